@@ -1,0 +1,28 @@
+/* Named allocations, counted. All memory of a run is reserved before its first step; tests check that the
+ * counter does not move after step 2. */
+#ifndef HY_BASE_MEMORY_H
+#define HY_BASE_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#define HY_ALIGN 64 /* bytes; every allocation and every arena block */
+
+/* Allocates `bytes` (0 gives a valid pointer), zero-filled, aligned to HY_ALIGN, into *out.
+ * HY_ERR_MEMORY with name and size on failure. Freed by hy_free (NULL allowed). */
+HY_MUST_CHECK hy_status hy_alloc(const char *name, size_t bytes, void **out);
+void hy_free(void *ptr);
+
+/* hy_alloc for `count` objects of the type *out_ptr points to: HY_TRY(HY_NEW("runs", n, &layout->runs)); */
+#define HY_NEW(name, count, out_ptr) hy_alloc((name), (size_t)(count) * sizeof(**(out_ptr)), (void **)(out_ptr))
+
+int64_t hy_alloc_count(void);   /* allocations made so far by this process */
+int64_t hy_alloc_bytes(void);   /* bytes allocated now */
+int64_t hy_alloc_peak(void);    /* highest value of hy_alloc_bytes so far */
+
+/* Test hook: the n-th allocation from now fails (1 = the next); 0 switches off. */
+void hy_alloc_fail_after(int64_t n);
+
+#endif

@@ -1,0 +1,95 @@
+/* Communicators and exchanges. Backends: self (one rank), mpi.
+ *
+ * Exchanges are posted and then waited for; several may be in flight. Buffers are borrowed until hy_comm_wait returns.
+ * Every exchange has a name and is recorded (count, bytes, seconds in flight, seconds waited = exposed).
+ *
+ * Inside a step nothing may fail on one rank alone: if the MPI library reports an error in an exchange, the rank logs
+ * what, where and which host, and aborts the whole job with exit code 8. So exchanges return nothing. */
+#ifndef HY_COMM_COMM_H
+#define HY_COMM_COMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "kernels/dtype.h"
+
+typedef struct hy_comm hy_comm;
+
+/* A posted exchange. Zero-initialise; wait on a request that was never posted returns at once. */
+typedef struct hy_req {
+    hy_comm *comm;
+    void *impl; /* backend's handle */
+    int span;   /* index of the exchange's record */
+    double posted;
+} hy_req;
+
+typedef enum hy_reduce { HY_SUM, HY_MAX, HY_MIN } hy_reduce;
+typedef enum hy_type { HY_TYPE_F32, HY_TYPE_F64, HY_TYPE_I64 } hy_type;
+
+/* Starts the communication library, if the program was launched with one, and gives the world communicator.
+ * Launched without mpirun this is `self`. Collective. */
+HY_MUST_CHECK hy_status hy_comm_world_create(int *argc, char ***argv, hy_comm **world);
+/* A communicator of this process alone. Local. */
+HY_MUST_CHECK hy_status hy_comm_self_create(hy_comm **out);
+/* Ranks with equal `color` form a new communicator, ordered by `key` then old rank. color < 0: this rank gets NULL. Collective. */
+HY_MUST_CHECK hy_status hy_comm_split(hy_comm *parent, int color, int key, hy_comm **out);
+/* NULL allowed. Collective. Destroying the world finalizes the library. */
+void hy_comm_destroy(hy_comm *comm);
+
+int hy_comm_rank(const hy_comm *comm);
+int hy_comm_size(const hy_comm *comm);
+
+/* Ends the whole job at once with this exit code, other ranks included. Never returns. */
+_Noreturn void hy_comm_abort(int exit_code);
+
+/* All of these are collective over the communicator but send and recv. `name` is a string constant. */
+/* recv [size·bytes]: rank r's `bytes` at r·bytes. send may be recv + rank·bytes (in place). */
+void hy_comm_all_gather(hy_comm *comm, const char *name, const void *send, void *recv, size_t bytes, hy_req *req);
+/* In place over all ranks. Same order of summation every time for a given communicator size. */
+void hy_comm_all_reduce(hy_comm *comm, const char *name, void *buf, int64_t n, hy_type type, hy_reduce op, hy_req *req);
+/* send [size·n]; recv [n] = Σ over ranks of block `rank`. recv may be send + rank·n elements (in place). */
+void hy_comm_reduce_scatter(hy_comm *comm, const char *name, const void *send, void *recv, int64_t n, hy_type type, hy_req *req);
+/* Block r of send (bytes each) goes to rank r, block r of recv comes from it. */
+void hy_comm_all_to_all(hy_comm *comm, const char *name, const void *send, void *recv, size_t bytes, hy_req *req);
+void hy_comm_broadcast(hy_comm *comm, const char *name, void *buf, size_t bytes, int root, hy_req *req);
+/* Messages between two ranks (also to oneself) with equal tag arrive in posting order. bytes may pass 2^31. */
+void hy_comm_send(hy_comm *comm, const char *name, const void *buf, size_t bytes, int to, int tag, hy_req *req);
+void hy_comm_recv(hy_comm *comm, const char *name, void *buf, size_t bytes, int from, int tag, hy_req *req);
+void hy_comm_wait(hy_req *req);
+void hy_comm_wait_all(hy_req *reqs, int64_t n);
+/* Lets posted exchanges advance (they do not by themselves). Cheap; called between operations. */
+void hy_comm_progress(hy_comm *comm);
+void hy_comm_barrier(hy_comm *comm);
+
+/* Before a collective: every rank brings its status; all leave with HY_OK, or all with an error (own one, or HY_ERR_PEER).
+ * Collective. */
+HY_MUST_CHECK hy_status hy_comm_agree(hy_comm *comm, hy_status mine);
+
+/* ---- records ---- */
+typedef enum hy_exchange_kind { HY_X_ALL_GATHER, HY_X_ALL_REDUCE, HY_X_REDUCE_SCATTER, HY_X_ALL_TO_ALL, HY_X_BROADCAST, HY_X_SEND, HY_X_RECV, HY_X_KINDS } hy_exchange_kind;
+
+typedef struct hy_exchange_record {
+    const char *name;
+    hy_exchange_kind kind;
+    int64_t count, bytes;    /* bytes this rank sent (recv: received) */
+    double in_flight, waited; /* seconds; waited = exposed */
+} hy_exchange_record;
+
+/* All records of this process since the last reset, one per (name, kind). */
+int hy_exchange_records(const hy_exchange_record **out);
+void hy_exchange_reset(void);
+
+/* ---- mesh: world = data × sequence; rank = data_index·sequence + sequence_index ---- */
+typedef struct hy_mesh {
+    hy_comm *world;    /* borrowed */
+    hy_comm *sequence; /* the ranks that share each sequence */
+    hy_comm *data;     /* ranks with the same sequence index in other data groups */
+    int data_size, data_index, sequence_size, sequence_index;
+} hy_mesh;
+
+/* HY_ERR_USAGE unless size(world) == data·sequence; the message names the nearest meshes that fit. Collective. */
+HY_MUST_CHECK hy_status hy_mesh_create(hy_comm *world, int data, int sequence, hy_mesh *mesh);
+void hy_mesh_destroy(hy_mesh *mesh);
+
+#endif

@@ -1,0 +1,408 @@
+/* The one list of device operations. A table (cpu_ref, cpu, later cuda) holds one function per operation; each
+ * function takes one args struct. Layers and sp call operations only through hy_<op>(device, &args), which
+ * times and dispatches; a table entry is arithmetic only.
+ *
+ * Conventions
+ * - `real` below means the table's element type (float or double); every untyped pointer is an array of real.
+ *   Arrays are dense and row-major; the shape stands beside each field.
+ * - T = local tokens. Inside it, `hy_run`s are ranges of consecutive tokens of one document; recurrences and
+ *   convolutions never cross a run's edge except through the state or halo they are given.
+ * - Parameter gradients (dw, db, dA_log, ...) accumulate. Activation gradients overwrite when the `acc` flag
+ *   beside them is 0 and accumulate when it is 1. An output pointer that may be NULL says so.
+ * - Sizes may be 0; nothing is read or written then. Nothing allocates: scratch is passed in `work`.
+ * - Operations cannot fail. Shapes are checked by the caller when the plan is made. */
+#ifndef HY_KERNELS_KERNELS_H
+#define HY_KERNELS_KERNELS_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "kernels/dtype.h"
+
+/* ---- memory ---- */
+
+typedef struct hy_fill { int64_t n; double value; void *y; /* [n] */ } hy_fill_args;
+
+typedef struct hy_copy2d {
+    int64_t rows, cols, src_ld, dst_ld; /* leading dimensions in elements */
+    const void *src;
+    void *dst;
+    int acc; /* dst = src or dst += src */
+} hy_copy2d_args;
+
+/* y = a·x + (acc ? y : 0);  y may alias x. */
+typedef struct hy_axpy { int64_t n; double a; const void *x; void *y; int acc; } hy_axpy_args;
+
+/* y = a + b elementwise; y may alias either. */
+typedef struct hy_add { int64_t n; const void *a, *b; void *y; } hy_add_args;
+
+/* ---- products ---- */
+
+/* C [m,n] = alpha·op(A)·op(B) + beta·C, row-major; op = transpose if the flag is set. A is [m,k] ([k,m] if
+ * trans_a), B is [k,n] ([n,k] if trans_b). beta = 0 never reads C. */
+typedef struct hy_gemm {
+    int trans_a, trans_b;
+    int64_t m, n, k;
+    double alpha;
+    const void *a;
+    int64_t lda;
+    const void *b;
+    int64_t ldb;
+    double beta;
+    void *c;
+    int64_t ldc;
+} hy_gemm_args;
+
+/* fwd: y[t,:] += bias.  bwd: dbias += Σ_t dy[t,:]. */
+typedef struct hy_bias { int64_t rows, cols; const void *bias; void *y; const void *dy; void *dbias; } hy_bias_args;
+
+/* fwd: y[t,:] = w[tokens[t],:].  bwd: dw[tokens[t],:] += dy[t,:], in token order (deterministic). */
+typedef struct hy_embed {
+    int64_t T, D, vocab;
+    const int32_t *tokens; /* [T], each in [0, vocab) */
+    const void *w;         /* [vocab,D] */
+    void *y;               /* [T,D] */
+    const void *dy;
+    void *dw;
+} hy_embed_args;
+
+/* ---- norms; a row is `cols` consecutive elements (per head: rows = T·H, cols = head size) ---- */
+
+/* y = x/sqrt(mean(x²) + eps) · (w + zero_centred).  w repeats: row r uses w[(r % w_rows)·cols ...], w_rows = 1
+ * for one weight [cols] shared by all rows, H for [H,cols]; w NULL = no weight. bwd recomputes the scale from x. */
+typedef struct hy_rmsnorm {
+    int64_t rows, cols, w_rows;
+    double eps;
+    int zero_centred;
+    const void *x, *w;
+    void *y;
+    const void *dy;
+    void *dx; /* may be NULL */
+    int acc;
+    void *dw; /* [w_rows,cols], may be NULL */
+} hy_rmsnorm_args;
+
+/* y = (x − mean)/sqrt(var + eps) · w + b (biased variance); w, b [w_rows,cols] or NULL. With rows = T·H and
+ * w_rows = H this is a GroupNorm with one group per head. */
+typedef struct hy_layernorm {
+    int64_t rows, cols, w_rows;
+    double eps;
+    const void *x, *w, *b;
+    void *y;
+    const void *dy;
+    void *dx;
+    int acc;
+    void *dw, *db;
+} hy_layernorm_args;
+
+/* y = x / sqrt(Σx² + eps). */
+typedef struct hy_l2norm {
+    int64_t rows, cols;
+    double eps;
+    const void *x;
+    void *y;
+    const void *dy;
+    void *dx;
+    int acc;
+} hy_l2norm_args;
+
+/* ---- elementwise ---- */
+
+typedef enum hy_act {
+    HY_ACT_IDENTITY,
+    HY_ACT_SIGMOID,
+    HY_ACT_SILU,        /* x·sigmoid(x), also called swish */
+    HY_ACT_RELU,
+    HY_ACT_RELU2,       /* relu(x)² */
+    HY_ACT_ELU1,        /* elu(x) + 1 */
+    HY_ACT_TANH,
+    HY_ACT_SOFTPLUS,
+    HY_ACT_LOGSIGMOID,
+    HY_ACT_EXP,
+    HY_ACT_NEG_EXP,     /* −exp(x) */
+    HY_ACT_SQUARE
+} hy_act;
+
+/* y = max(scale·act(x), floor); floor = -INFINITY for none. Where the floor holds the gradient is 0.
+ * bwd: dx (+)= dy · scale·act'(x). y may alias x in fwd; dx may alias dy in bwd. */
+typedef struct hy_unary {
+    hy_act act;
+    int64_t n;
+    double scale, floor;
+    const void *x;
+    void *y;
+    const void *dy;
+    void *dx;
+    int acc;
+} hy_unary_args;
+
+/* y = a ⊙ act(z). One z element covers `group` consecutive elements of a: group = 1 elementwise, group = V for
+ * one gate per head of V channels. a, y: [n]; z: [n/group]. bwd: da (+)= dy ⊙ act(z), dz (+)= Σ dy ⊙ a ⊙ act'(z). */
+typedef struct hy_glu {
+    hy_act act;
+    int64_t n, group;
+    const void *a, *z;
+    void *y;
+    const void *dy;
+    void *da, *dz;
+    int acc_a, acc_z;
+} hy_glu_args;
+
+/* Rotary position embedding, half-split: channels (i, i + rot/2), i < rot/2, of each head turn by
+ * pos·base^(−2i/rot); channels ≥ rot pass. `inverse` turns the other way, which is the backward pass.
+ * y may alias x. acc adds to y. */
+typedef struct hy_rope {
+    int64_t T, H, D, rot;
+    double base;
+    int inverse, acc;
+    const int64_t *pos; /* [T] position inside the document */
+    const void *x;      /* [T,H,D] */
+    void *y;
+} hy_rope_args;
+
+/* Decay gates of gated_deltanet, mamba2, kda; x [T,H,K] (K = 1: one per head), A_log [H], dt_bias [H,K] or NULL.
+ *   lower_bound == 0:  g = −exp(A_log_h)·softplus(x + dt_bias)
+ *   lower_bound <  0:  g = lower_bound·sigmoid(exp(A_log_h)·(x + dt_bias))        (kda's safe gate) */
+typedef struct hy_decay_gate {
+    int64_t T, H, K;
+    double lower_bound;
+    const void *x, *A_log, *dt_bias;
+    void *g; /* [T,H,K] */
+    const void *dg;
+    void *dx;
+    int acc;
+    void *dA_log, *ddt_bias;
+} hy_decay_gate_args;
+
+/* ---- runs, convolution ---- */
+
+/* A range of consecutive local tokens of one document. s0: which entry of a state (or halo) array enters before
+ * its first token, −1 for none (the document starts here: zero). s1: which entry receives the state after its
+ * last token, −1 if nobody wants it. No two runs share an s0 or an s1. */
+typedef struct hy_run { int64_t begin, len, s0, s1; } hy_run;
+
+/* Depthwise causal convolution of width W, then act: y[t,c] = act(bias[c] + Σ_j w[c,j]·x[t−(W−1)+j, c]), j = W−1 being
+ * the present token. Tokens before a run's first come from halo[s0] (rows oldest first; row W−2 is the token just
+ * before the run), zeros if s0 = −1.
+ * bwd: dx, dw, dbias, and dhalo[s0] (every row of it overwritten) for runs with s0 ≥ 0. act: identity or silu. */
+typedef struct hy_conv {
+    int64_t T, C, W;
+    hy_act act;
+    const hy_run *runs;
+    int64_t n_runs;
+    const void *x;    /* [T,C] */
+    const void *w;    /* [C,W] */
+    const void *bias; /* [C] or NULL */
+    const void *halo; /* [slots, W−1, C] or NULL if no run has one */
+    void *y;
+    const void *dy;
+    void *dx;
+    int acc;
+    void *dw, *dbias; /* dbias may be NULL */
+    void *dhalo;
+} hy_conv_args;
+
+/* ---- linear recurrences: mixers.md section 1 ----
+ *
+ *   S' = D_t S;  e = v − δ S'ᵀk;  S = S' + b k eᵀ;  o = scale·Sᵀq       S ∈ R^{K×V} per value head
+ *
+ * Value head i reads q/k head i / (HV/H). */
+typedef enum hy_decay {
+    HY_DECAY_NONE,   /* g NULL */
+    HY_DECAY_HEAD,   /* g [HV] */
+    HY_DECAY_SCALAR, /* g [T,HV] */
+    HY_DECAY_VECTOR  /* g [T,HV,K] */
+} hy_decay;
+typedef enum hy_rule { HY_RULE_ADDITIVE, HY_RULE_DELTA } hy_rule;
+
+/* Elements of the transition A of a segment map, per head: 1 (additive; the factor exp Σg), K (additive, vector
+ * decay), K·K row-major (delta; S_out = A·S_in + H). */
+static inline int64_t hy_transition_size(hy_decay decay, hy_rule rule, int64_t K) {
+    return rule == HY_RULE_DELTA ? K * K : decay == HY_DECAY_VECTOR ? K : 1;
+}
+
+typedef struct hy_recur {
+    hy_decay decay;
+    hy_rule rule;
+    int64_t T, H, HV, K, V;
+    double scale;
+    const hy_run *runs;
+    int64_t n_runs;
+    const void *q, *k; /* [T,H,K] */
+    const void *v;     /* [T,HV,V] */
+    const void *g;     /* log decay ≤ 0, or NULL; shape as in hy_decay */
+    const void *beta;  /* [T,HV] or NULL = 1 */
+    void *work;        /* device->table->recur_work(args) bytes */
+
+    /* recur_map: for each run with s1 ≥ 0: H_map[s1] = state made from zero, A_map[s1] = transition of the run if its
+     * s0 ≥ 0, zeros otherwise. A_map may be NULL. q is not read.
+     * recur_map_bwd: for each run with s0 ≥ 0: dH[s0] = gradient of the state entering the run, coming from `d_o` of this
+     * run alone (the state's gradient at its end taken as zero). Linear in d_o; needs q, k, g, beta, not v. */
+    void *A_map; /* [slots,HV,transition] */
+    void *H_map; /* [slots,HV,K,V] */
+    void *dH;    /* [slots,HV,K,V] */
+
+    /* recur_fwd: o from S0[s0] (zero where s0 = −1 or S0 is NULL); S1[s1] where s1 ≥ 0 and S1 is not NULL.
+     * recur_inject: o += what S0[s0] adds, for runs with s0 ≥ 0:  fwd(S0) == fwd(0) then inject(S0). */
+    const void *S0; /* [slots,HV,K,V] or NULL */
+    void *o;        /* [T,HV,V] */
+    void *S1;       /* [slots,HV,K,V] or NULL */
+
+    /* recur_bwd: from d_o and dS1[s1] (zero where s1 = −1 or dS1 is NULL), with S0 as in fwd. Outputs dq, dk, dv, dbeta
+     * overwrite (they have one consumer each); dg overwrites, but for HY_DECAY_HEAD it is a parameter's and
+     * accumulates; dg, dbeta may be NULL. dS0[s0] for runs with s0 ≥ 0, dS0 may be NULL. */
+    const void *d_o; /* [T,HV,V] */
+    const void *dS1;
+    void *dq, *dk;   /* [T,H,K] */
+    void *dv;        /* [T,HV,V] */
+    void *dg, *dbeta;
+    void *dS0;
+} hy_recur_args;
+
+/* Segment maps on states, for `n` heads: out[n] = A[n]·S[n] + H[n], or Aᵀ·S + H if `transpose`. A has `a_size`
+ * elements per head: 1, K or K·K. S NULL = 0 (A is not read then), H NULL = 0. out may alias H, not S. */
+typedef struct hy_map_apply {
+    int64_t n, K, V, a_size;
+    int transpose;
+    const void *A, *S, *H; /* S, H [n,K,V] */
+    void *out;             /* [n,K,V] */
+} hy_map_apply_args;
+
+/* Composition, first map 1, then map 2: (A,H) = (A2·A1, A2·H1 + H2) for n heads. Outputs alias no input. */
+typedef struct hy_map_compose {
+    int64_t n, K, V, a_size;
+    const void *A1, *H1, *A2, *H2;
+    void *A, *H;
+} hy_map_compose_args;
+
+/* ---- softmax attention over one block of keys ----
+ *
+ * Queries have consecutive global positions q_begin.., keys k_begin..; query i sees the keys at positions
+ * max(lo[i], k_begin) .. min(q_begin + i, k_begin + nk − 1): causal, its document, its window. lo never decreases. Query head h reads
+ * key head h / (H/HKV). All in real; softmax statistics in at least fp32.
+ *   attn_fwd merges the block into the running (o, lse): o normalised, lse = log Σ exp(scale·q·k) natural; start: o = 0, lse = −inf.
+ *   attn_delta: delta[i,h] = Σ_c d_o·o                  (once, before the backward hops)
+ *   attn_bwd: with the final lse and delta: dq += , dk += , dv += contributions of this block. */
+typedef struct hy_attn {
+    int64_t H, HKV, D, DV;
+    double scale;
+    int64_t nq, q_begin, nk, k_begin;
+    const int64_t *lo;    /* [nq] */
+    const void *q;        /* [nq,H,D] */
+    const void *k;        /* [nk,HKV,D] */
+    const void *v;        /* [nk,HKV,DV] */
+    void *o;              /* [nq,H,DV] */
+    void *lse;            /* [nq,H] */
+    const void *d_o;      /* [nq,H,DV] */
+    void *delta;          /* [nq,H] */
+    void *dq, *dk, *dv;
+    void *work; /* device->table->attn_work(args) bytes */
+} hy_attn_args;
+
+/* ---- loss, optimizer ---- */
+
+/* Softmax cross-entropy over a tile of rows. label −100 = not counted. Adds Σ (lse − logit[label]) to *loss and, if
+ * `grad`, overwrites logits with d_scale·(softmax − onehot), zeros in rows not counted. */
+typedef struct hy_cross_entropy {
+    int64_t rows, vocab;
+    const int32_t *labels; /* [rows] */
+    void *logits;          /* [rows,vocab] */
+    int grad;
+    double d_scale;
+    double *loss;          /* host */
+} hy_cross_entropy_args;
+
+/* *sum += Σ x² in double (host). Non-finite elements make it non-finite. */
+typedef struct hy_sumsq { int64_t n; const void *x; double *sum; } hy_sumsq_args;
+
+/* AdamW (Loshchilov & Hutter 2019, decoupled): m, v, w [n]; g is multiplied by g_scale (clipping) first.
+ *   m = b1 m + (1−b1) g;  v = b2 v + (1−b2) g²;  w −= lr·( (m/(1−b1^t)) / (sqrt(v/(1−b2^t)) + eps) + decay·w ) */
+typedef struct hy_adamw {
+    int64_t n, step; /* step t counts from 1 */
+    double lr, b1, b2, eps, decay, g_scale;
+    const void *g;
+    void *w, *m, *v;
+} hy_adamw_args;
+
+/* ---- the list ---- */
+
+/* X(operation, args struct without the suffix) */
+#define HY_OPS(X)                      \
+    X(fill, hy_fill)                   \
+    X(copy2d, hy_copy2d)               \
+    X(axpy, hy_axpy)                   \
+    X(add, hy_add)                     \
+    X(gemm, hy_gemm)                   \
+    X(bias_fwd, hy_bias)               \
+    X(bias_bwd, hy_bias)               \
+    X(embed_fwd, hy_embed)             \
+    X(embed_bwd, hy_embed)             \
+    X(rmsnorm_fwd, hy_rmsnorm)         \
+    X(rmsnorm_bwd, hy_rmsnorm)         \
+    X(layernorm_fwd, hy_layernorm)     \
+    X(layernorm_bwd, hy_layernorm)     \
+    X(l2norm_fwd, hy_l2norm)           \
+    X(l2norm_bwd, hy_l2norm)           \
+    X(unary_fwd, hy_unary)             \
+    X(unary_bwd, hy_unary)             \
+    X(glu_fwd, hy_glu)                 \
+    X(glu_bwd, hy_glu)                 \
+    X(rope, hy_rope)                   \
+    X(decay_gate_fwd, hy_decay_gate)   \
+    X(decay_gate_bwd, hy_decay_gate)   \
+    X(conv_fwd, hy_conv)               \
+    X(conv_bwd, hy_conv)               \
+    X(recur_map, hy_recur)             \
+    X(recur_fwd, hy_recur)             \
+    X(recur_inject, hy_recur)          \
+    X(recur_map_bwd, hy_recur)         \
+    X(recur_bwd, hy_recur)             \
+    X(map_apply, hy_map_apply)         \
+    X(map_compose, hy_map_compose)     \
+    X(attn_fwd, hy_attn)               \
+    X(attn_delta, hy_attn)             \
+    X(attn_bwd, hy_attn)               \
+    X(cross_entropy, hy_cross_entropy) \
+    X(sumsq, hy_sumsq)                 \
+    X(adamw, hy_adamw)
+
+typedef enum hy_op_id {
+#define HY_X(op, args) HY_OP_##op,
+    HY_OPS(HY_X)
+#undef HY_X
+    HY_OP_COUNT
+} hy_op_id;
+
+typedef struct hy_table {
+    const char *name;   /* "cpu_ref", "cpu" */
+    const char *detail; /* "avx512", "avx2", "plain", ... */
+    hy_dtype dtype;
+#define HY_X(op, args) void (*op)(const args##_args *);
+    HY_OPS(HY_X)
+#undef HY_X
+    /* Bytes of args->work. They depend on T, H, HV, K, V and the thread count (recur), on H, D, DV (attn); never on runs. */
+    size_t (*recur_work)(const hy_recur_args *);
+    size_t (*attn_work)(const hy_attn_args *);
+} hy_table;
+
+/* A device: the table in use and what was spent in each operation. */
+typedef struct hy_device {
+    hy_table table;
+    double seconds[HY_OP_COUNT];
+    int64_t calls[HY_OP_COUNT];
+} hy_device;
+
+/* Fills *device with table `name` ("cpu_ref" or "cpu") for `dtype`. "cpu" is cpu_ref overlaid with the fastest
+ * variants this processor runs (float32; float64 stays on cpu_ref, with BLAS products). HYLAS_CPU=plain|avx2|avx512
+ * in the environment restricts the choice. HY_ERR_USAGE for an unknown name. Local. */
+HY_MUST_CHECK hy_status hy_device_init(hy_device *device, const char *name, hy_dtype dtype);
+
+/* Name of an operation, for tables and traces. */
+const char *hy_op_name(hy_op_id op);
+
+/* hy_<op>(device, args): times and dispatches. */
+#define HY_X(op, args) void hy_##op(hy_device *device, const args##_args *a);
+HY_OPS(HY_X)
+#undef HY_X
+
+#endif

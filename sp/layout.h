@@ -1,0 +1,75 @@
+/* How a batch of sequences is cut over the ranks of a sequence communicator.
+ *
+ * Coordinates: the batch is n_seq sequences of `len` tokens; token p of sequence s has the global position s·len + p.
+ * Every sequence's first token starts a document, so a state, a convolution or an attention window never crosses sequences, and
+ * code that respects documents needs no notion of a sequence.
+ *
+ * Each sequence is cut into F fragments of consecutive tokens, F = P (contiguous) or 2P (zigzag). Fragment i of a sequence is
+ * tokens [⌊i·len/F⌋, ⌊(i+1)·len/F⌋) of it: sizes differ by at most one, may be 0. contiguous: rank i owns fragment i. zigzag: rank r
+ * owns r and 2P−1−r, which balances causal attention. A rank's local buffer is its fragments one after the other, by increasing id. */
+#ifndef HY_SP_LAYOUT_H
+#define HY_SP_LAYOUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+
+typedef enum hy_layout_kind { HY_LAYOUT_CONTIGUOUS, HY_LAYOUT_ZIGZAG } hy_layout_kind;
+
+typedef struct hy_fragment {
+    int64_t begin, len; /* global position of its first token; tokens */
+    int owner;          /* rank */
+    int64_t local;      /* offset of its first token in the owner's buffer */
+    int64_t slot;       /* its ordinal among the owner's fragments: index into state arrays */
+    bool continues;     /* its first token belongs to a document begun earlier (false if empty) */
+    bool flows;         /* the document of its last token goes on after it (false if empty) */
+    bool single;        /* no document starts inside it after its first token (true if empty) */
+} hy_fragment;
+
+typedef struct hy_layout {
+    hy_layout_kind kind;
+    int size, rank;
+    int64_t n_seq, len;
+    int64_t n_frags;   /* of all ranks: n_seq·F, ids in global order */
+    hy_fragment *frags;
+    int64_t n_local;   /* this rank's fragments: n_seq (contiguous) or 2·n_seq */
+    int64_t *local;    /* [n_local] their ids, increasing */
+    int64_t T;         /* this rank's tokens */
+
+    /* what hy_layout_set_documents fills */
+    int64_t n_docs;
+    int64_t *docs;      /* [n_docs+1] global positions: 0 = docs[0] ≤ ... = n_seq·len; equal neighbours are empty documents */
+    int64_t n_runs;
+    hy_run *runs;       /* this rank's runs. s0 = slot of the fragment if the run continues a document begun earlier, else −1;
+                           s1 = slot of the fragment if its document goes on after the fragment, else −1 */
+    int64_t *run_doc;   /* [n_runs] index of the run's document */
+    int64_t *pos;       /* [T] global position */
+    int64_t *doc_pos;   /* [T] position inside the document (RoPE) */
+    int64_t *doc_start; /* [T] global position of the document's first token */
+} hy_layout;
+
+/* Sizes that do not depend on documents: what memory planning needs. Pure, Local. */
+typedef struct hy_layout_dims {
+    int size;
+    int64_t n_local;      /* fragments of this rank */
+    int64_t n_frags;      /* of all ranks */
+    int64_t T, T_max;     /* this rank's tokens; most of any rank */
+    int64_t frag_max;     /* longest fragment */
+} hy_layout_dims;
+hy_layout_dims hy_layout_sizes(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len);
+
+/* Allocates everything (documents may then change every step without allocation; one document per sequence is set). Local. */
+HY_MUST_CHECK hy_status hy_layout_create(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len, hy_layout **out);
+void hy_layout_destroy(hy_layout *layout);
+
+/* Sets the documents: `docs` [n_docs+1] global positions, nondecreasing, 0 first, n_seq·len last. Sequence starts are
+ * document starts whether listed or not. HY_ERR_DATA if not so. Every rank passes the same. Local. */
+HY_MUST_CHECK hy_status hy_layout_set_documents(hy_layout *layout, const int64_t *docs, int64_t n_docs);
+
+/* Copies this rank's rows out of a full array [n_seq·len, row_bytes], and the reverse (only own rows are written). */
+void hy_layout_shard(const hy_layout *layout, const void *full, size_t row_bytes, void *local);
+void hy_layout_unshard(const hy_layout *layout, const void *local, size_t row_bytes, void *full);
+
+#endif

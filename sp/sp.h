@@ -1,0 +1,84 @@
+/* Sequence-parallel operations: what layers call. Each has a forward and a backward, works on this rank's tokens
+ * [T, ...] in the layout's local order, and hides its exchange behind what can be computed without it.
+ *
+ * Every operation has two size functions, so that all memory is planned: `kept` bytes live from forward to backward
+ * (with them a recompute of the block repeats no exchange), `work` bytes are scratch of one call. Both depend only on
+ * hy_layout_dims and shapes, not on documents. All buffers are aligned to 64 bytes by the caller. */
+#ifndef HY_SP_SP_H
+#define HY_SP_SP_H
+
+#include "comm/comm.h"
+#include "kernels/kernels.h"
+#include "sp/layout.h"
+
+typedef enum hy_state_exchange { HY_STATE_ALLGATHER, HY_STATE_RING } hy_state_exchange;
+typedef enum hy_attention_method { HY_ATTENTION_RING, HY_ATTENTION_ALLGATHER } hy_attention_method;
+/* split: outputs from zero state hide the exchange, then the incoming state's part is added (more arithmetic);
+ * seeded: one pass that starts from the incoming state, once it is there. */
+typedef enum hy_overlap { HY_OVERLAP_SPLIT, HY_OVERLAP_SEEDED } hy_overlap;
+
+typedef struct hy_sp {
+    hy_device *device;
+    hy_comm *comm;           /* ranks that share the sequences; size == layout->size */
+    const hy_layout *layout;
+    hy_state_exchange state;
+    hy_attention_method attention;
+    hy_overlap overlap;
+    int broken;              /* test hook: damage every exchange of states, K/V and halos (verify must notice) */
+} hy_sp;
+
+/* ---- linear recurrence (segment maps; LASP-2, generalised) ---- */
+
+typedef struct hy_sp_recur {
+    hy_recur_args op;   /* shapes, q k v g beta, o, and in bwd d_o dq dk dv dg dbeta; runs, states, work are filled in here */
+    void *kept, *work;
+    /* initial and final states per document [n_docs,HV,K,V], for `hylas op`; NULL in training. Every rank passes all of h0
+     * and dht; ht and dh0 are filled on the rank that owns the document's last (first) token; an empty document's
+     * ht = h0, dh0 = dht on every rank. */
+    const void *h0, *dht;
+    void *ht, *dh0;
+} hy_sp_recur;
+
+size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape);
+size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t n_docs_with_states);
+/* n_docs_with_states: n_docs if h0/ht/dht/dh0 are used, else 0. */
+void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r);       /* Collective */
+void hy_sp_recur_recompute(hy_sp *sp, hy_sp_recur *r); /* o again, from kept states; Local */
+void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r);       /* Collective */
+
+/* ---- softmax attention ---- */
+
+typedef struct hy_sp_attn {
+    int64_t H, HKV, D, DV, window; /* window: tokens including self, 0 = none */
+    double scale;
+    const void *q, *k, *v; /* [T,H,D] [T,HKV,D] [T,HKV,DV] */
+    void *o;               /* [T,H,DV]; kept by the caller for the backward */
+    void *lse;             /* [T,H]; likewise */
+    const void *d_o;
+    void *dq, *dk, *dv;    /* overwritten */
+    void *work;
+} hy_sp_attn;
+
+size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
+void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a); /* Collective */
+void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a); /* Collective */
+
+/* ---- short convolution with halo (also the token shift: W = 2) ---- */
+
+typedef struct hy_sp_conv {
+    hy_conv_args op; /* shapes, x w bias y, and in bwd dy dx acc dw dbias; runs, halo, dhalo are filled in here */
+    void *kept;      /* the halo rows: [n_local, W−1, C] */
+    void *work;
+} hy_sp_conv;
+
+size_t hy_sp_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W);
+size_t hy_sp_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W);
+void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *c);       /* Collective */
+void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *c); /* Local */
+void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *c);       /* Collective */
+
+/* Bytes this rank sends per call, for plan tables (forward, backward), one document per sequence. Local. */
+void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd, int64_t *bwd);
+void hy_sp_attn_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd, int64_t *bwd);
+
+#endif
