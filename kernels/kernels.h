@@ -310,6 +310,7 @@ typedef struct hy_cross_entropy {
     int grad;
     double d_scale;
     double *loss;          /* host */
+    double *row_loss;      /* host [rows] or NULL: each row's loss, 0 where not counted */
 } hy_cross_entropy_args;
 
 /* *sum += Σ x² in double (host). Non-finite elements make it non-finite. */

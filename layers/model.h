@@ -1,0 +1,104 @@
+/* A model: its parameters, its plan of memory, and one step through it. Built once; a step allocates nothing.
+ *
+ * Parameters live in one flat array, gradients in another of the same shape, both owned by the caller. The array is divided into
+ * buckets, in the order in which backward finishes them last to first: bucket 0 = embedding, final norm, head; bucket 1+l = block l.
+ * A bucket's length is a multiple of the number of shards asked for, so that it can be reduce-scattered whole. */
+#ifndef HY_LAYERS_MODEL_H
+#define HY_LAYERS_MODEL_H
+
+#include "base/status.h"
+#include "layers/model_config.h"
+#include "layers/plan.h"
+#include "sp/sp.h"
+
+typedef enum hy_init {
+    HY_INIT_NORMAL,    /* N(0, init_std) */
+    HY_INIT_ZERO,
+    HY_INIT_ONE,
+    HY_INIT_LOG_UNIFORM_A, /* log U(0,16) or log U(1,16): A_log */
+    HY_INIT_DT_BIAS,   /* softplus^-1 of exp(U(ln 1e-3, ln 1e-1)) floored at 1e-4 */
+    HY_INIT_UNIFORM    /* U(−scale, scale) */
+} hy_init;
+
+typedef struct hy_param {
+    char name[128];    /* as in published checkpoints of flash-linear-attention, e.g. model.layers.3.attn.q_proj.weight */
+    int n_dims;
+    int64_t shape[4];
+    int64_t size, offset; /* elements; offset into the flat array */
+    int bucket;
+    bool decay;        /* weight decay applies */
+    hy_init init;
+    double init_a, init_b; /* parameters of the initialiser */
+} hy_param;
+
+typedef struct hy_model hy_model;
+
+/* `config` must be resolved; it is copied. shards: world size (1 = no padding). Local. */
+HY_MUST_CHECK hy_status hy_model_create(const hy_model_config *config, int shards, hy_model **out);
+void hy_model_destroy(hy_model *model);
+
+const hy_model_config *hy_model_config_of(const hy_model *model);
+const hy_param *hy_model_params(const hy_model *model, int64_t *count);
+int64_t hy_model_parameter_count(const hy_model *model); /* without padding; a tied head counts once */
+int64_t hy_model_flat_size(const hy_model *model);       /* elements, with padding */
+int hy_model_bucket_count(const hy_model *model);
+void hy_model_bucket(const hy_model *model, int bucket, int64_t *begin, int64_t *end);
+
+/* Initial parameters: each element a function of (seed, parameter name, its index) only. Padding is 0. Local. */
+void hy_model_init_params(const hy_model *model, uint64_t seed, hy_dtype dtype, void *flat);
+
+typedef enum hy_recompute { HY_RECOMPUTE_NONE, HY_RECOMPUTE_BLOCK } hy_recompute;
+
+/* How a model runs on this rank. */
+typedef struct hy_run_shape {
+    hy_layout_kind layout;
+    int sequence_size, sequence_rank; /* of the sequence communicator */
+    int64_t n_seq, len;               /* sequences per micro-step of this rank's group; tokens in each */
+    hy_dtype dtype;
+    hy_recompute recompute;
+    hy_state_exchange state;
+    hy_attention_method attention;
+    hy_overlap overlap;
+    bool train;                       /* false: forward only, less memory */
+    int64_t head_tile;                /* rows of logits at a time; 0 = chosen */
+} hy_run_shape;
+
+/* A model bound to memory on one rank. */
+typedef struct hy_runner hy_runner;
+
+/* Adds this runner's buffers to `plan` (name, bytes, lifetime) without allocating. Local. */
+HY_MUST_CHECK hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_device *device, hy_plan *plan);
+/* Reserves exactly that. `params` and `grads` (grads NULL if !train) are the flat arrays, borrowed for the runner's life. `broken`
+ * is the test hook of hy_sp. Local. */
+HY_MUST_CHECK hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                                         void *params, void *grads, int broken, hy_runner **out);
+void hy_runner_destroy(hy_runner *runner);
+
+typedef struct hy_batch {
+    const hy_layout *layout;   /* same kind, sizes as the runner's shape; documents set */
+    const int32_t *tokens;     /* [T] local order */
+    const int32_t *labels;     /* [T]; −100 = not counted */
+} hy_batch;
+
+/* Called when a bucket's gradient is complete on this rank, while backward goes on with the next. */
+typedef void (*hy_bucket_ready)(void *context, int bucket);
+
+/* Forward and backward: adds this rank's Σ of token losses to *loss_sum; adds d(loss_sum·d_scale)/dθ to the gradients.
+ * d_scale is 1 / (valid tokens of the step over all ranks). ready may be NULL. Collective over the sequence communicator. */
+void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready, void *context);
+
+/* Forward only: adds to *loss_sum; if row_loss is not NULL it gets each local token's loss [T] (0 where not counted); if logits is
+ * not NULL it gets [T,vocab] of real. Collective over the sequence communicator. */
+void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, double *row_loss, void *logits);
+
+/* One line per layer, for the table at start and for plan: mixer, SP method, bytes this rank sends per step. */
+typedef struct hy_layer_info {
+    const char *mixer, *kind, *method;
+    int64_t bytes_fwd, bytes_bwd;
+    double flops_fwd; /* model FLOPs of the whole layer per micro-step of the group (all ranks), causal and window counted exactly for one document per sequence */
+} hy_layer_info;
+void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info *out);
+/* Model FLOPs, forward, of the whole model for sequences with these documents (backward counts twice). Head included. Local. */
+double hy_model_flops_fwd(const hy_model *model, const int64_t *docs, int64_t n_docs);
+
+#endif

@@ -1,0 +1,79 @@
+/* What a model is: sizes, the hybrid schedule (which mixer each layer has), and the parameters of every mixer used.
+ * Filled from YAML (keys in model_config.c) or from a published model's config.json; hy_model_config_resolve then checks it and
+ * replaces every "default" by a number, so that code after it reads plain values. */
+#ifndef HY_LAYERS_MODEL_CONFIG_H
+#define HY_LAYERS_MODEL_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+
+enum { HY_LAYERS_MAX = 512, HY_MIXERS_MAX = 32, HY_NAME_MAX = 48 };
+
+typedef enum hy_qk_norm { HY_QK_NORM_DEFAULT, HY_QK_NORM_NONE, HY_QK_NORM_L2, HY_QK_NORM_SUM, HY_QK_NORM_RMS_HEAD, HY_QK_NORM_RMS_ALL } hy_qk_norm;
+typedef enum hy_out_gate { HY_GATE_DEFAULT, HY_GATE_NONE, HY_GATE_SWISH, HY_GATE_SIGMOID, HY_GATE_HEAD, HY_GATE_CHANNEL } hy_out_gate;
+typedef enum hy_feature_map {
+    HY_FEATURE_DEFAULT,
+    HY_FEATURE_IDENTITY,
+    HY_FEATURE_RELU,
+    HY_FEATURE_SILU,
+    HY_FEATURE_ELU,          /* elu + 1 */
+    HY_FEATURE_SQUARE_PRODUCT /* elementwise product of two learned maps */
+} hy_feature_map;
+enum { HY_DEFAULT = -1 }; /* integer and double fields: take the mixer row's default */
+
+/* One entry of model.mixers. */
+typedef struct hy_mixer_config {
+    char name[HY_NAME_MAX]; /* key under model.mixers */
+    char kind[HY_NAME_MAX]; /* row of the mixer table; default: the name */
+    int64_t heads;          /* query/key heads */
+    int64_t kv_heads;       /* attention, gla, retention: key/value heads, each serving heads/kv_heads query heads */
+    int64_t value_heads;    /* delta rules: value heads, a multiple of heads */
+    int64_t head_dim;       /* K (attention: D) */
+    int64_t value_dim;      /* V */
+    int64_t conv;           /* width of the short convolution on q, k, v; 0 = none */
+    int64_t window;         /* attention: tokens incl. self, 0 = all */
+    double rope_base;       /* 0 = no rotary embedding */
+    double rope_fraction;   /* share of the head's channels that turn */
+    bool qkv_bias;
+    hy_qk_norm qk_norm;
+    hy_out_gate output_gate;
+    hy_feature_map feature_map;
+    int64_t gate_rank;      /* gla: rank of the decay projection */
+    double gate_divisor;    /* gla: decay = logsigmoid/divisor */
+    double gate_floor;      /* gla: lower clamp of the decay (clamp_min); -INFINITY = none */
+    bool beta;              /* delta rules: learned write strength; false = 1 */
+    bool negative_eigenvalues; /* delta rules: beta up to 2 */
+    double norm_eps;        /* of the output norm */
+} hy_mixer_config;
+
+typedef struct hy_model_config {
+    int64_t layers, width, vocab;
+    bool tied;
+    int64_t mlp_width;      /* 0 = 256·⌈int(width·ratio·2/3)/256⌉ */
+    double mlp_ratio;       /* 0 = 4 (retention: 2) */
+    double norm_eps;
+    double init_std;
+    int64_t n_pattern;
+    char pattern[HY_LAYERS_MAX][HY_NAME_MAX]; /* repeated over the layers */
+    int64_t n_overrides;
+    struct { int64_t layer; char mixer[HY_NAME_MAX]; } overrides[HY_LAYERS_MAX];
+    int64_t n_mixers;
+    hy_mixer_config mixers[HY_MIXERS_MAX];
+    char family[HY_NAME_MAX]; /* published family this model was imported from ("" = none): decides names on export */
+
+    /* filled by hy_model_config_resolve */
+    int layer_mixer[HY_LAYERS_MAX]; /* index into mixers, per layer */
+} hy_model_config;
+
+/* Defaults of every field (mixer fields HY_DEFAULT etc). */
+void hy_model_config_init(hy_model_config *config);
+void hy_mixer_config_init(hy_mixer_config *mixer, const char *name);
+
+/* Checks, fills defaults from the mixer rows, expands the schedule. A mixer named in the schedule but absent from
+ * `mixers` is added with its row's defaults. HY_ERR_USAGE naming key and nearest valid value. Idempotent. Local. */
+HY_MUST_CHECK hy_status hy_model_config_resolve(hy_model_config *config);
+
+#endif
