@@ -1,0 +1,91 @@
+/* Each block is preceded by a header that remembers what to free and what to subtract from the counter:
+ *
+ *     raw ... padding | header (HY_ALIGN bytes) | block (aligned to HY_ALIGN)
+ *
+ * Memory comes from calloc, not memset, so that large arenas get their pages when first touched, by the thread
+ * that will use them. */
+#include "base/memory.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct block_header {
+    void *raw;
+    size_t bytes;
+} block_header;
+
+_Static_assert(sizeof(block_header) <= HY_ALIGN, "the header fits in one alignment unit");
+
+enum { OVERHEAD = 2 * HY_ALIGN };
+
+static _Atomic int64_t made;
+static _Atomic int64_t current;
+static _Atomic int64_t peak;
+static _Atomic int64_t fail_countdown;
+
+static int hook_says_fail(void)
+{
+    return atomic_load(&fail_countdown) > 0 && atomic_fetch_sub(&fail_countdown, 1) == 1;
+}
+
+static void count_allocation(size_t bytes)
+{
+    atomic_fetch_add(&made, 1);
+    const int64_t now = atomic_fetch_add(&current, (int64_t)bytes) + (int64_t)bytes;
+    int64_t seen = atomic_load(&peak);
+    while (now > seen && !atomic_compare_exchange_weak(&peak, &seen, now)) {
+    }
+}
+
+hy_status hy_alloc(const char *name, size_t bytes, void **out)
+{
+    void *raw = NULL;
+    if (bytes <= (size_t)PTRDIFF_MAX - OVERHEAD && !hook_says_fail()) {
+        raw = calloc(1, bytes + OVERHEAD);
+    }
+    if (raw == NULL) {
+        return hy_fail(HY_ERR_MEMORY, "cannot allocate %s: %zu bytes (%lld bytes are allocated now)", name, bytes,
+                       (long long)hy_alloc_bytes());
+    }
+    const uintptr_t first = (uintptr_t)raw + HY_ALIGN;
+    const size_t padding = (HY_ALIGN - first % HY_ALIGN) % HY_ALIGN;
+    unsigned char *block = (unsigned char *)raw + HY_ALIGN + padding;
+    const block_header header = {.raw = raw, .bytes = bytes};
+    memcpy(block - HY_ALIGN, &header, sizeof(header));
+    count_allocation(bytes);
+    /* *out is declared as a pointer to something else than void (HY_NEW): set by copy, as aliasing rules want. */
+    memcpy((void *)out, &block, sizeof(block));
+    return HY_OK;
+}
+
+void hy_free(void *ptr)
+{
+    if (ptr == NULL) {
+        return;
+    }
+    block_header header;
+    memcpy(&header, (unsigned char *)ptr - HY_ALIGN, sizeof(header));
+    atomic_fetch_sub(&current, (int64_t)header.bytes);
+    free(header.raw);
+}
+
+int64_t hy_alloc_count(void)
+{
+    return atomic_load(&made);
+}
+
+int64_t hy_alloc_bytes(void)
+{
+    return atomic_load(&current);
+}
+
+int64_t hy_alloc_peak(void)
+{
+    return atomic_load(&peak);
+}
+
+void hy_alloc_fail_after(int64_t n)
+{
+    atomic_store(&fail_countdown, n);
+}
