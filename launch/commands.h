@@ -1,0 +1,20 @@
+/* The commands of the program: one line each in HY_COMMANDS, one file each in launch/cmd_<name>.c.
+ *
+ * A command is collective over `world`: it returns on every rank with the rank's own status or HY_ERR_PEER (hy_comm_agree), never on
+ * one rank while another waits in an exchange. argv[0] is the command's name. Results go to stdout, which only rank 0 has (elsewhere it
+ * is /dev/null); the log goes to stderr. */
+#ifndef HY_LAUNCH_COMMANDS_H
+#define HY_LAUNCH_COMMANDS_H
+
+#include "base/status.h"
+#include "comm/comm.h"
+
+/* X(name, one-line summary), in the order of `hylas --help` */
+#define HY_COMMANDS(X) \
+    X(data, "make or inspect a token store")
+
+#define HY_X(name, summary) HY_MUST_CHECK hy_status hy_cmd_##name(int argc, char **argv, hy_comm *world);
+HY_COMMANDS(HY_X)
+#undef HY_X
+
+#endif
