@@ -8,11 +8,11 @@
 #ifndef HY_COMM_COMM_H
 #define HY_COMM_COMM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
-#include "kernels/dtype.h"
 
 typedef struct hy_comm hy_comm;
 
@@ -48,7 +48,8 @@ _Noreturn void hy_comm_abort(int exit_code);
 void hy_comm_all_gather(hy_comm *comm, const char *name, const void *send, void *recv, size_t bytes, hy_req *req);
 /* In place over all ranks. Same order of summation every time for a given communicator size. */
 void hy_comm_all_reduce(hy_comm *comm, const char *name, void *buf, int64_t n, hy_type type, hy_reduce op, hy_req *req);
-/* send [size·n]; recv [n] = Σ over ranks of block `rank`. recv may be send + rank·n elements (in place). */
+/* send [size·n]; recv [n] = Σ over ranks of block `rank`. recv may be send + rank·n elements (in place; the other
+ * blocks of send are undefined afterwards). */
 void hy_comm_reduce_scatter(hy_comm *comm, const char *name, const void *send, void *recv, int64_t n, hy_type type, hy_req *req);
 /* Block r of send (bytes each) goes to rank r, block r of recv comes from it. */
 void hy_comm_all_to_all(hy_comm *comm, const char *name, const void *send, void *recv, size_t bytes, hy_req *req);
@@ -57,6 +58,8 @@ void hy_comm_broadcast(hy_comm *comm, const char *name, void *buf, size_t bytes,
 void hy_comm_send(hy_comm *comm, const char *name, const void *buf, size_t bytes, int to, int tag, hy_req *req);
 void hy_comm_recv(hy_comm *comm, const char *name, void *buf, size_t bytes, int from, int tag, hy_req *req);
 void hy_comm_wait(hy_req *req);
+/* True if the exchange is complete: then it is as if waited for. */
+bool hy_comm_test(hy_req *req);
 void hy_comm_wait_all(hy_req *reqs, int64_t n);
 /* Lets posted exchanges advance (they do not by themselves). Cheap; called between operations. */
 void hy_comm_progress(hy_comm *comm);

@@ -1,0 +1,234 @@
+/* Exchanges over MPI: non-blocking calls of one thread (MPI_THREAD_FUNNELED). They advance only inside MPI calls, hence
+ * hy_comm_progress. Sums are in MPI's fixed order for a communicator size. */
+#include <mpi.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "comm/mpi_requests.h"
+
+typedef struct mpi_state {
+    MPI_Comm comm;
+} mpi_state;
+
+static const hy_comm_table mpi_table;
+static bool running;
+
+/* Starting MPI without a launcher takes long and forks a daemon, so one process alone never does. */
+bool hy_mpi_launched(void) {
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (getenv(names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static hy_status wrap(MPI_Comm mpi, hy_comm **out) {
+    hy_comm *comm = NULL;
+    HY_TRY(HY_NEW("communicator", 1, &comm));
+    mpi_state *state = NULL;
+    const hy_status status = HY_NEW("MPI communicator", 1, &state);
+    if (status != HY_OK) {
+        hy_free(comm);
+        return status;
+    }
+    state->comm = mpi;
+    *comm = (hy_comm){.table = &mpi_table, .impl = state};
+    HY_MPI("communicator", MPI_Comm_set_errhandler(mpi, MPI_ERRORS_RETURN));
+    HY_MPI("communicator", MPI_Comm_rank(mpi, &comm->rank));
+    HY_MPI("communicator", MPI_Comm_size(mpi, &comm->size));
+    *out = comm;
+    return HY_OK;
+}
+
+hy_status hy_mpi_world(int *argc, char ***argv, hy_comm **out) {
+    int given;
+    if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &given) != MPI_SUCCESS) {
+        return hy_fail(HY_ERR_COMM, "MPI does not start; was this program launched with the mpirun of the MPI it was "
+                                    "built with?");
+    }
+    running = true;
+    return wrap(MPI_COMM_WORLD, out);
+}
+
+void hy_mpi_finalize(void) {
+    if (running) {
+        hy_mpi_requests_fini();
+        running = false;
+        (void)MPI_Finalize();
+    }
+}
+
+void hy_mpi_abort(int exit_code) {
+    if (running) {
+        (void)MPI_Abort(MPI_COMM_WORLD, exit_code);
+    }
+}
+
+static MPI_Comm mpi_of(const hy_comm *comm) {
+    return ((const mpi_state *)comm->impl)->comm;
+}
+
+static hy_status mpi_split(hy_comm *parent, int color, int key, hy_comm **out) {
+    MPI_Comm mpi = MPI_COMM_NULL;
+    *out = NULL;
+    HY_MPI("split", MPI_Comm_split(mpi_of(parent), color < 0 ? MPI_UNDEFINED : color, key, &mpi));
+    hy_status status = HY_OK;
+    if (mpi != MPI_COMM_NULL) {
+        int size;
+        HY_MPI("split", MPI_Comm_size(mpi, &size));
+        if (size == 1) {
+            HY_MPI("split", MPI_Comm_free(&mpi));
+            status = hy_comm_self_create(out);
+        } else {
+            status = wrap(mpi, out);
+        }
+    }
+    return hy_comm_agree(parent, status);
+}
+
+static void mpi_destroy(hy_comm *comm) {
+    mpi_state *state = comm->impl;
+    if (state->comm != MPI_COMM_WORLD) {
+        HY_MPI("communicator", MPI_Comm_free(&state->comm));
+    }
+    hy_free(state);
+}
+
+/* A posted MPI call becomes the exchange's only part; the type of a large message is freed when it is complete. */
+static void track(hy_req *req, MPI_Request request, MPI_Datatype type, bool derived) {
+    hy_mpi_add_part(req, request);
+    if (derived) {
+        hy_mpi_set_after(req, &(hy_mpi_after){.type = type});
+    }
+}
+
+static void mpi_all_gather(hy_comm *comm, const void *send, void *recv, size_t bytes, hy_req *req) {
+    int count;
+    MPI_Datatype type;
+    bool derived;
+    hy_mpi_bytes(bytes, &count, &type, &derived);
+    const bool in_place = send == (const char *)recv + (size_t)comm->rank * bytes;
+    MPI_Request request;
+    HY_MPI("all-gather", MPI_Iallgather(in_place ? MPI_IN_PLACE : send, count, type, recv, count, type, mpi_of(comm),
+                                        &request));
+    track(req, request, type, derived);
+}
+
+static void mpi_all_to_all(hy_comm *comm, const void *send, void *recv, size_t bytes, hy_req *req) {
+    int count;
+    MPI_Datatype type;
+    bool derived;
+    hy_mpi_bytes(bytes, &count, &type, &derived);
+    MPI_Request request;
+    HY_MPI("all-to-all", MPI_Ialltoall(send, count, type, recv, count, type, mpi_of(comm), &request));
+    track(req, request, type, derived);
+}
+
+static void mpi_broadcast(hy_comm *comm, void *buf, size_t bytes, int root, hy_req *req) {
+    int count;
+    MPI_Datatype type;
+    bool derived;
+    hy_mpi_bytes(bytes, &count, &type, &derived);
+    MPI_Request request;
+    HY_MPI("broadcast", MPI_Ibcast(buf, count, type, root, mpi_of(comm), &request));
+    track(req, request, type, derived);
+}
+
+static void mpi_send(hy_comm *comm, const void *buf, size_t bytes, int to, int tag, hy_req *req) {
+    int count;
+    MPI_Datatype type;
+    bool derived;
+    hy_mpi_bytes(bytes, &count, &type, &derived);
+    MPI_Request request;
+    HY_MPI("send", MPI_Isend(buf, count, type, to, tag, mpi_of(comm), &request));
+    track(req, request, type, derived);
+}
+
+static void mpi_recv(hy_comm *comm, void *buf, size_t bytes, int from, int tag, hy_req *req) {
+    int count;
+    MPI_Datatype type;
+    bool derived;
+    hy_mpi_bytes(bytes, &count, &type, &derived);
+    MPI_Request request;
+    HY_MPI("receive", MPI_Irecv(buf, count, type, from, tag, mpi_of(comm), &request));
+    track(req, request, type, derived);
+}
+
+static void mpi_barrier(hy_comm *comm, hy_req *req) {
+    MPI_Request request;
+    HY_MPI("barrier", MPI_Ibarrier(mpi_of(comm), &request));
+    hy_mpi_add_part(req, request);
+}
+
+static MPI_Datatype mpi_type(hy_type type) {
+    return type == HY_TYPE_F32 ? MPI_FLOAT : type == HY_TYPE_F64 ? MPI_DOUBLE : MPI_INT64_T;
+}
+
+static MPI_Op mpi_op(hy_reduce op) {
+    return op == HY_SUM ? MPI_SUM : op == HY_MAX ? MPI_MAX : MPI_MIN;
+}
+
+static void mpi_all_reduce(hy_comm *comm, void *buf, int64_t n, hy_type type, hy_reduce op, hy_req *req) {
+    for (int64_t done = 0; done < n; done += hy_mpi_count_max) {
+        const int64_t count = n - done < hy_mpi_count_max ? n - done : hy_mpi_count_max;
+        MPI_Request request;
+        HY_MPI("all-reduce", MPI_Iallreduce(MPI_IN_PLACE, (char *)buf + (size_t)done * hy_type_size(type), (int)count,
+                                            mpi_type(type), mpi_op(op), mpi_of(comm), &request));
+        hy_mpi_add_part(req, request);
+    }
+}
+
+/* For counts that one call cannot say: each block is reduced to its rank, in pieces. */
+static void reduce_scatter_in_pieces(hy_comm *comm, const char *send, char *recv, int64_t n, hy_type type,
+                                     hy_req *req) {
+    const size_t size = hy_type_size(type);
+    for (int root = 0; root < comm->size; root++) {
+        for (int64_t done = 0; done < n; done += hy_mpi_count_max) {
+            const int64_t count = n - done < hy_mpi_count_max ? n - done : hy_mpi_count_max;
+            const char *from = send + (size_t)(root * n + done) * size;
+            char *to = recv + (size_t)done * size;
+            const bool in_place = root == comm->rank && from == to;
+            MPI_Request request;
+            HY_MPI("reduce-scatter", MPI_Ireduce(in_place ? MPI_IN_PLACE : from, to, (int)count, mpi_type(type),
+                                                 MPI_SUM, root, mpi_of(comm), &request));
+            hy_mpi_add_part(req, request);
+        }
+    }
+}
+
+/* MPI's own in-place form leaves the result in block 0; it is moved to where the caller wants it. */
+static void mpi_reduce_scatter(hy_comm *comm, const void *send, void *recv, int64_t n, hy_type type, hy_req *req) {
+    if (comm->size * n > hy_mpi_count_max) {
+        reduce_scatter_in_pieces(comm, send, recv, n, type, req);
+        return;
+    }
+    const size_t bytes = (size_t)n * hy_type_size(type);
+    char *first = (char *)recv - (size_t)comm->rank * bytes;
+    const bool in_place = send == first;
+    MPI_Request request;
+    HY_MPI("reduce-scatter", MPI_Ireduce_scatter_block(in_place ? MPI_IN_PLACE : send, in_place ? first : recv, (int)n,
+                                                       mpi_type(type), MPI_SUM, mpi_of(comm), &request));
+    hy_mpi_add_part(req, request);
+    if (in_place) {
+        hy_mpi_set_after(req, &(hy_mpi_after){.type = MPI_DATATYPE_NULL, .to = recv, .from = first, .bytes = bytes});
+    }
+}
+
+static const hy_comm_table mpi_table = {
+    .name = "mpi",
+    .all_gather = mpi_all_gather,
+    .all_reduce = mpi_all_reduce,
+    .reduce_scatter = mpi_reduce_scatter,
+    .all_to_all = mpi_all_to_all,
+    .broadcast = mpi_broadcast,
+    .send = mpi_send,
+    .recv = mpi_recv,
+    .barrier = mpi_barrier,
+    .test = hy_mpi_test,
+    .idle = hy_mpi_idle,
+    .progress = hy_mpi_progress,
+    .split = mpi_split,
+    .destroy = mpi_destroy,
+};
