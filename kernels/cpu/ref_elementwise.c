@@ -1,0 +1,77 @@
+/* Reference activations, gated products, rotary embedding and decay gates. One formula per activation, valid for every
+ * finite argument: nothing overflows on the way to a finite result. */
+#include <math.h>
+
+#include "kernels/cpu/ref.h"
+
+static double sigmoid(double x) {
+    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+}
+
+static double softplus(double x) {
+    return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
+}
+
+static double act_value(hy_act act, double x) {
+    switch (act) {
+    case HY_ACT_IDENTITY:
+        return x;
+    case HY_ACT_SIGMOID:
+        return sigmoid(x);
+    case HY_ACT_SILU:
+        return x * sigmoid(x);
+    case HY_ACT_RELU:
+        return x > 0 ? x : 0;
+    case HY_ACT_RELU2:
+        return x > 0 ? x * x : 0;
+    case HY_ACT_ELU1:
+        return x > 0 ? x + 1 : exp(x);
+    case HY_ACT_TANH:
+        return tanh(x);
+    case HY_ACT_SOFTPLUS:
+        return softplus(x);
+    case HY_ACT_LOGSIGMOID:
+        return -softplus(-x);
+    case HY_ACT_EXP:
+        return exp(x);
+    case HY_ACT_NEG_EXP:
+        return -exp(x);
+    case HY_ACT_SQUARE:
+        return x * x;
+    }
+    return 0;
+}
+
+static double act_slope(hy_act act, double x) {
+    const double s = sigmoid(x);
+    switch (act) {
+    case HY_ACT_IDENTITY:
+        return 1;
+    case HY_ACT_SIGMOID:
+        return s * sigmoid(-x);
+    case HY_ACT_SILU:
+        return s * (1 + x * sigmoid(-x));
+    case HY_ACT_RELU:
+        return x > 0 ? 1 : 0;
+    case HY_ACT_RELU2:
+        return x > 0 ? 2 * x : 0;
+    case HY_ACT_ELU1:
+        return x > 0 ? 1 : exp(x);
+    case HY_ACT_TANH:
+        return 1 / (cosh(x) * cosh(x));
+    case HY_ACT_SOFTPLUS:
+        return s;
+    case HY_ACT_LOGSIGMOID:
+        return sigmoid(-x);
+    case HY_ACT_EXP:
+        return exp(x);
+    case HY_ACT_NEG_EXP:
+        return -exp(x);
+    case HY_ACT_SQUARE:
+        return 2 * x;
+    }
+    return 0;
+}
+
+#define REF_BODY "kernels/cpu/ref_elementwise.inc"
+#include "kernels/cpu/ref_twice.h"
