@@ -1,0 +1,323 @@
+/* Runs one operation on several tables with the same inputs and compares every output with cpu_ref in double.
+ *
+ * A case is described, not executed: its args struct with shapes and flags, and for each pointer a buffer with start
+ * values that float represents exactly. For each table the harness places the buffers between sentinels, at addresses
+ * aligned to nothing but the element, hands out `work` filled with NaN, calls the table entry and checks that
+ *   - outputs agree within the case's tolerance; what the reference leaves untouched is untouched (still NaN);
+ *   - outputs are finite where the reference is, inputs keep every bit, and no sentinel changed.
+ * An overwritten output starts as NaN, so an operation that reads it shows. */
+#ifndef HY_TESTS_PARITY_H
+#define HY_TESTS_PARITY_H
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "kernels/kernels.h"
+#include "tests/tolerance.h"
+
+#define PARITY_UNUSED __attribute__((unused))
+
+typedef enum parity_role { PARITY_INPUT, PARITY_OVERWRITTEN, PARITY_UPDATED } parity_role;
+
+enum { PARITY_BUFFERS = 24, PARITY_TABLES = 8, PARITY_GUARD = 64, PARITY_NO_FIELD = -1 };
+
+typedef struct parity_buffer {
+    long field, alias; /* offsets of the pointers in the args struct */
+    const char *name;
+    int64_t n;
+    parity_role role;
+    double *start; /* [n] */
+    double *want;  /* [n] what the reference made of it */
+} parity_buffer;
+
+typedef union parity_args {
+#define HY_X(op, args) args##_args op;
+    HY_OPS(HY_X)
+#undef HY_X
+} parity_args;
+
+typedef struct parity {
+    hy_table reference, tables[PARITY_TABLES];
+    int n_tables;
+    uint64_t draws;
+    /* the case at hand */
+    hy_op_id op;
+    char label[200];
+    parity_args args;
+    hy_tolerance tolerance;
+    parity_buffer buffers[PARITY_BUFFERS];
+    int n_buffers;
+    long scalar; /* offset of a `double *` that the operation adds to, PARITY_NO_FIELD if none */
+    double scalar_want;
+    /* totals */
+    int64_t cases, failures;
+    double worst; /* largest error ÷ tolerance seen */
+} parity;
+
+/* ---- describing a case ---- */
+
+static PARITY_UNUSED void parity_begin(parity *p, hy_op_id op, hy_tolerance tolerance)
+{
+    p->op = op;
+    p->tolerance = tolerance;
+    p->n_buffers = 0;
+    p->scalar = PARITY_NO_FIELD;
+    memset(&p->args, 0, sizeof p->args);
+    snprintf(p->label, sizeof p->label, "%s", hy_op_name(op));
+}
+
+static PARITY_UNUSED double parity_uniform(parity *p)
+{
+    return hy_random_uniform(1, 2, p->draws++);
+}
+
+/* A buffer for the pointer at `field`, start values N(0,1) for inputs and updated outputs, NaN for overwritten ones.
+ * Returns the start values, to be changed before the case runs; they are rounded to float then. */
+static PARITY_UNUSED double *parity_buffer_add(parity *p, const char *name, size_t field, int64_t n, parity_role role)
+{
+    parity_buffer *b = &p->buffers[p->n_buffers++];
+    *b = (parity_buffer){.field = (long)field, .alias = PARITY_NO_FIELD, .name = name, .n = n, .role = role};
+    b->start = malloc((size_t)(n + 1) * sizeof(double));
+    b->want = malloc((size_t)(n + 1) * sizeof(double));
+    for (int64_t i = 0; i < n; i++)
+        b->start[i] = role == PARITY_OVERWRITTEN ? NAN : hy_random_normal(1, 1, p->draws++);
+    return b->start;
+}
+
+#define PARITY_IN(p, type, member, n) \
+    parity_buffer_add((p), #member, offsetof(type##_args, member), (n), PARITY_INPUT)
+#define PARITY_OUT(p, type, member, n) \
+    parity_buffer_add((p), #member, offsetof(type##_args, member), (n), PARITY_OVERWRITTEN)
+#define PARITY_ACC(p, type, member, n) \
+    parity_buffer_add((p), #member, offsetof(type##_args, member), (n), PARITY_UPDATED)
+#define PARITY_OUT_IF(p, type, member, n, acc) \
+    parity_buffer_add((p), #member, offsetof(type##_args, member), (n), (acc) ? PARITY_UPDATED : PARITY_OVERWRITTEN)
+/* The buffer added last is also `member`. */
+#define PARITY_ALIAS(p, type, member) \
+    ((p)->buffers[(p)->n_buffers - 1].alias = (long)offsetof(type##_args, member), \
+     (p)->buffers[(p)->n_buffers - 1].role = PARITY_UPDATED)
+#define PARITY_SCALAR(p, type, member) ((p)->scalar = (long)offsetof(type##_args, member))
+
+static PARITY_UNUSED void parity_uniform_fill(parity *p, double *x, int64_t n, double low, double high)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = low + (high - low) * parity_uniform(p);
+}
+
+/* ---- running it ---- */
+
+static void parity_call(const hy_table *table, hy_op_id op, parity_args *args)
+{
+    switch (op) {
+#define HY_X(op, type)              \
+    case HY_OP_##op:                \
+        table->op(&args->op);       \
+        break;
+        HY_OPS(HY_X)
+#undef HY_X
+    case HY_OP_COUNT:
+        break;
+    }
+}
+
+static void *parity_field(parity_args *args, long field)
+{
+    return (char *)args + field;
+}
+
+static void parity_put(unsigned char *data, hy_dtype dtype, int64_t i, double x)
+{
+    if (dtype == HY_F64)
+        memcpy(data + 8 * i, &x, 8);
+    else
+        memcpy(data + 4 * i, &(float){(float)x}, 4);
+}
+
+static double parity_get(const unsigned char *data, hy_dtype dtype, int64_t i)
+{
+    double x;
+    float f;
+    if (dtype == HY_F64) {
+        memcpy(&x, data + 8 * i, 8);
+        return x;
+    }
+    memcpy(&f, data + 4 * i, 4);
+    return (double)f;
+}
+
+/* A block of `bytes` between sentinels; offset from the allocation by the guard and one element. */
+static unsigned char *parity_block(size_t bytes, size_t shift)
+{
+    unsigned char *raw = malloc(bytes + 2 * PARITY_GUARD + shift);
+    memset(raw, 0xA5, bytes + 2 * PARITY_GUARD + shift);
+    return raw + PARITY_GUARD + shift;
+}
+
+static int parity_block_intact_free(unsigned char *block, size_t bytes, size_t shift)
+{
+    int intact = 1;
+    unsigned char *raw = block - PARITY_GUARD - shift;
+    for (size_t i = 0; i < PARITY_GUARD + shift; i++)
+        intact &= raw[i] == 0xA5;
+    for (size_t i = 0; i < PARITY_GUARD; i++)
+        intact &= block[bytes + i] == 0xA5;
+    free(raw);
+    return intact;
+}
+
+static void parity_fail(parity *p, const hy_table *table, const char *what)
+{
+    if (p->failures++ < 20)
+        print_error("%s on %s/%s: %s\n", p->label, table->name, table->detail, what);
+}
+
+static void parity_compare(parity *p, const hy_table *table, const char *name, const double *want, double *got,
+                           int64_t n)
+{
+    const hy_tolerance tol = table->dtype == HY_F64 ? HY_TOL_F64_REORDERED : p->tolerance;
+    double squares = 0, worst = 0;
+    int64_t finite = 0, at = -1;
+    for (int64_t i = 0; i < n; i++) {
+        squares += isfinite(want[i]) ? want[i] * want[i] : 0;
+        finite += isfinite(want[i]) ? 1 : 0;
+    }
+    const double rms = finite > 0 ? sqrt(squares / (double)finite) : 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (want[i] == got[i] || (isnan(want[i]) && isnan(got[i])))
+            continue;
+        const double error = fabs(got[i] - want[i]) / (tol.relative * fabs(want[i]) + tol.of_rms * rms + 1e-37);
+        if (!(error <= worst)) {
+            worst = isnan(error) ? INFINITY : error;
+            at = i;
+        }
+    }
+    if (worst > p->worst)
+        p->worst = worst;
+    if (worst > 1) {
+        char what[160];
+        snprintf(what, sizeof what, "%s[%lld of %lld] = %.9g, want %.9g (rms %.3g): %.3g × tolerance", name,
+                 (long long)at, (long long)n, got[at], want[at], rms, worst);
+        parity_fail(p, table, what);
+    }
+}
+
+/* The bytes of a buffer as the table sees them. */
+static unsigned char *parity_load(const parity_buffer *b, hy_dtype dtype)
+{
+    unsigned char *data = parity_block((size_t)b->n * hy_dtype_size(dtype), hy_dtype_size(dtype));
+    for (int64_t i = 0; i < b->n; i++)
+        parity_put(data, dtype, i, b->start[i]);
+    return data;
+}
+
+static void parity_check_buffer(parity *p, const hy_table *table, parity_buffer *b, unsigned char *data)
+{
+    const size_t element = hy_dtype_size(table->dtype);
+    double *got = malloc((size_t)(b->n + 1) * sizeof(double));
+    for (int64_t i = 0; i < b->n; i++)
+        got[i] = parity_get(data, table->dtype, i);
+    if (b->role == PARITY_INPUT && memcmp(got, b->start, (size_t)b->n * sizeof(double)) != 0)
+        parity_fail(p, table, "an input was written to");
+    if (!parity_block_intact_free(data, (size_t)b->n * element, element))
+        parity_fail(p, table, b->name);
+    if (table == &p->reference)
+        memcpy(b->want, got, (size_t)b->n * sizeof(double));
+    else if (b->role != PARITY_INPUT)
+        parity_compare(p, table, b->name, b->want, got, b->n);
+    free(got);
+}
+
+static int parity_uses_recur_work(hy_op_id op)
+{
+    return op == HY_OP_recur_map || op == HY_OP_recur_fwd || op == HY_OP_recur_inject || op == HY_OP_recur_map_bwd ||
+           op == HY_OP_recur_bwd;
+}
+
+static int parity_uses_attn_work(hy_op_id op)
+{
+    return op == HY_OP_attn_fwd || op == HY_OP_attn_delta || op == HY_OP_attn_bwd;
+}
+
+static void parity_run_on(parity *p, const hy_table *table)
+{
+    parity_args args = p->args;
+    unsigned char *data[PARITY_BUFFERS];
+    double scalar = 0.75;
+    for (int i = 0; i < p->n_buffers; i++) {
+        const parity_buffer *b = &p->buffers[i];
+        data[i] = parity_load(b, table->dtype);
+        memcpy(parity_field(&args, b->field), &data[i], sizeof(void *));
+        if (b->alias != PARITY_NO_FIELD)
+            memcpy(parity_field(&args, b->alias), &data[i], sizeof(void *));
+    }
+    if (p->scalar != PARITY_NO_FIELD)
+        memcpy(parity_field(&args, p->scalar), &(double *){&scalar}, sizeof(void *));
+    size_t work_bytes = 0;
+    if (parity_uses_recur_work(p->op))
+        work_bytes = table->recur_work(&args.recur_fwd);
+    else if (parity_uses_attn_work(p->op))
+        work_bytes = table->attn_work(&args.attn_fwd);
+    void *unaligned = malloc(work_bytes + 3 * PARITY_GUARD);
+    unsigned char *work = (unsigned char *)(((uintptr_t)unaligned + 63) & ~(uintptr_t)63);
+    memset(work, 0xFF, work_bytes); /* NaN in either type */
+    memset(work + work_bytes, 0xA5, PARITY_GUARD);
+    if (parity_uses_recur_work(p->op))
+        args.recur_fwd.work = work;
+    else if (parity_uses_attn_work(p->op))
+        args.attn_fwd.work = work;
+    parity_call(table, p->op, &args);
+    for (size_t i = 0; i < PARITY_GUARD; i++)
+        if (work[work_bytes + i] != 0xA5) {
+            parity_fail(p, table, "wrote beyond work");
+            break;
+        }
+    free(unaligned);
+    for (int i = 0; i < p->n_buffers; i++)
+        parity_check_buffer(p, table, &p->buffers[i], data[i]);
+    if (p->scalar != PARITY_NO_FIELD && table == &p->reference)
+        p->scalar_want = scalar;
+    else if (p->scalar != PARITY_NO_FIELD)
+        parity_compare(p, table, "scalar", &p->scalar_want, &scalar, 1);
+}
+
+static PARITY_UNUSED void parity_run(parity *p)
+{
+    for (int i = 0; i < p->n_buffers; i++)
+        for (int64_t j = 0; j < p->buffers[i].n; j++)
+            p->buffers[i].start[j] = (double)(float)p->buffers[i].start[j];
+    parity_run_on(p, &p->reference);
+    for (int i = 0; i < p->n_tables; i++)
+        parity_run_on(p, &p->tables[i]);
+    for (int i = 0; i < p->n_buffers; i++) {
+        free(p->buffers[i].start);
+        free(p->buffers[i].want);
+    }
+    p->cases++;
+}
+
+/* Tables: cpu_ref in float, cpu in double, cpu in float for every instruction set this processor has. */
+static PARITY_UNUSED hy_status parity_init(parity *p)
+{
+    static const char *const sets[] = {"plain", "avx2", "avx512"};
+    hy_device device;
+    memset(p, 0, sizeof *p);
+    HY_TRY(hy_device_init(&device, "cpu_ref", HY_F64));
+    p->reference = device.table;
+    HY_TRY(hy_device_init(&device, "cpu_ref", HY_F32));
+    p->tables[p->n_tables++] = device.table;
+    HY_TRY(hy_device_init(&device, "cpu", HY_F64));
+    p->tables[p->n_tables++] = device.table;
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+        setenv("HYLAS_CPU", sets[i], 1);
+        HY_TRY(hy_device_init(&device, "cpu", HY_F32));
+        if (strcmp(device.table.detail, sets[i]) == 0)
+            p->tables[p->n_tables++] = device.table;
+    }
+    unsetenv("HYLAS_CPU");
+    return HY_OK;
+}
+
+#endif
