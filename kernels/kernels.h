@@ -95,7 +95,7 @@ typedef struct hy_layernorm {
     void *dw, *db;
 } hy_layernorm_args;
 
-/* y = x / sqrt(Σx² + eps). */
+/* l2norm: y = x / sqrt(Σx² + eps).  sumnorm: y = x / (Σx + eps). */
 typedef struct hy_l2norm {
     int64_t rows, cols;
     double eps;
@@ -344,6 +344,8 @@ typedef struct hy_adamw {
     X(layernorm_bwd, hy_layernorm)     \
     X(l2norm_fwd, hy_l2norm)           \
     X(l2norm_bwd, hy_l2norm)           \
+    X(sumnorm_fwd, hy_l2norm)          \
+    X(sumnorm_bwd, hy_l2norm)          \
     X(unary_fwd, hy_unary)             \
     X(unary_bwd, hy_unary)             \
     X(glu_fwd, hy_glu)                 \

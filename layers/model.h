@@ -47,7 +47,9 @@ void hy_model_bucket(const hy_model *model, int bucket, int64_t *begin, int64_t 
 /* Initial parameters: each element a function of (seed, parameter name, its index) only. Padding is 0. Local. */
 void hy_model_init_params(const hy_model *model, uint64_t seed, hy_dtype dtype, void *flat);
 
-typedef enum hy_recompute { HY_RECOMPUTE_NONE, HY_RECOMPUTE_BLOCK } hy_recompute;
+/* What backward computes again instead of holding it: nothing; norms, activations, gates and convolutions; everything inside a block
+ * but what its exchanges brought. */
+typedef enum hy_recompute { HY_RECOMPUTE_NONE, HY_RECOMPUTE_LIGHT, HY_RECOMPUTE_BLOCK } hy_recompute;
 
 /* How a model runs on this rank. */
 typedef struct hy_run_shape {

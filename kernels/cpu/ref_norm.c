@@ -4,8 +4,8 @@
  *   layer  n = (x − mean)·r, r = 1/sqrt(var + eps)          dx = r(D − mean D − n·mean(D n))
  *   l2     n = x·r,          r = 1/sqrt(Σx² + eps)          dx = r(D − n·Σ(D n))
  *
- * All are one form: dx = r(D − mean·mean D − n·c·Σ(D n)). Weight gradients dw = Σ dy·n, db = Σ dy are summed over the
- * rows r ≡ j mod w_rows in blocks of columns kept in double on the stack. */
+ * Those are one form: dx = r(D − mean·mean D − n·c·Σ(D n)). Weight gradients dw = Σ dy·n, db = Σ dy are summed over the
+ * rows r ≡ j mod w_rows in blocks of columns kept in double on the stack. Division by the row's sum stands apart. */
 #include <math.h>
 #include <string.h>
 

@@ -1,0 +1,59 @@
+/* Softmax attention: grouped heads, rotary embedding or none, window, optional RMSNorm of q and k per head. */
+#include <math.h>
+
+#include "layers/mixer.h"
+
+hy_status hy_attention_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
+    (void)row;
+    HY_TRY(hy_mixer_default(m, "heads", &m->heads, config->width >= 64 ? config->width / 64 : 1, 1));
+    HY_TRY(hy_mixer_default(m, "kv_heads", &m->kv_heads, m->heads, 1));
+    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, config->width / m->heads, 1));
+    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, m->head_dim, 1));
+    HY_TRY(hy_mixer_default(m, "window", &m->window, 0, 0));
+    m->rope_base = m->rope_base == HY_DEFAULT ? 10000 : m->rope_base;
+    m->qk_norm = m->qk_norm == HY_QK_NORM_DEFAULT ? HY_QK_NORM_NONE : m->qk_norm;
+    m->output_gate = m->output_gate == HY_GATE_DEFAULT ? HY_GATE_NONE : m->output_gate;
+    if (m->heads % m->kv_heads != 0) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kv_heads: %lld does not divide heads = %lld", m->name, (long long)m->kv_heads, (long long)m->heads);
+    }
+    if (m->value_dim != m->head_dim) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.value_dim: attention has value_dim = head_dim (%lld)", m->name, (long long)m->head_dim);
+    }
+    if (m->rope_base > 0 && (int64_t)((double)m->head_dim * m->rope_fraction) % 2 != 0) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.head_dim: a rotary embedding needs an even number of channels to turn", m->name);
+    }
+    if (m->qk_norm != HY_QK_NORM_NONE && m->qk_norm != HY_QK_NORM_RMS_HEAD) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.qk_norm: attention has none or rms_head", m->name);
+    }
+    if (m->output_gate != HY_GATE_NONE) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.output_gate: attention has none", m->name);
+    }
+    if (m->conv > 0) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.conv: attention has no short convolution", m->name);
+    }
+    m->conv = 0;
+    return HY_OK;
+}
+
+static hy_var head_input(hy_graph *g, const hy_mixer_config *m, hy_var x, const char *const names[2], int64_t heads) {
+    hy_var y = hy_node_linear(g, x, names[0], heads * m->head_dim, m->qkv_bias);
+    if (m->qk_norm == HY_QK_NORM_RMS_HEAD) {
+        y = hy_node_rmsnorm(g, y, names[1], m->head_dim, 1, 1e-5);
+    }
+    if (m->rope_base > 0) {
+        y = hy_node_rope(g, y, heads, m->head_dim, (int64_t)((double)m->head_dim * m->rope_fraction), m->rope_base);
+    }
+    return y;
+}
+
+hy_var hy_attention_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var x) {
+    (void)row;
+    (void)layer;
+    hy_var q = head_input(g, m, x, (const char *[]){"q_proj", "q_norm"}, m->heads);
+    hy_var k = head_input(g, m, x, (const char *[]){"k_proj", "k_norm"}, m->kv_heads);
+    hy_var v = hy_node_linear(g, x, "v_proj", m->kv_heads * m->head_dim, m->qkv_bias);
+    hy_var o = hy_node_attention(g, q, k, v, &(hy_attn_shape){.heads = m->heads, .kv_heads = m->kv_heads, .head_dim = m->head_dim,
+                                                              .value_dim = m->head_dim, .window = m->window,
+                                                              .scale = 1 / sqrt((double)m->head_dim)});
+    return hy_node_linear(g, o, "o_proj", config->width, false);
+}

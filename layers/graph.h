@@ -1,0 +1,161 @@
+/* A model as a list of nodes, built once.
+ *
+ * A variable is an activation [T,cols] (or a fixed array [cols]); each has one producer. A node is one operation on variables and
+ * weights, with a forward and a backward written once in its class; a mixer is a composition of nodes and needs no backward of
+ * its own. Nodes run in the order in which they were added, backward in reverse. graph_plan.h turns the list into a schedule and
+ * memory offsets; runner.c executes it.
+ *
+ * Gradients: a node's backward adds to the weights' gradients, and writes each input's gradient: overwriting if it is the
+ * first of the variable's consumers in backward order, accumulating otherwise (node->acc, decided by the plan). */
+#ifndef HY_LAYERS_GRAPH_H
+#define HY_LAYERS_GRAPH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "layers/model.h"
+
+typedef int hy_var; /* index into graph->vars; HY_NONE = absent */
+enum { HY_NONE = -1, HY_NODE_INPUTS = 6, HY_NODE_OUTPUTS = 2, HY_NODE_WEIGHTS = 4 };
+
+typedef struct hy_variable {
+    char name[24];
+    int64_t cols;
+    bool per_token;    /* [T,cols], else [cols] */
+    bool has_grad;
+    bool kept;         /* held from forward to backward even where the block is recomputed */
+    int producer;      /* node */
+    hy_var grad_alias; /* variable whose gradient buffer this one shares, or HY_NONE */
+} hy_variable;
+
+/* A part of a parameter: `param` indexes graph->params, `offset` counts elements from its start. */
+typedef struct hy_weight {
+    int param;
+    int64_t offset;
+} hy_weight;
+
+typedef struct hy_node hy_node;
+typedef struct hy_exec hy_exec;
+
+/* What sizes may depend on: all known before the first step. */
+typedef struct hy_sizing {
+    const hy_sp *sp; /* device, comm size (in dims), methods */
+    const hy_layout_dims *dims;
+    hy_dtype dtype;
+    bool train;
+    int64_t head_tile;
+} hy_sizing;
+
+typedef struct hy_node_class {
+    const char *name;
+    unsigned bwd_reads_in, bwd_reads_out; /* bit i: the backward reads the value of input (output) i */
+    bool light;                           /* costs little beside what it holds: recompute = light runs it again */
+    bool overwrites;                      /* its backward cannot accumulate into input gradients */
+    bool loss;                            /* computes its gradients in one go with the loss: in training it runs in backward only */
+    void (*fwd)(hy_exec *x, const hy_node *node);
+    void (*recompute)(hy_exec *x, const hy_node *node); /* forward again without exchanges; NULL = fwd */
+    void (*bwd)(hy_exec *x, const hy_node *node);       /* NULL = nothing to do (aliased gradients) */
+    int64_t (*kept)(const hy_sizing *s, const hy_node *node); /* bytes from forward to backward; NULL = 0 */
+    int64_t (*work)(const hy_sizing *s, const hy_node *node); /* scratch bytes of any one call; NULL = 0 */
+    double (*flops)(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs); /* forward; NULL = 0 */
+} hy_node_class;
+
+/* Attributes, by class. */
+typedef union hy_attr {
+    struct { int64_t in, out; } linear;
+    struct { hy_act act; double scale, floor; } unary;
+    struct { hy_act act; int64_t group; } glu;
+    struct { int64_t cols, w_rows; double eps; int zero_centred; } norm;
+    struct { int64_t H, D, rot; double base; } rope;
+    struct { int64_t C, W; hy_act act; } conv;
+    struct { hy_decay decay; hy_rule rule; int64_t H, HV, K, V; double scale; } recur;
+    struct { int64_t H, HKV, D, DV, window; double scale; } attn;
+    struct { int64_t H, K; double lower_bound; } decay_gate;
+    struct { double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers); int64_t heads, layer, layers; } head_decay;
+    struct { int64_t heads, repeat, cols; } repeat;
+    struct { int64_t D, vocab; } ends;
+} hy_attr;
+
+struct hy_node {
+    const hy_node_class *class;
+    int block; /* 0 = embedding, final norm, head; 1+l = block l: the unit of recompute and of gradient buckets */
+    int n_in, n_out;
+    hy_var in[HY_NODE_INPUTS], out[HY_NODE_OUTPUTS]; /* absent optional inputs are HY_NONE */
+    hy_weight w[HY_NODE_WEIGHTS];                    /* absent: param = HY_NONE */
+    hy_attr attr;
+};
+
+typedef struct hy_graph {
+    hy_status status; /* first failure while building; later calls do nothing */
+    int n_vars, n_nodes, n_params;
+    int cap_vars, cap_nodes, cap_params;
+    hy_variable *vars;
+    hy_node *nodes;
+    hy_param *params;
+    int block;
+    char prefix[64];  /* of parameter names */
+    double init_std;
+} hy_graph;
+
+void hy_graph_init(hy_graph *graph);
+void hy_graph_fini(hy_graph *graph);
+
+/* ---- used by node builders ---- */
+hy_var hy_graph_var(hy_graph *graph, const char *name, int64_t cols);
+/* Adds a node with `in` (n_in entries, HY_NONE allowed) and n_out fresh outputs; NULL if the graph has failed. Valid until the next call. */
+hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, const hy_var *in, int n_out, const hy_var *out);
+/* Adds parameter prefix+name. */
+hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay);
+/* The part of `weight` that starts `elements` further. */
+static inline hy_weight hy_weight_at(hy_weight weight, int64_t elements) {
+    return (hy_weight){weight.param, weight.offset + elements};
+}
+static inline int64_t hy_var_cols(const hy_graph *graph, hy_var v) {
+    return v == HY_NONE ? 0 : graph->vars[v].cols;
+}
+
+/* ---- execution context of a node ---- */
+struct hy_exec {
+    hy_device *device;
+    hy_sp *sp;
+    const hy_graph *graph;
+    int64_t T;
+    hy_dtype dtype;
+    size_t esize;
+    char *arena, *params, *grads; /* grads NULL in evaluation */
+    const int64_t *value_offset;  /* [n_vars] of the phase that runs */
+    const int64_t *grad_offset;   /* [n_vars] */
+    const uint8_t (*acc)[HY_NODE_INPUTS]; /* [n_nodes] */
+    const int64_t *kept_offset, *work_offset; /* [n_nodes]; work_offset of the phase that runs */
+    const hy_batch *batch;
+    int64_t head_tile;
+    double d_scale, *loss_sum, *row_loss;
+    void *logits;
+};
+
+static inline void *hy_value(const hy_exec *x, hy_var v) {
+    return v == HY_NONE ? NULL : x->arena + x->value_offset[v];
+}
+static inline void *hy_grad(const hy_exec *x, hy_var v) {
+    return v == HY_NONE || x->grad_offset[v] < 0 ? NULL : x->arena + x->grad_offset[v];
+}
+static inline void *hy_param_value(const hy_exec *x, hy_weight w) {
+    return w.param == HY_NONE ? NULL : x->params + (size_t)(x->graph->params[w.param].offset + w.offset) * x->esize;
+}
+static inline void *hy_param_grad(const hy_exec *x, hy_weight w) {
+    return w.param == HY_NONE ? NULL : x->grads + (size_t)(x->graph->params[w.param].offset + w.offset) * x->esize;
+}
+static inline size_t hy_node_index(const hy_exec *x, const hy_node *node) {
+    return (size_t)(node - x->graph->nodes);
+}
+static inline int hy_acc(const hy_exec *x, const hy_node *node, int input) {
+    return x->acc[hy_node_index(x, node)][input];
+}
+static inline void *hy_kept(const hy_exec *x, const hy_node *node) {
+    return x->arena + x->kept_offset[hy_node_index(x, node)];
+}
+static inline void *hy_work(const hy_exec *x, const hy_node *node) {
+    return x->arena + x->work_offset[hy_node_index(x, node)];
+}
+
+#endif

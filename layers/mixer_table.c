@@ -1,0 +1,67 @@
+/* Every mixer, one row each. Definitions: docs/mixers.md. */
+#include <math.h>
+#include <string.h>
+
+#include "layers/linear_row.h"
+
+/* Retention (Sun et al. 2023, RetNet): log(1 − 2^(−5−h)). */
+static double retention_log_decay(int64_t head, int64_t heads, int64_t layer, int64_t layers) {
+    (void)heads;
+    (void)layer;
+    (void)layers;
+    return log1p(-exp2(-5.0 - (double)head));
+}
+
+static const hy_linear_row retention = {
+    .decay = HY_DECAY_HEAD, .rule = HY_RULE_ADDITIVE, .source = HY_DECAY_FROM_HEAD, .log_decay = retention_log_decay,
+    .heads = 8, .key_ratio = 1, .value_ratio = 2, .feature_map = HY_FEATURE_IDENTITY, .rope_base = 10000,
+    .qk_norm = HY_QK_NORM_NONE, .gate = HY_GATE_SWISH, .norm = "g_norm", .gated_norm = "g_norm_swish_gate"};
+
+/* Gated linear attention (Yang et al. 2023). */
+static const hy_linear_row gla = {
+    .decay = HY_DECAY_VECTOR, .rule = HY_RULE_ADDITIVE, .source = HY_DECAY_FROM_LOW_RANK,
+    .heads = 4, .key_ratio = 0.5, .value_ratio = 1, .feature_map = HY_FEATURE_IDENTITY,
+    .qk_norm = HY_QK_NORM_NONE, .gate = HY_GATE_SWISH, .norm = "g_norm", .gated_norm = "g_norm_swish_gate"};
+
+/* DeltaNet (Yang et al. 2024, parallelising linear transformers with the delta rule over sequence length). */
+static const hy_linear_row deltanet = {
+    .decay = HY_DECAY_NONE, .rule = HY_RULE_DELTA, .source = HY_DECAY_FROM_NOTHING,
+    .key_ratio = 1, .value_ratio = 1, .conv = 4, .activated = true, .feature_map = HY_FEATURE_SILU,
+    .qk_norm = HY_QK_NORM_L2, .gate = HY_GATE_NONE, .norm = "o_norm", .gated_norm = "o_norm"};
+
+/* Gated DeltaNet (Yang, Kautz, Hatamizadeh 2024). */
+static const hy_linear_row gated_deltanet = {
+    .decay = HY_DECAY_SCALAR, .rule = HY_RULE_DELTA, .source = HY_DECAY_FROM_STEP,
+    .head_dim = 256, .conv = 4, .activated = true, .feature_map = HY_FEATURE_SILU,
+    .qk_norm = HY_QK_NORM_L2, .gate = HY_GATE_SWISH, .norm = "o_norm", .gated_norm = "o_norm"};
+
+static const hy_mixer_row rows[] = {
+    {"attention", "softmax attention: grouped heads, RoPE or none, window", 4, NULL, hy_attention_resolve, hy_attention_build},
+    {"retention", "linear attention with one constant decay per head", 2, &retention, hy_linear_resolve, hy_linear_build},
+    {"gla", "gated linear attention: a learned decay per key channel", 4, &gla, hy_linear_resolve, hy_linear_build},
+    {"deltanet", "delta rule without decay", 4, &deltanet, hy_linear_resolve, hy_linear_build},
+    {"gated_deltanet", "delta rule with a learned decay per head", 4, &gated_deltanet, hy_linear_resolve, hy_linear_build},
+};
+
+const hy_mixer_row *hy_mixer_row_at(int i) {
+    return i >= 0 && i < (int)(sizeof(rows) / sizeof(rows[0])) ? &rows[i] : NULL;
+}
+
+const hy_mixer_row *hy_mixer_row_find(const char *kind) {
+    for (int i = 0; hy_mixer_row_at(i); i++) {
+        if (strcmp(rows[i].kind, kind) == 0) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+hy_status hy_mixer_default(const hy_mixer_config *mixer, const char *key, int64_t *field, int64_t fallback, int64_t least) {
+    if (*field == HY_DEFAULT) {
+        *field = fallback;
+    }
+    if (*field < least) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.%s: %lld, but it must be at least %lld", mixer->name, key, (long long)*field, (long long)least);
+    }
+    return HY_OK;
+}

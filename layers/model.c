@@ -1,0 +1,140 @@
+/* Parameters of a model: their places in the flat array, their initial values, their counts. */
+#include "layers/model.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "layers/model_build.h"
+
+struct hy_model {
+    hy_model_config config;
+    hy_graph graph;
+    int n_buckets;
+    int64_t *bucket_begin; /* [n_buckets+1] */
+};
+
+/* Buckets one after the other, each padded to a multiple of `shards` pieces of 16 elements. */
+static hy_status place_params(hy_model *model, int shards) {
+    hy_graph *g = &model->graph;
+    model->n_buckets = (int)model->config.layers + 1;
+    HY_TRY(HY_NEW("gradient buckets", model->n_buckets + 1, &model->bucket_begin));
+    int64_t at = 0, unit = 16 * (int64_t)shards;
+    for (int b = 0; b < model->n_buckets; b++) {
+        model->bucket_begin[b] = at;
+        for (int i = 0; i < g->n_params; i++) {
+            if (g->params[i].bucket == b) {
+                g->params[i].offset = at;
+                at += g->params[i].size;
+            }
+        }
+        at = (at + unit - 1) / unit * unit;
+    }
+    model->bucket_begin[model->n_buckets] = at;
+    return HY_OK;
+}
+
+hy_status hy_model_create(const hy_model_config *config, int shards, hy_model **out) {
+    hy_model *model = NULL;
+    HY_TRY(HY_NEW("model", 1, &model));
+    model->config = *config;
+    hy_graph_init(&model->graph);
+    hy_status status = hy_model_build(&model->graph, &model->config);
+    if (status == HY_OK) {
+        status = place_params(model, shards);
+    }
+    if (status != HY_OK) {
+        hy_model_destroy(model);
+        return status;
+    }
+    *out = model;
+    return HY_OK;
+}
+
+void hy_model_destroy(hy_model *model) {
+    if (model) {
+        hy_graph_fini(&model->graph);
+        hy_free(model->bucket_begin);
+        hy_free(model);
+    }
+}
+
+const hy_model_config *hy_model_config_of(const hy_model *model) {
+    return &model->config;
+}
+
+const hy_graph *hy_model_graph(const hy_model *model) {
+    return &model->graph;
+}
+
+const hy_param *hy_model_params(const hy_model *model, int64_t *count) {
+    *count = model->graph.n_params;
+    return model->graph.params;
+}
+
+int64_t hy_model_parameter_count(const hy_model *model) {
+    int64_t total = 0;
+    for (int i = 0; i < model->graph.n_params; i++) {
+        total += model->graph.params[i].size;
+    }
+    return total;
+}
+
+int64_t hy_model_flat_size(const hy_model *model) {
+    return model->bucket_begin[model->n_buckets];
+}
+
+int hy_model_bucket_count(const hy_model *model) {
+    return model->n_buckets;
+}
+
+void hy_model_bucket(const hy_model *model, int bucket, int64_t *begin, int64_t *end) {
+    *begin = model->bucket_begin[bucket];
+    *end = model->bucket_begin[bucket + 1];
+}
+
+static double initial_value(const hy_param *p, uint64_t seed, uint64_t stream, uint64_t index) {
+    double u;
+    switch (p->init) {
+    case HY_INIT_NORMAL:
+        return p->init_a * hy_random_normal(seed, stream, index);
+    case HY_INIT_ONE:
+        return 1;
+    case HY_INIT_LOG_UNIFORM_A:
+        return log(p->init_a + (p->init_b - p->init_a) * hy_random_uniform(seed, stream, index));
+    case HY_INIT_DT_BIAS:
+        u = exp(log(1e-3) + (log(1e-1) - log(1e-3)) * hy_random_uniform(seed, stream, index));
+        u = u > 1e-4 ? u : 1e-4;
+        return u + log(-expm1(-u));
+    case HY_INIT_UNIFORM:
+        return p->init_a * (2 * hy_random_uniform(seed, stream, index) - 1);
+    default:
+        return 0;
+    }
+}
+
+void hy_model_init_params(const hy_model *model, uint64_t seed, hy_dtype dtype, void *flat) {
+    memset(flat, 0, (size_t)hy_model_flat_size(model) * hy_dtype_size(dtype));
+    for (int i = 0; i < model->graph.n_params; i++) {
+        const hy_param *p = &model->graph.params[i];
+        uint64_t stream = hy_random_stream(p->name);
+        for (int64_t j = 0; j < p->size; j++) {
+            double value = initial_value(p, seed, stream, (uint64_t)j);
+            if (dtype == HY_F64) {
+                ((double *)flat)[p->offset + j] = value;
+            } else {
+                ((float *)flat)[p->offset + j] = (float)value;
+            }
+        }
+    }
+}
+
+double hy_model_flops_fwd(const hy_model *model, const int64_t *docs, int64_t n_docs) {
+    double total = 0;
+    for (int n = 0; n < model->graph.n_nodes; n++) {
+        const hy_node *node = &model->graph.nodes[n];
+        total += node->class->flops ? node->class->flops(node, docs[n_docs] - docs[0], docs, n_docs) : 0;
+    }
+    return total;
+}

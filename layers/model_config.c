@@ -1,0 +1,104 @@
+#include "layers/model_config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "layers/mixer.h"
+
+void hy_mixer_config_init(hy_mixer_config *mixer, const char *name) {
+    *mixer = (hy_mixer_config){.heads = HY_DEFAULT, .kv_heads = HY_DEFAULT, .value_heads = HY_DEFAULT, .head_dim = HY_DEFAULT,
+                               .value_dim = HY_DEFAULT, .conv = HY_DEFAULT, .window = HY_DEFAULT, .rope_base = HY_DEFAULT,
+                               .rope_fraction = 1, .gate_rank = HY_DEFAULT, .gate_divisor = 16, .gate_floor = -INFINITY,
+                               .beta = true, .norm_eps = HY_DEFAULT};
+    snprintf(mixer->name, sizeof(mixer->name), "%s", name);
+    snprintf(mixer->kind, sizeof(mixer->kind), "%s", name);
+}
+
+void hy_model_config_init(hy_model_config *config) {
+    memset(config, 0, sizeof(*config));
+    config->layers = 24;
+    config->width = 1024;
+    config->vocab = 32000;
+    config->norm_eps = 1e-6;
+    config->init_std = 0.02;
+}
+
+static const char *nearest_kind(const char *kind) {
+    const char *names[64];
+    int n = 0;
+    for (; n < 64 && hy_mixer_row_at(n); n++) {
+        names[n] = hy_mixer_row_at(n)->kind;
+    }
+    return names[hy_text_nearest(kind, names, n)];
+}
+
+/* Index of the mixer called `name`; one that is only named in the schedule is added with its row's defaults. */
+static hy_status mixer_index(hy_model_config *config, const char *name, int *out) {
+    for (int i = 0; i < config->n_mixers; i++) {
+        if (strcmp(config->mixers[i].name, name) == 0) {
+            *out = i;
+            return HY_OK;
+        }
+    }
+    if (!hy_mixer_row_find(name)) {
+        return hy_fail(HY_ERR_USAGE, "model.schedule: no mixer '%s' under model.mixers and no kind of that name; nearest: '%s'", name, nearest_kind(name));
+    }
+    if (config->n_mixers == HY_MIXERS_MAX) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers: more than %d", HY_MIXERS_MAX);
+    }
+    hy_mixer_config_init(&config->mixers[config->n_mixers], name);
+    *out = (int)config->n_mixers++;
+    return HY_OK;
+}
+
+static hy_status expand_schedule(hy_model_config *config) {
+    if (config->n_pattern == 0) {
+        return hy_fail(HY_ERR_USAGE, "model.schedule.pattern: empty; name at least one mixer, e.g. [gated_deltanet, attention]");
+    }
+    for (int64_t l = 0; l < config->layers; l++) {
+        HY_TRY(mixer_index(config, config->pattern[l % config->n_pattern], &config->layer_mixer[l]));
+    }
+    for (int64_t i = 0; i < config->n_overrides; i++) {
+        int64_t l = config->overrides[i].layer;
+        if (l < 0 || l >= config->layers) {
+            return hy_fail(HY_ERR_USAGE, "model.schedule.overrides: layer %lld, but the model has layers 0 to %lld", (long long)l, (long long)config->layers - 1);
+        }
+        HY_TRY(mixer_index(config, config->overrides[i].mixer, &config->layer_mixer[l]));
+    }
+    return HY_OK;
+}
+
+/* 256·⌈int(width·ratio·2/3)/256⌉; the ratio of the first layer's mixer unless given. */
+static void resolve_mlp(hy_model_config *config) {
+    if (config->mlp_ratio <= 0) {
+        config->mlp_ratio = hy_mixer_row_find(config->mixers[config->layer_mixer[0]].kind)->mlp_ratio;
+    }
+    if (config->mlp_width == 0) {
+        int64_t wanted = (int64_t)((double)config->width * config->mlp_ratio * 2 / 3);
+        config->mlp_width = 256 * ((wanted + 255) / 256);
+    }
+}
+
+hy_status hy_model_config_resolve(hy_model_config *config) {
+    if (config->layers < 1 || config->layers > HY_LAYERS_MAX) {
+        return hy_fail(HY_ERR_USAGE, "model.layers: %lld, but it must be 1 to %d", (long long)config->layers, HY_LAYERS_MAX);
+    }
+    if (config->width < 1 || config->vocab < 2 || config->mlp_width < 0) {
+        return hy_fail(HY_ERR_USAGE, "model: width %lld, vocab %lld, mlp.width %lld: all must be positive", (long long)config->width,
+                       (long long)config->vocab, (long long)config->mlp_width);
+    }
+    HY_TRY(expand_schedule(config));
+    for (int64_t i = 0; i < config->n_mixers; i++) {
+        hy_mixer_config *m = &config->mixers[i];
+        const hy_mixer_row *row = hy_mixer_row_find(m->kind);
+        if (!row) {
+            return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kind: no mixer '%s'; nearest: '%s'", m->name, m->kind, nearest_kind(m->kind));
+        }
+        m->norm_eps = m->norm_eps == HY_DEFAULT ? config->norm_eps : m->norm_eps;
+        HY_TRY(row->resolve(row, config, m));
+    }
+    resolve_mlp(config);
+    return HY_OK;
+}

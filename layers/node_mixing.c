@@ -1,0 +1,230 @@
+/* The three nodes that look at other tokens, and so the only ones that communicate: recurrence, attention, convolution. */
+#include <stdio.h>
+
+#include "layers/nodes.h"
+
+/* ---- recurrence ---- */
+
+hy_recur_args hy_recur_shape(const hy_node *node, int64_t T) {
+    return (hy_recur_args){.decay = node->attr.recur.decay, .rule = node->attr.recur.rule, .T = T, .H = node->attr.recur.H,
+                           .HV = node->attr.recur.HV, .K = node->attr.recur.K, .V = node->attr.recur.V, .scale = node->attr.recur.scale};
+}
+
+static hy_sp_recur recur_args(const hy_exec *x, const hy_node *node) {
+    hy_sp_recur r = {.op = hy_recur_shape(node, x->T), .kept = hy_kept(x, node), .work = hy_work(x, node)};
+    r.op.q = hy_value(x, node->in[0]);
+    r.op.k = hy_value(x, node->in[1]);
+    r.op.v = hy_value(x, node->in[2]);
+    r.op.g = hy_value(x, node->in[3]);
+    r.op.beta = hy_value(x, node->in[4]);
+    return r;
+}
+
+static void recur_fwd(hy_exec *x, const hy_node *node) {
+    hy_sp_recur r = recur_args(x, node);
+    r.op.o = hy_value(x, node->out[0]);
+    hy_sp_recur_fwd(x->sp, &r);
+}
+
+static void recur_recompute(hy_exec *x, const hy_node *node) {
+    hy_sp_recur r = recur_args(x, node);
+    r.op.o = hy_value(x, node->out[0]);
+    hy_sp_recur_recompute(x->sp, &r);
+}
+
+static void recur_bwd(hy_exec *x, const hy_node *node) {
+    hy_sp_recur r = recur_args(x, node);
+    r.op.d_o = hy_grad(x, node->out[0]);
+    r.op.dq = hy_grad(x, node->in[0]);
+    r.op.dk = hy_grad(x, node->in[1]);
+    r.op.dv = hy_grad(x, node->in[2]);
+    r.op.dg = hy_grad(x, node->in[3]);
+    r.op.dbeta = hy_grad(x, node->in[4]);
+    hy_sp_recur_bwd(x->sp, &r);
+}
+
+static int64_t recur_kept(const hy_sizing *s, const hy_node *node) {
+    hy_recur_args shape = hy_recur_shape(node, s->dims->T);
+    return (int64_t)hy_sp_recur_kept(s->sp, s->dims, &shape);
+}
+
+static int64_t recur_work(const hy_sizing *s, const hy_node *node) {
+    hy_recur_args shape = hy_recur_shape(node, s->dims->T);
+    return (int64_t)hy_sp_recur_work(s->sp, s->dims, &shape, 0);
+}
+
+/* The chunk form's products at C = 64, triangles counted half, whatever the kernel does. */
+static double recur_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
+    (void)docs;
+    (void)n_docs;
+    double C = 64, K = (double)node->attr.recur.K, V = (double)node->attr.recur.V;
+    double per_token = node->attr.recur.rule == HY_RULE_DELTA ? C * K + C * C / 6 + C * (K + V) / 2 + 3 * K * V + C * V / 2
+                                                              : C * K / 2 + C * V / 2 + 2 * K * V;
+    return 2.0 * (double)tokens * (double)node->attr.recur.HV * per_token;
+}
+
+const hy_node_class hy_class_recur = {.name = "recurrence", .bwd_reads_in = 0x1f, .overwrites = true, .fwd = recur_fwd, .recompute = recur_recompute,
+                                      .bwd = recur_bwd, .kept = recur_kept, .work = recur_work, .flops = recur_flops};
+
+hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_rule rule, int64_t heads, int64_t value_heads, double scale) {
+    hy_var o = hy_graph_var(g, "mixed", hy_var_cols(g, in->v));
+    hy_node *node = hy_graph_node(g, &hy_class_recur, 5, (hy_var[]){in->q, in->k, in->v, in->g, in->beta}, 1, &o);
+    if (!node) {
+        return HY_NONE;
+    }
+    node->attr.recur.decay = decay;
+    node->attr.recur.rule = rule;
+    node->attr.recur.H = heads;
+    node->attr.recur.HV = value_heads;
+    node->attr.recur.K = hy_var_cols(g, in->q) / heads;
+    node->attr.recur.V = hy_var_cols(g, in->v) / value_heads;
+    node->attr.recur.scale = scale;
+    return o;
+}
+
+/* ---- softmax attention: O and its log-sum-exp are kept, so a recompute skips it ---- */
+
+hy_sp_attn hy_attention_shape(const hy_node *node) {
+    return (hy_sp_attn){.H = node->attr.attn.H, .HKV = node->attr.attn.HKV, .D = node->attr.attn.D, .DV = node->attr.attn.DV,
+                        .window = node->attr.attn.window, .scale = node->attr.attn.scale};
+}
+
+static hy_sp_attn attention_args(const hy_exec *x, const hy_node *node) {
+    hy_sp_attn a = hy_attention_shape(node);
+    a.q = hy_value(x, node->in[0]);
+    a.k = hy_value(x, node->in[1]);
+    a.v = hy_value(x, node->in[2]);
+    a.o = hy_value(x, node->out[0]);
+    a.lse = hy_value(x, node->out[1]);
+    a.work = hy_work(x, node);
+    return a;
+}
+
+static void attention_fwd(hy_exec *x, const hy_node *node) {
+    hy_sp_attn a = attention_args(x, node);
+    hy_sp_attn_fwd(x->sp, &a);
+}
+
+static void attention_bwd(hy_exec *x, const hy_node *node) {
+    hy_sp_attn a = attention_args(x, node);
+    a.d_o = hy_grad(x, node->out[0]);
+    a.dq = hy_grad(x, node->in[0]);
+    a.dk = hy_grad(x, node->in[1]);
+    a.dv = hy_grad(x, node->in[2]);
+    hy_sp_attn_bwd(x->sp, &a);
+}
+
+static int64_t attention_work(const hy_sizing *s, const hy_node *node) {
+    hy_sp_attn shape = hy_attention_shape(node);
+    return (int64_t)hy_sp_attn_work(s->sp, s->dims, &shape);
+}
+
+/* Pairs (query, visible key) over all documents: causal, at most `window` keys each. */
+static double visible_pairs(const int64_t *docs, int64_t n_docs, int64_t window) {
+    double pairs = 0;
+    for (int64_t d = 0; d < n_docs; d++) {
+        double n = (double)(docs[d + 1] - docs[d]), w = window > 0 && (double)window < n ? (double)window : n;
+        pairs += w * (w + 1) / 2 + (n - w) * w;
+    }
+    return pairs;
+}
+
+static double attention_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
+    (void)tokens;
+    return 2.0 * visible_pairs(docs, n_docs, node->attr.attn.window) * (double)node->attr.attn.H *
+           (double)(node->attr.attn.D + node->attr.attn.DV);
+}
+
+const hy_node_class hy_class_attention = {.name = "attention", .bwd_reads_in = 7, .overwrites = true, .bwd_reads_out = 3, .fwd = attention_fwd,
+                                          .bwd = attention_bwd, .work = attention_work, .flops = attention_flops};
+
+hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_attn_shape *shape) {
+    hy_var o = hy_graph_var(g, "attended", shape->heads * shape->value_dim);
+    hy_var lse = hy_graph_var(g, "lse", shape->heads);
+    hy_node *node = hy_graph_node(g, &hy_class_attention, 3, (hy_var[]){q, k, v}, 2, (hy_var[]){o, lse});
+    if (!node) {
+        return HY_NONE;
+    }
+    g->vars[o].kept = g->vars[lse].kept = true;
+    g->vars[lse].has_grad = false;
+    node->attr.attn.H = shape->heads;
+    node->attr.attn.HKV = shape->kv_heads;
+    node->attr.attn.D = shape->head_dim;
+    node->attr.attn.DV = shape->value_dim;
+    node->attr.attn.window = shape->window;
+    node->attr.attn.scale = shape->scale;
+    return o;
+}
+
+/* ---- short convolution ---- */
+
+static hy_sp_conv conv_args(const hy_exec *x, const hy_node *node) {
+    hy_sp_conv c = {.op = {.T = x->T, .C = node->attr.conv.C, .W = node->attr.conv.W, .act = node->attr.conv.act},
+                    .kept = hy_kept(x, node), .work = hy_work(x, node)};
+    c.op.x = hy_value(x, node->in[0]);
+    c.op.w = hy_param_value(x, node->w[0]);
+    c.op.bias = hy_param_value(x, node->w[1]);
+    return c;
+}
+
+static void conv_fwd(hy_exec *x, const hy_node *node) {
+    hy_sp_conv c = conv_args(x, node);
+    c.op.y = hy_value(x, node->out[0]);
+    hy_sp_conv_fwd(x->sp, &c);
+}
+
+static void conv_recompute(hy_exec *x, const hy_node *node) {
+    hy_sp_conv c = conv_args(x, node);
+    c.op.y = hy_value(x, node->out[0]);
+    hy_sp_conv_recompute(x->sp, &c);
+}
+
+static void conv_bwd(hy_exec *x, const hy_node *node) {
+    hy_sp_conv c = conv_args(x, node);
+    c.op.dy = hy_grad(x, node->out[0]);
+    c.op.dx = hy_grad(x, node->in[0]);
+    c.op.acc = hy_acc(x, node, 0);
+    c.op.dw = hy_param_grad(x, node->w[0]);
+    c.op.dbias = hy_param_grad(x, node->w[1]);
+    hy_sp_conv_bwd(x->sp, &c);
+}
+
+static int64_t conv_kept(const hy_sizing *s, const hy_node *node) {
+    return (int64_t)hy_sp_conv_kept(s->sp, s->dims, node->attr.conv.C, node->attr.conv.W);
+}
+
+static int64_t conv_work(const hy_sizing *s, const hy_node *node) {
+    return (int64_t)hy_sp_conv_work(s->sp, s->dims, node->attr.conv.C, node->attr.conv.W);
+}
+
+static double conv_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
+    (void)docs;
+    (void)n_docs;
+    return 2.0 * (double)tokens * (double)node->attr.conv.C * (double)node->attr.conv.W;
+}
+
+const hy_node_class hy_class_conv = {.name = "convolution", .light = true, .bwd_reads_in = 1, .fwd = conv_fwd, .recompute = conv_recompute,
+                                     .bwd = conv_bwd, .kept = conv_kept, .work = conv_work, .flops = conv_flops};
+
+hy_var hy_node_conv(hy_graph *g, hy_var x, const char *name, int64_t width, bool bias, hy_act act) {
+    int64_t cols = hy_var_cols(g, x);
+    char full[64];
+    snprintf(full, sizeof(full), "%s.weight", name);
+    hy_weight w = hy_graph_param(g, full, 3, (int64_t[]){cols, 1, width}, HY_INIT_NORMAL, true);
+    hy_weight b = {HY_NONE, 0};
+    if (bias) {
+        snprintf(full, sizeof(full), "%s.bias", name);
+        b = hy_graph_param(g, full, 1, &cols, HY_INIT_ZERO, false);
+    }
+    hy_var y = hy_graph_var(g, "conv", cols);
+    hy_node *node = hy_graph_node(g, &hy_class_conv, 1, &x, 1, &y);
+    if (!node) {
+        return HY_NONE;
+    }
+    node->w[0] = w;
+    node->w[1] = b;
+    node->attr.conv.C = cols;
+    node->attr.conv.W = width;
+    node->attr.conv.act = act;
+    return y;
+}

@@ -1,0 +1,54 @@
+/* Builders of nodes: what mixers, blocks and the model are written in. Each adds one node and returns its output variable.
+ * Names of parameters are relative to graph->prefix. Rows of a weight are its outputs, as in published checkpoints. */
+#ifndef HY_LAYERS_NODES_H
+#define HY_LAYERS_NODES_H
+
+#include "layers/graph.h"
+
+/* y = x Wᵀ (+ bias): parameters name.weight [out,in] (name.bias [out]). */
+hy_var hy_node_linear(hy_graph *g, hy_var x, const char *name, int64_t out, bool bias);
+/* The same with given weights: w.offset selects a range of rows. bias.param may be HY_NONE. */
+hy_var hy_node_linear_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t out);
+
+/* Norms over groups of `cols` consecutive channels; weight name.weight [w_rows·cols], repeated over the row. */
+hy_var hy_node_rmsnorm(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps);
+hy_var hy_node_l2norm(hy_graph *g, hy_var x, int64_t cols, double eps);
+/* x / (Σx + eps). */
+hy_var hy_node_sumnorm(hy_graph *g, hy_var x, int64_t cols, double eps);
+
+hy_var hy_node_unary(hy_graph *g, hy_var x, hy_act act, double scale, double floor);
+/* a ⊙ act(z); z has cols(a)/group columns. */
+hy_var hy_node_glu(hy_graph *g, hy_var a, hy_var z, hy_act act);
+/* x + branch, for residual streams: the three gradients share one buffer. Requires: `branch` has no other consumer, and x's other
+ * consumers were all added before this node. */
+hy_var hy_node_residual(hy_graph *g, hy_var x, hy_var branch);
+/* [T,heads·cols] → [T,heads·repeat·cols]: every head `repeat` times in a row. */
+hy_var hy_node_repeat(hy_graph *g, hy_var x, int64_t heads, int64_t repeat);
+hy_var hy_node_rope(hy_graph *g, hy_var x, int64_t heads, int64_t head_dim, int64_t rot, double base);
+
+/* Depthwise causal convolution over the documents, then act: name.weight [cols,1,width]; bias name.bias [cols]. */
+hy_var hy_node_conv(hy_graph *g, hy_var x, const char *name, int64_t width, bool bias, hy_act act);
+
+/* g = gate(x) with parameters A_log [H], dt_bias [H·K] (kernels.h, hy_decay_gate); x [T,H·K]. */
+hy_var hy_node_decay_gate(hy_graph *g, hy_var x, int64_t heads, int64_t K, double lower_bound, double a_init_low);
+/* A constant log decay per head, [heads]. */
+hy_var hy_node_head_decay(hy_graph *g, double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers), int64_t heads,
+                          int64_t layer, int64_t layers);
+
+typedef struct hy_recur_vars { hy_var q, k, v, g, beta; } hy_recur_vars; /* g, beta may be HY_NONE */
+hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_rule rule, int64_t heads, int64_t value_heads, double scale);
+
+typedef struct hy_attn_shape { int64_t heads, kv_heads, head_dim, value_dim, window; double scale; } hy_attn_shape;
+hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_attn_shape *shape);
+
+/* The two ends. */
+hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab);
+void hy_node_head_loss(hy_graph *g, hy_var x, hy_weight w, int64_t width, int64_t vocab);
+
+/* Classes that callers recognise. */
+extern const hy_node_class hy_class_recur, hy_class_attention, hy_class_conv;
+/* Shape-only argument structs of such nodes, for byte counts. */
+hy_recur_args hy_recur_shape(const hy_node *node, int64_t T);
+hy_sp_attn hy_attention_shape(const hy_node *node);
+
+#endif
