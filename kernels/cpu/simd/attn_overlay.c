@@ -1,7 +1,32 @@
-/* Fast softmax attention of this instruction set: which table entries they replace. An entry not named here stays on
- * cpu_ref. */
-#include "kernels/cpu/simd/isa.h"
+/* Fast softmax attention of this instruction set: which table entries they replace. delta_i = Σ_c do_ic o_ic is here.
+ */
+#include <omp.h>
+
+#include "kernels/cpu/simd/attn.h"
+
+void HY_ISA_NAME(hy_attn_delta)(const hy_attn_args *a) {
+    const float *d_o = a->d_o, *o = a->o;
+    float *delta = a->delta;
+    const int64_t n = a->DV;
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < a->nq * a->H; row++) {
+        const float *x = d_o + row * n, *y = o + row * n;
+        hy_vec sum = hy_vec_zero();
+        for (int64_t c = 0; c < n; c += HY_VL)
+            sum += hy_vec_load_tail(x + c, n - c) * hy_vec_load_tail(y + c, n - c);
+        delta[row] = hy_vec_sum(sum);
+    }
+}
+
+/* A function of sizes and threads alone; the 64 bytes align the first piece. */
+static size_t attn_work(const hy_attn_args *a) {
+    size_t fwd = HY_ISA_NAME(hy_attn_fwd_floats)(a), bwd = HY_ISA_NAME(hy_attn_bwd_floats)(a);
+    return (fwd > bwd ? fwd : bwd) * sizeof(float) * (size_t)omp_get_max_threads() + 64;
+}
 
 void HY_ISA_NAME(hy_attn_overlay)(hy_table *table) {
-    (void)table;
+    table->attn_fwd = HY_ISA_NAME(hy_attn_fwd);
+    table->attn_delta = HY_ISA_NAME(hy_attn_delta);
+    table->attn_bwd = HY_ISA_NAME(hy_attn_bwd);
+    table->attn_work = attn_work;
 }
