@@ -111,8 +111,8 @@ static void mpi_all_gather(hy_comm *comm, const void *send, void *recv, size_t b
     hy_mpi_bytes(bytes, &count, &type, &derived);
     const bool in_place = send == (const char *)recv + (size_t)comm->rank * bytes;
     MPI_Request request;
-    HY_MPI("all-gather", MPI_Iallgather(in_place ? MPI_IN_PLACE : send, count, type, recv, count, type, mpi_of(comm),
-                                        &request));
+    HY_MPI("all-gather",
+           MPI_Iallgather(in_place ? MPI_IN_PLACE : send, count, type, recv, count, type, mpi_of(comm), &request));
     track(req, request, type, derived);
 }
 

@@ -172,8 +172,7 @@ static void self_idle(const hy_req *req) {
     hy_comm_abort(HY_ERR_COMM);
 }
 
-static void self_progress(void) {
-}
+static void self_progress(void) {}
 
 static const hy_comm_table self_table = {
     .name = "self",

@@ -42,7 +42,8 @@ static void grow(void) {
     MPI_Request *requests = NULL;
     part *parts = NULL;
     int *done = NULL;
-    if (HY_NEW("MPI requests", capacity, &requests) != HY_OK || HY_NEW("parts of exchanges", capacity, &parts) != HY_OK ||
+    if (HY_NEW("MPI requests", capacity, &requests) != HY_OK ||
+        HY_NEW("parts of exchanges", capacity, &parts) != HY_OK ||
         HY_NEW("completed MPI requests", capacity, &done) != HY_OK) {
         hy_comm_abort(HY_ERR_MEMORY);
     }

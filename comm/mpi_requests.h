@@ -8,12 +8,12 @@
 #include "comm/comm_internal.h"
 
 /* An MPI call inside a step: an error is logged with call, exchange and host, and aborts the job with exit code 8. */
-#define HY_MPI(what, call)                           \
-    do {                                             \
-        const int hy_mpi_code_ = (call);             \
-        if (hy_mpi_code_ != MPI_SUCCESS) {           \
-            hy_mpi_error(hy_mpi_code_, what, #call); \
-        }                                            \
+#define HY_MPI(what, call)                                                                                             \
+    do {                                                                                                               \
+        const int hy_mpi_code_ = (call);                                                                               \
+        if (hy_mpi_code_ != MPI_SUCCESS) {                                                                             \
+            hy_mpi_error(hy_mpi_code_, what, #call);                                                                   \
+        }                                                                                                              \
     } while (0)
 void hy_mpi_error(int code, const char *what, const char *call);
 

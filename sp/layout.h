@@ -4,7 +4,7 @@
  * Every sequence's first token starts a document, so a state, a convolution or an attention window never crosses sequences, and
  * code that respects documents needs no notion of a sequence.
  *
- * Each sequence is cut into F fragments of consecutive tokens, F = P (contiguous) or 2P (zigzag). Fragment i of a sequence is
+ * Each sequence is cut into F fragments of consecutive tokens, F = P (contiguous, or P = 1) or 2P (zigzag). Fragment i of a sequence is
  * tokens [⌊i·len/F⌋, ⌊(i+1)·len/F⌋) of it: sizes differ by at most one, may be 0. contiguous: rank i owns fragment i. zigzag: rank r
  * owns r and 2P−1−r, which balances causal attention. A rank's local buffer is its fragments one after the other, by increasing id. */
 #ifndef HY_SP_LAYOUT_H
@@ -26,6 +26,7 @@ typedef struct hy_fragment {
     bool continues;     /* its first token belongs to a document begun earlier (false if empty) */
     bool flows;         /* the document of its last token goes on after it (false if empty) */
     bool single;        /* no document starts inside it after its first token (true if empty) */
+    int64_t doc_begin;  /* global position of the first token of the document that its first token belongs to */
 } hy_fragment;
 
 typedef struct hy_layout {
@@ -34,7 +35,7 @@ typedef struct hy_layout {
     int64_t n_seq, len;
     int64_t n_frags;   /* of all ranks: n_seq·F, ids in global order */
     hy_fragment *frags;
-    int64_t n_local;   /* this rank's fragments: n_seq (contiguous) or 2·n_seq */
+    int64_t n_local;   /* this rank's fragments: n_seq (contiguous, or one rank) or 2·n_seq */
     int64_t *local;    /* [n_local] their ids, increasing */
     int64_t T;         /* this rank's tokens */
 
@@ -45,6 +46,7 @@ typedef struct hy_layout {
     hy_run *runs;       /* this rank's runs. s0 = slot of the fragment if the run continues a document begun earlier, else −1;
                            s1 = slot of the fragment if its document goes on after the fragment, else −1 */
     int64_t *run_doc;   /* [n_runs] index of the run's document */
+    int64_t *first_run; /* [n_local+1] index of each own fragment's first run; a fragment's runs follow one another */
     int64_t *pos;       /* [T] global position */
     int64_t *doc_pos;   /* [T] position inside the document (RoPE) */
     int64_t *doc_start; /* [T] global position of the document's first token */
@@ -52,21 +54,30 @@ typedef struct hy_layout {
 
 /* Sizes that do not depend on documents: what memory planning needs. Pure, Local. */
 typedef struct hy_layout_dims {
-    int size;
+    hy_layout_kind kind;
+    int size, rank;
+    int64_t n_seq, len;
     int64_t n_local;      /* fragments of this rank */
     int64_t n_frags;      /* of all ranks */
     int64_t T, T_max;     /* this rank's tokens; most of any rank */
     int64_t frag_max;     /* longest fragment */
 } hy_layout_dims;
 hy_layout_dims hy_layout_sizes(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len);
+/* The sizes of a layout. */
+hy_layout_dims hy_layout_dims_of(const hy_layout *layout);
 
 /* Allocates everything (documents may then change every step without allocation; one document per sequence is set). Local. */
 HY_MUST_CHECK hy_status hy_layout_create(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len, hy_layout **out);
 void hy_layout_destroy(hy_layout *layout);
 
 /* Sets the documents: `docs` [n_docs+1] global positions, nondecreasing, 0 first, n_seq·len last. Sequence starts are
- * document starts whether listed or not. HY_ERR_DATA if not so. Every rank passes the same. Local. */
+ * document starts whether listed or not: layout->docs holds them too, so documents after one that was not listed have
+ * higher indices there. HY_ERR_DATA if the list is not so, or longer than n_seq·len + 1024 (which only empty documents can make it).
+ * Every rank passes the same. Local. */
 HY_MUST_CHECK hy_status hy_layout_set_documents(hy_layout *layout, const int64_t *docs, int64_t n_docs);
+
+/* The next (step = 1) or previous (step = −1) fragment that is not empty, or −1. Ids are over all ranks and sequences. Pure. */
+int64_t hy_layout_neighbour(const hy_layout *layout, int64_t id, int step);
 
 /* Copies this rank's rows out of a full array [n_seq·len, row_bytes], and the reverse (only own rows are written). */
 void hy_layout_shard(const hy_layout *layout, const void *full, size_t row_bytes, void *local);

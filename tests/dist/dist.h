@@ -9,15 +9,15 @@
 static int64_t hy_test_failed;
 
 /* Prints the first few failures of this rank. */
-#define CHECK(condition, ...)                                             \
-    do {                                                                  \
-        if (!(condition)) {                                               \
-            if (hy_test_failed++ < 5) {                                   \
-                (void)fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-                (void)fprintf(stderr, __VA_ARGS__);                       \
-                (void)fprintf(stderr, "\n");                              \
-            }                                                             \
-        }                                                                 \
+#define CHECK(condition, ...)                                                                                          \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            if (hy_test_failed++ < 5) {                                                                                \
+                (void)fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);                                  \
+                (void)fprintf(stderr, __VA_ARGS__);                                                                    \
+                (void)fprintf(stderr, "\n");                                                                           \
+            }                                                                                                          \
+        }                                                                                                              \
     } while (0)
 
 /* The exit code: 0 if no check failed on any rank. Destroys the world. Collective. */

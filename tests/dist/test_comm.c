@@ -238,7 +238,8 @@ static void test_mesh(hy_comm *world) {
         }
         CHECK(hy_mesh_create(world, data, P / data, &mesh) == HY_OK, "mesh");
         CHECK(hy_comm_size(mesh.sequence) == P / data && hy_comm_size(mesh.data) == data, "sizes");
-        CHECK(hy_comm_rank(mesh.sequence) == mesh.sequence_index && hy_comm_rank(mesh.data) == mesh.data_index, "ranks");
+        CHECK(hy_comm_rank(mesh.sequence) == mesh.sequence_index && hy_comm_rank(mesh.data) == mesh.data_index,
+              "ranks");
         CHECK(mesh.data_index * mesh.sequence_size + mesh.sequence_index == r, "place in the world");
         test_all_gather(mesh.sequence, 3, true);
         test_all_gather(mesh.data, 3, true);

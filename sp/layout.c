@@ -1,0 +1,259 @@
+/* Cutting sequences into fragments, and documents into the runs of this rank. Everything follows from the cut points
+ * ⌊i·len/F⌋ and the list of document starts, which all ranks know, so no rank asks another. */
+#include "sp/layout.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { SPARE_DOCS = 1024 }; /* room for empty documents */
+
+static int64_t fragments_per_sequence(hy_layout_kind kind, int size) {
+    return kind == HY_LAYOUT_ZIGZAG && size > 1 ? 2 * (int64_t)size : size;
+}
+
+/* First token, within the sequence, of fragment i of F: ⌊i·len/F⌋ without overflow. */
+static int64_t cut(int64_t i, int64_t len, int64_t F) {
+    return i * (len / F) + i * (len % F) / F;
+}
+
+static int owner_of(int64_t i, int size) {
+    return (int)(i < size ? i : 2 * (int64_t)size - 1 - i);
+}
+
+static int64_t tokens_of(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len) {
+    const int64_t F = fragments_per_sequence(kind, size);
+    int64_t tokens = cut(rank + 1, len, F) - cut(rank, len, F);
+    if (F > size) {
+        const int64_t mirror = F - 1 - rank;
+        tokens += cut(mirror + 1, len, F) - cut(mirror, len, F);
+    }
+    return n_seq * tokens;
+}
+
+hy_layout_dims hy_layout_sizes(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len) {
+    const int64_t F = fragments_per_sequence(kind, size);
+    hy_layout_dims dims = {.kind = kind, .size = size, .rank = rank, .n_seq = n_seq, .len = len};
+    dims.n_local = n_seq * (F / size);
+    dims.n_frags = n_seq * F;
+    dims.T = tokens_of(kind, size, rank, n_seq, len);
+    for (int r = 0; r < size; r++) {
+        const int64_t tokens = tokens_of(kind, size, r, n_seq, len);
+        dims.T_max = tokens > dims.T_max ? tokens : dims.T_max;
+    }
+    dims.frag_max = n_seq > 0 ? (len + F - 1) / F : 0;
+    return dims;
+}
+
+hy_layout_dims hy_layout_dims_of(const hy_layout *layout) {
+    return hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
+}
+
+static void cut_fragments(hy_layout *layout) {
+    const int64_t F = fragments_per_sequence(layout->kind, layout->size);
+    const int64_t per_rank = F / layout->size;
+    for (int64_t s = 0; s < layout->n_seq; s++) {
+        for (int64_t i = 0; i < F; i++) {
+            hy_fragment *f = &layout->frags[s * F + i];
+            f->begin = s * layout->len + cut(i, layout->len, F);
+            f->len = cut(i + 1, layout->len, F) - cut(i, layout->len, F);
+            f->owner = owner_of(i, layout->size);
+            f->slot = s * per_rank + (i >= layout->size);
+            const int64_t before =
+                tokens_of(layout->kind, layout->size, f->owner, s, layout->len); /* of earlier sequences */
+            f->local = before;
+            if (i >= layout->size) {
+                f->local += cut(F - i, layout->len, F) - cut(F - 1 - i, layout->len, F);
+            }
+            if (f->owner == layout->rank) {
+                layout->local[f->slot] = s * F + i;
+            }
+        }
+    }
+}
+
+static void number_positions(hy_layout *layout) {
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        const hy_fragment *f = &layout->frags[layout->local[slot]];
+        for (int64_t t = 0; t < f->len; t++) {
+            layout->pos[f->local + t] = f->begin + t;
+        }
+    }
+}
+
+static hy_status reserve(hy_layout *layout) {
+    const int64_t tokens = layout->n_seq * layout->len;
+    HY_TRY(HY_NEW("layout fragments", layout->n_frags, &layout->frags));
+    HY_TRY(HY_NEW("layout own fragments", layout->n_local, &layout->local));
+    HY_TRY(HY_NEW("layout documents", tokens + layout->n_seq + SPARE_DOCS + 1, &layout->docs));
+    HY_TRY(HY_NEW("layout runs", layout->T, &layout->runs));
+    HY_TRY(HY_NEW("layout documents of runs", layout->T, &layout->run_doc));
+    HY_TRY(HY_NEW("layout first runs", layout->n_local + 1, &layout->first_run));
+    HY_TRY(HY_NEW("layout positions", layout->T, &layout->pos));
+    HY_TRY(HY_NEW("layout document positions", layout->T, &layout->doc_pos));
+    return HY_NEW("layout document starts", layout->T, &layout->doc_start);
+}
+
+hy_status hy_layout_create(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len, hy_layout **out) {
+    const hy_layout_dims dims = hy_layout_sizes(kind, size, rank, n_seq, len);
+    hy_layout *layout = NULL;
+    HY_TRY(HY_NEW("layout", 1, &layout));
+    *layout = (hy_layout){.kind = kind, .size = size, .rank = rank, .n_seq = n_seq, .len = len};
+    layout->n_frags = dims.n_frags;
+    layout->n_local = dims.n_local;
+    layout->T = dims.T;
+    hy_status status;
+    HY_TRY_GOTO(status, reserve(layout), failed);
+    cut_fragments(layout);
+    number_positions(layout);
+    const int64_t whole[2] = {0, n_seq * len};
+    HY_TRY_GOTO(status, hy_layout_set_documents(layout, whole, 1), failed);
+    *out = layout;
+    return HY_OK;
+failed:
+    hy_layout_destroy(layout);
+    return status;
+}
+
+void hy_layout_destroy(hy_layout *layout) {
+    if (layout == NULL) {
+        return;
+    }
+    hy_free(layout->frags);
+    hy_free(layout->local);
+    hy_free(layout->docs);
+    hy_free(layout->runs);
+    hy_free(layout->run_doc);
+    hy_free(layout->first_run);
+    hy_free(layout->pos);
+    hy_free(layout->doc_pos);
+    hy_free(layout->doc_start);
+    hy_free(layout);
+}
+
+static hy_status check_documents(const hy_layout *layout, const int64_t *docs, int64_t n_docs) {
+    const int64_t tokens = layout->n_seq * layout->len;
+    if (n_docs < 0 || n_docs > tokens + SPARE_DOCS) {
+        return hy_fail(HY_ERR_DATA, "documents: %lld for %lld tokens; at most %lld", (long long)n_docs,
+                       (long long)tokens, (long long)(tokens + SPARE_DOCS));
+    }
+    if (docs[0] != 0 || docs[n_docs] != tokens) {
+        return hy_fail(HY_ERR_DATA, "documents: the list runs from %lld to %lld; it must run from 0 to %lld",
+                       (long long)docs[0], (long long)docs[n_docs], (long long)tokens);
+    }
+    for (int64_t d = 0; d < n_docs; d++) {
+        if (docs[d + 1] < docs[d]) {
+            return hy_fail(HY_ERR_DATA, "documents: start %lld is %lld, after %lld; starts must not decrease",
+                           (long long)(d + 1), (long long)docs[d + 1], (long long)docs[d]);
+        }
+    }
+    return HY_OK;
+}
+
+/* Copies the list, adding the sequence starts that it lacks. */
+static void list_documents(hy_layout *layout, const int64_t *docs, int64_t n_docs) {
+    int64_t n = 0;
+    int64_t sequence = 1; /* the next start that may be missing */
+    for (int64_t d = 0; d <= n_docs; d++) {
+        while (sequence < layout->n_seq && sequence * layout->len <= docs[d]) {
+            if (sequence * layout->len < docs[d]) {
+                layout->docs[n++] = sequence * layout->len;
+            }
+            sequence++;
+        }
+        layout->docs[n++] = docs[d];
+    }
+    layout->n_docs = n - 1;
+}
+
+/* Index of the (never empty) document that holds the token at `position`. */
+static int64_t document_at(const hy_layout *layout, int64_t position) {
+    int64_t low = 0, high = layout->n_docs; /* docs[low] ≤ position < docs[high] */
+    while (high - low > 1) {
+        const int64_t middle = low + (high - low) / 2;
+        if (layout->docs[middle] <= position) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void mark_fragment(const hy_layout *layout, hy_fragment *f) {
+    f->continues = f->flows = false;
+    f->single = true;
+    f->doc_begin = f->begin;
+    if (f->len == 0) {
+        return;
+    }
+    const int64_t first = document_at(layout, f->begin), last = document_at(layout, f->begin + f->len - 1);
+    f->doc_begin = layout->docs[first];
+    f->continues = layout->docs[first] < f->begin;
+    f->flows = layout->docs[last + 1] > f->begin + f->len;
+    f->single = first == last;
+}
+
+/* The runs and positions of one of this rank's fragments. */
+static void cut_runs(hy_layout *layout, const hy_fragment *f) {
+    const int64_t end = f->begin + f->len;
+    int64_t doc = f->len > 0 ? document_at(layout, f->begin) : 0;
+    for (int64_t p = f->begin; p < end; doc++) {
+        const int64_t doc_end = layout->docs[doc + 1], start = layout->docs[doc];
+        if (doc_end <= p) {
+            continue; /* empty document */
+        }
+        const int64_t stop = doc_end < end ? doc_end : end;
+        const int64_t t0 = f->local + (p - f->begin);
+        layout->run_doc[layout->n_runs] = doc;
+        layout->runs[layout->n_runs++] =
+            (hy_run){.begin = t0, .len = stop - p, .s0 = start < p ? f->slot : -1, .s1 = doc_end > end ? f->slot : -1};
+        for (int64_t t = 0; t < stop - p; t++) {
+            layout->doc_pos[t0 + t] = p + t - start;
+            layout->doc_start[t0 + t] = start;
+        }
+        p = stop;
+    }
+}
+
+hy_status hy_layout_set_documents(hy_layout *layout, const int64_t *docs, int64_t n_docs) {
+    HY_TRY(check_documents(layout, docs, n_docs));
+    list_documents(layout, docs, n_docs);
+    for (int64_t i = 0; i < layout->n_frags; i++) {
+        mark_fragment(layout, &layout->frags[i]);
+    }
+    layout->n_runs = 0;
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        layout->first_run[slot] = layout->n_runs;
+        cut_runs(layout, &layout->frags[layout->local[slot]]);
+    }
+    layout->first_run[layout->n_local] = layout->n_runs;
+    return HY_OK;
+}
+
+int64_t hy_layout_neighbour(const hy_layout *layout, int64_t id, int step) {
+    do {
+        id += step;
+    } while (id >= 0 && id < layout->n_frags && layout->frags[id].len == 0);
+    return id < layout->n_frags ? id : -1;
+}
+
+void hy_layout_shard(const hy_layout *layout, const void *full, size_t row_bytes, void *local) {
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        const hy_fragment *f = &layout->frags[layout->local[slot]];
+        if (f->len > 0) {
+            memcpy((char *)local + (size_t)f->local * row_bytes, (const char *)full + (size_t)f->begin * row_bytes,
+                   (size_t)f->len * row_bytes);
+        }
+    }
+}
+
+void hy_layout_unshard(const hy_layout *layout, const void *local, size_t row_bytes, void *full) {
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        const hy_fragment *f = &layout->frags[layout->local[slot]];
+        if (f->len > 0) {
+            memcpy((char *)full + (size_t)f->begin * row_bytes, (const char *)local + (size_t)f->local * row_bytes,
+                   (size_t)f->len * row_bytes);
+        }
+    }
+}
