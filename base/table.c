@@ -1,0 +1,184 @@
+/* Cells are kept as texts until the widths of all are known. The header is row 0. */
+#include "base/table.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/utf8.h"
+
+enum { COLUMNS_MAX = 64, CELL_BYTES = 256 };
+
+struct hy_table {
+    int columns;
+    int64_t count; /* cells, header included */
+    int64_t room;
+    char **cells;
+    int64_t *rules; /* cells before each rule */
+    int64_t n_rules, rules_room;
+    hy_status status;
+};
+
+static hy_status grow(const char *name, size_t item, int64_t count, int64_t *room, void **items)
+{
+    if (count < *room) {
+        return HY_OK;
+    }
+    const int64_t larger_room = *room == 0 ? 64 : 2 * *room;
+    void *larger = NULL;
+    HY_TRY(hy_alloc(name, (size_t)larger_room * item, &larger));
+    if (count > 0) {
+        memcpy(larger, *items, (size_t)count * item);
+    }
+    hy_free(*items);
+    *items = larger;
+    *room = larger_room;
+    return HY_OK;
+}
+
+static hy_status append(hy_table *table, const char *text)
+{
+    void *cells = table->cells;
+    const hy_status status = grow("table", sizeof(*table->cells), table->count, &table->room, &cells);
+    table->cells = cells;
+    HY_TRY(status);
+    const size_t bytes = strlen(text) + 1;
+    void *cell = NULL;
+    HY_TRY(hy_alloc("table cell", bytes, &cell));
+    memcpy(cell, text, bytes);
+    table->cells[table->count++] = cell;
+    return HY_OK;
+}
+
+hy_status hy_table_create(int columns, const char *const *headers, hy_table **out)
+{
+    if (columns < 1 || columns > COLUMNS_MAX) {
+        return hy_fail(HY_ERR_FAILED, "a table of %d columns: 1 to %d are possible", columns, COLUMNS_MAX);
+    }
+    hy_table *table = NULL;
+    HY_TRY(HY_NEW("table", 1, &table));
+    table->columns = columns;
+    for (int i = 0; i < columns; i++) {
+        const hy_status status = append(table, headers[i]);
+        if (status != HY_OK) {
+            hy_table_destroy(table);
+            return status;
+        }
+    }
+    *out = table;
+    return HY_OK;
+}
+
+void hy_table_destroy(hy_table *table)
+{
+    if (table == NULL) {
+        return;
+    }
+    for (int64_t i = 0; i < table->count; i++) {
+        hy_free(table->cells[i]);
+    }
+    hy_free(table->cells);
+    hy_free(table->rules);
+    hy_free(table);
+}
+
+void hy_table_cell(hy_table *table, const char *format, ...)
+{
+    char text[CELL_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (table->status == HY_OK) {
+        table->status = append(table, text);
+    }
+}
+
+void hy_table_rule(hy_table *table)
+{
+    void *rules = table->rules;
+    if (table->status == HY_OK) {
+        table->status = grow("table", sizeof(*table->rules), table->n_rules, &table->rules_room, &rules);
+        table->rules = rules;
+    }
+    if (table->status == HY_OK) {
+        table->rules[table->n_rules++] = table->count;
+    }
+}
+
+static bool looks_like_number(const char *cell)
+{
+    if (cell[0] == '\0' || strcmp(cell, "-") == 0 || strcmp(cell, "nan") == 0) {
+        return true;
+    }
+    cell += *cell == '-' || *cell == '+';
+    if (strcmp(cell, "inf") == 0) {
+        return true;
+    }
+    cell += *cell == '.';
+    return *cell >= '0' && *cell <= '9';
+}
+
+typedef struct column {
+    size_t width;
+    bool right;
+} column;
+
+static void measure(const hy_table *table, column *columns)
+{
+    for (int c = 0; c < table->columns; c++) {
+        columns[c] = (column){.right = table->count > table->columns};
+        for (int64_t i = c; i < table->count; i += table->columns) {
+            const size_t width = hy_utf8_count(table->cells[i]);
+            columns[c].width = width > columns[c].width ? width : columns[c].width;
+            columns[c].right = columns[c].right && (i == c || looks_like_number(table->cells[i]));
+        }
+    }
+}
+
+static void print_row(const hy_table *table, const column *columns, int64_t first, FILE *out)
+{
+    size_t owed = 0; /* blanks not written yet: none end a line */
+    for (int c = 0; c < table->columns; c++) {
+        const char *cell = first + c < table->count ? table->cells[first + c] : "";
+        const size_t padding = columns[c].width - hy_utf8_count(cell);
+        owed += columns[c].right ? padding : 0;
+        if (cell[0] != '\0') {
+            (void)fprintf(out, "%*s%s", (int)owed, "", cell);
+            owed = 0;
+        }
+        owed += (columns[c].right ? 0 : padding) + 2;
+    }
+    (void)fputc('\n', out);
+}
+
+static void print_rule(const hy_table *table, const column *columns, FILE *out)
+{
+    for (int c = 0; c < table->columns; c++) {
+        (void)fputs(c > 0 ? "  " : "", out);
+        for (size_t i = 0; i < columns[c].width; i++) {
+            (void)fputc('-', out);
+        }
+    }
+    (void)fputc('\n', out);
+}
+
+hy_status hy_table_print(const hy_table *table, FILE *out)
+{
+    HY_TRY(table->status);
+    column columns[COLUMNS_MAX];
+    measure(table, columns);
+    int64_t rule = 0;
+    for (int64_t i = 0; i < table->count; i += table->columns) {
+        for (; rule < table->n_rules && table->rules[rule] <= i; rule++) {
+            print_rule(table, columns, out);
+        }
+        print_row(table, columns, i, out);
+        if (i == 0) {
+            print_rule(table, columns, out);
+        }
+    }
+    return ferror(out) ? hy_fail(HY_ERR_FAILED, "cannot write a table") : HY_OK;
+}

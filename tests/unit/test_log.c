@@ -1,0 +1,115 @@
+/* Lines: level, rank, filters, the file, long messages, bytes that are no text. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "capture.h"
+
+static void restore(void)
+{
+    hy_log_set_rank(0, 1);
+    hy_log_set_level(HY_LOG_INFO);
+}
+
+static void test_levels(void **unused)
+{
+    (void)unused;
+    capture_begin();
+    hy_log(HY_LOG_DEBUG, "fine detail");
+    hy_info("seen %d", 5);
+    hy_warn("careful");
+    const char *log = capture_end();
+    assert_null(strstr(log, "fine detail"));
+    assert_contains(log, " info seen 5\n");
+    assert_contains(log, " warn careful\n");
+    hy_log_set_level(HY_LOG_DEBUG);
+    capture_begin();
+    hy_log(HY_LOG_DEBUG, "fine detail");
+    assert_contains(capture_end(), " debug fine detail\n");
+    hy_log_set_level(HY_LOG_NONE);
+    capture_begin();
+    assert_int_equal(hy_fail(HY_ERR_DATA, "quiet"), HY_ERR_DATA);
+    hy_log(HY_LOG_NONE, "not a level to log at");
+    assert_string_equal(capture_end(), "");
+    restore();
+}
+
+static void test_other_ranks_only_warn(void **unused)
+{
+    (void)unused;
+    hy_log_set_rank(2, 8);
+    capture_begin();
+    hy_info("not from here");
+    hy_warn("from here");
+    assert_int_equal(hy_fail(HY_ERR_USAGE, "and this"), HY_ERR_USAGE);
+    const char *log = capture_end();
+    restore();
+    assert_null(strstr(log, "not from here"));
+    assert_contains(log, " warn [2/8] from here\n");
+    assert_contains(log, " error [2/8] and this\n");
+}
+
+static void test_long_and_odd_messages(void **unused)
+{
+    (void)unused;
+    char text[10000];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    capture_begin();
+    hy_info("%s", text);
+    const char *log = capture_end();
+    assert_true(strlen(log) <= 4096);
+    assert_contains(log, "xxx...\n");
+    capture_begin();
+    hy_info("a\x1b[31mb\rc");
+    assert_contains(capture_end(), "a?[31mb?c\n");
+}
+
+static void test_file_gets_the_same_lines(void **unused)
+{
+    (void)unused;
+    char path[] = "/tmp/hylas_log_XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "before\n", 7), 7);
+    (void)close(fd);
+    capture_begin();
+    assert_int_equal(hy_log_set_file(path), HY_OK);
+    hy_info("first");
+    hy_warn("second");
+    assert_int_equal(hy_log_set_file(NULL), HY_OK);
+    hy_info("third");
+    const char *log = capture_end();
+    char content[4096] = "";
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    const size_t n = fread(content, 1, sizeof(content) - 1, file);
+    content[n] = '\0';
+    (void)fclose(file);
+    (void)unlink(path);
+    assert_true(strncmp(content, "before\n", 7) == 0);
+    assert_true(strncmp(log, content + 7, n - 7) == 0);
+    assert_contains(content, "second\n");
+    assert_null(strstr(content, "third"));
+    capture_begin();
+    const hy_status status = hy_log_set_file("/nowhere/at/all");
+    assert_contains(capture_end(), "/nowhere/at/all: cannot open the log file: No such file");
+    assert_int_equal(status, HY_ERR_FAILED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_other_ranks_only_warn),
+        cmocka_unit_test(test_long_and_odd_messages),
+        cmocka_unit_test(test_file_gets_the_same_lines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,131 @@
+/* Blocks are aligned and zero, counters are exact, also with threads; failures leave everything as it was. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+
+#include "base/memory.h"
+#include "capture.h"
+
+static void test_blocks_are_aligned_and_zero(void **unused)
+{
+    (void)unused;
+    const size_t sizes[] = {0, 1, 63, 64, 65, 1000, 100001};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        unsigned char *block = NULL;
+        assert_int_equal(hy_alloc("test", sizes[i], (void **)&block), HY_OK);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % HY_ALIGN, 0);
+        for (size_t k = 0; k < sizes[i]; k++) {
+            assert_int_equal(block[k], 0);
+        }
+        memset(block, 0xff, sizes[i]);
+        hy_free(block);
+    }
+    hy_free(NULL);
+}
+
+static void test_counters(void **unused)
+{
+    (void)unused;
+    const int64_t count = hy_alloc_count(), bytes = hy_alloc_bytes();
+    double *a = NULL;
+    char *b = NULL;
+    assert_int_equal(HY_NEW("a", 100, &a), HY_OK);
+    assert_int_equal(HY_NEW("b", 7, &b), HY_OK);
+    assert_int_equal(hy_alloc_count(), count + 2);
+    assert_int_equal(hy_alloc_bytes(), bytes + 807);
+    assert_true(hy_alloc_peak() >= bytes + 807);
+    hy_free(a);
+    assert_int_equal(hy_alloc_bytes(), bytes + 7);
+    hy_free(b);
+    assert_int_equal(hy_alloc_bytes(), bytes);
+    assert_int_equal(hy_alloc_count(), count + 2);
+    assert_true(hy_alloc_peak() >= bytes + 807);
+}
+
+static void test_impossible_sizes(void **unused)
+{
+    (void)unused;
+    const int64_t count = hy_alloc_count();
+    void *block = &block;
+    capture_begin();
+    const hy_status huge = hy_alloc("huge", SIZE_MAX, &block);
+    assert_contains(capture_end(), "cannot allocate huge: 18446744073709551615 bytes");
+    assert_int_equal(huge, HY_ERR_MEMORY);
+    double *wrapped = NULL;
+    capture_begin();
+    assert_int_equal(HY_NEW("negative", -1, &wrapped), HY_ERR_MEMORY);
+    (void)capture_end();
+    assert_null(wrapped);
+    assert_ptr_equal(block, &block);
+    assert_int_equal(hy_alloc_count(), count);
+}
+
+static void test_nth_allocation_fails(void **unused)
+{
+    (void)unused;
+    for (int n = 1; n <= 3; n++) {
+        hy_alloc_fail_after(n);
+        for (int i = 1; i <= 5; i++) {
+            void *block = NULL;
+            capture_begin();
+            const hy_status status = hy_alloc("hooked", 8, &block);
+            (void)capture_end();
+            assert_int_equal(status, i == n ? HY_ERR_MEMORY : HY_OK);
+            hy_free(block);
+        }
+    }
+    hy_alloc_fail_after(1);
+    hy_alloc_fail_after(0);
+    void *block = NULL;
+    assert_int_equal(hy_alloc("unhooked", 8, &block), HY_OK);
+    hy_free(block);
+}
+
+enum { THREADS = 4, ROUNDS = 2000 };
+
+static void *allocate_and_free(void *failed)
+{
+    for (size_t i = 0; i < ROUNDS; i++) {
+        void *block = NULL;
+        if (hy_alloc("thread", i, &block) != HY_OK) {
+            *(int *)failed = 1;
+        }
+        hy_free(block);
+    }
+    return NULL;
+}
+
+static void test_threads(void **unused)
+{
+    (void)unused;
+    const int64_t count = hy_alloc_count(), bytes = hy_alloc_bytes();
+    pthread_t threads[THREADS];
+    int failed[THREADS] = {0};
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, allocate_and_free, &failed[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(failed[i], 0);
+    }
+    assert_int_equal(hy_alloc_count(), count + THREADS * ROUNDS);
+    assert_int_equal(hy_alloc_bytes(), bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocks_are_aligned_and_zero),
+        cmocka_unit_test(test_counters),
+        cmocka_unit_test(test_impossible_sizes),
+        cmocka_unit_test(test_nth_allocation_fails),
+        cmocka_unit_test(test_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
