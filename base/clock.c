@@ -3,8 +3,7 @@
 
 #include <time.h>
 
-double hy_now(void)
-{
+double hy_now(void) {
     struct timespec now = {0};
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;

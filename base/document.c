@@ -40,8 +40,7 @@ typedef struct builder {
     bool done;
 } builder;
 
-hy_status hy_source_fail(const hy_source *source, int64_t line, const char *format, ...)
-{
+hy_status hy_source_fail(const hy_source *source, int64_t line, const char *format, ...) {
     char message[1024];
     va_list arguments;
     va_start(arguments, format);
@@ -53,8 +52,7 @@ hy_status hy_source_fail(const hy_source *source, int64_t line, const char *form
     return hy_fail(HY_ERR_USAGE, "%s: %s", source->name, message);
 }
 
-static hy_status reserve(hy_document *document, size_t bytes, void **out)
-{
+static hy_status reserve(hy_document *document, size_t bytes, void **out) {
     const size_t unit = _Alignof(max_align_t);
     const size_t wanted = (bytes + unit - 1) / unit * unit;
     chunk *current = document->chunks;
@@ -74,8 +72,7 @@ static hy_status reserve(hy_document *document, size_t bytes, void **out)
     return HY_OK;
 }
 
-static hy_status copy_text(builder *b, const yaml_event_t *event, const char **out)
-{
+static hy_status copy_text(builder *b, const yaml_event_t *event, const char **out) {
     const size_t length = event->data.scalar.length;
     const int64_t line = (int64_t)event->start_mark.line + 1;
     if (memchr(event->data.scalar.value, '\0', length) != NULL) {
@@ -89,8 +86,7 @@ static hy_status copy_text(builder *b, const yaml_event_t *event, const char **o
     return HY_OK;
 }
 
-static hy_status new_node(builder *b, hy_node_kind kind, int64_t line, hy_node **out)
-{
+static hy_status new_node(builder *b, hy_node_kind kind, int64_t line, hy_node **out) {
     void *memory = NULL;
     HY_TRY(reserve(b->document, sizeof(hy_node), &memory));
     hy_node *node = memory;
@@ -100,8 +96,7 @@ static hy_status new_node(builder *b, hy_node_kind kind, int64_t line, hy_node *
 }
 
 /* Hangs a finished or just opened node where it belongs. A map's value takes the line of its key. */
-static void attach(builder *b, hy_node *node)
-{
+static void attach(builder *b, hy_node *node) {
     if (b->depth == 0) {
         b->document->root = node;
         return;
@@ -120,13 +115,11 @@ static void attach(builder *b, hy_node *node)
     parent->last = node;
 }
 
-static bool expects_key(const builder *b)
-{
+static bool expects_key(const builder *b) {
     return b->depth > 0 && b->stack[b->depth - 1].node->kind == HY_NODE_MAP && b->stack[b->depth - 1].key == NULL;
 }
 
-static hy_status on_scalar(builder *b, const yaml_event_t *event)
-{
+static hy_status on_scalar(builder *b, const yaml_event_t *event) {
     const int64_t line = (int64_t)event->start_mark.line + 1;
     if (event->data.scalar.anchor != NULL || event->data.scalar.tag != NULL) {
         return hy_source_fail(b->source, line, "YAML anchors and tags have no meaning here: write the value out");
@@ -146,8 +139,7 @@ static hy_status on_scalar(builder *b, const yaml_event_t *event)
     return HY_OK;
 }
 
-static hy_status on_open(builder *b, const yaml_event_t *event, hy_node_kind kind, bool decorated)
-{
+static hy_status on_open(builder *b, const yaml_event_t *event, hy_node_kind kind, bool decorated) {
     const int64_t line = (int64_t)event->start_mark.line + 1;
     if (decorated) {
         return hy_source_fail(b->source, line, "YAML anchors and tags have no meaning here: write the value out");
@@ -165,8 +157,7 @@ static hy_status on_open(builder *b, const yaml_event_t *event, hy_node_kind kin
     return HY_OK;
 }
 
-static hy_status on_event(builder *b, const yaml_event_t *event)
-{
+static hy_status on_event(builder *b, const yaml_event_t *event) {
     const int64_t line = (int64_t)event->start_mark.line + 1;
     switch (event->type) {
     case YAML_DOCUMENT_START_EVENT:
@@ -194,8 +185,7 @@ static hy_status on_event(builder *b, const yaml_event_t *event)
 }
 
 /* libyaml gives a mark for syntax errors but only a byte offset for bytes that are no text. */
-static hy_status syntax_error(const yaml_parser_t *parser, const hy_source *source, const char *text, size_t length)
-{
+static hy_status syntax_error(const yaml_parser_t *parser, const hy_source *source, const char *text, size_t length) {
     if (parser->error == YAML_MEMORY_ERROR) {
         return hy_fail(HY_ERR_MEMORY, "%s: no memory to parse it", source->name);
     }
@@ -212,8 +202,7 @@ static hy_status syntax_error(const yaml_parser_t *parser, const hy_source *sour
                           parser->context != NULL ? parser->context : "");
 }
 
-static hy_status build(builder *b, const char *text, size_t length)
-{
+static hy_status build(builder *b, const char *text, size_t length) {
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser)) {
         return hy_fail(HY_ERR_MEMORY, "%s: no memory to parse it", b->source->name);
@@ -233,8 +222,7 @@ static hy_status build(builder *b, const char *text, size_t length)
     return status;
 }
 
-hy_status hy_document_parse(const hy_source *source, const char *text, size_t length, hy_document **out)
-{
+hy_status hy_document_parse(const hy_source *source, const char *text, size_t length, hy_document **out) {
     static const hy_node empty = {.kind = HY_NODE_SCALAR, .plain = true, .text = ""};
     if (length > HY_DOCUMENT_BYTES_MAX) {
         return hy_source_fail(source, 0, "larger than %d bytes", HY_DOCUMENT_BYTES_MAX);
@@ -252,8 +240,7 @@ hy_status hy_document_parse(const hy_source *source, const char *text, size_t le
     return HY_OK;
 }
 
-void hy_document_destroy(hy_document *document)
-{
+void hy_document_destroy(hy_document *document) {
     if (document == NULL) {
         return;
     }
@@ -265,7 +252,6 @@ void hy_document_destroy(hy_document *document)
     hy_free(document);
 }
 
-const hy_node *hy_document_root(const hy_document *document)
-{
+const hy_node *hy_document_root(const hy_document *document) {
     return document->root;
 }

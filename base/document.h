@@ -16,10 +16,10 @@ typedef enum hy_node_kind { HY_NODE_SCALAR, HY_NODE_LIST, HY_NODE_MAP } hy_node_
 typedef struct hy_node hy_node;
 struct hy_node {
     hy_node_kind kind;
-    bool plain;          /* a scalar without quotes */
-    int64_t line;        /* 1-based; 0 where lines mean nothing */
-    const char *key;     /* children of a map; else NULL */
-    const char *text;    /* scalars: UTF-8 without NUL bytes; else NULL */
+    bool plain;           /* a scalar without quotes */
+    int64_t line;         /* 1-based; 0 where lines mean nothing */
+    const char *key;      /* children of a map; else NULL */
+    const char *text;     /* scalars: UTF-8 without NUL bytes; else NULL */
     const hy_node *first; /* first child of a list or map */
     const hy_node *next;  /* next sibling */
 };

@@ -10,14 +10,12 @@
 
 #include "base/memory.h"
 
-static hy_status fail(hy_status on_error, const char *path, const char *what)
-{
+static hy_status fail(hy_status on_error, const char *path, const char *what) {
     return hy_fail(on_error, "%s: cannot %s: %s", path, what, strerror(errno));
 }
 
 /* Reads up to `room` bytes, fewer only at the end of the file. -1: errno. */
-static ssize_t read_fully(int fd, char *data, size_t room)
-{
+static ssize_t read_fully(int fd, char *data, size_t room) {
     size_t have = 0;
     while (have < room) {
         const ssize_t got = read(fd, data + have, room - have);
@@ -36,8 +34,8 @@ static ssize_t read_fully(int fd, char *data, size_t room)
 }
 
 /* Files that do not tell their size (pipes, /proc) are read in growing pieces. */
-static hy_status read_open_file(int fd, const char *path, size_t max_bytes, hy_status on_error, char **data, size_t *length)
-{
+static hy_status read_open_file(int fd, const char *path, size_t max_bytes, hy_status on_error, char **data,
+                                size_t *length) {
     struct stat info;
     if (fstat(fd, &info) != 0) {
         return fail(on_error, path, "read it");
@@ -80,8 +78,7 @@ static hy_status read_open_file(int fd, const char *path, size_t max_bytes, hy_s
     return HY_OK;
 }
 
-hy_status hy_file_read(const char *path, size_t max_bytes, hy_status on_error, char **data, size_t *length)
-{
+hy_status hy_file_read(const char *path, size_t max_bytes, hy_status on_error, char **data, size_t *length) {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return fail(on_error, path, "open it");
@@ -91,8 +88,7 @@ hy_status hy_file_read(const char *path, size_t max_bytes, hy_status on_error, c
     return status;
 }
 
-hy_status hy_file_sync(const char *path, hy_status on_error)
-{
+hy_status hy_file_sync(const char *path, hy_status on_error) {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return fail(on_error, path, "open it");
@@ -105,8 +101,7 @@ hy_status hy_file_sync(const char *path, hy_status on_error)
 }
 
 /* The folder a path is in: everything before the last '/', "." where there is none. */
-static hy_status parent_of(const char *path, hy_status on_error, char parent[HY_PATH_MAX])
-{
+static hy_status parent_of(const char *path, hy_status on_error, char parent[HY_PATH_MAX]) {
     size_t end = strlen(path);
     if (end >= HY_PATH_MAX - 32) { /* room for the suffix of a temporary name */
         errno = ENAMETOOLONG;
@@ -125,15 +120,13 @@ static hy_status parent_of(const char *path, hy_status on_error, char parent[HY_
     return HY_OK;
 }
 
-static hy_status sync_parent(const char *path, hy_status on_error)
-{
+static hy_status sync_parent(const char *path, hy_status on_error) {
     char parent[HY_PATH_MAX];
     HY_TRY(parent_of(path, on_error, parent));
     return hy_file_sync(parent, on_error);
 }
 
-hy_status hy_file_rename(const char *from, const char *to, hy_status on_error)
-{
+hy_status hy_file_rename(const char *from, const char *to, hy_status on_error) {
     if (rename(from, to) != 0) {
         return hy_fail(on_error, "%s: cannot rename it to %s: %s", from, to, strerror(errno));
     }
@@ -141,8 +134,7 @@ hy_status hy_file_rename(const char *from, const char *to, hy_status on_error)
 }
 
 /* Writes and syncs; errno tells why it failed. */
-static int write_new_file(const char *path, const char *data, size_t length)
-{
+static int write_new_file(const char *path, const char *data, size_t length) {
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) {
         return -1;
@@ -164,8 +156,7 @@ static int write_new_file(const char *path, const char *data, size_t length)
     return failed ? -1 : 0;
 }
 
-hy_status hy_file_write_atomic(const char *path, const void *data, size_t length, hy_status on_error)
-{
+hy_status hy_file_write_atomic(const char *path, const void *data, size_t length, hy_status on_error) {
     char temporary[HY_PATH_MAX], parent[HY_PATH_MAX];
     HY_TRY(parent_of(path, on_error, parent));
     (void)snprintf(temporary, sizeof(temporary), "%s.%ld.part", path, (long)getpid());

@@ -12,7 +12,8 @@
 enum { HY_PATH_MAX = 4096 }; /* bytes of a path with its NUL; longer ones are errors */
 
 /* The whole file and a NUL after it (not counted in *length). Freed with hy_free. More than max_bytes is an error. */
-HY_MUST_CHECK hy_status hy_file_read(const char *path, size_t max_bytes, hy_status on_error, char **data, size_t *length);
+HY_MUST_CHECK hy_status hy_file_read(const char *path, size_t max_bytes, hy_status on_error, char **data,
+                                     size_t *length);
 
 /* Readers see the old content or the new, also after a crash: written beside, synced, renamed over, folder synced. */
 HY_MUST_CHECK hy_status hy_file_write_atomic(const char *path, const void *data, size_t length, hy_status on_error);

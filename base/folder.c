@@ -15,25 +15,21 @@
 
 enum { DEEPEST = 64 };
 
-static hy_status fail(hy_status on_error, const char *path, const char *what)
-{
+static hy_status fail(hy_status on_error, const char *path, const char *what) {
     return hy_fail(on_error, "%s: cannot %s: %s", path, what, strerror(errno));
 }
 
-bool hy_file_exists(const char *path)
-{
+bool hy_file_exists(const char *path) {
     struct stat info;
     return stat(path, &info) == 0;
 }
 
-bool hy_file_is_dir(const char *path)
-{
+bool hy_file_is_dir(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-hy_status hy_file_make_dirs(const char *path, hy_status on_error)
-{
+hy_status hy_file_make_dirs(const char *path, hy_status on_error) {
     char partial[HY_PATH_MAX];
     const size_t length = strlen(path);
     if (length >= sizeof(partial)) {
@@ -56,14 +52,12 @@ hy_status hy_file_make_dirs(const char *path, hy_status on_error)
     return HY_OK;
 }
 
-static int compare_names(const void *a, const void *b)
-{
+static int compare_names(const void *a, const void *b) {
     const char *const *first = a, *const *second = b;
     return strcmp(*first, *second);
 }
 
-static hy_status append_name(hy_file_list *list, int64_t *room, const char *name)
-{
+static hy_status append_name(hy_file_list *list, int64_t *room, const char *name) {
     if (list->count == *room) {
         const int64_t larger = *room == 0 ? 64 : 2 * *room;
         char **names = NULL;
@@ -83,8 +77,7 @@ static hy_status append_name(hy_file_list *list, int64_t *room, const char *name
     return HY_OK;
 }
 
-hy_status hy_file_list_dir(const char *path, hy_status on_error, hy_file_list *list)
-{
+hy_status hy_file_list_dir(const char *path, hy_status on_error, hy_file_list *list) {
     DIR *dir = opendir(path);
     if (dir == NULL) {
         return fail(on_error, path, "list the folder");
@@ -115,8 +108,7 @@ hy_status hy_file_list_dir(const char *path, hy_status on_error, hy_file_list *l
     return HY_OK;
 }
 
-void hy_file_list_free(hy_file_list *list)
-{
+void hy_file_list_free(hy_file_list *list) {
     for (int64_t i = 0; i < list->count; i++) {
         hy_free(list->names[i]);
     }
@@ -125,8 +117,7 @@ void hy_file_list_free(hy_file_list *list)
 }
 
 /* Relative to an open folder, so that a folder swapped for a link meanwhile leads nowhere else. errno on failure. */
-static int remove_at(int parent, const char *name, int depth)
-{
+static int remove_at(int parent, const char *name, int depth) {
     if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) {
         return 0;
     }
@@ -161,13 +152,11 @@ static int remove_at(int parent, const char *name, int depth)
     return failed ? -1 : unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-hy_status hy_file_remove_tree(const char *path, hy_status on_error)
-{
+hy_status hy_file_remove_tree(const char *path, hy_status on_error) {
     return remove_at(AT_FDCWD, path, 0) == 0 ? HY_OK : fail(on_error, path, "remove it");
 }
 
-hy_status hy_file_free_space(const char *path, hy_status on_error, int64_t *bytes)
-{
+hy_status hy_file_free_space(const char *path, hy_status on_error, int64_t *bytes) {
     char ancestor[HY_PATH_MAX];
     (void)snprintf(ancestor, sizeof(ancestor), "%s", path[0] == '\0' ? "." : path);
     struct statvfs info;

@@ -9,15 +9,13 @@
 #include "base/text.h"
 #include "base/utf8.h"
 
-void hy_json_begin(hy_json *json, FILE *file)
-{
+void hy_json_begin(hy_json *json, FILE *file) {
     *json = (hy_json){.file = file};
     clearerr(file);
     errno = 0;
 }
 
-hy_status hy_json_end(hy_json *json, hy_status on_error)
-{
+hy_status hy_json_end(hy_json *json, hy_status on_error) {
     assert(json->depth == 0 && json->done);
     (void)fputc('\n', json->file);
     if (fflush(json->file) != 0 || ferror(json->file)) {
@@ -26,8 +24,7 @@ hy_status hy_json_end(hy_json *json, hy_status on_error)
     return HY_OK;
 }
 
-static void write_string(FILE *file, const char *text)
-{
+static void write_string(FILE *file, const char *text) {
     (void)fputc('"', file);
     for (size_t room = strlen(text); room > 0;) {
         uint32_t code = 0;
@@ -51,8 +48,7 @@ static void write_string(FILE *file, const char *text)
 }
 
 /* What comes before a value: the comma after its predecessor, and its key. */
-static void start_value(hy_json *json, const char *key)
-{
+static void start_value(hy_json *json, const char *key) {
     if (json->depth == 0) {
         assert(!json->done && key == NULL);
         json->done = true;
@@ -70,8 +66,7 @@ static void start_value(hy_json *json, const char *key)
     }
 }
 
-static void open_value(hy_json *json, const char *key, bool object)
-{
+static void open_value(hy_json *json, const char *key, bool object) {
     start_value(json, key);
     assert(json->depth < HY_JSON_DEPTH);
     json->open[json->depth].object = object;
@@ -80,31 +75,26 @@ static void open_value(hy_json *json, const char *key, bool object)
     (void)fputc(object ? '{' : '[', json->file);
 }
 
-void hy_json_open_object(hy_json *json, const char *key)
-{
+void hy_json_open_object(hy_json *json, const char *key) {
     open_value(json, key, true);
 }
 
-void hy_json_open_array(hy_json *json, const char *key)
-{
+void hy_json_open_array(hy_json *json, const char *key) {
     open_value(json, key, false);
 }
 
-void hy_json_close(hy_json *json)
-{
+void hy_json_close(hy_json *json) {
     assert(json->depth > 0);
     json->depth--;
     (void)fputc(json->open[json->depth].object ? '}' : ']', json->file);
 }
 
-void hy_json_int(hy_json *json, const char *key, int64_t value)
-{
+void hy_json_int(hy_json *json, const char *key, int64_t value) {
     start_value(json, key);
     (void)fprintf(json->file, "%lld", (long long)value);
 }
 
-void hy_json_double(hy_json *json, const char *key, double value)
-{
+void hy_json_double(hy_json *json, const char *key, double value) {
     if (!isfinite(value)) {
         hy_json_null(json, key);
         return;
@@ -113,20 +103,17 @@ void hy_json_double(hy_json *json, const char *key, double value)
     (void)fputs(hy_text_double(value).s, json->file);
 }
 
-void hy_json_bool(hy_json *json, const char *key, bool value)
-{
+void hy_json_bool(hy_json *json, const char *key, bool value) {
     start_value(json, key);
     (void)fputs(value ? "true" : "false", json->file);
 }
 
-void hy_json_null(hy_json *json, const char *key)
-{
+void hy_json_null(hy_json *json, const char *key) {
     start_value(json, key);
     (void)fputs("null", json->file);
 }
 
-void hy_json_string(hy_json *json, const char *key, const char *value)
-{
+void hy_json_string(hy_json *json, const char *key, const char *value) {
     if (value == NULL) {
         hy_json_null(json, key);
         return;

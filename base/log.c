@@ -20,23 +20,20 @@ static struct {
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
-void hy_log_set_rank(int rank, int size)
-{
+void hy_log_set_rank(int rank, int size) {
     pthread_mutex_lock(&state.mutex);
     state.rank = rank;
     state.size = size;
     pthread_mutex_unlock(&state.mutex);
 }
 
-void hy_log_set_level(hy_log_level level)
-{
+void hy_log_set_level(hy_log_level level) {
     pthread_mutex_lock(&state.mutex);
     state.level = level;
     pthread_mutex_unlock(&state.mutex);
 }
 
-hy_status hy_log_set_file(const char *path)
-{
+hy_status hy_log_set_file(const char *path) {
     FILE *file = NULL;
     if (path != NULL) {
         file = fopen(path, "ae");
@@ -55,8 +52,7 @@ hy_status hy_log_set_file(const char *path)
 }
 
 /* "12:03:04 warn [3/8] ": the time, the level, and the rank where there is more than one. */
-static size_t write_prefix(char *line, hy_log_level level)
-{
+static size_t write_prefix(char *line, hy_log_level level) {
     const time_t now = time(NULL);
     struct tm local = {0};
     (void)localtime_r(&now, &local);
@@ -70,8 +66,7 @@ static size_t write_prefix(char *line, hy_log_level level)
     return used;
 }
 
-static void replace_control_characters(char *text)
-{
+static void replace_control_characters(char *text) {
     for (; *text != '\0'; text++) {
         const unsigned char c = (unsigned char)*text;
         if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f) {
@@ -81,8 +76,7 @@ static void replace_control_characters(char *text)
 }
 
 /* Appends the message and a newline; a message that does not fit ends in "...". */
-static size_t write_message(char *line, size_t used, const char *format, va_list arguments)
-{
+static size_t write_message(char *line, size_t used, const char *format, va_list arguments) {
     const size_t room = LINE_BYTES - used - 1;
     const int wanted = vsnprintf(line + used, room, format, arguments);
     size_t length = wanted < 0 ? 0 : (size_t)wanted;
@@ -96,8 +90,7 @@ static size_t write_message(char *line, size_t used, const char *format, va_list
     return used + length + 1;
 }
 
-void hy_log_va(hy_log_level level, const char *format, va_list arguments)
-{
+void hy_log_va(hy_log_level level, const char *format, va_list arguments) {
     const int saved_errno = errno;
     pthread_mutex_lock(&state.mutex);
     const int wanted = level >= state.level && level < HY_LOG_NONE && (level >= HY_LOG_WARN || state.rank == 0);
@@ -115,8 +108,7 @@ void hy_log_va(hy_log_level level, const char *format, va_list arguments)
     errno = saved_errno;
 }
 
-void hy_log(hy_log_level level, const char *format, ...)
-{
+void hy_log(hy_log_level level, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     hy_log_va(level, format, arguments);

@@ -24,13 +24,11 @@ static _Atomic int64_t current;
 static _Atomic int64_t peak;
 static _Atomic int64_t fail_countdown;
 
-static int hook_says_fail(void)
-{
+static int hook_says_fail(void) {
     return atomic_load(&fail_countdown) > 0 && atomic_fetch_sub(&fail_countdown, 1) == 1;
 }
 
-static void count_allocation(size_t bytes)
-{
+static void count_allocation(size_t bytes) {
     atomic_fetch_add(&made, 1);
     const int64_t now = atomic_fetch_add(&current, (int64_t)bytes) + (int64_t)bytes;
     int64_t seen = atomic_load(&peak);
@@ -38,8 +36,7 @@ static void count_allocation(size_t bytes)
     }
 }
 
-hy_status hy_alloc(const char *name, size_t bytes, void **out)
-{
+hy_status hy_alloc(const char *name, size_t bytes, void **out) {
     void *raw = NULL;
     if (bytes <= (size_t)PTRDIFF_MAX - OVERHEAD && !hook_says_fail()) {
         raw = calloc(1, bytes + OVERHEAD);
@@ -59,8 +56,7 @@ hy_status hy_alloc(const char *name, size_t bytes, void **out)
     return HY_OK;
 }
 
-void hy_free(void *ptr)
-{
+void hy_free(void *ptr) {
     if (ptr == NULL) {
         return;
     }
@@ -70,22 +66,18 @@ void hy_free(void *ptr)
     free(header.raw);
 }
 
-int64_t hy_alloc_count(void)
-{
+int64_t hy_alloc_count(void) {
     return atomic_load(&made);
 }
 
-int64_t hy_alloc_bytes(void)
-{
+int64_t hy_alloc_bytes(void) {
     return atomic_load(&current);
 }
 
-int64_t hy_alloc_peak(void)
-{
+int64_t hy_alloc_peak(void) {
     return atomic_load(&peak);
 }
 
-void hy_alloc_fail_after(int64_t n)
-{
+void hy_alloc_fail_after(int64_t n) {
     atomic_store(&fail_countdown, n);
 }

@@ -1,19 +1,18 @@
 /* "Did you mean": the restricted Damerau-Levenshtein distance (optimal string alignment), three rows at a time:
  *
- *     d[i][j] = min(d[i-1][j] + 1, d[i][j-1] + 1, d[i-1][j-1] + (a_i != b_j), d[i-2][j-2] + 1 for swapped neighbours) */
+ *     d[i][j] = min(d[i-1][j] + 1, d[i][j-1] + 1, d[i-1][j-1] + (a_i != b_j), d[i-2][j-2] + 1 for swapped neighbours)
+ */
 #include <string.h>
 
 #include "base/text.h"
 
 enum { WORD_MAX = 127 };
 
-static int64_t least(int64_t a, int64_t b)
-{
+static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-int64_t hy_text_distance(const char *a, const char *b)
-{
+int64_t hy_text_distance(const char *a, const char *b) {
     const size_t n = strnlen(a, WORD_MAX), m = strnlen(b, WORD_MAX);
     int64_t rows[3][WORD_MAX + 1];
     for (size_t j = 0; j <= m; j++) {
@@ -35,8 +34,7 @@ int64_t hy_text_distance(const char *a, const char *b)
 }
 
 /* Whether `word` is the first letters of the words of `phrase`, of which there are two or more. */
-static int is_initials(const char *word, const char *phrase)
-{
+static int is_initials(const char *word, const char *phrase) {
     size_t letters = 0;
     int at_start = 1;
     for (; *phrase != '\0'; phrase++) {
@@ -48,14 +46,12 @@ static int is_initials(const char *word, const char *phrase)
     return letters >= 2 && word[letters] == '\0';
 }
 
-int64_t hy_text_dissimilarity(const char *word, const char *name)
-{
+int64_t hy_text_dissimilarity(const char *word, const char *name) {
     const int64_t distance = hy_text_distance(word, name);
     return distance > 1 && (is_initials(word, name) || is_initials(name, word)) ? 1 : distance;
 }
 
-int64_t hy_text_nearest(const char *word, const char *const *names, int64_t count)
-{
+int64_t hy_text_nearest(const char *word, const char *const *names, int64_t count) {
     int64_t best = -1, best_distance = 0;
     for (int64_t i = 0; i < count; i++) {
         const int64_t distance = hy_text_dissimilarity(word, names[i]);

@@ -15,8 +15,7 @@ typedef struct random_pair {
     uint64_t second;
 } random_pair;
 
-static random_pair philox(uint64_t seed, uint64_t stream, uint64_t index)
-{
+static random_pair philox(uint64_t seed, uint64_t stream, uint64_t index) {
     const philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
     const philox4x32_ctr_t counter = {
         {(uint32_t)stream, (uint32_t)(stream >> 32), (uint32_t)index, (uint32_t)(index >> 32)}};
@@ -25,30 +24,25 @@ static random_pair philox(uint64_t seed, uint64_t stream, uint64_t index)
 }
 
 /* The midpoints of 2^52 equal cells: with 53 bits the last midpoint would round to 1. */
-static double to_open_unit(uint64_t bits)
-{
+static double to_open_unit(uint64_t bits) {
     return ((double)(bits >> 12) + 0.5) * 0x1p-52;
 }
 
-uint64_t hy_random_u64(uint64_t seed, uint64_t stream, uint64_t index)
-{
+uint64_t hy_random_u64(uint64_t seed, uint64_t stream, uint64_t index) {
     return philox(seed, stream, index).first;
 }
 
-double hy_random_uniform(uint64_t seed, uint64_t stream, uint64_t index)
-{
+double hy_random_uniform(uint64_t seed, uint64_t stream, uint64_t index) {
     return to_open_unit(philox(seed, stream, index).first);
 }
 
-double hy_random_normal(uint64_t seed, uint64_t stream, uint64_t index)
-{
+double hy_random_normal(uint64_t seed, uint64_t stream, uint64_t index) {
     const double two_pi = 6.283185307179586;
     const random_pair x = philox(seed, stream, index);
     return sqrt(-2.0 * log(to_open_unit(x.first))) * cos(two_pi * to_open_unit(x.second));
 }
 
-uint64_t hy_random_stream(const char *name)
-{
+uint64_t hy_random_stream(const char *name) {
     uint64_t hash = 0xcbf29ce484222325u;
     for (; *name != '\0'; name++) {
         hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
@@ -58,8 +52,7 @@ uint64_t hy_random_stream(const char *name)
 
 /* One pass of the network over 2 * half_bits bits: a bijection whatever the round function is. The round
  * function's counters carry a tag in their top word, far from the indices of values drawn from the stream. */
-static uint64_t feistel(uint64_t seed, uint64_t stream, unsigned half_bits, uint64_t x)
-{
+static uint64_t feistel(uint64_t seed, uint64_t stream, unsigned half_bits, uint64_t x) {
     enum { ROUNDS = 12 };
     const uint64_t tag = (uint64_t)0xfe157e10 << 32;
     const uint64_t mask = ((uint64_t)1 << half_bits) - 1;
@@ -73,8 +66,7 @@ static uint64_t feistel(uint64_t seed, uint64_t stream, unsigned half_bits, uint
     return left << half_bits | right;
 }
 
-uint64_t hy_random_permute(uint64_t seed, uint64_t stream, uint64_t n, uint64_t index)
-{
+uint64_t hy_random_permute(uint64_t seed, uint64_t stream, uint64_t n, uint64_t index) {
     assert(index < n);
     unsigned half_bits = 1;
     while (half_bits < 32 && (n - 1) >> (2 * half_bits) != 0) {

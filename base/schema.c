@@ -12,8 +12,7 @@
 static const hy_source preset_source = {.name = "default of the table", .has_lines = false};
 
 /* "a, b" as a list of plain scalars. */
-static hy_status apply_list_preset(const hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object)
-{
+static hy_status apply_list_preset(const hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object) {
     enum { ITEMS_MAX = 64, BYTES_MAX = 2048 };
     char copy[BYTES_MAX];
     hy_node items[ITEMS_MAX];
@@ -24,7 +23,8 @@ static hy_status apply_list_preset(const hy_schema_cursor *at, const hy_schema_e
     hy_node list = {.kind = HY_NODE_LIST};
     int count = 0;
     char *rest = copy;
-    for (const char *word = strtok_r(copy, ", ", &rest); word != NULL && count < ITEMS_MAX; word = strtok_r(NULL, ", ", &rest)) {
+    for (const char *word = strtok_r(copy, ", ", &rest); word != NULL && count < ITEMS_MAX;
+         word = strtok_r(NULL, ", ", &rest)) {
         items[count] = (hy_node){.kind = HY_NODE_SCALAR, .plain = true, .text = word};
         if (count > 0) {
             items[count - 1].next = &items[count];
@@ -35,8 +35,7 @@ static hy_status apply_list_preset(const hy_schema_cursor *at, const hy_schema_e
     return hy_schema_value_read(at, entry, &list, object);
 }
 
-hy_status hy_schema_preset_apply(const hy_schema_entry *entry, unsigned char *object)
-{
+hy_status hy_schema_preset_apply(const hy_schema_entry *entry, unsigned char *object) {
     if (entry->preset == NULL) {
         return HY_OK;
     }
@@ -49,8 +48,7 @@ hy_status hy_schema_preset_apply(const hy_schema_entry *entry, unsigned char *ob
     return hy_schema_value_read(&at, entry, &node, object);
 }
 
-void hy_schema_defaults_apply(const hy_schema *schema, unsigned char *object)
-{
+void hy_schema_defaults_apply(const hy_schema *schema, unsigned char *object) {
     for (size_t i = 0; i < schema->n_entries; i++) {
         const hy_schema_entry *entry = &schema->entries[i];
         if (entry->kind == HY_SCHEMA_KIND_GROUP) {
@@ -63,15 +61,13 @@ void hy_schema_defaults_apply(const hy_schema *schema, unsigned char *object)
     }
 }
 
-void hy_schema_defaults(const hy_schema *schema, void *object)
-{
+void hy_schema_defaults(const hy_schema *schema, void *object) {
     memset(object, 0, schema->size);
     hy_schema_defaults_apply(schema, object);
 }
 
 /* Places the document under the key already in at->path, in a copy that replaces the object on success. */
-static hy_status place_in_copy(hy_schema_cursor *at, void *object, const hy_document *document)
-{
+static hy_status place_in_copy(hy_schema_cursor *at, void *object, const hy_document *document) {
     const hy_schema *schema = at->root;
     const hy_node *root = hy_document_root(document);
     const int64_t noted = hy_schema_origins_count(at->origins);
@@ -90,8 +86,7 @@ static hy_status place_in_copy(hy_schema_cursor *at, void *object, const hy_docu
 }
 
 hy_status hy_schema_parse(const hy_schema *schema, void *object, const char *name, const char *text, size_t length,
-                          hy_schema_origins *origins)
-{
+                          hy_schema_origins *origins) {
     const hy_source source = {.name = name, .has_lines = true};
     hy_document *document = NULL;
     HY_TRY(hy_document_parse(&source, text, length, &document));
@@ -101,8 +96,7 @@ hy_status hy_schema_parse(const hy_schema *schema, void *object, const char *nam
     return status;
 }
 
-hy_status hy_schema_load(const hy_schema *schema, void *object, const char *path, hy_schema_origins *origins)
-{
+hy_status hy_schema_load(const hy_schema *schema, void *object, const char *path, hy_schema_origins *origins) {
     char *text = NULL;
     size_t length = 0;
     HY_TRY(hy_file_read(path, HY_DOCUMENT_BYTES_MAX, HY_ERR_USAGE, &text, &length));
@@ -111,8 +105,7 @@ hy_status hy_schema_load(const hy_schema *schema, void *object, const char *path
     return status;
 }
 
-hy_status hy_schema_set(const hy_schema *schema, void *object, const char *assignment, hy_schema_origins *origins)
-{
+hy_status hy_schema_set(const hy_schema *schema, void *object, const char *assignment, hy_schema_origins *origins) {
     char name[HY_SCHEMA_PATH_MAX];
     (void)snprintf(name, sizeof(name), "--set %.200s", assignment);
     const hy_source source = {.name = name, .has_lines = false};

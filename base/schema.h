@@ -1,7 +1,8 @@
 /* A config engine: one table describes a struct, and from it follow defaults, YAML in and out, `a.b=value` overrides,
  * checks with file, line and nearest key, and the help text.
  *
- * The table's author writes rows, each of a key (dotted path), a field, a default as text, a range and one line of help:
+ * The table's author writes rows, each of a key (dotted path), a field, a default as text, a range and one line of
+ * help:
  *
  *     typedef struct train_config {
  *         int64_t steps;
@@ -15,22 +16,23 @@
  *         mixer_config mixers[32];                // has char name[48] and a table of its own
  *     } train_config;
  *
- *     static const char *const layout_names[] = {"contiguous", "zigzag", NULL};
+ *     static const char *const layouts[] = {"contiguous", "zigzag", NULL};
  *     static const hy_schema_entry entries[] = {
  *         {HY_SCHEMA_INT(train_config, steps, "train.steps", "1000", 0, HY_SCHEMA_NO_MAX, "optimizer steps")},
  *         {HY_SCHEMA_DOUBLE(train_config, lr, "train.lr", "3e-4", 0.0, 1.0, "peak learning rate")},
- *         {HY_SCHEMA_INT(train_config, checkpoint.every, "train.checkpoint.every", "200", 0, HY_SCHEMA_NO_MAX, "steps")},
- *         {HY_SCHEMA_ENUM(train_config, layout, "parallel.layout", "zigzag", layout_names, "how a sequence is split")},
+ *         {HY_SCHEMA_INT(train_config, checkpoint.keep, "train.checkpoint.keep", "2", 1, 99, "how many stay")},
+ *         {HY_SCHEMA_ENUM(train_config, layout, "parallel.layout", "zigzag", layouts, "how a sequence is split")},
  *         {HY_SCHEMA_STRING(train_config, dir, "run.dir", "runs/x", "run directory")},
  *         {HY_SCHEMA_STRING_LIST(train_config, pattern, n_pattern, "model.pattern", "attention, gla", "...")},
  *         {HY_SCHEMA_NAMED(train_config, mixers, n_mixers, mixer_config, name, "model.mixers", &mixer_schema, "...")},
  *     };
  *     const hy_schema train_schema = HY_SCHEMA(train_config, entries);
  *
- * Rows under one section ("train.") stand together. hy_schema_check, called from a unit test, finds mistakes in a table.
- * An int or double row may have a value outside its range with a name of its own, read and written as that name:
+ * Rows under one section ("train.") stand together. hy_schema_check, called from a unit test, finds mistakes in a
+ * table. An int or double row may have a value outside its range with a name of its own, read and written as that name:
  *
- *     {HY_SCHEMA_INT(mixer_config, heads, "heads", "default", 1, HY_SCHEMA_NO_MAX, "..."), HY_SCHEMA_SPECIAL("default", -1)},
+ *     {HY_SCHEMA_INT(mixer_config, heads, "heads", "default", 1, HY_SCHEMA_NO_MAX, "query heads"),
+ *      HY_SCHEMA_SPECIAL("default", -1)},
  */
 #ifndef HY_BASE_SCHEMA_H
 #define HY_BASE_SCHEMA_H
@@ -61,22 +63,22 @@ typedef struct hy_schema hy_schema;
 
 /* Filled by the macros below. Offsets and sizes in bytes. */
 typedef struct hy_schema_entry {
-    const char *key;                /* dotted path within the table */
+    const char *key; /* dotted path within the table */
     hy_schema_kind kind;
-    size_t offset;                  /* of the field, or of the array's first element */
-    size_t size;                    /* of the field; of an array: of the whole array */
-    const char *preset;             /* the default: plain text, for lists "a, b"; NULL: zeros, empty */
+    size_t offset;      /* of the field, or of the array's first element */
+    size_t size;        /* of the field; of an array: of the whole array */
+    const char *preset; /* the default: plain text, for lists "a, b"; NULL: zeros, empty */
     const char *help;
-    int64_t int_min, int_max;       /* inclusive; INT_MAP: of its keys */
-    double min, max;                /* inclusive */
-    const char *special_name;       /* one more value, not subject to the range; NULL: none */
+    int64_t int_min, int_max; /* inclusive; INT_MAP: of its keys */
+    double min, max;          /* inclusive */
+    const char *special_name; /* one more value, not subject to the range; NULL: none */
     double special_value;
-    const char *const *names;       /* ENUM: by value, NULL at the end */
-    const hy_schema *table;         /* GROUP, NAMED */
-    size_t count_offset;            /* arrays: of their int64_t count */
-    size_t stride;                  /* arrays: bytes of one element */
+    const char *const *names;        /* ENUM: by value, NULL at the end */
+    const hy_schema *table;          /* GROUP, NAMED */
+    size_t count_offset;             /* arrays: of their int64_t count */
+    size_t stride;                   /* arrays: bytes of one element */
     size_t label_offset, label_size; /* in one element: the name (NAMED) or int64_t key (INT_MAP) */
-    size_t text_offset, text_size;  /* in one element: the text (INT_MAP) */
+    size_t text_offset, text_size;   /* in one element: the text (INT_MAP) */
 } hy_schema_entry;
 
 struct hy_schema {
@@ -85,65 +87,65 @@ struct hy_schema {
     size_t size; /* of the struct */
 };
 
-#define HY_SCHEMA(type, rows) {(rows), sizeof(rows) / sizeof((rows)[0]), sizeof(type)}
+#define HY_SCHEMA(type, rows)                                                                                          \
+    { (rows), sizeof(rows) / sizeof((rows)[0]), sizeof(type) }
 
-#define HY_SCHEMA_NO_MIN INT64_MIN
-#define HY_SCHEMA_NO_MAX INT64_MAX
-#define HY_SCHEMA_LOWEST (-DBL_MAX) /* any finite double; -INFINITY and INFINITY allow infinities too */
+#define HY_SCHEMA_NO_MIN  INT64_MIN
+#define HY_SCHEMA_NO_MAX  INT64_MAX
+#define HY_SCHEMA_LOWEST  (-DBL_MAX) /* any finite double; -INFINITY and INFINITY allow infinities too */
 #define HY_SCHEMA_HIGHEST DBL_MAX
 
 #define HY_SCHEMA_FIELD_(type, field) .offset = offsetof(type, field), .size = sizeof(((type *)0)->field)
-#define HY_SCHEMA_KIND_OF_(type, field, field_type, kind_value) \
-    .kind = _Generic(((type *)0)->field, field_type: kind_value)
+#define HY_SCHEMA_KIND_OF_(type, field, field_type, kind_value)                                                        \
+    .kind = _Generic(((type *)0)->field, field_type : kind_value)
 
-#define HY_SCHEMA_BOOL(type, field, key_, preset_, help_)                                               \
-    .key = (key_), HY_SCHEMA_KIND_OF_(type, field, bool, HY_SCHEMA_KIND_BOOL), HY_SCHEMA_FIELD_(type, field), \
+#define HY_SCHEMA_BOOL(type, field, key_, preset_, help_)                                                              \
+    .key = (key_), HY_SCHEMA_KIND_OF_(type, field, bool, HY_SCHEMA_KIND_BOOL), HY_SCHEMA_FIELD_(type, field),          \
     .preset = (preset_), .help = (help_)
 
-#define HY_SCHEMA_INT(type, field, key_, preset_, min_, max_, help_)                                      \
-    .key = (key_), HY_SCHEMA_KIND_OF_(type, field, int64_t, HY_SCHEMA_KIND_INT), HY_SCHEMA_FIELD_(type, field), \
+#define HY_SCHEMA_INT(type, field, key_, preset_, min_, max_, help_)                                                   \
+    .key = (key_), HY_SCHEMA_KIND_OF_(type, field, int64_t, HY_SCHEMA_KIND_INT), HY_SCHEMA_FIELD_(type, field),        \
     .preset = (preset_), .int_min = (min_), .int_max = (max_), .help = (help_)
 
-#define HY_SCHEMA_DOUBLE(type, field, key_, preset_, min_, max_, help_)                                     \
-    .key = (key_), HY_SCHEMA_KIND_OF_(type, field, double, HY_SCHEMA_KIND_DOUBLE), HY_SCHEMA_FIELD_(type, field), \
+#define HY_SCHEMA_DOUBLE(type, field, key_, preset_, min_, max_, help_)                                                \
+    .key = (key_), HY_SCHEMA_KIND_OF_(type, field, double, HY_SCHEMA_KIND_DOUBLE), HY_SCHEMA_FIELD_(type, field),      \
     .preset = (preset_), .min = (min_), .max = (max_), .help = (help_)
 
-#define HY_SCHEMA_STRING(type, field, key_, preset_, help_)                                           \
-    .key = (key_), .kind = HY_SCHEMA_KIND_STRING, HY_SCHEMA_FIELD_(type, field), .preset = (preset_), \
-    .help = (help_)
-
-#define HY_SCHEMA_ENUM(type, field, key_, preset_, names_, help_)                                   \
-    .key = (key_), .kind = HY_SCHEMA_KIND_ENUM, HY_SCHEMA_FIELD_(type, field), .preset = (preset_), \
-    .names = (names_), .help = (help_)
-
-#define HY_SCHEMA_ARRAY_(type, field, count_field) \
-    HY_SCHEMA_FIELD_(type, field), .count_offset = offsetof(type, count_field), .stride = sizeof(((type *)0)->field[0])
-
-#define HY_SCHEMA_INT_LIST(type, field, count_field, key_, preset_, min_, max_, help_)                          \
-    .key = (key_), .kind = _Generic(((type *)0)->field[0], int64_t: HY_SCHEMA_KIND_INT_LIST),                   \
-    HY_SCHEMA_ARRAY_(type, field, count_field), .preset = (preset_), .int_min = (min_), .int_max = (max_), \
-    .help = (help_)
-
-#define HY_SCHEMA_STRING_LIST(type, field, count_field, key_, preset_, help_)                           \
-    .key = (key_), .kind = HY_SCHEMA_KIND_STRING_LIST, HY_SCHEMA_ARRAY_(type, field, count_field), \
+#define HY_SCHEMA_STRING(type, field, key_, preset_, help_)                                                            \
+    .key = (key_), HY_SCHEMA_KIND_OF_(type, field[0], char, HY_SCHEMA_KIND_STRING), HY_SCHEMA_FIELD_(type, field),     \
     .preset = (preset_), .help = (help_)
 
-/* key_field: int64_t, text_field: char[], both of one array element. Keys lie in [min_, max_]. */
-#define HY_SCHEMA_INT_MAP(type, field, count_field, key_field, text_field, key_, min_, max_, help_)           \
-    .key = (key_), .kind = _Generic(((type *)0)->field[0].key_field, int64_t: HY_SCHEMA_KIND_INT_MAP),        \
-    HY_SCHEMA_ARRAY_(type, field, count_field),                                                              \
-    .label_offset = offsetof(type, field[0].key_field) - offsetof(type, field[0]), .label_size = sizeof(int64_t), \
-    .text_offset = offsetof(type, field[0].text_field) - offsetof(type, field[0]),                           \
-    .text_size = sizeof(((type *)0)->field[0].text_field), .int_min = (min_), .int_max = (max_), .help = (help_)
-
-#define HY_SCHEMA_GROUP(type, field, key_, table_, help_)                                            \
-    .key = (key_), .kind = HY_SCHEMA_KIND_GROUP, HY_SCHEMA_FIELD_(type, field), .table = (table_), \
+#define HY_SCHEMA_ENUM(type, field, key_, preset_, names_, help_)                                                      \
+    .key = (key_), .kind = HY_SCHEMA_KIND_ENUM, HY_SCHEMA_FIELD_(type, field), .preset = (preset_), .names = (names_), \
     .help = (help_)
 
+#define HY_SCHEMA_ARRAY_(type, field, count_field)                                                                     \
+    HY_SCHEMA_FIELD_(type, field), .count_offset = offsetof(type, count_field), .stride = sizeof(((type *)0)->field[0])
+
+#define HY_SCHEMA_INT_LIST(type, field, count_field, key_, preset_, min_, max_, help_)                                 \
+    .key = (key_), HY_SCHEMA_KIND_OF_(type, field[0], int64_t, HY_SCHEMA_KIND_INT_LIST),                               \
+    HY_SCHEMA_ARRAY_(type, field, count_field), .preset = (preset_), .int_min = (min_), .int_max = (max_),             \
+    .help = (help_)
+
+#define HY_SCHEMA_STRING_LIST(type, field, count_field, key_, preset_, help_)                                          \
+    .key = (key_), HY_SCHEMA_KIND_OF_(type, field[0][0], char, HY_SCHEMA_KIND_STRING_LIST),                            \
+    HY_SCHEMA_ARRAY_(type, field, count_field), .preset = (preset_), .help = (help_)
+
+/* key_field: int64_t, text_field: char[], both of one array element. Keys lie in [min_, max_]. */
+#define HY_SCHEMA_INT_MAP(type, field, count_field, key_field, text_field, key_, min_, max_, help_)                    \
+    .key = (key_), HY_SCHEMA_KIND_OF_(type, field[0].key_field, int64_t, HY_SCHEMA_KIND_INT_MAP),                      \
+    HY_SCHEMA_ARRAY_(type, field, count_field),                                                                        \
+    .label_offset = offsetof(type, field[0].key_field) - offsetof(type, field[0]), .label_size = sizeof(int64_t),      \
+    .text_offset = offsetof(type, field[0].text_field) - offsetof(type, field[0]),                                     \
+    .text_size = sizeof(((type *)0)->field[0].text_field), .int_min = (min_), .int_max = (max_), .help = (help_)
+
+#define HY_SCHEMA_GROUP(type, field, key_, table_, help_)                                                              \
+    .key = (key_), .kind = HY_SCHEMA_KIND_GROUP, HY_SCHEMA_FIELD_(type, field), .table = (table_), .help = (help_)
+
 /* element: the struct type of the array; name_field: its char[] that receives the name. */
-#define HY_SCHEMA_NAMED(type, field, count_field, element, name_field, key_, table_, help_)                      \
-    .key = (key_), .kind = HY_SCHEMA_KIND_NAMED, HY_SCHEMA_ARRAY_(type, field, count_field),                     \
-    .label_offset = offsetof(element, name_field), .label_size = sizeof(((element *)0)->name_field),             \
+#define HY_SCHEMA_NAMED(type, field, count_field, element, name_field, key_, table_, help_)                            \
+    .key = (key_), .kind = HY_SCHEMA_KIND_NAMED, HY_SCHEMA_ARRAY_(type, field, count_field),                           \
+    .label_offset = offsetof(element, name_field), .label_size = sizeof(((element *)0)->name_field),                   \
     .table = (table_), .help = (help_)
 
 #define HY_SCHEMA_SPECIAL(name_, value_) .special_name = (name_), .special_value = (value_)
@@ -161,13 +163,15 @@ void hy_schema_defaults(const hy_schema *schema, void *object);
 /* Each of these three changes what the source names and leaves the rest; on failure *object is untouched and the
  * error (HY_ERR_USAGE; HY_ERR_MEMORY) names source, line, key. Sections and NAMED merge with what is there, every other
  * value is replaced whole. A new name under NAMED starts from its table's defaults. All are local. */
-HY_MUST_CHECK hy_status hy_schema_load(const hy_schema *schema, void *object, const char *path, hy_schema_origins *origins);
+HY_MUST_CHECK hy_status hy_schema_load(const hy_schema *schema, void *object, const char *path,
+                                       hy_schema_origins *origins);
 /* From memory; `name` stands for the file in messages. */
 HY_MUST_CHECK hy_status hy_schema_parse(const hy_schema *schema, void *object, const char *name, const char *text,
                                         size_t length, hy_schema_origins *origins);
 /* "a.b.c=value", the value being YAML; "model.mixers.gla.heads=4" adds gla where it is absent, and
  * "model.schedule.overrides.23=attention" one key of an INT_MAP. */
-HY_MUST_CHECK hy_status hy_schema_set(const hy_schema *schema, void *object, const char *assignment, hy_schema_origins *origins);
+HY_MUST_CHECK hy_status hy_schema_set(const hy_schema *schema, void *object, const char *assignment,
+                                      hy_schema_origins *origins);
 
 /* Every key as YAML, such that hy_schema_parse of it over the defaults gives an equal struct. *text ends in a NUL not
  * counted in *length; the caller frees it with hy_free. HY_ERR_USAGE where a value cannot be written (not UTF-8). */

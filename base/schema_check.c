@@ -5,28 +5,25 @@
 #include "base/memory.h"
 #include "base/schema_internal.h"
 
-static hy_status wrong(const hy_schema_entry *entry, const char *what)
-{
+static hy_status wrong(const hy_schema_entry *entry, const char *what) {
     return hy_fail(HY_ERR_FAILED, "config table, row '%s': %s", entry->key, what);
 }
 
-static bool is_array(const hy_schema_entry *entry)
-{
+static bool is_array(const hy_schema_entry *entry) {
     return entry->kind == HY_SCHEMA_KIND_INT_LIST || entry->kind == HY_SCHEMA_KIND_STRING_LIST ||
            entry->kind == HY_SCHEMA_KIND_INT_MAP || entry->kind == HY_SCHEMA_KIND_NAMED;
 }
 
-static bool begins_with_section(const char *key, const char *section, size_t length)
-{
+static bool begins_with_section(const char *key, const char *section, size_t length) {
     return strncmp(key, section, length) == 0 && key[length] == '.';
 }
 
 /* No key twice, none that is also a section, and sections in one piece. */
-static hy_status check_keys(const hy_schema *schema, size_t i)
-{
+static hy_status check_keys(const hy_schema *schema, size_t i) {
     const hy_schema_entry *entry = &schema->entries[i];
     const char *key = entry->key;
-    if (key[0] == '\0' || key[0] == '.' || strstr(key, "..") != NULL || key[strlen(key) - 1] == '.' || strlen(key) > 120) {
+    if (key[0] == '\0' || key[0] == '.' || strstr(key, "..") != NULL || key[strlen(key) - 1] == '.' ||
+        strlen(key) > 120) {
         return wrong(entry, "not a dotted key");
     }
     for (size_t j = 0; j < schema->n_entries; j++) {
@@ -52,12 +49,12 @@ static hy_status check_keys(const hy_schema *schema, size_t i)
     return HY_OK;
 }
 
-static hy_status check_layout(const hy_schema *schema, const hy_schema_entry *entry)
-{
+static hy_status check_layout(const hy_schema *schema, const hy_schema_entry *entry) {
     if (entry->size == 0 || entry->offset + entry->size > schema->size) {
         return wrong(entry, "the field lies outside the struct");
     }
-    if (entry->kind == HY_SCHEMA_KIND_ENUM && (entry->size != sizeof(int) || entry->names == NULL || entry->names[0] == NULL)) {
+    if (entry->kind == HY_SCHEMA_KIND_ENUM &&
+        (entry->size != sizeof(int) || entry->names == NULL || entry->names[0] == NULL)) {
         return wrong(entry, "needs an enum of the size of int, and its names");
     }
     if (is_array(entry) && (entry->stride == 0 || entry->size % entry->stride != 0 ||
@@ -76,8 +73,7 @@ static hy_status check_layout(const hy_schema *schema, const hy_schema_entry *en
     return HY_OK;
 }
 
-static hy_status check_table(const hy_schema *schema, unsigned char *scratch)
-{
+static hy_status check_table(const hy_schema *schema, unsigned char *scratch) {
     for (size_t i = 0; i < schema->n_entries; i++) {
         const hy_schema_entry *entry = &schema->entries[i];
         HY_TRY(check_keys(schema, i));
@@ -91,8 +87,7 @@ static hy_status check_table(const hy_schema *schema, unsigned char *scratch)
     return HY_OK;
 }
 
-hy_status hy_schema_check(const hy_schema *schema)
-{
+hy_status hy_schema_check(const hy_schema *schema) {
     unsigned char *scratch = NULL;
     HY_TRY(hy_alloc("config table check", schema->size, (void **)&scratch));
     const hy_status status = check_table(schema, scratch);

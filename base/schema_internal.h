@@ -13,23 +13,24 @@ typedef struct hy_schema_cursor {
     const hy_schema *root;
     hy_schema_origins *origins; /* may be NULL */
     char path[HY_SCHEMA_PATH_MAX];
-    size_t length;              /* of path */
+    size_t length; /* of path */
 } hy_schema_cursor;
 
 /* Puts the node, and what is below it, at the key at->path + start of the table `schema`, whose struct is `object`. */
-HY_MUST_CHECK hy_status hy_schema_place(hy_schema_cursor *at, const hy_schema *schema, unsigned char *object, size_t start,
-                                        const hy_node *node);
+HY_MUST_CHECK hy_status hy_schema_place(hy_schema_cursor *at, const hy_schema *schema, unsigned char *object,
+                                        size_t start, const hy_node *node);
 
 /* The same for the children of a map, whose keys belong directly under `object`. */
 HY_MUST_CHECK hy_status hy_schema_place_children(hy_schema_cursor *at, const hy_schema *schema, unsigned char *object,
                                                  size_t start, const hy_node *node);
 
 /* One value (every kind but INT_MAP, GROUP, NAMED) into its field of `object`. */
-HY_MUST_CHECK hy_status hy_schema_value_read(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node,
-                                             unsigned char *object);
+HY_MUST_CHECK hy_status hy_schema_value_read(const hy_schema_cursor *at, const hy_schema_entry *entry,
+                                             const hy_node *node, unsigned char *object);
 
 /* One text, or one int64_t in the row's range, such as an INT_MAP has. */
-HY_MUST_CHECK hy_status hy_schema_string_read(const hy_schema_cursor *at, const hy_node *node, char *out, size_t capacity);
+HY_MUST_CHECK hy_status hy_schema_string_read(const hy_schema_cursor *at, const hy_node *node, char *out,
+                                              size_t capacity);
 bool hy_schema_int_parse(const char *text, int64_t *out);
 
 /* Sets a row's default; fails only where the table is wrong. */
@@ -42,17 +43,16 @@ void hy_schema_describe(const hy_schema_entry *entry, char *out, size_t size);
 /* The valid key nearest to the full key `path`, a name under NAMED being taken from `path`. */
 void hy_schema_nearest(const hy_schema *root, const char *path, char nearest[HY_SCHEMA_PATH_MAX]);
 
-HY_MUST_CHECK hy_status hy_schema_origins_note(hy_schema_origins *origins, const char *key, const hy_source *source, int64_t line);
+HY_MUST_CHECK hy_status hy_schema_origins_note(hy_schema_origins *origins, const char *key, const hy_source *source,
+                                               int64_t line);
 int64_t hy_schema_origins_count(const hy_schema_origins *origins);
 void hy_schema_origins_forget(hy_schema_origins *origins, int64_t count); /* all but the first `count` */
 
-static inline int64_t *hy_schema_count(const hy_schema_entry *entry, unsigned char *object)
-{
+static inline int64_t *hy_schema_count(const hy_schema_entry *entry, unsigned char *object) {
     return (int64_t *)(void *)(object + entry->count_offset);
 }
 
-static inline int64_t hy_schema_capacity(const hy_schema_entry *entry)
-{
+static inline int64_t hy_schema_capacity(const hy_schema_entry *entry) {
     return (int64_t)(entry->size / entry->stride);
 }
 

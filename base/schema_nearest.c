@@ -14,14 +14,12 @@ typedef struct search {
     int64_t best_cost; /* -1: none yet */
 } search;
 
-static const char *last_component(const char *key)
-{
+static const char *last_component(const char *key) {
     const char *dot = strrchr(key, '.');
     return dot == NULL ? key : dot + 1;
 }
 
-static void consider(search *s, const char *key)
-{
+static void consider(search *s, const char *key) {
     const char *last = last_component(s->path), *other = last_component(key);
     const bool same_parent = last - s->path == other - key && strncmp(s->path, key, (size_t)(other - key)) == 0;
     int64_t cost = 2 * hy_text_dissimilarity(last, other);
@@ -36,8 +34,7 @@ static void consider(search *s, const char *key)
 }
 
 /* The sections of a row's key that its predecessor does not share. */
-static void consider_sections(search *s, const char *prefix, const char *key, const char *previous)
-{
+static void consider_sections(search *s, const char *prefix, const char *key, const char *previous) {
     for (const char *dot = strchr(key, '.'); dot != NULL; dot = strchr(dot + 1, '.')) {
         const size_t length = (size_t)(dot - key);
         if (strncmp(previous, key, length + 1) != 0) {
@@ -48,8 +45,7 @@ static void consider_sections(search *s, const char *prefix, const char *key, co
     }
 }
 
-static void search_table(search *s, const hy_schema *schema, const char *prefix)
-{
+static void search_table(search *s, const hy_schema *schema, const char *prefix) {
     const char *previous = "";
     for (size_t i = 0; i < schema->n_entries; i++) {
         const hy_schema_entry *entry = &schema->entries[i];
@@ -73,8 +69,7 @@ static void search_table(search *s, const hy_schema *schema, const char *prefix)
     }
 }
 
-void hy_schema_nearest(const hy_schema *root, const char *path, char nearest[HY_SCHEMA_PATH_MAX])
-{
+void hy_schema_nearest(const hy_schema *root, const char *path, char nearest[HY_SCHEMA_PATH_MAX]) {
     nearest[0] = '\0';
     search s = {.path = path, .best = nearest, .best_cost = -1};
     search_table(&s, root, "");

@@ -16,13 +16,11 @@ struct hy_schema_origins {
     int64_t room;
 };
 
-hy_status hy_schema_origins_create(hy_schema_origins **out)
-{
+hy_status hy_schema_origins_create(hy_schema_origins **out) {
     return HY_NEW("config origins", 1, out);
 }
 
-void hy_schema_origins_destroy(hy_schema_origins *origins)
-{
+void hy_schema_origins_destroy(hy_schema_origins *origins) {
     if (origins == NULL) {
         return;
     }
@@ -31,21 +29,18 @@ void hy_schema_origins_destroy(hy_schema_origins *origins)
     hy_free(origins);
 }
 
-int64_t hy_schema_origins_count(const hy_schema_origins *origins)
-{
+int64_t hy_schema_origins_count(const hy_schema_origins *origins) {
     return origins == NULL ? 0 : origins->count;
 }
 
-void hy_schema_origins_forget(hy_schema_origins *origins, int64_t count)
-{
+void hy_schema_origins_forget(hy_schema_origins *origins, int64_t count) {
     while (origins != NULL && origins->count > count) {
         origins->count--;
         hy_free(origins->list[origins->count].key);
     }
 }
 
-static hy_status grow(hy_schema_origins *origins)
-{
+static hy_status grow(hy_schema_origins *origins) {
     const int64_t room = origins->room == 0 ? 64 : 2 * origins->room;
     origin *list = NULL;
     HY_TRY(HY_NEW("config origins", room, &list));
@@ -58,8 +53,7 @@ static hy_status grow(hy_schema_origins *origins)
     return HY_OK;
 }
 
-hy_status hy_schema_origins_note(hy_schema_origins *origins, const char *key, const hy_source *source, int64_t line)
-{
+hy_status hy_schema_origins_note(hy_schema_origins *origins, const char *key, const hy_source *source, int64_t line) {
     if (origins == NULL) {
         return HY_OK;
     }
@@ -79,8 +73,7 @@ hy_status hy_schema_origins_note(hy_schema_origins *origins, const char *key, co
     return HY_OK;
 }
 
-const char *hy_schema_origin(const hy_schema_origins *origins, const char *key)
-{
+const char *hy_schema_origin(const hy_schema_origins *origins, const char *key) {
     for (int64_t i = hy_schema_origins_count(origins) - 1; i >= 0; i--) {
         if (strcmp(origins->list[i].key, key) == 0) {
             return origins->list[i].where;

@@ -5,31 +5,27 @@
 
 #include "base/schema_internal.h"
 
-static bool is_nothing(const hy_node *node)
-{
+static bool is_nothing(const hy_node *node) {
     return node->kind == HY_NODE_SCALAR && node->plain &&
            (node->text[0] == '\0' || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0);
 }
 
 /* `section:` with nothing below it is an empty map: all its keys may be commented out. */
-static hy_status require_map(const hy_schema_cursor *at, const hy_node *node)
-{
+static hy_status require_map(const hy_schema_cursor *at, const hy_node *node) {
     if (node->kind == HY_NODE_MAP || is_nothing(node)) {
         return HY_OK;
     }
-    return hy_source_fail(at->source, node->line, "%s: needs a map of keys, not a %s", at->length == 0 ? "config" : at->path,
-                          node->kind == HY_NODE_LIST ? "list" : "single value");
+    return hy_source_fail(at->source, node->line, "%s: needs a map of keys, not a %s",
+                          at->length == 0 ? "config" : at->path, node->kind == HY_NODE_LIST ? "list" : "single value");
 }
 
-static hy_status unknown(const hy_schema_cursor *at, const hy_node *node)
-{
+static hy_status unknown(const hy_schema_cursor *at, const hy_node *node) {
     char nearest[HY_SCHEMA_PATH_MAX];
     hy_schema_nearest(at->root, at->path, nearest);
     return hy_source_fail(at->source, node->line, "unknown key '%s'; nearest: '%s'", at->path, nearest);
 }
 
-static hy_status check_duplicate(const hy_schema_cursor *at, const hy_node *map, const hy_node *child)
-{
+static hy_status check_duplicate(const hy_schema_cursor *at, const hy_node *map, const hy_node *child) {
     for (const hy_node *earlier = map->first; earlier != child; earlier = earlier->next) {
         if (strcmp(earlier->key, child->key) == 0) {
             return hy_source_fail(at->source, child->line, "duplicate key '%s' (first on line %lld)", at->path,
@@ -40,16 +36,15 @@ static hy_status check_duplicate(const hy_schema_cursor *at, const hy_node *map,
 }
 
 /* Extends the path by a map's key. */
-static hy_status enter(hy_schema_cursor *at, const hy_node *child)
-{
+static hy_status enter(hy_schema_cursor *at, const hy_node *child) {
     const size_t length = strlen(child->key), dot = at->length > 0;
     if (strchr(child->key, '.') != NULL) {
         return hy_source_fail(at->source, child->line, "unknown key '%.64s': in YAML, dotted keys are nested maps",
                               child->key);
     }
     if (length == 0 || at->length + dot + length >= sizeof(at->path)) {
-        return hy_source_fail(at->source, child->line, "unknown key '%.64s%s' in '%s'", child->key, length == 0 ? "" : "...",
-                              at->path);
+        return hy_source_fail(at->source, child->line, "unknown key '%.64s%s' in '%s'", child->key,
+                              length == 0 ? "" : "...", at->path);
     }
     if (dot) {
         at->path[at->length] = '.';
@@ -59,21 +54,18 @@ static hy_status enter(hy_schema_cursor *at, const hy_node *child)
     return HY_OK;
 }
 
-static void leave(hy_schema_cursor *at, size_t length)
-{
+static void leave(hy_schema_cursor *at, size_t length) {
     at->length = length;
     at->path[length] = '\0';
 }
 
 /* Where the next component of the path will begin. */
-static size_t next_start(const hy_schema_cursor *at)
-{
+static size_t next_start(const hy_schema_cursor *at) {
     return at->length == 0 ? 0 : at->length + 1;
 }
 
 hy_status hy_schema_place_children(hy_schema_cursor *at, const hy_schema *schema, unsigned char *object, size_t start,
-                                   const hy_node *node)
-{
+                                   const hy_node *node) {
     HY_TRY(require_map(at, node));
     const size_t length = at->length;
     for (const hy_node *child = node->first; child != NULL; child = child->next) {
@@ -86,12 +78,12 @@ hy_status hy_schema_place_children(hy_schema_cursor *at, const hy_schema *schema
 }
 
 static hy_status check_name(const hy_schema_cursor *at, const hy_schema_entry *entry, const char *name, size_t length,
-                            int64_t line)
-{
+                            int64_t line) {
     bool good = length > 0 && length < entry->label_size;
     for (size_t i = 0; i < length; i++) {
         const char c = name[i];
-        good = good && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-');
+        good = good &&
+               ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-');
     }
     return good ? HY_OK
                 : hy_source_fail(at->source, line, "%s: a name has 1 to %zu letters, digits, '_' or '-'", at->path,
@@ -100,8 +92,7 @@ static hy_status check_name(const hy_schema_cursor *at, const hy_schema_entry *e
 
 /* The element called so; a new one, with its table's defaults, where there is none. */
 static hy_status find_or_add(const hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
-                             const char *name, size_t length, int64_t line, unsigned char **out)
-{
+                             const char *name, size_t length, int64_t line, unsigned char **out) {
     HY_TRY(check_name(at, entry, name, length, line));
     int64_t *count = hy_schema_count(entry, object);
     unsigned char *element = object + entry->offset;
@@ -125,8 +116,7 @@ static hy_status find_or_add(const hy_schema_cursor *at, const hy_schema_entry *
 
 /* The path from `start` begins with a name. */
 static hy_status place_named(hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object, size_t start,
-                             const hy_node *node)
-{
+                             const hy_node *node) {
     const size_t length = strcspn(at->path + start, ".");
     const size_t rest = start + length;
     unsigned char *element = NULL;
@@ -138,8 +128,7 @@ static hy_status place_named(hy_schema_cursor *at, const hy_schema_entry *entry,
 }
 
 static hy_status place_all_named(hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
-                                 const hy_node *node)
-{
+                                 const hy_node *node) {
     HY_TRY(require_map(at, node));
     const size_t length = at->length;
     for (const hy_node *child = node->first; child != NULL; child = child->next) {
@@ -153,13 +142,13 @@ static hy_status place_all_named(hy_schema_cursor *at, const hy_schema_entry *en
 
 /* One pair of an INT_MAP, new or in place of the one with the same key where `replace`. */
 static hy_status put_pair(const hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
-                          const char *key_text, const hy_node *node, bool replace)
-{
+                          const char *key_text, const hy_node *node, bool replace) {
     int64_t key = 0;
     if (!hy_schema_int_parse(key_text, &key) || key < entry->int_min || key > entry->int_max) {
         char wanted[128];
         hy_schema_describe(entry, wanted, sizeof(wanted));
-        return hy_source_fail(at->source, node->line, "%s: needs %s; '%.64s' cannot be a key", at->path, wanted, key_text);
+        return hy_source_fail(at->source, node->line, "%s: needs %s; '%.64s' cannot be a key", at->path, wanted,
+                              key_text);
     }
     int64_t *count = hy_schema_count(entry, object);
     unsigned char *element = object + entry->offset;
@@ -180,8 +169,7 @@ static hy_status put_pair(const hy_schema_cursor *at, const hy_schema_entry *ent
 }
 
 static hy_status place_int_map(hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
-                               const hy_node *node)
-{
+                               const hy_node *node) {
     HY_TRY(require_map(at, node));
     memset(object + entry->offset, 0, entry->size);
     *hy_schema_count(entry, object) = 0;
@@ -191,16 +179,14 @@ static hy_status place_int_map(hy_schema_cursor *at, const hy_schema_entry *entr
     return HY_OK;
 }
 
-static bool is_container(const hy_schema_entry *entry)
-{
+static bool is_container(const hy_schema_entry *entry) {
     return entry->kind == HY_SCHEMA_KIND_GROUP || entry->kind == HY_SCHEMA_KIND_NAMED ||
            entry->kind == HY_SCHEMA_KIND_INT_MAP;
 }
 
 /* `rest` is where the path goes on after the row's key and a dot; beyond at->length where it ends with the key. */
 static hy_status place_entry(hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object, size_t rest,
-                             const hy_node *node)
-{
+                             const hy_node *node) {
     const bool ends = rest > at->length;
     if (entry->kind == HY_SCHEMA_KIND_GROUP) {
         unsigned char *inner = object + entry->offset;
@@ -220,8 +206,7 @@ static hy_status place_entry(hy_schema_cursor *at, const hy_schema_entry *entry,
 }
 
 /* Whether the key is a section: the beginning of some row's key. */
-static bool is_section(const hy_schema *schema, const char *key)
-{
+static bool is_section(const hy_schema *schema, const char *key) {
     const size_t length = strlen(key);
     for (size_t i = 0; i < schema->n_entries; i++) {
         if (strncmp(schema->entries[i].key, key, length) == 0 && schema->entries[i].key[length] == '.') {
@@ -232,8 +217,7 @@ static bool is_section(const hy_schema *schema, const char *key)
 }
 
 hy_status hy_schema_place(hy_schema_cursor *at, const hy_schema *schema, unsigned char *object, size_t start,
-                          const hy_node *node)
-{
+                          const hy_node *node) {
     const char *key = at->path + start;
     for (size_t i = 0; i < schema->n_entries; i++) {
         const hy_schema_entry *entry = &schema->entries[i];

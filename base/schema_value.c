@@ -8,21 +8,19 @@
 #include "base/schema_internal.h"
 #include "base/text.h"
 
-static hy_status mismatch(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node)
-{
+static hy_status mismatch(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node) {
     char wanted[512];
     hy_schema_describe(entry, wanted, sizeof(wanted));
     if (node->kind != HY_NODE_SCALAR) {
         return hy_source_fail(at->source, node->line, "%s: needs %s, not a %s", at->path, wanted,
                               node->kind == HY_NODE_LIST ? "list" : "map");
     }
-    return hy_source_fail(at->source, node->line, "%s: needs %s, not %s%.64s%s", at->path, wanted, node->plain ? "'" : "\"",
-                          node->text, node->plain ? "'" : "\"");
+    return hy_source_fail(at->source, node->line, "%s: needs %s, not %s%.64s%s", at->path, wanted,
+                          node->plain ? "'" : "\"", node->text, node->plain ? "'" : "\"");
 }
 
 /* Digits with an optional sign; '_' between digits is skipped. */
-bool hy_schema_int_parse(const char *text, int64_t *out)
-{
+bool hy_schema_int_parse(const char *text, int64_t *out) {
     char digits[32];
     size_t n = 0;
     for (const char *c = text; *c != '\0'; c++) {
@@ -47,8 +45,7 @@ bool hy_schema_int_parse(const char *text, int64_t *out)
 }
 
 /* [+-]digits[.digits][e[+-]digits] with digits on one side of the point at least, or [+-].inf. */
-static bool parse_double(const char *text, double *out)
-{
+static bool parse_double(const char *text, double *out) {
     const char *c = text + (*text == '-' || *text == '+');
     if (strcmp(c, ".inf") == 0) {
         *out = *text == '-' ? -INFINITY : INFINITY;
@@ -74,13 +71,11 @@ static bool parse_double(const char *text, double *out)
     return *c == '\0' && *end == '\0' && isfinite(*out); /* strtod finds a second point; 1e999 is no number */
 }
 
-static bool is_special(const hy_schema_entry *entry, const hy_node *node)
-{
+static bool is_special(const hy_schema_entry *entry, const hy_node *node) {
     return entry->special_name != NULL && strcmp(node->text, entry->special_name) == 0;
 }
 
-static hy_status read_bool(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node, bool *out)
-{
+static hy_status read_bool(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node, bool *out) {
     if (node->kind == HY_NODE_SCALAR && node->plain && strcmp(node->text, "true") == 0) {
         *out = true;
     } else if (node->kind == HY_NODE_SCALAR && node->plain && strcmp(node->text, "false") == 0) {
@@ -91,8 +86,7 @@ static hy_status read_bool(const hy_schema_cursor *at, const hy_schema_entry *en
     return HY_OK;
 }
 
-static hy_status read_int(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node, int64_t *out)
-{
+static hy_status read_int(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node, int64_t *out) {
     int64_t value = 0;
     if (node->kind != HY_NODE_SCALAR || !node->plain) {
         return mismatch(at, entry, node);
@@ -106,8 +100,8 @@ static hy_status read_int(const hy_schema_cursor *at, const hy_schema_entry *ent
     return HY_OK;
 }
 
-static hy_status read_double(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node, double *out)
-{
+static hy_status read_double(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node,
+                             double *out) {
     double value = 0.0;
     if (node->kind != HY_NODE_SCALAR || !node->plain) {
         return mismatch(at, entry, node);
@@ -121,8 +115,7 @@ static hy_status read_double(const hy_schema_cursor *at, const hy_schema_entry *
     return HY_OK;
 }
 
-hy_status hy_schema_string_read(const hy_schema_cursor *at, const hy_node *node, char *out, size_t capacity)
-{
+hy_status hy_schema_string_read(const hy_schema_cursor *at, const hy_node *node, char *out, size_t capacity) {
     if (node->kind != HY_NODE_SCALAR) {
         return hy_source_fail(at->source, node->line, "%s: needs a text, not a %s", at->path,
                               node->kind == HY_NODE_LIST ? "list" : "map");
@@ -140,8 +133,7 @@ hy_status hy_schema_string_read(const hy_schema_cursor *at, const hy_node *node,
     return HY_OK;
 }
 
-static hy_status read_enum(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node, void *out)
-{
+static hy_status read_enum(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node, void *out) {
     if (node->kind != HY_NODE_SCALAR) {
         return mismatch(at, entry, node);
     }
@@ -154,13 +146,12 @@ static hy_status read_enum(const hy_schema_cursor *at, const hy_schema_entry *en
     }
     char wanted[512];
     hy_schema_describe(entry, wanted, sizeof(wanted));
-    return hy_source_fail(at->source, node->line, "%s: needs %s, not '%.64s'; nearest: '%s'", at->path, wanted, node->text,
-                          entry->names[hy_text_nearest(node->text, entry->names, count)]);
+    return hy_source_fail(at->source, node->line, "%s: needs %s, not '%.64s'; nearest: '%s'", at->path, wanted,
+                          node->text, entry->names[hy_text_nearest(node->text, entry->names, count)]);
 }
 
 static hy_status read_list(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node,
-                           unsigned char *object)
-{
+                           unsigned char *object) {
     const bool nothing = node->kind == HY_NODE_SCALAR && node->plain && node->text[0] == '\0';
     if (node->kind != HY_NODE_LIST && !nothing) {
         return mismatch(at, entry, node);
@@ -183,26 +174,31 @@ static hy_status read_list(const hy_schema_cursor *at, const hy_schema_entry *en
 }
 
 hy_status hy_schema_value_read(const hy_schema_cursor *at, const hy_schema_entry *entry, const hy_node *node,
-                               unsigned char *object)
-{
+                               unsigned char *object) {
     void *field = object + entry->offset;
     switch (entry->kind) {
-    case HY_SCHEMA_KIND_BOOL: return read_bool(at, entry, node, field);
-    case HY_SCHEMA_KIND_INT: return read_int(at, entry, node, field);
-    case HY_SCHEMA_KIND_DOUBLE: return read_double(at, entry, node, field);
-    case HY_SCHEMA_KIND_STRING: return hy_schema_string_read(at, node, field, entry->size);
-    case HY_SCHEMA_KIND_ENUM: return read_enum(at, entry, node, field);
+    case HY_SCHEMA_KIND_BOOL:
+        return read_bool(at, entry, node, field);
+    case HY_SCHEMA_KIND_INT:
+        return read_int(at, entry, node, field);
+    case HY_SCHEMA_KIND_DOUBLE:
+        return read_double(at, entry, node, field);
+    case HY_SCHEMA_KIND_STRING:
+        return hy_schema_string_read(at, node, field, entry->size);
+    case HY_SCHEMA_KIND_ENUM:
+        return read_enum(at, entry, node, field);
     case HY_SCHEMA_KIND_INT_LIST:
-    case HY_SCHEMA_KIND_STRING_LIST: return read_list(at, entry, node, object);
+    case HY_SCHEMA_KIND_STRING_LIST:
+        return read_list(at, entry, node, object);
     case HY_SCHEMA_KIND_INT_MAP:
     case HY_SCHEMA_KIND_GROUP:
-    case HY_SCHEMA_KIND_NAMED: break;
+    case HY_SCHEMA_KIND_NAMED:
+        break;
     }
     return mismatch(at, entry, node);
 }
 
-static int describe_range(const hy_schema_entry *entry, char *out, size_t size)
-{
+static int describe_range(const hy_schema_entry *entry, char *out, size_t size) {
     if (entry->kind == HY_SCHEMA_KIND_DOUBLE) {
         const bool low = entry->min > -DBL_MAX, high = entry->max < DBL_MAX;
         return low && high ? snprintf(out, size, " from %g to %g", entry->min, entry->max)
@@ -218,32 +214,46 @@ static int describe_range(const hy_schema_entry *entry, char *out, size_t size)
                        : snprintf(out, size, "%s", "");
 }
 
-static void describe_names(const hy_schema_entry *entry, char *out, size_t size)
-{
+static void describe_names(const hy_schema_entry *entry, char *out, size_t size) {
     size_t used = (size_t)snprintf(out, size, "one of");
     for (int i = 0; entry->names[i] != NULL && used < size; i++) {
         used += (size_t)snprintf(out + used, size - used, "%s %s", i == 0 ? "" : ",", entry->names[i]);
     }
 }
 
-void hy_schema_describe(const hy_schema_entry *entry, char *out, size_t size)
-{
+void hy_schema_describe(const hy_schema_entry *entry, char *out, size_t size) {
     char range[96] = "";
     (void)describe_range(entry, range, sizeof(range));
     const char *special = entry->special_name;
     switch (entry->kind) {
-    case HY_SCHEMA_KIND_BOOL: (void)snprintf(out, size, "true or false"); break;
+    case HY_SCHEMA_KIND_BOOL:
+        (void)snprintf(out, size, "true or false");
+        break;
     case HY_SCHEMA_KIND_INT:
     case HY_SCHEMA_KIND_DOUBLE:
         (void)snprintf(out, size, "%s%s%s%s", entry->kind == HY_SCHEMA_KIND_INT ? "an integer" : "a number", range,
                        special != NULL ? " or " : "", special != NULL ? special : "");
         break;
-    case HY_SCHEMA_KIND_STRING: (void)snprintf(out, size, "a text"); break;
-    case HY_SCHEMA_KIND_ENUM: describe_names(entry, out, size); break;
-    case HY_SCHEMA_KIND_INT_LIST: (void)snprintf(out, size, "a list of integers%s%s", range[0] ? ", each" : "", range); break;
-    case HY_SCHEMA_KIND_STRING_LIST: (void)snprintf(out, size, "a list of texts"); break;
-    case HY_SCHEMA_KIND_INT_MAP: (void)snprintf(out, size, "a map from integers%s to texts", range); break;
-    case HY_SCHEMA_KIND_GROUP: (void)snprintf(out, size, "a map of keys"); break;
-    case HY_SCHEMA_KIND_NAMED: (void)snprintf(out, size, "a map of names, each with its own keys"); break;
+    case HY_SCHEMA_KIND_STRING:
+        (void)snprintf(out, size, "a text");
+        break;
+    case HY_SCHEMA_KIND_ENUM:
+        describe_names(entry, out, size);
+        break;
+    case HY_SCHEMA_KIND_INT_LIST:
+        (void)snprintf(out, size, "a list of integers%s%s", range[0] ? ", each" : "", range);
+        break;
+    case HY_SCHEMA_KIND_STRING_LIST:
+        (void)snprintf(out, size, "a list of texts");
+        break;
+    case HY_SCHEMA_KIND_INT_MAP:
+        (void)snprintf(out, size, "a map from integers%s to texts", range);
+        break;
+    case HY_SCHEMA_KIND_GROUP:
+        (void)snprintf(out, size, "a map of keys");
+        break;
+    case HY_SCHEMA_KIND_NAMED:
+        (void)snprintf(out, size, "a map of names, each with its own keys");
+        break;
     }
 }

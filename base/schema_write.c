@@ -16,14 +16,12 @@ typedef struct writer {
     const char *problem; /* why the struct cannot be written; NULL: it can */
 } writer;
 
-static void indent(const writer *w, int depth)
-{
+static void indent(const writer *w, int depth) {
     (void)fprintf(w->out, "%*s", 2 * depth, "");
 }
 
 /* Texts that any YAML reader takes for a text, unquoted. */
-static bool is_plain(const char *text)
-{
+static bool is_plain(const char *text) {
     static const char *const reserved[] = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"};
     const char first = text[0];
     if (!((first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || first == '_' || first == '/')) {
@@ -38,14 +36,12 @@ static bool is_plain(const char *text)
 }
 
 /* YAML's printable characters, without those that it takes for line breaks. */
-static bool is_printable(uint32_t code)
-{
-    return (code >= 0x20 && code < 0x7f) || (code >= 0xa0 && code < 0xfffe && code != 0x2028 && code != 0x2029 && code != 0xfeff) ||
-           code > 0xffff;
+static bool is_printable(uint32_t code) {
+    return (code >= 0x20 && code < 0x7f) ||
+           (code >= 0xa0 && code < 0xfffe && code != 0x2028 && code != 0x2029 && code != 0xfeff) || code > 0xffff;
 }
 
-static void write_text(writer *w, const char *text, size_t capacity)
-{
+static void write_text(writer *w, const char *text, size_t capacity) {
     size_t room = strnlen(text, capacity);
     if (room < capacity && is_plain(text)) {
         (void)fputs(text, w->out);
@@ -72,8 +68,7 @@ static void write_text(writer *w, const char *text, size_t capacity)
     (void)fputc('"', w->out);
 }
 
-static void write_double(const writer *w, const hy_schema_entry *entry, double value)
-{
+static void write_double(const writer *w, const hy_schema_entry *entry, double value) {
     if (entry->special_name != NULL && value == entry->special_value) {
         (void)fputs(entry->special_name, w->out);
     } else if (isinf(value)) {
@@ -83,8 +78,7 @@ static void write_double(const writer *w, const hy_schema_entry *entry, double v
     }
 }
 
-static void write_int(const writer *w, const hy_schema_entry *entry, int64_t value)
-{
+static void write_int(const writer *w, const hy_schema_entry *entry, int64_t value) {
     if (entry->special_name != NULL && value == (int64_t)entry->special_value) {
         (void)fputs(entry->special_name, w->out);
     } else {
@@ -92,8 +86,7 @@ static void write_int(const writer *w, const hy_schema_entry *entry, int64_t val
     }
 }
 
-static void write_enum(writer *w, const hy_schema_entry *entry, const void *field)
-{
+static void write_enum(writer *w, const hy_schema_entry *entry, const void *field) {
     int value = 0, known = 0;
     memcpy(&value, field, sizeof(value));
     while (known < value && entry->names[known] != NULL) {
@@ -106,8 +99,7 @@ static void write_enum(writer *w, const hy_schema_entry *entry, const void *fiel
     }
 }
 
-static void write_array(writer *w, const hy_schema_entry *entry, const unsigned char *object)
-{
+static void write_array(writer *w, const hy_schema_entry *entry, const unsigned char *object) {
     const bool map = entry->kind == HY_SCHEMA_KIND_INT_MAP;
     const unsigned char *element = object + entry->offset;
     const int64_t count = *(const int64_t *)(const void *)(object + entry->count_offset);
@@ -126,42 +118,65 @@ static void write_array(writer *w, const hy_schema_entry *entry, const unsigned 
     (void)fputc(map ? '}' : ']', w->out);
 }
 
-static void write_value(writer *w, const hy_schema_entry *entry, const unsigned char *object)
-{
+static void write_value(writer *w, const hy_schema_entry *entry, const unsigned char *object) {
     const void *field = object + entry->offset;
     switch (entry->kind) {
-    case HY_SCHEMA_KIND_BOOL: (void)fputs(*(const bool *)field ? "true" : "false", w->out); break;
-    case HY_SCHEMA_KIND_INT: write_int(w, entry, *(const int64_t *)field); break;
-    case HY_SCHEMA_KIND_DOUBLE: write_double(w, entry, *(const double *)field); break;
-    case HY_SCHEMA_KIND_STRING: write_text(w, field, entry->size); break;
-    case HY_SCHEMA_KIND_ENUM: write_enum(w, entry, field); break;
+    case HY_SCHEMA_KIND_BOOL:
+        (void)fputs(*(const bool *)field ? "true" : "false", w->out);
+        break;
+    case HY_SCHEMA_KIND_INT:
+        write_int(w, entry, *(const int64_t *)field);
+        break;
+    case HY_SCHEMA_KIND_DOUBLE:
+        write_double(w, entry, *(const double *)field);
+        break;
+    case HY_SCHEMA_KIND_STRING:
+        write_text(w, field, entry->size);
+        break;
+    case HY_SCHEMA_KIND_ENUM:
+        write_enum(w, entry, field);
+        break;
     case HY_SCHEMA_KIND_INT_LIST:
     case HY_SCHEMA_KIND_STRING_LIST:
-    case HY_SCHEMA_KIND_INT_MAP: write_array(w, entry, object); break;
+    case HY_SCHEMA_KIND_INT_MAP:
+        write_array(w, entry, object);
+        break;
     case HY_SCHEMA_KIND_GROUP:
-    case HY_SCHEMA_KIND_NAMED: break;
+    case HY_SCHEMA_KIND_NAMED:
+        break;
     }
 }
 
-static void write_preset(writer *w, const hy_schema_entry *entry)
-{
+static void write_preset(writer *w, const hy_schema_entry *entry) {
     const char *preset = entry->preset != NULL ? entry->preset : "";
     switch (entry->kind) {
-    case HY_SCHEMA_KIND_BOOL: (void)fputs(entry->preset != NULL ? preset : "false", w->out); break;
+    case HY_SCHEMA_KIND_BOOL:
+        (void)fputs(entry->preset != NULL ? preset : "false", w->out);
+        break;
     case HY_SCHEMA_KIND_INT:
-    case HY_SCHEMA_KIND_DOUBLE: (void)fputs(entry->preset != NULL ? preset : "0", w->out); break;
-    case HY_SCHEMA_KIND_STRING: write_text(w, preset, SIZE_MAX); break;
-    case HY_SCHEMA_KIND_ENUM: write_text(w, entry->preset != NULL ? preset : entry->names[0], SIZE_MAX); break;
+    case HY_SCHEMA_KIND_DOUBLE:
+        (void)fputs(entry->preset != NULL ? preset : "0", w->out);
+        break;
+    case HY_SCHEMA_KIND_STRING:
+        write_text(w, preset, SIZE_MAX);
+        break;
+    case HY_SCHEMA_KIND_ENUM:
+        write_text(w, entry->preset != NULL ? preset : entry->names[0], SIZE_MAX);
+        break;
     case HY_SCHEMA_KIND_INT_LIST:
-    case HY_SCHEMA_KIND_STRING_LIST: (void)fprintf(w->out, "[%s]", preset); break;
-    case HY_SCHEMA_KIND_INT_MAP: (void)fputs("{}", w->out); break;
+    case HY_SCHEMA_KIND_STRING_LIST:
+        (void)fprintf(w->out, "[%s]", preset);
+        break;
+    case HY_SCHEMA_KIND_INT_MAP:
+        (void)fputs("{}", w->out);
+        break;
     case HY_SCHEMA_KIND_GROUP:
-    case HY_SCHEMA_KIND_NAMED: break;
+    case HY_SCHEMA_KIND_NAMED:
+        break;
     }
 }
 
-static void write_comment(const writer *w, const hy_schema_entry *entry, int depth)
-{
+static void write_comment(const writer *w, const hy_schema_entry *entry, int depth) {
     char type[512];
     hy_schema_describe(entry, type, sizeof(type));
     indent(w, depth);
@@ -174,8 +189,7 @@ static void write_comment(const writer *w, const hy_schema_entry *entry, int dep
 
 static void write_table(writer *w, const hy_schema *schema, const unsigned char *object, int depth);
 
-static void write_named(writer *w, const hy_schema_entry *entry, const unsigned char *object, int depth)
-{
+static void write_named(writer *w, const hy_schema_entry *entry, const unsigned char *object, int depth) {
     if (w->help) {
         (void)fputc('\n', w->out);
         indent(w, depth + 1);
@@ -195,8 +209,7 @@ static void write_named(writer *w, const hy_schema_entry *entry, const unsigned 
 }
 
 /* "a.b.c" after "a.x.y": opens b, then c. Returns the depth of the last component, which *name becomes. */
-static int open_sections(const writer *w, const char *key, const char *previous, int depth, const char **name)
-{
+static int open_sections(const writer *w, const char *key, const char *previous, int depth, const char **name) {
     bool shared = true;
     for (const char *dot = strchr(key, '.'); dot != NULL; dot = strchr(key, '.')) {
         const size_t length = (size_t)(dot - key);
@@ -213,8 +226,7 @@ static int open_sections(const writer *w, const char *key, const char *previous,
     return depth;
 }
 
-static void write_table(writer *w, const hy_schema *schema, const unsigned char *object, int depth)
-{
+static void write_table(writer *w, const hy_schema *schema, const unsigned char *object, int depth) {
     const char *previous = "";
     for (size_t i = 0; i < schema->n_entries; i++) {
         const hy_schema_entry *entry = &schema->entries[i];
@@ -243,8 +255,7 @@ static void write_table(writer *w, const hy_schema *schema, const unsigned char 
     }
 }
 
-hy_status hy_schema_write(const hy_schema *schema, const void *object, char **text, size_t *length)
-{
+hy_status hy_schema_write(const hy_schema *schema, const void *object, char **text, size_t *length) {
     char *buffer = NULL, *copy = NULL;
     size_t bytes = 0;
     writer w = {.out = open_memstream(&buffer, &bytes)};
@@ -267,8 +278,7 @@ hy_status hy_schema_write(const hy_schema *schema, const void *object, char **te
     return status;
 }
 
-void hy_schema_help(const hy_schema *schema, FILE *out)
-{
+void hy_schema_help(const hy_schema *schema, FILE *out) {
     writer w = {.out = out, .help = true};
     write_table(&w, schema, NULL, 0);
 }

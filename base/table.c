@@ -21,8 +21,7 @@ struct hy_table {
     hy_status status;
 };
 
-static hy_status grow(const char *name, size_t item, int64_t count, int64_t *room, void **items)
-{
+static hy_status grow(const char *name, size_t item, int64_t count, int64_t *room, void **items) {
     if (count < *room) {
         return HY_OK;
     }
@@ -38,8 +37,7 @@ static hy_status grow(const char *name, size_t item, int64_t count, int64_t *roo
     return HY_OK;
 }
 
-static hy_status append(hy_table *table, const char *text)
-{
+static hy_status append(hy_table *table, const char *text) {
     void *cells = table->cells;
     const hy_status status = grow("table", sizeof(*table->cells), table->count, &table->room, &cells);
     table->cells = cells;
@@ -52,8 +50,7 @@ static hy_status append(hy_table *table, const char *text)
     return HY_OK;
 }
 
-hy_status hy_table_create(int columns, const char *const *headers, hy_table **out)
-{
+hy_status hy_table_create(int columns, const char *const *headers, hy_table **out) {
     if (columns < 1 || columns > COLUMNS_MAX) {
         return hy_fail(HY_ERR_FAILED, "a table of %d columns: 1 to %d are possible", columns, COLUMNS_MAX);
     }
@@ -71,8 +68,7 @@ hy_status hy_table_create(int columns, const char *const *headers, hy_table **ou
     return HY_OK;
 }
 
-void hy_table_destroy(hy_table *table)
-{
+void hy_table_destroy(hy_table *table) {
     if (table == NULL) {
         return;
     }
@@ -84,8 +80,7 @@ void hy_table_destroy(hy_table *table)
     hy_free(table);
 }
 
-void hy_table_cell(hy_table *table, const char *format, ...)
-{
+void hy_table_cell(hy_table *table, const char *format, ...) {
     char text[CELL_BYTES];
     va_list arguments;
     va_start(arguments, format);
@@ -96,8 +91,7 @@ void hy_table_cell(hy_table *table, const char *format, ...)
     }
 }
 
-void hy_table_rule(hy_table *table)
-{
+void hy_table_rule(hy_table *table) {
     void *rules = table->rules;
     if (table->status == HY_OK) {
         table->status = grow("table", sizeof(*table->rules), table->n_rules, &table->rules_room, &rules);
@@ -108,8 +102,7 @@ void hy_table_rule(hy_table *table)
     }
 }
 
-static bool looks_like_number(const char *cell)
-{
+static bool looks_like_number(const char *cell) {
     if (cell[0] == '\0' || strcmp(cell, "-") == 0 || strcmp(cell, "nan") == 0) {
         return true;
     }
@@ -126,8 +119,7 @@ typedef struct column {
     bool right;
 } column;
 
-static void measure(const hy_table *table, column *columns)
-{
+static void measure(const hy_table *table, column *columns) {
     for (int c = 0; c < table->columns; c++) {
         columns[c] = (column){.right = table->count > table->columns};
         for (int64_t i = c; i < table->count; i += table->columns) {
@@ -138,8 +130,7 @@ static void measure(const hy_table *table, column *columns)
     }
 }
 
-static void print_row(const hy_table *table, const column *columns, int64_t first, FILE *out)
-{
+static void print_row(const hy_table *table, const column *columns, int64_t first, FILE *out) {
     size_t owed = 0; /* blanks not written yet: none end a line */
     for (int c = 0; c < table->columns; c++) {
         const char *cell = first + c < table->count ? table->cells[first + c] : "";
@@ -154,8 +145,7 @@ static void print_row(const hy_table *table, const column *columns, int64_t firs
     (void)fputc('\n', out);
 }
 
-static void print_rule(const hy_table *table, const column *columns, FILE *out)
-{
+static void print_rule(const hy_table *table, const column *columns, FILE *out) {
     for (int c = 0; c < table->columns; c++) {
         (void)fputs(c > 0 ? "  " : "", out);
         for (size_t i = 0; i < columns[c].width; i++) {
@@ -165,8 +155,7 @@ static void print_rule(const hy_table *table, const column *columns, FILE *out)
     (void)fputc('\n', out);
 }
 
-hy_status hy_table_print(const hy_table *table, FILE *out)
-{
+hy_status hy_table_print(const hy_table *table, FILE *out) {
     HY_TRY(table->status);
     column columns[COLUMNS_MAX];
     measure(table, columns);

@@ -7,15 +7,13 @@
 #include <string.h>
 
 /* Three significant digits without an exponent for |value| < 9999.5. */
-static int decimals(double value)
-{
+static int decimals(double value) {
     const double size = fabs(value);
     return size < 9.995 ? 2 : size < 99.95 ? 1 : 0;
 }
 
 /* value / base^k with the unit of k: the largest k that does not make it print as less than 1. */
-static hy_text with_unit(double value, double base, const char *const *units, int n_units)
-{
+static hy_text with_unit(double value, double base, const char *const *units, int n_units) {
     hy_text text;
     if (!isfinite(value)) {
         (void)snprintf(text.s, sizeof(text.s), "%s", isnan(value) ? "nan" : value > 0.0 ? "inf" : "-inf");
@@ -31,34 +29,29 @@ static hy_text with_unit(double value, double base, const char *const *units, in
     return text;
 }
 
-hy_text hy_text_bytes(double bytes)
-{
+hy_text hy_text_bytes(double bytes) {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     return with_unit(bytes, 1024.0, units, 7);
 }
 
-hy_text hy_text_count(double count)
-{
+hy_text hy_text_count(double count) {
     static const char *const units[] = {"", "k", "M", "G", "T", "P", "E"};
     return with_unit(count, 1000.0, units, 7);
 }
 
-hy_text hy_text_rate(double per_second, const char *unit)
-{
+hy_text hy_text_rate(double per_second, const char *unit) {
     hy_text text;
     (void)snprintf(text.s, sizeof(text.s), "%.24s %.16s/s", hy_text_count(per_second).s, unit);
     return text;
 }
 
-hy_text hy_text_byte_rate(double bytes_per_second)
-{
+hy_text hy_text_byte_rate(double bytes_per_second) {
     hy_text text;
     (void)snprintf(text.s, sizeof(text.s), "%.40s/s", hy_text_bytes(bytes_per_second).s);
     return text;
 }
 
-hy_text hy_text_duration(double seconds)
-{
+hy_text hy_text_duration(double seconds) {
     hy_text text;
     const double size = fabs(seconds);
     const char *sign = seconds < 0.0 ? "-" : "";
@@ -85,8 +78,7 @@ hy_text hy_text_duration(double seconds)
     return text;
 }
 
-hy_text hy_text_double(double value)
-{
+hy_text hy_text_double(double value) {
     hy_text text;
     if (isnan(value)) {
         (void)snprintf(text.s, sizeof(text.s), "nan");

@@ -10,9 +10,9 @@ typedef struct hy_text {
     char s[48];
 } hy_text;
 
-hy_text hy_text_bytes(double bytes);      /* "512 B", "1.50 GiB" (powers of 1024) */
-hy_text hy_text_count(double count);      /* "950", "1.20 M" (powers of 1000) */
-hy_text hy_text_duration(double seconds); /* "12.0 us", "3.20 s", "3m12s", "2h05m", "1d03h" */
+hy_text hy_text_bytes(double bytes);                       /* "512 B", "1.50 GiB" (powers of 1024) */
+hy_text hy_text_count(double count);                       /* "950", "1.20 M" (powers of 1000) */
+hy_text hy_text_duration(double seconds);                  /* "12.0 us", "3.20 s", "3m12s", "2h05m", "1d03h" */
 hy_text hy_text_rate(double per_second, const char *unit); /* "1.20 M tokens/s" */
 hy_text hy_text_byte_rate(double bytes_per_second);        /* "1.50 GiB/s" */
 /* The shortest decimal that reads back as the same double; "inf", "-inf", "nan". */

@@ -3,15 +3,17 @@
 
 #include <string.h>
 
-size_t hy_utf8_decode(const char *text, size_t room, uint32_t *code)
-{
+size_t hy_utf8_decode(const char *text, size_t room, uint32_t *code) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char lead = (unsigned char)text[0];
     if (lead < 0x80) {
         *code = lead;
         return 1;
     }
-    const size_t n = lead >= 0xf0 && lead < 0xf8 ? 4 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xc0 && lead < 0xe0 ? 2 : 0;
+    const size_t n = lead >= 0xf0 && lead < 0xf8   ? 4
+                     : lead >= 0xe0 && lead < 0xf0 ? 3
+                     : lead >= 0xc0 && lead < 0xe0 ? 2
+                                                   : 0;
     if (n == 0 || n > room) {
         return 0;
     }
@@ -30,8 +32,7 @@ size_t hy_utf8_decode(const char *text, size_t room, uint32_t *code)
     return n;
 }
 
-size_t hy_utf8_count(const char *text)
-{
+size_t hy_utf8_count(const char *text) {
     size_t count = 0;
     for (size_t room = strlen(text); room > 0; count++) {
         uint32_t code = 0;

@@ -10,8 +10,7 @@ static int capture_saved = -1;
 static FILE *capture_file;
 static char capture_text[65536];
 
-static void capture_begin(void)
-{
+static void capture_begin(void) {
     (void)fflush(stderr);
     capture_saved = dup(STDERR_FILENO);
     capture_file = tmpfile();
@@ -21,8 +20,7 @@ static void capture_begin(void)
 }
 
 /* The text since capture_begin. */
-static const char *capture_end(void)
-{
+static const char *capture_end(void) {
     (void)fflush(stderr);
     (void)dup2(capture_saved, STDERR_FILENO);
     (void)close(capture_saved);
@@ -37,11 +35,11 @@ static const char *capture_end(void)
 }
 
 /* Fails the test, showing both, unless `text` contains `part`. */
-#define assert_contains(text, part)                                           \
-    do {                                                                      \
-        if (strstr((text), (part)) == NULL) {                                 \
-            fail_msg("expected to find: %s\nin: %s", (part), (text));         \
-        }                                                                     \
+#define assert_contains(text, part)                                                                                    \
+    do {                                                                                                               \
+        if (strstr((text), (part)) == NULL) {                                                                          \
+            fail_msg("expected to find: %s\nin: %s", (part), (text));                                                  \
+        }                                                                                                              \
     } while (0)
 
 #endif

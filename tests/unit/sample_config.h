@@ -45,7 +45,8 @@ typedef struct sample_config {
 static const char *const sample_layout_names[] = {"contiguous", "zigzag", "striped", NULL};
 
 static const hy_schema_entry sample_mixer_entries[] = {
-    {HY_SCHEMA_INT(sample_mixer, heads, "heads", "default", 1, HY_SCHEMA_NO_MAX, "heads"), HY_SCHEMA_SPECIAL("default", -1)},
+    {HY_SCHEMA_INT(sample_mixer, heads, "heads", "default", 1, HY_SCHEMA_NO_MAX, "heads"),
+     HY_SCHEMA_SPECIAL("default", -1)},
     {HY_SCHEMA_DOUBLE(sample_mixer, floor, "floor", "-.inf", -INFINITY, 0.0, "lower clamp of the decay")},
     {HY_SCHEMA_BOOL(sample_mixer, bias, "extra.bias", "true", "a bias")},
     {HY_SCHEMA_ENUM(sample_mixer, layout, "extra.layout", "striped", sample_layout_names, "layout")},
@@ -57,7 +58,8 @@ static const hy_schema_entry sample_model_entries[] = {
     {HY_SCHEMA_INT(sample_model, layers, "layers", "24", 1, 512, "layers")},
     {HY_SCHEMA_STRING_LIST(sample_model, pattern, n_pattern, "schedule.pattern", "gla, attention", "mixers, repeated")},
     {HY_SCHEMA_INT_MAP(sample_model, overrides, n_overrides, layer, mixer, "schedule.overrides", 0, 511, "by layer")},
-    {HY_SCHEMA_NAMED(sample_model, mixers, n_mixers, sample_mixer, name, "mixers", &sample_mixer_schema, "of each mixer")},
+    {HY_SCHEMA_NAMED(sample_model, mixers, n_mixers, sample_mixer, name, "mixers", &sample_mixer_schema,
+                     "of each mixer")},
 };
 static const hy_schema sample_model_schema = HY_SCHEMA(sample_model, sample_model_entries);
 
@@ -67,10 +69,12 @@ static const hy_schema_entry sample_entries[] = {
     {HY_SCHEMA_INT(sample_config, steps, "train.steps", "1000", 0, HY_SCHEMA_NO_MAX, "optimizer steps")},
     {HY_SCHEMA_INT(sample_config, seed, "train.seed", "1", HY_SCHEMA_NO_MIN, HY_SCHEMA_NO_MAX, "seed")},
     {HY_SCHEMA_DOUBLE(sample_config, lr, "train.lr", "3e-4", 0.0, 1.0, "peak learning rate")},
-    {HY_SCHEMA_DOUBLE(sample_config, min_lr_ratio, "train.min_lr_ratio", "0.1", HY_SCHEMA_LOWEST, HY_SCHEMA_HIGHEST, "end of the cosine")},
+    {HY_SCHEMA_DOUBLE(sample_config, min_lr_ratio, "train.min_lr_ratio", "0.1", HY_SCHEMA_LOWEST, HY_SCHEMA_HIGHEST,
+                      "end of the cosine")},
     {HY_SCHEMA_INT(sample_config, checkpoint.every, "train.checkpoint.every", "200", 0, HY_SCHEMA_NO_MAX, "steps")},
     {HY_SCHEMA_INT(sample_config, checkpoint.keep, "train.checkpoint.keep", "2", 1, 100, "how many stay")},
-    {HY_SCHEMA_ENUM(sample_config, layout, "parallel.layout", "zigzag", sample_layout_names, "how a sequence is split")},
+    {HY_SCHEMA_ENUM(sample_config, layout, "parallel.layout", "zigzag", sample_layout_names,
+                    "how a sequence is split")},
     {HY_SCHEMA_INT_LIST(sample_config, sizes, n_sizes, "parallel.sizes", "1, 2", 0, 9, "sizes")},
     {HY_SCHEMA_STRING(sample_config, dir, "run.dir", "runs/x", "run directory")},
 };

@@ -7,15 +7,13 @@
 
 static char scratch_dir[] = "/tmp/hylas_test_XXXXXX";
 
-static int scratch_create(void **unused)
-{
+static int scratch_create(void **unused) {
     (void)unused;
     return mkdtemp(scratch_dir) == NULL;
 }
 
 /* A path in the folder; the text is overwritten by the fourth call after it. */
-static const char *scratch_path(const char *name)
-{
+static const char *scratch_path(const char *name) {
     static char paths[4][512];
     static int turn;
     turn = (turn + 1) % 4;

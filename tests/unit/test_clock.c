@@ -10,8 +10,7 @@
 
 #include "base/clock.h"
 
-static void test_never_backwards(void **unused)
-{
+static void test_never_backwards(void **unused) {
     (void)unused;
     double previous = hy_now();
     for (int i = 0; i < 100000; i++) {
@@ -22,8 +21,7 @@ static void test_never_backwards(void **unused)
 }
 
 /* Against the wall clock: the unit is the second. Other processes may stretch a measurement, never shorten it. */
-static void test_unit_is_the_second(void **unused)
-{
+static void test_unit_is_the_second(void **unused) {
     (void)unused;
     const double start = hy_now();
     struct timespec first, now;
@@ -37,8 +35,7 @@ static void test_unit_is_the_second(void **unused)
     assert_true(measured >= elapsed * 0.999 && measured < elapsed + 10.0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_never_backwards),
         cmocka_unit_test(test_unit_is_the_second),

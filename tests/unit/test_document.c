@@ -14,8 +14,7 @@
 
 static const hy_source source = {.name = "d.yaml", .has_lines = true};
 
-static hy_document *parse(const char *text)
-{
+static hy_document *parse(const char *text) {
     hy_document *document = NULL;
     assert_int_equal(hy_document_parse(&source, text, strlen(text), &document), HY_OK);
     assert_non_null(document);
@@ -23,8 +22,7 @@ static hy_document *parse(const char *text)
 }
 
 /* "{a: 'x'@1, b: [y@3]@2}@1": the tree with its lines. */
-static void print(const hy_node *node, FILE *out)
-{
+static void print(const hy_node *node, FILE *out) {
     if (node->key != NULL) {
         (void)fprintf(out, "%s: ", node->key);
     }
@@ -41,8 +39,7 @@ static void print(const hy_node *node, FILE *out)
     (void)fprintf(out, "@%d", (int)node->line);
 }
 
-static void check_tree(const char *text, const char *wanted)
-{
+static void check_tree(const char *text, const char *wanted) {
     hy_document *document = parse(text);
     char printed[4096] = "";
     FILE *out = fmemopen(printed, sizeof(printed), "w");
@@ -53,8 +50,7 @@ static void check_tree(const char *text, const char *wanted)
     hy_document_destroy(document);
 }
 
-static void test_trees(void **unused)
-{
+static void test_trees(void **unused) {
     (void)unused;
     check_tree("", "@0");
     check_tree("# comment only\n", "@0");
@@ -64,14 +60,12 @@ static void test_trees(void **unused)
                "{a: 1@1, b: [x@3, [y@4, 'z'@4]@4]@2, c: {d: e@5, f: @6}@5}@1");
 }
 
-static void test_value_takes_the_line_of_its_key(void **unused)
-{
+static void test_value_takes_the_line_of_its_key(void **unused) {
     (void)unused;
     check_tree("a:\n\n  5\nb: |\n  x\n  y\n", "{a: 5@1, b: 'x\ny\n'@4}@1");
 }
 
-static void test_source_without_lines(void **unused)
-{
+static void test_source_without_lines(void **unused) {
     (void)unused;
     const hy_source arguments = {.name = "--set a=[", .has_lines = false};
     hy_document *document = NULL;
@@ -84,8 +78,7 @@ static void test_source_without_lines(void **unused)
     assert_contains(capture_end(), "error --set a=[: not valid YAML: ");
 }
 
-static void test_refused(void **unused)
-{
+static void test_refused(void **unused) {
     (void)unused;
     static const struct {
         const char *text;
@@ -121,8 +114,7 @@ static void test_refused(void **unused)
     }
 }
 
-static void test_depth_up_to_the_limit(void **unused)
-{
+static void test_depth_up_to_the_limit(void **unused) {
     (void)unused;
     char text[2 * HY_DOCUMENT_DEPTH + 1];
     memset(text, '[', HY_DOCUMENT_DEPTH);
@@ -132,8 +124,7 @@ static void test_depth_up_to_the_limit(void **unused)
     hy_document_destroy(NULL);
 }
 
-static void test_many_and_long_scalars(void **unused)
-{
+static void test_many_and_long_scalars(void **unused) {
     (void)unused;
     enum { ITEMS = 3000, LONG = 50000 };
     char *text = NULL;
@@ -160,8 +151,7 @@ static void test_many_and_long_scalars(void **unused)
     hy_document_destroy(document);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trees),
         cmocka_unit_test(test_value_takes_the_line_of_its_key),

@@ -13,14 +13,12 @@
 #include "capture.h"
 #include "scratch.h"
 
-static int remove_scratch(void **unused)
-{
+static int remove_scratch(void **unused) {
     (void)unused;
     return hy_file_remove_tree(scratch_dir, HY_ERR_DATA) != HY_OK;
 }
 
-static void check_content(const char *path, const char *wanted, size_t wanted_length)
-{
+static void check_content(const char *path, const char *wanted, size_t wanted_length) {
     char *data = NULL;
     size_t length = 0;
     assert_int_equal(hy_file_read(path, 1 << 22, HY_ERR_DATA, &data, &length), HY_OK);
@@ -30,8 +28,7 @@ static void check_content(const char *path, const char *wanted, size_t wanted_le
     hy_free(data);
 }
 
-static void test_write_then_read(void **unused)
-{
+static void test_write_then_read(void **unused) {
     (void)unused;
     const size_t sizes[] = {0, 1, 4095, 4096, 4097, 1 << 20};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -47,8 +44,7 @@ static void test_write_then_read(void **unused)
     }
 }
 
-static void test_limit(void **unused)
-{
+static void test_limit(void **unused) {
     (void)unused;
     const char *path = scratch_path("limit");
     assert_int_equal(hy_file_write_atomic(path, "12345", 5, HY_ERR_DATA), HY_OK);
@@ -66,8 +62,7 @@ static void test_limit(void **unused)
 }
 
 /* /proc files say they are empty; their content comes anyway. */
-static void test_file_without_a_size(void **unused)
-{
+static void test_file_without_a_size(void **unused) {
     (void)unused;
     char *data = NULL;
     size_t length = 0;
@@ -80,8 +75,7 @@ static void test_file_without_a_size(void **unused)
     assert_contains(capture_end(), "/dev/zero: larger than");
 }
 
-static void test_errors_carry_path_and_status(void **unused)
-{
+static void test_errors_carry_path_and_status(void **unused) {
     (void)unused;
     char *data = NULL;
     size_t length = 0;
@@ -101,8 +95,7 @@ static void test_errors_carry_path_and_status(void **unused)
 }
 
 /* A write that cannot be renamed into place leaves neither a changed target nor a temporary file. */
-static void test_failed_write_leaves_nothing(void **unused)
-{
+static void test_failed_write_leaves_nothing(void **unused) {
     (void)unused;
     const char *folder = scratch_path("occupied");
     assert_int_equal(hy_file_make_dirs(scratch_path("occupied/target/full"), HY_ERR_DATA), HY_OK);
@@ -116,8 +109,7 @@ static void test_failed_write_leaves_nothing(void **unused)
     hy_file_list_free(&list);
 }
 
-static void test_rename(void **unused)
-{
+static void test_rename(void **unused) {
     (void)unused;
     assert_int_equal(hy_file_make_dirs(scratch_path("from.part"), HY_ERR_DATA), HY_OK);
     assert_int_equal(hy_file_rename(scratch_path("from.part"), scratch_path("to"), HY_ERR_DATA), HY_OK);
@@ -128,8 +120,7 @@ static void test_rename(void **unused)
     assert_contains(capture_end(), "cannot rename it to");
 }
 
-static void test_relative_paths(void **unused)
-{
+static void test_relative_paths(void **unused) {
     (void)unused;
     char before[HY_PATH_MAX];
     assert_non_null(getcwd(before, sizeof(before)));
@@ -139,8 +130,7 @@ static void test_relative_paths(void **unused)
     assert_int_equal(chdir(before), 0);
 }
 
-static void test_long_paths_are_errors(void **unused)
-{
+static void test_long_paths_are_errors(void **unused) {
     (void)unused;
     char path[2 * HY_PATH_MAX];
     memset(path, 'p', sizeof(path) - 1);
@@ -151,8 +141,7 @@ static void test_long_paths_are_errors(void **unused)
     (void)capture_end();
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_write_then_read),
         cmocka_unit_test(test_limit),

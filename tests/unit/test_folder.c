@@ -13,19 +13,16 @@
 #include "capture.h"
 #include "scratch.h"
 
-static int remove_scratch(void **unused)
-{
+static int remove_scratch(void **unused) {
     (void)unused;
     return hy_file_remove_tree(scratch_dir, HY_ERR_DATA) != HY_OK;
 }
 
-static void touch(const char *name)
-{
+static void touch(const char *name) {
     assert_int_equal(hy_file_write_atomic(scratch_path(name), "x", 1, HY_ERR_DATA), HY_OK);
 }
 
-static void test_make_dirs(void **unused)
-{
+static void test_make_dirs(void **unused) {
     (void)unused;
     assert_int_equal(hy_file_make_dirs(scratch_path("a/b//c/"), HY_ERR_DATA), HY_OK);
     assert_true(hy_file_is_dir(scratch_path("a/b/c")));
@@ -39,8 +36,7 @@ static void test_make_dirs(void **unused)
     assert_contains(capture_end(), "/file: cannot create the folder: ");
 }
 
-static void test_list_is_sorted(void **unused)
-{
+static void test_list_is_sorted(void **unused) {
     (void)unused;
     assert_int_equal(hy_file_make_dirs(scratch_path("list/sub"), HY_ERR_DATA), HY_OK);
     for (int i = 149; i >= 0; i--) {
@@ -68,8 +64,7 @@ static void test_list_is_sorted(void **unused)
     assert_contains(capture_end(), "/none: cannot list the folder: No such file");
 }
 
-static void test_list_survives_failed_allocations(void **unused)
-{
+static void test_list_survives_failed_allocations(void **unused) {
     (void)unused;
     assert_int_equal(hy_file_make_dirs(scratch_path("few"), HY_ERR_DATA), HY_OK);
     touch("few/1");
@@ -87,8 +82,7 @@ static void test_list_survives_failed_allocations(void **unused)
     }
 }
 
-static void test_remove_tree_keeps_what_links_point_to(void **unused)
-{
+static void test_remove_tree_keeps_what_links_point_to(void **unused) {
     (void)unused;
     assert_int_equal(hy_file_make_dirs(scratch_path("keep"), HY_ERR_DATA), HY_OK);
     touch("keep/me");
@@ -104,16 +98,14 @@ static void test_remove_tree_keeps_what_links_point_to(void **unused)
     assert_false(hy_file_exists(scratch_path("keep/me")));
 }
 
-static void test_remove_tree_reports_failure(void **unused)
-{
+static void test_remove_tree_reports_failure(void **unused) {
     (void)unused;
     capture_begin();
     assert_int_equal(hy_file_remove_tree("/proc/self/fd", HY_ERR_CHECKPOINT), HY_ERR_CHECKPOINT);
     assert_contains(capture_end(), "/proc/self/fd: cannot remove it: ");
 }
 
-static void test_free_space(void **unused)
-{
+static void test_free_space(void **unused) {
     (void)unused;
     int64_t bytes = -1;
     assert_int_equal(hy_file_free_space(scratch_dir, HY_ERR_DATA, &bytes), HY_OK);
@@ -129,8 +121,7 @@ static void test_free_space(void **unused)
     assert_contains(capture_end(), "cannot ask for free space: Not a directory");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_make_dirs),
         cmocka_unit_test(test_list_is_sorted),

@@ -19,15 +19,13 @@
 static char *buffer;
 static size_t buffer_length;
 
-static FILE *open_buffer(void)
-{
+static FILE *open_buffer(void) {
     FILE *file = open_memstream(&buffer, &buffer_length);
     assert_non_null(file);
     return file;
 }
 
-static json_t *close_and_parse(FILE *file)
-{
+static json_t *close_and_parse(FILE *file) {
     (void)fclose(file);
     json_error_t error;
     json_t *root = json_loads(buffer, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
@@ -38,8 +36,7 @@ static json_t *close_and_parse(FILE *file)
     return root;
 }
 
-static void test_exact_text(void **unused)
-{
+static void test_exact_text(void **unused) {
     (void)unused;
     FILE *file = open_buffer();
     hy_json j;
@@ -61,13 +58,13 @@ static void test_exact_text(void **unused)
     hy_json_close(&j);
     assert_int_equal(hy_json_end(&j, HY_ERR_FAILED), HY_OK);
     (void)fclose(file);
-    assert_string_equal(buffer, "{\"step\": -3, \"losses\": [0.5, null, {}], \"yes\": true, \"no\": false, \"none\": null, "
-                                "\"text\": \"a\\\"b\\\\c\\nd\\u0001\", \"absent\": null, \"inf\": null}\n");
+    assert_string_equal(buffer,
+                        "{\"step\": -3, \"losses\": [0.5, null, {}], \"yes\": true, \"no\": false, \"none\": null, "
+                        "\"text\": \"a\\\"b\\\\c\\nd\\u0001\", \"absent\": null, \"inf\": null}\n");
     free(buffer);
 }
 
-static void test_numbers_read_back(void **unused)
-{
+static void test_numbers_read_back(void **unused) {
     (void)unused;
     enum { N = 2000 };
     FILE *file = open_buffer();
@@ -91,8 +88,7 @@ static void test_numbers_read_back(void **unused)
 }
 
 /* Random bytes, mostly no UTF-8, as values and as keys: always valid JSON. */
-static void test_any_bytes(void **unused)
-{
+static void test_any_bytes(void **unused) {
     (void)unused;
     for (uint64_t trial = 0; trial < 500; trial++) {
         char text[64];
@@ -112,8 +108,7 @@ static void test_any_bytes(void **unused)
     }
 }
 
-static void test_good_utf8_is_kept(void **unused)
-{
+static void test_good_utf8_is_kept(void **unused) {
     (void)unused;
     const char *text = "caf\xc3\xa9 \xe4\xb8\xad \xf0\x9f\x98\x80 \x7f";
     FILE *file = open_buffer();
@@ -126,8 +121,7 @@ static void test_good_utf8_is_kept(void **unused)
     json_decref(root);
 }
 
-static void test_values_are_lines(void **unused)
-{
+static void test_values_are_lines(void **unused) {
     (void)unused;
     FILE *file = open_buffer();
     for (int i = 0; i < 3; i++) {
@@ -141,8 +135,7 @@ static void test_values_are_lines(void **unused)
     free(buffer);
 }
 
-static void test_write_errors_are_reported(void **unused)
-{
+static void test_write_errors_are_reported(void **unused) {
     (void)unused;
     FILE *full = fopen("/dev/full", "w");
     assert_non_null(full);
@@ -156,15 +149,11 @@ static void test_write_errors_are_reported(void **unused)
     (void)fclose(full);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact_text),
-        cmocka_unit_test(test_numbers_read_back),
-        cmocka_unit_test(test_any_bytes),
-        cmocka_unit_test(test_good_utf8_is_kept),
-        cmocka_unit_test(test_values_are_lines),
-        cmocka_unit_test(test_write_errors_are_reported),
+        cmocka_unit_test(test_exact_text),       cmocka_unit_test(test_numbers_read_back),
+        cmocka_unit_test(test_any_bytes),        cmocka_unit_test(test_good_utf8_is_kept),
+        cmocka_unit_test(test_values_are_lines), cmocka_unit_test(test_write_errors_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

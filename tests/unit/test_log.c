@@ -11,14 +11,12 @@
 #include "base/log.h"
 #include "capture.h"
 
-static void restore(void)
-{
+static void restore(void) {
     hy_log_set_rank(0, 1);
     hy_log_set_level(HY_LOG_INFO);
 }
 
-static void test_levels(void **unused)
-{
+static void test_levels(void **unused) {
     (void)unused;
     capture_begin();
     hy_log(HY_LOG_DEBUG, "fine detail");
@@ -40,8 +38,7 @@ static void test_levels(void **unused)
     restore();
 }
 
-static void test_other_ranks_only_warn(void **unused)
-{
+static void test_other_ranks_only_warn(void **unused) {
     (void)unused;
     hy_log_set_rank(2, 8);
     capture_begin();
@@ -55,8 +52,7 @@ static void test_other_ranks_only_warn(void **unused)
     assert_contains(log, " error [2/8] and this\n");
 }
 
-static void test_long_and_odd_messages(void **unused)
-{
+static void test_long_and_odd_messages(void **unused) {
     (void)unused;
     char text[10000];
     memset(text, 'x', sizeof(text) - 1);
@@ -71,8 +67,7 @@ static void test_long_and_odd_messages(void **unused)
     assert_contains(capture_end(), "a?[31mb?c\n");
 }
 
-static void test_file_gets_the_same_lines(void **unused)
-{
+static void test_file_gets_the_same_lines(void **unused) {
     (void)unused;
     char path[] = "/tmp/hylas_log_XXXXXX";
     const int fd = mkstemp(path);
@@ -103,8 +98,7 @@ static void test_file_gets_the_same_lines(void **unused)
     assert_int_equal(status, HY_ERR_FAILED);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_other_ranks_only_warn),

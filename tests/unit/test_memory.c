@@ -11,8 +11,7 @@
 #include "base/memory.h"
 #include "capture.h"
 
-static void test_blocks_are_aligned_and_zero(void **unused)
-{
+static void test_blocks_are_aligned_and_zero(void **unused) {
     (void)unused;
     const size_t sizes[] = {0, 1, 63, 64, 65, 1000, 100001};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -29,8 +28,7 @@ static void test_blocks_are_aligned_and_zero(void **unused)
     hy_free(NULL);
 }
 
-static void test_counters(void **unused)
-{
+static void test_counters(void **unused) {
     (void)unused;
     const int64_t count = hy_alloc_count(), bytes = hy_alloc_bytes();
     double *a = NULL;
@@ -48,8 +46,7 @@ static void test_counters(void **unused)
     assert_true(hy_alloc_peak() >= bytes + 807);
 }
 
-static void test_impossible_sizes(void **unused)
-{
+static void test_impossible_sizes(void **unused) {
     (void)unused;
     const int64_t count = hy_alloc_count();
     void *block = &block;
@@ -66,8 +63,7 @@ static void test_impossible_sizes(void **unused)
     assert_int_equal(hy_alloc_count(), count);
 }
 
-static void test_nth_allocation_fails(void **unused)
-{
+static void test_nth_allocation_fails(void **unused) {
     (void)unused;
     for (int n = 1; n <= 3; n++) {
         hy_alloc_fail_after(n);
@@ -89,8 +85,7 @@ static void test_nth_allocation_fails(void **unused)
 
 enum { THREADS = 4, ROUNDS = 2000 };
 
-static void *allocate_and_free(void *failed)
-{
+static void *allocate_and_free(void *failed) {
     for (size_t i = 0; i < ROUNDS; i++) {
         void *block = NULL;
         if (hy_alloc("thread", i, &block) != HY_OK) {
@@ -101,8 +96,7 @@ static void *allocate_and_free(void *failed)
     return NULL;
 }
 
-static void test_threads(void **unused)
-{
+static void test_threads(void **unused) {
     (void)unused;
     const int64_t count = hy_alloc_count(), bytes = hy_alloc_bytes();
     pthread_t threads[THREADS];
@@ -118,8 +112,7 @@ static void test_threads(void **unused)
     assert_int_equal(hy_alloc_bytes(), bytes);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_are_aligned_and_zero),
         cmocka_unit_test(test_counters),

@@ -10,13 +10,11 @@
 
 #include "base/text.h"
 
-static int64_t least(int64_t a, int64_t b)
-{
+static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static int64_t by_recursion(const char *a, size_t n, const char *b, size_t m)
-{
+static int64_t by_recursion(const char *a, size_t n, const char *b, size_t m) {
     if (n == 0 || m == 0) {
         return (int64_t)(n + m);
     }
@@ -30,8 +28,7 @@ static int64_t by_recursion(const char *a, size_t n, const char *b, size_t m)
 }
 
 /* Words over {a, b, c} of up to 4 letters, by number. */
-static void word(int number, char out[5])
-{
+static void word(int number, char out[5]) {
     int n = 0;
     for (; number > 0; number /= 4) {
         if (number % 4 > 0) {
@@ -41,8 +38,7 @@ static void word(int number, char out[5])
     out[n] = '\0';
 }
 
-static void test_distance_by_definition(void **unused)
-{
+static void test_distance_by_definition(void **unused) {
     (void)unused;
     for (int i = 0; i < 256; i++) {
         for (int j = 0; j < 256; j += 3) {
@@ -54,8 +50,7 @@ static void test_distance_by_definition(void **unused)
     }
 }
 
-static void test_known_distances(void **unused)
-{
+static void test_known_distances(void **unused) {
     (void)unused;
     assert_int_equal(hy_text_distance("kitten", "sitting"), 3);
     assert_int_equal(hy_text_distance("trian", "train"), 1);
@@ -67,8 +62,7 @@ static void test_known_distances(void **unused)
     assert_int_equal(hy_text_distance(a, b), 127);
 }
 
-static void test_nearest(void **unused)
-{
+static void test_nearest(void **unused) {
     (void)unused;
     const char *const names[] = {"train", "verify", "plan", "learning_rate", "weight_decay", "min_lr_ratio"};
     assert_int_equal(hy_text_nearest("trian", names, 6), 0);
@@ -83,8 +77,7 @@ static void test_nearest(void **unused)
     assert_int_equal(hy_text_dissimilarity("l", "learning"), 7);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_distance_by_definition),
         cmocka_unit_test(test_known_distances),

@@ -13,24 +13,21 @@
 #include "base/random.h"
 
 /* The first two output words of the kat_vectors file of Random123 for philox4x32 with 10 rounds. */
-static void test_known_answers(void **unused)
-{
+static void test_known_answers(void **unused) {
     (void)unused;
     assert_true(hy_random_u64(0, 0, 0) == 0xe169c58d6627e8d5u);
     assert_true(hy_random_u64(UINT64_MAX, UINT64_MAX, UINT64_MAX) == 0x41c83b0e408f276du);
     assert_true(hy_random_u64(0x299f31d0a4093822u, 0x85a308d3243f6a88u, 0x0370734413198a2eu) == 0x94fdccebd16cfe09u);
 }
 
-static void test_stream_is_fnv1a(void **unused)
-{
+static void test_stream_is_fnv1a(void **unused) {
     (void)unused;
     assert_true(hy_random_stream("") == 0xcbf29ce484222325u);
     assert_true(hy_random_stream("a") == 0xaf63dc4c8601ec8cu);
     assert_true(hy_random_stream("foobar") == 0x85944171f73967e8u);
 }
 
-static void test_uniform_moments(void **unused)
-{
+static void test_uniform_moments(void **unused) {
     (void)unused;
     enum { N = 100000 };
     double sum = 0.0, square = 0.0;
@@ -44,8 +41,7 @@ static void test_uniform_moments(void **unused)
     assert_true(fabs(square / N - 1.0 / 3.0) < 5.0 * sqrt(4.0 / 45.0 / N));
 }
 
-static void test_normal_moments(void **unused)
-{
+static void test_normal_moments(void **unused) {
     (void)unused;
     enum { N = 100000 };
     double moment[5] = {0.0}, lag = 0.0, previous = 0.0;
@@ -67,8 +63,7 @@ static void test_normal_moments(void **unused)
     assert_true(fabs(lag) < 5.0 * sqrt(1.0 / N));
 }
 
-static void test_seeds_and_streams_differ(void **unused)
-{
+static void test_seeds_and_streams_differ(void **unused) {
     (void)unused;
     assert_true(hy_random_u64(1, 0, 0) != hy_random_u64(2, 0, 0));
     assert_true(hy_random_u64(1, 0, 0) != hy_random_u64(1, 1, 0));
@@ -77,8 +72,7 @@ static void test_seeds_and_streams_differ(void **unused)
     assert_true(hy_random_u64(1, 0, 0) != hy_random_u64(1, 0, (uint64_t)1 << 32));
 }
 
-static void check_is_permutation(uint64_t seed, uint64_t n)
-{
+static void check_is_permutation(uint64_t seed, uint64_t n) {
     unsigned char *seen = calloc((size_t)n, 1);
     assert_non_null(seen);
     for (uint64_t i = 0; i < n; i++) {
@@ -90,8 +84,7 @@ static void check_is_permutation(uint64_t seed, uint64_t n)
     free(seen);
 }
 
-static void test_permute_is_a_bijection(void **unused)
-{
+static void test_permute_is_a_bijection(void **unused) {
     (void)unused;
     for (uint64_t n = 1; n <= 70; n++) {
         check_is_permutation(n, n);
@@ -102,8 +95,7 @@ static void test_permute_is_a_bijection(void **unused)
     }
 }
 
-static void test_permute_handles_huge_domains(void **unused)
-{
+static void test_permute_handles_huge_domains(void **unused) {
     (void)unused;
     const uint64_t sizes[] = {UINT64_MAX, (uint64_t)1 << 63, ((uint64_t)1 << 40) + 1};
     for (size_t i = 0; i < 3; i++) {
@@ -114,8 +106,7 @@ static void test_permute_handles_huge_domains(void **unused)
 }
 
 /* Chi-square over where index i goes, for every i: each cell has the same chance. */
-static void test_permute_is_uniform_over_seeds(void **unused)
-{
+static void test_permute_is_uniform_over_seeds(void **unused) {
     (void)unused;
     enum { DRAWS = 4000, MOST = 13 };
     const uint64_t sizes[] = {2, 3, 5, 8, 13};
@@ -137,8 +128,7 @@ static void test_permute_is_uniform_over_seeds(void **unused)
 }
 
 /* Fixed points of a random permutation: one on average, whatever n is. */
-static void test_permute_fixed_points(void **unused)
-{
+static void test_permute_fixed_points(void **unused) {
     (void)unused;
     double fixed = 0.0;
     enum { SEEDS = 200, N = 100 };
@@ -150,8 +140,7 @@ static void test_permute_fixed_points(void **unused)
     assert_true(fabs(fixed / SEEDS - 1.0) < 5.0 / sqrt((double)SEEDS));
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_answers),
         cmocka_unit_test(test_stream_is_fnv1a),

@@ -12,13 +12,11 @@
 #include "capture.h"
 #include "sample_config.h"
 
-static hy_status parse(sample_config *c, const char *text)
-{
+static hy_status parse(sample_config *c, const char *text) {
     return hy_schema_parse(&sample_schema, c, "a.yaml", text, strlen(text), NULL);
 }
 
-static void test_defaults(void **unused)
-{
+static void test_defaults(void **unused) {
     (void)unused;
     sample_config c;
     memset(&c, 0x5a, sizeof(c));
@@ -39,8 +37,7 @@ static void test_defaults(void **unused)
     assert_string_equal(c.dir, "runs/x");
 }
 
-static void test_parse_sets_every_kind(void **unused)
-{
+static void test_parse_sets_every_kind(void **unused) {
     (void)unused;
     sample_config c;
     hy_schema_defaults(&sample_schema, &c);
@@ -73,13 +70,13 @@ static void test_parse_sets_every_kind(void **unused)
     assert_string_equal(c.dir, "runs/a b");
 }
 
-static void test_empty_documents_change_nothing(void **unused)
-{
+static void test_empty_documents_change_nothing(void **unused) {
     (void)unused;
     sample_config c, d;
     hy_schema_defaults(&sample_schema, &c);
     d = c;
-    const char *const texts[] = {"", "# nothing\n", "---\n", "{}", "train:\n", "train:\n  checkpoint: ~\nmodel: null\n", "model: {mixers: }"};
+    const char *const texts[] = {
+        "", "# nothing\n", "---\n", "{}", "train:\n", "train:\n  checkpoint: ~\nmodel: null\n", "model: {mixers: }"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         assert_int_equal(parse(&c, texts[i]), HY_OK);
         assert_memory_equal(&c, &d, sizeof(c));
@@ -87,17 +84,18 @@ static void test_empty_documents_change_nothing(void **unused)
 }
 
 /* Every error: the text, and what the message must say. */
-static void test_errors_say_where_and_what(void **unused)
-{
+static void test_errors_say_where_and_what(void **unused) {
     (void)unused;
     static const struct {
         const char *text, *message;
     } cases[] = {
-        {"train:\n  steps: 1\n  learning_rate: 1\n", "a.yaml:3: unknown key 'train.learning_rate'; nearest: 'train.lr'"},
+        {"train:\n  steps: 1\n  learning_rate: 1\n",
+         "a.yaml:3: unknown key 'train.learning_rate'; nearest: 'train.lr'"},
         {"trian: {lr: 1}", "a.yaml:1: unknown key 'trian'; nearest: 'train'"},
         {"\n\nlr: 1", "a.yaml:3: unknown key 'lr'; nearest: 'train.lr'"},
         {"train:\n checkpoint_every: 1", "unknown key 'train.checkpoint_every'; nearest: 'train.checkpoint.every'"},
-        {"model:\n mixers:\n  gdn:\n   head: 1", "a.yaml:4: unknown key 'model.mixers.gdn.head'; nearest: 'model.mixers.gdn.heads'"},
+        {"model:\n mixers:\n  gdn:\n   head: 1",
+         "a.yaml:4: unknown key 'model.mixers.gdn.head'; nearest: 'model.mixers.gdn.heads'"},
         {"model: {mixers: {gdn: {extra: {bais: true}}}}", "nearest: 'model.mixers.gdn.extra.bias'"},
         {"train.lr: 1", "a.yaml:1: unknown key 'train.lr': in YAML, dotted keys are nested maps"},
         {"'': 1", "unknown key ''"},
@@ -123,21 +121,26 @@ static void test_errors_say_where_and_what(void **unused)
         {"train: {min_lr_ratio: .inf}", "train.min_lr_ratio: needs a number, not '.inf'"},
         {"train: {min_lr_ratio: 1e999}", "train.min_lr_ratio: needs a number, not '1e999'"},
         {"train: {checkpoint: {keep: 101}}", "train.checkpoint.keep: needs an integer from 1 to 100, not '101'"},
-        {"model: {mixers: {m: {heads: -1}}}", "model.mixers.m.heads: needs an integer of at least 1 or default, not '-1'"},
+        {"model: {mixers: {m: {heads: -1}}}",
+         "model.mixers.m.heads: needs an integer of at least 1 or default, not '-1'"},
         {"model: {mixers: {m: {floor: .inf}}}", "model.mixers.m.floor: needs a number of at most 0, not '.inf'"},
         {"tied: yes", "tied: needs true or false, not 'yes'"},
-        {"parallel: {layout: zigzg}", "parallel.layout: needs one of contiguous, zigzag, striped, not 'zigzg'; nearest: 'zigzag'"},
+        {"parallel: {layout: zigzg}",
+         "parallel.layout: needs one of contiguous, zigzag, striped, not 'zigzg'; nearest: 'zigzag'"},
         {"run: {dir: [a]}", "run.dir: needs a text, not a list"},
         {"run: {dir: ~}", "run.dir: needs a text; write \"\" for none"},
         {"run: {dir: 0123456789012345678901234567890123456789}", "run.dir: longer than 39 bytes"},
         {"parallel: {sizes: [1, 2, 3, 4, 5, 6]}", "parallel.sizes: more than 5 entries"},
-        {"parallel:\n sizes:\n  - 1\n  - 10", "a.yaml:4: parallel.sizes: needs a list of integers, each from 0 to 9, not '10'"},
+        {"parallel:\n sizes:\n  - 1\n  - 10",
+         "a.yaml:4: parallel.sizes: needs a list of integers, each from 0 to 9, not '10'"},
         {"parallel: {sizes: 3}", "parallel.sizes: needs a list of integers, each from 0 to 9, not '3'"},
         {"model: {schedule: {pattern: [a, [b]]}}", "model.schedule.pattern: needs a text, not a list"},
-        {"model: {schedule: {overrides: {512: gla}}}", "model.schedule.overrides: needs a map from integers from 0 to 511 to texts; '512'"},
+        {"model: {schedule: {overrides: {512: gla}}}",
+         "model.schedule.overrides: needs a map from integers from 0 to 511 to texts; '512'"},
         {"model: {schedule: {overrides: {x: gla}}}", "'x' cannot be a key"},
         {"model: {schedule: {overrides: {1: a, 01: b}}}", "model.schedule.overrides: duplicate key '1'"},
-        {"model: {schedule: {overrides: {1: a, 2: b, 3: c, 4: d, 5: e}}}", "model.schedule.overrides: more than 4 entries"},
+        {"model: {schedule: {overrides: {1: a, 2: b, 3: c, 4: d, 5: e}}}",
+         "model.schedule.overrides: more than 4 entries"},
         {"model: {schedule: {overrides: [1]}}", "model.schedule.overrides: needs a map of keys, not a list"},
         {"model: {mixers: {a: {}, b: {}, c: {}, d: {}}}", "model.mixers.d: more than 3 entries"},
         {"model: {mixers: {a b: {}}}", "model.mixers.a b: a name has 1 to 23 letters, digits, '_' or '-'"},
@@ -162,13 +165,11 @@ static void test_errors_say_where_and_what(void **unused)
     }
 }
 
-static hy_status set(sample_config *c, const char *assignment)
-{
+static hy_status set(sample_config *c, const char *assignment) {
     return hy_schema_set(&sample_schema, c, assignment, NULL);
 }
 
-static void test_set_overrides(void **unused)
-{
+static void test_set_overrides(void **unused) {
     (void)unused;
     sample_config c;
     hy_schema_defaults(&sample_schema, &c);
@@ -192,8 +193,7 @@ static void test_set_overrides(void **unused)
     assert_string_equal(c.dir, "");
 }
 
-static void test_set_maps_and_names(void **unused)
-{
+static void test_set_maps_and_names(void **unused) {
     (void)unused;
     sample_config c;
     hy_schema_defaults(&sample_schema, &c);
@@ -218,8 +218,7 @@ static void test_set_maps_and_names(void **unused)
     assert_int_equal(c.model.mixers[2].layout, SAMPLE_STRIPED);
 }
 
-static void test_set_errors(void **unused)
-{
+static void test_set_errors(void **unused) {
     (void)unused;
     static const struct {
         const char *text, *message;
@@ -248,8 +247,7 @@ static void test_set_errors(void **unused)
     }
 }
 
-static void test_load_reads_a_file(void **unused)
-{
+static void test_load_reads_a_file(void **unused) {
     (void)unused;
     char path[] = "/tmp/hylas_schema_XXXXXX";
     const int fd = mkstemp(path);
@@ -267,8 +265,7 @@ static void test_load_reads_a_file(void **unused)
     assert_int_equal(status, HY_ERR_USAGE);
 }
 
-static void test_origins(void **unused)
-{
+static void test_origins(void **unused) {
     (void)unused;
     hy_schema_origins *origins = NULL;
     assert_int_equal(hy_schema_origins_create(&origins), HY_OK);
@@ -291,8 +288,7 @@ static void test_origins(void **unused)
 }
 
 /* Each allocation of a load fails in turn: memory error, nothing changed, nothing leaked. */
-static void test_every_allocation_may_fail(void **unused)
-{
+static void test_every_allocation_may_fail(void **unused) {
     (void)unused;
     const int64_t bytes = hy_alloc_bytes();
     hy_schema_origins *origins = NULL;
@@ -319,8 +315,7 @@ static void test_every_allocation_may_fail(void **unused)
     assert_int_equal(hy_alloc_bytes(), bytes);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_parse_sets_every_kind),

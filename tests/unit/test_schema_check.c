@@ -9,15 +9,13 @@
 #include "capture.h"
 #include "sample_config.h"
 
-static void test_good_table(void **unused)
-{
+static void test_good_table(void **unused) {
     (void)unused;
     assert_int_equal(hy_schema_check(&sample_schema), HY_OK);
 }
 
 /* The sample's first rows with row `row` replaced. */
-static void check_bad_row(size_t row, hy_schema_entry entry, const char *message)
-{
+static void check_bad_row(size_t row, hy_schema_entry entry, const char *message) {
     hy_schema_entry rows[sizeof(sample_entries) / sizeof(sample_entries[0])];
     memcpy(rows, sample_entries, sizeof(rows));
     rows[row] = entry;
@@ -28,15 +26,13 @@ static void check_bad_row(size_t row, hy_schema_entry entry, const char *message
     assert_int_equal(status, HY_ERR_FAILED);
 }
 
-static hy_schema_entry with_key(size_t row, const char *key)
-{
+static hy_schema_entry with_key(size_t row, const char *key) {
     hy_schema_entry entry = sample_entries[row];
     entry.key = key;
     return entry;
 }
 
-static void test_bad_keys(void **unused)
-{
+static void test_bad_keys(void **unused) {
     (void)unused;
     check_bad_row(1, with_key(1, "run.dir"), "row 'run.dir': the key is there twice");
     check_bad_row(1, with_key(1, "train"), "row 'train': the key is also a section");
@@ -47,8 +43,7 @@ static void test_bad_keys(void **unused)
     check_bad_row(1, with_key(1, ""), "not a dotted key");
 }
 
-static void test_bad_defaults(void **unused)
-{
+static void test_bad_defaults(void **unused) {
     (void)unused;
     hy_schema_entry entry = sample_entries[2];
     entry.preset = "-5";
@@ -64,8 +59,7 @@ static void test_bad_defaults(void **unused)
     check_bad_row(10, entry, "row 'run.dir': the default does not fit the row");
 }
 
-static void test_bad_layouts(void **unused)
-{
+static void test_bad_layouts(void **unused) {
     (void)unused;
     hy_schema_entry entry = sample_entries[10];
     entry.offset = sizeof(sample_config) - 8;
@@ -81,8 +75,7 @@ static void test_bad_layouts(void **unused)
     check_bad_row(3, entry, "has no help");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_table),
         cmocka_unit_test(test_bad_keys),

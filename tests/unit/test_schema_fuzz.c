@@ -23,13 +23,11 @@ typedef struct mutant {
     size_t length;
 } mutant;
 
-static size_t draw(mutant *m, size_t below)
-{
+static size_t draw(mutant *m, size_t below) {
     return (size_t)(hy_random_u64(m->seed, 1, m->draws++) % below);
 }
 
-static void insert(mutant *m, size_t at, const char *bytes, size_t n)
-{
+static void insert(mutant *m, size_t at, const char *bytes, size_t n) {
     if (m->length + n <= ROOM) {
         memmove(m->text + at + n, m->text + at, m->length - at);
         memcpy(m->text + at, bytes, n);
@@ -37,11 +35,42 @@ static void insert(mutant *m, size_t at, const char *bytes, size_t n)
     }
 }
 
-static void mutate(mutant *m)
-{
-    static const char *const tokens[] = {"&a ", "*a", "!!int ", "{", "}", "[", "]", ": ", "\n", "\n- ", "? ", "|\n", ">\n", "\"", "'", "\t",
-                                         "#", "---\n", "...\n", "%YAML 1.1\n", "\xff", "\xef\xbb\xbf", "\xfe\xff", "\xc0\x80",
-                                         "<<: ", "~", "99999999999999999999", "-", ".inf", "1e400", "\\x00", "\r", "\x01", ",", "\xe2\x80\xa8"};
+static void mutate(mutant *m) {
+    static const char *const tokens[] = {"&a ",
+                                         "*a",
+                                         "!!int ",
+                                         "{",
+                                         "}",
+                                         "[",
+                                         "]",
+                                         ": ",
+                                         "\n",
+                                         "\n- ",
+                                         "? ",
+                                         "|\n",
+                                         ">\n",
+                                         "\"",
+                                         "'",
+                                         "\t",
+                                         "#",
+                                         "---\n",
+                                         "...\n",
+                                         "%YAML 1.1\n",
+                                         "\xff",
+                                         "\xef\xbb\xbf",
+                                         "\xfe\xff",
+                                         "\xc0\x80",
+                                         "<<: ",
+                                         "~",
+                                         "99999999999999999999",
+                                         "-",
+                                         ".inf",
+                                         "1e400",
+                                         "\\x00",
+                                         "\r",
+                                         "\x01",
+                                         ",",
+                                         "\xe2\x80\xa8"};
     const size_t at = draw(m, m->length + 1);
     size_t span = draw(m, 40);
     span = at + span > m->length ? m->length - at : span;
@@ -70,13 +99,16 @@ static void mutate(mutant *m)
         insert(m, at, token, strlen(token));
         break;
     }
-    case 5: insert(m, at, "\0", 1); break;
-    default: m->length = draw(m, 8) == 0 ? at : m->length; break;
+    case 5:
+        insert(m, at, "\0", 1);
+        break;
+    default:
+        m->length = draw(m, 8) == 0 ? at : m->length;
+        break;
     }
 }
 
-static void check(const char *text, size_t length, int *accepted)
-{
+static void check(const char *text, size_t length, int *accepted) {
     sample_config c, back;
     hy_schema_defaults(&sample_schema, &c);
     back = c;
@@ -95,8 +127,7 @@ static void check(const char *text, size_t length, int *accepted)
     hy_free(written);
 }
 
-static void test_mutants(void **unused)
-{
+static void test_mutants(void **unused) {
     (void)unused;
     enum { TRIALS = 6000 };
     int accepted = 0;
@@ -120,11 +151,10 @@ static void test_mutants(void **unused)
     assert_in_range(accepted, TRIALS / 50, TRIALS / 2);
 }
 
-static void test_mutants_of_assignments(void **unused)
-{
+static void test_mutants_of_assignments(void **unused) {
     (void)unused;
-    static const char *const good[] = {"train.lr=0.5", "model.mixers.gla={heads: 4, floor: -1}", "model.schedule.overrides.3=x",
-                                       "parallel.sizes=[1, 2, 3]", "run.dir=\"a\\tb\""};
+    static const char *const good[] = {"train.lr=0.5", "model.mixers.gla={heads: 4, floor: -1}",
+                                       "model.schedule.overrides.3=x", "parallel.sizes=[1, 2, 3]", "run.dir=\"a\\tb\""};
     for (uint64_t seed = 0; seed < 3000; seed++) {
         mutant m = {.seed = seed + 1000000};
         const char *text = good[seed % 5];
@@ -142,8 +172,7 @@ static void test_mutants_of_assignments(void **unused)
 }
 
 /* n times `piece`, as one document. */
-static void check_repeated(const char *piece, size_t n)
-{
+static void check_repeated(const char *piece, size_t n) {
     const size_t length = strlen(piece);
     char *text = malloc(n * length);
     assert_non_null(text);
@@ -156,18 +185,17 @@ static void check_repeated(const char *piece, size_t n)
     free(text);
 }
 
-static void test_huge_and_deep(void **unused)
-{
+static void test_huge_and_deep(void **unused) {
     (void)unused;
-    const char *const pieces[] = {"[", "{", "{a: ", "- ", "? ", "a: [", "a", "\"", "'", "&a", "*a ", "!", "!<", "\xff", "-\n", "a:\n", "a: b\n", "|", ","};
+    const char *const pieces[] = {"[",   "{", "{a: ", "- ",   "? ",  "a: [", "a",      "\"", "'", "&a",
+                                  "*a ", "!", "!<",   "\xff", "-\n", "a:\n", "a: b\n", "|",  ","};
     for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
         check_repeated(pieces[i], 20000);
     }
     check_repeated("a", (1 << 20) + 1);
 }
 
-int main(void)
-{
+int main(void) {
     hy_log_set_level(HY_LOG_NONE);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mutants),

@@ -13,8 +13,7 @@
 #include "capture.h"
 #include "sample_config.h"
 
-static void check_round_trip(const sample_config *c)
-{
+static void check_round_trip(const sample_config *c) {
     char *text = NULL, *again = NULL;
     size_t length = 0, length_again = 0;
     assert_int_equal(hy_schema_write(&sample_schema, c, &text, &length), HY_OK);
@@ -29,16 +28,14 @@ static void check_round_trip(const sample_config *c)
     hy_free(again);
 }
 
-static void test_defaults_round_trip(void **unused)
-{
+static void test_defaults_round_trip(void **unused) {
     (void)unused;
     sample_config c;
     hy_schema_defaults(&sample_schema, &c);
     check_round_trip(&c);
 }
 
-static void test_file_round_trips(void **unused)
-{
+static void test_file_round_trips(void **unused) {
     (void)unused;
     sample_config c;
     hy_schema_defaults(&sample_schema, &c);
@@ -46,8 +43,7 @@ static void test_file_round_trips(void **unused)
     check_round_trip(&c);
 }
 
-static void test_written_text(void **unused)
-{
+static void test_written_text(void **unused) {
     (void)unused;
     sample_config c;
     hy_schema_defaults(&sample_schema, &c);
@@ -86,19 +82,55 @@ static void test_written_text(void **unused)
     hy_free(text);
 }
 
-static uint64_t draw(uint64_t trial, uint64_t below)
-{
+static uint64_t draw(uint64_t trial, uint64_t below) {
     static uint64_t index;
     return hy_random_u64(trial, 77, index++) % below;
 }
 
 /* Any characters at all, as UTF-8, from the ranges where YAML is delicate. */
-static void random_text(uint64_t trial, char *out, size_t capacity)
-{
-    static const char *const pieces[] = {"a", "Z", "0", " ", "'", "\"", "\\", "\n", "\r", "\t", "\x01", "\x7f", ":", "#", "-", "{", "]",
-                                         ",", "&", "*", "!", "%", "@", "`", "|", ">", "?", "~", "null", "true", ".inf", "\xc2\x85",
-                                         "\xc2\x81", "\xc2\xa0", "\xc3\xa9", "\xe2\x80\xa8", "\xef\xbb\xbf", "\xef\xbf\xbe",
-                                         "\xf0\x9f\x98\x80", "\xe4\xb8\xad", "---", "..."};
+static void random_text(uint64_t trial, char *out, size_t capacity) {
+    static const char *const pieces[] = {"a",
+                                         "Z",
+                                         "0",
+                                         " ",
+                                         "'",
+                                         "\"",
+                                         "\\",
+                                         "\n",
+                                         "\r",
+                                         "\t",
+                                         "\x01",
+                                         "\x7f",
+                                         ":",
+                                         "#",
+                                         "-",
+                                         "{",
+                                         "]",
+                                         ",",
+                                         "&",
+                                         "*",
+                                         "!",
+                                         "%",
+                                         "@",
+                                         "`",
+                                         "|",
+                                         ">",
+                                         "?",
+                                         "~",
+                                         "null",
+                                         "true",
+                                         ".inf",
+                                         "\xc2\x85",
+                                         "\xc2\x81",
+                                         "\xc2\xa0",
+                                         "\xc3\xa9",
+                                         "\xe2\x80\xa8",
+                                         "\xef\xbb\xbf",
+                                         "\xef\xbf\xbe",
+                                         "\xf0\x9f\x98\x80",
+                                         "\xe4\xb8\xad",
+                                         "---",
+                                         "..."};
     memset(out, 0, capacity);
     size_t used = 0;
     for (uint64_t n = draw(trial, 8); n > 0; n--) {
@@ -110,8 +142,7 @@ static void random_text(uint64_t trial, char *out, size_t capacity)
     }
 }
 
-static double random_double(uint64_t trial, double low, double high)
-{
+static double random_double(uint64_t trial, double low, double high) {
     if (draw(trial, 8) == 0) {
         return low;
     }
@@ -125,8 +156,7 @@ static double random_double(uint64_t trial, double low, double high)
     }
 }
 
-static void random_mixer(uint64_t trial, int i, sample_mixer *m)
-{
+static void random_mixer(uint64_t trial, int i, sample_mixer *m) {
     (void)snprintf(m->name, sizeof(m->name), "%s%d", i == 0 ? "true" : "m-", i);
     m->heads = draw(trial, 3) == 0 ? -1 : 1 + (int64_t)draw(trial, INT64_MAX);
     m->floor = draw(trial, 3) == 0 ? -INFINITY : random_double(trial, -DBL_MAX, 0.0);
@@ -135,8 +165,7 @@ static void random_mixer(uint64_t trial, int i, sample_mixer *m)
     random_text(trial, m->note, sizeof(m->note));
 }
 
-static void random_config(uint64_t trial, sample_config *c)
-{
+static void random_config(uint64_t trial, sample_config *c) {
     memset(c, 0, sizeof(*c));
     c->model.layers = 1 + (int64_t)draw(trial, 512);
     c->model.n_pattern = (int64_t)draw(trial, 7);
@@ -166,8 +195,7 @@ static void random_config(uint64_t trial, sample_config *c)
     random_text(trial, c->dir, sizeof(c->dir));
 }
 
-static void test_random_structs_round_trip(void **unused)
-{
+static void test_random_structs_round_trip(void **unused) {
     (void)unused;
     for (uint64_t trial = 0; trial < 500; trial++) {
         sample_config c;
@@ -176,8 +204,7 @@ static void test_random_structs_round_trip(void **unused)
     }
 }
 
-static void test_unwritable_values_are_errors(void **unused)
-{
+static void test_unwritable_values_are_errors(void **unused) {
     (void)unused;
     sample_config c;
     char *text = NULL;
@@ -196,8 +223,7 @@ static void test_unwritable_values_are_errors(void **unused)
 }
 
 /* The help is itself a config: the defaults, and one mixer called NAME. */
-static void test_help_is_a_config(void **unused)
-{
+static void test_help_is_a_config(void **unused) {
     (void)unused;
     char *text = NULL;
     size_t length = 0;
@@ -206,7 +232,8 @@ static void test_help_is_a_config(void **unused)
     hy_schema_help(&sample_schema, out);
     (void)fclose(out);
     assert_contains(text, "# peak learning rate: a number from 0 to 1\n  lr: 3e-4\n");
-    assert_contains(text, "  mixers:\n    NAME:\n      # heads: an integer of at least 1 or default\n      heads: default\n");
+    assert_contains(text,
+                    "  mixers:\n    NAME:\n      # heads: an integer of at least 1 or default\n      heads: default\n");
     sample_config c, wanted;
     hy_schema_defaults(&sample_schema, &wanted);
     assert_int_equal(hy_schema_set(&sample_schema, &wanted, "model.mixers.NAME={}", NULL), HY_OK);
@@ -216,8 +243,7 @@ static void test_help_is_a_config(void **unused)
     free(text);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults_round_trip),
         cmocka_unit_test(test_file_round_trips),

@@ -12,8 +12,7 @@
 #include "base/table.h"
 #include "capture.h"
 
-static void check_print(const hy_table *table, const char *wanted)
-{
+static void check_print(const hy_table *table, const char *wanted) {
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
@@ -24,8 +23,7 @@ static void check_print(const hy_table *table, const char *wanted)
     free(text);
 }
 
-static void test_alignment(void **unused)
-{
+static void test_alignment(void **unused) {
     (void)unused;
     hy_table *table = NULL;
     assert_int_equal(hy_table_create(4, (const char *const[]){"name", "bytes", "time", "note"}, &table), HY_OK);
@@ -33,7 +31,9 @@ static void test_alignment(void **unused)
     hy_table_cell(table, "%s", "1.50 GiB");
     hy_table_cell(table, "%s", "-");
     hy_table_cell(table, "%s", "");
-    hy_table_cell(table, "%s", "gr\xc3\xb6\xc3\x9f" "er");
+    hy_table_cell(table, "%s",
+                  "gr\xc3\xb6\xc3\x9f"
+                  "er");
     hy_table_cell(table, "%d", -12);
     hy_table_cell(table, "%s", "3m12s");
     hy_table_cell(table, "%s", "two words");
@@ -42,15 +42,15 @@ static void test_alignment(void **unused)
     check_print(table, "name       bytes   time  note\n"
                        "------  --------  -----  ---------\n"
                        "q       1.50 GiB      -\n"
-                       "gr\xc3\xb6\xc3\x9f" "er       -12  3m12s  two words\n"
+                       "gr\xc3\xb6\xc3\x9f"
+                       "er       -12  3m12s  two words\n"
                        "------  --------  -----  ---------\n"
                        "total\n");
     hy_table_destroy(table);
     hy_table_destroy(NULL);
 }
 
-static void test_header_alone(void **unused)
-{
+static void test_header_alone(void **unused) {
     (void)unused;
     hy_table *table = NULL;
     assert_int_equal(hy_table_create(2, (const char *const[]){"a", "bc"}, &table), HY_OK);
@@ -58,8 +58,7 @@ static void test_header_alone(void **unused)
     hy_table_destroy(table);
 }
 
-static void test_many_rows(void **unused)
-{
+static void test_many_rows(void **unused) {
     (void)unused;
     hy_table *table = NULL;
     assert_int_equal(hy_table_create(1, (const char *const[]){"n"}, &table), HY_OK);
@@ -78,8 +77,7 @@ static void test_many_rows(void **unused)
     hy_table_destroy(table);
 }
 
-static hy_status build_and_print(FILE *out)
-{
+static hy_status build_and_print(FILE *out) {
     hy_table *table = NULL;
     HY_TRY(hy_table_create(2, (const char *const[]){"a", "b"}, &table));
     hy_table_cell(table, "1");
@@ -90,8 +88,7 @@ static hy_status build_and_print(FILE *out)
     return status;
 }
 
-static void test_every_allocation_may_fail(void **unused)
-{
+static void test_every_allocation_may_fail(void **unused) {
     (void)unused;
     FILE *out = fopen("/dev/null", "w");
     assert_non_null(out);
@@ -111,8 +108,7 @@ static void test_every_allocation_may_fail(void **unused)
     (void)fclose(out);
 }
 
-static void test_impossible_tables(void **unused)
-{
+static void test_impossible_tables(void **unused) {
     (void)unused;
     hy_table *table = NULL;
     capture_begin();
@@ -122,13 +118,10 @@ static void test_impossible_tables(void **unused)
     assert_null(table);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alignment),
-        cmocka_unit_test(test_header_alone),
-        cmocka_unit_test(test_many_rows),
-        cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_alignment),         cmocka_unit_test(test_header_alone),
+        cmocka_unit_test(test_many_rows),         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_impossible_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,8 +13,7 @@
 #include "base/random.h"
 #include "base/text.h"
 
-static void test_bytes(void **unused)
-{
+static void test_bytes(void **unused) {
     (void)unused;
     assert_string_equal(hy_text_bytes(0.0).s, "0 B");
     assert_string_equal(hy_text_bytes(512.0).s, "512 B");
@@ -31,8 +30,7 @@ static void test_bytes(void **unused)
     assert_string_equal(hy_text_bytes(NAN).s, "nan");
 }
 
-static void test_counts_and_rates(void **unused)
-{
+static void test_counts_and_rates(void **unused) {
     (void)unused;
     assert_string_equal(hy_text_count(950.0).s, "950");
     assert_string_equal(hy_text_count(0.25).s, "0.25");
@@ -44,8 +42,7 @@ static void test_counts_and_rates(void **unused)
     assert_string_equal(hy_text_byte_rate(1.5 * 1024 * 1024).s, "1.50 MiB/s");
 }
 
-static void test_durations(void **unused)
-{
+static void test_durations(void **unused) {
     (void)unused;
     assert_string_equal(hy_text_duration(0.0).s, "0 s");
     assert_string_equal(hy_text_duration(3.2e-9).s, "3.20 ns");
@@ -64,8 +61,7 @@ static void test_durations(void **unused)
     assert_string_equal(hy_text_duration(NAN).s, "nan");
 }
 
-static void test_doubles_read_back(void **unused)
-{
+static void test_doubles_read_back(void **unused) {
     (void)unused;
     assert_string_equal(hy_text_double(0.1).s, "0.1");
     assert_string_equal(hy_text_double(3e-4).s, "0.0003");
@@ -82,8 +78,7 @@ static void test_doubles_read_back(void **unused)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_counts_and_rates),

@@ -10,8 +10,7 @@
 
 #include "base/utf8.h"
 
-static size_t encode(uint32_t code, char out[5])
-{
+static size_t encode(uint32_t code, char out[5]) {
     const size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
     static const unsigned lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
     for (size_t i = n; i-- > 1;) {
@@ -23,8 +22,7 @@ static size_t encode(uint32_t code, char out[5])
     return n;
 }
 
-static void test_every_code(void **unused)
-{
+static void test_every_code(void **unused) {
     (void)unused;
     for (uint32_t code = 0; code < 0x120000; code++) {
         char text[5];
@@ -43,11 +41,22 @@ static void test_every_code(void **unused)
     }
 }
 
-static void test_malformed(void **unused)
-{
+static void test_malformed(void **unused) {
     (void)unused;
-    const char *const texts[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf",
-                                 "\xf8\x88\x80\x80\x80", "\xff", "\xfe", "\xc3(", "\xe4\xb8(", "\xf0\x9f\x98("};
+    const char *const texts[] = {"\x80",
+                                 "\xbf",
+                                 "\xc0\x80",
+                                 "\xc1\xbf",
+                                 "\xe0\x80\x80",
+                                 "\xe0\x9f\xbf",
+                                 "\xf0\x80\x80\x80",
+                                 "\xf0\x8f\xbf\xbf",
+                                 "\xf8\x88\x80\x80\x80",
+                                 "\xff",
+                                 "\xfe",
+                                 "\xc3(",
+                                 "\xe4\xb8(",
+                                 "\xf0\x9f\x98("};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         uint32_t code = 7;
         assert_int_equal(hy_utf8_decode(texts[i], strlen(texts[i]), &code), 0);
@@ -55,8 +64,7 @@ static void test_malformed(void **unused)
     }
 }
 
-static void test_count(void **unused)
-{
+static void test_count(void **unused) {
     (void)unused;
     assert_int_equal(hy_utf8_count(""), 0);
     assert_int_equal(hy_utf8_count("abc"), 3);
@@ -64,8 +72,7 @@ static void test_count(void **unused)
     assert_int_equal(hy_utf8_count("a\xff\xe4\xb8"), 4);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_code),
         cmocka_unit_test(test_malformed),
