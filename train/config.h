@@ -42,7 +42,7 @@ typedef struct hy_config {
     } run;
 } hy_config;
 
-/* Defaults, then the YAML file, then each "a.b=value" of `sets`; checked and resolved. HY_ERR_USAGE with file, line, key. Local. */
+/* Defaults, then the YAML file at `path`, then each "a.b=value" of `sets`; checked and resolved. HY_ERR_USAGE with file, line, key. Local. */
 HY_MUST_CHECK hy_status hy_config_load(const char *path, const char *const *sets, int n_sets, hy_config *config);
 /* Same from memory (`name` stands for the file in messages). */
 HY_MUST_CHECK hy_status hy_config_parse(const char *name, const char *text, size_t len, hy_config *config);
@@ -50,5 +50,7 @@ HY_MUST_CHECK hy_status hy_config_parse(const char *name, const char *text, size
 HY_MUST_CHECK hy_status hy_config_write(const hy_config *config, char **text, size_t *len);
 /* The schema with defaults and help, to stdout. */
 void hy_config_help(void);
+/* For a unit test: HY_ERR_FAILED if the table of keys has a mistake. */
+HY_MUST_CHECK hy_status hy_config_check_table(void);
 
 #endif

@@ -1,0 +1,64 @@
+/* A row's value "default" stands for what the mixer's kind says (HY_DEFAULT); hy_model_config_resolve replaces it by a number. */
+#include "layers/model_config_keys.h"
+
+static const char *const qk_norm_names[] = {"default", "none", "l2", "sum", "rms_head", "rms_all", NULL};
+static const char *const output_gate_names[] = {"default", "none", "swish", "sigmoid", "head", "channel", NULL};
+static const char *const feature_map_names[] = {"default", "identity", "relu", "silu", "elu", "square_product", NULL};
+
+enum { HEADS_MAX = 65536, HEAD_DIM_MAX = 65536, CONV_MAX = 64, WIDTH_MAX = 1 << 24 };
+
+#define MIXER_INT(field, low, high, help) \
+    {HY_SCHEMA_INT(hy_mixer_config, field, #field, "default", low, high, help), HY_SCHEMA_SPECIAL("default", HY_DEFAULT)}
+#define MIXER_DOUBLE(field, low, high, help) \
+    {HY_SCHEMA_DOUBLE(hy_mixer_config, field, #field, "default", low, high, help), HY_SCHEMA_SPECIAL("default", HY_DEFAULT)}
+
+static const hy_schema_entry mixer_rows[] = {
+    {HY_SCHEMA_STRING(hy_mixer_config, kind, "kind", NULL,
+                      "attention, retention, gla, deltanet, gated_deltanet; empty: the entry's own name")},
+    MIXER_INT(heads, 1, HEADS_MAX, "query and key heads"),
+    MIXER_INT(kv_heads, 1, HEADS_MAX, "attention, gla, retention: key and value heads, each serving heads/kv_heads query heads"),
+    MIXER_INT(value_heads, 1, HEADS_MAX, "delta rules: value heads, a multiple of heads"),
+    MIXER_INT(head_dim, 1, HEAD_DIM_MAX, "channels of a query or key head"),
+    MIXER_INT(value_dim, 1, HEAD_DIM_MAX, "channels of a value head"),
+    MIXER_INT(conv, 0, CONV_MAX, "width of the short convolution on q, k, v; 0 = none"),
+    MIXER_INT(window, 0, HY_SCHEMA_NO_MAX, "attention: tokens seen, the token itself included; 0 = all"),
+    MIXER_DOUBLE(rope_base, 0.0, HY_SCHEMA_HIGHEST, "base of the rotary embedding; 0 = none"),
+    MIXER_DOUBLE(rope_fraction, 0.0, 1.0, "share of the head's channels that the rotary embedding turns"),
+    {HY_SCHEMA_BOOL(hy_mixer_config, qkv_bias, "qkv_bias", "false", "biases in the q, k, v projections")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, qk_norm, "qk_norm", "default", qk_norm_names, "normalisation of q and k per head")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, output_gate, "output_gate", "default", output_gate_names,
+                    "gate on the output: swish or sigmoid elementwise; attention: sigmoid per head or per channel")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, feature_map, "feature_map", "default", feature_map_names, "map applied to q and k")},
+    MIXER_INT(gate_rank, 1, WIDTH_MAX, "gla: rank of the decay's projection"),
+    MIXER_DOUBLE(gate_divisor, DBL_MIN, HY_SCHEMA_HIGHEST, "gla: log decay = logsigmoid/divisor"),
+    {HY_SCHEMA_DOUBLE(hy_mixer_config, gate_floor, "gate_floor", "-.inf", -INFINITY, 0.0,
+                      "gla: the log decay's lowest value; -.inf = none")},
+    {HY_SCHEMA_BOOL(hy_mixer_config, beta, "beta", "true", "delta rules: learned write strength; false = 1")},
+    {HY_SCHEMA_BOOL(hy_mixer_config, negative_eigenvalues, "negative_eigenvalues", "false",
+                    "delta rules: write strength up to 2 instead of 1")},
+    MIXER_DOUBLE(norm_eps, 0.0, 1.0, "epsilon of the output norm"),
+};
+const hy_schema hy_mixer_schema = HY_SCHEMA(hy_mixer_config, mixer_rows);
+
+static const hy_schema_entry model_rows[] = {
+    {HY_SCHEMA_INT(hy_model_config, layers, "layers", "24", 1, HY_LAYERS_MAX, "blocks")},
+    {HY_SCHEMA_INT(hy_model_config, width, "width", "1024", 1, WIDTH_MAX, "channels of the residual stream")},
+    {HY_SCHEMA_INT(hy_model_config, vocab, "vocab", "32000", 2, INT32_MAX, "token ids are 0 .. vocab-1")},
+    {HY_SCHEMA_BOOL(hy_model_config, tied, "tied", "false", "embedding and head share one matrix")},
+    {HY_SCHEMA_INT(hy_model_config, mlp_width, "mlp.width", "default", 1, WIDTH_MAX,
+                   "hidden channels of the MLP; default: 256*ceil(int(width*ratio*2/3)/256)"),
+     HY_SCHEMA_SPECIAL("default", 0)},
+    {HY_SCHEMA_DOUBLE(hy_model_config, mlp_ratio, "mlp.ratio", "default", DBL_MIN, 1024.0, "default: 4; retention: 2"),
+     HY_SCHEMA_SPECIAL("default", 0)},
+    {HY_SCHEMA_DOUBLE(hy_model_config, norm_eps, "norm_eps", "1e-6", 0.0, 1.0, "epsilon of block and final norms")},
+    {HY_SCHEMA_DOUBLE(hy_model_config, init_std, "init_std", "0.02", 0.0, 1e3, "standard deviation of initial matrices")},
+    {HY_SCHEMA_STRING_LIST(hy_model_config, pattern, n_pattern, "schedule.pattern",
+                           "gated_deltanet, gated_deltanet, gated_deltanet, attention",
+                           "mixers of the layers in order, repeated until the layers are used up")},
+    {HY_SCHEMA_INT_MAP(hy_model_config, overrides, n_overrides, layer, mixer, "schedule.overrides", 0, HY_LAYERS_MAX - 1,
+                       "single layers by index (from 0): {23: attention}")},
+    {HY_SCHEMA_NAMED(hy_model_config, mixers, n_mixers, hy_mixer_config, name, "mixers", &hy_mixer_schema,
+                     "parameters of the mixers that the schedule names")},
+    {HY_SCHEMA_STRING(hy_model_config, family, "family", NULL, "published family of an imported model; set by import")},
+};
+const hy_schema hy_model_schema = HY_SCHEMA(hy_model_config, model_rows);
