@@ -1,0 +1,119 @@
+#include "train/h5.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *text) {
+    if (n == 0 && error->desc != NULL) {
+        snprintf(text, 256, "%s", error->desc);
+    }
+    return 0;
+}
+
+hy_status hy_h5_fail(hy_status status, const char *path, const char *what) {
+    char reason[256] = "no reason given";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, reason);
+    H5Eclear2(H5E_DEFAULT);
+    return hy_fail(status, "%s: %s: %s", path, what, reason);
+}
+
+/* Locks are refused on some network file systems, and one writer per file needs none. */
+static hid_t begin_access(void) {
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) < 0) {
+        H5Pclose(access);
+        return -1;
+    }
+    return access;
+}
+
+hy_status hy_h5_create(const char *path, hy_status on_error, hid_t *file) {
+    const hid_t access = begin_access();
+    const hid_t id = access < 0 ? -1 : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hy_status status = id < 0 ? hy_h5_fail(on_error, path, "cannot be created") : HY_OK;
+    if (access >= 0) {
+        H5Pclose(access);
+    }
+    if (status == HY_OK) {
+        *file = id;
+    }
+    return status;
+}
+
+hy_status hy_h5_open(const char *path, hy_status on_error, hid_t *file) {
+    const hid_t access = begin_access();
+    const hid_t id = access < 0 ? -1 : H5Fopen(path, H5F_ACC_RDONLY, access);
+    hy_status status = id < 0 ? hy_h5_fail(on_error, path, "not a whole HDF5 file") : HY_OK;
+    if (access >= 0) {
+        H5Pclose(access);
+    }
+    if (status == HY_OK) {
+        *file = id;
+    }
+    return status;
+}
+
+hid_t hy_h5_dataset_create(hid_t file, const char *name, hid_t type, int64_t n, int64_t chunk) {
+    const hsize_t dims = (hsize_t)n, no_limit = H5S_UNLIMITED, chunk_dims = (hsize_t)chunk;
+    const hid_t space = H5Screate_simple(1, &dims, &no_limit);
+    const hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t dataset = -1;
+    if (space >= 0 && plist >= 0 && H5Pset_chunk(plist, 1, &chunk_dims) >= 0 && H5Pset_fletcher32(plist) >= 0) {
+        dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
+    }
+    if (plist >= 0) {
+        H5Pclose(plist);
+    }
+    if (space >= 0) {
+        H5Sclose(space);
+    }
+    return dataset;
+}
+
+/* The file and memory spaces of a range; either may be negative. */
+static int open_range(hid_t dataset, int64_t begin, int64_t n, hid_t *in_file, hid_t *in_memory) {
+    const hsize_t offset = (hsize_t)begin, count = (hsize_t)n;
+    *in_file = H5Dget_space(dataset);
+    *in_memory = H5Screate_simple(1, &count, NULL);
+    if (*in_file < 0 || *in_memory < 0) {
+        return -1;
+    }
+    return H5Sselect_hyperslab(*in_file, H5S_SELECT_SET, &offset, NULL, &count, NULL);
+}
+
+static void close_range(hid_t in_file, hid_t in_memory) {
+    if (in_file >= 0) {
+        H5Sclose(in_file);
+    }
+    if (in_memory >= 0) {
+        H5Sclose(in_memory);
+    }
+}
+
+int hy_h5_write_range(hid_t dataset, hid_t memory_type, int64_t begin, int64_t n, const void *data) {
+    hid_t in_file, in_memory;
+    if (n == 0) {
+        return 0;
+    }
+    int result = open_range(dataset, begin, n, &in_file, &in_memory);
+    if (result >= 0) {
+        result = H5Dwrite(dataset, memory_type, in_memory, in_file, H5P_DEFAULT, data);
+    }
+    close_range(in_file, in_memory);
+    return result;
+}
+
+int hy_h5_read_range(hid_t dataset, hid_t memory_type, int64_t begin, int64_t n, void *data) {
+    hid_t in_file, in_memory;
+    if (n == 0) {
+        return 0;
+    }
+    int result = open_range(dataset, begin, n, &in_file, &in_memory);
+    if (result >= 0) {
+        result = H5Dread(dataset, memory_type, in_memory, in_file, H5P_DEFAULT, data);
+    }
+    close_range(in_file, in_memory);
+    return result;
+}
