@@ -114,7 +114,7 @@ static hy_status read_seal(const char *name, hy_status on_error, hy_file_hash *o
 
 hy_status hy_seal_verify(const char *path, hy_status on_error, int *found) {
     char name[HY_PATH_MAX];
-    hy_file_hash sealed, actual;
+    hy_file_hash sealed = {0}, actual = {0};
     HY_TRY(seal_path(path, on_error, name));
     *found = hy_file_exists(name);
     if (!*found) {

@@ -166,7 +166,7 @@ static hy_status close_file(hy_token_writer *writer) {
 hy_status hy_token_writer_finish(hy_token_writer *writer) {
     hy_file_hash hash;
     if (writer->n_documents == 0 || tokens_so_far(writer) != writer->document_begin) {
-        return hy_fail(HY_ERR_DATA, "%s: %s", writer->path, writer->n_documents == 0 ? "no documents" : "the last document was not ended");
+        return hy_fail(HY_ERR_DATA, "%s: %s", writer->path, tokens_so_far(writer) != writer->document_begin ? "the last document was not ended" : "no documents");
     }
     HY_TRY(list_flush(writer, &writer->tokens));
     HY_TRY(list_flush(writer, &writer->offsets));
