@@ -1,28 +1,21 @@
 #include "layers/model_config.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "layers/mixer.h"
+#include "layers/model_config_keys.h"
 
 void hy_mixer_config_init(hy_mixer_config *mixer, const char *name) {
-    *mixer = (hy_mixer_config){.heads = HY_DEFAULT, .kv_heads = HY_DEFAULT, .value_heads = HY_DEFAULT, .head_dim = HY_DEFAULT,
-                               .value_dim = HY_DEFAULT, .conv = HY_DEFAULT, .window = HY_DEFAULT, .rope_base = HY_DEFAULT,
-                               .rope_fraction = 1, .gate_rank = HY_DEFAULT, .gate_divisor = 16, .gate_floor = -INFINITY,
-                               .beta = true, .norm_eps = HY_DEFAULT};
+    hy_schema_defaults(&hy_mixer_schema, mixer);
     snprintf(mixer->name, sizeof(mixer->name), "%s", name);
     snprintf(mixer->kind, sizeof(mixer->kind), "%s", name);
 }
 
 void hy_model_config_init(hy_model_config *config) {
-    memset(config, 0, sizeof(*config));
-    config->layers = 24;
-    config->width = 1024;
-    config->vocab = 32000;
-    config->norm_eps = 1e-6;
-    config->init_std = 0.02;
+    hy_schema_defaults(&hy_model_schema, config);
+    config->n_pattern = 0; /* the schedule is the caller's */
 }
 
 static const char *nearest_kind(const char *kind) {
@@ -92,6 +85,9 @@ hy_status hy_model_config_resolve(hy_model_config *config) {
     HY_TRY(expand_schedule(config));
     for (int64_t i = 0; i < config->n_mixers; i++) {
         hy_mixer_config *m = &config->mixers[i];
+        if (m->kind[0] == '\0') {
+            snprintf(m->kind, sizeof(m->kind), "%s", m->name);
+        }
         const hy_mixer_row *row = hy_mixer_row_find(m->kind);
         if (!row) {
             return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kind: no mixer '%s'; nearest: '%s'", m->name, m->kind, nearest_kind(m->kind));

@@ -6,7 +6,7 @@
 #include "base/schema.h"
 #include "layers/model_config_keys.h"
 
-static const char *const recompute_names[] = {"none", "block", NULL};
+static const char *const recompute_names[] = {"none", "light", "block", NULL};
 static const char *const layout_names[] = {"contiguous", "zigzag", NULL};
 static const char *const state_names[] = {"allgather", "ring", NULL};
 static const char *const attention_names[] = {"ring", "allgather", NULL};
@@ -35,7 +35,7 @@ static const hy_schema_entry config_rows[] = {
     DOUBLE(train.eps, "train.eps", "1e-8", DBL_MIN, 1.0, "AdamW"),
     DOUBLE(train.clip, "train.clip", "1.0", 0.0, HY_SCHEMA_HIGHEST, "largest global gradient norm; 0 = no clipping"),
     INT(train.accumulate, "train.accumulate", "1", 1, 1 << 24, "micro-steps per step: less memory, same result"),
-    NAME(train.recompute, "train.recompute", "block", recompute_names, "what backward computes again instead of keeping"),
+    NAME(train.recompute, "train.recompute", "block", recompute_names, "what backward computes again: nothing; norms and gates; whole blocks"),
     INT(train.seed, "train.seed", "1", 0, HY_SCHEMA_NO_MAX, "initial parameters and order of the data"),
     INT(train.max_bad_steps, "train.max_bad_steps", "10", 1, HY_SCHEMA_NO_MAX,
         "steps in a row with a non-finite loss or gradient that end the run (exit 7)"),
