@@ -11,7 +11,7 @@
 
 enum { COLUMNS_MAX = 64, CELL_BYTES = 256 };
 
-struct hy_table {
+struct hy_text_table {
     int columns;
     int64_t count; /* cells, header included */
     int64_t room;
@@ -37,7 +37,7 @@ static hy_status grow(const char *name, size_t item, int64_t count, int64_t *roo
     return HY_OK;
 }
 
-static hy_status append(hy_table *table, const char *text) {
+static hy_status append(hy_text_table *table, const char *text) {
     void *cells = table->cells;
     const hy_status status = grow("table", sizeof(*table->cells), table->count, &table->room, &cells);
     table->cells = cells;
@@ -50,17 +50,17 @@ static hy_status append(hy_table *table, const char *text) {
     return HY_OK;
 }
 
-hy_status hy_table_create(int columns, const char *const *headers, hy_table **out) {
+hy_status hy_text_table_create(int columns, const char *const *headers, hy_text_table **out) {
     if (columns < 1 || columns > COLUMNS_MAX) {
         return hy_fail(HY_ERR_FAILED, "a table of %d columns: 1 to %d are possible", columns, COLUMNS_MAX);
     }
-    hy_table *table = NULL;
+    hy_text_table *table = NULL;
     HY_TRY(HY_NEW("table", 1, &table));
     table->columns = columns;
     for (int i = 0; i < columns; i++) {
         const hy_status status = append(table, headers[i]);
         if (status != HY_OK) {
-            hy_table_destroy(table);
+            hy_text_table_destroy(table);
             return status;
         }
     }
@@ -68,7 +68,7 @@ hy_status hy_table_create(int columns, const char *const *headers, hy_table **ou
     return HY_OK;
 }
 
-void hy_table_destroy(hy_table *table) {
+void hy_text_table_destroy(hy_text_table *table) {
     if (table == NULL) {
         return;
     }
@@ -80,7 +80,7 @@ void hy_table_destroy(hy_table *table) {
     hy_free(table);
 }
 
-void hy_table_cell(hy_table *table, const char *format, ...) {
+void hy_text_table_cell(hy_text_table *table, const char *format, ...) {
     char text[CELL_BYTES];
     va_list arguments;
     va_start(arguments, format);
@@ -91,7 +91,7 @@ void hy_table_cell(hy_table *table, const char *format, ...) {
     }
 }
 
-void hy_table_rule(hy_table *table) {
+void hy_text_table_rule(hy_text_table *table) {
     void *rules = table->rules;
     if (table->status == HY_OK) {
         table->status = grow("table", sizeof(*table->rules), table->n_rules, &table->rules_room, &rules);
@@ -119,7 +119,7 @@ typedef struct column {
     bool right;
 } column;
 
-static void measure(const hy_table *table, column *columns) {
+static void measure(const hy_text_table *table, column *columns) {
     for (int c = 0; c < table->columns; c++) {
         columns[c] = (column){.right = table->count > table->columns};
         for (int64_t i = c; i < table->count; i += table->columns) {
@@ -130,7 +130,7 @@ static void measure(const hy_table *table, column *columns) {
     }
 }
 
-static void print_row(const hy_table *table, const column *columns, int64_t first, FILE *out) {
+static void print_row(const hy_text_table *table, const column *columns, int64_t first, FILE *out) {
     size_t owed = 0; /* blanks not written yet: none end a line */
     for (int c = 0; c < table->columns; c++) {
         const char *cell = first + c < table->count ? table->cells[first + c] : "";
@@ -145,7 +145,7 @@ static void print_row(const hy_table *table, const column *columns, int64_t firs
     (void)fputc('\n', out);
 }
 
-static void print_rule(const hy_table *table, const column *columns, FILE *out) {
+static void print_rule(const hy_text_table *table, const column *columns, FILE *out) {
     for (int c = 0; c < table->columns; c++) {
         (void)fputs(c > 0 ? "  " : "", out);
         for (size_t i = 0; i < columns[c].width; i++) {
@@ -155,7 +155,7 @@ static void print_rule(const hy_table *table, const column *columns, FILE *out) 
     (void)fputc('\n', out);
 }
 
-hy_status hy_table_print(const hy_table *table, FILE *out) {
+hy_status hy_text_table_print(const hy_text_table *table, FILE *out) {
     HY_TRY(table->status);
     column columns[COLUMNS_MAX];
     measure(table, columns);

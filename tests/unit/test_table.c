@@ -12,12 +12,12 @@
 #include "base/table.h"
 #include "capture.h"
 
-static void check_print(const hy_table *table, const char *wanted) {
+static void check_print(const hy_text_table *table, const char *wanted) {
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
     assert_non_null(out);
-    assert_int_equal(hy_table_print(table, out), HY_OK);
+    assert_int_equal(hy_text_table_print(table, out), HY_OK);
     (void)fclose(out);
     assert_string_equal(text, wanted);
     free(text);
@@ -25,20 +25,20 @@ static void check_print(const hy_table *table, const char *wanted) {
 
 static void test_alignment(void **unused) {
     (void)unused;
-    hy_table *table = NULL;
-    assert_int_equal(hy_table_create(4, (const char *const[]){"name", "bytes", "time", "note"}, &table), HY_OK);
-    hy_table_cell(table, "%s", "q");
-    hy_table_cell(table, "%s", "1.50 GiB");
-    hy_table_cell(table, "%s", "-");
-    hy_table_cell(table, "%s", "");
-    hy_table_cell(table, "%s",
+    hy_text_table *table = NULL;
+    assert_int_equal(hy_text_table_create(4, (const char *const[]){"name", "bytes", "time", "note"}, &table), HY_OK);
+    hy_text_table_cell(table, "%s", "q");
+    hy_text_table_cell(table, "%s", "1.50 GiB");
+    hy_text_table_cell(table, "%s", "-");
+    hy_text_table_cell(table, "%s", "");
+    hy_text_table_cell(table, "%s",
                   "gr\xc3\xb6\xc3\x9f"
                   "er");
-    hy_table_cell(table, "%d", -12);
-    hy_table_cell(table, "%s", "3m12s");
-    hy_table_cell(table, "%s", "two words");
-    hy_table_rule(table);
-    hy_table_cell(table, "%s", "total");
+    hy_text_table_cell(table, "%d", -12);
+    hy_text_table_cell(table, "%s", "3m12s");
+    hy_text_table_cell(table, "%s", "two words");
+    hy_text_table_rule(table);
+    hy_text_table_cell(table, "%s", "total");
     check_print(table, "name       bytes   time  note\n"
                        "------  --------  -----  ---------\n"
                        "q       1.50 GiB      -\n"
@@ -46,45 +46,45 @@ static void test_alignment(void **unused) {
                        "er       -12  3m12s  two words\n"
                        "------  --------  -----  ---------\n"
                        "total\n");
-    hy_table_destroy(table);
-    hy_table_destroy(NULL);
+    hy_text_table_destroy(table);
+    hy_text_table_destroy(NULL);
 }
 
 static void test_header_alone(void **unused) {
     (void)unused;
-    hy_table *table = NULL;
-    assert_int_equal(hy_table_create(2, (const char *const[]){"a", "bc"}, &table), HY_OK);
+    hy_text_table *table = NULL;
+    assert_int_equal(hy_text_table_create(2, (const char *const[]){"a", "bc"}, &table), HY_OK);
     check_print(table, "a  bc\n-  --\n");
-    hy_table_destroy(table);
+    hy_text_table_destroy(table);
 }
 
 static void test_many_rows(void **unused) {
     (void)unused;
-    hy_table *table = NULL;
-    assert_int_equal(hy_table_create(1, (const char *const[]){"n"}, &table), HY_OK);
+    hy_text_table *table = NULL;
+    assert_int_equal(hy_text_table_create(1, (const char *const[]){"n"}, &table), HY_OK);
     for (int i = 0; i < 1000; i++) {
-        hy_table_cell(table, "%d", i);
-        hy_table_rule(table);
+        hy_text_table_cell(table, "%d", i);
+        hy_text_table_rule(table);
     }
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
     assert_non_null(out);
-    assert_int_equal(hy_table_print(table, out), HY_OK);
+    assert_int_equal(hy_text_table_print(table, out), HY_OK);
     (void)fclose(out);
     assert_int_equal(length, 4 * (2 + 2 * 1000 - 1));
     free(text);
-    hy_table_destroy(table);
+    hy_text_table_destroy(table);
 }
 
 static hy_status build_and_print(FILE *out) {
-    hy_table *table = NULL;
-    HY_TRY(hy_table_create(2, (const char *const[]){"a", "b"}, &table));
-    hy_table_cell(table, "1");
-    hy_table_rule(table);
-    hy_table_cell(table, "2");
-    const hy_status status = hy_table_print(table, out);
-    hy_table_destroy(table);
+    hy_text_table *table = NULL;
+    HY_TRY(hy_text_table_create(2, (const char *const[]){"a", "b"}, &table));
+    hy_text_table_cell(table, "1");
+    hy_text_table_rule(table);
+    hy_text_table_cell(table, "2");
+    const hy_status status = hy_text_table_print(table, out);
+    hy_text_table_destroy(table);
     return status;
 }
 
@@ -110,10 +110,10 @@ static void test_every_allocation_may_fail(void **unused) {
 
 static void test_impossible_tables(void **unused) {
     (void)unused;
-    hy_table *table = NULL;
+    hy_text_table *table = NULL;
     capture_begin();
-    assert_int_equal(hy_table_create(0, NULL, &table), HY_ERR_FAILED);
-    assert_int_equal(hy_table_create(65, NULL, &table), HY_ERR_FAILED);
+    assert_int_equal(hy_text_table_create(0, NULL, &table), HY_ERR_FAILED);
+    assert_int_equal(hy_text_table_create(65, NULL, &table), HY_ERR_FAILED);
     (void)capture_end();
     assert_null(table);
 }
