@@ -22,7 +22,7 @@
 
 typedef enum parity_role { PARITY_INPUT, PARITY_OVERWRITTEN, PARITY_UPDATED } parity_role;
 
-enum { PARITY_BUFFERS = 24, PARITY_TABLES = 8, PARITY_GUARD = 64, PARITY_NO_FIELD = -1 };
+enum { PARITY_BUFFERS = 24, PARITY_TABLES = 8, PARITY_GUARD = 64, PARITY_HOST = 64, PARITY_NO_FIELD = -1 };
 
 typedef struct parity_buffer {
     long field, alias; /* offsets of the pointers in the args struct */
@@ -50,8 +50,10 @@ typedef struct parity {
     hy_tolerance tolerance;
     parity_buffer buffers[PARITY_BUFFERS];
     int n_buffers;
-    long scalar; /* offset of a `double *` that the operation adds to, PARITY_NO_FIELD if none */
-    double scalar_want;
+    long scalar;     /* offset of a `double *` that the operation adds to, PARITY_NO_FIELD if none */
+    long host_array; /* offset of a `double *` to host_n values that it overwrites, PARITY_NO_FIELD if none */
+    int64_t host_n;
+    double scalar_want, host_want[PARITY_HOST];
     /* totals */
     int64_t cases, failures;
     double worst; /* largest error ÷ tolerance seen */
@@ -65,6 +67,8 @@ static PARITY_UNUSED void parity_begin(parity *p, hy_op_id op, hy_tolerance tole
     p->tolerance = tolerance;
     p->n_buffers = 0;
     p->scalar = PARITY_NO_FIELD;
+    p->host_array = PARITY_NO_FIELD;
+    p->host_n = 0;
     memset(&p->args, 0, sizeof p->args);
     snprintf(p->label, sizeof p->label, "%s", hy_op_name(op));
 }
@@ -100,6 +104,8 @@ static PARITY_UNUSED double *parity_buffer_add(parity *p, const char *name, size
     ((p)->buffers[(p)->n_buffers - 1].alias = (long)offsetof(type##_args, member), \
      (p)->buffers[(p)->n_buffers - 1].role = PARITY_UPDATED)
 #define PARITY_SCALAR(p, type, member) ((p)->scalar = (long)offsetof(type##_args, member))
+#define PARITY_HOST_OUT(p, type, member, n) \
+    ((p)->host_array = (long)offsetof(type##_args, member), (p)->host_n = (n))
 
 static PARITY_UNUSED void parity_uniform_fill(parity *p, double *x, int64_t n, double low, double high)
 {
@@ -241,11 +247,56 @@ static int parity_uses_attn_work(hy_op_id op)
     return op == HY_OP_attn_fwd || op == HY_OP_attn_delta || op == HY_OP_attn_bwd;
 }
 
+/* `work` of the size that the table asks for, aligned to 64 bytes, filled with NaN, a sentinel after it. */
+typedef struct parity_work {
+    void *allocation;
+    unsigned char *data;
+    size_t bytes;
+} parity_work;
+
+static parity_work parity_work_for(const hy_table *table, hy_op_id op, parity_args *args)
+{
+    parity_work w = {0};
+    if (parity_uses_recur_work(op))
+        w.bytes = table->recur_work(&args->recur_fwd);
+    else if (parity_uses_attn_work(op))
+        w.bytes = table->attn_work(&args->attn_fwd);
+    w.allocation = malloc(w.bytes + 3 * PARITY_GUARD);
+    w.data = (unsigned char *)(((uintptr_t)w.allocation + 63) & ~(uintptr_t)63);
+    memset(w.data, 0xFF, w.bytes); /* NaN in either type */
+    memset(w.data + w.bytes, 0xA5, PARITY_GUARD);
+    if (parity_uses_recur_work(op))
+        args->recur_fwd.work = w.data;
+    else if (parity_uses_attn_work(op))
+        args->attn_fwd.work = w.data;
+    return w;
+}
+
+static int parity_work_intact_free(parity_work *w)
+{
+    int intact = 1;
+    for (size_t i = 0; i < PARITY_GUARD; i++)
+        intact &= w->data[w->bytes + i] == 0xA5;
+    free(w->allocation);
+    return intact;
+}
+
+static void parity_check_host(parity *p, const hy_table *table, double *scalar, double *host)
+{
+    if (table == &p->reference) {
+        p->scalar_want = *scalar;
+        memcpy(p->host_want, host, sizeof p->host_want);
+        return;
+    }
+    parity_compare(p, table, "scalar", &p->scalar_want, scalar, 1);
+    parity_compare(p, table, "host array", p->host_want, host, PARITY_HOST);
+}
+
 static void parity_run_on(parity *p, const hy_table *table)
 {
     parity_args args = p->args;
     unsigned char *data[PARITY_BUFFERS];
-    double scalar = 0.75;
+    double scalar = 0.75, host[PARITY_HOST], *scalar_at = &scalar, *host_at = host;
     for (int i = 0; i < p->n_buffers; i++) {
         const parity_buffer *b = &p->buffers[i];
         data[i] = parity_load(b, table->dtype);
@@ -253,34 +304,19 @@ static void parity_run_on(parity *p, const hy_table *table)
         if (b->alias != PARITY_NO_FIELD)
             memcpy(parity_field(&args, b->alias), &data[i], sizeof(void *));
     }
+    for (int i = 0; i < PARITY_HOST; i++)
+        host[i] = i < p->host_n ? NAN : 0.5;
     if (p->scalar != PARITY_NO_FIELD)
-        memcpy(parity_field(&args, p->scalar), &(double *){&scalar}, sizeof(void *));
-    size_t work_bytes = 0;
-    if (parity_uses_recur_work(p->op))
-        work_bytes = table->recur_work(&args.recur_fwd);
-    else if (parity_uses_attn_work(p->op))
-        work_bytes = table->attn_work(&args.attn_fwd);
-    void *unaligned = malloc(work_bytes + 3 * PARITY_GUARD);
-    unsigned char *work = (unsigned char *)(((uintptr_t)unaligned + 63) & ~(uintptr_t)63);
-    memset(work, 0xFF, work_bytes); /* NaN in either type */
-    memset(work + work_bytes, 0xA5, PARITY_GUARD);
-    if (parity_uses_recur_work(p->op))
-        args.recur_fwd.work = work;
-    else if (parity_uses_attn_work(p->op))
-        args.attn_fwd.work = work;
+        memcpy(parity_field(&args, p->scalar), &scalar_at, sizeof(void *));
+    if (p->host_array != PARITY_NO_FIELD)
+        memcpy(parity_field(&args, p->host_array), &host_at, sizeof(void *));
+    parity_work work = parity_work_for(table, p->op, &args);
     parity_call(table, p->op, &args);
-    for (size_t i = 0; i < PARITY_GUARD; i++)
-        if (work[work_bytes + i] != 0xA5) {
-            parity_fail(p, table, "wrote beyond work");
-            break;
-        }
-    free(unaligned);
+    if (!parity_work_intact_free(&work))
+        parity_fail(p, table, "wrote beyond work");
     for (int i = 0; i < p->n_buffers; i++)
         parity_check_buffer(p, table, &p->buffers[i], data[i]);
-    if (p->scalar != PARITY_NO_FIELD && table == &p->reference)
-        p->scalar_want = scalar;
-    else if (p->scalar != PARITY_NO_FIELD)
-        parity_compare(p, table, "scalar", &p->scalar_want, &scalar, 1);
+    parity_check_host(p, table, &scalar, host);
 }
 
 static PARITY_UNUSED void parity_run(parity *p)
