@@ -23,6 +23,13 @@
 
 #define HY_INLINE static inline __attribute__((always_inline, unused))
 
+/* Before a loop of constant length ≤ 16 whose array of vectors must end up in registers. */
+#ifdef __clang__
+#define HY_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define HY_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 typedef float hy_vec __attribute__((vector_size(4 * HY_VL)));
 typedef int32_t hy_ivec __attribute__((vector_size(4 * HY_VL))); /* also a mask: −1 or 0 per lane, as comparisons give */
 

@@ -1,0 +1,227 @@
+/* recur_bwd, recur_map_bwd. Two sweeps per (run, value head): forward, which keeps the state at every 64th token, the
+ * errors e and the inverses; then backward in segments of 64 tokens, which rebuilds the states between from e and walks
+ * the segment's chunks in reverse (recur_grad.h).
+ *
+ * Value heads of one group add to the same dq, dk: a task takes them in order. Where there are fewer key heads than
+ * threads a group is cut into parts, the first part writes dq, dk and the others buffers that are added in order. */
+#include <omp.h>
+
+#include "kernels/cpu/simd/recur_family.h"
+#include "kernels/cpu/simd/recur_grad.h"
+#include "kernels/cpu/simd/recur_step.h"
+
+/* Vector decay may shorten chunks down to one token. */
+#define MAX_CHUNKS HY_SEGMENT
+
+typedef struct bwd {
+    hy_step step;
+    hy_grad grad;
+    float *keep_x; /* [segments,V,ld] states at segment starts, transposed */
+    int64_t keep_size;
+    float *keep_e, *keep_w; /* as in hy_step; delta rule only */
+    int64_t n_chunks;
+    hy_chunk chunks[MAX_CHUNKS];
+    hy_mat states[MAX_CHUNKS]; /* before each chunk of the segment; the first is the kept one */
+} bwd;
+
+static void bwd_layout(bwd *f, const hy_scan *s, hy_scratch *m) {
+    int64_t T = s->a->T, max = s->vector ? MAX_CHUNKS : HY_SEGMENT / HY_CHUNK;
+    hy_step_layout(&f->step, s, s->Vp, m);
+    hy_grad_layout(&f->grad, s, m);
+    f->keep_size = s->Vp * hy_mat_ld(s->Kp);
+    f->keep_x = hy_scratch_take(m, (T / HY_SEGMENT + 1) * f->keep_size);
+    if (s->delta) {
+        f->keep_e = hy_scratch_take(m, T * s->Vp);
+        f->keep_w = hy_scratch_take(m, T * 16);
+    }
+    for (int64_t i = 0; i < max; i++) {
+        hy_chunk_layout(&f->chunks[i], s, m, 1);
+        f->states[i] = hy_scratch_mat(m, s->Vp, s->Kp);
+    }
+}
+
+static hy_mat kept_state(const bwd *f, const hy_scan *s, int64_t segment) {
+    return (hy_mat){f->keep_x + segment * f->keep_size, hy_mat_ld(s->Kp)};
+}
+
+/* First sweep. The additive rule keeps nothing but states, so its last segment need not be walked. */
+static void bwd_forward(bwd *f, const hy_scan *s) {
+    int64_t begin = s->run.begin, end = begin + s->run.len;
+    f->step.v = s->a->v;
+    f->step.keep_e = f->keep_e;
+    f->step.keep_w = f->keep_w;
+    hy_step_begin(&f->step, s, s->a->S0);
+    for (int64_t t = begin; t < end;) {
+        int64_t into = t - begin;
+        if (into % HY_SEGMENT == 0)
+            hy_mat_transpose(kept_state(f, s, into / HY_SEGMENT), f->step.x, s->Kp, s->Vp);
+        if (!s->delta && end - t <= HY_SEGMENT && into % HY_SEGMENT == 0)
+            return;
+        t += hy_step_run(&f->step, s, t, hy_segment_rest(s, t));
+    }
+}
+
+static void bwd_prepare_segment(bwd *f, const hy_scan *s, int64_t begin) {
+    int64_t n = 0, end = begin + hy_segment_rest(s, begin);
+    for (int64_t t = begin; t < end; n++) {
+        hy_chunk_prepare(&f->chunks[n], s, t, end - t, 1);
+        t += f->chunks[n].len;
+    }
+    f->n_chunks = n;
+}
+
+/* Errors of a chunk, and its inverse. */
+static void bwd_read_errors(bwd *f, const hy_scan *s, const hy_chunk *c) {
+    hy_shape shape = {16, s->Vp, 0};
+    int64_t at = c->begin - s->run.begin;
+    if (!s->delta) {
+        hy_mat_read(f->grad.e, (const float *)s->a->v + hy_scan_v_at(s, c->begin), s->a->HV * s->a->V, shape, c->len,
+                    s->a->V);
+        return;
+    }
+    hy_mat_read(f->grad.e, f->keep_e + at * s->Vp, s->Vp, shape, c->len, s->Vp);
+    memset(f->grad.small.w, 0, 256 * sizeof(float));
+    memcpy(f->grad.small.w, f->keep_w + at * 16, (size_t)c->len * 16 * sizeof(float));
+}
+
+/* States before the segment's chunks. */
+static void bwd_rebuild_states(bwd *f, const hy_scan *s) {
+    hy_mat z = f->grad.write;
+    for (int64_t n = 0; n + 1 < f->n_chunks; n++) {
+        const hy_chunk *c = &f->chunks[n];
+        bwd_read_errors(f, s, c);
+        for (int64_t i = 0; i < HY_CHUNK; i++)
+            for (int64_t j = 0; j < s->Vp; j += HY_VL)
+                hy_vec_store(hy_mat_at(z, i, j).p,
+                             hy_vec_load(hy_mat_at(f->grad.e, i, j).p) * hy_vec_set(c->b[i] * c->ew[i]));
+        hy_mul_atb_cols_from(f->states[n + 1], f->states[n], z, c->l, (hy_shape){s->Vp, s->Kp, 16}, c->d);
+    }
+}
+
+/* dX = dS [K,V] of a slot transposed, or zero. */
+static void bwd_begin(bwd *f, const hy_scan *s, const float *dS) {
+    hy_mat x = f->step.x;
+    hy_mat_read(x, dS, s->a->V, (hy_shape){s->Kp, s->Vp, 0}, dS ? s->a->K : 0, s->a->V);
+    hy_mat_transpose(f->grad.dx, x, s->Kp, s->Vp);
+}
+
+static void bwd_end(bwd *f, const hy_scan *s, float *dS) {
+    hy_mat_transpose(f->step.x, f->grad.dx, s->Vp, s->Kp);
+    hy_mat_write(dS, s->a->V, f->step.x, s->a->K, s->a->V);
+}
+
+static void bwd_run(bwd *f, const hy_scan *s, const hy_grad_out *out) {
+    const hy_recur_args *a = s->a;
+    bwd_forward(f, s);
+    bwd_begin(f, s, a->dS1 && s->run.s1 >= 0 ? (const float *)a->dS1 + hy_scan_state_at(s, s->run.s1) : NULL);
+    hy_mat own = f->states[0];
+    for (int64_t seg = (s->run.len - 1) / HY_SEGMENT; s->run.len > 0 && seg >= 0; seg--) {
+        bwd_prepare_segment(f, s, s->run.begin + seg * HY_SEGMENT);
+        f->states[0] = kept_state(f, s, seg);
+        bwd_rebuild_states(f, s);
+        for (int64_t n = f->n_chunks - 1; n >= 0; n--) {
+            bwd_read_errors(f, s, &f->chunks[n]);
+            hy_grad_chunk(&f->grad, s, &f->chunks[n], f->states[n], out);
+        }
+    }
+    f->states[0] = own;
+    if (a->dS0 && s->run.s0 >= 0)
+        bwd_end(f, s, (float *)a->dS0 + hy_scan_state_at(s, s->run.s0));
+}
+
+static int64_t bwd_thread_floats(const hy_recur_args *a) {
+    hy_scan s = hy_scan_make(a, NULL, 0);
+    hy_scratch m = {0};
+    bwd f = {0};
+    bwd_layout(&f, &s, &m);
+    return m.used;
+}
+
+/* Parts of a group that run at the same time. */
+static int64_t bwd_parts(const hy_recur_args *a) {
+    int64_t threads = omp_get_max_threads(), group = a->H ? a->HV / a->H : 1;
+    int64_t parts = a->H ? (threads + a->H - 1) / a->H : 1;
+    return parts < 1 ? 1 : parts > group ? group : parts;
+}
+
+int64_t HY_ISA_NAME(hy_recur_bwd_floats)(const hy_recur_args *a) {
+    return bwd_thread_floats(a) * omp_get_max_threads() + (bwd_parts(a) - 1) * 2 * a->T * a->H * a->K;
+}
+
+/* Value heads of one part of one group, over one run, or over all where dg sums over them. */
+static void bwd_task(bwd *f, const hy_recur_args *a, int64_t head, int64_t part, const hy_run *run, float *buffers) {
+    int64_t group = a->HV / a->H, parts = bwd_parts(a), size = a->T * a->H * a->K;
+    int64_t first = head * group + part * group / parts, last = head * group + (part + 1) * group / parts;
+    for (int64_t vhead = first; vhead < last; vhead++) {
+        hy_scan s = hy_scan_make(a, run, vhead);
+        hy_grad_out out = {.dq = part ? buffers + (part - 1) * 2 * size : (float *)a->dq,
+                           .dk = part ? buffers + (part - 1) * 2 * size + size : (float *)a->dk,
+                           .acc = vhead > first,
+                           .dv = a->dv,
+                           .dg = a->decay == HY_DECAY_NONE ? NULL : (float *)a->dg,
+                           .dbeta = a->dbeta};
+        bwd_run(f, &s, &out);
+    }
+}
+
+static void bwd_add_parts(const hy_recur_args *a, const float *buffers, int64_t parts) {
+    int64_t row = a->H * a->K, size = a->T * row;
+    float *dq = a->dq, *dk = a->dk;
+    for (int64_t r = 0; r < a->n_runs; r++) {
+        int64_t begin = a->runs[r].begin * row, end = begin + a->runs[r].len * row;
+#pragma omp parallel for
+        for (int64_t i = begin; i < end; i++)
+            for (int64_t p = 0; p < parts - 1; p++) {
+                dq[i] += buffers[p * 2 * size + i];
+                dk[i] += buffers[p * 2 * size + size + i];
+            }
+    }
+}
+
+void HY_ISA_NAME(hy_recur_bwd)(const hy_recur_args *a) {
+    if (a->HV == 0 || a->H == 0)
+        return;
+    int64_t per_thread = bwd_thread_floats(a), parts = bwd_parts(a), together = a->decay == HY_DECAY_HEAD;
+    int64_t heads = a->H * parts, tasks = heads * (together ? 1 : a->n_runs);
+    float *work = hy_align_floats(a->work), *buffers = work + per_thread * omp_get_max_threads();
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t i = 0; i < tasks; i++) {
+        int64_t head = i % heads / parts, part = i % parts;
+        int64_t first = together ? 0 : i / heads, last = together ? a->n_runs : first + 1;
+        hy_scan s = hy_scan_make(a, NULL, head);
+        hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
+        bwd f = {0};
+        bwd_layout(&f, &s, &m);
+        for (int64_t r = first; r < last; r++)
+            bwd_task(&f, a, head, part, &a->runs[r], buffers);
+    }
+    if (parts > 1)
+        bwd_add_parts(a, buffers, parts);
+}
+
+/* The gradient of the state alone: no states before the chunks, no errors, no outputs but dH. */
+static void map_bwd_run(bwd *f, const hy_scan *s) {
+    bwd_begin(f, s, NULL);
+    for (int64_t seg = (s->run.len - 1) / HY_SEGMENT; s->run.len > 0 && seg >= 0; seg--) {
+        bwd_prepare_segment(f, s, s->run.begin + seg * HY_SEGMENT);
+        for (int64_t n = f->n_chunks - 1; n >= 0; n--) {
+            hy_grad_outputs(&f->grad, s, &f->chunks[n], s->delta);
+            hy_grad_state(&f->grad, s, &f->chunks[n], NULL);
+        }
+    }
+    bwd_end(f, s, (float *)s->a->dH + hy_scan_state_at(s, s->run.s0));
+}
+
+void HY_ISA_NAME(hy_recur_map_bwd)(const hy_recur_args *a) {
+    int64_t per_thread = bwd_thread_floats(a);
+    float *work = hy_align_floats(a->work);
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t i = 0; i < a->n_runs * a->HV; i++) {
+        hy_scan s = hy_scan_make(a, &a->runs[i / a->HV], i % a->HV);
+        hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
+        bwd f = {0};
+        bwd_layout(&f, &s, &m);
+        if (s.run.s0 >= 0)
+            map_bwd_run(&f, &s);
+    }
+}

@@ -1,0 +1,281 @@
+/* Linear recurrences in chunks of at most 16 tokens of one run and one value head. With G_i the decay summed from the
+ * chunk's first token to token i, and X the state before the chunk [K,V]:
+ *
+ *     M_ij = (k_i e^{Gi−Gj})·k_j, j < i      P_ij = scale (q_i e^{Gi−Gj})·k_j, j ≤ i
+ *     e = (I + M diag b)^-1 (v − (k e^G) X)  z = b e  (additive rule: e = v)
+ *     o = scale (q e^G) X + P z              X' = diag(e^{Gn}) X + (k e^{Gn−G})ᵀ z
+ *
+ * 16 and not more: the products inside a chunk cost as its length, those with the state do not, and a product of 16
+ * rows already runs at full speed. Every tile is padded with zeros to 16 rows and to columns in multiples of 16.
+ *
+ * Decay that is one number per token goes into row factors and into 16×16 weights, and q, k are used as they are. Vector
+ * decay multiplies q and k by e^{±(G−a)}, a halfway between the chunk's first and last G; a chunk ends early where G
+ * would fall by more than HY_CHUNK_SPAN, so that no exponent overflows whatever the decay. */
+#ifndef HY_KERNELS_CPU_SIMD_RECUR_CHUNK_H
+#define HY_KERNELS_CPU_SIMD_RECUR_CHUNK_H
+
+#include "kernels/cpu/simd/isa.h"
+#include "kernels/cpu/simd/tile.h"
+
+#define HY_CHUNK      16
+#define HY_CHUNK_SPAN 80.0f /* nats: e^{±40} times data stays far from overflow */
+
+/* Floats handed out one after the other; with base NULL only counted. */
+typedef struct hy_scratch { float *base; int64_t used; } hy_scratch;
+
+HY_INLINE float *hy_scratch_take(hy_scratch *s, int64_t n) {
+    float *p = s->base ? s->base + s->used : NULL;
+    s->used += hy_round16(n);
+    return p;
+}
+
+HY_INLINE hy_mat hy_scratch_mat(hy_scratch *s, int64_t rows, int64_t cols) {
+    int64_t ld = hy_mat_ld(cols);
+    return (hy_mat){hy_scratch_take(s, rows * ld), ld};
+}
+
+/* One value head of one run. */
+typedef struct hy_scan {
+    const hy_recur_args *a;
+    hy_run run;
+    int64_t head, vhead; /* of q, k; of v, g, beta, o */
+    int64_t Kp, Vp;      /* K, V rounded up to 16 */
+    int delta, vector;
+    float scale;
+} hy_scan;
+
+HY_INLINE hy_scan hy_scan_make(const hy_recur_args *a, const hy_run *run, int64_t vhead) {
+    return (hy_scan){.a = a,
+                     .run = run ? *run : (hy_run){0},
+                     .head = a->HV ? vhead / (a->HV / a->H) : 0,
+                     .vhead = vhead,
+                     .Kp = hy_round16(a->K),
+                     .Vp = hy_round16(a->V),
+                     .delta = a->rule == HY_RULE_DELTA,
+                     .vector = a->decay == HY_DECAY_VECTOR,
+                     .scale = (float)a->scale};
+}
+
+HY_INLINE int64_t hy_scan_k_at(const hy_scan *s, int64_t t) {
+    return (t * s->a->H + s->head) * s->a->K;
+}
+
+HY_INLINE int64_t hy_scan_v_at(const hy_scan *s, int64_t t) {
+    return (t * s->a->HV + s->vhead) * s->a->V;
+}
+
+/* In arrays of states: S0, S1, dS0, dS1, H_map, dH. */
+HY_INLINE int64_t hy_scan_state_at(const hy_scan *s, int64_t slot) {
+    return (slot * s->a->HV + s->vhead) * s->a->K * s->a->V;
+}
+
+/* What the equations need of one chunk. Unless decay is a vector, km, l are rows of qk, rq is qk and lt is kt. */
+typedef struct hy_chunk {
+    int64_t begin, len;
+    hy_mat qk;         /* [32,K] q e^{G−a}, then k e^{G−a} */
+    hy_mat km;         /* [16,K] k e^{a−G} */
+    hy_mat kt;         /* [K,16] its transpose */
+    hy_mat rq;         /* [32,K] q e^G, then k e^G: what reads the state */
+    hy_mat l;          /* [16,K] k e^{Gn−G}: what writes the state */
+    hy_mat lt;         /* [K,16] its transpose, made where asked for */
+    hy_mat wp, wm;     /* [16,K] e^{G−a}, e^{a−G}; vector decay only */
+    float *d, *ea, *ec; /* [K] e^{Gn}, e^a, e^{Gn−a}; the last two for vector decay only */
+    float *er, *ew;    /* [16] factors of rows that read and write the state: e^G, e^{Gn−G}; 1 for vector decay */
+    float *b;          /* [16] beta, 0 beyond len */
+    float *E;          /* [16,16] e^{Gi−Gj}, unspecified above the diagonal; 1 for vector decay */
+} hy_chunk;
+
+HY_INLINE void hy_chunk_layout(hy_chunk *c, const hy_scan *s, hy_scratch *m, int with_lt) {
+    int64_t k = s->Kp;
+    c->qk = hy_scratch_mat(m, 32, k);
+    c->kt = (hy_mat){hy_scratch_take(m, k * 16), 16};
+    c->d = hy_scratch_take(m, k);
+    c->er = hy_scratch_take(m, 16);
+    c->ew = hy_scratch_take(m, 16);
+    c->b = hy_scratch_take(m, 16);
+    c->E = hy_scratch_take(m, 256);
+    if (!s->vector) {
+        c->rq = c->qk;
+        c->km = c->l = (hy_mat){m->base ? c->qk.p + 16 * c->qk.ld : NULL, c->qk.ld};
+        c->lt = c->kt;
+        return;
+    }
+    c->km = hy_scratch_mat(m, 16, k);
+    c->rq = hy_scratch_mat(m, 32, k);
+    c->l = hy_scratch_mat(m, 16, k);
+    c->wp = hy_scratch_mat(m, 16, k);
+    c->wm = hy_scratch_mat(m, 16, k);
+    c->lt = (hy_mat){with_lt ? hy_scratch_take(m, k * 16) : NULL, 16};
+    c->ea = hy_scratch_take(m, k);
+    c->ec = hy_scratch_take(m, k);
+}
+
+/* Row factors and weights of a decay that is one number per token (or none). */
+static void hy_chunk_decay_scalar(hy_chunk *c, const hy_scan *s) {
+    const float *g = s->a->g;
+    float G[16], sum = 0;
+    for (int64_t i = 0; i < HY_CHUNK; i++) {
+        if (g && i < c->len)
+            sum += s->a->decay == HY_DECAY_HEAD ? g[s->vhead] : g[(c->begin + i) * s->a->HV + s->vhead];
+        G[i] = sum;
+    }
+    for (int64_t j = 0; j < HY_CHUNK; j += HY_VL) {
+        hy_vec Gj = hy_vec_load(G + j);
+        hy_vec_store(c->er + j, hy_vec_exp(Gj));
+        hy_vec_store(c->ew + j, hy_vec_exp(hy_vec_set(sum) - Gj));
+        for (int64_t i = 0; i < HY_CHUNK; i++)
+            hy_vec_store(c->E + i * 16 + j, g ? hy_vec_exp(hy_vec_set(G[i]) - Gj) : hy_vec_set(1));
+    }
+    for (int64_t j = 0; j < s->Kp; j += HY_VL)
+        hy_vec_store(c->d + j, hy_vec_set(c->er[HY_CHUNK - 1]));
+}
+
+/* Tokens from `begin` on, at most n, over which no channel's G falls by more than the span after the first token. */
+static int64_t hy_chunk_length_vector(const hy_scan *s, int64_t begin, int64_t n) {
+    int64_t K = s->a->K, stride = s->a->HV * K;
+    const float *g = (const float *)s->a->g + (begin * s->a->HV + s->vhead) * K;
+    for (int64_t j = 0; j < K; j += HY_VL) {
+        hy_vec sum = hy_vec_zero();
+        for (int64_t i = 1; i < n; i++)
+            sum += hy_vec_load_tail(g + i * stride + j, K - j);
+        while (n > 1 && hy_vec_max_lane(-sum) > HY_CHUNK_SPAN) {
+            n--;
+            sum = hy_vec_zero();
+            for (int64_t i = 1; i < n; i++)
+                sum += hy_vec_load_tail(g + i * stride + j, K - j);
+        }
+    }
+    return n;
+}
+
+/* Channels j.. of a chunk with vector decay: everything but transposes. `q` may be NULL. */
+HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const float *q, const float *k, int64_t j) {
+    int64_t K = s->a->K, stride = s->a->H * K, n = K - j;
+    const float *g = (const float *)s->a->g + (c->begin * s->a->HV + s->vhead) * K + j;
+    hy_vec G[HY_CHUNK];
+    hy_vec sum = hy_vec_zero();
+    for (int64_t i = 0; i < HY_CHUNK; i++) {
+        if (i < c->len)
+            sum += hy_vec_load_tail(g + i * s->a->HV * K, n);
+        G[i] = sum;
+    }
+    hy_vec anchor = hy_vec_set(0.5f) * (G[0] + sum), ea = hy_vec_exp(anchor), ec = hy_vec_exp(sum - anchor);
+    hy_vec_store(c->ea + j, ea);
+    hy_vec_store(c->ec + j, ec);
+    hy_vec_store(c->d + j, hy_vec_exp(sum));
+    for (int64_t i = 0; i < HY_CHUNK; i++) {
+        hy_vec wp = hy_vec_exp(G[i] - anchor), wm = hy_vec_exp(anchor - G[i]), x = hy_vec_zero(), y = hy_vec_zero();
+        if (i < c->len) {
+            x = q ? hy_vec_load_tail(q + i * stride + j, n) * wp : x;
+            y = hy_vec_load_tail(k + i * stride + j, n);
+        }
+        hy_vec_store(hy_mat_at(c->wp, i, j).p, wp);
+        hy_vec_store(hy_mat_at(c->wm, i, j).p, wm);
+        hy_vec_store(hy_mat_at(c->qk, i, j).p, x);
+        hy_vec_store(hy_mat_at(c->qk, 16 + i, j).p, y * wp);
+        hy_vec_store(hy_mat_at(c->rq, i, j).p, x * ea);
+        hy_vec_store(hy_mat_at(c->rq, 16 + i, j).p, y * wp * ea);
+        hy_vec_store(hy_mat_at(c->km, i, j).p, y * wm);
+        hy_vec_store(hy_mat_at(c->l, i, j).p, y * wm * ec);
+    }
+}
+
+/* The chunk that begins at token `begin` and has at most `limit` tokens. */
+static void hy_chunk_prepare(hy_chunk *c, const hy_scan *s, int64_t begin, int64_t limit, int with_q) {
+    const hy_recur_args *a = s->a;
+    int64_t n = limit < HY_CHUNK ? limit : HY_CHUNK, stride = a->H * a->K;
+    const float *q = with_q ? (const float *)a->q + hy_scan_k_at(s, begin) : NULL;
+    const float *k = (const float *)a->k + hy_scan_k_at(s, begin), *beta = a->beta;
+    c->begin = begin;
+    c->len = s->vector ? hy_chunk_length_vector(s, begin, n) : n;
+    for (int64_t i = 0; i < HY_CHUNK; i++)
+        c->b[i] = i >= c->len ? 0 : beta ? beta[(begin + i) * a->HV + s->vhead] : 1;
+    if (s->vector) {
+        for (int64_t j = 0; j < s->Kp; j += HY_VL)
+            hy_chunk_scale_vector(c, s, q, k, j);
+        for (int64_t i = 0; i < HY_CHUNK; i++)
+            c->er[i] = c->ew[i] = 1;
+        for (int64_t i = 0; i < 256; i++)
+            c->E[i] = 1;
+    } else {
+        hy_shape shape = {HY_CHUNK, s->Kp, 0};
+        if (q)
+            hy_mat_read(c->qk, q, stride, shape, c->len, a->K);
+        hy_mat_read(c->km, k, stride, shape, c->len, a->K);
+        hy_chunk_decay_scalar(c, s);
+    }
+    hy_mat_transpose(c->kt, c->km, HY_CHUNK, s->Kp);
+    if (s->vector && c->lt.p)
+        hy_mat_transpose(c->lt, c->l, HY_CHUNK, s->Kp);
+}
+
+/* 16×16 matrices of a chunk, each dense. */
+typedef struct hy_small {
+    float *gram; /* [32,16] */
+    float *p;    /* P without beta */
+    float *m;    /* M, zero on and above the diagonal */
+    float *w;    /* (I + M diag b)^-1 = I − w diag b,  (I + diag b M)^-1 = I − diag b w */
+    float *t;    /* an inverse, or P diag b */
+} hy_small;
+
+HY_INLINE void hy_small_layout(hy_small *x, hy_scratch *m) {
+    x->gram = hy_scratch_take(m, 512);
+    x->p = hy_scratch_take(m, 256);
+    x->m = hy_scratch_take(m, 256);
+    x->w = hy_scratch_take(m, 256);
+    x->t = hy_scratch_take(m, 256);
+}
+
+HY_INLINE hy_mat hy_small_mat(float *p) {
+    return (hy_mat){p, HY_CHUNK};
+}
+
+/* out_ij = f·gram_ij E_ij for j < i, and j = i if `diagonal`; selected, since above it gram may have overflowed. */
+HY_INLINE void hy_small_mask(float *out, const float *gram, const float *E, float f, int diagonal) {
+    for (int32_t i = 0; i < HY_CHUNK; i++)
+        for (int32_t j = 0; j < HY_CHUNK; j += HY_VL) {
+            hy_vec x = hy_vec_set(f) * hy_vec_load(gram + i * 16 + j) * hy_vec_load(E + i * 16 + j);
+            hy_ivec below = hy_ivec_iota() + hy_ivec_set(j) < hy_ivec_set(i + diagonal);
+            hy_vec_store(out + i * 16 + j, hy_vec_select(below, x, hy_vec_zero()));
+        }
+}
+
+/* w = m (I + diag b m)^-1 by forward substitution: w_i = m_i − Σ_{j<i} m_ij b_j w_j. */
+static void hy_small_solve(float *w, const float *m, const float *b) {
+    memcpy(w, m, 256 * sizeof *w);
+    for (int j = 0; j < HY_CHUNK - 1; j++) {
+        hy_vec wj[HY_CHUNK / HY_VL];
+        for (int l = 0; l < HY_CHUNK / HY_VL; l++)
+            wj[l] = hy_vec_load(w + j * 16 + l * HY_VL) * hy_vec_set(-b[j]);
+        for (int i = j + 1; i < HY_CHUNK; i++) {
+            hy_vec f = hy_vec_set(m[i * 16 + j]);
+            for (int l = 0; l < HY_CHUNK / HY_VL; l++) {
+                float *wi = w + i * 16 + l * HY_VL;
+                hy_vec_store(wi, hy_vec_load(wi) + f * wj[l]);
+            }
+        }
+    }
+}
+
+/* P (if with_q) and, for the delta rule if with_w, M and w. */
+static void hy_chunk_weights(const hy_chunk *c, const hy_scan *s, hy_small *x, int with_q, int with_w) {
+    int first = with_q ? 0 : 16, rows = (with_w ? 32 : 16) - first;
+    if (rows <= 0)
+        return;
+    hy_mul_ab((hy_mat){x->gram + first * 16, 16}, hy_mat_at(c->qk, first, 0), c->kt, (hy_shape){rows, 16, s->Kp}, NULL);
+    if (with_q)
+        hy_small_mask(x->p, x->gram, c->E, s->scale, 1);
+    if (with_w) {
+        hy_small_mask(x->m, x->gram + 256, c->E, 1, 0);
+        hy_small_solve(x->w, x->m, c->b);
+    }
+}
+
+/* out = [i == j] − f_i w_ij h_j, f or h NULL = 1. */
+static void hy_small_inverse(float *out, const float *w, const float *f, const float *h) {
+    for (int i = 0; i < HY_CHUNK; i++)
+        for (int j = 0; j < HY_CHUNK; j++)
+            out[i * 16 + j] = (i == j ? 1.0f : 0.0f) - (f ? f[i] : 1.0f) * w[i * 16 + j] * (h ? h[j] : 1.0f);
+}
+
+#endif
