@@ -8,9 +8,9 @@
  * 16 and not more: the products inside a chunk cost as its length, those with the state do not, and a product of 16
  * rows already runs at full speed. Every tile is padded with zeros to 16 rows and to columns in multiples of 16.
  *
- * Decay that is one number per token goes into row factors and into 16×16 weights, and q, k are used as they are. Vector
- * decay multiplies q and k by e^{±(G−a)}, a halfway between the chunk's first and last G; a chunk ends early where G
- * would fall by more than HY_CHUNK_SPAN, so that no exponent overflows whatever the decay. */
+ * Decay that is one number per token goes into row factors and into 16×16 weights, and q, k are used as they are.
+ * Vector decay multiplies q and k by e^{±(G−a)}, a halfway between the chunk's first and last G; a chunk ends early
+ * where G would fall by more than HY_CHUNK_SPAN, so that no exponent overflows whatever the decay. */
 #ifndef HY_KERNELS_CPU_SIMD_RECUR_CHUNK_H
 #define HY_KERNELS_CPU_SIMD_RECUR_CHUNK_H
 
@@ -21,7 +21,10 @@
 #define HY_CHUNK_SPAN 80.0f /* nats: e^{±40} times data stays far from overflow */
 
 /* Floats handed out one after the other; with base NULL only counted. */
-typedef struct hy_scratch { float *base; int64_t used; } hy_scratch;
+typedef struct hy_scratch {
+    float *base;
+    int64_t used;
+} hy_scratch;
 
 HY_INLINE float *hy_scratch_take(hy_scratch *s, int64_t n) {
     float *p = s->base ? s->base + s->used : NULL;
@@ -72,17 +75,17 @@ HY_INLINE int64_t hy_scan_state_at(const hy_scan *s, int64_t slot) {
 /* What the equations need of one chunk. Unless decay is a vector, km, l are rows of qk, rq is qk and lt is kt. */
 typedef struct hy_chunk {
     int64_t begin, len;
-    hy_mat qk;         /* [32,K] q e^{G−a}, then k e^{G−a} */
-    hy_mat km;         /* [16,K] k e^{a−G} */
-    hy_mat kt;         /* [K,16] its transpose */
-    hy_mat rq;         /* [32,K] q e^G, then k e^G: what reads the state */
-    hy_mat l;          /* [16,K] k e^{Gn−G}: what writes the state */
-    hy_mat lt;         /* [K,16] its transpose, made where asked for */
-    hy_mat wp, wm;     /* [16,K] e^{G−a}, e^{a−G}; vector decay only */
+    hy_mat qk;          /* [32,K] q e^{G−a}, then k e^{G−a} */
+    hy_mat km;          /* [16,K] k e^{a−G} */
+    hy_mat kt;          /* [K,16] its transpose */
+    hy_mat rq;          /* [32,K] q e^G, then k e^G: what reads the state */
+    hy_mat l;           /* [16,K] k e^{Gn−G}: what writes the state */
+    hy_mat lt;          /* [K,16] its transpose, made where asked for */
+    hy_mat wp, wm;      /* [16,K] e^{G−a}, e^{a−G}; vector decay only */
     float *d, *ea, *ec; /* [K] e^{Gn}, e^a, e^{Gn−a}; the last two for vector decay only */
-    float *er, *ew;    /* [16] factors of rows that read and write the state: e^G, e^{Gn−G}; 1 for vector decay */
-    float *b;          /* [16] beta, 0 beyond len */
-    float *E;          /* [16,16] e^{Gi−Gj}, unspecified above the diagonal; 1 for vector decay */
+    float *er, *ew;     /* [16] factors of rows that read and write the state: e^G, e^{Gn−G}; 1 for vector decay */
+    float *b;           /* [16] beta, 0 beyond len */
+    float *E;           /* [16,16] e^{Gi−Gj}, unspecified above the diagonal; 1 for vector decay */
 } hy_chunk;
 
 HY_INLINE void hy_chunk_layout(hy_chunk *c, const hy_scan *s, hy_scratch *m, int with_lt) {
@@ -110,21 +113,29 @@ HY_INLINE void hy_chunk_layout(hy_chunk *c, const hy_scan *s, hy_scratch *m, int
     c->ec = hy_scratch_take(m, k);
 }
 
-/* Row factors and weights of a decay that is one number per token (or none). */
+/* Row factors and weights of a decay that is one number per token (or none). G in double: a token that forgets all, far
+ * below −100, must not cost the differences around it their digits. */
 static void hy_chunk_decay_scalar(hy_chunk *c, const hy_scan *s) {
     const float *g = s->a->g;
-    float G[16], sum = 0;
+    double G[HY_CHUNK], sum = 0;
+    float rest[HY_CHUNK], difference[HY_CHUNK];
     for (int64_t i = 0; i < HY_CHUNK; i++) {
         if (g && i < c->len)
-            sum += s->a->decay == HY_DECAY_HEAD ? g[s->vhead] : g[(c->begin + i) * s->a->HV + s->vhead];
+            sum += (double)(s->a->decay == HY_DECAY_HEAD ? g[s->vhead] : g[(c->begin + i) * s->a->HV + s->vhead]);
         G[i] = sum;
+        difference[i] = (float)sum;
     }
+    for (int64_t j = 0; j < HY_CHUNK; j++)
+        rest[j] = (float)(sum - G[j]);
     for (int64_t j = 0; j < HY_CHUNK; j += HY_VL) {
-        hy_vec Gj = hy_vec_load(G + j);
-        hy_vec_store(c->er + j, hy_vec_exp(Gj));
-        hy_vec_store(c->ew + j, hy_vec_exp(hy_vec_set(sum) - Gj));
-        for (int64_t i = 0; i < HY_CHUNK; i++)
-            hy_vec_store(c->E + i * 16 + j, g ? hy_vec_exp(hy_vec_set(G[i]) - Gj) : hy_vec_set(1));
+        hy_vec_store(c->er + j, hy_vec_exp(hy_vec_load(difference + j)));
+        hy_vec_store(c->ew + j, hy_vec_exp(hy_vec_load(rest + j)));
+    }
+    for (int64_t i = 0; i < HY_CHUNK; i++) {
+        for (int64_t j = 0; j < HY_CHUNK; j++)
+            difference[j] = (float)(G[i] - G[j]);
+        for (int64_t j = 0; j < HY_CHUNK; j += HY_VL)
+            hy_vec_store(c->E + i * 16 + j, g ? hy_vec_exp(hy_vec_load(difference + j)) : hy_vec_set(1));
     }
     for (int64_t j = 0; j < s->Kp; j += HY_VL)
         hy_vec_store(c->d + j, hy_vec_set(c->er[HY_CHUNK - 1]));
@@ -148,21 +159,21 @@ static int64_t hy_chunk_length_vector(const hy_scan *s, int64_t begin, int64_t n
     return n;
 }
 
-/* Channels j.. of a chunk with vector decay: everything but transposes. `q` may be NULL. */
+/* Channels j.. of a chunk with vector decay: everything but transposes. G here leaves out the first token's decay,
+ * which may be any size and concerns the state only. `q` may be NULL. */
 HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const float *q, const float *k, int64_t j) {
     int64_t K = s->a->K, stride = s->a->H * K, n = K - j;
     const float *g = (const float *)s->a->g + (c->begin * s->a->HV + s->vhead) * K + j;
-    hy_vec G[HY_CHUNK];
-    hy_vec sum = hy_vec_zero();
+    hy_vec G[HY_CHUNK], first = hy_vec_load_tail(g, n), sum = hy_vec_zero();
     for (int64_t i = 0; i < HY_CHUNK; i++) {
-        if (i < c->len)
+        if (i > 0 && i < c->len)
             sum += hy_vec_load_tail(g + i * s->a->HV * K, n);
         G[i] = sum;
     }
-    hy_vec anchor = hy_vec_set(0.5f) * (G[0] + sum), ea = hy_vec_exp(anchor), ec = hy_vec_exp(sum - anchor);
+    hy_vec anchor = hy_vec_set(0.5f) * sum, ea = hy_vec_exp(first + anchor), ec = hy_vec_exp(sum - anchor);
     hy_vec_store(c->ea + j, ea);
     hy_vec_store(c->ec + j, ec);
-    hy_vec_store(c->d + j, hy_vec_exp(sum));
+    hy_vec_store(c->d + j, hy_vec_exp(first + sum));
     for (int64_t i = 0; i < HY_CHUNK; i++) {
         hy_vec wp = hy_vec_exp(G[i] - anchor), wm = hy_vec_exp(anchor - G[i]), x = hy_vec_zero(), y = hy_vec_zero();
         if (i < c->len) {

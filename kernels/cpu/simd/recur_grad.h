@@ -1,5 +1,6 @@
 /* The backward step over one chunk. dX is the gradient of the state after the chunk, X the state before it; both are
- * held transposed, [V,K], so that every product reads rows. From recur_chunk.h's equations, with E the weights e^{Gi−Gj}:
+ * held transposed, [V,K], so that every product reads rows. From recur_chunk.h's equations, with E the weights
+ * e^{Gi−Gj}:
  *
  *     dz = Pᵀ do + (k e^{Gn−G}) dX      du = (I + diag(b) M)^-T dz    dv = b du    db = Σ_V du ⊙ e
  *     dP = scale tril(do zᵀ) E          dM = −b tril(du zᵀ, −1) E
@@ -24,21 +25,21 @@ typedef struct hy_grad_out {
 
 typedef struct hy_grad {
     hy_small small;
-    hy_mat dx;     /* [V,K] */
-    hy_mat dzt;    /* [V,16] */
-    hy_mat dz;     /* [16,V] */
-    hy_mat both;   /* [32,V] do, then du */
-    hy_mat write;  /* [32,V] the same, scaled to what the state's gradient receives */
-    hy_mat e;      /* [16,V] */
-    hy_mat et;     /* [V,16] */
-    hy_mat dpm;    /* [32,16] dP without its diagonal, then dM */
-    hy_mat from_x; /* [32,K] do Xᵀ, du Xᵀ */
+    hy_mat dx;      /* [V,K] */
+    hy_mat dzt;     /* [V,16] */
+    hy_mat dz;      /* [16,V] */
+    hy_mat both;    /* [32,V] do, then du */
+    hy_mat write;   /* [32,V] the same, scaled to what the state's gradient receives */
+    hy_mat e;       /* [16,V] */
+    hy_mat et;      /* [V,16] */
+    hy_mat dpm;     /* [32,16] dP without its diagonal, then dM */
+    hy_mat from_x;  /* [32,K] do Xᵀ, du Xᵀ */
     hy_mat from_dx; /* [16,K] e dXᵀ */
-    hy_mat upper;  /* [32,K] dP k, dM k */
-    hy_mat lower;  /* [16,K] dPᵀ q + dMᵀ k */
-    float *xdx;    /* [K] Σ_V X ⊙ dX */
-    float *diag;   /* [16] diagonal of dP */
-    float *sums;   /* [16,HY_VL] of dg, scalar decay: lanes still apart */
+    hy_mat upper;   /* [32,K] dP k, dM k */
+    hy_mat lower;   /* [16,K] dPᵀ q + dMᵀ k */
+    float *xdx;     /* [K] Σ_V X ⊙ dX */
+    float *diag;    /* [16] diagonal of dP */
+    float *sums;    /* [16,HY_VL] of dg, scalar decay: lanes still apart */
 } hy_grad;
 
 HY_INLINE void hy_grad_layout(hy_grad *f, const hy_scan *s, hy_scratch *m) {

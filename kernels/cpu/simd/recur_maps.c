@@ -8,8 +8,8 @@
 static void product_add(int transpose, int64_t K, int64_t n, const float *A, const float *B, float *C) {
     if (K == 0 || n == 0)
         return;
-    cblas_sgemm(CblasRowMajor, transpose ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)K, (int)n, (int)K, 1, A, (int)K,
-                B, (int)n, 1, C, (int)n);
+    cblas_sgemm(CblasRowMajor, transpose ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)K, (int)n, (int)K, 1, A,
+                (int)K, B, (int)n, 1, C, (int)n);
 }
 
 /* out = A·S + H with A a number or a number per row. */

@@ -10,15 +10,15 @@ typedef struct hy_step {
     const float *v; /* [T,HV,V] or NULL = 0 */
     float *o;       /* [T,HV,V] or NULL */
     int acc_o;
-    float *keep_e;  /* [T of the run, Vp] or NULL; delta rule only, like keep_w [T of the run, 16] */
+    float *keep_e; /* [T of the run, Vp] or NULL; delta rule only, like keep_w [T of the run, 16] */
     float *keep_w;
-    int64_t width;  /* columns of the state, a multiple of 16 */
+    int64_t width; /* columns of the state, a multiple of 16 */
     hy_chunk chunk;
     hy_small small;
-    hy_mat x;       /* [K,width] the state */
-    hy_mat read;    /* [32,width] (q e^G) X, then o; (k e^G) X, then v − that */
-    hy_mat e;       /* [16,width] e, then what the state receives */
-    float *factor;  /* [16] */
+    hy_mat x;      /* [K,width] the state */
+    hy_mat read;   /* [32,width] (q e^G) X, then o; (k e^G) X, then v − that */
+    hy_mat e;      /* [16,width] e, then what the state receives */
+    float *factor; /* [16] */
 } hy_step;
 
 HY_INLINE void hy_step_layout(hy_step *f, const hy_scan *s, int64_t width, hy_scratch *m) {

@@ -1,15 +1,20 @@
 /* Small matrix products in cache: C [m,n] = init + op(A)·B, row-major with leading dimensions; m a multiple of 16, n of
  * 16, k any. Elements of A are broadcast, so A may be read transposed at no cost; B is read in rows, so products with a
- * transposed B need the transpose made first (hy_mat_transpose). init: nothing, C, C with row i scaled by d[i], or C with
- * column j scaled by d[j].
- * Leading dimensions are odd multiples of 16 floats (hy_mat_ld): rows a power of two apart would share cache sets. */
+ * transposed B need the transpose made first (hy_mat_transpose). init: nothing, C, C with row i scaled by d[i], or C
+ * with column j scaled by d[j]. Leading dimensions are odd multiples of 16 floats (hy_mat_ld): rows a power of two
+ * apart would share cache sets. */
 #ifndef HY_KERNELS_CPU_SIMD_TILE_H
 #define HY_KERNELS_CPU_SIMD_TILE_H
 
 #include "kernels/cpu/simd/vec.h"
 
-typedef struct hy_mat { float *p; int64_t ld; } hy_mat;
-typedef struct hy_shape { int64_t m, n, k; } hy_shape;
+typedef struct hy_mat {
+    float *p;
+    int64_t ld;
+} hy_mat;
+typedef struct hy_shape {
+    int64_t m, n, k;
+} hy_shape;
 
 enum hy_tile_init { HY_INIT_ZERO, HY_INIT_C, HY_INIT_ROWS, HY_INIT_COLS };
 
@@ -32,7 +37,8 @@ typedef struct hy_product {
     const float *d;
 } hy_product;
 
-/* One block of `rows` × `cols` vectors at (i,j), in registers; rows, cols, init and trans are constants at every call. */
+/* One block of `rows` × `cols` vectors at (i,j), in registers; rows, cols, init and trans are constants at every call.
+ */
 HY_INLINE void hy_tile_block(int rows, int cols, int init, int trans, const hy_product *t, int64_t i0, int64_t j0) {
     const float *a = trans ? t->a.p + i0 : t->a.p + i0 * t->a.ld, *b = t->b.p + j0;
     float *c = hy_mat_at(t->c, i0, j0).p;
@@ -124,12 +130,12 @@ HY_INLINE void hy_square_transpose(float *dst, int64_t dst_ld, const float *src,
         a[i] = hy_vec_load(src + i * src_ld);
     HY_UNROLL
     for (int round = 1; round < HY_VL; round *= 2) {
-            HY_UNROLL
+        HY_UNROLL
         for (int i = 0; i < HY_VL / 2; i++) {
             b[2 * i] = HY_LOW(a[i], a[i + HY_VL / 2]);
             b[2 * i + 1] = HY_HIGH(a[i], a[i + HY_VL / 2]);
         }
-            HY_UNROLL
+        HY_UNROLL
         for (int i = 0; i < HY_VL; i++)
             a[i] = b[i];
     }

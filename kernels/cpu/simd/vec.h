@@ -31,7 +31,7 @@
 #endif
 
 typedef float hy_vec __attribute__((vector_size(4 * HY_VL)));
-typedef int32_t hy_ivec __attribute__((vector_size(4 * HY_VL))); /* also a mask: −1 or 0 per lane, as comparisons give */
+typedef int32_t hy_ivec __attribute__((vector_size(4 * HY_VL))); /* also a mask, as comparisons give: −1 or 0 */
 
 HY_INLINE hy_vec hy_vec_set(float x) {
 #if HY_ISA_avx512
@@ -170,8 +170,8 @@ HY_INLINE hy_vec hy_vec_exp_reduced(hy_vec r) {
     return p * r + hy_vec_set(1.0f);
 }
 
-/* e^x to 1.2 ulp (without fused multiply-add; else 1); −inf gives 0, above 88.73 inf, NaN stays NaN. x = n ln 2 + r, ln 2 in
- * two parts; 2^n in two factors, since neither 2^128 nor 2^-149 fits one. */
+/* e^x to 1.2 ulp (without fused multiply-add; else 1); −inf gives 0, above 88.73 inf, NaN stays NaN. x = n ln 2 + r, ln
+ * 2 in two parts; 2^n in two factors, since neither 2^128 nor 2^-149 fits one. */
 HY_INLINE hy_vec hy_vec_exp(hy_vec x) {
     x = hy_vec_min(hy_vec_set(89.0f), hy_vec_max(hy_vec_set(-105.0f), x));
     const hy_vec round = hy_vec_set(12582912.0f); /* 1.5·2^23: adding it rounds to an integer, kept in the low bits */
