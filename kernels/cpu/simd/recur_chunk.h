@@ -15,7 +15,7 @@
 #define HY_KERNELS_CPU_SIMD_RECUR_CHUNK_H
 
 #include "kernels/cpu/simd/isa.h"
-#include "kernels/cpu/simd/tile.h"
+#include "kernels/cpu/simd/mat.h"
 
 #define HY_CHUNK      16
 #define HY_CHUNK_SPAN 80.0f /* nats: e^{±40} times data stays far from overflow */

@@ -16,13 +16,6 @@
 #endif
 #define HY_PANEL (HY_TILE_VECS * HY_VL)
 
-/* Before a loop with a small constant bound whose array must live in registers. */
-#if defined(__clang__)
-#define HY_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define HY_UNROLL _Pragma("GCC unroll 8")
-#endif
-
 typedef enum hy_tile_start {
     HY_TILE_SET,      /* C = A·B */
     HY_TILE_ADD,      /* C = C + A·B */

@@ -3,8 +3,8 @@
  * transposed B need the transpose made first (hy_mat_transpose). init: nothing, C, C with row i scaled by d[i], or C
  * with column j scaled by d[j]. Leading dimensions are odd multiples of 16 floats (hy_mat_ld): rows a power of two
  * apart would share cache sets. */
-#ifndef HY_KERNELS_CPU_SIMD_TILE_H
-#define HY_KERNELS_CPU_SIMD_TILE_H
+#ifndef HY_KERNELS_CPU_SIMD_MAT_H
+#define HY_KERNELS_CPU_SIMD_MAT_H
 
 #include "kernels/cpu/simd/vec.h"
 
@@ -16,7 +16,7 @@ typedef struct hy_shape {
     int64_t m, n, k;
 } hy_shape;
 
-enum hy_tile_init { HY_INIT_ZERO, HY_INIT_C, HY_INIT_ROWS, HY_INIT_COLS };
+enum hy_mat_init { HY_INIT_ZERO, HY_INIT_C, HY_INIT_ROWS, HY_INIT_COLS };
 
 HY_INLINE int64_t hy_round16(int64_t n) {
     return (n + 15) & ~(int64_t)15;
@@ -39,7 +39,7 @@ typedef struct hy_product {
 
 /* One block of `rows` × `cols` vectors at (i,j), in registers; rows, cols, init and trans are constants at every call.
  */
-HY_INLINE void hy_tile_block(int rows, int cols, int init, int trans, const hy_product *t, int64_t i0, int64_t j0) {
+HY_INLINE void hy_mat_block(int rows, int cols, int init, int trans, const hy_product *t, int64_t i0, int64_t j0) {
     const float *a = trans ? t->a.p + i0 : t->a.p + i0 * t->a.ld, *b = t->b.p + j0;
     float *c = hy_mat_at(t->c, i0, j0).p;
     hy_vec acc[16][2];
@@ -77,38 +77,38 @@ HY_INLINE void hy_tile_block(int rows, int cols, int init, int trans, const hy_p
 
 /* Accumulators: 16 of 32 registers, or 8 of 16. */
 #if HY_ISA_avx512
-#define HY_TILE_ROWS 8
+#define HY_MAT_ROWS 8
 #else
-#define HY_TILE_ROWS 4
+#define HY_MAT_ROWS 4
 #endif
 
 /* All of C: panels of two vectors, then one of a single vector if the width leaves it. */
-HY_INLINE void hy_tile_all(int init, int trans, hy_product t) {
+HY_INLINE void hy_mat_product(int init, int trans, hy_product t) {
     int64_t j = 0;
     for (; j + 2 * HY_VL <= t.s.n; j += 2 * HY_VL)
-        for (int64_t i = 0; i < t.s.m; i += HY_TILE_ROWS)
-            hy_tile_block(HY_TILE_ROWS, 2, init, trans, &t, i, j);
+        for (int64_t i = 0; i < t.s.m; i += HY_MAT_ROWS)
+            hy_mat_block(HY_MAT_ROWS, 2, init, trans, &t, i, j);
     for (; j < t.s.n; j += HY_VL)
-        for (int64_t i = 0; i < t.s.m; i += 2 * HY_TILE_ROWS)
-            hy_tile_block(2 * HY_TILE_ROWS, 1, init, trans, &t, i, j);
+        for (int64_t i = 0; i < t.s.m; i += 2 * HY_MAT_ROWS)
+            hy_mat_block(2 * HY_MAT_ROWS, 1, init, trans, &t, i, j);
 }
 
-#define HY_TILE_PRODUCT(name, init, trans)                                                                             \
+#define HY_MAT_PRODUCT(name, init, trans)                                                                              \
     __attribute__((noinline, unused)) static void name(hy_mat c, hy_mat a, hy_mat b, hy_shape s, const float *d) {     \
-        hy_tile_all(init, trans, (hy_product){c, c, a, b, s, d});                                                      \
+        hy_mat_product(init, trans, (hy_product){c, c, a, b, s, d});                                                   \
     }
 
-HY_TILE_PRODUCT(hy_mul_ab, HY_INIT_ZERO, 0)       /* C = A·B */
-HY_TILE_PRODUCT(hy_mul_ab_rows, HY_INIT_ROWS, 0)  /* C = diag(d)·C + A·B */
-HY_TILE_PRODUCT(hy_mul_atb, HY_INIT_ZERO, 1)      /* C = Aᵀ·B */
-HY_TILE_PRODUCT(hy_mul_atb_add, HY_INIT_C, 1)     /* C += Aᵀ·B */
-HY_TILE_PRODUCT(hy_mul_atb_rows, HY_INIT_ROWS, 1) /* C = diag(d)·C + Aᵀ·B */
-HY_TILE_PRODUCT(hy_mul_atb_cols, HY_INIT_COLS, 1) /* C = C·diag(d) + Aᵀ·B */
+HY_MAT_PRODUCT(hy_mul_ab, HY_INIT_ZERO, 0)       /* C = A·B */
+HY_MAT_PRODUCT(hy_mul_ab_rows, HY_INIT_ROWS, 0)  /* C = diag(d)·C + A·B */
+HY_MAT_PRODUCT(hy_mul_atb, HY_INIT_ZERO, 1)      /* C = Aᵀ·B */
+HY_MAT_PRODUCT(hy_mul_atb_add, HY_INIT_C, 1)     /* C += Aᵀ·B */
+HY_MAT_PRODUCT(hy_mul_atb_rows, HY_INIT_ROWS, 1) /* C = diag(d)·C + Aᵀ·B */
+HY_MAT_PRODUCT(hy_mul_atb_cols, HY_INIT_COLS, 1) /* C = C·diag(d) + Aᵀ·B */
 
 /* C = C0·diag(d) + Aᵀ·B */
 __attribute__((noinline, unused)) static void hy_mul_atb_cols_from(hy_mat c, hy_mat c0, hy_mat a, hy_mat b, hy_shape s,
                                                                    const float *d) {
-    hy_tile_all(HY_INIT_COLS, 1, (hy_product){c, c0, a, b, s, d});
+    hy_mat_product(HY_INIT_COLS, 1, (hy_product){c, c0, a, b, s, d});
 }
 
 #if HY_VL == 16
