@@ -66,6 +66,9 @@ hy_layout_dims hy_layout_sizes(hy_layout_kind kind, int size, int rank, int64_t 
 /* The sizes of a layout. */
 hy_layout_dims hy_layout_dims_of(const hy_layout *layout);
 
+/* Bytes that hy_layout_create allocates. Local. */
+int64_t hy_layout_bytes(const hy_layout_dims *dims);
+
 /* Allocates everything (documents may then change every step without allocation; one document per sequence is set). Local. */
 HY_MUST_CHECK hy_status hy_layout_create(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len, hy_layout **out);
 void hy_layout_destroy(hy_layout *layout);

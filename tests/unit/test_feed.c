@@ -1,0 +1,195 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "tests/unit/capture.h"
+#include "tests/unit/scratch.h"
+#include "train/data_order.h"
+#include "train/feed.h"
+
+enum { MAX_TOKENS = 20000 };
+static int32_t tokens[MAX_TOKENS];
+static uint8_t last[MAX_TOKENS]; /* a document ends after this token */
+static int64_t n_tokens;
+
+static void make_store(const char *path, uint64_t seed, int64_t n_docs, int64_t longest) {
+    hy_token_writer *writer = NULL;
+    n_tokens = 0;
+    memset(last, 0, sizeof last);
+    assert_int_equal(hy_token_writer_create(path, 500, "test", &writer), HY_OK);
+    for (int64_t d = 0; d < n_docs; d++) {
+        const int64_t n = 1 + (int64_t)(hy_random_u64(seed, 0, (uint64_t)d) % (uint64_t)longest);
+        for (int64_t i = n_tokens; i < n_tokens + n; i++) {
+            tokens[i] = (int32_t)(hy_random_u64(seed, 1, (uint64_t)i) % 500);
+        }
+        assert_int_equal(hy_token_writer_append(writer, tokens + n_tokens, n), HY_OK);
+        assert_int_equal(hy_token_writer_end_document(writer), HY_OK);
+        n_tokens += n;
+        last[n_tokens - 1] = 1;
+    }
+    assert_int_equal(hy_token_writer_finish(writer), HY_OK);
+    hy_token_writer_destroy(writer);
+}
+
+/* What the definition says of token t of the stream. */
+static int32_t label_of(int64_t t) {
+    return last[t] ? HY_LABEL_NONE : tokens[t + 1];
+}
+
+static void check_feed(hy_token_store *store, const hy_feed_shape *base, const int64_t *sequences, int64_t n) {
+    int64_t valid = 0, expected_valid = 0, seen = 0;
+    for (int rank = 0; rank < base->sequence_size; rank++) {
+        hy_feed_shape shape = *base;
+        hy_feed *feed = NULL;
+        shape.sequence_rank = rank;
+        assert_int_equal(hy_feed_create(&shape, store, &feed), HY_OK);
+        assert_int_equal(hy_feed_load(feed, sequences, n), HY_OK);
+        assert_int_equal(hy_feed_calls(feed), (n + shape.unit - 1) / shape.unit);
+        valid += hy_feed_valid(feed);
+        for (int64_t call = 0; call < hy_feed_calls(feed); call++) {
+            hy_batch batch;
+            assert_int_equal(hy_feed_batch(feed, call, &batch), HY_OK);
+            for (int64_t t = 0; t < batch.layout->T; t++) {
+                const int64_t position = batch.layout->pos[t], index = call * shape.unit + position / shape.len;
+                const int64_t source = sequences[index < n ? index : n - 1] * shape.len + position % shape.len;
+                assert_int_equal(batch.tokens[t], tokens[source]);
+                assert_int_equal(batch.labels[t], index < n ? label_of(source) : HY_LABEL_NONE);
+                const int starts = position % shape.len == 0 || last[source - 1];
+                assert_int_equal(batch.layout->doc_pos[t] == 0, starts);
+                seen++;
+            }
+        }
+        hy_feed_destroy(feed);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t t = 0; t < base->len; t++) {
+            expected_valid += !last[sequences[i] * base->len + t];
+        }
+    }
+    assert_int_equal(valid, expected_valid);
+    assert_int_equal(seen, (n + base->unit - 1) / base->unit * base->unit * base->len);
+}
+
+static void tokens_labels_documents(void **state) {
+    (void)state;
+    for (uint64_t c = 0; c < 24; c++) {
+        const char *path = scratch_path("feed.h5");
+        hy_token_store *store = NULL;
+        int64_t sequences[6];
+        make_store(path, c, 30, c % 3 == 0 ? 3 : c % 3 == 1 ? 60 : 400);
+        assert_int_equal(hy_token_store_open(path, &store), HY_OK);
+        const hy_feed_shape shape = {.layout = c % 2 == 0 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
+                                     .sequence_size = 1 + (int)(c % 5),
+                                     .unit = 1 + (int64_t)(c % 3),
+                                     .len = 1 + (int64_t)(hy_random_u64(11, c, 0) % (c % 4 == 0 ? 4 : 37)),
+                                     .calls_max = 6};
+        const int64_t n = n_tokens / shape.len;
+        if (n > 0) {
+            for (uint64_t i = 0; i < 6; i++) {
+                sequences[i] = i == 0 ? n - 1 : (int64_t)(hy_random_u64(12, c, i) % (uint64_t)n);
+            }
+            check_feed(store, &shape, sequences, 1 + (int64_t)(c % 6));
+        }
+        hy_token_store_close(store);
+    }
+}
+
+static void plan_is_what_is_allocated(void **state) {
+    (void)state;
+    const char *path = scratch_path("plan.h5");
+    hy_token_store *store = NULL;
+    hy_feed *feed = NULL;
+    hy_plan plan;
+    make_store(path, 1, 100, 300);
+    assert_int_equal(hy_token_store_open(path, &store), HY_OK);
+    const hy_feed_shape shape = {.layout = HY_LAYOUT_ZIGZAG, .sequence_size = 3, .sequence_rank = 1, .unit = 2, .len = 1000, .calls_max = 2};
+    hy_plan_init(&plan);
+    assert_int_equal(hy_feed_plan(&shape, &plan), HY_OK);
+    const int64_t before = hy_alloc_bytes();
+    assert_int_equal(hy_feed_create(&shape, store, &feed), HY_OK);
+    const int64_t allocated = hy_alloc_bytes() - before, planned = hy_plan_total(&plan);
+    assert_true(labs(allocated - planned) < 4096);
+    hy_feed_destroy(feed);
+    hy_token_store_close(store);
+}
+
+static void store_too_short(void **state) {
+    (void)state;
+    const char *path = scratch_path("short.h5");
+    hy_token_store *store = NULL;
+    hy_feed *feed = NULL;
+    make_store(path, 1, 1, 5);
+    assert_int_equal(hy_token_store_open(path, &store), HY_OK);
+    const hy_feed_shape shape = {.sequence_size = 1, .unit = 1, .len = n_tokens + 1, .calls_max = 1};
+    capture_begin();
+    const hy_status status = hy_feed_create(&shape, store, &feed);
+    assert_contains(capture_end(), "less than one sequence");
+    assert_int_equal(status, HY_ERR_DATA);
+    hy_token_store_close(store);
+}
+
+static void order_visits_every_sequence_once_per_epoch(void **state) {
+    (void)state;
+    static const int64_t counts[] = {1, 2, 7, 64, 100};
+    for (int c = 0; c < 5; c++) {
+        const int64_t n = counts[c], batch = 3;
+        int visits[100] = {0}, differs = 0;
+        for (int64_t p = 0; p < 3 * n; p++) {
+            const int64_t sequence = hy_data_order(9, n, batch, p / batch, p % batch);
+            assert_in_range(sequence, 0, n - 1);
+            assert_int_equal(visits[sequence]++, p / n);
+            assert_int_equal(sequence, hy_data_order(9, n, 1, p, 0)); /* only the position counts */
+            differs += sequence != hy_data_order(10, n, batch, p / batch, p % batch);
+        }
+        assert_true(n < 7 || differs > n);
+    }
+}
+
+static void split_covers_the_batch(void **state) {
+    (void)state;
+    for (int64_t batch = 1; batch <= 12; batch++) {
+        for (int64_t groups = 1; groups <= batch; groups++) {
+            for (int64_t accumulate = 1; accumulate <= 5; accumulate++) {
+                int64_t next = 0, calls_max = 0;
+                for (int64_t g = 0; g < groups; g++) {
+                    const hy_data_split split = hy_data_split_make(batch, groups, g, accumulate);
+                    assert_int_equal(split.first, next);
+                    assert_int_equal(split.calls * split.unit, split.count);
+                    assert_true(split.calls >= accumulate || split.unit == 1);
+                    next += split.count;
+                    calls_max = split.calls > calls_max ? split.calls : calls_max;
+                }
+                assert_int_equal(next, batch);
+                assert_int_equal(hy_data_split_make(batch, groups, 0, accumulate).calls_max, calls_max);
+                if (batch % (groups * accumulate) == 0) {
+                    assert_int_equal(hy_data_split_make(batch, groups, 0, accumulate).calls, accumulate);
+                }
+            }
+        }
+    }
+}
+
+static int scratch_remove(void **unused) {
+    (void)unused;
+    return hy_file_remove_tree(scratch_dir, HY_ERR_FAILED) != HY_OK;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tokens_labels_documents),
+        cmocka_unit_test(plan_is_what_is_allocated),
+        cmocka_unit_test(store_too_short),
+        cmocka_unit_test(order_visits_every_sequence_once_per_epoch),
+        cmocka_unit_test(split_covers_the_batch),
+    };
+    return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
+}

@@ -1,0 +1,48 @@
+/* AdamW with its state sharded over all ranks (ZeRO-1; Rajbhandari et al. 2020).
+ *
+ * A bucket of the flat parameter array has size·s elements; rank r owns elements [r·s, (r+1)·s) of each bucket: it alone holds their
+ * m and v and updates them.
+ *
+ *     gradients   Σ over ranks, each rank receiving its shards: one reduce-scatter per bucket, posted as soon as backward has
+ *                 finished the bucket, so that it travels while backward goes on
+ *     norm        Σ g² over the shards in double, then over ranks
+ *     update      own shards; the clipping factor is applied to g on the way
+ *     parameters  one all-gather per bucket, posted while the next bucket is updated
+ *
+ * A group without a sequence in its last micro-step posts the same exchanges in the same order: from the last bucket to the first. */
+#ifndef HY_TRAIN_ADAMW_SHARDED_H
+#define HY_TRAIN_ADAMW_SHARDED_H
+
+#include "comm/comm.h"
+#include "layers/model.h"
+
+typedef struct hy_adamw_settings {
+    double beta1, beta2, eps, weight_decay;
+} hy_adamw_settings;
+
+typedef struct hy_adamw_sharded hy_adamw_sharded;
+
+/* One bucket's shard of this rank: where it is in the flat arrays, and where in m and v. */
+typedef struct hy_shard {
+    int64_t flat, state, n;
+} hy_shard;
+
+/* Adds m and v to `plan`. Local. */
+HY_MUST_CHECK hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype dtype, hy_plan *plan);
+/* The model must have been created for size(world) shards. params, grads: the flat arrays, borrowed; m = v = 0. Local. */
+HY_MUST_CHECK hy_status hy_adamw_sharded_create(const hy_model *model, hy_comm *world, hy_device *device, hy_dtype dtype, void *params,
+                                                void *grads, hy_adamw_sharded **out);
+void hy_adamw_sharded_destroy(hy_adamw_sharded *optimizer);
+
+/* A hy_bucket_ready for the last micro-step; context: the optimizer. */
+void hy_adamw_sharded_bucket_ready(void *context, int bucket);
+/* Posts what bucket_ready has not, waits for all, and gives this rank's part of Σ g². Collective. */
+double hy_adamw_sharded_reduce(hy_adamw_sharded *optimizer);
+/* Update number `update` (from 1) with gradients g·g_scale, then the parameters of all ranks. Collective. */
+void hy_adamw_sharded_update(hy_adamw_sharded *optimizer, const hy_adamw_settings *settings, int64_t update, double lr, double g_scale);
+
+/* For checkpoints: this rank's shards [bucket count], and its m and v [*n elements]. */
+const hy_shard *hy_adamw_sharded_shards(const hy_adamw_sharded *optimizer);
+void hy_adamw_sharded_state(hy_adamw_sharded *optimizer, void **m, void **v, int64_t *n);
+
+#endif
