@@ -162,7 +162,7 @@ static hy_status open_dataset(const hy_tensor_file *file, const char *name, hid_
 }
 
 hy_status hy_tensor_file_shape(const hy_tensor_file *file, const char *name, hy_shape *shape, bool *integer) {
-    hid_t set;
+    hid_t set = H5I_INVALID_HID;
     HY_TRY(open_dataset(file, name, &set));
     hy_status status = dataset_claim(file, name, set, shape, integer);
     H5Dclose(set);
@@ -170,7 +170,7 @@ hy_status hy_tensor_file_shape(const hy_tensor_file *file, const char *name, hy_
 }
 
 hy_status hy_tensor_file_read(const hy_tensor_file *file, const char *name, hy_element element, const hy_shape *shape, void *out) {
-    hid_t set;
+    hid_t set = H5I_INVALID_HID;
     hy_shape claim;
     bool integer;
     HY_TRY(open_dataset(file, name, &set));
@@ -241,7 +241,7 @@ static bool read_text(hid_t attribute, char *out, size_t size) {
 }
 
 hy_status hy_tensor_file_text(const hy_tensor_file *file, const char *name, char *out, size_t size, bool *found) {
-    hid_t attribute;
+    hid_t attribute = H5I_INVALID_HID;
     bool exists;
     HY_TRY(open_attribute(file, name, &attribute, &exists));
     if (!exists) {
@@ -257,7 +257,7 @@ hy_status hy_tensor_file_text(const hy_tensor_file *file, const char *name, char
 }
 
 hy_status hy_tensor_file_number(const hy_tensor_file *file, const char *name, double *out, bool *found) {
-    hid_t attribute;
+    hid_t attribute = H5I_INVALID_HID;
     bool exists;
     HY_TRY(open_attribute(file, name, &attribute, &exists));
     if (!exists) {

@@ -1,0 +1,134 @@
+/* config.json in and out: picks the family, lets it read the keys, and for a model that was made here lets the families try to write
+ * one. Whether such a description is exact is decided by reading it back. */
+#include "train/hf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "train/hf_family.h"
+
+static const hy_hf_family *const families[] = {&hy_hf_fla_transformer, &hy_hf_fla_retnet, &hy_hf_fla_gla, &hy_hf_fla_delta_net,
+                                               &hy_hf_fla_gated_deltanet};
+enum { N_FAMILIES = sizeof families / sizeof families[0], CONFIG_MAX = 1 << 24 /* bytes */ };
+
+static const hy_hf_family *find_family(const char *file, const char *type) {
+    char known[256] = "";
+    for (int i = 0; i < N_FAMILIES; i++) {
+        if (type && strcmp(families[i]->model_type, type) == 0)
+            return families[i];
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", families[i]->model_type);
+    }
+    hy_status status = hy_fail(HY_ERR_USAGE, "%s: model_type %s is not supported; these are: %s", file, type ? type : "(absent)", known);
+    (void)status;
+    return NULL;
+}
+
+static hy_status understand(const char *name, hy_hf *hf) {
+    hf->json = hy_hf_load_json(name, hf->text, hf->len);
+    if (!hf->json)
+        return HY_ERR_DATA;
+    hf->family = find_family(name, json_string_value(json_object_get(hf->json, "model_type")));
+    if (!hf->family)
+        return HY_ERR_USAGE;
+    hy_hf_reader reader = {name, "", hf->json, HY_OK};
+    hy_model_config_init(&hf->model);
+    snprintf(hf->model.family, sizeof hf->model.family, "%s", hf->family->model_type);
+    hf->family->read(&reader, &hf->model);
+    HY_TRY(reader.status);
+    return hy_model_config_resolve(&hf->model);
+}
+
+hy_status hy_hf_parse(const char *name, const char *text, size_t len, hy_hf **out) {
+    hy_hf *hf;
+    HY_TRY(HY_NEW("published model", 1, &hf));
+    hy_status status = HY_NEW("config.json", len + 1, &hf->text);
+    if (status == HY_OK) {
+        memcpy(hf->text, text, len);
+        hf->len = len;
+        status = understand(name, hf);
+    }
+    if (status == HY_OK)
+        *out = hf;
+    else
+        hy_hf_close(hf);
+    return status;
+}
+
+hy_status hy_hf_open(const char *dir, hy_hf **out) {
+    char path[1024];
+    if (snprintf(path, sizeof path, "%s/config.json", dir) >= (int)sizeof path)
+        return hy_fail(HY_ERR_DATA, "%s: path too long", dir);
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return hy_fail(HY_ERR_DATA, "%s: %s", path, strerror(errno));
+    char *text = NULL;
+    hy_status status = HY_NEW("config.json", CONFIG_MAX + 1, &text);
+    size_t len = status == HY_OK ? fread(text, 1, CONFIG_MAX + 1, file) : 0;
+    if (status == HY_OK && (ferror(file) || len > CONFIG_MAX))
+        status = hy_fail(HY_ERR_DATA, "%s: cannot be read, or is larger than any config", path);
+    fclose(file);
+    if (status == HY_OK)
+        status = hy_hf_parse(path, text, len, out);
+    hy_free(text);
+    return status;
+}
+
+void hy_hf_close(hy_hf *hf) {
+    if (!hf)
+        return;
+    json_decref(hf->json);
+    hy_free(hf->text);
+    hy_free(hf);
+}
+
+const hy_model_config *hy_hf_model_config(const hy_hf *hf) {
+    return &hf->model;
+}
+
+const char *hy_hf_config_text(const hy_hf *hf, size_t *len) {
+    *len = hf->len;
+    return hf->text;
+}
+
+static bool same_mixer(const hy_mixer_config *a, const hy_mixer_config *b) {
+    return strcmp(a->kind, b->kind) == 0 && a->heads == b->heads && a->kv_heads == b->kv_heads && a->value_heads == b->value_heads &&
+           a->head_dim == b->head_dim && a->value_dim == b->value_dim && a->conv == b->conv && a->window == b->window &&
+           a->rope_base == b->rope_base && a->rope_fraction == b->rope_fraction && a->qkv_bias == b->qkv_bias && a->qk_norm == b->qk_norm &&
+           a->output_gate == b->output_gate && a->feature_map == b->feature_map && a->gate_rank == b->gate_rank &&
+           a->gate_divisor == b->gate_divisor && a->gate_floor == b->gate_floor && a->beta == b->beta &&
+           a->negative_eigenvalues == b->negative_eigenvalues && a->norm_eps == b->norm_eps;
+}
+
+static bool same_model(const hy_model_config *a, const hy_model_config *b) {
+    bool same = a->layers == b->layers && a->width == b->width && a->vocab == b->vocab && a->tied == b->tied &&
+                a->mlp_width == b->mlp_width && a->norm_eps == b->norm_eps;
+    for (int64_t l = 0; l < a->layers && same; l++)
+        same = same_mixer(&a->mixers[a->layer_mixer[l]], &b->mixers[b->layer_mixer[l]]);
+    return same;
+}
+
+hy_status hy_hf_describe(const hy_model_config *model, hy_hf **out) {
+    json_t *json = NULL;
+    for (int i = 0; i < N_FAMILIES && !json; i++)
+        json = families[i]->describe ? families[i]->describe(model) : NULL;
+    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
+    json_decref(json);
+    if (!text)
+        return hy_fail(HY_ERR_USAGE, "no published family has this schedule of mixers: the model cannot be exported");
+    hy_hf *hf = NULL;
+    hy_status status = hy_hf_parse("config.json to be written", text, strlen(text), &hf);
+    free(text);
+    HY_TRY(status);
+    if (!same_model(model, &hf->model)) {
+        status = hy_fail(HY_ERR_USAGE, "a mixer of this model has an option that model_type %s cannot express: the model cannot be exported",
+                         hf->family->model_type);
+        hy_hf_close(hf);
+        return status;
+    }
+    *out = hf;
+    return HY_OK;
+}

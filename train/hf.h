@@ -1,0 +1,41 @@
+/* Models people have: a folder with a Hugging Face config.json and safetensors, to a model of ours and back.
+ *
+ * config.json is read by a family (hf_<family>.c), chosen by model_type. Every key must be known to it: used, without effect on the
+ * mathematics, or of the one value that is supported. Anything else is HY_ERR_USAGE naming the key, never ignored. */
+#ifndef HY_TRAIN_HF_H
+#define HY_TRAIN_HF_H
+
+#include "base/status.h"
+#include "layers/model.h"
+
+/* A config.json that has been understood. */
+typedef struct hy_hf hy_hf;
+
+/* dir/config.json. HY_ERR_DATA if it is no JSON object, HY_ERR_USAGE for what is not supported. Local. */
+HY_MUST_CHECK hy_status hy_hf_open(const char *dir, hy_hf **out);
+/* The same from memory; `name` stands for the file in messages. Local. */
+HY_MUST_CHECK hy_status hy_hf_parse(const char *name, const char *text, size_t len, hy_hf **out);
+/* The config.json of a model that was not imported. HY_ERR_USAGE if no published family can express it. Local. */
+HY_MUST_CHECK hy_status hy_hf_describe(const hy_model_config *model, hy_hf **out);
+void hy_hf_close(hy_hf *hf);
+
+const hy_model_config *hy_hf_model_config(const hy_hf *hf); /* resolved */
+const char *hy_hf_config_text(const hy_hf *hf, size_t *len); /* as it was read */
+
+/* Parameters from dir's safetensors into `flat` (hy_model_flat_size elements, padding untouched). Missing, surplus and misshapen
+ * tensors are HY_ERR_DATA naming them. *types becomes the element type of every tensor, as JSON, for hy_hf_write; freed by hy_free.
+ * types may be NULL. Local. */
+HY_MUST_CHECK hy_status hy_hf_read_params(const hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, void *flat,
+                                          char **types);
+
+/* Calls `visit` for every tensor of the published files, in the order of our parameters, with its elements as `dtype` gathered from
+ * `flat` (parameters, or gradients of the same layout). Local. */
+typedef hy_status (*hy_hf_visit)(void *context, const char *name, int n_dims, const int64_t *shape, const void *data);
+HY_MUST_CHECK hy_status hy_hf_visit_tensors(const hy_hf *hf, const hy_model *model, hy_dtype dtype, const void *flat, hy_hf_visit visit,
+                                            void *context);
+
+/* Writes dir/config.json and dir/model.safetensors; dir is created. `types` as given by hy_hf_read_params, NULL = all F32. Local. */
+HY_MUST_CHECK hy_status hy_hf_write(const hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, const void *flat,
+                                    const char *types);
+
+#endif
