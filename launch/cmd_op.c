@@ -1,0 +1,121 @@
+/* `hylas op NAME`: one core operation, forward and backward, on tensors from a file, sharded over the ranks. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/text.h"
+#include "launch/commands.h"
+#include "launch/op.h"
+#include "launch/options.h"
+
+typedef struct choice {
+    const char *name;
+    int value;
+} choice;
+
+static const choice layouts[] = {{"contiguous", HY_LAYOUT_CONTIGUOUS}, {"zigzag", HY_LAYOUT_ZIGZAG}, {NULL, 0}};
+static const choice states[] = {{"allgather", HY_STATE_ALLGATHER}, {"ring", HY_STATE_RING}, {NULL, 0}};
+static const choice attentions[] = {{"ring", HY_ATTENTION_RING}, {"allgather", HY_ATTENTION_ALLGATHER}, {NULL, 0}};
+static const choice overlaps[] = {{"split", HY_OVERLAP_SPLIT}, {"seeded", HY_OVERLAP_SEEDED}, {NULL, 0}};
+static const choice recomputes[] = {{"none", HY_RECOMPUTE_NONE}, {"block", HY_RECOMPUTE_BLOCK}, {NULL, 0}};
+static const choice dtypes[] = {{"f64", HY_F64}, {"f32", HY_F32}, {NULL, 0}};
+
+static hy_status choose(const hy_op_context *context, const char *option, const char *text, const choice *choices, int *value) {
+    char known[128] = "";
+    for (const choice *c = choices; c->name; c++) {
+        if (strcmp(c->name, text) == 0) {
+            *value = c->value;
+            return HY_OK;
+        }
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", c->name);
+    }
+    return hy_op_fail(context, HY_ERR_USAGE, "%s %s: not one of %s", option, text, known);
+}
+
+typedef struct op_row {
+    const char *name;
+    hy_status (*run)(hy_op_context *context, const char *in, const char *out);
+} op_row;
+
+static const op_row op_rows[] = {{"recurrence", hy_op_recurrence}, {"attention", hy_op_attention}, {"model", hy_op_model}};
+enum { OP_ROWS = sizeof op_rows / sizeof op_rows[0] };
+
+static hy_status find_op(const hy_op_context *context, const char *name, const op_row **row) {
+    const char *names[OP_ROWS];
+    for (int i = 0; i < OP_ROWS; i++) {
+        names[i] = op_rows[i].name;
+        if (strcmp(name, names[i]) == 0) {
+            *row = &op_rows[i];
+            return HY_OK;
+        }
+    }
+    return hy_op_fail(context, HY_ERR_USAGE, "op %s: no such operation; nearest: %s", name, names[hy_text_nearest(name, names, OP_ROWS)]);
+}
+
+/* One output for one input; a folder of outputs, named as the inputs, for several. */
+static hy_status run_files(hy_op_context *context, const op_row *row, const hy_option_list *in, const char *out) {
+    if (in->n == 1)
+        return row->run(context, in->items[0], out);
+    if (hy_comm_rank(context->world) == 0)
+        (void)mkdir(out, 0777); /* if it fails, creating the first file says why */
+    for (int i = 0; i < in->n; i++) {
+        char path[1024];
+        const char *slash = strrchr(in->items[i], '/');
+        snprintf(path, sizeof path, "%s/%s", out, slash ? slash + 1 : in->items[i]);
+        HY_TRY(row->run(context, in->items[i], path));
+    }
+    return HY_OK;
+}
+
+hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
+    hy_op_context context = {.world = world};
+    hy_option_list in = {.n = 0};
+    const char *out = NULL, *layout = "contiguous", *state = "allgather", *attention = "ring", *overlap = "split", *dtype = "f64";
+    const char *table = "cpu_ref", *recompute = "none";
+    const hy_option options[] = {
+        {"--in", HY_OPTION_LIST, &in, "FILE", "HDF5 file with the input tensors; may be given many times"},
+        {"--out", HY_OPTION_TEXT, &out, "FILE", "HDF5 file to write; with several inputs a folder"},
+        {"--model", HY_OPTION_TEXT, &context.options.model, "DIR", "op model: folder with config.json and model.safetensors"},
+        {"--layout", HY_OPTION_TEXT, &layout, "NAME", "contiguous (default) or zigzag"},
+        {"--state", HY_OPTION_TEXT, &state, "NAME", "exchange of states: allgather (default) or ring"},
+        {"--attention", HY_OPTION_TEXT, &attention, "NAME", "exchange of keys and values: ring (default) or allgather"},
+        {"--overlap", HY_OPTION_TEXT, &overlap, "NAME", "split (default) or seeded"},
+        {"--recompute", HY_OPTION_TEXT, &recompute, "NAME", "op model: none (default) or block"},
+        {"--dtype", HY_OPTION_TEXT, &dtype, "TYPE", "f64 (default) or f32"},
+        {"--table", HY_OPTION_TEXT, &table, "NAME", "operations: cpu_ref (default) or cpu"},
+    };
+    const hy_usage usage = {
+        .line = "hylas op recurrence|attention|model --in FILE --out FILE [options]",
+        .about = "Runs one core operation forward and backward on tensors from a file, with the sequence sharded over the ranks "
+                 "of mpirun, and writes the gathered outputs and gradients.",
+        .options = options,
+        .n_options = (int)(sizeof options / sizeof options[0]),
+        .min_args = 1,
+        .max_args = 1,
+    };
+    hy_args args;
+    HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
+    if (args.help)
+        return HY_OK;
+    int value;
+    const op_row *row = NULL;
+    HY_TRY(find_op(&context, args.positional[0], &row));
+    HY_TRY(choose(&context, "--layout", layout, layouts, &value));
+    context.options.layout = (hy_layout_kind)value;
+    HY_TRY(choose(&context, "--state", state, states, &value));
+    context.options.state = (hy_state_exchange)value;
+    HY_TRY(choose(&context, "--attention", attention, attentions, &value));
+    context.options.attention = (hy_attention_method)value;
+    HY_TRY(choose(&context, "--overlap", overlap, overlaps, &value));
+    context.options.overlap = (hy_overlap)value;
+    HY_TRY(choose(&context, "--recompute", recompute, recomputes, &value));
+    context.options.recompute = (hy_recompute)value;
+    HY_TRY(choose(&context, "--dtype", dtype, dtypes, &value));
+    context.options.dtype = (hy_dtype)value;
+    context.options.table = table;
+    if (in.n == 0 || !out)
+        return hy_op_fail(&context, HY_ERR_USAGE, "op %s needs --in FILE and --out FILE", row->name);
+    HY_TRY(hy_comm_agree(world, hy_device_init(&context.device, table, context.options.dtype)));
+    return run_files(&context, row, &in, out);
+}
