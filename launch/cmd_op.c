@@ -53,16 +53,26 @@ static hy_status find_op(const hy_op_context *context, const char *name, const o
     return hy_op_fail(context, HY_ERR_USAGE, "op %s: no such operation; nearest: %s", name, names[hy_text_nearest(name, names, OP_ROWS)]);
 }
 
-/* One output for one input; a folder of outputs, named as the inputs, for several. */
-static hy_status run_files(hy_op_context *context, const op_row *row, const hy_option_list *in, const char *out) {
-    if (in->n == 1)
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* One output for one input; for several a folder of outputs, named as the inputs (op model: as the models). */
+static hy_status run_files(hy_op_context *context, const op_row *row, const hy_option_list *in, const hy_option_list *models, const char *out) {
+    if (in->n == 1) {
+        context->options.model = models->n == 1 ? models->items[0] : NULL;
         return row->run(context, in->items[0], out);
+    }
     if (hy_comm_rank(context->world) == 0)
         (void)mkdir(out, 0777); /* if it fails, creating the first file says why */
     for (int i = 0; i < in->n; i++) {
         char path[1024];
-        const char *slash = strrchr(in->items[i], '/');
-        snprintf(path, sizeof path, "%s/%s", out, slash ? slash + 1 : in->items[i]);
+        context->options.model = models->n == in->n ? models->items[i] : NULL;
+        if (context->options.model)
+            snprintf(path, sizeof path, "%s/%s.h5", out, base_name(context->options.model));
+        else
+            snprintf(path, sizeof path, "%s/%s", out, base_name(in->items[i]));
         HY_TRY(row->run(context, in->items[i], path));
     }
     return HY_OK;
@@ -70,13 +80,13 @@ static hy_status run_files(hy_op_context *context, const op_row *row, const hy_o
 
 hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     hy_op_context context = {.world = world};
-    hy_option_list in = {.n = 0};
+    hy_option_list in = {.n = 0}, models = {.n = 0};
     const char *out = NULL, *layout = "contiguous", *state = "allgather", *attention = "ring", *overlap = "split", *dtype = "f64";
     const char *table = "cpu_ref", *recompute = "none";
     const hy_option options[] = {
         {"--in", HY_OPTION_LIST, &in, "FILE", "HDF5 file with the input tensors; may be given many times"},
         {"--out", HY_OPTION_TEXT, &out, "FILE", "HDF5 file to write; with several inputs a folder"},
-        {"--model", HY_OPTION_TEXT, &context.options.model, "DIR", "op model: folder with config.json and model.safetensors"},
+        {"--model", HY_OPTION_LIST, &models, "DIR", "op model: folder with config.json and model.safetensors; one for each --in"},
         {"--layout", HY_OPTION_TEXT, &layout, "NAME", "contiguous (default) or zigzag"},
         {"--state", HY_OPTION_TEXT, &state, "NAME", "exchange of states: allgather (default) or ring"},
         {"--attention", HY_OPTION_TEXT, &attention, "NAME", "exchange of keys and values: ring (default) or allgather"},
@@ -117,5 +127,5 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     if (in.n == 0 || !out)
         return hy_op_fail(&context, HY_ERR_USAGE, "op %s needs --in FILE and --out FILE", row->name);
     HY_TRY(hy_comm_agree(world, hy_device_init(&context.device, table, context.options.dtype)));
-    return run_files(&context, row, &in, out);
+    return run_files(&context, row, &in, &models, out);
 }

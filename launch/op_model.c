@@ -168,7 +168,7 @@ hy_status hy_op_model(hy_op_context *context, const char *in, const char *out) {
         {"tokens", HY_ELEMENT_I32, true}, {"labels", HY_ELEMENT_I32, true}, {"cu_seqlens", HY_ELEMENT_I64, false}};
     model_run run = {.counted = 0};
     if (!context->options.model)
-        return hy_op_fail(context, HY_ERR_USAGE, "op model needs --model DIR");
+        return hy_op_fail(context, HY_ERR_USAGE, "op model needs one --model DIR for each --in FILE");
     HY_TRY(open_config(context, &run.hf));
     hy_status status = hy_op_input_read(context->world, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &run.in);
     if (status == HY_OK) {

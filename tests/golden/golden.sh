@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# golden.sh ops|models HYLAS COMPARE DATA RANKS LAYOUT: every golden file of that kind on so many ranks: both exchanges, float64 on
+# cpu_ref and float32 on cpu; the two overlaps (ops) and recomputes (models) take turns. Bounds: the oracle vectors are float64; the models'
+# gradients were rounded to float32.
+set -euo pipefail
+kind=$1 hylas=$2 compare=$3 data=$4 ranks=$5 layout=$6
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+launcher=()
+[ "$ranks" -eq 1 ] || launcher=("${MPIEXEC:-mpirun}" -np "$ranks")
+
+run() { # dtype table forward gradient: the rest of the arguments are options of hylas op
+    local dtype=$1 table=$2 forward=$3 gradient=$4 op args=() pairs=() file name
+    shift 4
+    printf '%s, %s ranks, %s, %s on %s, %s\n' "$kind" "$ranks" "$layout" "$dtype" "$table" "$*"
+    for op in $ops; do
+        args=()
+        for file in $(inputs "$op"); do
+            name=$(basename "$file")
+            if [ "$op" = model ]; then
+                name=$(basename "$(dirname "$file")")
+                args+=(--model "$(dirname "$file")")
+                name=$name.h5
+            fi
+            args+=(--in "$file")
+            pairs+=("$work/out/$name" "$file")
+        done
+        "${launcher[@]}" "$hylas" op "$op" "${args[@]}" --out "$work/out" --layout "$layout" --dtype "$dtype" --table "$table" "$@"
+    done
+    "$compare" "$forward" "$gradient" "${pairs[@]}"
+    rm -rf "$work/out"
+}
+
+inputs() {
+    case $1 in
+    attention) ls "$data"/golden/attention*.h5 ;;
+    recurrence) ls "$data"/golden/*.h5 | grep -v /attention ;;
+    model) ls "$data"/models/*/check.h5 ;;
+    esac
+}
+
+if [ "$kind" = ops ]; then
+    ops="recurrence attention"
+    run f64 cpu_ref 1e-10 1e-10 --state allgather --attention ring --overlap split
+    run f64 cpu_ref 1e-10 1e-10 --state ring --attention allgather --overlap seeded
+    run f32 cpu 2e-5 1e-4 --state allgather --attention allgather --overlap seeded
+    run f32 cpu 2e-5 1e-4 --state ring --attention ring --overlap split
+else
+    ops=model
+    run f64 cpu_ref 1e-9 1e-6 --state allgather --attention ring --overlap split
+    run f64 cpu_ref 1e-9 1e-6 --state ring --attention allgather --overlap seeded --recompute block
+    run f32 cpu 1e-4 1e-3 --state allgather --attention allgather --overlap seeded --recompute block
+    run f32 cpu 1e-4 1e-3 --state ring --attention ring --overlap split
+fi

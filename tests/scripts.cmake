@@ -1,0 +1,15 @@
+# Tests that are programs or scripts: each part adds its own below.
+
+# golden/: hylas op against vectors from independent implementations.
+add_executable(compare_tensors golden/compare_tensors.c)
+target_link_libraries(compare_tensors PRIVATE hy_train)
+foreach(kind ops models)
+  foreach(ranks 1 2 3 4 7)
+    foreach(layout contiguous zigzag)
+      set(name golden/${kind}/${layout}/np${ranks})
+      add_test(NAME ${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/golden/golden.sh ${kind} $<TARGET_FILE:hylas>
+               $<TARGET_FILE:compare_tensors> ${data_dir} ${ranks} ${layout})
+      set_tests_properties(${name} PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+    endforeach()
+  endforeach()
+endforeach()
