@@ -1,0 +1,242 @@
+/* rmsnorm, layernorm, l2norm: one row at a time, read from memory once. With n = (x − mean)·r and d = dy ⊙ w,
+ *   y = n ⊙ w + b;   dx = r (d − mean(d) − n·mean(d ⊙ n))      (l2norm: sums instead of means; rms, l2: mean = 0, no
+ * mean(d)) dw = Σ dy ⊙ n,   db = Σ dy dw and db: every thread sums its rows on its stack, then the threads add to the
+ * output one after the other. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/simd/elementwise.h"
+
+typedef enum norm_kind { NORM_RMS, NORM_LAYER, NORM_L2 } norm_kind;
+
+typedef struct norm_args {
+    int64_t rows, cols, w_rows;
+    float eps, w_offset;
+    const float *x, *w, *b, *dy;
+    float *y, *dx, *dw, *db;
+    int acc;
+} norm_args;
+
+typedef struct row_scale {
+    float mean, r;
+} row_scale;
+
+/* Weights up to this many have their gradients summed per thread; beyond, one thread sums into the output. */
+#define WEIGHTS 16384
+
+HY_INLINE row_scale row_scale_of(const norm_args *a, const norm_kind kind, const float *x) {
+    const float inverse = kind == NORM_L2 ? 1.0f : 1.0f / (float)a->cols;
+    const hy_range all = {0, a->cols};
+    hy_vec sum = hy_vec_zero(), mean = hy_vec_zero(), d;
+    row_scale s = {0, 0};
+    if (kind == NORM_LAYER) {
+#define STEP(c, n) sum += hy_vec_load_tail(x + (c), n)
+        HY_FOR_VECS(c, all, STEP);
+#undef STEP
+        s.mean = hy_vec_sum(sum) * inverse;
+        mean = hy_vec_set(s.mean);
+        sum = hy_vec_zero();
+    }
+    int64_t c = 0;
+    for (; c + HY_VL <= a->cols; c += HY_VL) {
+        d = hy_vec_load(x + c) - mean;
+        sum += d * d;
+    }
+    if (c < a->cols) {
+        d = hy_vec_load_tail(x + c, a->cols - c) - mean;
+        d = hy_vec_select((hy_ivec)(hy_ivec_iota() < hy_ivec_set((int32_t)(a->cols - c))), d, hy_vec_zero());
+        sum += d * d;
+    }
+    s.r = 1.0f / sqrtf(hy_vec_sum(sum) * inverse + a->eps);
+    return s;
+}
+
+HY_INLINE hy_vec weight_at(const norm_args *a, const float *w, int64_t c, int64_t n) {
+    return w != NULL ? hy_vec_load_tail(w + c, n) + hy_vec_set(a->w_offset) : hy_vec_set(1.0f);
+}
+
+HY_INLINE void fwd_step(const norm_args *a, const row_scale *s, int64_t row, int64_t at, int64_t c, int64_t n) {
+    hy_vec y = (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
+    if (a->w != NULL)
+        y *= weight_at(a, a->w + at, c, n);
+    if (a->b != NULL)
+        y += hy_vec_load_tail(a->b + at + c, n);
+    hy_vec_store_tail(a->y + row + c, y, n);
+}
+
+HY_INLINE void norm_fwd(const norm_args *a, const norm_kind kind) {
+#pragma omp parallel for schedule(static) if (a->rows * a->cols >= HY_PARALLEL_MIN)
+    for (int64_t r = 0; r < a->rows; r++) {
+        const int64_t row = r * a->cols, at = r % a->w_rows * a->cols;
+        const row_scale s = row_scale_of(a, kind, a->x + row);
+        const hy_range all = {0, a->cols};
+#define STEP(c, n) fwd_step(a, &s, row, at, c, n)
+        HY_FOR_VECS(c, all, STEP);
+#undef STEP
+    }
+}
+
+/* Sums over a row: of d and of d ⊙ n. */
+typedef struct row_sums {
+    hy_vec d, dn;
+} row_sums;
+
+HY_INLINE void sums_step(const norm_args *a, const row_scale *s, int64_t row, const float *w, int64_t c, int64_t n,
+                         row_sums *sums) {
+    hy_vec d = hy_vec_load_tail(a->dy + row + c, n) * weight_at(a, w, c, n);
+    sums->d += d;
+    sums->dn += d * (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
+}
+
+HY_INLINE void dx_step(const norm_args *a, const row_scale *s, const row_scale *means, int64_t row, const float *w,
+                       int64_t c, int64_t n) {
+    hy_vec normed = (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
+    hy_vec d = hy_vec_load_tail(a->dy + row + c, n) * weight_at(a, w, c, n);
+    d = hy_vec_set(s->r) * (d - hy_vec_set(means->mean) - normed * hy_vec_set(means->r));
+    hy_vec_put(a->dx + row + c, d, n, a->acc);
+}
+
+HY_INLINE void dw_step(const norm_args *a, const row_scale *s, int64_t row, float *dw, float *db, int64_t c,
+                       int64_t n) {
+    hy_vec dy = hy_vec_load_tail(a->dy + row + c, n);
+    if (dw != NULL)
+        hy_vec_put(dw + c, dy * (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r), n, 1);
+    if (db != NULL)
+        hy_vec_put(db + c, dy, n, 1);
+}
+
+/* Row r; dw and db point to where its sums go. dw comes first: dx may overwrite dy. */
+HY_INLINE void bwd_row(const norm_args *a, const norm_kind kind, int64_t r, float *dw, float *db) {
+    const int64_t row = r * a->cols;
+    const float *w = a->w != NULL ? a->w + r % a->w_rows * a->cols : NULL;
+    const row_scale s = row_scale_of(a, kind, a->x + row);
+    const hy_range all = {0, a->cols};
+    if (dw != NULL || db != NULL) {
+#define STEP(c, n) dw_step(a, &s, row, dw, db, c, n)
+        HY_FOR_VECS(c, all, STEP);
+#undef STEP
+    }
+    if (a->dx == NULL)
+        return;
+    row_sums sums = {hy_vec_zero(), hy_vec_zero()};
+#define STEP(c, n) sums_step(a, &s, row, w, c, n, &sums)
+    HY_FOR_VECS(c, all, STEP);
+#undef STEP
+    const float inverse = kind == NORM_L2 ? 1.0f : 1.0f / (float)a->cols;
+    const row_scale means = {kind == NORM_LAYER ? hy_vec_sum(sums.d) * inverse : 0.0f, hy_vec_sum(sums.dn) * inverse};
+#define STEP(c, n) dx_step(a, &s, &means, row, w, c, n)
+    HY_FOR_VECS(c, all, STEP);
+#undef STEP
+}
+
+HY_INLINE void bwd_rows(const norm_args *a, const norm_kind kind, hy_range rows, float *dw, float *db) {
+    for (int64_t r = rows.begin; r < rows.end; r++) {
+        const int64_t at = r % a->w_rows * a->cols;
+        bwd_row(a, kind, r, dw != NULL ? dw + at : NULL, db != NULL ? db + at : NULL);
+    }
+}
+
+static void add_to(float *y, const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+HY_INLINE void norm_bwd(const norm_args *a, const norm_kind kind) {
+    const int64_t weights = a->w_rows * a->cols;
+    if (weights > WEIGHTS && (a->dw != NULL || a->db != NULL)) {
+        bwd_rows(a, kind, (hy_range){0, a->rows}, a->dw, a->db);
+        return;
+    }
+#pragma omp parallel if (a->rows * a->cols >= HY_PARALLEL_MIN)
+    {
+        float dw[WEIGHTS], db[WEIGHTS];
+        if (a->dw != NULL)
+            memset(dw, 0, (size_t)weights * sizeof *dw);
+        if (a->db != NULL)
+            memset(db, 0, (size_t)weights * sizeof *db);
+        bwd_rows(a, kind, hy_thread_range(a->rows, 1), a->dw != NULL ? dw : NULL, a->db != NULL ? db : NULL);
+#pragma omp for ordered schedule(static, 1)
+        for (int t = 0; t < omp_get_num_threads(); t++) {
+#pragma omp ordered
+            {
+                if (a->dw != NULL)
+                    add_to(a->dw, dw, weights);
+                if (a->db != NULL)
+                    add_to(a->db, db, weights);
+            }
+        }
+    }
+}
+
+static norm_args of_rms(const hy_rmsnorm_args *a) {
+    return (norm_args){.rows = a->rows,
+                       .cols = a->cols,
+                       .w_rows = a->w_rows,
+                       .eps = (float)a->eps,
+                       .w_offset = a->zero_centred ? 1.0f : 0.0f,
+                       .x = a->x,
+                       .w = a->w,
+                       .dy = a->dy,
+                       .y = a->y,
+                       .dx = a->dx,
+                       .dw = a->dw,
+                       .acc = a->acc};
+}
+
+static norm_args of_layer(const hy_layernorm_args *a) {
+    return (norm_args){.rows = a->rows,
+                       .cols = a->cols,
+                       .w_rows = a->w_rows,
+                       .eps = (float)a->eps,
+                       .x = a->x,
+                       .w = a->w,
+                       .b = a->b,
+                       .dy = a->dy,
+                       .y = a->y,
+                       .dx = a->dx,
+                       .dw = a->dw,
+                       .db = a->db,
+                       .acc = a->acc};
+}
+
+static norm_args of_l2(const hy_l2norm_args *a) {
+    return (norm_args){.rows = a->rows,
+                       .cols = a->cols,
+                       .w_rows = 1,
+                       .eps = (float)a->eps,
+                       .x = a->x,
+                       .dy = a->dy,
+                       .y = a->y,
+                       .dx = a->dx,
+                       .acc = a->acc};
+}
+
+void HY_ISA_NAME(hy_fast_rmsnorm_fwd)(const hy_rmsnorm_args *a) {
+    const norm_args n = of_rms(a);
+    norm_fwd(&n, NORM_RMS);
+}
+
+void HY_ISA_NAME(hy_fast_rmsnorm_bwd)(const hy_rmsnorm_args *a) {
+    const norm_args n = of_rms(a);
+    norm_bwd(&n, NORM_RMS);
+}
+
+void HY_ISA_NAME(hy_fast_layernorm_fwd)(const hy_layernorm_args *a) {
+    const norm_args n = of_layer(a);
+    norm_fwd(&n, NORM_LAYER);
+}
+
+void HY_ISA_NAME(hy_fast_layernorm_bwd)(const hy_layernorm_args *a) {
+    const norm_args n = of_layer(a);
+    norm_bwd(&n, NORM_LAYER);
+}
+
+void HY_ISA_NAME(hy_fast_l2norm_fwd)(const hy_l2norm_args *a) {
+    const norm_args n = of_l2(a);
+    norm_fwd(&n, NORM_L2);
+}
+
+void HY_ISA_NAME(hy_fast_l2norm_bwd)(const hy_l2norm_args *a) {
+    const norm_args n = of_l2(a);
+    norm_bwd(&n, NORM_L2);
+}
