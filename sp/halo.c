@@ -1,182 +1,177 @@
-/* The short convolution over sharded sequences. A fragment that continues a document needs the W − 1 tokens before it, which may lie
- * in several earlier fragments (short or empty ones). All ranks know the layout, so each pair knows which rows to send: point to point,
- * forward the rows, backward their gradients, added in order of fragments. Rows before the document's start are zero and never travel. */
-#include <string.h>
+/* A fragment's halo is cut into pieces, one per earlier fragment that holds rows of it: with short fragments there are
+ * several. All ranks walk the same list of pieces in the same order (fragments ascending, then sources ascending), so a
+ * pair of ranks needs one tag and no negotiation, and gradients are added in an order that does not depend on
+ * arrival. */
+#include "sp/halo.h"
 
-#include "base/memory.h"
-#include "sp/sp.h"
+enum { TAG_HALO = 201, TAG_HALO_GRADIENT };
 
-enum { TAG_HALO = 301, TAG_HALO_GRADIENT };
-
-/* Rows of fragment `from` that fragment `to` wants as rows halo_row.. of its halo. */
-typedef struct halo_piece {
+typedef struct piece {
     const hy_fragment *from, *to;
-    int64_t local;    /* first row in the owner's buffer */
-    int64_t halo_row; /* first row in to's halo */
-    int64_t rows;
-} halo_piece;
+    int64_t begin, rows; /* global position of the first row */
+} piece;
 
-typedef struct halo_scratch {
-    char *dhalo; /* [n_local,W−1,C] gradients of own halos */
-    char *inbox; /* gradients that come home, a block of W − 1 rows for each piece */
-    hy_req *reqs;
-    int64_t n_reqs, n_home;
-} halo_scratch;
-
-static char *take(char *base, size_t *total, size_t bytes) {
-    char *here = base ? base + *total : NULL;
-    *total += (bytes + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
-    return here;
+/* First position whose row the fragment's halo holds. */
+static int64_t first_row(const hy_halo *halo, const hy_fragment *f) {
+    const int64_t reach = f->begin - halo->rows;
+    return f->doc_begin > reach ? f->doc_begin : reach;
 }
 
-/* Most pieces that this rank sends or receives: a halo of W − 1 rows touches at most W − 1 fragments that are not empty; and a row is
- * wanted by at most W − 1 fragments. */
-static int64_t pieces_max(const hy_layout_dims *dims, int64_t W) {
-    int64_t reach = W - 1 < dims->n_frags ? W - 1 : dims->n_frags;
-    return dims->n_local * reach;
-}
-
-static size_t cut(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, char *base, halo_scratch *s) {
-    size_t total = 0, esize = hy_dtype_size(sp->device->table.dtype), halo = (size_t)((W - 1) * C) * esize;
-    if (dims->size == 1) {
-        return 0;
-    }
-    s->dhalo = take(base, &total, (size_t)dims->n_local * halo);
-    s->inbox = take(base, &total, (size_t)pieces_max(dims, W) * halo);
-    s->reqs = (hy_req *)(void *)take(base, &total, (size_t)(2 * pieces_max(dims, W)) * sizeof(hy_req));
-    return total;
-}
-
-size_t hy_sp_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W) {
-    return dims->size == 1 ? 0 : (size_t)(dims->n_local * (W - 1) * C) * hy_dtype_size(sp->device->table.dtype);
-}
-
-size_t hy_sp_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W) {
-    halo_scratch s = {0};
-    return cut(sp, dims, C, W, NULL, &s);
-}
-
-/* Walks back from fragment `id`: the next earlier piece of its halo, nearest first. `missing` counts rows still wanted. */
-static bool next_piece(const hy_layout *layout, int64_t id, int64_t W, int64_t *at, int64_t *missing, halo_piece *out) {
-    const hy_fragment *to = &layout->frags[id];
-    if (*missing <= 0 || (*at = hy_layout_neighbour(layout, *at, -1)) < 0) {
-        return false;
-    }
-    const hy_fragment *from = &layout->frags[*at];
-    int64_t first = to->begin - (W - 1) > to->doc_begin ? to->begin - (W - 1) : to->doc_begin;
-    first = first > from->begin ? first : from->begin;
-    int64_t rows = from->begin + from->len - first;
-    if (rows <= 0) {
-        return false;
-    }
-    *out = (halo_piece){.from = from, .to = to, .local = from->local + first - from->begin, .halo_row = W - 1 - (to->begin - first), .rows = rows};
-    *missing -= rows;
-    return true;
-}
-
-typedef void (*piece_fn)(hy_sp *sp, hy_sp_conv *c, halo_scratch *s, const halo_piece *piece);
-
-/* Every piece in which this rank takes part, in an order that all ranks share. */
-static void for_each_piece(hy_sp *sp, hy_sp_conv *c, halo_scratch *s, piece_fn visit) {
-    const hy_layout *layout = sp->layout;
-    for (int64_t id = 0; id < layout->n_frags; id++) {
+/* Calls visit for every piece that this rank sends or receives. */
+static void walk(hy_halo *halo, void (*visit)(hy_halo *, const piece *, void *), void *context) {
+    const hy_layout *layout = halo->sp->layout;
+    for (int64_t id = 0; id < layout->n_frags && halo->rows > 0; id++) {
         const hy_fragment *to = &layout->frags[id];
-        int64_t at = id, missing = to->continues ? c->op.W - 1 : 0;
-        halo_piece piece;
-        while (next_piece(layout, id, c->op.W, &at, &missing, &piece)) {
-            if (piece.from->owner == layout->rank || to->owner == layout->rank) {
-                visit(sp, c, s, &piece);
+        if (!to->continues) {
+            continue;
+        }
+        const int64_t need = first_row(halo, to);
+        int64_t source = id;
+        while (layout->frags[source].begin > need) {
+            source--;
+        }
+        for (; source < id; source++) {
+            const hy_fragment *from = &layout->frags[source];
+            if (from->len > 0 && (from->owner == layout->rank || to->owner == layout->rank)) {
+                const int64_t begin = from->begin > need ? from->begin : need;
+                const piece p = {.from = from, .to = to, .begin = begin, .rows = from->begin + from->len - begin};
+                visit(halo, &p, context);
             }
         }
     }
 }
 
-static size_t row_bytes(const hy_sp *sp, const hy_sp_conv *c, int64_t rows) {
-    return (size_t)(rows * c->op.C) * hy_dtype_size(sp->device->table.dtype);
+/* Most pieces of one fragment's halo, and of one fragment's rows: sizes differ by at most one token. */
+static int64_t reach(const hy_layout_dims *dims, int64_t rows) {
+    const int64_t shortest = dims->frag_max > 1 ? dims->frag_max - 1 : 1;
+    const int64_t pieces = rows > 0 ? 1 + (rows - 1) / shortest : 0;
+    return pieces < dims->n_frags ? pieces : dims->n_frags;
 }
 
-static char *halo_at(const hy_sp *sp, const hy_sp_conv *c, char *halos, const halo_piece *p) {
-    return halos + row_bytes(sp, c, p->to->slot * (c->op.W - 1) + p->halo_row);
+void hy_halo_open(hy_halo *halo, hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, bool backward,
+                  hy_carve *work) {
+    *halo = (hy_halo){.sp = sp, .rows = W > 0 ? W - 1 : 0, .C = C};
+    halo->row_bytes = (size_t)C * hy_dtype_size(sp->device->table.dtype);
+    const int64_t pieces = dims->size > 1 ? dims->n_local * reach(dims, halo->rows) : 0;
+    halo->reqs = hy_carve_take(work, (size_t)(2 * pieces) * sizeof(hy_req));
+    if (backward) {
+        const int64_t longest = halo->rows < dims->frag_max ? halo->rows : dims->frag_max;
+        halo->rows_back = hy_carve_take(work, (size_t)(pieces * longest) * halo->row_bytes);
+    }
 }
 
-static void copy_rows(hy_sp *sp, const hy_sp_conv *c, int64_t rows, const void *src, void *dst, int acc) {
-    int64_t n = rows * c->op.C;
-    hy_copy2d(sp->device, &(hy_copy2d_args){.rows = 1, .cols = n, .src_ld = n, .dst_ld = n, .src = src, .dst = dst, .acc = acc});
+static char *row_of(const hy_halo *halo, const void *array, int64_t row) {
+    return (char *)(uintptr_t)array + (size_t)row * halo->row_bytes;
 }
 
-static void send_rows(hy_sp *sp, hy_sp_conv *c, halo_scratch *s, const halo_piece *p) {
-    const char *rows = (const char *)c->op.x + row_bytes(sp, c, p->local);
-    bool from_me = p->from->owner == sp->layout->rank, to_me = p->to->owner == sp->layout->rank;
-    if (from_me && to_me) {
-        copy_rows(sp, c, p->rows, rows, halo_at(sp, c, c->kept, p), 0);
-    } else if (from_me) {
-        hy_comm_send(sp->comm, "halo", rows, row_bytes(sp, c, p->rows), p->to->owner, TAG_HALO, &s->reqs[s->n_reqs++]);
+/* The piece's first row in x or dx of its owner; in the halo of the fragment that reads it. */
+static char *at_source(const hy_halo *halo, const piece *p, const void *x) {
+    return row_of(halo, x, p->from->local + p->begin - p->from->begin);
+}
+
+static char *at_halo(const hy_halo *halo, const piece *p, const void *rows) {
+    return row_of(halo, rows, (p->to->slot + 1) * halo->rows - (p->to->begin - p->begin));
+}
+
+static void add(const hy_halo *halo, const piece *p, const void *from, void *to) {
+    hy_axpy(halo->sp->device, &(hy_axpy_args){.n = p->rows * halo->C, .a = 1, .x = from, .y = to, .acc = 1});
+}
+
+/* ---- forward ---- */
+
+typedef struct arrays {
+    const void *from;
+    void *to;
+    char *next_back; /* backward: where the next rows from another rank lie */
+} arrays;
+
+static void post_piece(hy_halo *halo, const piece *p, void *context) {
+    const arrays *a = context;
+    const size_t bytes = (size_t)p->rows * halo->row_bytes;
+    const int rank = halo->sp->layout->rank;
+    if (p->from->owner == p->to->owner) {
+        const int64_t n = p->rows * halo->C;
+        hy_copy2d(halo->sp->device, &(hy_copy2d_args){.rows = 1,
+                                                      .cols = n,
+                                                      .src_ld = n,
+                                                      .dst_ld = n,
+                                                      .src = at_source(halo, p, a->from),
+                                                      .dst = at_halo(halo, p, a->to)});
+    } else if (p->from->owner == rank) {
+        hy_comm_send(halo->sp->comm, "halo", at_source(halo, p, a->from), bytes, p->to->owner, TAG_HALO,
+                     &halo->reqs[halo->n_reqs++]);
     } else {
-        hy_comm_recv(sp->comm, "halo", halo_at(sp, c, c->kept, p), row_bytes(sp, c, p->rows), p->from->owner, TAG_HALO, &s->reqs[s->n_reqs++]);
+        hy_comm_recv(halo->sp->comm, "halo", at_halo(halo, p, a->to), bytes, p->from->owner, TAG_HALO,
+                     &halo->reqs[halo->n_reqs++]);
     }
 }
 
-/* The i-th piece that comes home waits in the i-th block of the inbox; pieces between own fragments need none. */
-static char *next_home(const hy_sp *sp, const hy_sp_conv *c, halo_scratch *s) {
-    return s->inbox + row_bytes(sp, c, s->n_home++ * (c->op.W - 1));
-}
-
-static void send_gradients(hy_sp *sp, hy_sp_conv *c, halo_scratch *s, const halo_piece *p) {
-    bool from_me = p->from->owner == sp->layout->rank, to_me = p->to->owner == sp->layout->rank;
-    if (to_me && !from_me) {
-        hy_comm_send(sp->comm, "halo gradient", halo_at(sp, c, s->dhalo, p), row_bytes(sp, c, p->rows), p->from->owner, TAG_HALO_GRADIENT, &s->reqs[s->n_reqs++]);
-    } else if (from_me && !to_me) {
-        hy_comm_recv(sp->comm, "halo gradient", next_home(sp, c, s), row_bytes(sp, c, p->rows), p->to->owner, TAG_HALO_GRADIENT, &s->reqs[s->n_reqs++]);
-    }
-}
-
-static void add_gradients(hy_sp *sp, hy_sp_conv *c, halo_scratch *s, const halo_piece *p) {
-    bool from_me = p->from->owner == sp->layout->rank, to_me = p->to->owner == sp->layout->rank;
-    if (from_me) {
-        const char *rows = to_me ? halo_at(sp, c, s->dhalo, p) : next_home(sp, c, s);
-        copy_rows(sp, c, p->rows, rows, (char *)c->op.dx + row_bytes(sp, c, p->local), 1);
-    }
-}
-
-static halo_scratch begin_call(hy_sp *sp, hy_sp_conv *c) {
-    halo_scratch s = {0};
-    hy_layout_dims dims = hy_layout_dims_of(sp->layout);
-    cut(sp, &dims, c->op.C, c->op.W, c->work, &s);
-    c->op.runs = sp->layout->runs;
-    c->op.n_runs = sp->layout->n_runs;
-    c->op.halo = c->kept;
-    if (s.reqs) {
-        memset(s.reqs, 0, (size_t)(2 * pieces_max(&dims, c->op.W)) * sizeof(hy_req));
-    }
-    return s;
-}
-
-void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *c) {
-    halo_scratch s = begin_call(sp, c);
-    if (sp->layout->size > 1) {
-        hy_fill(sp->device, &(hy_fill_args){.n = sp->layout->n_local * (c->op.W - 1) * c->op.C, .y = c->kept});
-        for_each_piece(sp, c, &s, send_rows);
-        hy_comm_wait_all(s.reqs, s.n_reqs);
-        if (sp->broken) {
-            hy_axpy(sp->device, &(hy_axpy_args){.n = sp->layout->n_local * (c->op.W - 1) * c->op.C, .a = 1.01, .x = c->kept, .y = c->kept});
+void hy_halo_post(hy_halo *halo, const void *x, void *rows) {
+    const hy_layout *layout = halo->sp->layout;
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        const hy_fragment *f = &layout->frags[layout->local[slot]];
+        if (f->continues) {
+            const int64_t zeros = first_row(halo, f) - (f->begin - halo->rows);
+            hy_fill(halo->sp->device,
+                    &(hy_fill_args){.n = zeros * halo->C, .value = 0, .y = row_of(halo, rows, slot * halo->rows)});
         }
     }
-    hy_conv_fwd(sp->device, &c->op);
+    arrays a = {.from = x, .to = rows};
+    halo->n_reqs = 0;
+    walk(halo, post_piece, &a);
 }
 
-void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *c) {
-    begin_call(sp, c);
-    hy_conv_fwd(sp->device, &c->op);
-}
-
-void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *c) {
-    halo_scratch s = begin_call(sp, c);
-    c->op.dhalo = s.dhalo;
-    hy_conv_bwd(sp->device, &c->op);
-    if (sp->layout->size > 1) {
-        for_each_piece(sp, c, &s, send_gradients);
-        hy_comm_wait_all(s.reqs, s.n_reqs);
-        s.n_home = 0;
-        for_each_piece(sp, c, &s, add_gradients);
+static void damage_piece(hy_halo *halo, const piece *p, void *context) {
+    if (p->from->owner != p->to->owner && p->to->owner == halo->sp->layout->rank) {
+        char *rows = at_halo(halo, p, context);
+        hy_axpy(halo->sp->device, &(hy_axpy_args){.n = p->rows * halo->C, .a = 0.5, .x = rows, .y = rows});
     }
+}
+
+void hy_halo_finish(hy_halo *halo, void *rows) {
+    hy_comm_wait_all(halo->reqs, halo->n_reqs);
+    if (halo->sp->broken) {
+        walk(halo, damage_piece, rows);
+    }
+}
+
+/* ---- backward ---- */
+
+static void post_gradient(hy_halo *halo, const piece *p, void *context) {
+    arrays *a = context;
+    const size_t bytes = (size_t)p->rows * halo->row_bytes;
+    if (p->from->owner == p->to->owner) {
+        return;
+    }
+    if (p->to->owner == halo->sp->layout->rank) {
+        hy_comm_send(halo->sp->comm, "halo gradient", at_halo(halo, p, a->from), bytes, p->from->owner,
+                     TAG_HALO_GRADIENT, &halo->reqs[halo->n_reqs++]);
+    } else {
+        hy_comm_recv(halo->sp->comm, "halo gradient", a->next_back, bytes, p->to->owner, TAG_HALO_GRADIENT,
+                     &halo->reqs[halo->n_reqs++]);
+        a->next_back += bytes;
+    }
+}
+
+static void add_gradient(hy_halo *halo, const piece *p, void *context) {
+    arrays *a = context;
+    if (p->from->owner == p->to->owner) {
+        add(halo, p, at_halo(halo, p, a->from), at_source(halo, p, a->to));
+    } else if (p->from->owner == halo->sp->layout->rank) {
+        if (halo->sp->broken) {
+            hy_axpy(halo->sp->device,
+                    &(hy_axpy_args){.n = p->rows * halo->C, .a = 0.5, .x = a->next_back, .y = a->next_back});
+        }
+        add(halo, p, a->next_back, at_source(halo, p, a->to));
+        a->next_back += (size_t)p->rows * halo->row_bytes;
+    }
+}
+
+void hy_halo_return(hy_halo *halo, const void *d_rows, void *dx) {
+    arrays a = {.from = d_rows, .to = dx, .next_back = halo->rows_back};
+    halo->n_reqs = 0;
+    walk(halo, post_gradient, &a);
+    hy_comm_wait_all(halo->reqs, halo->n_reqs);
+    a.next_back = halo->rows_back;
+    walk(halo, add_gradient, &a);
 }

@@ -1,346 +1,332 @@
-/* A linear recurrence over sharded sequences, in three phases so that the exchange hides:
+/* Linear recurrences over sharded sequences. Forward: maps of the fragments → post the exchange → local: what needs no
+ * state from elsewhere → finish → the rest. Backward alike, with adjoints. With one rank there is no map and no
+ * exchange.
  *
- *   map     each fragment's (A, H), where its document goes on
- *   local   outputs from zero state, while the maps travel (overlap = split)
- *   inject  what the incoming state adds; or, with overlap = seeded, one pass from the incoming state
+ * Local in forward are the runs whose document starts here and, in `split`, the others from a zero state, to which
+ * inject adds the incoming state's part. Local in backward are the runs whose document ends here.
  *
- * Backward: the gradient dH that each fragment sends to what came before, the exchange, and one pass with dS_out. Only dH travels:
- * A is kept from the forward pass, and so is S_in, so that a recompute is local.
- *
- * States per document (h0, ht, dht, dh0; `hylas op`) use entries n_local + document of the state arrays.
- *
- * Source: LASP-2 (Sun et al. 2025), generalised to every decay and to the delta rule. */
-#include <string.h>
+ * Source: LASP-2 (Sun et al. 2025), generalised to all decays and the delta rule. */
+#include "sp/recurrence_internal.h"
 
-#include "base/memory.h"
-#include "sp/state_exchange.h"
+enum { PIECES = 16, PIECE_MIN = 256, PIECE_MULTIPLE = 64 };
 
-/* Scratch of one call and what is kept, cut from the caller's buffers. */
-typedef struct buffers {
-    char *S_in;                    /* kept [n_local] */
-    hy_state_buffers x;
-    char *op_work;
-    char *dS_out;                  /* [n_local] */
-    hy_run *runs, *map_runs;       /* with states per document: own lists */
-    char *S0, *S1, *dS1, *dS0;     /* with states per document: [n_local + n_docs] */
-    char *A_end;                   /* with states per document: [n_local] transitions */
-} buffers;
-
-typedef struct call {
-    hy_sp *sp;
-    hy_sp_recur *r;
-    hy_layout_dims dims;
-    hy_map_size size;
-    size_t esize;
-    int64_t n_docs; /* documents with states, 0 in training */
-    buffers b;
-} call;
-
-static char *take(char *base, size_t *total, size_t bytes) {
-    char *here = base ? base + *total : NULL;
-    *total += (bytes + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
-    return here;
+static size_t cut(hy_recur_call *c, const hy_layout_dims *dims, hy_recur_phase phase, hy_carve *work) {
+    const size_t state = c->shape.h_bytes;
+    const int64_t slots = dims->n_local + c->n_docs;
+    c->op.work = hy_carve_take(work, c->sp->device->table.recur_work(&c->op));
+    c->edge = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_run));
+    if (c->n_docs > 0) {
+        c->pass_runs = hy_carve_take(work, (size_t)slots * sizeof(hy_run));
+        c->S0 = hy_carve_take(work, (size_t)slots * state);
+        if (phase == HY_RECUR_FWD) {
+            c->S1 = hy_carve_take(work, (size_t)slots * state);
+        } else {
+            c->dS0 = hy_carve_take(work, (size_t)slots * state);
+            c->end_A = hy_carve_take(work, (size_t)dims->n_local * c->shape.a_bytes);
+            c->end_H = hy_carve_take(work, (size_t)dims->n_local * state);
+        }
+    }
+    if (phase == HY_RECUR_BWD) {
+        c->dS1 = hy_carve_take(work, (size_t)slots * state);
+    } else {
+        c->between[0] = hy_carve_take(work, state);
+        c->between[1] = hy_carve_take(work, state);
+    }
+    if (dims->size > 1) {
+        c->pass.in = phase == HY_RECUR_FWD ? c->kept_states : c->dS1;
+        hy_state_open(&c->pass, c->sp, dims, &c->shape, phase == HY_RECUR_FWD ? 1 : -1, work);
+    }
+    return work->used;
 }
 
-static size_t cut_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_map_size *size, char *base, buffers *b) {
-    size_t total = 0, esize = hy_dtype_size(sp->device->table.dtype);
-    if (dims->size > 1) {
-        b->S_in = take(base, &total, (size_t)(dims->n_local * size->S) * esize);
-        b->x.A_kept = take(base, &total, (size_t)(hy_state_blocks(sp, dims) * dims->n_local * size->A) * esize);
-    }
-    return total;
-}
-
-static size_t cut_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, const hy_map_size *size, int64_t n_docs,
-                       char *base, buffers *b) {
-    size_t total = 0, esize = hy_dtype_size(sp->device->table.dtype), state = (size_t)size->S * esize;
-    b->op_work = take(base, &total, sp->device->table.recur_work(shape));
-    if (dims->size > 1) {
-        size_t block = (size_t)(dims->n_local * (size->A + size->S)) * esize;
-        int64_t blocks = hy_state_blocks(sp, dims);
-        b->x.maps = take(base, &total, (size_t)blocks * block);
-        b->x.temp = take(base, &total, 2 * state);
-        b->x.out = take(base, &total, sp->state == HY_STATE_RING ? (size_t)dims->n_local * state : 0);
-        b->x.reqs = (hy_req *)(void *)take(base, &total, (size_t)(dims->n_local + 1) * sizeof(hy_req));
-        b->dS_out = take(base, &total, (size_t)dims->n_local * state);
-    }
-    if (n_docs > 0) {
-        size_t states = (size_t)(dims->n_local + n_docs) * state, runs = (size_t)dims->T * sizeof(hy_run);
-        b->runs = (hy_run *)(void *)take(base, &total, runs);
-        b->map_runs = (hy_run *)(void *)take(base, &total, runs);
-        b->S0 = take(base, &total, states);
-        b->S1 = take(base, &total, states);
-        b->dS1 = take(base, &total, states);
-        b->dS0 = take(base, &total, states);
-        b->A_end = take(base, &total, (size_t)(dims->n_local * size->A) * esize);
-    }
-    return total;
+/* S_in of every own fragment, then the transitions. One rank keeps nothing. */
+static size_t kept_states_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape) {
+    return dims->size > 1 ? hy_aligned((size_t)dims->n_local * shape->h_bytes) : 0;
 }
 
 size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape) {
-    buffers b = {0};
-    hy_map_size size = hy_map_size_of(shape);
-    return cut_kept(sp, dims, &size, NULL, &b);
+    const hy_segment_shape s = hy_segment_shape_of(shape, sp->device->table.dtype);
+    return kept_states_bytes(dims, &s) + hy_state_kept_bytes(sp, dims, &s);
 }
 
-size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t n_docs_with_states) {
-    buffers b = {0};
-    hy_map_size size = hy_map_size_of(shape);
-    hy_recur_args local = *shape;
-    local.T = dims->T;
-    return cut_work(sp, dims, &local, &size, n_docs_with_states, NULL, &b);
+size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape,
+                        int64_t n_docs_with_states) {
+    hy_sp copy = *sp;
+    hy_recur_call c = {.sp = &copy, .op = *shape, .n_docs = n_docs_with_states};
+    c.op.T = dims->T;
+    c.shape = hy_segment_shape_of(shape, sp->device->table.dtype);
+    const size_t fwd = cut(&c, dims, HY_RECUR_FWD, &(hy_carve){0});
+    const size_t bwd = cut(&c, dims, HY_RECUR_BWD, &(hy_carve){0});
+    return fwd > bwd ? fwd : bwd;
 }
 
-/* ---- states per document ---- */
-
-static char *state_at(const call *c, const void *states, int64_t entry) {
-    return (char *)(uintptr_t)states + (size_t)(entry * c->size.S) * c->esize;
-}
-
-static void copy_states(call *c, int64_t n, const void *src, void *dst) {
-    int64_t cols = n * c->size.S;
-    hy_copy2d(c->sp->device, &(hy_copy2d_args){.rows = 1, .cols = cols, .src_ld = cols, .dst_ld = cols, .src = src, .dst = dst});
-}
-
-static void zero_states(call *c, int64_t n, void *y) {
-    hy_fill(c->sp->device, &(hy_fill_args){.n = n * c->size.S, .y = y});
-}
-
-/* Own run lists: `runs` gives every document that starts (ends) here its entry n_local + document; `map_runs` keeps only the
- * fragments' entries on the outgoing side. */
-static void list_runs(call *c) {
-    const hy_layout *layout = c->sp->layout;
-    const hy_sp_recur *r = c->r;
-    for (int64_t i = 0; i < layout->n_runs; i++) {
-        hy_run run = layout->runs[i];
-        int64_t doc = layout->n_local + layout->run_doc[i];
-        run.s0 = run.s0 < 0 && r->h0 ? doc : run.s0;
-        c->b.map_runs[i] = run;
-        run.s1 = run.s1 < 0 && (r->ht || r->dht) ? doc : run.s1;
-        c->b.runs[i] = run;
+static hy_recur_call begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase phase) {
+    const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
+    hy_recur_call c = {.sp = sp, .r = r, .layout = sp->layout, .op = r->op};
+    c.op.T = sp->layout->T;
+    c.shape = hy_segment_shape_of(&r->op, sp->device->table.dtype);
+    c.n_docs = r->h0 || r->dht || r->ht || r->dh0 ? sp->layout->n_docs : 0;
+    c.kept_states = r->kept;
+    if (dims.size > 1) {
+        c.pass.kept_A = (char *)r->kept + kept_states_bytes(&dims, &c.shape);
     }
-}
-
-static call begin_call(hy_sp *sp, hy_sp_recur *r) {
-    call c = {.sp = sp, .r = r, .dims = hy_layout_dims_of(sp->layout), .size = hy_map_size_of(&r->op), .esize = hy_dtype_size(sp->device->table.dtype)};
-    bool states = r->h0 || r->ht || r->dht || r->dh0;
-    c.n_docs = states ? sp->layout->n_docs : 0;
-    r->op.T = sp->layout->T;
-    cut_kept(sp, &c.dims, &c.size, r->kept, &c.b);
-    cut_work(sp, &c.dims, &r->op, &c.size, c.n_docs, r->work, &c.b);
-    r->op.work = c.b.op_work;
-    r->op.runs = sp->layout->runs;
-    r->op.n_runs = sp->layout->n_runs;
-    if (c.dims.size > 1) {
-        memset(c.b.x.reqs, 0, (size_t)(c.dims.n_local + 1) * sizeof(hy_req));
-        size_t block = (size_t)(c.dims.n_local * (c.size.A + c.size.S)) * c.esize;
-        c.b.x.mine = c.b.x.maps + (sp->state == HY_STATE_ALLGATHER ? (size_t)c.dims.rank * block : 0);
-    }
+    cut(&c, &dims, phase, &(hy_carve){.base = r->work});
     if (c.n_docs > 0) {
-        list_runs(&c);
-        zero_states(&c, c.dims.n_local, c.b.S0);
-        if (r->h0) {
-            copy_states(&c, c.n_docs, r->h0, state_at(&c, c.b.S0, c.dims.n_local));
-        }
+        hy_document_runs(&c);
+        hy_document_load_h0(&c);
+    } else {
+        c.pass_runs = sp->layout->runs;
+        c.S0 = dims.size > 1 ? c.kept_states : NULL;
     }
     return c;
 }
 
 /* ---- forward ---- */
 
-/* A document that starts in a fragment with h0 and goes on: its map is (0, A·h0 + H). */
-static void add_initial_states(call *c, char *A, char *H) {
-    const hy_layout *layout = c->sp->layout;
-    for (int64_t i = 0; i < layout->n_runs && c->r->h0; i++) {
-        const hy_run *run = &c->b.map_runs[i];
-        if (run->s1 >= 0 && run->s0 >= c->dims.n_local) {
-            char *a = A + (size_t)(run->s1 * c->size.A) * c->esize, *h = state_at(c, H, run->s1);
-            hy_map_step(c->sp->device, &c->size, 0, a, state_at(c, c->b.S0, run->s0), h, h);
+static void fwd(hy_recur_call *c, const hy_run *runs, int64_t n_runs, const void *S0, void *S1) {
+    c->op.runs = runs;
+    c->op.n_runs = n_runs;
+    c->op.S0 = S0;
+    c->op.S1 = S1;
+    hy_recur_fwd(c->sp->device, &c->op);
+}
+
+/* One run in pieces, so that the exchange in flight advances between them: the state passes from piece to piece. */
+static void fwd_in_pieces(hy_recur_call *c, const hy_run *run, int64_t piece, const void *S0, void *S1) {
+    for (int64_t done = 0, i = 0; done < run->len; done += piece, i++) {
+        const bool last = run->len - done <= piece;
+        const hy_run part = {.begin = run->begin + done,
+                             .len = last ? run->len - done : piece,
+                             .s0 = i == 0 ? run->s0 : 0,
+                             .s1 = last ? run->s1 : 0};
+        fwd(c, &part, 1, i == 0 ? S0 : c->between[i % 2], last ? S1 : c->between[(i + 1) % 2]);
+        hy_state_progress(&c->pass);
+    }
+}
+
+/* Runs in groups of about one piece of tokens. */
+static void fwd_grouped(hy_recur_call *c, const hy_run *runs, int64_t n_runs, const void *S0, void *S1) {
+    const int64_t share = c->layout->T / PIECES / PIECE_MULTIPLE * PIECE_MULTIPLE;
+    const int64_t piece = share > PIECE_MIN ? share : PIECE_MIN;
+    for (int64_t first = 0, next; first < n_runs; first = next) {
+        int64_t tokens = runs[first].len;
+        for (next = first + 1; next < n_runs && tokens + runs[next].len <= piece; next++) {
+            tokens += runs[next].len;
+        }
+        if (tokens > piece) {
+            fwd_in_pieces(c, &runs[first], piece, S0, S1);
+        } else {
+            fwd(c, &runs[first], next - first, S0, S1);
+            hy_state_progress(&c->pass);
         }
     }
 }
 
-static void map_phase(call *c) {
-    hy_recur_args op = c->r->op;
-    char *A = c->b.x.mine, *H = A + (size_t)(c->dims.n_local * c->size.A) * c->esize;
-    hy_fill(c->sp->device, &(hy_fill_args){.n = c->dims.n_local * (c->size.A + c->size.S), .y = A});
-    op.A_map = A;
-    op.H_map = H;
-    if (c->n_docs > 0) {
-        op.runs = c->b.map_runs;
+/* An own fragment's first run if it continues a document begun elsewhere, else NULL. */
+static const hy_run *continuing_run(const hy_recur_call *c, int64_t slot) {
+    const int64_t first = c->layout->first_run[slot];
+    return first < c->layout->first_run[slot + 1] && c->layout->runs[first].s0 >= 0 ? &c->pass_runs[first] : NULL;
+}
+
+/* Only a pass from the incoming state gives the state at a document's end. */
+static bool wants_seed(const hy_recur_call *c, const hy_run *run) {
+    return c->sp->overlap == HY_OVERLAP_SEEDED || (c->n_docs > 0 && run->s1 >= c->layout->n_local);
+}
+
+static void maps(hy_recur_call *c) {
+    c->op.runs = c->layout->runs;
+    c->op.n_runs = c->layout->n_runs;
+    c->op.A_map = c->pass.own_A;
+    c->op.H_map = c->pass.own_H;
+    hy_recur_map(c->sp->device, &c->op);
+    if (c->n_docs > 0 && c->r->h0) {
+        hy_document_add_h0(c);
     }
-    hy_recur_map(c->sp->device, &op);
-    add_initial_states(c, A, H);
-    hy_state_forward_begin(c->sp, &c->size, &c->b.x);
 }
 
-static void forward_pass(call *c, const void *S0, void *S1) {
-    hy_recur_args op = c->r->op;
-    op.S0 = S0;
-    op.S1 = S1;
-    if (c->n_docs > 0) {
-        op.runs = c->b.runs;
+static void local(hy_recur_call *c) {
+    for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
+        int64_t first = c->layout->first_run[slot];
+        const hy_run *run = continuing_run(c, slot);
+        if (run) {
+            first++;
+            if (!wants_seed(c, run)) {
+                fwd_grouped(c, run, 1, NULL, NULL);
+            }
+        }
+        fwd_grouped(c, &c->pass_runs[first], c->layout->first_run[slot + 1] - first, c->S0, c->S1);
     }
-    hy_recur_fwd(c->sp->device, &op);
 }
 
-static void inject(call *c) {
-    hy_recur_args op = c->r->op;
-    op.S0 = c->b.S_in;
-    hy_recur_inject(c->sp->device, &op);
-}
-
-/* Final states of the documents that end here, and of empty documents. */
-static void store_final_states(call *c) {
-    const hy_layout *layout = c->sp->layout;
-    for (int64_t i = 0; i < layout->n_runs; i++) {
-        if (c->b.runs[i].s1 >= c->dims.n_local) {
-            int64_t doc = c->b.runs[i].s1 - c->dims.n_local;
-            copy_states(c, 1, state_at(c, c->b.S1, c->b.runs[i].s1), state_at(c, c->r->ht, doc));
+static void add_incoming(hy_recur_call *c) {
+    int64_t n = 0;
+    for (int pass = 0; pass < 2; pass++) { /* injected runs, then seeded ones: each in one call */
+        n = 0;
+        for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
+            const hy_run *run = continuing_run(c, slot);
+            if (run && wants_seed(c, run) == (pass == 1)) {
+                c->edge[n++] = *run;
+            }
+        }
+        if (n == 0) {
+            continue;
+        }
+        if (pass == 1) {
+            fwd(c, c->edge, n, c->S0, c->S1);
+        } else {
+            c->op.runs = c->edge;
+            c->op.n_runs = n;
+            c->op.S0 = c->S0;
+            hy_recur_inject(c->sp->device, &c->op);
         }
     }
-    for (int64_t d = 0; d < layout->n_docs; d++) {
-        if (layout->docs[d] == layout->docs[d + 1] && c->r->h0) {
-            copy_states(c, 1, state_at(c, c->r->h0, d), state_at(c, c->r->ht, d));
-        }
-    }
 }
 
-/* One pass from S_in (kept) and h0. */
-static void seeded_pass(call *c) {
-    if (c->n_docs == 0) {
-        forward_pass(c, c->b.S_in, NULL);
-        return;
-    }
-    if (c->dims.size > 1) {
-        copy_states(c, c->dims.n_local, c->b.S_in, c->b.S0);
-    }
-    forward_pass(c, c->b.S0, c->b.S1);
-    if (c->r->ht) {
-        store_final_states(c);
+/* After S_in has arrived in kept_states. */
+static void take_incoming(hy_recur_call *c) {
+    if (c->S0 != c->kept_states && c->layout->size > 1) {
+        for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
+            const size_t at = (size_t)slot * c->shape.h_bytes;
+            hy_segment_copy(c->sp->device, &c->shape, c->kept_states + at, c->S0 + at);
+        }
     }
 }
 
 void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
-    call c = begin_call(sp, r);
-    if (c.dims.size == 1) {
-        seeded_pass(&c);
-        return;
-    }
-    map_phase(&c);
-    zero_states(&c, c.dims.n_local, c.b.S_in);
-    if (sp->overlap == HY_OVERLAP_SPLIT && c.n_docs == 0) {
-        forward_pass(&c, NULL, NULL);
-        hy_state_forward_end(sp, &c.size, &c.b.x, c.b.S_in);
-        inject(&c);
+    hy_recur_call c = begin(sp, r, HY_RECUR_FWD);
+    if (sp->layout->size == 1) {
+        fwd(&c, c.pass_runs, sp->layout->n_runs, c.S0, c.S1);
     } else {
-        hy_state_forward_end(sp, &c.size, &c.b.x, c.b.S_in);
-        seeded_pass(&c);
+        maps(&c);
+        hy_state_post(&c.pass);
+        local(&c);
+        hy_state_finish(&c.pass);
+        take_incoming(&c);
+        add_incoming(&c);
+    }
+    if (r->ht) {
+        hy_document_store_ht(&c);
     }
 }
 
+/* The same calls on the same pieces, so that the bits are the same. */
 void hy_sp_recur_recompute(hy_sp *sp, hy_sp_recur *r) {
-    call c = begin_call(sp, r);
-    if (c.dims.size > 1 && sp->overlap == HY_OVERLAP_SPLIT && c.n_docs == 0) {
-        forward_pass(&c, NULL, NULL); /* the same two steps as before, so that the bits are the same */
-        inject(&c);
+    hy_recur_call c = begin(sp, r, HY_RECUR_FWD);
+    if (sp->layout->size == 1) {
+        fwd(&c, c.pass_runs, sp->layout->n_runs, c.S0, c.S1);
     } else {
-        seeded_pass(&c);
+        take_incoming(&c);
+        local(&c);
+        add_incoming(&c);
     }
 }
 
 /* ---- backward ---- */
 
-/* A document that enters from another fragment and ends in this one: its dht reaches back through the run, dH += Aᵀ·dht. */
-static void add_final_gradients(call *c, char *dH) {
-    const hy_layout *layout = c->sp->layout;
-    hy_recur_args op = c->r->op;
-    for (int64_t i = 0; i < layout->n_runs; i++) {
-        const hy_run *run = &c->b.runs[i];
-        bool through = run->s0 >= 0 && run->s0 < c->dims.n_local && run->s1 >= c->dims.n_local;
-        c->b.map_runs[i] = (hy_run){run->begin, run->len, run->s0, through ? run->s0 : -1};
+static void bwd(hy_recur_call *c, const hy_run *runs, int64_t n_runs) {
+    if (n_runs == 0) {
+        return;
     }
-    op.runs = c->b.map_runs;
-    op.A_map = c->b.A_end;
-    op.H_map = c->b.S1; /* not wanted */
-    hy_recur_map(c->sp->device, &op);
-    for (int64_t i = 0; i < layout->n_runs; i++) {
-        int64_t slot = c->b.map_runs[i].s1;
-        if (slot >= 0) {
-            const char *dht = state_at(c, c->b.dS1, c->b.runs[i].s1);
-            char *dh = state_at(c, dH, slot);
-            hy_map_step(c->sp->device, &c->size, 1, c->b.A_end + (size_t)(slot * c->size.A) * c->esize, dht, dh, dh);
-        }
-    }
+    c->op.runs = runs;
+    c->op.n_runs = n_runs;
+    c->op.S0 = c->S0;
+    c->op.dS1 = c->dS1;
+    c->op.dS0 = c->dS0;
+    hy_recur_bwd(c->sp->device, &c->op);
 }
 
-static void gradient_exchange(call *c) {
-    hy_recur_args op = c->r->op;
-    size_t block = (size_t)(c->dims.n_local * c->size.S) * c->esize;
-    c->b.x.mine = c->b.x.maps + (c->sp->state == HY_STATE_ALLGATHER ? (size_t)c->dims.rank * block : 0);
-    zero_states(c, c->dims.n_local, c->b.x.mine);
-    op.dH = c->b.x.mine;
-    hy_recur_map_bwd(c->sp->device, &op);
+static void maps_bwd(hy_recur_call *c) {
+    c->op.runs = c->layout->runs;
+    c->op.n_runs = c->layout->n_runs;
+    c->op.dH = c->pass.own_H;
+    hy_recur_map_bwd(c->sp->device, &c->op);
     if (c->n_docs > 0 && c->r->dht) {
-        add_final_gradients(c, c->b.x.mine);
+        hy_document_add_dht(c);
     }
-    hy_state_backward_begin(c->sp, &c->size, &c->b.x);
-    zero_states(c, c->dims.n_local, c->b.dS_out);
-    hy_state_backward_end(c->sp, &c->size, &c->b.x, c->b.dS_out);
 }
 
-/* Initial-state gradients of the documents that begin here, and of empty documents. */
-static void store_initial_gradients(call *c) {
-    const hy_layout *layout = c->sp->layout;
-    for (int64_t i = 0; i < layout->n_runs; i++) {
-        if (c->b.runs[i].s0 >= c->dims.n_local) {
-            int64_t doc = c->b.runs[i].s0 - c->dims.n_local;
-            copy_states(c, 1, state_at(c, c->b.dS0, c->b.runs[i].s0), state_at(c, c->r->dh0, doc));
+/* An own fragment's last run if its document goes on elsewhere, else NULL. */
+static const hy_run *flowing_run(const hy_recur_call *c, int64_t slot) {
+    const int64_t end = c->layout->first_run[slot + 1];
+    return end > c->layout->first_run[slot] && c->layout->runs[end - 1].s1 >= 0 ? &c->pass_runs[end - 1] : NULL;
+}
+
+static void local_bwd(hy_recur_call *c) {
+    for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
+        const int64_t first = c->layout->first_run[slot], n = c->layout->first_run[slot + 1] - first;
+        bwd(c, &c->pass_runs[first], flowing_run(c, slot) ? n - 1 : n);
+        hy_state_progress(&c->pass);
+    }
+}
+
+static void incoming_bwd(hy_recur_call *c) {
+    int64_t n = 0;
+    for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
+        const hy_run *run = flowing_run(c, slot);
+        if (run) {
+            c->edge[n++] = *run;
         }
     }
-    for (int64_t d = 0; d < layout->n_docs; d++) {
-        if (layout->docs[d] == layout->docs[d + 1] && c->r->dht) {
-            copy_states(c, 1, state_at(c, c->r->dht, d), state_at(c, c->r->dh0, d));
-        }
-    }
+    bwd(c, c->edge, n);
 }
 
 void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r) {
-    call c = begin_call(sp, r);
+    hy_recur_call c = begin(sp, r, HY_RECUR_BWD);
+    take_incoming(&c);
     if (c.n_docs > 0) {
-        zero_states(&c, c.dims.n_local + c.n_docs, c.b.dS1);
-        if (r->dht) {
-            copy_states(&c, c.n_docs, r->dht, state_at(&c, c.b.dS1, c.dims.n_local));
-        }
+        hy_document_load_dht(&c);
     }
-    if (c.dims.size > 1) {
-        gradient_exchange(&c);
+    if (sp->layout->size == 1) {
+        bwd(&c, c.pass_runs, sp->layout->n_runs);
+    } else {
+        maps_bwd(&c);
+        hy_state_post(&c.pass);
+        local_bwd(&c);
+        hy_state_finish(&c.pass);
+        incoming_bwd(&c);
     }
-    hy_recur_args op = r->op;
-    op.S0 = c.b.S_in;
-    op.dS1 = c.b.dS_out;
-    if (c.n_docs > 0) {
-        if (c.dims.size > 1) {
-            copy_states(&c, c.dims.n_local, c.b.S_in, c.b.S0);
-            copy_states(&c, c.dims.n_local, c.b.dS_out, c.b.dS1);
-        }
-        op.runs = c.b.runs;
-        op.S0 = c.b.S0;
-        op.dS1 = c.b.dS1;
-        op.dS0 = c.b.dS0;
-    }
-    hy_recur_bwd(sp->device, &op);
     if (r->dh0) {
-        store_initial_gradients(&c);
+        hy_document_store_dh0(&c);
     }
 }
 
-void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd, int64_t *bwd) {
-    hy_map_size size = hy_map_size_of(shape);
-    int64_t esize = (int64_t)hy_dtype_size(sp->device->table.dtype);
-    *fwd = *bwd = 0;
-    if (dims->size > 1) {
-        *fwd = dims->n_local * (size.S + (sp->state == HY_STATE_ALLGATHER ? size.A : 0)) * esize;
-        *bwd = dims->n_local * size.S * esize;
+/* ---- bytes ---- */
+
+static int64_t owner_of(const hy_layout_dims *dims, int64_t i) {
+    return i < dims->size ? i : 2 * (int64_t)dims->size - 1 - i;
+}
+
+static bool is_empty(const hy_layout_dims *dims, int64_t i) {
+    const int64_t F = dims->n_frags / dims->n_seq;
+    return i * dims->len / F == (i + 1) * dims->len / F;
+}
+
+/* Whether the state leaving fragment i of a sequence of one document goes to another rank. */
+static bool leaves_rank(const hy_layout_dims *dims, int64_t i, int step) {
+    const int64_t F = dims->n_frags / dims->n_seq;
+    int64_t next = i + step;
+    while (next >= 0 && next < F && is_empty(dims, next)) {
+        next += step;
+    }
+    return !is_empty(dims, i) && next >= 0 && next < F && owner_of(dims, next) != owner_of(dims, i);
+}
+
+void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd_bytes,
+                       int64_t *bwd_bytes) {
+    const hy_segment_shape s = hy_segment_shape_of(shape, sp->device->table.dtype);
+    *fwd_bytes = *bwd_bytes = 0;
+    if (dims->size == 1 || dims->n_seq == 0) {
+        return;
+    }
+    if (sp->state == HY_STATE_ALLGATHER) {
+        *fwd_bytes = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, &s, 1);
+        *bwd_bytes = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, &s, -1);
+        return;
+    }
+    for (int64_t i = 0; i < dims->n_frags / dims->n_seq; i++) {
+        if (owner_of(dims, i) == dims->rank) {
+            *fwd_bytes += leaves_rank(dims, i, 1) ? dims->n_seq * (int64_t)s.h_bytes : 0;
+            *bwd_bytes += leaves_rank(dims, i, -1) ? dims->n_seq * (int64_t)s.h_bytes : 0;
+        }
     }
 }

@@ -1,69 +1,73 @@
+/* Folding maps along the fragments. The running state lives in the H of the fragment it last left, so a fold needs no
+ * memory of its own. */
 #include "sp/segment_map.h"
 
-#include <string.h>
-
-void hy_map_step(hy_device *device, const hy_map_size *size, int transpose, const void *A, const void *S, const void *H, void *out) {
-    hy_map_apply(device, &(hy_map_apply_args){.n = size->heads, .K = size->K, .V = size->V, .a_size = size->a_size, .transpose = transpose,
-                                              .A = A, .S = S, .H = H, .out = out});
+hy_segment_shape hy_segment_shape_of(const hy_recur_args *op, hy_dtype dtype) {
+    hy_segment_shape shape = {.HV = op->HV, .K = op->K, .V = op->V};
+    shape.a_size = hy_transition_size(op->decay, op->rule, op->K);
+    shape.a_bytes = (size_t)(shape.HV * shape.a_size) * hy_dtype_size(dtype);
+    shape.h_bytes = (size_t)(shape.HV * shape.K * shape.V) * hy_dtype_size(dtype);
+    return shape;
 }
 
-typedef struct fold {
-    hy_sp *sp;
-    const hy_map_size *size;
-    const hy_gathered_maps *maps;
-    char *temp;       /* two states, used in turn */
-    int turn;
-    const char *now;  /* the state (gradient) at the present edge, NULL = 0 */
-    size_t esize;
-} fold;
-
-static const char *part(const fold *x, const char *base, int64_t rank_stride, int64_t slot_stride, const hy_fragment *f) {
-    return base + (size_t)(f->owner * rank_stride + f->slot * slot_stride) * x->esize;
+void hy_segment_apply(hy_device *device, const hy_segment_shape *shape, int step, const void *A, const void *S,
+                      const void *H, void *out) {
+    hy_map_apply(device, &(hy_map_apply_args){.n = shape->HV,
+                                              .K = shape->K,
+                                              .V = shape->V,
+                                              .a_size = shape->a_size,
+                                              .transpose = step < 0,
+                                              .A = A,
+                                              .S = S,
+                                              .H = H,
+                                              .out = out});
 }
 
-static void pass(fold *x, const hy_fragment *f, int transpose) {
-    const char *H = part(x, x->maps->H, x->maps->h_rank, x->size->S, f);
-    if (!hy_fragment_passes(f) || !x->now) {
-        x->now = H;
-        return;
-    }
-    char *out = x->temp + (size_t)(x->turn * x->size->S) * x->esize;
-    x->turn ^= 1;
-    hy_map_step(x->sp->device, x->size, transpose, part(x, x->maps->A, x->maps->a_rank, x->size->A, f), x->now, H, out);
-    x->now = out;
+void hy_segment_copy(hy_device *device, const hy_segment_shape *shape, const void *from, void *to) {
+    const int64_t n = shape->HV * shape->K * shape->V;
+    hy_copy2d(device, &(hy_copy2d_args){.rows = 1, .cols = n, .src_ld = n, .dst_ld = n, .src = from, .dst = to});
 }
 
-static void store(fold *x, const hy_fragment *f, void *states) {
-    char *out = (char *)states + (size_t)(f->slot * x->size->S) * x->esize;
-    hy_copy2d(x->sp->device, &(hy_copy2d_args){.rows = 1, .cols = x->size->S, .src_ld = x->size->S, .dst_ld = x->size->S, .src = x->now, .dst = out});
-}
-
-void hy_segment_fold_forward(hy_sp *sp, const hy_map_size *size, const hy_gathered_maps *maps, void *S_in, void *temp) {
-    const hy_layout *layout = sp->layout;
-    fold x = {.sp = sp, .size = size, .maps = maps, .temp = temp, .esize = hy_dtype_size(sp->device->table.dtype)};
-    int64_t last = layout->n_local > 0 ? layout->local[layout->n_local - 1] : -1;
-    for (int64_t id = 0; id <= last; id++) {
+/* The first own fragment that the state leaving `id` reaches, or −1. */
+static int64_t next_reader(const hy_layout *layout, int64_t id, int step) {
+    for (id = hy_layout_neighbour(layout, id, step); id >= 0; id = hy_layout_neighbour(layout, id, step)) {
         const hy_fragment *f = &layout->frags[id];
-        if (f->owner == layout->rank && f->continues) {
-            store(&x, f, S_in);
+        if (!hy_segment_enters(f, step)) {
+            return -1;
         }
-        if (f->flows) {
-            pass(&x, f, 0);
+        if (f->owner == layout->rank) {
+            return id;
+        }
+        if (!hy_segment_passes(f)) {
+            return -1;
         }
     }
+    return -1;
 }
 
-void hy_segment_fold_backward(hy_sp *sp, const hy_map_size *size, const hy_gathered_maps *maps, void *dS_out, void *temp) {
-    const hy_layout *layout = sp->layout;
-    fold x = {.sp = sp, .size = size, .maps = maps, .temp = temp, .esize = hy_dtype_size(sp->device->table.dtype)};
-    int64_t first = layout->n_local > 0 ? layout->local[0] : layout->n_frags;
-    for (int64_t id = layout->n_frags - 1; id >= first; id--) {
+void hy_segment_fold(hy_device *device, const hy_layout *layout, int step, const hy_segment_maps *maps, char *in) {
+    const hy_segment_shape *shape = &maps->shape;
+    const char *S = NULL; /* the state that left the fragment before; NULL if none did or nobody here reads it */
+    bool read = false;
+    int64_t id = hy_layout_neighbour(layout, step > 0 ? -1 : layout->n_frags, step);
+    for (; id >= 0; id = hy_layout_neighbour(layout, id, step)) {
         const hy_fragment *f = &layout->frags[id];
-        if (f->owner == layout->rank && f->flows) {
-            store(&x, f, dS_out);
+        const bool own = f->owner == layout->rank, passes = hy_segment_passes(f);
+        if (own && hy_segment_enters(f, step)) {
+            hy_segment_copy(device, shape, S, in + (size_t)f->slot * shape->h_bytes);
         }
-        if (f->continues) {
-            pass(&x, f, 1);
+        if (!passes || own) {
+            read = hy_segment_leaves(f, step) && next_reader(layout, id, step) >= 0;
         }
+        if (!read || !hy_segment_leaves(f, step)) {
+            S = NULL;
+            continue;
+        }
+        char *H = maps->H + (size_t)f->owner * maps->rank_bytes + (size_t)f->slot * shape->h_bytes;
+        if (passes) {
+            const int64_t at = f->owner * layout->n_local + f->slot;
+            hy_segment_apply(device, shape, step, maps->A + (size_t)at * shape->a_bytes, S, H, H);
+        }
+        S = H;
     }
 }

@@ -1,44 +1,52 @@
-/* Segment maps along the fragments. A fragment's map is S_out = A·S_in + H; the layout says which part of it matters:
+/* What a fragment does to the state that passes it: S_out = A·S_in + H, per head. H is the state that the fragment
+ * makes from zero. Maps compose, (A2,H2)∘(A1,H1) = (A2·A1, A2·H1 + H2); an empty fragment is the identity; where a
+ * document starts inside the fragment, nothing of S_in leaves it. Backward is the same with adjoints from the other
+ * end: dS_in = Aᵀ·dS_out + dH.
  *
- *   flows                 the fragment's state goes on; S_out is H if its last document starts inside it,
- *   continues and single  A·S_in + H otherwise
- *
- * and, backward, the gradient entering a fragment that continues is dH, plus Aᵀ·dS_out if one document spans it whole.
- * An empty fragment passes everything on. */
+ * So both directions are one walk over the fragments, `step` = 1 or −1: a state enters a fragment whose document began
+ * before it in that direction, leaves one whose document goes on, and passes one that holds nothing but the middle of
+ * one document. Only there A matters. */
 #ifndef HY_SP_SEGMENT_MAP_H
 #define HY_SP_SEGMENT_MAP_H
 
-#include "sp/sp.h"
+#include "kernels/kernels.h"
+#include "sp/layout.h"
 
-/* Does the fragment's outgoing state (incoming gradient) depend on its incoming state (outgoing gradient)? */
-static inline bool hy_fragment_passes(const hy_fragment *f) {
-    return f->len > 0 && f->continues && f->single && f->flows;
+static inline bool hy_segment_enters(const hy_fragment *f, int step) {
+    return step > 0 ? f->continues : f->flows;
 }
 
-/* Sizes of one fragment's map, elements: the transition of all heads, the state of all heads. */
-typedef struct hy_map_size {
-    int64_t heads, K, V, a_size; /* a_size per head */
-    int64_t A, S;                /* heads·a_size, heads·K·V */
-} hy_map_size;
-
-static inline hy_map_size hy_map_size_of(const hy_recur_args *shape) {
-    int64_t a = hy_transition_size(shape->decay, shape->rule, shape->K);
-    return (hy_map_size){shape->HV, shape->K, shape->V, a, shape->HV * a, shape->HV * shape->K * shape->V};
+static inline bool hy_segment_leaves(const hy_fragment *f, int step) {
+    return hy_segment_enters(f, -step);
 }
 
-/* out = A·S + H (transpose: Aᵀ·S + H) for all heads; S, H NULL = 0; out aliases neither A nor S. */
-void hy_map_step(hy_device *device, const hy_map_size *size, int transpose, const void *A, const void *S, const void *H, void *out);
+static inline bool hy_segment_passes(const hy_fragment *f) {
+    return f->single && f->continues && f->flows;
+}
 
-/* Gathered parts of every rank: fragment (rank, slot) has its A at A + (rank·n_local + slot)·size.A elements, its H likewise with
- * stride h_rank (elements between ranks) and size.S between slots. */
-typedef struct hy_gathered_maps {
-    const char *A, *H;
-    int64_t a_rank, h_rank; /* elements from one rank's block to the next */
-} hy_gathered_maps;
+/* Sizes of one fragment's map. */
+typedef struct hy_segment_shape {
+    int64_t HV, K, V, a_size; /* a_size: hy_transition_size */
+    size_t a_bytes, h_bytes;  /* of A [HV,a_size] and of a state [HV,K,V] */
+} hy_segment_shape;
 
-/* S_in[slot] of every own fragment that continues, by folding all fragments before it. temp: 2 states. */
-void hy_segment_fold_forward(hy_sp *sp, const hy_map_size *size, const hy_gathered_maps *maps, void *S_in, void *temp);
-/* dS_out[slot] of every own fragment that flows, by folding all fragments after it; maps->H holds dH. */
-void hy_segment_fold_backward(hy_sp *sp, const hy_map_size *size, const hy_gathered_maps *maps, void *dS_out, void *temp);
+hy_segment_shape hy_segment_shape_of(const hy_recur_args *op, hy_dtype dtype);
+
+/* out = A·S + H (step 1) or Aᵀ·S + H (step −1). out may be H. */
+void hy_segment_apply(hy_device *device, const hy_segment_shape *shape, int step, const void *A, const void *S,
+                      const void *H, void *out);
+void hy_segment_copy(hy_device *device, const hy_segment_shape *shape, const void *from, void *to);
+
+/* The maps of every rank's fragments; those of a rank lie together, by slot. */
+typedef struct hy_segment_maps {
+    hy_segment_shape shape;
+    const char *A; /* [ranks, n_local, HV, a_size] */
+    char *H;       /* rank r's [n_local,HV,K,V] at r·rank_bytes; the fold works in it */
+    size_t rank_bytes;
+} hy_segment_maps;
+
+/* in[slot] = the state that enters each own fragment; other slots are left alone. Folds only what some own fragment
+ * reads. */
+void hy_segment_fold(hy_device *device, const hy_layout *layout, int step, const hy_segment_maps *maps, char *in);
 
 #endif

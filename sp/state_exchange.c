@@ -1,125 +1,178 @@
+/* allgather: the message is gathered in place, own maps written straight into it. ring: a slot is done once the state
+ * that leaves it is on its way. Both skip what no fragment reads. */
 #include "sp/state_exchange.h"
 
-#include <string.h>
+enum { TAG_STATE = 1000 }; /* + the slot of the fragment that the state enters */
 
-enum { TAG_STATE = 201, TAG_STATE_GRADIENT };
-
-static size_t bytes_of(const hy_sp *sp, int64_t elements) {
-    return (size_t)elements * hy_dtype_size(sp->device->table.dtype);
+size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape) {
+    const int64_t fragments = sp->state == HY_STATE_RING ? dims->n_local : dims->n_frags;
+    return dims->size > 1 ? (size_t)fragments * shape->a_bytes : 0;
 }
 
-static void copy(hy_sp *sp, int64_t rows, int64_t cols, int64_t src_ld, const void *src, void *dst) {
-    hy_copy2d(sp->device, &(hy_copy2d_args){.rows = rows, .cols = cols, .src_ld = src_ld, .dst_ld = cols, .src = src, .dst = dst});
+static size_t own_a_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape) {
+    return hy_aligned((size_t)dims->n_local * shape->a_bytes);
 }
 
-/* ---- all-gather ---- */
-
-static void gather_begin(hy_sp *sp, hy_state_buffers *b, const char *name, int64_t block) {
-    hy_comm_all_gather(sp->comm, name, b->mine, b->maps, bytes_of(sp, block), &b->reqs[0]);
+size_t hy_state_message_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int step) {
+    const size_t h_bytes = hy_aligned((size_t)dims->n_local * shape->h_bytes);
+    return step > 0 ? own_a_bytes(dims, shape) + h_bytes : h_bytes;
 }
 
-static void gather_forward_end(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b, void *S_in) {
-    int64_t n = sp->layout->n_local, block = n * (size->A + size->S);
-    hy_comm_wait(&b->reqs[0]);
-    hy_gathered_maps maps = {.A = b->maps, .H = b->maps + bytes_of(sp, n * size->A), .a_rank = block, .h_rank = block};
-    hy_segment_fold_forward(sp, size, &maps, S_in, b->temp);
-    copy(sp, sp->layout->size, n * size->A, block, b->maps, b->A_kept);
+void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,
+                   hy_carve *work) {
+    pass->sp = sp;
+    pass->step = step;
+    pass->shape = *shape;
+    if (sp->state == HY_STATE_RING) {
+        pass->own_A = pass->kept_A;
+        pass->own_H = hy_carve_take(work, (size_t)dims->n_local * shape->h_bytes);
+        pass->recv = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_req));
+        pass->send = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_req));
+        pass->done = hy_carve_take(work, (size_t)dims->n_local * sizeof(bool));
+        return;
+    }
+    pass->rank_bytes = hy_state_message_bytes(dims, shape, step);
+    pass->message = hy_carve_take(work, (size_t)dims->size * pass->rank_bytes);
+    if (pass->message) {
+        pass->own_A = step > 0 ? pass->message + (size_t)dims->rank * pass->rank_bytes : NULL;
+        pass->own_H = pass->message + (size_t)(dims->rank + 1) * pass->rank_bytes -
+                      hy_aligned((size_t)dims->n_local * shape->h_bytes);
+    }
 }
 
-static void gather_backward_end(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b, void *dS_out) {
-    int64_t n = sp->layout->n_local;
-    hy_comm_wait(&b->reqs[0]);
-    hy_gathered_maps maps = {.A = b->A_kept, .H = b->maps, .a_rank = n * size->A, .h_rank = n * size->S};
-    hy_segment_fold_backward(sp, size, &maps, dS_out, b->temp);
+static const char *pass_name(const hy_state_pass *pass) {
+    return pass->step > 0 ? "state" : "state gradient";
+}
+
+static void damage(const hy_state_pass *pass, char *state) {
+    const int64_t n = pass->shape.HV * pass->shape.K * pass->shape.V;
+    hy_axpy(pass->sp->device, &(hy_axpy_args){.n = n, .a = 0.5, .x = state, .y = state});
+}
+
+/* ---- allgather ---- */
+
+static void gather_finish(hy_state_pass *pass) {
+    const hy_layout *layout = pass->sp->layout;
+    hy_comm_wait(&pass->gather);
+    if (pass->step > 0) {
+        const int64_t cols = layout->n_local * pass->shape.HV * pass->shape.a_size;
+        const size_t element = hy_dtype_size(pass->sp->device->table.dtype);
+        hy_copy2d(pass->sp->device, &(hy_copy2d_args){.rows = layout->size,
+                                                      .cols = cols,
+                                                      .src_ld = (int64_t)(pass->rank_bytes / element),
+                                                      .dst_ld = cols,
+                                                      .src = pass->message,
+                                                      .dst = pass->kept_A});
+    }
+    const hy_segment_maps maps = {.shape = pass->shape,
+                                  .A = pass->kept_A,
+                                  .H = pass->own_H - (size_t)layout->rank * pass->rank_bytes,
+                                  .rank_bytes = pass->rank_bytes};
+    for (int64_t id = 0; pass->sp->broken && id < layout->n_frags; id++) {
+        const hy_fragment *f = &layout->frags[id];
+        if (f->owner != layout->rank && hy_segment_leaves(f, pass->step)) {
+            damage(pass, maps.H + (size_t)f->owner * maps.rank_bytes + (size_t)f->slot * pass->shape.h_bytes);
+        }
+    }
+    hy_segment_fold(pass->sp->device, layout, pass->step, &maps, pass->in);
 }
 
 /* ---- ring ---- */
 
-/* Hands `state` to the neighbouring fragment: kept in `inbox` of its slot if it is ours, sent otherwise. */
-static void hand_on(hy_sp *sp, const hy_map_size *size, const hy_fragment *to, const char *name, int tag, const char *state, char *inbox, hy_req *req) {
-    if (to->owner == sp->layout->rank) {
-        copy(sp, 1, size->S, size->S, state, inbox + bytes_of(sp, to->slot * size->S));
+static void ring_post(hy_state_pass *pass) {
+    const hy_layout *layout = pass->sp->layout;
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        const int64_t id = layout->local[slot];
+        pass->recv[slot] = pass->send[slot] = (hy_req){0};
+        pass->done[slot] = layout->frags[id].len == 0;
+        if (!hy_segment_enters(&layout->frags[id], pass->step)) {
+            continue;
+        }
+        const int from = layout->frags[hy_layout_neighbour(layout, id, -pass->step)].owner;
+        if (from != layout->rank) {
+            hy_comm_recv(pass->sp->comm, pass_name(pass), pass->in + (size_t)slot * pass->shape.h_bytes,
+                         pass->shape.h_bytes, from, TAG_STATE + (int)slot, &pass->recv[slot]);
+        }
+    }
+}
+
+/* The state that enters the slot is there: applies the own map and passes the result on. */
+static void ring_pass_on(hy_state_pass *pass, int64_t slot) {
+    const hy_layout *layout = pass->sp->layout;
+    const hy_segment_shape *shape = &pass->shape;
+    const int64_t id = layout->local[slot];
+    const hy_fragment *f = &layout->frags[id];
+    pass->done[slot] = true;
+    if (!hy_segment_leaves(f, pass->step)) {
+        return;
+    }
+    char *H = pass->own_H + (size_t)slot * shape->h_bytes;
+    if (hy_segment_passes(f)) {
+        hy_segment_apply(pass->sp->device, shape, pass->step, pass->own_A + (size_t)slot * shape->a_bytes,
+                         pass->in + (size_t)slot * shape->h_bytes, H, H);
+    }
+    const hy_fragment *next = &layout->frags[hy_layout_neighbour(layout, id, pass->step)];
+    if (next->owner == layout->rank) {
+        hy_segment_copy(pass->sp->device, shape, H, pass->in + (size_t)next->slot * shape->h_bytes);
     } else {
-        hy_comm_send(sp->comm, name, state, bytes_of(sp, size->S), to->owner, tag, req);
+        hy_comm_send(pass->sp->comm, pass_name(pass), H, shape->h_bytes, next->owner, TAG_STATE + (int)next->slot,
+                     &pass->send[slot]);
     }
 }
 
-static void receive(hy_sp *sp, const hy_map_size *size, const hy_fragment *from, const char *name, int tag, char *inbox) {
-    if (from->owner != sp->layout->rank) {
-        hy_req req = {0};
-        hy_comm_recv(sp->comm, name, inbox, bytes_of(sp, size->S), from->owner, tag, &req);
-        hy_comm_wait(&req);
-    }
-}
-
-static void ring_forward_end(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b, void *S_in) {
-    const hy_layout *layout = sp->layout;
-    int64_t n = layout->n_local;
-    const char *A = b->mine, *H = b->mine + bytes_of(sp, n * size->A);
-    for (int64_t slot = 0; slot < n; slot++) {
-        int64_t id = layout->local[slot];
-        const hy_fragment *f = &layout->frags[id];
-        char *in = (char *)S_in + bytes_of(sp, slot * size->S);
-        const char *out = H + bytes_of(sp, slot * size->S);
-        if (f->continues) {
-            receive(sp, size, &layout->frags[hy_layout_neighbour(layout, id, -1)], "state", TAG_STATE, in);
+/* Every own fragment whose state is there, in the order of the chain; `wait`: all of them. Waiting in this order cannot
+ * deadlock, as a state depends on earlier fragments only. */
+static void ring_advance(hy_state_pass *pass, bool wait) {
+    const hy_layout *layout = pass->sp->layout;
+    for (int64_t i = 0; i < layout->n_local; i++) {
+        const int64_t slot = pass->step > 0 ? i : layout->n_local - 1 - i, id = layout->local[slot];
+        if (pass->done[slot]) {
+            continue;
         }
-        if (hy_fragment_passes(f)) {
-            char *passed = b->out + bytes_of(sp, slot * size->S);
-            hy_map_step(sp->device, size, 0, A + bytes_of(sp, slot * size->A), in, out, passed);
-            out = passed;
+        if (hy_segment_enters(&layout->frags[id], pass->step)) {
+            const hy_fragment *before = &layout->frags[hy_layout_neighbour(layout, id, -pass->step)];
+            const bool remote = before->owner != layout->rank;
+            if (remote && wait) {
+                hy_comm_wait(&pass->recv[slot]);
+            }
+            if (remote ? !hy_comm_test(&pass->recv[slot]) : !pass->done[before->slot]) {
+                continue;
+            }
+            if (remote && pass->sp->broken) {
+                damage(pass, pass->in + (size_t)slot * pass->shape.h_bytes);
+            }
         }
-        if (f->flows) {
-            hand_on(sp, size, &layout->frags[hy_layout_neighbour(layout, id, 1)], "state", TAG_STATE, out, S_in, &b->reqs[slot]);
-        }
-    }
-    hy_comm_wait_all(b->reqs, n);
-    copy(sp, 1, n * size->A, n * size->A, A, b->A_kept);
-}
-
-static void ring_backward_end(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b, void *dS_out) {
-    const hy_layout *layout = sp->layout;
-    for (int64_t slot = layout->n_local - 1; slot >= 0; slot--) {
-        int64_t id = layout->local[slot];
-        const hy_fragment *f = &layout->frags[id];
-        char *in = (char *)dS_out + bytes_of(sp, slot * size->S);
-        const char *out = b->mine + bytes_of(sp, slot * size->S);
-        if (f->flows) {
-            receive(sp, size, &layout->frags[hy_layout_neighbour(layout, id, 1)], "state gradient", TAG_STATE_GRADIENT, in);
-        }
-        if (hy_fragment_passes(f)) {
-            char *passed = b->out + bytes_of(sp, slot * size->S);
-            hy_map_step(sp->device, size, 1, b->A_kept + bytes_of(sp, slot * size->A), in, out, passed);
-            out = passed;
-        }
-        if (f->continues) {
-            hand_on(sp, size, &layout->frags[hy_layout_neighbour(layout, id, -1)], "state gradient", TAG_STATE_GRADIENT, out, dS_out, &b->reqs[slot]);
-        }
-    }
-    hy_comm_wait_all(b->reqs, layout->n_local);
-}
-
-/* ---- the interface ---- */
-
-void hy_state_forward_begin(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b) {
-    if (sp->state == HY_STATE_ALLGATHER) {
-        gather_begin(sp, b, "state maps", sp->layout->n_local * (size->A + size->S));
+        ring_pass_on(pass, slot);
     }
 }
 
-void hy_state_forward_end(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b, void *S_in) {
-    (sp->state == HY_STATE_ALLGATHER ? gather_forward_end : ring_forward_end)(sp, size, b, S_in);
-    if (sp->broken) {
-        hy_axpy(sp->device, &(hy_axpy_args){.n = sp->layout->n_local * size->S, .a = 1.01, .x = S_in, .y = S_in});
+/* ---- both ---- */
+
+void hy_state_post(hy_state_pass *pass) {
+    pass->in_flight = true;
+    if (pass->sp->state == HY_STATE_RING) {
+        ring_post(pass);
+        ring_advance(pass, false);
+        return;
+    }
+    hy_comm_all_gather(pass->sp->comm, pass_name(pass),
+                       pass->message + (size_t)pass->sp->layout->rank * pass->rank_bytes, pass->message,
+                       pass->rank_bytes, &pass->gather);
+}
+
+void hy_state_progress(hy_state_pass *pass) {
+    hy_comm_progress(pass->sp->comm);
+    if (pass->in_flight && pass->sp->state == HY_STATE_RING) {
+        ring_advance(pass, false);
     }
 }
 
-void hy_state_backward_begin(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b) {
-    if (sp->state == HY_STATE_ALLGATHER) {
-        gather_begin(sp, b, "state gradients", sp->layout->n_local * size->S);
+void hy_state_finish(hy_state_pass *pass) {
+    pass->in_flight = false;
+    if (pass->sp->state == HY_STATE_RING) {
+        ring_advance(pass, true);
+        hy_comm_wait_all(pass->send, pass->sp->layout->n_local);
+    } else {
+        gather_finish(pass);
     }
-}
-
-void hy_state_backward_end(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b, void *dS_out) {
-    (sp->state == HY_STATE_ALLGATHER ? gather_backward_end : ring_backward_end)(sp, size, b, dS_out);
 }

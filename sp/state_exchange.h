@@ -1,31 +1,42 @@
-/* How fragments' maps become incoming states (forward) and outgoing gradients (backward), behind one interface.
+/* Brings to every own fragment the state that enters it, forward (step 1: S_in from the maps A, H) or backward
+ * (step −1: dS_out from dH and the A of forward).
  *
- *   allgather   every rank's (A,H) in one all-gather; each folds what it needs (LASP-2). Backward: one all-gather of dH.
- *   ring        the state itself travels along the fragments, one after the other (LASP-1); only between neighbours that need it. */
+ *   allgather  one all-gather of all fragments' maps (backward: of dH alone); each rank folds what it reads
+ *   ring       the state itself goes from fragment to fragment; each rank applies its own map and passes the result on
+ *
+ * Use: open; write the own maps to own_A (forward), own_H; post; compute something else, calling progress now and then;
+ * finish. */
 #ifndef HY_SP_STATE_EXCHANGE_H
 #define HY_SP_STATE_EXCHANGE_H
 
+#include "sp/carve.h"
 #include "sp/segment_map.h"
+#include "sp/sp.h"
 
-/* Buffers of one exchange. mine: this rank's block, where the caller writes before begin. */
-typedef struct hy_state_buffers {
-    char *maps;      /* forward: [blocks][A of all slots | H of all slots]; backward: [blocks][dH of all slots] */
-    char *mine;      /* this rank's block of maps */
-    char *A_kept;    /* [blocks][A of all slots], from forward to backward */
-    char *out;       /* ring: [n_local] outgoing states */
-    char *temp;      /* two states */
-    hy_req *reqs;    /* [n_local + 1] */
-} hy_state_buffers;
+typedef struct hy_state_pass {
+    hy_sp *sp;
+    int step;
+    hy_segment_shape shape;
+    char *own_A, *own_H; /* [n_local,HV,a_size], [n_local,HV,K,V] */
+    char *kept_A;        /* allgather: A of all ranks' fragments; ring: own_A */
+    char *in;            /* [n_local,HV,K,V] what enters */
+    char *message;       /* allgather: [ranks, rank_bytes]: per rank A (forward only), then H */
+    size_t rank_bytes;
+    hy_req gather, *recv, *send; /* ring: [n_local] each, by slot */
+    bool *done;                  /* ring: [n_local] */
+    bool in_flight;
+} hy_state_pass;
 
-/* Blocks in maps and A_kept: all ranks' for allgather, one for ring. */
-static inline int64_t hy_state_blocks(const hy_sp *sp, const hy_layout_dims *dims) {
-    return sp->state == HY_STATE_ALLGATHER ? dims->size : 1;
-}
+/* Bytes of A that stay from forward to backward. */
+size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape);
+/* Bytes of one rank's message in the all-gather. */
+size_t hy_state_message_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int step);
 
-/* begin posts; end waits and fills S_in (dS_out) [n_local] where fragments continue (flow). Collective. */
-void hy_state_forward_begin(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b);
-void hy_state_forward_end(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b, void *S_in);
-void hy_state_backward_begin(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b);
-void hy_state_backward_end(hy_sp *sp, const hy_map_size *size, hy_state_buffers *b, void *dS_out);
+/* Cuts the pass's scratch from `work`. kept_A, in: see above. */
+void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,
+                   hy_carve *work);
+void hy_state_post(hy_state_pass *pass);
+void hy_state_progress(hy_state_pass *pass);
+void hy_state_finish(hy_state_pass *pass);
 
 #endif

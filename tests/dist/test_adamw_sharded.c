@@ -1,6 +1,6 @@
 /* ranks: 1 2 3 4 7 */
-/* ZeRO-1 against a plain AdamW in double of the whole array on every rank: same parameters, m, v after several updates, whatever the rank
- * count; gradients are multiples of 1/8, so that their sum over ranks is exact in any order. */
+/* ZeRO-1 against a plain AdamW in double of the whole array on every rank: same parameters, m, v after several updates,
+ * whatever the rank count; gradients are multiples of 1/8, so that their sum over ranks is exact in any order. */
 #include <math.h>
 #include <string.h>
 
@@ -20,8 +20,8 @@ static double close_enough(double a, double b) {
 }
 
 /* Plain AdamW, one parameter at a time. */
-static void reference(const hy_param *p, const hy_adamw_settings *s, const double *lr, const double *scale, int size, const float *start,
-                      float *end) {
+static void reference(const hy_param *p, const hy_adamw_settings *s, const double *lr, const double *scale, int size,
+                      const float *start, float *end) {
     for (int64_t i = 0; i < p->size; i++) {
         double w = (double)start[p->offset + i], m = 0.0, v = 0.0;
         for (int u = 1; u <= UPDATES; u++) {
@@ -117,7 +117,8 @@ static hy_status run(hy_comm *world) {
         hy_adamw_sharded_update(optimizer, &settings, u, lr[u], scale[u]);
         allocated = u == 2 ? hy_alloc_count() : allocated;
     }
-    CHECK(hy_alloc_count() == allocated, "%lld allocations after the second update", (long long)(hy_alloc_count() - allocated));
+    CHECK(hy_alloc_count() == allocated, "%lld allocations after the second update",
+          (long long)(hy_alloc_count() - allocated));
 
     for (int64_t q = 0; q < n_params; q++) {
         reference(&list[q], &settings, lr, scale, size, start, expected);

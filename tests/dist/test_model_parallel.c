@@ -1,7 +1,7 @@
 /* ranks: 1 2 3 4 7 */
-/* A whole hybrid model in float64: loss and every gradient on P ranks equal those on one rank, for every layout, exchange and
- * recompute mode, on packed documents of a length that nothing divides, and with more ranks than tokens. A damaged exchange must be
- * noticed. */
+/* A whole hybrid model in float64: loss and every gradient on P ranks equal those on one rank, for every layout,
+ * exchange and recompute mode, on packed documents of a length that nothing divides, and with more ranks than tokens. A
+ * damaged exchange must be noticed. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +53,8 @@ typedef struct problem {
 } problem;
 
 /* Loss and gradients, summed over the ranks of `comm`. */
-static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run_shape shape, int broken, double *params, double *grads) {
+static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run_shape shape, int broken,
+                  double *params, double *grads) {
     hy_device device;
     hy_layout *layout = NULL;
     hy_runner *runner = NULL;
@@ -71,7 +72,9 @@ static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run
     must(hy_runner_create(model, &shape, &device, comm, params, grads, broken, &runner) == HY_OK, "runner");
     int32_t *all = NULL, *tokens = NULL, *labels = NULL;
     int64_t n = p->n_seq * p->len;
-    must(HY_NEW("all", 2 * n + 1, &all) == HY_OK && HY_NEW("tokens", layout->T + 1, &tokens) == HY_OK && HY_NEW("labels", layout->T + 1, &labels) == HY_OK, "memory");
+    must(HY_NEW("all", 2 * n + 1, &all) == HY_OK && HY_NEW("tokens", layout->T + 1, &tokens) == HY_OK &&
+             HY_NEW("labels", layout->T + 1, &labels) == HY_OK,
+         "memory");
     for (int64_t t = 0; t < n; t++) {
         all[t] = (int32_t)(hy_random_u64(5, 2, (uint64_t)t) % VOCAB);
         all[n + t] = t % 7 == 3 ? -100 : (int32_t)(hy_random_u64(5, 3, (uint64_t)t) % VOCAB);
@@ -122,7 +125,9 @@ int main(int argc, char **argv) {
     must(hy_model_create(&config, 1, &model) == HY_OK, "model");
     int64_t flat = hy_model_flat_size(model);
     double *params = NULL, *one = NULL, *many = NULL;
-    must(HY_NEW("params", flat, &params) == HY_OK && HY_NEW("one", flat, &one) == HY_OK && HY_NEW("many", flat, &many) == HY_OK, "memory");
+    must(HY_NEW("params", flat, &params) == HY_OK && HY_NEW("one", flat, &one) == HY_OK &&
+             HY_NEW("many", flat, &many) == HY_OK,
+         "memory");
     hy_model_init_params(model, 3, HY_F64, params);
     for (int64_t i = 0; i < flat; i++) {
         params[i] += 0.2 * hy_random_normal(5, 1, (uint64_t)i);
@@ -135,16 +140,19 @@ int main(int argc, char **argv) {
     for (int p = 0; p < 4; p++) {
         double expected = run(model, self, &problems[p], (hy_run_shape){0}, 0, params, one);
         for (int mode = 0; mode < 8; mode++) {
-            hy_run_shape shape = {.layout = mode & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS, .state = mode & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER,
+            hy_run_shape shape = {.layout = mode & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
+                                  .state = mode & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER,
                                   .attention = mode & 4 ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
                                   .overlap = mode & 2 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT,
                                   .recompute = mode & 4 ? HY_RECOMPUTE_LIGHT : HY_RECOMPUTE_BLOCK};
             const char *where = "";
-            double loss = run(model, world, &problems[p], shape, 0, params, many), error = worst(model, many, one, &where);
+            double loss = run(model, world, &problems[p], shape, 0, params, many),
+                   error = worst(model, many, one, &where);
             if (!(fabs(loss - expected) <= 1e-11 * fabs(expected)) || !(error <= 1e-9)) {
                 failures++;
                 if (hy_comm_rank(world) == 0) {
-                    fprintf(stderr, "problem %d mode %d: loss %.15g, expected %.15g; gradient of %s off by %.3g\n", p, mode, loss, expected, where, error);
+                    fprintf(stderr, "problem %d mode %d: loss %.15g, expected %.15g; gradient of %s off by %.3g\n", p,
+                            mode, loss, expected, where, error);
                 }
             }
             if (p == 0 && hy_comm_size(world) > 1) {

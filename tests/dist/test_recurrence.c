@@ -1,0 +1,276 @@
+/* ranks: 1 2 3 4 7 */
+/* Linear recurrences: P ranks equal one rank, for every decay, rule, layout, state exchange and overlap, on random
+ * packed documents, several sequences, lengths below the number of ranks, with and without states per document. One
+ * all-gather per direction; a recompute exchanges nothing and gives the same bits; sizes of scratch are exact bounds.
+ */
+#include "tests/dist/sp_case.h"
+
+typedef struct problem {
+    sp_case c;
+    hy_recur_args op; /* shape only */
+    int64_t g_row;    /* elements of g per token; 0: per head or none */
+    bool states;
+    double *q, *k, *v, *g, *beta, *d_o, *h0, *dht;
+} problem;
+
+typedef struct result {
+    double *o, *dq, *dk, *dv, *dg, *dbeta, *ht, *dh0;
+} result;
+
+typedef struct mode {
+    hy_layout_kind kind;
+    hy_state_exchange state;
+    hy_overlap overlap;
+    int broken;
+} mode;
+
+static int64_t cases;
+
+static int64_t state_size(const problem *p) {
+    return p->op.HV * p->op.K * p->op.V;
+}
+
+static problem problem_draw(hy_decay decay, hy_rule rule, const sp_case *c) {
+    const int64_t H = 1 + sp_draw(2), group = 1 + sp_draw(2), n = c->n_seq * c->len;
+    problem p = {.c = *c, .states = sp_draw(2)};
+    p.op = (hy_recur_args){.decay = decay, .rule = rule, .H = H, .HV = H * group, .scale = 0.7};
+    p.op.K = 1 + sp_draw(4);
+    p.op.V = 1 + sp_draw(5);
+    const int64_t HV = p.op.HV, K = p.op.K;
+    p.q = sp_normal(n * H * K, 1);
+    p.k = sp_normal(n * H * K, 0.5);
+    p.v = sp_normal(n * HV * p.op.V, 1);
+    p.d_o = sp_normal(n * HV * p.op.V, 1);
+    p.g_row = decay == HY_DECAY_SCALAR ? HV : decay == HY_DECAY_VECTOR ? HV * K : 0;
+    const int64_t n_g = decay == HY_DECAY_HEAD ? HV : n * p.g_row;
+    p.g = sp_normal(n_g, 0.3);
+    for (int64_t i = 0; i < n_g; i++) {
+        p.g[i] = -fabs(p.g[i]);
+    }
+    p.beta = sp_normal(n * HV, 0.5);
+    for (int64_t i = 0; i < n * HV; i++) {
+        p.beta[i] = 1 / (1 + exp(p.beta[i]));
+    }
+    if (sp_draw(4) == 0) {
+        free(p.beta);
+        p.beta = NULL;
+    }
+    p.h0 = p.states && sp_draw(4) > 0 ? sp_normal(c->n_docs * state_size(&p), 1) : NULL;
+    p.dht = p.states && sp_draw(4) > 0 ? sp_normal(c->n_docs * state_size(&p), 1) : NULL;
+    return p;
+}
+
+static void problem_free(problem *p) {
+    double *arrays[] = {p->q, p->k, p->v, p->g, p->beta, p->d_o, p->h0, p->dht};
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        free(arrays[i]);
+    }
+}
+
+static void result_free(result *r) {
+    double *arrays[] = {r->o, r->dq, r->dk, r->dv, r->dg, r->dbeta, r->ht, r->dh0};
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        free(arrays[i]);
+    }
+}
+
+static result result_make(const problem *p, const hy_layout *layout) {
+    const int64_t q = p->op.H * p->op.K, v = p->op.HV * p->op.V, states = p->states ? p->c.n_docs * state_size(p) : 0;
+    result r = {.o = sp_shard(layout, NULL, v), .dq = sp_shard(layout, NULL, q), .dk = sp_shard(layout, NULL, q)};
+    r.dv = sp_shard(layout, NULL, v);
+    r.dg = p->g_row ? sp_shard(layout, NULL, p->g_row) : calloc((size_t)p->op.HV, sizeof(double));
+    r.dbeta = sp_shard(layout, NULL, p->op.HV);
+    r.ht = calloc((size_t)states + 1, sizeof(double));
+    r.dh0 = calloc((size_t)states + 1, sizeof(double));
+    for (int64_t i = 0; i < states; i++) {
+        r.ht[i] = r.dh0[i] = NAN;
+    }
+    return r;
+}
+
+/* Counts are exact for the all-gather; bytes are for one document per sequence. */
+static void check_exchanges(const hy_sp *sp, const problem *p, bool backward) {
+    const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
+    int64_t fwd, bwd, gathered, sent;
+    hy_sp_recur_bytes(sp, &dims, &p->op, &fwd, &bwd);
+    const int64_t n_gathers = sp_exchanges(HY_X_ALL_GATHER, &gathered);
+    (void)sp_exchanges(HY_X_SEND, &sent);
+    const bool gathers = dims.size > 1 && sp->state == HY_STATE_ALLGATHER;
+    CHECK(n_gathers == gathers, "%lld all-gathers", (long long)n_gathers);
+    CHECK(!gathers || gathered == (backward ? bwd : fwd), "%lld bytes gathered", (long long)gathered);
+    if (!gathers && p->c.n_docs == p->c.n_seq) {
+        CHECK(sent == (backward ? bwd : fwd), "%lld bytes sent, planned %lld", (long long)sent,
+              (long long)(backward ? bwd : fwd));
+    }
+}
+
+static void check_recompute(hy_sp *sp, hy_sp_recur *r, const problem *p, double *o) {
+    const int64_t n = sp->layout->T * p->op.HV * p->op.V;
+    double *again = calloc((size_t)n + 1, sizeof *again);
+    r->op.o = again;
+    int64_t bytes;
+    hy_exchange_reset();
+    hy_sp_recur_recompute(sp, r);
+    for (int kind = 0; kind < HY_X_KINDS; kind++) {
+        CHECK(sp_exchanges((hy_exchange_kind)kind, &bytes) == 0, "a recompute exchanges");
+    }
+    CHECK(memcmp(again, o, (size_t)n * sizeof *again) == 0, "a recompute gives other bits");
+    r->op.o = o;
+    free(again);
+}
+
+static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **layout_out) {
+    hy_device device;
+    if (hy_device_init(&device, "cpu_ref", HY_F64) != HY_OK) {
+        hy_comm_abort(1);
+    }
+    hy_layout *layout = sp_layout(&p->c, m->kind, comm);
+    const hy_layout_dims dims = hy_layout_dims_of(layout);
+    hy_sp sp = {.device = &device, .comm = comm, .layout = layout};
+    sp.state = m->state;
+    sp.overlap = m->overlap;
+    sp.broken = m->broken;
+    result out = result_make(p, layout);
+    const int64_t q = p->op.H * p->op.K, v = p->op.HV * p->op.V;
+    double *in[6] = {
+        sp_shard(layout, p->q, q),           sp_shard(layout, p->k, q),
+        sp_shard(layout, p->v, v),           sp_shard(layout, p->g_row ? p->g : NULL, p->g_row ? p->g_row : 1),
+        sp_shard(layout, p->beta, p->op.HV), sp_shard(layout, p->d_o, v)};
+    hy_sp_recur r = {.op = p->op, .h0 = p->h0, .dht = p->dht};
+    r.op.q = in[0];
+    r.op.k = in[1];
+    r.op.v = in[2];
+    r.op.g = p->op.decay == HY_DECAY_NONE ? NULL : p->g_row ? in[3] : p->g;
+    r.op.beta = p->beta ? in[4] : NULL;
+    r.op.o = out.o;
+    r.ht = p->states ? out.ht : NULL;
+    r.dh0 = p->states ? out.dh0 : NULL;
+    const size_t kept = hy_sp_recur_kept(&sp, &dims, &p->op);
+    const size_t work = hy_sp_recur_work(&sp, &dims, &p->op, p->states ? p->c.n_docs : 0);
+    r.kept = sp_buffer(kept);
+    r.work = sp_buffer(work);
+    hy_exchange_reset();
+    hy_sp_recur_fwd(&sp, &r);
+    check_exchanges(&sp, p, false);
+    memset(r.work, 0xFF, work);
+    check_recompute(&sp, &r, p, out.o);
+    memset(r.work, 0xFF, work);
+    r.op.d_o = in[5];
+    r.op.dq = out.dq;
+    r.op.dk = out.dk;
+    r.op.dv = out.dv;
+    r.op.dg = p->op.decay == HY_DECAY_NONE ? NULL : out.dg;
+    r.op.dbeta = p->beta ? out.dbeta : NULL;
+    hy_exchange_reset();
+    hy_sp_recur_bwd(&sp, &r);
+    check_exchanges(&sp, p, true);
+    sp_buffer_check(r.kept, kept, "kept");
+    sp_buffer_check(r.work, work, "work");
+    free(r.kept);
+    free(r.work);
+    for (int i = 0; i < 6; i++) {
+        free(in[i]);
+    }
+    if (p->op.decay == HY_DECAY_HEAD) {
+        sp_sum(comm, out.dg, p->op.HV);
+    }
+    *layout_out = layout;
+    return out;
+}
+
+/* Documents whose last (first) token, or nothing at all, is on this rank. */
+static int64_t states_differ(const problem *p, const hy_layout *layout, const double *got, const double *want,
+                             bool last) {
+    const int64_t n = state_size(p);
+    const double rms = sp_rms(want, p->c.n_docs * n);
+    int64_t wrong = 0;
+    for (int64_t d = 0; d < p->c.n_docs; d++) {
+        const bool empty = p->c.docs[d] == p->c.docs[d + 1];
+        const int64_t token = last ? p->c.docs[d + 1] - 1 : p->c.docs[d];
+        bool mine = empty;
+        for (int64_t t = 0; t < layout->T; t++) {
+            mine = mine || layout->pos[t] == token;
+        }
+        wrong += mine ? sp_differences(got + d * n, want + d * n, n, HY_TOL_F64_REORDERED, rms) : 0;
+    }
+    return wrong;
+}
+
+static void compare(const problem *p, const hy_layout *layout, const result *got, const result *want, const mode *m) {
+    const int64_t q = p->op.H * p->op.K, v = p->op.HV * p->op.V;
+    int64_t wrong[8] = {sp_rows_differ(layout, got->o, want->o, v), sp_rows_differ(layout, got->dq, want->dq, q),
+                        sp_rows_differ(layout, got->dk, want->dk, q), sp_rows_differ(layout, got->dv, want->dv, v)};
+    wrong[4] = p->g_row ? sp_rows_differ(layout, got->dg, want->dg, p->g_row)
+                        : sp_differences(got->dg, want->dg, p->op.HV, HY_TOL_F64_REORDERED, sp_rms(want->dg, p->op.HV));
+    wrong[5] = sp_rows_differ(layout, got->dbeta, want->dbeta, p->op.HV);
+    if (p->states) {
+        wrong[6] = states_differ(p, layout, got->ht, want->ht, true);
+        wrong[7] = states_differ(p, layout, got->dh0, want->dh0, false);
+    }
+    static const char *const names[] = {"o", "dq", "dk", "dv", "dg", "dbeta", "ht", "dh0"};
+    for (int i = 0; i < 8; i++) {
+        CHECK(wrong[i] == 0,
+              "%s: %lld elements differ; decay %d rule %d layout %d state %d overlap %d, %lld×%lld tokens", names[i],
+              (long long)wrong[i], (int)p->op.decay, (int)p->op.rule, (int)m->kind, (int)m->state, (int)m->overlap,
+              (long long)p->c.n_seq, (long long)p->c.len);
+    }
+}
+
+/* A damaged exchange must change o and dk of some rank wherever a state crosses ranks. */
+static void check_broken(const problem *p, hy_comm *world, const result *want, mode m) {
+    hy_layout *layout;
+    m.broken = 1;
+    result got = run(p, world, &m, &layout);
+    double wrong[2] = {(double)sp_rows_differ(layout, got.o, want->o, p->op.HV * p->op.V),
+                       (double)sp_rows_differ(layout, got.dk, want->dk, p->op.H * p->op.K)};
+    sp_sum(world, wrong, 2);
+    CHECK(wrong[0] > 0 && wrong[1] > 0, "a damaged exchange is not noticed");
+    result_free(&got);
+    hy_layout_destroy(layout);
+}
+
+static void test_case(hy_comm *world, hy_comm *self, hy_decay decay, hy_rule rule, const sp_case *c) {
+    problem p = problem_draw(decay, rule, c);
+    hy_layout *layout, *whole;
+    const mode one = {.kind = HY_LAYOUT_CONTIGUOUS};
+    result want = run(&p, self, &one, &whole);
+    for (int i = 0; i < 8; i++) {
+        const mode m = {.kind = i & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
+                        .state = i & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER,
+                        .overlap = i & 4 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT};
+        result got = run(&p, world, &m, &layout);
+        compare(&p, layout, &got, &want, &m);
+        if (hy_comm_size(world) > 1 && c->n_docs == c->n_seq && c->len >= 20) {
+            check_broken(&p, world, &want, m);
+        }
+        result_free(&got);
+        hy_layout_destroy(layout);
+        cases++;
+    }
+    result_free(&want);
+    hy_layout_destroy(whole);
+    problem_free(&p);
+}
+
+int main(int argc, char **argv) {
+    hy_comm *world = NULL, *self = NULL;
+    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK || hy_comm_self_create(&self) != HY_OK) {
+        return 1;
+    }
+    const int64_t lengths[] = {0, 1, 3, 6, 13, 29, 40};
+    const int P = hy_comm_size(world);
+    for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++) {
+        for (int rule = HY_RULE_ADDITIVE; rule <= HY_RULE_DELTA; rule++) {
+            for (int round = 0; round < 21; round++) {
+                const sp_case c = sp_case_draw(1 + round / 7, lengths[round % 7], round % 2 ? P : 2 * P);
+                test_case(world, self, (hy_decay)decay, (hy_rule)rule, &c);
+            }
+        }
+        const sp_case whole = {.n_seq = 1, .len = 23, .n_docs = 1, .docs = {0, 23}};
+        test_case(world, self, (hy_decay)decay, HY_RULE_DELTA, &whole);
+        const sp_case longer = {.n_seq = 1, .len = 1999, .n_docs = 2, .docs = {0, 1400, 1999}};
+        test_case(world, self, (hy_decay)decay, (hy_rule)(decay % 2), &longer);
+    }
+    hy_comm_destroy(self);
+    return hy_test_finish(world, "recurrence", cases);
+}
