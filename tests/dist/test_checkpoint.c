@@ -1,0 +1,173 @@
+/* ranks: 1 2 3 4 */
+/* Checkpoints: what is saved comes back bit for bit on the same and on every smaller number of ranks; the newest `keep` stay; a flipped
+ * bit or a truncated file is found before libhdf5 sees it and the one before is used; all damaged is an error. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "dist.h"
+#include "train/checkpoint.h"
+
+/* Value of an element of a parameter (kind 0), or of its m, v: a function of the parameter and the element alone. */
+static float value_of(int kind, int64_t param, int64_t element) {
+    return (float)hy_random_normal((uint64_t)kind, (uint64_t)param, (uint64_t)element);
+}
+
+typedef struct state {
+    hy_model *model;
+    float *params, *m, *v;
+} state;
+
+static void make_state(const hy_model_config *config, hy_comm *comm, bool filled, state *s) {
+    int size = hy_comm_size(comm), rank = hy_comm_rank(comm);
+    CHECK(hy_model_create(config, size, &s->model) == HY_OK, "model");
+    int64_t flat = hy_model_flat_size(s->model), n;
+    CHECK(HY_NEW("params", flat, &s->params) == HY_OK && HY_NEW("m", flat, &s->m) == HY_OK && HY_NEW("v", flat, &s->v) == HY_OK, "memory");
+    const hy_param *params = hy_model_params(s->model, &n);
+    for (int64_t i = 0; i < n && filled; i++) {
+        hy_bucket_shard shard = hy_bucket_shard_of(s->model, size, rank, params[i].bucket);
+        for (int64_t j = 0; j < params[i].size; j++) {
+            int64_t at = params[i].offset + j;
+            s->params[at] = value_of(0, i, j);
+            if (at >= shard.flat && at < shard.flat + shard.n) {
+                s->m[shard.state + at - shard.flat] = value_of(1, i, j);
+                s->v[shard.state + at - shard.flat] = value_of(2, i, j);
+            }
+        }
+    }
+}
+
+static void free_state(state *s) {
+    hy_model_destroy(s->model);
+    hy_free(s->params);
+    hy_free(s->m);
+    hy_free(s->v);
+}
+
+static hy_status save(const state *s, hy_comm *comm, const char *folder, int64_t step, int64_t keep) {
+    hy_attachment attachment = {"config.json", (char *)(uintptr_t) "{\"a\": 1}"};
+    hy_checkpoint_source source = {.model = s->model, .world = comm, .dtype = HY_F32, .params = s->params, .m = s->m, .v = s->v, .config = "model:\n",
+                                   .step = step, .updates = step - 1, .skipped = 1, .n_attachments = 1, .attachments = &attachment};
+    return hy_checkpoint_save(&source, folder, keep);
+}
+
+/* Opens the newest and compares it with a freshly made state on `comm`'s ranks; gives its step, −1 on failure. */
+static int64_t load_and_compare(const hy_model_config *config, hy_comm *comm, const char *folder) {
+    state expected, got;
+    hy_checkpoint checkpoint;
+    if (hy_checkpoint_open(folder, comm, NULL, &checkpoint) != HY_OK) {
+        return -1;
+    }
+    make_state(config, comm, true, &expected);
+    make_state(config, comm, false, &got);
+    int64_t step = checkpoint.manifest.step;
+    size_t bytes = (size_t)hy_model_flat_size(got.model) * sizeof(float);
+    CHECK(hy_checkpoint_read(&checkpoint, got.model, comm, HY_F32, got.params, got.m, got.v) == HY_OK, "read");
+    CHECK(memcmp(got.params, expected.params, bytes) == 0, "parameters differ");
+    CHECK(memcmp(got.m, expected.m, bytes) == 0 && memcmp(got.v, expected.v, bytes) == 0, "optimizer state differs");
+    CHECK(checkpoint.manifest.skipped == 1 && checkpoint.manifest.updates == step - 1, "counters");
+    const char *text = hy_checkpoint_attachment(&checkpoint, "config.json");
+    CHECK(text && strcmp(text, "{\"a\": 1}") == 0, "attachment");
+    hy_checkpoint_close(&checkpoint);
+    free_state(&expected);
+    free_state(&got);
+    return step;
+}
+
+/* Rank 0 changes one byte in the middle of a file, or cuts it in half. */
+static void damage(hy_comm *world, const char *folder, const char *file, bool cut) {
+    char path[HY_PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s", folder, file);
+    if (hy_comm_rank(world) == 0) {
+        FILE *f = fopen(path, "r+b");
+        CHECK(f != NULL, "%s", path);
+        if (f) {
+            fseek(f, 0, SEEK_END);
+            long middle = ftell(f) / 2;
+            fseek(f, middle, SEEK_SET);
+            int c = fgetc(f);
+            fseek(f, middle, SEEK_SET);
+            fputc(c ^ 4, f);
+            CHECK(!cut || ftruncate(fileno(f), middle) == 0, "truncate");
+            fclose(f);
+        }
+    }
+    hy_comm_barrier(world);
+}
+
+static void test_damage(const hy_model_config *config, hy_comm *world, const state *s, const char *folder) {
+    CHECK(save(s, world, folder, 10, 3) == HY_OK && save(s, world, folder, 20, 3) == HY_OK && save(s, world, folder, 30, 3) == HY_OK, "save");
+    CHECK(load_and_compare(config, world, folder) == 30, "newest");
+    hy_log_set_level(HY_LOG_NONE);
+    damage(world, folder, "step-30/rank-00000.h5", false);
+    CHECK(load_and_compare(config, world, folder) == 20, "fall back from a flipped bit");
+    damage(world, folder, "step-20/manifest.json", true);
+    CHECK(load_and_compare(config, world, folder) == 10, "fall back from a truncated manifest");
+    damage(world, folder, "step-10/rank-00000.h5", true);
+    CHECK(load_and_compare(config, world, folder) == -1, "all damaged");
+    hy_log_set_level(HY_LOG_INFO);
+    CHECK(save(s, world, folder, 30, 3) == HY_OK && load_and_compare(config, world, folder) == 30, "a damaged one is replaced");
+}
+
+static void test_keep(hy_comm *world, const state *s, const char *folder) {
+    for (int64_t step = 1; step <= 5; step++) {
+        CHECK(save(s, world, folder, step, 2) == HY_OK, "save");
+    }
+    char path[HY_PATH_MAX + 16];
+    snprintf(path, sizeof(path), "%s/step-3", folder);
+    CHECK(!hy_file_exists(path), "step-3 should be gone");
+    snprintf(path, sizeof(path), "%s/step-4", folder);
+    CHECK(hy_file_exists(path), "step-4 should be there");
+}
+
+static void test_other_ranks(const hy_model_config *config, hy_comm *world, const char *folder) {
+    for (int ranks = 1; ranks < hy_comm_size(world); ranks++) {
+        hy_comm *part = NULL;
+        CHECK(hy_comm_split(world, hy_comm_rank(world) < ranks ? 0 : -1, 0, &part) == HY_OK, "split");
+        if (part) {
+            CHECK(load_and_compare(config, part, folder) == 5, "on %d ranks", ranks);
+            hy_comm_destroy(part);
+        }
+        hy_comm_barrier(world);
+    }
+}
+
+int main(int argc, char **argv) {
+    hy_comm *world = NULL;
+    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK) {
+        return 1;
+    }
+    hy_model_config config;
+    hy_model_config_init(&config);
+    config.layers = 2;
+    config.width = 12;
+    config.vocab = 17;
+    config.mlp_width = 10;
+    config.n_pattern = 2;
+    strcpy(config.pattern[0], "gla");
+    strcpy(config.pattern[1], "attention");
+    CHECK(hy_model_config_resolve(&config) == HY_OK, "config");
+
+    char root[64] = "/tmp/hylas-checkpoint-XXXXXX", folder[128];
+    hy_req req = {0};
+    CHECK(hy_comm_rank(world) != 0 || mkdtemp(root) != NULL, "mkdtemp");
+    hy_comm_broadcast(world, "folder", root, sizeof(root), 0, &req);
+    hy_comm_wait(&req);
+
+    state s;
+    make_state(&config, world, true, &s);
+    snprintf(folder, sizeof(folder), "%s/kept", root);
+    test_keep(world, &s, folder);
+    test_other_ranks(&config, world, folder);
+    snprintf(folder, sizeof(folder), "%s/damaged", root);
+    test_damage(&config, world, &s, folder);
+    free_state(&s);
+    hy_comm_barrier(world);
+    if (hy_comm_rank(world) == 0) {
+        CHECK(hy_file_remove_tree(root, HY_ERR_FAILED) == HY_OK, "cleanup");
+    }
+    return hy_test_finish(world, "checkpoint", 3);
+}
