@@ -5,27 +5,10 @@
 #include <string.h>
 
 #include "kernels/cpu/ref.h"
-#include "kernels/cpu/simd/activation.h"
+#include "kernels/cpu/simd/conv_tokens.h"
 #include "kernels/cpu/simd/elementwise.h"
 
-#define WIDTH_MAX   256   /* wider: cpu_ref */
-#define WEIGHTS_MAX 16384 /* W times channels of a piece */
-#define CHANNELS    512
-
-typedef struct piece {
-    int64_t begin, n;                      /* channels */
-    float w[WEIGHTS_MAX], dw[WEIGHTS_MAX]; /* [W,n] */
-    float bias[CHANNELS], dbias[CHANNELS];
-    float zero[CHANNELS];
-} piece;
-
-/* Where the W input rows of a token, and their gradients, lie: NULL gradient = nobody wants it. */
-typedef struct window {
-    const float *x[WIDTH_MAX];
-    float *dx[WIDTH_MAX];
-} window;
-
-static void piece_begin(const hy_conv_args *a, piece *p, int64_t begin, int64_t n) {
+static void piece_begin(const hy_conv_args *a, hy_conv_piece *p, int64_t begin, int64_t n) {
     p->begin = begin;
     p->n = n;
     for (int64_t c = 0; c < n; c++) {
@@ -33,15 +16,15 @@ static void piece_begin(const hy_conv_args *a, piece *p, int64_t begin, int64_t 
             p->w[j * n + c] = ((const float *)a->w)[(begin + c) * a->W + j];
         p->bias[c] = a->bias != NULL ? ((const float *)a->bias)[begin + c] : 0.0f;
     }
-    memset(p->zero, 0, sizeof p->zero);
+    memset(p->zero, 0, (size_t)n * sizeof(float));
 }
 
-static void piece_begin_bwd(const hy_conv_args *a, piece *p) {
+static void piece_begin_bwd(const hy_conv_args *a, hy_conv_piece *p) {
     memset(p->dw, 0, (size_t)(a->W * p->n) * sizeof(float));
-    memset(p->dbias, 0, sizeof p->dbias);
+    memset(p->dbias, 0, (size_t)p->n * sizeof(float));
 }
 
-static void piece_end_bwd(const hy_conv_args *a, const piece *p) {
+static void piece_end_bwd(const hy_conv_args *a, const hy_conv_piece *p) {
     for (int64_t c = 0; c < p->n; c++) {
         for (int64_t j = 0; j < a->W; j++)
             ((float *)a->dw)[(p->begin + c) * a->W + j] += p->dw[j * p->n + c];
@@ -50,9 +33,11 @@ static void piece_end_bwd(const hy_conv_args *a, const piece *p) {
     }
 }
 
-static void window_of(const hy_conv_args *a, const piece *p, const hy_run *run, int64_t i, window *rows) {
+/* Rows i .. i + n − 1 of a run. */
+static void rows_of(const hy_conv_args *a, const hy_conv_piece *p, const hy_run *run, int64_t i, int64_t n,
+                    hy_conv_rows *rows) {
     const int64_t before = a->W - 1;
-    for (int64_t j = 0; j < a->W; j++) {
+    for (int64_t j = 0; j < n; j++) {
         const int64_t r = i + j, token = (run->begin + r - before) * a->C + p->begin;
         const int64_t halo = (run->s0 * before + r) * a->C + p->begin;
         if (r >= before) {
@@ -65,89 +50,49 @@ static void window_of(const hy_conv_args *a, const piece *p, const hy_run *run, 
     }
 }
 
-HY_INLINE hy_vec sum_before_act(const piece *p, const window *rows, const int64_t W, int64_t c, int64_t n) {
-    hy_vec sum = hy_vec_load(p->bias + c);
-    for (int64_t j = 0; j < W; j++)
-        sum += hy_vec_load_tail(p->w + j * p->n + c, n) * hy_vec_load_tail(rows->x[j] + c, n);
-    return sum;
-}
-
-HY_INLINE void fwd_token(const hy_conv_args *a, const piece *p, const window *rows, const int64_t W, int64_t token) {
-    float *y = (float *)a->y + token * a->C + p->begin;
-    const hy_range all = {0, p->n};
-    hy_vec s;
-#define STEP(c, n)                                                                                                     \
-    s = sum_before_act(p, rows, W, c, n);                                                                              \
-    hy_vec_store_tail(y + (c), a->act == HY_ACT_SILU ? hy_act_value(HY_ACT_SILU, s) : s, n)
-    int64_t c = all.begin;
-    for (; c + HY_VL <= all.end; c += HY_VL) {
-        STEP(c, HY_VL);
-    }
-    if (c < all.end) {
-        STEP(c, all.end - c);
-    }
-#undef STEP
-}
-
-/* The present token's dx is written here first (j = W − 1), later tokens add to it. */
-HY_INLINE void bwd_step(const hy_conv_args *a, piece *p, const window *rows, const int64_t W, const float *dy,
-                        int64_t c, int64_t n) {
-    hy_vec d = hy_vec_load_tail(dy + c, n), value;
-    if (a->act == HY_ACT_SILU)
-        d *= hy_act_slope(HY_ACT_SILU, sum_before_act(p, rows, W, c, n), &value);
-    for (int64_t j = 0; j < W; j++) {
-        const hy_vec w = hy_vec_load_tail(p->w + j * p->n + c, n), x = hy_vec_load_tail(rows->x[j] + c, n);
-        hy_vec_put(p->dw + j * p->n + c, d * x, n, 1);
-        if (rows->dx[j] != NULL)
-            hy_vec_put(rows->dx[j] + c, w * d, n, j < W - 1 || a->acc);
-    }
-    hy_vec_put(p->dbias + c, d, n, 1);
-}
-
-HY_INLINE void bwd_token(const hy_conv_args *a, piece *p, const window *rows, const int64_t W, int64_t token) {
-    const float *dy = (const float *)a->dy + token * a->C + p->begin;
-    const hy_range all = {0, p->n};
-#define STEP(c, n) bwd_step(a, p, rows, W, dy, c, n)
-    HY_FOR_VECS(c, all, STEP);
-#undef STEP
-}
-
-static void clear_halo(const hy_conv_args *a, const piece *p, const hy_run *run) {
+static void clear_halo(const hy_conv_args *a, const hy_conv_piece *p, const hy_run *run) {
     for (int64_t r = 0; r < a->W - 1 && run->s0 >= 0 && a->dhalo != NULL; r++)
         memset((float *)a->dhalo + (run->s0 * (a->W - 1) + r) * a->C + p->begin, 0, (size_t)p->n * sizeof(float));
 }
 
-/* Width 4, the usual one, unrolls. */
-static void fwd_run(const hy_conv_args *a, piece *p, const hy_run *run) {
-    window rows;
-    for (int64_t i = 0; i < run->len; i++) {
-        window_of(a, p, run, i, &rows);
+static void fwd_run(const hy_conv_args *a, const hy_conv_piece *p, const hy_run *run) {
+    hy_conv_rows rows;
+    for (int64_t i = 0; i < run->len; i += HY_CONV_TOKENS) {
+        const int64_t n = run->len - i < HY_CONV_TOKENS ? run->len - i : HY_CONV_TOKENS;
+        float *y = (float *)a->y + (run->begin + i) * a->C + p->begin;
+        rows_of(a, p, run, i, a->W - 1 + n, &rows);
         if (a->W == 4)
-            fwd_token(a, p, &rows, 4, run->begin + i);
+            hy_conv_fwd_narrow(a, p, &rows, 4, y, n);
+        else if (a->W == 3)
+            hy_conv_fwd_narrow(a, p, &rows, 3, y, n);
         else
-            fwd_token(a, p, &rows, a->W, run->begin + i);
+            hy_conv_fwd_wide(a, p, &rows, y, n);
     }
 }
 
-static void bwd_run(const hy_conv_args *a, piece *p, const hy_run *run) {
-    window rows;
+static void bwd_run(const hy_conv_args *a, hy_conv_piece *p, const hy_run *run) {
+    hy_conv_rows rows;
     clear_halo(a, p, run);
-    for (int64_t i = 0; i < run->len; i++) {
-        window_of(a, p, run, i, &rows);
+    for (int64_t i = 0; i < run->len; i += HY_CONV_TOKENS) {
+        const int64_t n = run->len - i < HY_CONV_TOKENS ? run->len - i : HY_CONV_TOKENS;
+        const float *dy = (const float *)a->dy + (run->begin + i) * a->C + p->begin;
+        rows_of(a, p, run, i, a->W - 1 + n, &rows);
         if (a->W == 4)
-            bwd_token(a, p, &rows, 4, run->begin + i);
+            hy_conv_bwd_narrow(a, p, &rows, 4, dy, n);
+        else if (a->W == 3)
+            hy_conv_bwd_narrow(a, p, &rows, 3, dy, n);
         else
-            bwd_token(a, p, &rows, a->W, run->begin + i);
+            hy_conv_bwd_wide(a, p, &rows, dy, n);
     }
 }
 
 static int64_t piece_size(const hy_conv_args *a) {
-    const int64_t fit = WEIGHTS_MAX / a->W;
-    return fit < CHANNELS ? fit / 16 * 16 : CHANNELS;
+    const int64_t fit = HY_CONV_WEIGHTS_MAX / a->W;
+    return fit < HY_CONV_CHANNELS ? fit / 16 * 16 : HY_CONV_CHANNELS;
 }
 
 void HY_ISA_NAME(hy_fast_conv_fwd)(const hy_conv_args *a) {
-    if (a->W > WIDTH_MAX) {
+    if (a->W > HY_CONV_WIDTH_MAX) {
         hy_ref_conv_fwd_f32(a);
         return;
     }
@@ -155,7 +100,7 @@ void HY_ISA_NAME(hy_fast_conv_fwd)(const hy_conv_args *a) {
     {
         const hy_range mine = hy_thread_range(a->C, 16);
         const int64_t size = piece_size(a);
-        piece p;
+        hy_conv_piece p;
         for (int64_t begin = mine.begin; begin < mine.end; begin += size) {
             piece_begin(a, &p, begin, mine.end - begin < size ? mine.end - begin : size);
             for (int64_t n = 0; n < a->n_runs; n++)
@@ -165,7 +110,7 @@ void HY_ISA_NAME(hy_fast_conv_fwd)(const hy_conv_args *a) {
 }
 
 void HY_ISA_NAME(hy_fast_conv_bwd)(const hy_conv_args *a) {
-    if (a->W > WIDTH_MAX) {
+    if (a->W > HY_CONV_WIDTH_MAX) {
         hy_ref_conv_bwd_f32(a);
         return;
     }
@@ -173,7 +118,7 @@ void HY_ISA_NAME(hy_fast_conv_bwd)(const hy_conv_args *a) {
     {
         const hy_range mine = hy_thread_range(a->C, 16);
         const int64_t size = piece_size(a);
-        piece p;
+        hy_conv_piece p;
         for (int64_t begin = mine.begin; begin < mine.end; begin += size) {
             piece_begin(a, &p, begin, mine.end - begin < size ? mine.end - begin : size);
             piece_begin_bwd(a, &p);

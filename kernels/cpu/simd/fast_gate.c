@@ -9,7 +9,7 @@
 #include "kernels/cpu/simd/elementwise.h"
 #include "kernels/cpu/simd/vec_math.h"
 
-#define CHANNELS 256
+#define CHANNELS 4096
 
 typedef struct channels {
     int64_t begin, n;
@@ -26,8 +26,8 @@ static void channels_begin(const hy_decay_gate_args *a, channels *w, int64_t beg
                                                               : (float)exp((double)((const float *)a->A_log)[head]);
         w->bias[c] = a->dt_bias != NULL ? ((const float *)a->dt_bias)[begin + c] : 0.0f;
     }
-    memset(w->dA, 0, sizeof w->dA);
-    memset(w->dbias, 0, sizeof w->dbias);
+    memset(w->dA, 0, (size_t)w->n * sizeof(float));
+    memset(w->dbias, 0, (size_t)w->n * sizeof(float));
 }
 
 HY_INLINE void fwd_step(const hy_decay_gate_args *a, const channels *w, int64_t row, int64_t c, int64_t n) {
@@ -45,8 +45,10 @@ HY_INLINE void bwd_step(const hy_decay_gate_args *a, channels *w, int64_t row, i
         d = dg * speed * hy_vec_set((float)a->lower_bound) * hy_vec_sigmoid(speed * u) * hy_vec_sigmoid(-speed * u);
         dA = d * u;
     } else {
-        d = -dg * speed * hy_vec_sigmoid(u);
-        dA = -dg * speed * hy_vec_softplus(u);
+        /* With e = e^(−|u|): σ(u) = (u > 0 ? 1 : e)/(1 + e), softplus(u) = max(u, 0) + log(1 + e). */
+        const hy_vec one = hy_vec_set(1.0f), e = hy_vec_exp(-hy_vec_abs(u)), down = -dg * speed;
+        d = down * hy_vec_select((hy_ivec)(u > hy_vec_zero()), one, e) / (one + e);
+        dA = down * (hy_vec_max(hy_vec_zero(), u) + hy_vec_log1p_unit(e));
     }
     hy_vec_put((float *)a->dx + row + c, d, n, a->acc);
     hy_vec_put(w->dbias + c, d, n, 1);
