@@ -1,0 +1,143 @@
+/* The reference attention in double: blocks of keys in any order, merged, against one dense masked softmax; gradients of
+ * the merged result against central differences. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "kernels/kernels.h"
+#include "tests/oracle.h"
+
+/* Queries 9.. of 21 positions; documents begin at 0, 8, 13; a window of 6. */
+enum { N = 21, Q0 = 9, NQ = N - Q0, H = 4, HKV = 2, D = 5, DV = 3 };
+
+typedef struct problem {
+    hy_device device;
+    hy_attn_args args;
+    int64_t lo[NQ];
+    double q[NQ * H * D], k[N * HKV * D], v[N * HKV * DV], o[NQ * H * DV], lse[NQ * H];
+    double d_o[NQ * H * DV], delta[NQ * H], dq[NQ * H * D], dk[N * HKV * D], dv[N * HKV * DV];
+} problem;
+
+/* Out of order, one empty, the last one (14..) beyond some queries. */
+static const int64_t blocks[][2] = {{5, 9}, {14, 7}, {0, 5}, {5, 0}};
+
+static void problem_init(problem *p)
+{
+    memset(p, 0, sizeof *p);
+    assert_int_equal(hy_device_init(&p->device, "cpu_ref", HY_F64), HY_OK);
+    for (int64_t i = 0; i < NQ; i++) {
+        const int64_t at = Q0 + i, start = at >= 13 ? 13 : 8, edge = at - 5;
+        p->lo[i] = start > edge ? start : edge;
+    }
+    for (int64_t i = 0; i < 2; i++) /* the first queries look back further, past their block's begin */
+        p->lo[i] = 2 + i;
+    p->args = (hy_attn_args){.H = H, .HKV = HKV, .D = D, .DV = DV, .scale = 0.8, .nq = NQ, .q_begin = Q0, .lo = p->lo,
+                             .q = p->q, .o = p->o, .lse = p->lse, .d_o = p->d_o, .delta = p->delta, .dq = p->dq};
+    p->args.work = malloc(p->device.table.attn_work(&p->args));
+    normal_fill(p->q, NQ * H * D);
+    normal_fill(p->k, N * HKV * D);
+    normal_fill(p->v, N * HKV * DV);
+    normal_fill(p->d_o, NQ * H * DV);
+}
+
+static void set_block(problem *p, const int64_t *block)
+{
+    p->args.k_begin = block[0];
+    p->args.nk = block[1];
+    p->args.k = p->k + block[0] * HKV * D;
+    p->args.v = p->v + block[0] * HKV * DV;
+    p->args.dk = p->dk + block[0] * HKV * D;
+    p->args.dv = p->dv + block[0] * HKV * DV;
+}
+
+static void run_fwd(problem *p)
+{
+    memset(p->o, 0, sizeof p->o);
+    for (int64_t i = 0; i < NQ * H; i++)
+        p->lse[i] = -INFINITY;
+    for (size_t b = 0; b < sizeof blocks / sizeof blocks[0]; b++) {
+        set_block(p, blocks[b]);
+        hy_attn_fwd(&p->device, &p->args);
+    }
+}
+
+/* Output c of query i, head h, by the definition. */
+static double dense(const problem *p, int64_t i, int64_t h, int64_t c, double *lse)
+{
+    double weight = 0, sum = 0;
+    const int64_t kh = h / (H / HKV);
+    for (int64_t j = p->lo[i]; j <= Q0 + i; j++) {
+        const double w = exp(0.8 * dot(p->q + (i * H + h) * D, p->k + (j * HKV + kh) * D, D));
+        weight += w;
+        sum += w * p->v[(j * HKV + kh) * DV + c];
+    }
+    *lse = log(weight);
+    return sum / weight;
+}
+
+static void test_merged_blocks(void **unused)
+{
+    (void)unused;
+    problem p;
+    double o[NQ * H * DV], lse[NQ * H];
+    problem_init(&p);
+    for (int64_t r = 0; r < NQ * H; r++)
+        for (int64_t c = 0; c < DV; c++)
+            o[r * DV + c] = dense(&p, r / H, r % H, c, &lse[r]);
+    run_fwd(&p);
+    assert_close("o", o, p.o, NQ * H * DV, HY_TOL_F64_FORMULA);
+    assert_close("lse", lse, p.lse, NQ * H, HY_TOL_F64_FORMULA);
+    free(p.args.work);
+}
+
+static double loss(const void *context)
+{
+    problem *p = (problem *)context;
+    run_fwd(p);
+    return dot(p->o, p->d_o, NQ * H * DV);
+}
+
+static void test_gradients(void **unused)
+{
+    (void)unused;
+    problem p;
+    problem_init(&p);
+    run_fwd(&p);
+    hy_attn_delta(&p.device, &p.args);
+    for (size_t b = 0; b < sizeof blocks / sizeof blocks[0]; b++) {
+        set_block(&p, blocks[b]);
+        hy_attn_bwd(&p.device, &p.args);
+    }
+    assert_gradient("dq", loss, &p, p.q, NQ * H * D, p.dq);
+    assert_gradient("dk", loss, &p, p.k, N * HKV * D, p.dk);
+    assert_gradient("dv", loss, &p, p.v, N * HKV * DV, p.dv);
+    free(p.args.work);
+}
+
+/* A query that sees nothing yet keeps its empty result. */
+static void test_nothing_seen(void **unused)
+{
+    (void)unused;
+    problem p;
+    problem_init(&p);
+    for (int64_t i = 0; i < NQ * H; i++)
+        p.lse[i] = -INFINITY;
+    set_block(&p, (const int64_t[]){0, 2});
+    hy_attn_fwd(&p.device, &p.args);
+    for (int64_t i = 0; i < NQ * H; i++)
+        assert_true(p.lse[i] == -INFINITY && p.o[i * DV] == 0);
+    free(p.args.work);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_merged_blocks),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_nothing_seen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
