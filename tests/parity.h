@@ -48,6 +48,7 @@ typedef struct parity {
     char label[200];
     parity_args args;
     hy_tolerance tolerance;
+    double terms; /* size of the terms that outputs are sums of, if these may cancel in a whole array; counts as rms */
     parity_buffer buffers[PARITY_BUFFERS];
     int n_buffers;
     long scalar;     /* offset of a `double *` that the operation adds to, PARITY_NO_FIELD if none */
@@ -65,6 +66,7 @@ static PARITY_UNUSED void parity_begin(parity *p, hy_op_id op, hy_tolerance tole
 {
     p->op = op;
     p->tolerance = tolerance;
+    p->terms = 0;
     p->n_buffers = 0;
     p->scalar = PARITY_NO_FIELD;
     p->host_array = PARITY_NO_FIELD;
@@ -190,7 +192,7 @@ static void parity_compare(parity *p, const hy_table *table, const char *name, c
         squares += isfinite(want[i]) ? want[i] * want[i] : 0;
         finite += isfinite(want[i]) ? 1 : 0;
     }
-    const double rms = finite > 0 ? sqrt(squares / (double)finite) : 0;
+    const double rms = fmax(p->terms, finite > 0 ? sqrt(squares / (double)finite) : 0);
     for (int64_t i = 0; i < n; i++) {
         if (want[i] == got[i] || (isnan(want[i]) && isnan(got[i])))
             continue;

@@ -79,8 +79,12 @@ void HY_ISA_NAME(hy_fast_cross_entropy)(const hy_cross_entropy_args *a) {
     {
         const hy_range mine = hy_thread_range(a->rows, 1);
         double sum = 0;
-        for (int64_t r = mine.begin; r < mine.end; r++)
-            sum += row_loss(a, r);
+        for (int64_t r = mine.begin; r < mine.end; r++) {
+            const double loss = row_loss(a, r);
+            if (a->row_loss != NULL)
+                a->row_loss[r] = loss;
+            sum += loss;
+        }
 #pragma omp for ordered schedule(static, 1)
         for (int t = 0; t < omp_get_num_threads(); t++) {
 #pragma omp ordered
