@@ -13,6 +13,7 @@
 struct hy_tensor_file {
     hid_t id;
     char path[512];
+    char partial[528]; /* where a new file grows until it is finished; "" for one that is only read */
 };
 
 enum { PACK_RATIO_MAX = 1100 };
@@ -47,7 +48,7 @@ const char *hy_shape_text(const hy_shape *shape, char *text, size_t size) {
     return text;
 }
 
-static hy_status open_with(const char *path, hid_t id, hy_tensor_file **out) {
+static hy_status open_with(const char *path, const char *partial, hid_t id, hy_tensor_file **out) {
     hy_tensor_file *file;
     hy_status status = HY_NEW("tensor file", 1, &file);
     if (status != HY_OK) {
@@ -56,6 +57,7 @@ static hy_status open_with(const char *path, hid_t id, hy_tensor_file **out) {
     }
     file->id = id;
     snprintf(file->path, sizeof file->path, "%s", path);
+    snprintf(file->partial, sizeof file->partial, "%s", partial);
     *out = file;
     return HY_OK;
 }
@@ -65,15 +67,19 @@ hy_status hy_tensor_file_open(const char *path, hy_tensor_file **out) {
     hid_t id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (id < 0)
         return hy_fail(HY_ERR_DATA, "%s: cannot be opened as an HDF5 file", path);
-    return open_with(path, id, out);
+    return open_with(path, "", id, out);
 }
 
 hy_status hy_tensor_file_create(const char *path, hy_tensor_file **out) {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    char partial[528];
+    if (strlen(path) >= sizeof((hy_tensor_file *)0)->path)
+        return hy_fail(HY_ERR_DATA, "%s: path too long", path);
+    snprintf(partial, sizeof partial, "%s.partial", path);
+    hid_t id = H5Fcreate(partial, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     if (id < 0)
         return hy_fail(HY_ERR_DATA, "%s: cannot be created (does its folder exist, is there space?)", path);
-    return open_with(path, id, out);
+    return open_with(path, partial, id, out);
 }
 
 hy_status hy_tensor_file_finish(hy_tensor_file *file) {
@@ -81,7 +87,7 @@ hy_status hy_tensor_file_finish(hy_tensor_file *file) {
         return HY_OK;
     herr_t flushed = H5Fflush(file->id, H5F_SCOPE_GLOBAL), closed = H5Fclose(file->id);
     hy_status status = HY_OK;
-    if (flushed < 0 || closed < 0)
+    if (flushed < 0 || closed < 0 || rename(file->partial, file->path) != 0)
         status = hy_fail(HY_ERR_DATA, "%s: could not be written to the end (disk full?)", file->path);
     hy_free(file);
     return status;
@@ -91,6 +97,8 @@ void hy_tensor_file_close(hy_tensor_file *file) {
     if (!file)
         return;
     H5Fclose(file->id);
+    if (file->partial[0])
+        (void)remove(file->partial);
     hy_free(file);
 }
 

@@ -32,11 +32,11 @@ const char *hy_shape_text(const hy_shape *shape, char *text, size_t size);
 typedef struct hy_tensor_file hy_tensor_file;
 
 HY_MUST_CHECK hy_status hy_tensor_file_open(const char *path, hy_tensor_file **out);
-/* Replaces a file that is there. */
+/* Replaces a file that is there, but only once it is finished. */
 HY_MUST_CHECK hy_status hy_tensor_file_create(const char *path, hy_tensor_file **out);
-/* Flushes a written file; the handle is gone in any case. NULL allowed. */
+/* Ends the writing: the file appears under its name. The handle is gone in any case. NULL allowed. */
 HY_MUST_CHECK hy_status hy_tensor_file_finish(hy_tensor_file *file);
-/* Without a verdict: for files that were only read, and after failures. NULL allowed. */
+/* For files that were only read, and after failures: then a new file vanishes. NULL allowed. */
 void hy_tensor_file_close(hy_tensor_file *file);
 
 bool hy_tensor_file_has(const hy_tensor_file *file, const char *name);
