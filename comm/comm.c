@@ -16,6 +16,10 @@ size_t hy_type_size(hy_type type) {
     return type == HY_TYPE_F32 ? 4 : 8;
 }
 
+bool hy_comm_launched(void) {
+    return hy_mpi_launched();
+}
+
 hy_status hy_comm_world_create(int *argc, char ***argv, hy_comm **world) {
     if (hy_mpi_launched()) {
         HY_TRY(hy_mpi_world(argc, argv, world));

@@ -30,6 +30,10 @@ typedef enum hy_type { HY_TYPE_F32, HY_TYPE_F64, HY_TYPE_I64 } hy_type;
 /* Starts the communication library, if the program was launched with one, and gives the world communicator.
  * Launched without mpirun this is `self`. Collective. */
 HY_MUST_CHECK hy_status hy_comm_world_create(int *argc, char ***argv, hy_comm **world);
+/* Whether this process was started by a launcher (mpirun, srun): what world_create looks at. Local. */
+bool hy_comm_launched(void);
+/* Name and version of the communication library, one line. Local. */
+const char *hy_comm_library(void);
 /* A communicator of this process alone. Local. */
 HY_MUST_CHECK hy_status hy_comm_self_create(hy_comm **out);
 /* Ranks with equal `color` form a new communicator, ordered by `key` then old rank. color < 0: this rank gets NULL. Collective. */

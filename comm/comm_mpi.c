@@ -2,6 +2,7 @@
  * hy_comm_progress. Sums are in MPI's fixed order for a communicator size. */
 #include <mpi.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "comm/mpi_requests.h"
@@ -22,6 +23,16 @@ bool hy_mpi_launched(void) {
         }
     }
     return false;
+}
+
+const char *hy_comm_library(void) {
+    static char text[MPI_MAX_LIBRARY_VERSION_STRING];
+    int len = 0;
+    if (MPI_Get_library_version(text, &len) != MPI_SUCCESS) {
+        return "MPI, of unknown version";
+    }
+    text[strcspn(text, ",\n")] = '\0'; /* the rest tells who packaged it */
+    return text;
 }
 
 static hy_status wrap(MPI_Comm mpi, hy_comm **out) {

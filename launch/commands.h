@@ -12,6 +12,7 @@
 /* X(name, one-line summary), in the order of `hylas --help` */
 #define HY_COMMANDS(X) \
     X(data, "make or inspect a token store") \
+    X(verify, "several ranks against one: loss and every gradient") \
     X(op, "one core operation, or a whole model, on tensors from a file")
 
 #define HY_X(name, summary) HY_MUST_CHECK hy_status hy_cmd_##name(int argc, char **argv, hy_comm *world);

@@ -13,3 +13,11 @@ foreach(kind ops models)
     endforeach()
   endforeach()
 endforeach()
+
+# program/: the commands from outside, by exit code and output.
+function(hy_program_test name)
+  add_test(NAME program/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/${name}.sh $<TARGET_FILE:hylas> ${data_dir} ${ARGN})
+  set_tests_properties(program/${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+endfunction()
+
+hy_program_test(verify)

@@ -1,0 +1,304 @@
+/* `hylas verify CONFIG`: one step of the config's model on 2, 3, 4 ranks against one rank: loss and every parameter's gradient, on
+ * packed documents and a length that nothing divides. Exit code 9 if any differs by more than its bound.
+ *
+ * In float64 only the order of sums differs, so the bound is tight: an error of the method shows. float32 runs the operations that
+ * training uses. A gradient far smaller than the others (which may be zero but for rounding) is measured against a floor, a share of the
+ * rms of all gradients. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/table.h"
+#include "launch/commands.h"
+#include "launch/options.h"
+#include "launch/relaunch.h"
+#include "launch/report_once.h"
+#include "launch/verify.h"
+
+enum { SIZES_MAX = 4, RANKS = 4 };
+
+typedef struct precision {
+    const char *name;
+    hy_dtype dtype;
+    double bound, floor; /* floor: share of the rms of all gradients */
+} precision;
+
+static const precision precisions[] = {{"f64", HY_F64, 1e-10, 1e-6}, {"f32", HY_F32, 1e-3, 1e-4}};
+
+typedef struct verify {
+    /* options */
+    const char *path, *dtype, *table;
+    hy_option_list sets;
+    int64_t tokens, documents, seed;
+    double bound; /* 0 = the precision's own */
+    bool all, each, broken;
+    /* the work */
+    hy_comm *world;
+    hy_config config;
+    hy_model *model;
+    hy_verify_data data;
+    int sizes[SIZES_MAX], n_sizes;
+    double *errors;                /* rank 0: [n_params + 1][n_sizes]: the loss last */
+    double worst, seconds;         /* of one precision */
+    char worst_at[192];
+} verify;
+
+static hy_status load(void *context) {
+    verify *v = context;
+    return hy_config_load(v->path, v->sets.items, v->sets.n, &v->config);
+}
+
+static hy_verify_method method_of(const verify *v, const precision *p) {
+    const char *table = v->table ? v->table : v->config.run.device;
+    return (hy_verify_method){.layout = v->config.parallel.layout, .state = v->config.parallel.state,
+                              .attention = v->config.parallel.attention, .overlap = v->config.parallel.overlap,
+                              .recompute = v->config.train.recompute, .dtype = p->dtype, .table = table};
+}
+
+/* Rank 0: folds the differences of one run into errors. */
+static void compare(verify *v, const precision *p, int column, double loss, double want_loss, const void *grads, const void *want) {
+    int64_t n;
+    const hy_param *params = hy_model_params(v->model, &n);
+    size_t real = hy_dtype_size(p->dtype);
+    double floor = p->floor * hy_verify_rms(want, hy_model_flat_size(v->model), p->dtype);
+    for (int64_t i = 0; i <= n; i++) {
+        double error = fabs(loss - want_loss) / fabs(want_loss);
+        if (i < n)
+            error = hy_verify_error((const char *)grads + (size_t)params[i].offset * real, (const char *)want + (size_t)params[i].offset * real,
+                                    params[i].size, p->dtype, floor);
+        double *worst = &v->errors[i * v->n_sizes + column];
+        if (isnan(error))
+            error = (double)INFINITY;
+        if (error > *worst)
+            *worst = error;
+        if (error >= v->worst) {
+            v->worst = error;
+            snprintf(v->worst_at, sizeof v->worst_at, "%s on %d ranks", i < n ? params[i].name : "loss", v->sizes[column]);
+        }
+    }
+}
+
+typedef struct buffers {
+    void *params, *want, *got;
+    double want_loss;
+} buffers;
+
+/* One number of ranks, one method. The ranks beyond it wait. */
+static hy_status run_size(verify *v, const precision *p, int column, hy_verify_method method, buffers *b) {
+    int rank = hy_comm_rank(v->world);
+    hy_comm *sequence = NULL;
+    double loss = 0;
+    HY_TRY(hy_comm_split(v->world, rank < v->sizes[column] ? 0 : -1, rank, &sequence));
+    hy_status status = HY_OK;
+    method.broken = v->broken;
+    if (sequence)
+        status = hy_verify_step(v->model, &v->data, &method, sequence, b->params, &loss, b->got);
+    if (status == HY_OK && rank == 0)
+        compare(v, p, column, loss, b->want_loss, b->got, b->want);
+    status = hy_comm_agree(v->world, status);
+    hy_comm_destroy(sequence);
+    return status;
+}
+
+/* The config's own method, or with --all every layout and exchange in turn. */
+static hy_status run_methods(verify *v, const precision *p, int column, buffers *b) {
+    hy_verify_method method = method_of(v, p);
+    if (!v->all)
+        return run_size(v, p, column, method, b);
+    for (int i = 0; i < 16; i++) {
+        method.layout = (hy_layout_kind)(i & 1), method.state = (hy_state_exchange)(i >> 1 & 1);
+        method.attention = (hy_attention_method)(i >> 2 & 1), method.overlap = (hy_overlap)(i >> 3 & 1);
+        HY_TRY(run_size(v, p, column, method, b));
+    }
+    return HY_OK;
+}
+
+static hy_status run_one_rank(verify *v, const precision *p, buffers *b) {
+    hy_verify_method method = method_of(v, p);
+    hy_comm *self = NULL;
+    HY_TRY(hy_comm_self_create(&self));
+    hy_status status = hy_verify_step(v->model, &v->data, &method, self, b->params, &b->want_loss, b->want);
+    hy_comm_destroy(self);
+    return status;
+}
+
+static hy_status run_precision(verify *v, const precision *p) {
+    buffers b = {0};
+    double begin = hy_now();
+    size_t bytes = (size_t)hy_model_flat_size(v->model) * hy_dtype_size(p->dtype);
+    int64_t n_params;
+    hy_model_params(v->model, &n_params);
+    memset(v->errors, 0, (size_t)((n_params + 1) * v->n_sizes) * sizeof *v->errors);
+    v->worst = 0;
+    hy_status status = hy_alloc("parameters", bytes, &b.params);
+    if (status == HY_OK)
+        status = hy_alloc("gradients", bytes, &b.got);
+    if (status == HY_OK && hy_comm_rank(v->world) == 0)
+        status = hy_alloc("gradients of one rank", bytes, &b.want);
+    if (status == HY_OK)
+        hy_model_init_params(v->model, (uint64_t)v->seed, p->dtype, b.params);
+    if (status == HY_OK && hy_comm_rank(v->world) == 0)
+        status = run_one_rank(v, p, &b);
+    status = hy_comm_agree(v->world, status);
+    for (int i = 0; i < v->n_sizes && status == HY_OK; i++)
+        status = run_methods(v, p, i, &b);
+    hy_free(b.params);
+    hy_free(b.got);
+    hy_free(b.want);
+    v->seconds = hy_now() - begin;
+    return status;
+}
+
+/* "model.layers.12.attn.q_proj.weight" → "model.layers.*.attn.q_proj.weight". */
+static void pattern_of(const char *name, char *pattern, size_t size) {
+    const char *layers = strstr(name, "layers.");
+    if (!layers) {
+        snprintf(pattern, size, "%s", name);
+        return;
+    }
+    const char *number = layers + strlen("layers.");
+    snprintf(pattern, size, "%.*s*%s", (int)(number - name), name, number + strspn(number, "0123456789"));
+}
+
+static void add_row(const verify *v, hy_text_table *table, const char *name, int64_t count, const double *errors) {
+    hy_text_table_cell(table, "%s", name);
+    hy_text_table_cell(table, "%lld", (long long)count);
+    for (int c = 0; c < v->n_sizes; c++)
+        hy_text_table_cell(table, "%.1e", errors[c]);
+}
+
+/* One row per parameter; those that differ only in their layer share a row (unless --each), which shows the worst of them. */
+static void add_rows(const verify *v, hy_text_table *table) {
+    int64_t n;
+    const hy_param *params = hy_model_params(v->model, &n);
+    for (int64_t i = 0; i < n; i++) {
+        char mine[160], other[160];
+        double worst[SIZES_MAX] = {0};
+        int64_t count = 0, first = -1;
+        pattern_of(params[i].name, mine, sizeof mine);
+        for (int64_t j = 0; j < n; j++) {
+            pattern_of(params[j].name, other, sizeof other);
+            if (v->each ? i != j : strcmp(mine, other) != 0)
+                continue;
+            first = first < 0 ? j : first;
+            count++;
+            for (int c = 0; c < v->n_sizes; c++)
+                worst[c] = fmax(worst[c], v->errors[j * v->n_sizes + c]);
+        }
+        if (first == i)
+            add_row(v, table, v->each ? params[i].name : mine, count, worst);
+    }
+    add_row(v, table, "loss", 1, &v->errors[n * v->n_sizes]);
+}
+
+static hy_status report(const verify *v, const precision *p, double bound) {
+    const char *headers[2 + SIZES_MAX] = {"gradient of", "layers"};
+    char columns[SIZES_MAX][24];
+    for (int c = 0; c < v->n_sizes; c++) {
+        snprintf(columns[c], sizeof columns[c], "%d ranks", v->sizes[c]);
+        headers[2 + c] = columns[c];
+    }
+    hy_text_table *table = NULL;
+    HY_TRY(hy_text_table_create(2 + v->n_sizes, headers, &table));
+    add_rows(v, table);
+    printf("\n%s, table %s: relative error against 1 rank\n", p->name, v->table ? v->table : v->config.run.device);
+    hy_status status = hy_text_table_print(table, stdout);
+    hy_text_table_destroy(table);
+    printf("worst: %.1e, %s; bound %.0e: %s (%.1f s)\n", v->worst, v->worst_at, bound, v->worst <= bound ? "ok" : "FAILED", v->seconds);
+    return status;
+}
+
+static hy_status run_all(verify *v) {
+    int64_t n_params;
+    bool failed = false;
+    hy_model_params(v->model, &n_params);
+    printf("%s: %lld layers, %lld parameters; %lld tokens in %lld documents, %lld labels counted\n", v->path, (long long)v->config.model.layers,
+           (long long)hy_model_parameter_count(v->model), (long long)v->tokens, (long long)v->data.n_docs, (long long)v->data.counted);
+    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
+        const precision *p = &precisions[i];
+        double bound = v->bound > 0 ? v->bound : p->bound;
+        if (v->dtype && strcmp(v->dtype, p->name) != 0)
+            continue;
+        HY_TRY(run_precision(v, p));
+        hy_status status = HY_OK;
+        if (hy_comm_rank(v->world) == 0)
+            status = report(v, p, bound);
+        HY_TRY(hy_comm_agree(v->world, status));
+        failed = failed || !(v->worst <= bound);
+    }
+    if (failed)
+        return hy_fail(HY_ERR_VERIFY, "%s: several ranks do not compute what one rank does (see the table)", v->path);
+    return HY_OK;
+}
+
+static hy_status check_options(void *context) {
+    const verify *v = context;
+    if (v->dtype && strcmp(v->dtype, "f64") != 0 && strcmp(v->dtype, "f32") != 0)
+        return hy_fail(HY_ERR_USAGE, "--dtype %s: f64 or f32", v->dtype);
+    if (v->tokens < 1 || v->tokens > 1 << 24 || v->documents < 1 || v->documents > v->tokens)
+        return hy_fail(HY_ERR_USAGE, "--tokens %lld --documents %lld: wanted 1 to 16M tokens in at least one document",
+                       (long long)v->tokens, (long long)v->documents);
+    return HY_OK;
+}
+
+static hy_status prepare(verify *v) {
+    int size = hy_comm_size(v->world);
+    int64_t n_params;
+    for (int p = 2; p <= size && p <= RANKS; p++)
+        v->sizes[v->n_sizes++] = p;
+    if (size > RANKS)
+        v->sizes[v->n_sizes++] = size;
+    HY_TRY(hy_model_create(&v->config.model, 1, &v->model));
+    hy_model_params(v->model, &n_params);
+    HY_TRY(HY_NEW("errors", (n_params + 1) * v->n_sizes, &v->errors));
+    return hy_verify_data_create(v->tokens, v->documents, v->config.model.vocab, (uint64_t)v->seed, &v->data);
+}
+
+hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
+    verify v = {.world = world, .tokens = 1021, .documents = 9, .seed = 1};
+    const hy_option options[] = {
+        {"--set", HY_OPTION_LIST, &v.sets, "A.B=VALUE", "override a key of the config; may be given many times"},
+        {"--tokens", HY_OPTION_INT, &v.tokens, "N", "length of the sequence (default 1021)"},
+        {"--documents", HY_OPTION_INT, &v.documents, "N", "documents packed into it, cut at random places (default 9)"},
+        {"--seed", HY_OPTION_INT, &v.seed, "N", "of parameters, tokens and documents (default 1)"},
+        {"--dtype", HY_OPTION_TEXT, &v.dtype, "TYPE", "f64 or f32 alone (default: both)"},
+        {"--table", HY_OPTION_TEXT, &v.table, "NAME", "operations: cpu_ref or cpu (default: run.device)"},
+        {"--bound", HY_OPTION_REAL, &v.bound, "X", "largest relative error (default 1e-10 in f64, 1e-3 in f32)"},
+        {"--all", HY_OPTION_FLAG, &v.all, NULL, "every layout, exchange and overlap, not only the config's"},
+        {"--each", HY_OPTION_FLAG, &v.each, NULL, "one row for each parameter"},
+        {"--break-exchange", HY_OPTION_FLAG, &v.broken, NULL, "damage every exchange on purpose: verification must fail"},
+    };
+    const hy_usage usage = {
+        .line = "[mpirun -np N] hylas verify CONFIG [options]",
+        .about = "Runs one step of the config's model, randomly initialised, on one rank and with its sequence sharded over 2, 3, 4 ranks "
+                 "(and N, if more), and compares loss and every parameter's gradient. Without mpirun it starts itself on 4 ranks. "
+                 "Exit code 9 if they differ.",
+        .options = options,
+        .n_options = (int)(sizeof options / sizeof options[0]),
+        .min_args = 1,
+        .max_args = 1,
+    };
+    hy_args args;
+    HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
+    if (args.help)
+        return HY_OK;
+    v.path = args.positional[0];
+    HY_TRY(hy_report_once(world, check_options, &v));
+    HY_TRY(hy_report_once(world, load, &v));
+    if (!hy_comm_launched())
+        return hy_relaunch(RANKS, argc, argv);
+    hy_status status = HY_OK;
+    if (hy_comm_size(world) < 2)
+        status = hy_fail(HY_ERR_USAGE, "verify compares one rank with several: start it with mpirun -np 4, or without mpirun");
+    if (status == HY_OK)
+        status = hy_comm_agree(world, prepare(&v));
+    if (status == HY_OK)
+        status = run_all(&v);
+    hy_verify_data_free(&v.data);
+    hy_free(v.errors);
+    hy_model_destroy(v.model);
+    return status;
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# verify.sh HYLAS DATA: hylas verify passes with every layout, exchange and overlap, and on more ranks than 4; with damaged exchanges it
+# fails with exit code 9, for linear and for softmax layers alone. Without mpirun it starts itself.
+set -uo pipefail
+hylas=$1 config=$2/verify.yaml mpirun=${MPIEXEC:-mpirun} failed=0
+
+expect() { # exit code, what; the rest is the command
+    local want=$1 what=$2 got
+    shift 2
+    "$@" >verify.out 2>verify.err
+    got=$?
+    if [ $got -ne "$want" ]; then
+        printf 'FAILED: %s: exit code %s, wanted %s\n' "$what" $got "$want"
+        cat verify.out verify.err
+        failed=1
+    fi
+}
+
+cd "$(mktemp -d)" || exit 1
+trap 'rm -rf "$PWD"' EXIT
+expect 0 "every method" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --all
+expect 0 "7 ranks, fewer tokens than a chunk" "$mpirun" -np 7 "$hylas" verify "$config" --tokens 61 --documents 3
+expect 0 "more ranks than tokens" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 3 --documents 1
+expect 0 "starting itself" "$hylas" verify "$config" --tokens 97 --dtype f64 --set train.recompute=block
+grep -q '4 ranks' verify.out || { printf 'FAILED: no column for 4 ranks\n'; failed=1; }
+for mixer in gated_deltanet gla attention; do
+    expect 9 "broken exchange, $mixer" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --break-exchange --set "model.schedule.pattern=[$mixer]"
+done
+expect 9 "a bound that nothing meets" "$mpirun" -np 2 "$hylas" verify "$config" --tokens 149 --dtype f32 --bound 1e-30
+expect 2 "one rank" "$mpirun" -np 1 "$hylas" verify "$config"
+expect 2 "unknown key" "$hylas" verify "$config" --set model.widht=3
+exit $failed
