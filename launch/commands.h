@@ -11,6 +11,7 @@
 
 /* X(name, one-line summary), in the order of `hylas --help` */
 #define HY_COMMANDS(X) \
+    X(train, "train a model; the same command resumes") \
     X(data, "make or inspect a token store") \
     X(verify, "several ranks against one: loss and every gradient") \
     X(op, "one core operation, or a whole model, on tensors from a file")

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -38,8 +39,21 @@ static void draw_bar(hy_console *console, int64_t step) {
     console->bar_shown = true;
 }
 
+/* Whether a person watches. mpirun gives rank 0 a terminal of its own whatever its output goes to, so what counts under a launcher is
+ * the launcher's stdout (seen only on its own host). */
+static bool is_terminal(void) {
+    char link[64], target[64];
+    if (!isatty(STDOUT_FILENO) || getenv("OMPI_COMM_WORLD_SIZE") == NULL) {
+        return isatty(STDOUT_FILENO);
+    }
+    snprintf(link, sizeof link, "/proc/%ld/fd/1", (long)getppid());
+    const ssize_t n = readlink(link, target, sizeof target - 1);
+    target[n > 0 ? n : 0] = '\0';
+    return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+}
+
 void hy_console_begin(hy_console *console, int64_t first, int64_t last) {
-    *console = (hy_console){.terminal = isatty(STDOUT_FILENO), .first = first, .last = last};
+    *console = (hy_console){.terminal = is_terminal(), .first = first, .last = last};
 }
 
 void hy_console_end(hy_console *console) {
@@ -56,7 +70,7 @@ void hy_console_step(hy_console *console, int64_t step, const hy_step_result *re
     clear_bar(console);
     printf("step %lld/%lld  loss %.4f  grad %.3f  lr %.3g  %s  mfu %.1f%%  exposed %.1f%%  mem %s  eta %s%s\n", (long long)step,
            (long long)console->last, result->loss, result->grad_norm, result->lr,
-           hy_text_rate(rates->tokens_per_second, "tok/s").s, 100.0 * rates->mfu, 100.0 * rates->exposed,
+           hy_text_rate(rates->tokens_per_second, "tok").s, 100.0 * rates->mfu, 100.0 * rates->exposed,
            hy_text_bytes(resident_peak()).s, hy_text_duration(console->seconds_per_step * (double)(console->last - step)).s,
            result->skipped ? "  SKIPPED: not finite" : "");
     draw_bar(console, step);
