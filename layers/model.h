@@ -100,6 +100,8 @@ typedef struct hy_layer_info {
     double flops_fwd; /* model FLOPs of the whole layer per micro-step of the group (all ranks), causal and window counted exactly for one document per sequence */
 } hy_layer_info;
 void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info *out);
+/* The same without a runner: for plan. Local. */
+void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_device *device, int64_t layer, hy_layer_info *out);
 /* Model FLOPs, forward, of the whole model for sequences with these documents (backward counts twice). Head included. Local. */
 double hy_model_flops_fwd(const hy_model *model, const int64_t *docs, int64_t n_docs);
 

@@ -118,23 +118,26 @@ void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, 
 }
 
 /* Bytes that one node's exchanges send, per direction. */
-static void node_bytes(const hy_runner *r, const hy_node *node, int64_t *fwd, int64_t *bwd) {
+static void node_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_node *node, int64_t *fwd, int64_t *bwd) {
     *fwd = *bwd = 0;
     if (node->class == &hy_class_recur) {
-        hy_recur_args shape = hy_recur_shape(node, r->dims.T);
-        hy_sp_recur_bytes(&r->sp, &r->dims, &shape, fwd, bwd);
+        hy_recur_args shape = hy_recur_shape(node, dims->T);
+        hy_sp_recur_bytes(sp, dims, &shape, fwd, bwd);
     } else if (node->class == &hy_class_attention) {
         hy_sp_attn shape = hy_attention_shape(node);
-        hy_sp_attn_bytes(&r->sp, &r->dims, &shape, fwd, bwd);
-    } else if (node->class == &hy_class_conv && r->shape.sequence_size > 1) {
-        *fwd = *bwd = r->dims.n_local * (node->attr.conv.W - 1) * node->attr.conv.C * (int64_t)r->exec.esize;
+        hy_sp_attn_bytes(sp, dims, &shape, fwd, bwd);
+    } else if (node->class == &hy_class_conv && dims->size > 1) {
+        *fwd = *bwd = dims->n_local * (node->attr.conv.W - 1) * node->attr.conv.C * (int64_t)hy_dtype_size(sp->device->table.dtype);
     }
 }
 
-void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info *out) {
-    const hy_graph *g = runner->exec.graph;
-    const hy_model_config *config = hy_model_config_of(runner->model);
+void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_device *device, int64_t layer, hy_layer_info *out) {
+    const hy_graph *g = hy_model_graph(model);
+    const hy_model_config *config = hy_model_config_of(model);
     const hy_mixer_config *mixer = &config->mixers[config->layer_mixer[layer]];
+    const hy_layout_dims dims = hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
+    hy_device sizing_device = *device;
+    const hy_sp sp = {.device = &sizing_device, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
     *out = (hy_layer_info){.mixer = mixer->name, .kind = mixer->kind};
     for (int n = 0; n < g->n_nodes; n++) {
         const hy_node *node = &g->nodes[n];
@@ -142,16 +145,20 @@ void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info 
             continue;
         }
         int64_t fwd, bwd;
-        node_bytes(runner, node, &fwd, &bwd);
+        node_bytes(&sp, &dims, node, &fwd, &bwd);
         out->bytes_fwd += fwd;
         out->bytes_bwd += bwd;
-        for (int64_t s = 0; s < runner->shape.n_seq && node->class->flops; s++) {
-            out->flops_fwd += node->class->flops(node, runner->shape.len, (int64_t[]){0, runner->shape.len}, 1);
+        for (int64_t s = 0; s < shape->n_seq && node->class->flops; s++) {
+            out->flops_fwd += node->class->flops(node, shape->len, (int64_t[]){0, shape->len}, 1);
         }
         if (node->class == &hy_class_recur) {
-            out->method = runner->shape.state == HY_STATE_RING ? "state ring" : "state all-gather";
+            out->method = shape->state == HY_STATE_RING ? "state ring" : "state all-gather";
         } else if (node->class == &hy_class_attention) {
-            out->method = runner->shape.attention == HY_ATTENTION_RING ? "ring attention" : "K/V all-gather";
+            out->method = shape->attention == HY_ATTENTION_RING ? "ring attention" : "K/V all-gather";
         }
     }
+}
+
+void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info *out) {
+    hy_model_layer_info(runner->model, &runner->shape, runner->sp.device, layer, out);
 }
