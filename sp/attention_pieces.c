@@ -23,7 +23,8 @@ int64_t hy_kv_pieces(const hy_layout *layout, int owner, int reader, int64_t win
         }
         first = first > keys->begin ? first : keys->begin;
         if (first < end) {
-            pieces[n++] = (hy_kv_piece){.begin = first, .rows = end - first, .local = keys->local + first - keys->begin, .at = at};
+            pieces[n++] = (hy_kv_piece){
+                .begin = first, .rows = end - first, .local = keys->local + first - keys->begin, .at = at};
             at += end - first;
         }
     }

@@ -1,6 +1,6 @@
-/* Which rows of keys and values one rank needs of another: known to both from the layout. Fragments are disjoint, so the rows of an
- * earlier fragment that a later query fragment sees are always a suffix of it; two query fragments of a rank need the longer suffix.
- * With a window of w that is at most w − 1 rows. */
+/* Which rows of keys and values one rank needs of another: known to both from the layout. Fragments are disjoint, so
+ * the rows of an earlier fragment that a later query fragment sees are always a suffix of it; two query fragments of a
+ * rank need the longer suffix. With a window of w that is at most w − 1 rows. */
 #ifndef HY_SP_ATTENTION_PIECES_H
 #define HY_SP_ATTENTION_PIECES_H
 

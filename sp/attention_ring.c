@@ -1,6 +1,6 @@
-/* Ring attention, pairwise: at hop h this rank receives from rank − h and sends to rank + h, exactly the rows that the receiver sees.
- * The next hop's transfer is posted before the present block is computed. In backward keys and values travel again, and the partial
- * gradients go straight back to their owner, who adds them in order of hops. */
+/* Ring attention, pairwise: at hop h this rank receives from rank − h and sends to rank + h, exactly the rows that the
+ * receiver sees. The next hop's transfer is posted before the present block is computed. In backward keys and values
+ * travel again, and the partial gradients go straight back to their owner, who adds them in order of hops. */
 #include <string.h>
 
 #include "sp/attention_internal.h"
@@ -9,7 +9,7 @@ enum { TAG_K = 101, TAG_V, TAG_DK, TAG_DV };
 
 /* One hop: who, and which pieces. The piece lists of consecutive hops use different scratch. */
 typedef struct hop {
-    int from, to;            /* ranks that this one reads of, serves */
+    int from, to; /* ranks that this one reads of, serves */
     int64_t n_in, n_out;
     hy_kv_piece *in, *out;
     char *k, *v, *d_k, *d_v; /* incoming rows and their gradients */
@@ -25,7 +25,11 @@ static int64_t total_rows(const hy_kv_piece *pieces, int64_t n) {
 static hop plan_hop(hy_attn_call *c, int h) {
     const hy_layout *layout = c->sp->layout;
     int P = layout->size, r = layout->rank, parity = h & 1;
-    hop x = {.from = (r - h + P) % P, .to = (r + h) % P, .in = c->s.pieces[parity], .out = c->s.pieces[2 + parity], .kv = c->s.reqs[parity]};
+    hop x = {.from = (r - h + P) % P,
+             .to = (r + h) % P,
+             .in = c->s.pieces[parity],
+             .out = c->s.pieces[2 + parity],
+             .kv = c->s.reqs[parity]};
     x.n_in = hy_kv_pieces(layout, x.from, r, c->a->window, x.in);
     x.n_out = hy_kv_pieces(layout, r, x.to, c->a->window, x.out);
     memset(x.kv, 0, (size_t)(4 * c->dims.n_local) * sizeof(hy_req));
@@ -48,13 +52,17 @@ static void post_kv(hy_attn_call *c, hop *x) {
     hy_comm *comm = c->sp->comm;
     for (int64_t i = 0; i < x->n_in; i++) {
         const hy_kv_piece *p = &x->in[i];
-        hy_comm_recv(comm, "attention K", x->k + offset(c, p->at, c->k_row), offset(c, p->rows, c->k_row), x->from, TAG_K, &x->kv[x->n_kv++]);
-        hy_comm_recv(comm, "attention V", x->v + offset(c, p->at, c->v_row), offset(c, p->rows, c->v_row), x->from, TAG_V, &x->kv[x->n_kv++]);
+        hy_comm_recv(comm, "attention K", x->k + offset(c, p->at, c->k_row), offset(c, p->rows, c->k_row), x->from,
+                     TAG_K, &x->kv[x->n_kv++]);
+        hy_comm_recv(comm, "attention V", x->v + offset(c, p->at, c->v_row), offset(c, p->rows, c->v_row), x->from,
+                     TAG_V, &x->kv[x->n_kv++]);
     }
     for (int64_t i = 0; i < x->n_out; i++) {
         const hy_kv_piece *p = &x->out[i];
-        hy_comm_send(comm, "attention K", (const char *)c->a->k + offset(c, p->local, c->k_row), offset(c, p->rows, c->k_row), x->to, TAG_K, &x->kv[x->n_kv++]);
-        hy_comm_send(comm, "attention V", (const char *)c->a->v + offset(c, p->local, c->v_row), offset(c, p->rows, c->v_row), x->to, TAG_V, &x->kv[x->n_kv++]);
+        hy_comm_send(comm, "attention K", (const char *)c->a->k + offset(c, p->local, c->k_row),
+                     offset(c, p->rows, c->k_row), x->to, TAG_K, &x->kv[x->n_kv++]);
+        hy_comm_send(comm, "attention V", (const char *)c->a->v + offset(c, p->local, c->v_row),
+                     offset(c, p->rows, c->v_row), x->to, TAG_V, &x->kv[x->n_kv++]);
     }
 }
 
@@ -62,7 +70,8 @@ static void finish_kv(hy_attn_call *c, hop *x) {
     hy_comm_wait_all(x->kv, x->n_kv);
     x->n_kv = 0;
     if (c->sp->broken && x->n_in > 0) {
-        hy_axpy(c->sp->device, &(hy_axpy_args){.n = total_rows(x->in, x->n_in) * c->k_row, .a = 1.01, .x = x->k, .y = x->k});
+        hy_axpy(c->sp->device,
+                &(hy_axpy_args){.n = total_rows(x->in, x->n_in) * c->k_row, .a = 1.01, .x = x->k, .y = x->k});
     }
 }
 
@@ -73,7 +82,12 @@ static void compute(hy_attn_call *c, hop *x) {
     for (int64_t i = 0; i < x->n_in; i++) {
         const hy_kv_piece *p = &x->in[i];
         size_t k_at = offset(c, p->at, c->k_row), v_at = offset(c, p->at, c->v_row);
-        hy_attn_block(c, p->begin, p->rows, x->k + k_at, x->v + v_at, x->d_k + k_at, x->d_v + v_at);
+        hy_attn_block(c, &(hy_kv_block){.begin = p->begin,
+                                        .rows = p->rows,
+                                        .k = x->k + k_at,
+                                        .v = x->v + v_at,
+                                        .d_k = x->d_k + k_at,
+                                        .d_v = x->d_v + v_at});
     }
 }
 
@@ -82,13 +96,17 @@ static void post_grad(hy_attn_call *c, hop *x) {
     hy_comm *comm = c->sp->comm;
     for (int64_t i = 0; i < x->n_out; i++) {
         const hy_kv_piece *p = &x->out[i];
-        hy_comm_recv(comm, "attention dK", x->own_k + offset(c, p->at, c->k_row), offset(c, p->rows, c->k_row), x->to, TAG_DK, &x->grad[x->n_grad++]);
-        hy_comm_recv(comm, "attention dV", x->own_v + offset(c, p->at, c->v_row), offset(c, p->rows, c->v_row), x->to, TAG_DV, &x->grad[x->n_grad++]);
+        hy_comm_recv(comm, "attention dK", x->own_k + offset(c, p->at, c->k_row), offset(c, p->rows, c->k_row), x->to,
+                     TAG_DK, &x->grad[x->n_grad++]);
+        hy_comm_recv(comm, "attention dV", x->own_v + offset(c, p->at, c->v_row), offset(c, p->rows, c->v_row), x->to,
+                     TAG_DV, &x->grad[x->n_grad++]);
     }
     for (int64_t i = 0; i < x->n_in; i++) {
         const hy_kv_piece *p = &x->in[i];
-        hy_comm_send(comm, "attention dK", x->d_k + offset(c, p->at, c->k_row), offset(c, p->rows, c->k_row), x->from, TAG_DK, &x->grad[x->n_grad++]);
-        hy_comm_send(comm, "attention dV", x->d_v + offset(c, p->at, c->v_row), offset(c, p->rows, c->v_row), x->from, TAG_DV, &x->grad[x->n_grad++]);
+        hy_comm_send(comm, "attention dK", x->d_k + offset(c, p->at, c->k_row), offset(c, p->rows, c->k_row), x->from,
+                     TAG_DK, &x->grad[x->n_grad++]);
+        hy_comm_send(comm, "attention dV", x->d_v + offset(c, p->at, c->v_row), offset(c, p->rows, c->v_row), x->from,
+                     TAG_DV, &x->grad[x->n_grad++]);
     }
 }
 
@@ -97,20 +115,16 @@ static void finish_grad(hy_attn_call *c, hop *x) {
     x->n_grad = 0;
     for (int64_t i = 0; i < x->n_out; i++) {
         const hy_kv_piece *p = &x->out[i];
-        hy_axpy(c->sp->device, &(hy_axpy_args){.n = p->rows * c->k_row, .a = 1, .x = x->own_k + offset(c, p->at, c->k_row),
-                                               .y = (char *)c->a->dk + offset(c, p->local, c->k_row), .acc = 1});
-        hy_axpy(c->sp->device, &(hy_axpy_args){.n = p->rows * c->v_row, .a = 1, .x = x->own_v + offset(c, p->at, c->v_row),
-                                               .y = (char *)c->a->dv + offset(c, p->local, c->v_row), .acc = 1});
-    }
-}
-
-static void compute_own(hy_attn_call *c) {
-    const hy_layout *layout = c->sp->layout;
-    for (int64_t slot = 0; slot < layout->n_local; slot++) {
-        const hy_fragment *f = &layout->frags[layout->local[slot]];
-        size_t k_at = offset(c, f->local, c->k_row), v_at = offset(c, f->local, c->v_row);
-        hy_attn_block(c, f->begin, f->len, (const char *)c->a->k + k_at, (const char *)c->a->v + v_at,
-                      c->backward ? (char *)c->a->dk + k_at : NULL, c->backward ? (char *)c->a->dv + v_at : NULL);
+        hy_axpy(c->sp->device, &(hy_axpy_args){.n = p->rows * c->k_row,
+                                               .a = 1,
+                                               .x = x->own_k + offset(c, p->at, c->k_row),
+                                               .y = (char *)c->a->dk + offset(c, p->local, c->k_row),
+                                               .acc = 1});
+        hy_axpy(c->sp->device, &(hy_axpy_args){.n = p->rows * c->v_row,
+                                               .a = 1,
+                                               .x = x->own_v + offset(c, p->at, c->v_row),
+                                               .y = (char *)c->a->dv + offset(c, p->local, c->v_row),
+                                               .acc = 1});
     }
 }
 
@@ -121,7 +135,7 @@ void hy_attn_ring(hy_attn_call *c) {
         hops[1] = plan_hop(c, 1);
         post_kv(c, &hops[1]);
     }
-    compute_own(c);
+    hy_attn_own_blocks(c, c->a->dk, c->a->dv);
     for (int h = 1; h < P; h++) {
         hop *now = &hops[h & 1], *other = &hops[(h + 1) & 1];
         finish_kv(c, now);
