@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "launch/commands.h"
 #include "launch/op.h"
@@ -67,12 +68,11 @@ static hy_status run_files(hy_op_context *context, const op_row *row, const hy_o
     if (hy_comm_rank(context->world) == 0)
         (void)mkdir(out, 0777); /* if it fails, creating the first file says why */
     for (int i = 0; i < in->n; i++) {
-        char path[1024];
+        char path[HY_PATH_MAX];
         context->options.model = models->n == in->n ? models->items[i] : NULL;
-        if (context->options.model)
-            snprintf(path, sizeof path, "%s/%s.h5", out, base_name(context->options.model));
-        else
-            snprintf(path, sizeof path, "%s/%s", out, base_name(in->items[i]));
+        const char *name = base_name(context->options.model ? context->options.model : in->items[i]);
+        if (snprintf(path, sizeof path, "%s/%s%s", out, name, context->options.model ? ".h5" : "") >= (int)sizeof path)
+            return hy_op_fail(context, HY_ERR_USAGE, "--out %s: path too long", out);
         HY_TRY(row->run(context, in->items[i], path));
     }
     return HY_OK;

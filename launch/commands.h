@@ -14,6 +14,8 @@
     X(train, "train a model; the same command resumes") \
     X(data, "make or inspect a token store") \
     X(verify, "several ranks against one: loss and every gradient") \
+    X(import, "a published model into a checkpoint") \
+    X(export, "a checkpoint as a published model") \
     X(op, "one core operation, or a whole model, on tensors from a file")
 
 #define HY_X(name, summary) HY_MUST_CHECK hy_status hy_cmd_##name(int argc, char **argv, hy_comm *world);

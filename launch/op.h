@@ -49,7 +49,7 @@ typedef struct hy_op_tensor {
 } hy_op_tensor;
 
 typedef struct hy_op_input {
-    char path[512];
+    const char *path;
     int n;
     hy_op_tensor tensors[HY_OP_TENSORS_MAX];
     bool has_rule, has_scale, has_window;
@@ -60,6 +60,8 @@ typedef struct hy_op_input {
 /* Collective. On failure nothing is left to free. */
 HY_MUST_CHECK hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted *wanted, int n_wanted, hy_op_input *in);
 void hy_op_input_free(hy_op_input *in);
+/* Rank 0's bytes to all; waits. Collective. */
+void hy_op_broadcast(hy_comm *world, const char *name, void *data, size_t bytes);
 /* NULL if the file does not have it. */
 const hy_op_tensor *hy_op_input_find(const hy_op_input *in, const char *name);
 /* HY_ERR_DATA unless the tensor (NULL = absent, which is fine) has this shape. Same verdict on every rank, logged by rank 0. */

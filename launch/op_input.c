@@ -50,7 +50,7 @@ static hy_status read_file(const char *path, const hy_op_wanted *wanted, int n_w
     return status;
 }
 
-static void broadcast(hy_comm *world, const char *name, void *data, size_t bytes) {
+void hy_op_broadcast(hy_comm *world, const char *name, void *data, size_t bytes) {
     hy_req req = {0};
     hy_comm_broadcast(world, name, data, bytes, 0, &req);
     hy_comm_wait(&req);
@@ -60,14 +60,15 @@ hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted 
     hy_status status = HY_OK;
     bool root = hy_comm_rank(world) == 0;
     memset(in, 0, sizeof *in);
-    snprintf(in->path, sizeof in->path, "%s", path);
+    in->path = path;
     if (root)
         status = read_file(path, wanted, n_wanted, in);
     HY_TRY_GOTO(status, hy_comm_agree(world, status), done);
     void *mine[HY_OP_TENSORS_MAX];
     for (int i = 0; i < HY_OP_TENSORS_MAX; i++)
         mine[i] = in->tensors[i].data;
-    broadcast(world, "op input", in, sizeof *in);
+    hy_op_broadcast(world, "op input", in, sizeof *in);
+    in->path = path;
     for (int i = 0; i < in->n; i++) {
         hy_op_tensor *tensor = &in->tensors[i];
         tensor->data = mine[i];
@@ -76,8 +77,8 @@ hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted 
     }
     HY_TRY_GOTO(status, hy_comm_agree(world, status), done);
     for (int i = 0; i < in->n; i++)
-        broadcast(world, "op input", in->tensors[i].data,
-                  (size_t)hy_shape_size(&in->tensors[i].shape) * hy_element_size(in->tensors[i].element));
+        hy_op_broadcast(world, "op input", in->tensors[i].data,
+                        (size_t)hy_shape_size(&in->tensors[i].shape) * hy_element_size(in->tensors[i].element));
 done:
     if (status != HY_OK)
         hy_op_input_free(in);

@@ -22,12 +22,6 @@ typedef struct model_run {
     double loss_sum;
 } model_run;
 
-static void broadcast(hy_comm *world, const char *name, void *data, size_t bytes) {
-    hy_req req = {0};
-    hy_comm_broadcast(world, name, data, bytes, 0, &req);
-    hy_comm_wait(&req);
-}
-
 /* Rank 0 reads config.json; all understand the same text. */
 static hy_status open_config(hy_op_context *context, hy_hf **out) {
     hy_comm *world = context->world;
@@ -39,12 +33,12 @@ static hy_status open_config(hy_op_context *context, hy_hf **out) {
     HY_TRY(hy_comm_agree(world, status));
     size_t len = 0;
     char *text = root ? (char *)(uintptr_t)hy_hf_config_text(hf, &len) : NULL;
-    broadcast(world, "config.json", &len, sizeof len);
+    hy_op_broadcast(world, "config.json", &len, sizeof len);
     if (!root)
         status = HY_NEW("config.json", len + 1, &text);
     status = hy_comm_agree(world, status);
     if (status == HY_OK) {
-        broadcast(world, "config.json", text, len);
+        hy_op_broadcast(world, "config.json", text, len);
         if (!root)
             status = hy_hf_parse("config.json", text, len, &hf);
         status = hy_comm_agree(world, status);
@@ -153,7 +147,7 @@ static hy_status run_model(hy_op_context *context, model_run *run, const char *p
     if (hy_comm_rank(context->world) == 0)
         status = hy_hf_read_params(run->hf, context->options.model, run->model, context->options.dtype, run->params, NULL);
     HY_TRY(hy_comm_agree(context->world, status));
-    broadcast(context->world, "parameters", run->params, (size_t)hy_model_flat_size(run->model) * hy_dtype_size(context->options.dtype));
+    hy_op_broadcast(context->world, "parameters", run->params, (size_t)hy_model_flat_size(run->model) * hy_dtype_size(context->options.dtype));
     hy_batch batch = {.layout = run->layout};
     batch.tokens = hy_op_take_shard(&run->pool, run->layout, run->tokens);
     batch.labels = hy_op_take_shard(&run->pool, run->layout, run->labels);

@@ -21,3 +21,4 @@ function(hy_program_test name)
 endfunction()
 
 hy_program_test(verify)
+hy_program_test(published)

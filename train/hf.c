@@ -2,11 +2,11 @@
  * one. Whether such a description is exact is decided by reading it back. */
 #include "train/hf.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "train/hf_family.h"
 
@@ -59,20 +59,12 @@ hy_status hy_hf_parse(const char *name, const char *text, size_t len, hy_hf **ou
 }
 
 hy_status hy_hf_open(const char *dir, hy_hf **out) {
-    char path[1024];
+    char path[HY_PATH_MAX], *text = NULL;
+    size_t len;
     if (snprintf(path, sizeof path, "%s/config.json", dir) >= (int)sizeof path)
         return hy_fail(HY_ERR_DATA, "%s: path too long", dir);
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return hy_fail(HY_ERR_DATA, "%s: %s", path, strerror(errno));
-    char *text = NULL;
-    hy_status status = HY_NEW("config.json", CONFIG_MAX + 1, &text);
-    size_t len = status == HY_OK ? fread(text, 1, CONFIG_MAX + 1, file) : 0;
-    if (status == HY_OK && (ferror(file) || len > CONFIG_MAX))
-        status = hy_fail(HY_ERR_DATA, "%s: cannot be read, or is larger than any config", path);
-    fclose(file);
-    if (status == HY_OK)
-        status = hy_hf_parse(path, text, len, out);
+    HY_TRY(hy_file_read(path, CONFIG_MAX, HY_ERR_DATA, &text, &len));
+    hy_status status = hy_hf_parse(path, text, len, out);
     hy_free(text);
     return status;
 }
@@ -103,7 +95,8 @@ static bool same_mixer(const hy_mixer_config *a, const hy_mixer_config *b) {
            a->negative_eigenvalues == b->negative_eigenvalues && a->norm_eps == b->norm_eps;
 }
 
-static bool same_model(const hy_model_config *a, const hy_model_config *b) {
+bool hy_hf_fits(const hy_hf *hf, const hy_model_config *model) {
+    const hy_model_config *a = &hf->model, *b = model;
     bool same = a->layers == b->layers && a->width == b->width && a->vocab == b->vocab && a->tied == b->tied &&
                 a->mlp_width == b->mlp_width && a->norm_eps == b->norm_eps;
     for (int64_t l = 0; l < a->layers && same; l++)
@@ -123,7 +116,7 @@ hy_status hy_hf_describe(const hy_model_config *model, hy_hf **out) {
     hy_status status = hy_hf_parse("config.json to be written", text, strlen(text), &hf);
     free(text);
     HY_TRY(status);
-    if (!same_model(model, &hf->model)) {
+    if (!hy_hf_fits(hf, model)) {
         status = hy_fail(HY_ERR_USAGE, "a mixer of this model has an option that model_type %s cannot express: the model cannot be exported",
                          hf->family->model_type);
         hy_hf_close(hf);

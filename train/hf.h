@@ -20,8 +20,12 @@ HY_MUST_CHECK hy_status hy_hf_describe(const hy_model_config *model, hy_hf **out
 void hy_hf_close(hy_hf *hf);
 
 const hy_model_config *hy_hf_model_config(const hy_hf *hf); /* resolved */
+/* Whether `model`, resolved, is the same mathematics and shapes. */
+bool hy_hf_fits(const hy_hf *hf, const hy_model_config *model);
 const char *hy_hf_config_text(const hy_hf *hf, size_t *len); /* as it was read */
 
+/* The narrower of our types that holds dir's tensors exactly: HY_F64 if one of them is F64. Local. */
+HY_MUST_CHECK hy_status hy_hf_stored_dtype(const char *dir, hy_dtype *dtype);
 /* Parameters from dir's safetensors into `flat` (hy_model_flat_size elements, padding untouched). Missing, surplus and misshapen
  * tensors are HY_ERR_DATA naming them. *types becomes the element type of every tensor, as JSON, for hy_hf_write; freed by hy_free.
  * types may be NULL. Local. */

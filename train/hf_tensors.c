@@ -1,11 +1,10 @@
 /* Tensors between a published model's files and the flat array of parameters, by the bindings its family gives. Every parameter must
  * be found, in its shape, and no tensor may be left over. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "train/hf.h"
 #include "train/hf_family.h"
@@ -129,6 +128,19 @@ static hy_status collect_types(const hy_safetensors *set, char **types) {
     return status;
 }
 
+hy_status hy_hf_stored_dtype(const char *dir, hy_dtype *dtype) {
+    hy_safetensors *set = NULL;
+    int64_t n;
+    HY_TRY(hy_safetensors_open(dir, &set));
+    const hy_safetensor *all = hy_safetensors_all(set, &n);
+    *dtype = HY_F32;
+    for (int64_t i = 0; i < n; i++)
+        if (all[i].type == HY_SAFETENSOR_F64)
+            *dtype = HY_F64;
+    hy_safetensors_close(set);
+    return HY_OK;
+}
+
 hy_status hy_hf_read_params(const hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, void *flat, char **types) {
     hy_safetensors *set = NULL;
     tensor_map map = {0};
@@ -241,14 +253,6 @@ hy_status hy_hf_visit_tensors(const hy_hf *hf, const hy_model *model, hy_dtype d
     return status;
 }
 
-static hy_status write_text(const char *path, const char *text, size_t len) {
-    FILE *file = fopen(path, "wb");
-    bool ok = file && fwrite(text, 1, len, file) == len;
-    if (file && fclose(file) != 0)
-        ok = false;
-    return ok ? HY_OK : hy_fail(HY_ERR_DATA, "%s: cannot be written: %s", path, strerror(errno));
-}
-
 static hy_status write_tensors(const tensor_map *map, const char *path, hy_dtype dtype, const void *flat, const char *types) {
     hy_safetensor *tensors = NULL;
     writer w = {map, dtype, flat};
@@ -262,10 +266,9 @@ static hy_status write_tensors(const tensor_map *map, const char *path, hy_dtype
 }
 
 hy_status hy_hf_write(const hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, const void *flat, const char *types) {
-    char path[1024];
+    char path[HY_PATH_MAX];
     tensor_map map = {0};
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-        return hy_fail(HY_ERR_DATA, "%s: cannot be created: %s", dir, strerror(errno));
+    HY_TRY(hy_file_make_dirs(dir, HY_ERR_DATA));
     if (snprintf(path, sizeof path, "%s/model.safetensors", dir) >= (int)sizeof path)
         return hy_fail(HY_ERR_DATA, "%s: path too long", dir);
     hy_status status = make_map(hf, model, &map);
@@ -274,5 +277,5 @@ hy_status hy_hf_write(const hy_hf *hf, const char *dir, const hy_model *model, h
     hy_free(map.pieces);
     HY_TRY(status);
     snprintf(path, sizeof path, "%s/config.json", dir);
-    return write_text(path, hf->text, hf->len);
+    return hy_file_write_atomic(path, hf->text, hf->len, HY_ERR_DATA);
 }

@@ -11,14 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "train/half.h"
 
-enum { PATH_SIZE = 1024 };
 static const int64_t HEADER_MAX = 100000000; /* bytes; the format's own limit */
 
 typedef struct st_file {
-    char path[PATH_SIZE];
+    char path[HY_PATH_MAX];
     int fd;
     int64_t data; /* offset of the first element */
 } st_file;
@@ -209,8 +209,11 @@ static hy_status add_all(hy_safetensors *set) {
 hy_status hy_safetensors_open_file(const char *path, hy_safetensors **out) {
     hy_safetensors *set;
     HY_TRY(create_set(1, &set));
-    snprintf(set->files[0].path, PATH_SIZE, "%s", path);
-    hy_status status = add_all(set);
+    hy_status status = HY_OK;
+    if (snprintf(set->files[0].path, HY_PATH_MAX, "%s", path) >= HY_PATH_MAX)
+        status = hy_fail(HY_ERR_DATA, "%s: path too long", path);
+    if (status == HY_OK)
+        status = add_all(set);
     if (status == HY_OK)
         *out = set;
     else
@@ -231,7 +234,7 @@ static hy_status list_shards(const char *dir, const char *path, json_t *map, hy_
         const char *shard = json_string_value(value);
         if (!shard || !plain_name(shard))
             return hy_fail(HY_ERR_DATA, "%s: tensor %s is said to be in no plain file name", path, tensor);
-        char full[PATH_SIZE];
+        char full[HY_PATH_MAX];
         if (snprintf(full, sizeof full, "%s/%s", dir, shard) >= (int)sizeof full)
             return hy_fail(HY_ERR_DATA, "%s: path too long", path);
         int i = 0;
@@ -250,7 +253,7 @@ static hy_status check_index(const char *dir, const char *path, json_t *map, con
     json_t *value;
     json_object_foreach(map, name, value) {
         const hy_safetensor *t = hy_safetensors_find(set, name);
-        char full[PATH_SIZE];
+        char full[HY_PATH_MAX];
         snprintf(full, sizeof full, "%s/%s", dir, json_string_value(value));
         if (!t || strcmp(set->files[t->file].path, full) != 0)
             return hy_fail(HY_ERR_DATA, "%s: tensor %s is not in %s", path, name, json_string_value(value));
@@ -288,7 +291,7 @@ static hy_status open_index(const char *dir, const char *path, hy_safetensors **
 }
 
 hy_status hy_safetensors_open(const char *dir, hy_safetensors **out) {
-    char path[PATH_SIZE];
+    char path[HY_PATH_MAX];
     struct stat info;
     if (snprintf(path, sizeof path, "%s/model.safetensors.index.json", dir) >= (int)sizeof path)
         return hy_fail(HY_ERR_DATA, "%s: path too long", dir);

@@ -8,12 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 
 struct hy_tensor_file {
     hid_t id;
-    char path[512];
-    char partial[528]; /* where a new file grows until it is finished; "" for one that is only read */
+    char path[HY_PATH_MAX];
+    char partial[HY_PATH_MAX]; /* where a new file grows until it is finished; "" for one that is only read */
 };
 
 enum { PACK_RATIO_MAX = 1100 };
@@ -72,10 +73,9 @@ hy_status hy_tensor_file_open(const char *path, hy_tensor_file **out) {
 
 hy_status hy_tensor_file_create(const char *path, hy_tensor_file **out) {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    char partial[528];
-    if (strlen(path) >= sizeof((hy_tensor_file *)0)->path)
+    char partial[HY_PATH_MAX];
+    if (snprintf(partial, sizeof partial, "%s.partial", path) >= (int)sizeof partial)
         return hy_fail(HY_ERR_DATA, "%s: path too long", path);
-    snprintf(partial, sizeof partial, "%s.partial", path);
     hid_t id = H5Fcreate(partial, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     if (id < 0)
         return hy_fail(HY_ERR_DATA, "%s: cannot be created (does its folder exist, is there space?)", path);

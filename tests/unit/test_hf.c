@@ -121,6 +121,58 @@ static void test_description_is_exact(void **unused) {
     }
 }
 
+typedef struct flat_source {
+    const hy_model *model;
+    const float *flat;
+} flat_source;
+
+static hy_status give_params(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype, void *out) {
+    const flat_source *s = context;
+    int64_t count;
+    const hy_param *params = hy_model_params(s->model, &count);
+    assert_int_equal(dtype, HY_F32);
+    for (int64_t i = 0; i < count; i++)
+        if (strcmp(params[i].name, tensor->name) == 0) {
+            memcpy(out, s->flat + params[i].offset + first, (size_t)n * sizeof(float));
+            return HY_OK;
+        }
+    return HY_ERR_FAILED;
+}
+
+/* A published model in bfloat16 but for its norms, as large ones are: the same bytes after in and out. */
+static void test_bfloat16_comes_back(void **unused) {
+    (void)unused;
+    hy_hf *hf;
+    hy_model *model;
+    void *flat;
+    char *types, path[128];
+    size_t len;
+    load(6, HY_F32, &hf, &model, &flat, &types);
+    hy_free(types);
+    flat_source source = {model, flat};
+    int64_t n;
+    const hy_param *params = hy_model_params(model, &n);
+    hy_safetensor *tensors = calloc((size_t)n, sizeof *tensors);
+    assert_non_null(tensors);
+    for (int64_t i = 0; i < n; i++) {
+        tensors[i] = (hy_safetensor){.name = params[i].name, .type = strstr(params[i].name, "norm") ? HY_SAFETENSOR_F32 : HY_SAFETENSOR_BF16,
+                                     .n_dims = params[i].n_dims};
+        memcpy(tensors[i].shape, params[i].shape, sizeof params[i].shape);
+    }
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    assert_int_equal(hy_safetensors_write(path, tensors, n, give_params, &source), HY_OK);
+    char *before = slurp(dir, "model.safetensors", &len);
+    memset(flat, 0, (size_t)hy_model_flat_size(model) * sizeof(float));
+    assert_int_equal(hy_hf_read_params(hf, dir, model, HY_F32, flat, &types), HY_OK);
+    assert_int_equal(hy_hf_write(hf, dir, model, HY_F32, flat, types), HY_OK);
+    size_t after_len;
+    char *after = slurp(dir, "model.safetensors", &after_len);
+    assert_int_equal(len, after_len);
+    assert_memory_equal(before, after, len);
+    free(before), free(after), free(tensors);
+    unload(hf, model, flat, types);
+}
+
 typedef struct seen {
     int64_t tensors, elements;
     bool unfused;
@@ -327,6 +379,7 @@ static void test_wrong_tensors(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files_come_back),      cmocka_unit_test(test_description_is_exact),
+        cmocka_unit_test(test_bfloat16_comes_back),
         cmocka_unit_test(test_unfused_norm_is_renamed), cmocka_unit_test(test_unsupported_keys_are_named),
         cmocka_unit_test(test_options_reach_the_model), cmocka_unit_test(test_bad_json),
         cmocka_unit_test(test_wrong_tensors),

@@ -1,0 +1,95 @@
+/* `hylas export hf CKPT --out DIR`: config.json and model.safetensors of a checkpoint. One that was imported gets its own config.json and
+ * element types back; another one is described in the terms of the published family that it fits. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "launch/commands.h"
+#include "launch/options.h"
+#include "launch/published.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/hf.h"
+
+typedef struct export {
+    hy_comm *self;
+    bool opened;
+    hy_checkpoint checkpoint;
+    hy_config config;
+    hy_hf *hf;
+    const char *types;
+    hy_model *model;
+    void *params;
+} export;
+
+/* The attached config.json, if it still says what the checkpoint's model is; else a new one. */
+static hy_status find_description(export *ex) {
+    const char *text = hy_checkpoint_attachment(&ex->checkpoint, HY_PUBLISHED_CONFIG);
+    if (text) {
+        HY_TRY(hy_hf_parse("the checkpoint's config.json", text, strlen(text), &ex->hf));
+        if (hy_hf_fits(ex->hf, &ex->config.model)) {
+            ex->types = hy_checkpoint_attachment(&ex->checkpoint, HY_PUBLISHED_TYPES);
+            return HY_OK;
+        }
+        hy_warn("%s: its model is no longer the imported one: config.json is written anew", ex->checkpoint.path);
+        hy_hf_close(ex->hf);
+        ex->hf = NULL;
+    }
+    return hy_hf_describe(&ex->config.model, &ex->hf);
+}
+
+static hy_status run(export *ex, const char *path, const char *out) {
+    HY_TRY(hy_comm_self_create(&ex->self));
+    HY_TRY(hy_checkpoint_open(path, ex->self, NULL, &ex->checkpoint));
+    ex->opened = true;
+    const char *yaml = ex->checkpoint.manifest.config;
+    HY_TRY(hy_config_parse("the checkpoint's config", yaml, strlen(yaml), &ex->config));
+    HY_TRY(find_description(ex));
+    HY_TRY(hy_model_create(&ex->config.model, 1, &ex->model));
+    hy_dtype dtype = ex->types && strstr(ex->types, "\"F64\"") ? HY_F64 : HY_F32;
+    HY_TRY(hy_alloc("parameters", (size_t)hy_model_flat_size(ex->model) * hy_dtype_size(dtype), &ex->params));
+    HY_TRY(hy_checkpoint_read(&ex->checkpoint, ex->model, ex->self, dtype, ex->params, NULL, NULL));
+    HY_TRY(hy_hf_write(ex->hf, out, ex->model, dtype, ex->params, ex->types));
+    printf("%s: %s, %s parameters\n%s/config.json\n%s/model.safetensors\n", ex->checkpoint.path, hy_hf_model_config(ex->hf)->family,
+           hy_text_count((double)hy_model_parameter_count(ex->model)).s, out, out);
+    return HY_OK;
+}
+
+static hy_status run_alone(const hy_args *args, const char *out) {
+    export *ex = NULL;
+    HY_TRY(hy_published_check_format(args->positional[0]));
+    if (!out)
+        return hy_fail(HY_ERR_USAGE, "export needs --out DIR");
+    HY_TRY(HY_NEW("export", 1, &ex));
+    hy_status status = run(ex, args->positional[1], out);
+    hy_free(ex->params);
+    hy_model_destroy(ex->model);
+    hy_hf_close(ex->hf);
+    if (ex->opened)
+        hy_checkpoint_close(&ex->checkpoint);
+    hy_comm_destroy(ex->self);
+    hy_free(ex);
+    return status;
+}
+
+hy_status hy_cmd_export(int argc, char **argv, hy_comm *world) {
+    const char *out = NULL;
+    const hy_option options[] = {{"--out", HY_OPTION_TEXT, &out, "DIR", "folder for config.json and model.safetensors"}};
+    const hy_usage usage = {
+        .line = "hylas export hf CKPT --out DIR",
+        .about = "Writes a checkpoint (or a run folder's newest) as a published model. Without training in between, an imported model's "
+                 "tensors come back byte for byte.",
+        .options = options,
+        .n_options = 1,
+        .min_args = 2,
+        .max_args = 2,
+    };
+    hy_args args;
+    HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
+    if (args.help)
+        return HY_OK;
+    hy_status status = hy_comm_rank(world) == 0 ? run_alone(&args, out) : HY_OK;
+    return hy_comm_agree(world, status);
+}
