@@ -1,4 +1,5 @@
-/* hylas data text: files as bytes into a token store, one document per file.  hylas data info: what a store holds. */
+/* hylas data text: files as bytes into a token store, one document per file; every 50th may go to a second store for validation.
+ * hylas data info: what a store holds. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,10 +18,12 @@
 
 /* ---- text ---- */
 
-enum { READ_BLOCK = 1 << 16 };
+enum { READ_BLOCK = 1 << 16, HOLD_EVERY = 50, HOLD_AT = 1 }; /* HOLD_AT: of each 50, so that two documents make two stores */
 
 typedef struct text_import {
-    hy_token_writer *writer;
+    hy_token_writer *main, *held; /* held: NULL without --hold-out */
+    hy_token_writer *writer;      /* of the present document: one of the two */
+    int64_t n_held;
     int64_t vocab, limit; /* limit: stop after this many tokens; 0 = none */
     int64_t tokens, documents, empty, skipped;
     unsigned char bytes[READ_BLOCK];
@@ -49,6 +52,8 @@ static hy_status add_file(text_import *import, const char *path) {
         return hy_fail(HY_ERR_DATA, "%s: cannot be opened: %s", path, strerror(errno));
     }
     const int64_t before = import->tokens;
+    const bool hold = import->held != NULL && import->documents % HOLD_EVERY == HOLD_AT;
+    import->writer = hold ? import->held : import->main;
     hy_status status = HY_OK;
     ssize_t got = 0;
     while (status == HY_OK && (got = read(fd, import->bytes, READ_BLOCK)) > 0) {
@@ -64,6 +69,7 @@ static hy_status add_file(text_import *import, const char *path) {
         return HY_OK;
     }
     import->documents++;
+    import->n_held += hold;
     return hy_token_writer_end_document(import->writer);
 }
 
@@ -100,34 +106,46 @@ static hy_status add_path(text_import *import, const char *path, bool named, int
     return status;
 }
 
-static hy_status import_text(const hy_args *args, const char *out, text_import *import) {
-    HY_TRY(hy_token_writer_create(out, import->vocab, "bytes", &import->writer));
-    hy_status status = HY_OK;
+static hy_status finish_stores(text_import *import, const char *out) {
+    if (import->documents == 0) {
+        return hy_fail(HY_ERR_DATA, "%s: no file with anything in it below the paths given", out);
+    }
+    if (import->held != NULL && import->n_held == 0) {
+        return hy_fail(HY_ERR_DATA, "%s: --hold-out needs at least two files with something in them", out);
+    }
+    HY_TRY(hy_token_writer_finish(import->main));
+    return import->held != NULL ? hy_token_writer_finish(import->held) : HY_OK;
+}
+
+static hy_status import_text(const hy_args *args, const char *out, const char *hold_out, text_import *import) {
+    hy_status status = hy_token_writer_create(out, import->vocab, "bytes", &import->main);
+    if (status == HY_OK && hold_out != NULL) {
+        status = hy_token_writer_create(hold_out, import->vocab, "bytes", &import->held);
+    }
     for (int i = 0; i < args->n && status == HY_OK; i++) {
         status = add_path(import, args->positional[i], true, 0);
     }
-    if (status == HY_OK && import->documents == 0) {
-        status = hy_fail(HY_ERR_DATA, "%s: no file with anything in it below the paths given", out);
-    }
     if (status == HY_OK) {
-        status = hy_token_writer_finish(import->writer);
+        status = finish_stores(import, out);
     }
-    hy_token_writer_destroy(import->writer);
+    hy_token_writer_destroy(import->main);
+    hy_token_writer_destroy(import->held);
     return status;
 }
 
 static hy_status data_text(int argc, char **argv, hy_comm *world) {
-    const char *out = NULL;
+    const char *out = NULL, *hold_out = NULL;
     int64_t vocab = 256, limit = 0;
     const hy_option options[] = {
         {"--out", HY_OPTION_TEXT, &out, "FILE", "the token store to write"},
+        {"--hold-out", HY_OPTION_TEXT, &hold_out, "FILE", "every 50th document goes to this second store instead: for validation"},
         {"--vocab", HY_OPTION_INT, &vocab, "N", "vocabulary of the store (256): larger leaves room for other ids"},
         {"--limit", HY_OPTION_INT, &limit, "N", "stop after the file that reaches this many tokens"},
     };
     const hy_usage usage = {"hylas data text PATHS... --out FILE [options]",
                             "Makes a token store: the tokens are the bytes of the files, every file is one document.\n"
                             "Folders are read in order of names, with all below them; empty files are left out.",
-                            options, 3, 1, -1};
+                            options, 4, 1, -1};
     hy_args args;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {
@@ -143,12 +161,15 @@ static hy_status data_text(int argc, char **argv, hy_comm *world) {
         if (status == HY_OK) {
             import->vocab = vocab;
             import->limit = limit;
-            status = import_text(&args, out, import);
+            status = import_text(&args, out, hold_out, import);
         }
         if (status == HY_OK) {
             printf("%s: %s tokens in %lld documents (%lld empty files left out, %lld links and special files skipped)\n", out,
                    hy_text_count((double)import->tokens).s, (long long)import->documents, (long long)import->empty,
                    (long long)import->skipped);
+            if (hold_out != NULL) {
+                printf("%s: %lld of these documents, held out for validation\n", hold_out, (long long)import->n_held);
+            }
         }
         hy_free(import);
     }

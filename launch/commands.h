@@ -12,6 +12,7 @@
 /* X(name, one-line summary), in the order of `hylas --help` */
 #define HY_COMMANDS(X) \
     X(train, "train a model; the same command resumes") \
+    X(eval, "loss and perplexity of a checkpoint") \
     X(data, "make or inspect a token store") \
     X(verify, "several ranks against one: loss and every gradient") \
     X(import, "a published model into a checkpoint") \

@@ -114,6 +114,10 @@ hy_status hy_config_parse(const char *name, const char *text, size_t len, hy_con
     return read_config(name, text, len, NULL, 0, config);
 }
 
+hy_status hy_config_parse_with(const char *name, const char *text, size_t len, const char *const *sets, int n_sets, hy_config *config) {
+    return read_config(name, text, len, sets, n_sets, config);
+}
+
 hy_status hy_config_write(const hy_config *config, char **text, size_t *len) {
     return hy_schema_write(&config_schema, config, text, len);
 }

@@ -46,6 +46,9 @@ typedef struct hy_config {
 HY_MUST_CHECK hy_status hy_config_load(const char *path, const char *const *sets, int n_sets, hy_config *config);
 /* Same from memory (`name` stands for the file in messages). */
 HY_MUST_CHECK hy_status hy_config_parse(const char *name, const char *text, size_t len, hy_config *config);
+/* Both: a text in memory, then `sets`. */
+HY_MUST_CHECK hy_status hy_config_parse_with(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
+                                             hy_config *config);
 /* Every key as YAML; hy_config_parse of it gives the same config. Caller frees *text with hy_free. */
 HY_MUST_CHECK hy_status hy_config_write(const hy_config *config, char **text, size_t *len);
 /* The schema with defaults and help, to stdout. */

@@ -1,0 +1,126 @@
+/* hylas eval CKPT: loss and perplexity of a checkpoint on a token store, also by position within the document. The configuration is the
+ * one saved in the checkpoint, changed by the options. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/table.h"
+#include "launch/commands.h"
+#include "launch/options.h"
+#include "launch/report_once.h"
+#include "train/checkpoint.h"
+#include "train/eval_pass.h"
+#include "train/trainer.h"
+
+typedef struct eval_options {
+    const char *checkpoint, *store;
+    int64_t sequences, sequence; /* 0: as in the checkpoint's configuration */
+    hy_option_list sets;
+} eval_options;
+
+typedef struct load_job {
+    const eval_options *options;
+    const char *text; /* the checkpoint's configuration */
+    hy_config *config;
+} load_job;
+
+/* The mesh of the training run is not this one's: all ranks share each sequence unless --set says otherwise. */
+static hy_status load_config(void *context) {
+    const load_job *job = context;
+    hy_config *config = job->config;
+    const char *sets[HY_OPTION_LIST_MAX + 4] = {"parallel.data=1", "parallel.sequence=auto", "data.batch=1", "train.accumulate=1"};
+    const int n_sets = 4 + job->options->sets.n;
+    memcpy(sets + 4, job->options->sets.items, (size_t)job->options->sets.n * sizeof *sets);
+    HY_TRY(hy_config_parse_with(job->options->checkpoint, job->text, strlen(job->text), sets, n_sets, config));
+    if (job->options->store != NULL &&
+        snprintf(config->data.eval_store, sizeof config->data.eval_store, "%s", job->options->store) >= (int)sizeof config->data.eval_store) {
+        return hy_fail(HY_ERR_USAGE, "--store %s: the path is too long", job->options->store);
+    }
+    config->train.eval.sequences = job->options->sequences > 0 ? job->options->sequences : config->train.eval.sequences;
+    config->data.sequence = job->options->sequence > 0 ? job->options->sequence : config->data.sequence;
+    if (config->data.eval_store[0] == '\0') {
+        return hy_fail(HY_ERR_USAGE, "the checkpoint names no validation store: give one with --store FILE");
+    }
+    return HY_OK;
+}
+
+static hy_status print_result(const hy_eval_result *result, const hy_checkpoint *checkpoint, const char *store) {
+    hy_text_table *table = NULL;
+    printf("checkpoint  %s (step %lld)\nstore       %s, %lld sequences, %lld targets\nloss        %.6f\nperplexity  %.4f\n\n", checkpoint->path,
+           (long long)checkpoint->manifest.step, store, (long long)result->sequences, (long long)result->valid, result->loss,
+           exp(result->loss));
+    HY_TRY(hy_text_table_create(4, (const char *const[]){"position in document", "targets", "loss", "perplexity"}, &table));
+    for (int i = 0; i < HY_EVAL_BUCKETS; i++) {
+        if (result->bucket_valid[i] == 0) {
+            continue;
+        }
+        const int64_t end = (int64_t)HY_EVAL_FIRST_BUCKET << i;
+        hy_text_table_cell(table, "%lld to %lld", (long long)(i == 0 ? 0 : end / 2), (long long)end - 1);
+        hy_text_table_cell(table, "%lld", (long long)result->bucket_valid[i]);
+        hy_text_table_cell(table, "%.4f", result->bucket_loss[i]);
+        hy_text_table_cell(table, "%.3f", exp(result->bucket_loss[i]));
+    }
+    const hy_status status = hy_text_table_print(table, stdout);
+    hy_text_table_destroy(table);
+    return status;
+}
+
+static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *config, hy_comm *world) {
+    hy_trainer *trainer = NULL;
+    double *row_loss = NULL;
+    hy_eval_result result;
+    HY_TRY(hy_trainer_create(config, false, world, &trainer));
+    hy_status status = hy_checkpoint_read(checkpoint, trainer->model, world, trainer->dtype, trainer->params, NULL, NULL);
+    if (status == HY_OK) {
+        const hy_layout_dims dims = hy_layout_sizes(config->parallel.layout, trainer->mesh.sequence_size, trainer->mesh.sequence_index,
+                                                    trainer->eval.split.unit, config->data.sequence);
+        status = hy_comm_agree(world, HY_NEW("row losses", dims.T, &row_loss));
+    }
+    if (status == HY_OK) {
+        status = hy_eval_pass(trainer, row_loss, &result);
+    }
+    if (status == HY_OK) {
+        status = hy_comm_agree(world, hy_comm_rank(world) == 0 ? print_result(&result, checkpoint, config->data.eval_store) : HY_OK);
+    }
+    hy_free(row_loss);
+    hy_trainer_destroy(trainer);
+    return status;
+}
+
+static hy_status eval_checkpoint(const eval_options *options, hy_comm *world) {
+    hy_checkpoint checkpoint;
+    hy_config *config = NULL;
+    HY_TRY(hy_checkpoint_open(options->checkpoint, world, NULL, &checkpoint));
+    hy_status status = hy_comm_agree(world, HY_NEW("config", 1, &config));
+    if (status == HY_OK) {
+        status = hy_report_once(world, load_config, &(load_job){options, checkpoint.manifest.config, config});
+    }
+    if (status == HY_OK) {
+        status = evaluate(&checkpoint, config, world);
+    }
+    hy_free(config);
+    hy_checkpoint_close(&checkpoint);
+    return status;
+}
+
+hy_status hy_cmd_eval(int argc, char **argv, hy_comm *world) {
+    eval_options options = {.checkpoint = NULL};
+    const hy_option rows[] = {
+        {"--store", HY_OPTION_TEXT, &options.store, "FILE", "token store (default: data.eval_store of the checkpoint's configuration)"},
+        {"--sequences", HY_OPTION_INT, &options.sequences, "N", "sequences to read"},
+        {"--sequence", HY_OPTION_INT, &options.sequence, "N", "tokens per sequence, e.g. longer than in training"},
+        {"--set", HY_OPTION_LIST, &options.sets, "a.b=value", "changes one key of the configuration; parallel.*, for example"},
+    };
+    const hy_usage usage = {"[mpirun -np N] hylas eval CHECKPOINT|RUN [options]",
+                            "Mean loss and perplexity over the first sequences of a store, and by position in the document.\n"
+                            "A run folder stands for its newest whole checkpoint.",
+                            rows, 4, 1, 1};
+    hy_args args;
+    HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
+    if (args.help) {
+        return HY_OK;
+    }
+    options.checkpoint = args.positional[0];
+    return eval_checkpoint(&options, world);
+}
