@@ -236,14 +236,12 @@ static void run_shape(hy_device *device, const shape *s, int reverse, uint64_t s
     }
     for (int i = 0; i < GUARD; i++)
         assert_int_equal(work[bytes + (size_t)i], 0x7f);
-    /* The error of a score grows with its size, and so does that of exp(score). */
-    double slack = fmax(1, s->amplitude / 10);
-    check(&p, O, 2e-5 * slack);
+    check(&p, O, 2e-5);
     check(&p, LSE, 2e-5);
-    check(&p, DELTA, 2e-5 * slack);
-    check(&p, DQ, 1e-4 * slack);
-    check(&p, DK, 1e-4 * slack);
-    check(&p, DV_, 1e-4 * slack);
+    check(&p, DELTA, 2e-5);
+    check(&p, DQ, 1e-4);
+    check(&p, DK, 1e-4);
+    check(&p, DV_, 1e-4);
     free(work);
     problem_destroy(&p);
 }
