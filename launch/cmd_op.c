@@ -18,7 +18,7 @@ static const choice layouts[] = {{"contiguous", HY_LAYOUT_CONTIGUOUS}, {"zigzag"
 static const choice states[] = {{"allgather", HY_STATE_ALLGATHER}, {"ring", HY_STATE_RING}, {NULL, 0}};
 static const choice attentions[] = {{"ring", HY_ATTENTION_RING}, {"allgather", HY_ATTENTION_ALLGATHER}, {NULL, 0}};
 static const choice overlaps[] = {{"split", HY_OVERLAP_SPLIT}, {"seeded", HY_OVERLAP_SEEDED}, {NULL, 0}};
-static const choice recomputes[] = {{"none", HY_RECOMPUTE_NONE}, {"block", HY_RECOMPUTE_BLOCK}, {NULL, 0}};
+static const choice recomputes[] = {{"none", HY_RECOMPUTE_NONE}, {"light", HY_RECOMPUTE_LIGHT}, {"block", HY_RECOMPUTE_BLOCK}, {NULL, 0}};
 static const choice dtypes[] = {{"f64", HY_F64}, {"f32", HY_F32}, {NULL, 0}};
 
 static hy_status choose(const hy_op_context *context, const char *option, const char *text, const choice *choices, int *value) {
@@ -91,7 +91,7 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
         {"--state", HY_OPTION_TEXT, &state, "NAME", "exchange of states: allgather (default) or ring"},
         {"--attention", HY_OPTION_TEXT, &attention, "NAME", "exchange of keys and values: ring (default) or allgather"},
         {"--overlap", HY_OPTION_TEXT, &overlap, "NAME", "split (default) or seeded"},
-        {"--recompute", HY_OPTION_TEXT, &recompute, "NAME", "op model: none (default) or block"},
+        {"--recompute", HY_OPTION_TEXT, &recompute, "NAME", "op model: none (default), light or block"},
         {"--dtype", HY_OPTION_TEXT, &dtype, "TYPE", "f64 (default) or f32"},
         {"--table", HY_OPTION_TEXT, &table, "NAME", "operations: cpu_ref (default) or cpu"},
     };

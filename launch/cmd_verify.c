@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/table.h"
 #include "launch/commands.h"
+#include "launch/config_option.h"
 #include "launch/options.h"
 #include "launch/relaunch.h"
 #include "launch/report_once.h"
@@ -26,7 +27,7 @@ typedef struct precision {
     double bound, floor; /* floor: share of the rms of all gradients */
 } precision;
 
-static const precision precisions[] = {{"f64", HY_F64, 1e-10, 1e-6}, {"f32", HY_F32, 1e-3, 1e-4}};
+static const precision precisions[] = {{"f64", HY_F64, 1e-10, 1e-6}, {"f32", HY_F32, 1e-4, 1e-4}};
 
 typedef struct verify {
     /* options */
@@ -37,7 +38,7 @@ typedef struct verify {
     bool all, each, broken;
     /* the work */
     hy_comm *world;
-    hy_config config;
+    hy_config *config;
     hy_model *model;
     hy_verify_data data;
     int sizes[SIZES_MAX], n_sizes;
@@ -46,16 +47,11 @@ typedef struct verify {
     char worst_at[192];
 } verify;
 
-static hy_status load(void *context) {
-    verify *v = context;
-    return hy_config_load(v->path, v->sets.items, v->sets.n, &v->config);
-}
-
 static hy_verify_method method_of(const verify *v, const precision *p) {
-    const char *table = v->table ? v->table : v->config.run.device;
-    return (hy_verify_method){.layout = v->config.parallel.layout, .state = v->config.parallel.state,
-                              .attention = v->config.parallel.attention, .overlap = v->config.parallel.overlap,
-                              .recompute = v->config.train.recompute, .dtype = p->dtype, .table = table};
+    const char *table = v->table ? v->table : v->config->run.device;
+    return (hy_verify_method){.layout = v->config->parallel.layout, .state = v->config->parallel.state,
+                              .attention = v->config->parallel.attention, .overlap = v->config->parallel.overlap,
+                              .recompute = v->config->train.recompute, .dtype = p->dtype, .table = table};
 }
 
 /* Rank 0: folds the differences of one run into errors. */
@@ -204,7 +200,7 @@ static hy_status report(const verify *v, const precision *p, double bound) {
     hy_text_table *table = NULL;
     HY_TRY(hy_text_table_create(2 + v->n_sizes, headers, &table));
     add_rows(v, table);
-    printf("\n%s, table %s: relative error against 1 rank\n", p->name, v->table ? v->table : v->config.run.device);
+    printf("\n%s, table %s: relative error against 1 rank\n", p->name, v->table ? v->table : v->config->run.device);
     hy_status status = hy_text_table_print(table, stdout);
     hy_text_table_destroy(table);
     printf("worst: %.1e, %s; bound %.0e: %s (%.1f s)\n", v->worst, v->worst_at, bound, v->worst <= bound ? "ok" : "FAILED", v->seconds);
@@ -215,7 +211,7 @@ static hy_status run_all(verify *v) {
     int64_t n_params;
     bool failed = false;
     hy_model_params(v->model, &n_params);
-    printf("%s: %lld layers, %lld parameters; %lld tokens in %lld documents, %lld labels counted\n", v->path, (long long)v->config.model.layers,
+    printf("%s: %lld layers, %lld parameters; %lld tokens in %lld documents, %lld labels counted\n", v->path, (long long)v->config->model.layers,
            (long long)hy_model_parameter_count(v->model), (long long)v->tokens, (long long)v->data.n_docs, (long long)v->data.counted);
     for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
         const precision *p = &precisions[i];
@@ -251,10 +247,10 @@ static hy_status prepare(verify *v) {
         v->sizes[v->n_sizes++] = p;
     if (size > RANKS)
         v->sizes[v->n_sizes++] = size;
-    HY_TRY(hy_model_create(&v->config.model, 1, &v->model));
+    HY_TRY(hy_model_create(&v->config->model, 1, &v->model));
     hy_model_params(v->model, &n_params);
     HY_TRY(HY_NEW("errors", (n_params + 1) * v->n_sizes, &v->errors));
-    return hy_verify_data_create(v->tokens, v->documents, v->config.model.vocab, (uint64_t)v->seed, &v->data);
+    return hy_verify_data_create(v->tokens, v->documents, v->config->model.vocab, (uint64_t)v->seed, &v->data);
 }
 
 hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
@@ -266,7 +262,7 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
         {"--seed", HY_OPTION_INT, &v.seed, "N", "of parameters, tokens and documents (default 1)"},
         {"--dtype", HY_OPTION_TEXT, &v.dtype, "TYPE", "f64 or f32 alone (default: both)"},
         {"--table", HY_OPTION_TEXT, &v.table, "NAME", "operations: cpu_ref or cpu (default: run.device)"},
-        {"--bound", HY_OPTION_REAL, &v.bound, "X", "largest relative error (default 1e-10 in f64, 1e-3 in f32)"},
+        {"--bound", HY_OPTION_REAL, &v.bound, "X", "largest relative error (default 1e-10 in f64, 1e-4 in f32)"},
         {"--all", HY_OPTION_FLAG, &v.all, NULL, "every layout, exchange and overlap, not only the config's"},
         {"--each", HY_OPTION_FLAG, &v.each, NULL, "one row for each parameter"},
         {"--break-exchange", HY_OPTION_FLAG, &v.broken, NULL, "damage every exchange on purpose: verification must fail"},
@@ -287,9 +283,11 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
         return HY_OK;
     v.path = args.positional[0];
     HY_TRY(hy_report_once(world, check_options, &v));
-    HY_TRY(hy_report_once(world, load, &v));
-    if (!hy_comm_launched())
+    HY_TRY(hy_config_load_on_all(world, v.path, &v.sets, &v.config));
+    if (!hy_comm_launched()) {
+        hy_free(v.config);
         return hy_relaunch(RANKS, argc, argv);
+    }
     hy_status status = HY_OK;
     if (hy_comm_size(world) < 2)
         status = hy_fail(HY_ERR_USAGE, "verify compares one rank with several: start it with mpirun -np 4, or without mpirun");
@@ -299,6 +297,7 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
         status = run_all(&v);
     hy_verify_data_free(&v.data);
     hy_free(v.errors);
+    hy_free(v.config);
     hy_model_destroy(v.model);
     return status;
 }

@@ -32,6 +32,8 @@ typedef struct loop {
     hy_console console;
     double peak;
     int64_t step, updates, skipped, bad_in_row, saved_step, failed_saves;
+    int64_t n_attachments;
+    hy_attachment attachments[HY_ATTACHMENTS_MAX]; /* of the checkpoint begun from: handed on to every save */
     hy_phase_seconds seconds;
 } loop;
 
@@ -52,8 +54,14 @@ static void note_change(void *context, const char *key, const char *before, cons
     hy_info("config: %s was %s in the checkpoint, is %s now", key, before, after);
 }
 
+static void take_attachments(loop *l, hy_checkpoint *checkpoint) {
+    l->n_attachments = checkpoint->manifest.n_attachments;
+    memcpy(l->attachments, checkpoint->manifest.attachments, sizeof l->attachments);
+    checkpoint->manifest.n_attachments = 0;
+}
+
 /* Parameters and optimizer state from `checkpoint`. Collective. */
-static hy_status resume(loop *l, const hy_checkpoint *checkpoint) {
+static hy_status resume(loop *l, hy_checkpoint *checkpoint) {
     void *m = NULL, *v = NULL;
     int64_t n_state = 0;
     hy_adamw_sharded_state(l->trainer->optimizer, &m, &v, &n_state);
@@ -61,6 +69,7 @@ static hy_status resume(loop *l, const hy_checkpoint *checkpoint) {
         m = v = NULL;
     }
     HY_TRY(hy_checkpoint_read(checkpoint, l->trainer->model, l->world, l->trainer->dtype, l->trainer->params, m, v));
+    take_attachments(l, checkpoint);
     l->step = l->saved_step = checkpoint->manifest.step;
     l->updates = checkpoint->manifest.updates;
     l->skipped = checkpoint->manifest.skipped;
@@ -86,6 +95,7 @@ static hy_status initialise(loop *l) {
     if (status == HY_OK && l->first_rank) {
         hy_info("starting from the parameters of %s", checkpoint.path);
     }
+    take_attachments(l, &checkpoint);
     hy_checkpoint_close(&checkpoint);
     return status;
 }
@@ -135,7 +145,9 @@ static hy_status save(loop *l) {
                                          .step = l->step,
                                          .updates = l->updates,
                                          .skipped = l->skipped,
-                                         .bad_in_row = l->bad_in_row};
+                                         .bad_in_row = l->bad_in_row,
+                                         .n_attachments = l->n_attachments,
+                                         .attachments = l->attachments};
     const hy_status status = hy_checkpoint_save(&source, l->folder.checkpoints, l->config->train.checkpoint.keep);
     const double seconds = hy_now() - begin;
     l->seconds.checkpoint += seconds - (waited_so_far() - waited);
@@ -283,7 +295,7 @@ static hy_status train_from(loop *l) {
 }
 
 /* `checkpoint` NULL: a new run. */
-static hy_status prepare_and_train(loop *l, const hy_checkpoint *checkpoint) {
+static hy_status prepare_and_train(loop *l, hy_checkpoint *checkpoint) {
     if (checkpoint != NULL && checkpoint->manifest.step >= l->config->train.steps) {
         if (l->first_rank) {
             printf("nothing to do: %s has done %lld steps, train.steps is %lld\n", checkpoint->path,
@@ -323,6 +335,9 @@ hy_status hy_train(const hy_config *config, hy_comm *world) {
     hy_metrics_close(l->metrics);
     hy_trainer_destroy(l->trainer);
     hy_run_folder_end(&l->folder);
+    for (int64_t i = 0; i < l->n_attachments; i++) {
+        hy_free(l->attachments[i].text);
+    }
     hy_free(l->config_text);
     hy_free(l);
     return status;
