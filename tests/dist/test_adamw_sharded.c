@@ -15,7 +15,7 @@ static double gradient_part(int update, int rank, int64_t i) {
     return (double)(hy_random_u64(5, (uint64_t)(update * 1000 + rank), (uint64_t)i) % 17) / 8.0 - 1.0;
 }
 
-static double close_enough(double a, double b) {
+static bool close_enough(double a, double b) {
     return fabs(a - b) <= 1e-5 * (fabs(a) + fabs(b)) + 1e-7;
 }
 
