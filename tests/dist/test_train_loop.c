@@ -1,0 +1,185 @@
+/* ranks: 1 2 3 4 */
+/* Whole runs of a tiny model: stopped early and resumed equals uninterrupted, bit for bit; P ranks, groups and micro-steps equal
+ * one rank in one go, nearly; nothing is trained twice. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "tests/dist/dist.h"
+#include "train/checkpoint.h"
+#include "train/token_store.h"
+#include "train/train_loop.h"
+
+enum { STEPS = 6, TEXT_MAX = 2048 };
+static char folder[64];
+
+static const char yaml[] = "model:\n"
+                           "  layers: 2\n"
+                           "  width: 16\n"
+                           "  vocab: 64\n"
+                           "  tied: true\n"
+                           "  mlp: {width: 24}\n"
+                           "  schedule: {pattern: [gated_deltanet, attention]}\n"
+                           "  mixers:\n"
+                           "    gated_deltanet: {heads: 2, head_dim: 8}\n"
+                           "    attention: {heads: 2, kv_heads: 1}\n"
+                           "data: {store: %s/s.h5, eval_store: %s/s.h5, sequence: 61, batch: 4}\n"
+                           "train: {steps: 6, lr: 1e-2, warmup: 2, accumulate: %d, checkpoint: {every: 2}, eval: {every: 4, sequences: 3}}\n"
+                           "parallel: {data: %d}\n"
+                           "run: {dir: %s/%s, device: cpu_ref}\n";
+
+static hy_status make_store(void) {
+    char path[128];
+    int32_t tokens[200];
+    hy_token_writer *writer = NULL;
+    snprintf(path, sizeof path, "%s/s.h5", folder);
+    HY_TRY(hy_token_writer_create(path, 64, "test", &writer));
+    for (uint64_t d = 0; d < 40; d++) {
+        const int64_t n = 1 + (int64_t)(hy_random_u64(1, d, 0) % 150);
+        for (int64_t i = 0; i < n; i++) {
+            tokens[i] = (int32_t)((d + (uint64_t)i * (1 + d % 5)) % 64);
+        }
+        HY_TRY(hy_token_writer_append(writer, tokens, n));
+        HY_TRY(hy_token_writer_end_document(writer));
+    }
+    HY_TRY(hy_token_writer_finish(writer));
+    hy_token_writer_destroy(writer);
+    return HY_OK;
+}
+
+static hy_status parse(const char *name, int accumulate, int groups, hy_config *config) {
+    char text[TEXT_MAX];
+    snprintf(text, sizeof text, yaml, folder, folder, accumulate, groups, folder, name);
+    return hy_config_parse(name, text, strlen(text), config);
+}
+
+/* Final parameters of run `name`, gathered by `world`. */
+static hy_status final_params(hy_comm *world, const hy_config *config, const hy_model *model, float *params, uint64_t *content) {
+    hy_checkpoint checkpoint;
+    HY_TRY(hy_checkpoint_open(config->run.dir, world, NULL, &checkpoint));
+    CHECK(checkpoint.manifest.step == STEPS, "step %lld", (long long)checkpoint.manifest.step);
+    *content = 0;
+    for (int64_t f = 0; f < checkpoint.manifest.n_files; f++) {
+        *content = *content * 31 + checkpoint.manifest.files[f].content;
+    }
+    const hy_status status = hy_checkpoint_read(&checkpoint, model, world, HY_F32, params, NULL, NULL);
+    hy_checkpoint_close(&checkpoint);
+    return status;
+}
+
+static double difference(const float *a, const float *b, int64_t n) {
+    double off = 0.0, size = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        off += (double)(a[i] - b[i]) * (double)(a[i] - b[i]);
+        size += (double)a[i] * (double)a[i];
+    }
+    return sqrt(off / size);
+}
+
+static int64_t count_lines(const hy_config *config, const char *part) {
+    char path[640], *text = NULL;
+    size_t n = 0;
+    int64_t count = 0;
+    snprintf(path, sizeof path, "%s/metrics.jsonl", config->run.dir);
+    if (hy_file_read(path, 1 << 20, HY_ERR_FAILED, &text, &n) != HY_OK) {
+        return -1;
+    }
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at++) {
+        count++;
+    }
+    hy_free(text);
+    return count;
+}
+
+/* The time limit ends the first three runs after one step each. */
+static hy_status train_with_stops(hy_comm *world, const hy_config *config, int *runs) {
+    hy_status status = HY_STOPPED;
+    for (*runs = 0; status == HY_STOPPED && *runs < STEPS + 2; ++*runs) {
+        hy_config limited = *config;
+        limited.train.time_limit = *runs < 3 ? 1e-9 : 0.0;
+        status = hy_train(&limited, world);
+    }
+    return status;
+}
+
+static hy_status run(hy_comm *world) {
+    static hy_config config;
+    const int size = hy_comm_size(world);
+    hy_model *model = NULL;
+    float *base = NULL, *other = NULL;
+    uint64_t content = 0, content_stopped = 0;
+    int runs = 0;
+    HY_TRY(parse("a", 1, 1, &config));
+    HY_TRY(hy_model_create(&config.model, size, &model));
+    const int64_t n = hy_model_flat_size(model);
+    HY_TRY(HY_NEW("a", n, &base));
+    HY_TRY(HY_NEW("b", n, &other));
+
+    HY_TRY(hy_train(&config, world));
+    HY_TRY(final_params(world, &config, model, base, &content));
+    if (hy_comm_rank(world) == 0) {
+        CHECK(count_lines(&config, "\"loss\"") == STEPS, "%lld step lines", (long long)count_lines(&config, "\"loss\""));
+        CHECK(count_lines(&config, "eval_loss") == 2, "%lld validations", (long long)count_lines(&config, "eval_loss"));
+    }
+    CHECK(hy_train(&config, world) == HY_OK, "a finished run");
+
+    HY_TRY(parse("stopped", 1, 1, &config));
+    HY_TRY(train_with_stops(world, &config, &runs));
+    HY_TRY(final_params(world, &config, model, other, &content_stopped));
+    CHECK(runs == 4, "%d runs", runs);
+    CHECK(memcmp(base, other, (size_t)n * sizeof *base) == 0, "resumed parameters differ by %g", difference(base, other, n));
+    if (hy_comm_rank(world) == 0) {
+        CHECK(count_lines(&config, "\"loss\"") == STEPS, "%lld step lines", (long long)count_lines(&config, "\"loss\""));
+    }
+
+    static const int accumulates[] = {2, 3, 4};
+    for (int c = 0; c < 3; c++) {
+        char name[16];
+        const int groups = size % 2 == 0 && c < 1 ? 2 : 1;
+        snprintf(name, sizeof name, "acc%d", c);
+        HY_TRY(parse(name, accumulates[c], groups, &config));
+        HY_TRY(hy_train(&config, world));
+        HY_TRY(final_params(world, &config, model, other, &content));
+        CHECK(difference(base, other, n) < 2e-4, "accumulate %d, groups %d: %g", accumulates[c], groups, difference(base, other, n));
+    }
+
+    hy_comm *self = NULL;
+    HY_TRY(parse("alone", 1, 1, &config));
+    HY_TRY(hy_comm_self_create(&self));
+    HY_TRY(hy_comm_agree(world, hy_comm_rank(world) == 0 ? hy_train(&config, self) : HY_OK));
+    HY_TRY(final_params(world, &config, model, other, &content));
+    CHECK(difference(base, other, n) < 2e-4, "one rank: %g", difference(base, other, n));
+    hy_comm_destroy(self);
+    hy_free(base);
+    hy_free(other);
+    hy_model_destroy(model);
+    return HY_OK;
+}
+
+int main(int argc, char **argv) {
+    hy_comm *world = NULL;
+    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK) {
+        return 1;
+    }
+    hy_req req = {0};
+    hy_status status = HY_OK;
+    strcpy(folder, "/tmp/hylas_loop_XXXXXX");
+    if (hy_comm_rank(world) == 0) {
+        status = mkdtemp(folder) == NULL ? HY_ERR_ENV : make_store();
+    }
+    hy_comm_broadcast(world, "folder", folder, sizeof folder, 0, &req);
+    hy_comm_wait(&req);
+    status = hy_comm_agree(world, status);
+    if (status == HY_OK) {
+        status = run(world);
+    }
+    CHECK(status == HY_OK, "status %s", hy_status_name(status));
+    if (hy_comm_rank(world) == 0) {
+        CHECK(hy_file_remove_tree(folder, HY_ERR_FAILED) == HY_OK, "%s is left", folder);
+    }
+    return hy_test_finish(world, "train_loop", 6);
+}
