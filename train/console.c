@@ -68,8 +68,9 @@ void hy_console_step(hy_console *console, int64_t step, const hy_step_result *re
         return;
     }
     clear_bar(console);
+    /* fabs: "nan" rather than "-nan" */
     printf("step %lld/%lld  loss %.4f  grad %.3f  lr %.3g  %s  mfu %.1f%%  exposed %.1f%%  mem %s  eta %s%s\n", (long long)step,
-           (long long)console->last, result->loss, result->grad_norm, result->lr,
+           (long long)console->last, fabs(result->loss), fabs(result->grad_norm), result->lr,
            hy_text_rate(rates->tokens_per_second, "tok").s, 100.0 * rates->mfu, 100.0 * rates->exposed,
            hy_text_bytes(resident_peak()).s, hy_text_duration(console->seconds_per_step * (double)(console->last - step)).s,
            result->skipped ? "  SKIPPED: not finite" : "");

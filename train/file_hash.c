@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 
-enum { BLOCK = 1 << 20, SEAL_MAX = 256 };
+enum { SEAL_MAX = 256 };
 
 uint64_t hy_hash_bytes(const void *data, size_t n) {
     return XXH3_64bits(data, n);
@@ -24,7 +24,7 @@ static hy_status hash_descriptor(int fd, const char *path, hy_status on_error, v
     XXH3_64bits_reset(state);
     int64_t size = 0;
     ssize_t got;
-    while ((got = read(fd, block, BLOCK)) > 0) {
+    while ((got = read(fd, block, HY_HASH_BLOCK)) > 0) {
         XXH3_64bits_update(state, block, (size_t)got);
         size += got;
     }
@@ -41,7 +41,7 @@ hy_status hy_file_hash_compute(const char *path, hy_status on_error, hy_file_has
     }
     unsigned char *block = NULL;
     hy_file_hash result;
-    hy_status status = HY_NEW("hash block", BLOCK, &block);
+    hy_status status = HY_NEW("hash block", HY_HASH_BLOCK, &block);
     if (status == HY_OK) {
         status = hash_descriptor(fd, path, on_error, block, &result);
     }

@@ -7,6 +7,8 @@
 
 #include "base/status.h"
 
+enum { HY_HASH_BLOCK = 1 << 20 }; /* bytes that hashing a file allocates */
+
 typedef struct hy_file_hash {
     int64_t size; /* bytes */
     uint64_t xxh3;

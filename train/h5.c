@@ -2,18 +2,35 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum { REASON_MAX = 512 };
 
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *text) {
     if (n == 0 && error->desc != NULL) {
-        snprintf(text, 256, "%s", error->desc);
+        snprintf(text, REASON_MAX, "%s", error->desc);
     }
     return 0;
 }
 
+/* Of "file write failed: time = ..., error message = 'No space left on device', ...": its beginning and the system's message. */
+static void shorten(char *reason) {
+    static const char mark[] = "error message = '";
+    const char *message = strstr(reason, mark), *details = strstr(reason, ": time = ");
+    if (message == NULL || details == NULL || details > message) {
+        return;
+    }
+    char brief[REASON_MAX];
+    message += sizeof mark - 1;
+    snprintf(brief, sizeof brief, "%.*s: %.*s", (int)(details - reason), reason, (int)strcspn(message, "'"), message);
+    memcpy(reason, brief, sizeof brief);
+}
+
 hy_status hy_h5_fail(hy_status status, const char *path, const char *what) {
-    char reason[256] = "no reason given";
+    char reason[REASON_MAX] = "no reason given";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, reason);
     H5Eclear2(H5E_DEFAULT);
+    shorten(reason);
     return hy_fail(status, "%s: %s: %s", path, what, reason);
 }
 

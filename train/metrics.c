@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -11,6 +13,7 @@
 
 struct hy_metrics {
     FILE *file;
+    off_t end; /* bytes of whole lines */
 };
 
 /* Whether a line (without its newline) is one of ours with a step up to `last_step`. */
@@ -57,8 +60,25 @@ hy_status hy_metrics_open(const char *path, int64_t last_step, hy_metrics **out)
         hy_free(metrics);
         return hy_fail(HY_ERR_FAILED, "%s: cannot be opened: %s", path, strerror(errno));
     }
+    fseeko(metrics->file, 0, SEEK_END);
+    metrics->end = ftello(metrics->file);
     *out = metrics;
     return HY_OK;
+}
+
+/* Ends the line. What a full disk has taken of it is cut off again, so that the next line stands alone. */
+static hy_status end_line(hy_metrics *metrics, hy_json *j) {
+    hy_json_close(j);
+    const hy_status status = hy_json_end(j, HY_ERR_FAILED);
+    if (status == HY_OK) {
+        metrics->end = ftello(metrics->file);
+        return HY_OK;
+    }
+    __fpurge(metrics->file);
+    clearerr(metrics->file);
+    (void)!ftruncate(fileno(metrics->file), metrics->end);
+    fseeko(metrics->file, metrics->end, SEEK_SET);
+    return status;
 }
 
 void hy_metrics_close(hy_metrics *metrics) {
@@ -83,8 +103,7 @@ hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_resul
     hy_json_double(&j, "mfu", rates->mfu);
     hy_json_double(&j, "exposed", rates->exposed);
     hy_json_bool(&j, "skipped", result->skipped);
-    hy_json_close(&j);
-    return hy_json_end(&j, HY_ERR_FAILED);
+    return end_line(metrics, &j);
 }
 
 hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_result *result) {
@@ -94,6 +113,5 @@ hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_resul
     hy_json_int(&j, "step", step);
     hy_json_double(&j, "eval_loss", result->loss);
     hy_json_int(&j, "eval_targets", result->valid);
-    hy_json_close(&j);
-    return hy_json_end(&j, HY_ERR_FAILED);
+    return end_line(metrics, &j);
 }

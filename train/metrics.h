@@ -24,6 +24,7 @@ typedef struct hy_step_rates {
  * step stands there twice. Local. */
 HY_MUST_CHECK hy_status hy_metrics_open(const char *path, int64_t last_step, hy_metrics **out);
 void hy_metrics_close(hy_metrics *metrics);
+/* A line that cannot be written (disk full) leaves the lines before it whole; later ones may succeed. */
 HY_MUST_CHECK hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_result *result, const hy_step_rates *rates);
 HY_MUST_CHECK hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_result *result);
 

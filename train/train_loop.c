@@ -31,7 +31,7 @@ typedef struct loop {
     hy_metrics *metrics; /* rank 0 */
     hy_console console;
     double peak;
-    int64_t step, updates, skipped, bad_in_row, saved_step, failed_saves;
+    int64_t step, updates, skipped, bad_in_row, saved_step, failed_saves, failed_metrics;
     int64_t n_attachments;
     hy_attachment attachments[HY_ATTACHMENTS_MAX]; /* of the checkpoint begun from: handed on to every save */
     hy_phase_seconds seconds;
@@ -121,6 +121,14 @@ static hy_status begin_reports(loop *l) {
     return hy_comm_agree(l->world, status);
 }
 
+/* Before anything is read or written. */
+static hy_status check_mesh(const loop *l) {
+    hy_mesh mesh;
+    HY_TRY(hy_mesh_create(l->world, (int)l->config->parallel.data, hy_trainer_sequence_size(l->config, hy_comm_size(l->world)), &mesh));
+    hy_mesh_destroy(&mesh);
+    return HY_OK;
+}
+
 static hy_status measure_peak(loop *l) {
     hy_device device;
     HY_TRY(hy_comm_agree(l->world, hy_device_init(&device, l->config->run.device, HY_F32)));
@@ -160,8 +168,9 @@ static hy_status save(loop *l) {
     } else {
         l->failed_saves++;
         if (l->first_rank) {
-            hy_warn("step %lld could not be saved (%lld failed saves so far); the newest checkpoint is that of step %lld; training goes on",
-                    (long long)l->step, (long long)l->failed_saves, (long long)l->saved_step);
+            hy_warn("step %lld could not be saved (%lld failed saves so far); the newest checkpoint is that of step %lld%s",
+                    (long long)l->step, (long long)l->failed_saves, (long long)l->saved_step,
+                    l->step < l->config->train.steps ? "; training goes on" : "");
         }
     }
     return status;
@@ -174,19 +183,19 @@ static hy_status validate(loop *l) {
     HY_TRY(hy_eval_pass(l->trainer, NULL, &result));
     l->trainer->device = before; /* its operations are told apart from training's */
     l->seconds.validation += hy_now() - begin - (waited_so_far() - waited);
-    hy_status status = HY_OK;
     if (l->first_rank) {
         hy_console_eval(&l->console, l->step, &result);
-        status = hy_metrics_eval(l->metrics, l->step, &result);
+        l->failed_metrics += hy_metrics_eval(l->metrics, l->step, &result) != HY_OK;
     }
-    return hy_comm_agree(l->world, status);
+    return HY_OK;
 }
 
 static bool is_due(int64_t every, int64_t step) {
     return every > 0 && step % every == 0;
 }
 
-static hy_status report_step(loop *l, const hy_step_result *result, double seconds, double waited) {
+/* Metrics that cannot be written do not end a run: what failed has been logged. */
+static void report_step(loop *l, const hy_step_result *result, double seconds, double waited) {
     const double rate = l->peak * seconds;
     const hy_step_rates rates = {.seconds = seconds,
                                  .tokens_per_second = (double)result->tokens / seconds,
@@ -194,7 +203,7 @@ static hy_status report_step(loop *l, const hy_step_result *result, double secon
                                  .exposed = waited / seconds};
     const bool show = is_due(l->config->train.log_every, l->step) || l->step == l->config->train.steps || result->skipped;
     hy_console_step(&l->console, l->step, result, &rates, show);
-    return hy_metrics_step(l->metrics, l->step, result, &rates);
+    l->failed_metrics += hy_metrics_step(l->metrics, l->step, result, &rates) != HY_OK;
 }
 
 /* Counts a skipped step; too many in a row end the run. */
@@ -228,11 +237,9 @@ static hy_status take_step(loop *l, int64_t steps_taken, bool *stop) {
         hy_warn("step %lld made %lld allocations; a step should make none", (long long)l->step,
                 (long long)(hy_alloc_count() - allocations));
     }
-    hy_status status = HY_OK;
     if (l->first_rank) {
-        status = report_step(l, &result, hy_now() - begin, waited_so_far() - waited);
+        report_step(l, &result, hy_now() - begin, waited_so_far() - waited);
     }
-    HY_TRY(hy_comm_agree(l->world, status));
     HY_TRY(count_step(l, &result));
     *stop = result.stop && l->step < l->config->train.steps;
     return HY_OK;
@@ -266,9 +273,9 @@ static void print_end(const loop *l, bool stopped) {
         printf("stopped early after step %lld of %lld (%s); run the same command to go on\n", (long long)l->step,
                (long long)l->config->train.steps, hy_stop_reason());
     }
-    if (l->skipped > 0 || l->failed_saves > 0) {
-        printf("%lld steps skipped because something was not finite, %lld saves failed\n", (long long)l->skipped,
-               (long long)l->failed_saves);
+    if (l->skipped > 0 || l->failed_saves > 0 || l->failed_metrics > 0) {
+        printf("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of metrics lost\n",
+               (long long)l->skipped, (long long)l->failed_saves, (long long)l->failed_metrics);
     }
     if (hy_trainer_plan(l->config, hy_comm_size(l->world), 0, &plan) == HY_OK) {
         printf("memory      planned %s, allocated at most %s (rank 0)\n", hy_text_bytes((double)hy_plan_total(&plan)).s,
@@ -315,6 +322,7 @@ static hy_status run(loop *l) {
     bool found = false;
     HY_TRY(hy_comm_agree(l->world, hy_config_write(l->config, &l->config_text, &l->config_length)));
     HY_TRY(hy_config_agree(l->world, l->config_text, l->config_length));
+    HY_TRY(check_mesh(l));
     HY_TRY(begin_folder(l));
     HY_TRY(hy_checkpoint_open(l->folder.checkpoints, l->world, &found, &checkpoint));
     const hy_status status = prepare_and_train(l, found ? &checkpoint : NULL);

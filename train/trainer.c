@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "train/file_hash.h"
 
 int hy_trainer_sequence_size(const hy_config *config, int ranks) {
     const int left = (int)(ranks / config->parallel.data);
@@ -61,6 +62,7 @@ static hy_status plan_model(const hy_config *config, const place *at, int ranks,
     HY_TRY(hy_plan_add(plan, "parameters", "run", flat));
     HY_TRY(hy_plan_add(plan, "gradients", "step", flat));
     HY_TRY(hy_adamw_sharded_plan(model, ranks, HY_F32, plan));
+    HY_TRY(hy_plan_add(plan, "checkpoints: hashing", "operation", HY_HASH_BLOCK));
     HY_TRY(plan_pass(config, at, true, model, &device, plan));
     return config->data.eval_store[0] != '\0' ? plan_pass(config, at, false, model, &device, plan) : HY_OK;
 }
