@@ -1,6 +1,7 @@
 #include <hdf5.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -59,7 +60,10 @@ static hy_status write_file(const hy_checkpoint_source *s, const char *path, hy_
     if (H5Fclose(file) < 0 && status == HY_OK) {
         status = hy_h5_fail(HY_ERR_CHECKPOINT, path, "cannot be written");
     }
-    HY_TRY(status);
+    if (status != HY_OK) {
+        (void)!truncate(path, 0); /* libhdf5 cannot close a file that it cannot flush: at least its space comes back */
+        return status;
+    }
     HY_TRY(hy_file_sync(path, HY_ERR_CHECKPOINT));
     return hy_file_hash_compute(path, HY_ERR_CHECKPOINT, &info->hash);
 }

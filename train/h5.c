@@ -36,6 +36,7 @@ hy_status hy_h5_fail(hy_status status, const char *path, const char *what) {
 
 /* Locks are refused on some network file systems, and one writer per file needs none. */
 static hid_t begin_access(void) {
+    H5dont_atexit(); /* a file that a full disk kept from closing would crash the library's own clean-up */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);

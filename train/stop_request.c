@@ -27,6 +27,7 @@ void hy_stop_request_begin(double time_limit) {
         action.sa_flags = signals[i] == SIGUSR1 ? SA_RESTART : SA_RESTART | (int)SA_RESETHAND;
         sigaction(signals[i], &action, &before[i]);
     }
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is then a write error, like a full disk */
 }
 
 void hy_stop_request_end(void) {
