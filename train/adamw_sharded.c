@@ -1,6 +1,7 @@
 #include "train/adamw_sharded.h"
 
 #include "base/memory.h"
+#include "train/checkpoint.h"
 
 /* Part of a shard that lies in parameters with one decay setting. */
 typedef struct segment {
@@ -16,7 +17,7 @@ struct hy_adamw_sharded {
     int rank, size, n_buckets, next_posted; /* next_posted: buckets above it have been posted in this step */
     unsigned char *params, *grads, *m, *v;
     int64_t n_state;
-    hy_shard *shards;      /* [n_buckets] */
+    hy_bucket_shard *shards; /* [n_buckets] */
     bool *ready;           /* [n_buckets] */
     hy_req *reqs;          /* [n_buckets] */
     segment *segments;     /* grouped by bucket */
@@ -30,7 +31,7 @@ hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype dtype,
 
 /* The segments of one shard, appended to `out` (or only counted where it is NULL). Neighbours with equal decay are joined: the update
  * is elementwise. Padding has no segment. */
-static int64_t cut_segments(const hy_model *model, const hy_shard *shard, segment *out) {
+static int64_t cut_segments(const hy_model *model, const hy_bucket_shard *shard, segment *out) {
     int64_t n_params = 0, n = 0, joined_end = -1;
     bool joined_decay = false;
     const hy_param *params = hy_model_params(model, &n_params);
@@ -64,11 +65,8 @@ static hy_status reserve(hy_adamw_sharded *o, const hy_model *model) {
     HY_TRY(HY_NEW("first segments", o->n_buckets + 1, &o->first_segment));
     int64_t n_segments = 0;
     for (int b = 0; b < o->n_buckets; b++) {
-        int64_t begin = 0, end = 0;
-        hy_model_bucket(model, b, &begin, &end);
-        const int64_t n = (end - begin) / o->size;
-        o->shards[b] = (hy_shard){.flat = begin + o->rank * n, .state = o->n_state, .n = n};
-        o->n_state += n;
+        o->shards[b] = hy_bucket_shard_of(model, o->size, o->rank, b);
+        o->n_state += o->shards[b].n;
         n_segments += cut_segments(model, &o->shards[b], NULL);
     }
     HY_TRY(HY_NEW("segments", n_segments, &o->segments));
@@ -118,7 +116,7 @@ void hy_adamw_sharded_destroy(hy_adamw_sharded *optimizer) {
 
 /* Where the bucket begins in `flat`, given this rank's shard of it. */
 static unsigned char *bucket_begin(const hy_adamw_sharded *o, unsigned char *flat, int bucket) {
-    const hy_shard *shard = &o->shards[bucket];
+    const hy_bucket_shard *shard = &o->shards[bucket];
     return flat + (size_t)(shard->flat - o->rank * shard->n) * o->element;
 }
 
@@ -126,7 +124,7 @@ static unsigned char *bucket_begin(const hy_adamw_sharded *o, unsigned char *fla
 static void post_reductions(hy_adamw_sharded *o) {
     while (o->next_posted >= 0 && o->ready[o->next_posted]) {
         const int b = o->next_posted--;
-        const hy_shard *shard = &o->shards[b];
+        const hy_bucket_shard *shard = &o->shards[b];
         hy_comm_reduce_scatter(o->world, "gradients", bucket_begin(o, o->grads, b), o->grads + (size_t)shard->flat * o->element, shard->n,
                                o->type, &o->reqs[b]);
     }
@@ -155,7 +153,7 @@ double hy_adamw_sharded_reduce(hy_adamw_sharded *o) {
 
 void hy_adamw_sharded_update(hy_adamw_sharded *o, const hy_adamw_settings *settings, int64_t update, double lr, double g_scale) {
     for (int b = 0; b < o->n_buckets; b++) {
-        const hy_shard *shard = &o->shards[b];
+        const hy_bucket_shard *shard = &o->shards[b];
         for (int64_t i = o->first_segment[b]; i < o->first_segment[b + 1]; i++) {
             const segment *s = &o->segments[i];
             hy_adamw(o->device, &(hy_adamw_args){.n = s->n,
@@ -175,10 +173,6 @@ void hy_adamw_sharded_update(hy_adamw_sharded *o, const hy_adamw_settings *setti
                            (size_t)shard->n * o->element, &o->reqs[b]);
     }
     hy_comm_wait_all(o->reqs, o->n_buckets);
-}
-
-const hy_shard *hy_adamw_sharded_shards(const hy_adamw_sharded *optimizer) {
-    return optimizer->shards;
 }
 
 void hy_adamw_sharded_state(hy_adamw_sharded *optimizer, void **m, void **v, int64_t *n) {

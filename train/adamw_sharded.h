@@ -22,11 +22,6 @@ typedef struct hy_adamw_settings {
 
 typedef struct hy_adamw_sharded hy_adamw_sharded;
 
-/* One bucket's shard of this rank: where it is in the flat arrays, and where in m and v. */
-typedef struct hy_shard {
-    int64_t flat, state, n;
-} hy_shard;
-
 /* Adds m and v to `plan`. Local. */
 HY_MUST_CHECK hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype dtype, hy_plan *plan);
 /* The model must have been created for size(world) shards. params, grads: the flat arrays, borrowed; m = v = 0. Local. */
@@ -41,8 +36,7 @@ double hy_adamw_sharded_reduce(hy_adamw_sharded *optimizer);
 /* Update number `update` (from 1) with gradients g·g_scale, then the parameters of all ranks. Collective. */
 void hy_adamw_sharded_update(hy_adamw_sharded *optimizer, const hy_adamw_settings *settings, int64_t update, double lr, double g_scale);
 
-/* For checkpoints: this rank's shards [bucket count], and its m and v [*n elements]. */
-const hy_shard *hy_adamw_sharded_shards(const hy_adamw_sharded *optimizer);
+/* For checkpoints: this rank's m and v [*n elements], its shards of the buckets one after the other (hy_bucket_shard_of). */
 void hy_adamw_sharded_state(hy_adamw_sharded *optimizer, void **m, void **v, int64_t *n);
 
 #endif

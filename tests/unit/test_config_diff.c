@@ -1,0 +1,64 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "train/config_diff.h"
+
+static char seen[4096];
+
+static void collect(void *context, const char *key, const char *before, const char *after) {
+    (void)context;
+    const size_t n = strlen(seen);
+    snprintf(seen + n, sizeof seen - n, "%s: %s -> %s\n", key, before, after);
+}
+
+static void differences_by_dotted_key(void **state) {
+    (void)state;
+    static const char a[] = "model:\n  layers: 3\n  mlp:\n    width: 10\n    ratio: 4\ntrain:\n  lr: 0.1\n  checkpoint:\n    every: 5\n  seed: 1\n";
+    static const char b[] = "model:\n  layers: 4\n  mlp:\n    width: 10\n  extra: [1, 2]\ntrain:\n  lr: 0.1\n  checkpoint:\n    every: 6\n  seed: 1\n";
+    seen[0] = '\0';
+    hy_config_diff(a, b, collect, NULL);
+    assert_string_equal(seen, "model.layers: 3 -> 4\nmodel.mlp.ratio: 4 -> absent\ntrain.checkpoint.every: 5 -> 6\nmodel.extra: absent -> [1, 2]\n");
+    seen[0] = '\0';
+    hy_config_diff(a, a, collect, NULL);
+    assert_string_equal(seen, "");
+    hy_config_diff("", "", collect, NULL);
+    assert_string_equal(seen, "");
+}
+
+static void real_configs(void **state) {
+    (void)state;
+    static hy_config config;
+    char *one = NULL, *two = NULL;
+    size_t n = 0;
+    assert_int_equal(hy_config_parse("x", "", 0, &config), HY_OK);
+    assert_int_equal(hy_config_write(&config, &one, &n), HY_OK);
+    config.train.checkpoint.keep = 77;
+    config.model.mixers[0].heads = 8;
+    strcpy(config.run.dir, "elsewhere: or not");
+    assert_int_equal(hy_config_write(&config, &two, &n), HY_OK);
+    seen[0] = '\0';
+    hy_config_diff(one, two, collect, NULL);
+    assert_non_null(strstr(seen, "train.checkpoint.keep: 2 -> 77\n"));
+    assert_non_null(strstr(seen, "model.mixers.gated_deltanet.heads: 4 -> 8\n"));
+    assert_non_null(strstr(seen, "run.dir: runs/default -> "));
+    int lines = 0;
+    for (const char *at = seen; (at = strchr(at, '\n')) != NULL; at++) {
+        lines++;
+    }
+    assert_int_equal(lines, 3);
+    hy_free(one);
+    hy_free(two);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(differences_by_dotted_key), cmocka_unit_test(real_configs)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
