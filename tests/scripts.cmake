@@ -22,3 +22,7 @@ endfunction()
 
 hy_program_test(verify)
 hy_program_test(published)
+
+# fault/: what must survive. kill_resume.sh takes the number of kills; by hand 20.
+add_test(NAME fault/kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
+set_tests_properties(fault/kill_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
