@@ -13,6 +13,7 @@
 #define HY_COMMANDS(X) \
     X(train, "train a model; the same command resumes") \
     X(eval, "loss and perplexity of a checkpoint") \
+    X(plan, "what a run will take: parameters, memory, work, exchanges") \
     X(data, "make or inspect a token store") \
     X(verify, "several ranks against one: loss and every gradient") \
     X(import, "a published model into a checkpoint") \

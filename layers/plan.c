@@ -1,6 +1,7 @@
 #include "layers/plan.h"
 
 #include <stdio.h>
+#include <string.h>
 
 hy_status hy_plan_add(hy_plan *plan, const char *name, const char *lifetime, int64_t bytes) {
     if (plan->n == (int)(sizeof(plan->entries) / sizeof(plan->entries[0]))) {
@@ -14,9 +15,9 @@ hy_status hy_plan_add(hy_plan *plan, const char *name, const char *lifetime, int
 }
 
 int64_t hy_plan_total(const hy_plan *plan) {
-    int64_t total = 0;
+    int64_t start = 0, rest = 0;
     for (int i = 0; i < plan->n; i++) {
-        total += plan->entries[i].bytes;
+        *(strcmp(plan->entries[i].lifetime, "start") == 0 ? &start : &rest) += plan->entries[i].bytes;
     }
-    return total;
+    return start > rest ? start : rest;
 }

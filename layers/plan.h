@@ -9,7 +9,7 @@
 
 typedef struct hy_plan_entry {
     char name[64];
-    char lifetime[32]; /* "run", "step", "block", "operation" */
+    char lifetime[32]; /* "run", "step", "block", "operation"; "start": freed before the others are reserved */
     int64_t bytes;
 } hy_plan_entry;
 
@@ -23,6 +23,7 @@ static inline void hy_plan_init(hy_plan *plan) {
 }
 /* Local. HY_ERR_FAILED if the table is full. */
 HY_MUST_CHECK hy_status hy_plan_add(hy_plan *plan, const char *name, const char *lifetime, int64_t bytes);
+/* The most that is there at a time: all entries, or those of the start where they are more. */
 int64_t hy_plan_total(const hy_plan *plan);
 
 #endif

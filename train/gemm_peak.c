@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-enum { N_MAX = 768, N_MIN = 128 };
+enum { N_MAX = HY_GEMM_PEAK_N, N_MIN = 128 };
 static const double WARM_UP = 0.05, MEASURE = 0.25; /* seconds */
 
 /* Best rate of n x n products within `seconds`; at least one. */

@@ -1,8 +1,12 @@
 #include "train/trainer.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/log.h"
 #include "base/memory.h"
 #include "train/file_hash.h"
+#include "train/gemm_peak.h"
 
 int hy_trainer_sequence_size(const hy_config *config, int ranks) {
     const int left = (int)(ranks / config->parallel.data);
@@ -51,7 +55,14 @@ static pass_shapes shapes_of(const hy_config *config, const place *at, hy_dtype 
 static hy_status plan_pass(const hy_config *config, const place *at, bool train, const hy_model *model, const hy_device *device,
                            hy_plan *plan) {
     const pass_shapes s = shapes_of(config, at, HY_F32, train);
+    const int first = plan->n;
     HY_TRY(hy_feed_plan(&s.feed, plan));
+    for (int i = first; i < plan->n && !train; i++) {
+        hy_plan_entry *e = &plan->entries[i];
+        char name[sizeof e->name];
+        snprintf(name, sizeof name, "evaluation: %.48s", e->name);
+        memcpy(e->name, name, sizeof name);
+    }
     return hy_runner_plan(model, &s.run, device, plan);
 }
 
@@ -59,6 +70,8 @@ static hy_status plan_model(const hy_config *config, const place *at, int ranks,
     const int64_t flat = hy_model_flat_size(model) * (int64_t)hy_dtype_size(HY_F32);
     hy_device device;
     HY_TRY(hy_device_init(&device, config->run.device, HY_F32));
+    HY_TRY(hy_plan_add(plan, "matrices of the GEMM peak", "start", HY_GEMM_PEAK_BYTES));
+    HY_TRY(hy_plan_add(plan, "configuration", "run", (int64_t)sizeof *config));
     HY_TRY(hy_plan_add(plan, "parameters", "run", flat));
     HY_TRY(hy_plan_add(plan, "gradients", "step", flat));
     HY_TRY(hy_adamw_sharded_plan(model, ranks, HY_F32, plan));
@@ -67,13 +80,28 @@ static hy_status plan_model(const hy_config *config, const place *at, int ranks,
     return config->data.eval_store[0] != '\0' ? plan_pass(config, at, false, model, &device, plan) : HY_OK;
 }
 
-hy_status hy_trainer_plan(const hy_config *config, int ranks, int rank, hy_plan *plan) {
+static hy_status find_place(const hy_config *config, int ranks, int rank, place *out) {
     const int sequence = hy_trainer_sequence_size(config, ranks), groups = (int)config->parallel.data;
     if (sequence * groups != ranks) {
         return hy_fail(HY_ERR_USAGE, "%d ranks are not parallel.data %d x parallel.sequence %d", ranks, groups, sequence);
     }
-    const place at = {sequence, rank % sequence, groups, rank / sequence};
+    *out = (place){sequence, rank % sequence, groups, rank / sequence};
+    return HY_OK;
+}
+
+hy_status hy_trainer_shape(const hy_config *config, int ranks, int rank, hy_run_shape *shape, hy_data_split *split) {
+    place at = {0};
+    HY_TRY(find_place(config, ranks, rank, &at));
+    const pass_shapes s = shapes_of(config, &at, HY_F32, true);
+    *shape = s.run;
+    *split = s.split;
+    return HY_OK;
+}
+
+hy_status hy_trainer_plan(const hy_config *config, int ranks, int rank, hy_plan *plan) {
+    place at = {0};
     hy_model *model = NULL;
+    HY_TRY(find_place(config, ranks, rank, &at));
     hy_plan_init(plan);
     const int64_t before = hy_alloc_bytes();
     HY_TRY(hy_model_create(&config->model, ranks, &model));

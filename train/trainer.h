@@ -34,6 +34,9 @@ typedef struct hy_trainer {
 /* What a run of `config` on `ranks` ranks reserves on `rank`. HY_ERR_USAGE for a mesh that does not fit. Local. */
 HY_MUST_CHECK hy_status hy_trainer_plan(const hy_config *config, int ranks, int rank, hy_plan *plan);
 
+/* How training runs on `rank`: one micro-step, and how many of them a step has. HY_ERR_USAGE as above. Local. */
+HY_MUST_CHECK hy_status hy_trainer_shape(const hy_config *config, int ranks, int rank, hy_run_shape *shape, hy_data_split *split);
+
 /* train false: only what validation needs. Parameters are zero (load or initialise them next). Checks the stores (rank 0 the whole
  * files, see token_store.h). Collective. */
 HY_MUST_CHECK hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out);
