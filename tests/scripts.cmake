@@ -26,3 +26,9 @@ hy_program_test(published)
 # fault/: what must survive. kill_resume.sh takes the number of kills; by hand 20.
 add_test(NAME fault/kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
 set_tests_properties(fault/kill_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+add_test(NAME fault/bad_inputs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/bad_inputs.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
+set_tests_properties(fault/bad_inputs PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+
+# The plan of a run against the run.
+add_test(NAME program/plan COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/plan.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
+set_tests_properties(program/plan PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")

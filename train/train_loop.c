@@ -100,6 +100,16 @@ static hy_status initialise(loop *l) {
     return status;
 }
 
+/* Mistakes that need no folder to be seen leave none behind. Collective. */
+static hy_status check_mesh_and_device(const loop *l) {
+    const hy_config *config = l->config;
+    hy_mesh mesh;
+    hy_device device;
+    HY_TRY(hy_mesh_create(l->world, (int)config->parallel.data, hy_trainer_sequence_size(config, hy_comm_size(l->world)), &mesh));
+    hy_mesh_destroy(&mesh);
+    return hy_comm_agree(l->world, l->first_rank ? hy_device_init(&device, config->run.device, HY_F32) : HY_OK);
+}
+
 /* The parts of a start that only rank 0 has a hand in. Collective. */
 static hy_status begin_folder(loop *l) {
     hy_status status = hy_run_folder_init(l->config->run.dir, &l->folder);
@@ -323,6 +333,7 @@ static hy_status run(loop *l) {
     HY_TRY(hy_comm_agree(l->world, hy_config_write(l->config, &l->config_text, &l->config_length)));
     HY_TRY(hy_config_agree(l->world, l->config_text, l->config_length));
     HY_TRY(check_mesh(l));
+    HY_TRY(check_mesh_and_device(l));
     HY_TRY(begin_folder(l));
     HY_TRY(hy_checkpoint_open(l->folder.checkpoints, l->world, &found, &checkpoint));
     const hy_status status = prepare_and_train(l, found ? &checkpoint : NULL);

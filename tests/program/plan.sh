@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# plan.sh HYLAS SOURCE: what `hylas plan` says is what a run allocates, within 2%; a step allocates nothing once it runs; mistakes are named.
+# Work on 1 and 3 ranks, with and without recomputation, with validation and micro-steps.
+set -uo pipefail
+hylas=$1 source=$2 mpirun=${MPIEXEC:-mpirun}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+fail() {
+    printf 'FAILED: %s\n' "$*"
+    tail -n 20 log 2>/dev/null
+    exit 1
+}
+mebibytes() { # "1.50 GiB" -> MiB
+    awk '{ f["B"] = 1 / 1048576; f["KiB"] = 1 / 1024; f["MiB"] = 1; f["GiB"] = 1024; print $1 * f[$2] }' <<<"$1"
+}
+
+"$hylas" data text "$source/layers" "$source/sp" --out store.h5 >/dev/null || fail "no token store"
+
+compare() { # ranks, overrides "a.b=value"
+    local ranks=$1 sets=() set planned allocated
+    shift
+    for set in data.store=store.h5 run.dir=run data.sequence=8191 data.batch=3 train.steps=4 "$@"; do
+        sets+=(--set "$set")
+    done
+    rm -rf run
+    "$hylas" plan "$source/configs/tiny.yaml" --ranks "$ranks" "${sets[@]}" >log 2>&1 || fail "plan $ranks $*"
+    planned=$(awk '/^memory/ { inside = 1 } inside && /^total/ { print $2; exit }' log)
+    "$mpirun" -np "$ranks" "$hylas" train "$source/configs/tiny.yaml" "${sets[@]}" >log 2>&1 || fail "train $ranks $*"
+    grep -q 'should make none' log && fail "a step allocated: $ranks $*"
+    allocated=$(sed -n 's/.*allocated at most \([0-9.]* [KMG]*i*B\).*/\1/p' log)
+    awk -v p="$planned" -v a="$(mebibytes "$allocated")" 'BEGIN { p /= 1048576; exit !(a > 0 && p > 0 && p / a > 0.98 && p / a < 1.02) }' ||
+        fail "$ranks ranks, $*: planned $planned bytes, allocated $allocated"
+    printf '%s ranks %-60s planned %s bytes, allocated %s\n' "$ranks" "$*" "$planned" "$allocated"
+}
+compare 1 train.recompute=none
+compare 3 train.recompute=block data.eval_store=store.h5
+compare 3 train.recompute=light train.accumulate=3 parallel.layout=contiguous parallel.attention=allgather parallel.state=ring
+
+"$hylas" plan "$source/configs/quickstart.yaml" >log 2>&1 || fail "plan of the quickstart"
+grep -Eq '^3 +attention +ring attention' log || fail "no method of layer 3"
+"$hylas" plan "$source/configs/quickstart.yaml" --ranks 3 >log 2>&1
+[ $? -eq 2 ] || fail "3 ranks for a sequence of 4: not refused"
+printf 'plans agree with runs\n'
