@@ -13,20 +13,17 @@
 
 static uint64_t oracle_draws;
 
-static ORACLE_UNUSED void normal_fill(double *x, int64_t n)
-{
+static ORACLE_UNUSED void normal_fill(double *x, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         x[i] = hy_random_normal(3, 1, oracle_draws++);
 }
 
-static ORACLE_UNUSED void uniform_fill(double *x, int64_t n, double low, double high)
-{
+static ORACLE_UNUSED void uniform_fill(double *x, int64_t n, double low, double high) {
     for (int64_t i = 0; i < n; i++)
         x[i] = low + (high - low) * hy_random_uniform(3, 2, oracle_draws++);
 }
 
-static ORACLE_UNUSED double dot(const double *x, const double *y, int64_t n)
-{
+static ORACLE_UNUSED double dot(const double *x, const double *y, int64_t n) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++)
         sum += x[i] * y[i];
@@ -34,8 +31,7 @@ static ORACLE_UNUSED double dot(const double *x, const double *y, int64_t n)
 }
 
 static ORACLE_UNUSED void assert_close(const char *name, const double *want, const double *got, int64_t n,
-                                       hy_tolerance tol)
-{
+                                       hy_tolerance tol) {
     const double rms = n > 0 ? sqrt(dot(want, want, n) / (double)n) : 0;
     for (int64_t i = 0; i < n; i++)
         if (!(fabs(got[i] - want[i]) <= tol.relative * fabs(want[i]) + tol.of_rms * rms + 1e-300))
@@ -45,8 +41,7 @@ static ORACLE_UNUSED void assert_close(const char *name, const double *want, con
 
 /* dx[i] against (loss(x + h e_i) − loss(x − h e_i)) / 2h for every i. `loss` reads x through the context. */
 static ORACLE_UNUSED void assert_gradient(const char *name, double (*loss)(const void *context), const void *context,
-                                          double *x, int64_t n, const double *dx)
-{
+                                          double *x, int64_t n, const double *dx) {
     double *want = malloc((size_t)(n + 1) * sizeof(double));
     for (int64_t i = 0; i < n; i++) {
         const double at = x[i];

@@ -62,8 +62,7 @@ typedef struct parity {
 
 /* ---- describing a case ---- */
 
-static PARITY_UNUSED void parity_begin(parity *p, hy_op_id op, hy_tolerance tolerance)
-{
+static PARITY_UNUSED void parity_begin(parity *p, hy_op_id op, hy_tolerance tolerance) {
     p->op = op;
     p->tolerance = tolerance;
     p->terms = 0;
@@ -75,15 +74,13 @@ static PARITY_UNUSED void parity_begin(parity *p, hy_op_id op, hy_tolerance tole
     snprintf(p->label, sizeof p->label, "%s", hy_op_name(op));
 }
 
-static PARITY_UNUSED double parity_uniform(parity *p)
-{
+static PARITY_UNUSED double parity_uniform(parity *p) {
     return hy_random_uniform(1, 2, p->draws++);
 }
 
 /* A buffer for the pointer at `field`, start values N(0,1) for inputs and updated outputs, NaN for overwritten ones.
  * Returns the start values, to be changed before the case runs; they are rounded to float then. */
-static PARITY_UNUSED double *parity_buffer_add(parity *p, const char *name, size_t field, int64_t n, parity_role role)
-{
+static PARITY_UNUSED double *parity_buffer_add(parity *p, const char *name, size_t field, int64_t n, parity_role role) {
     parity_buffer *b = &p->buffers[p->n_buffers++];
     *b = (parity_buffer){.field = (long)field, .alias = PARITY_NO_FIELD, .name = name, .n = n, .role = role};
     b->start = malloc((size_t)(n + 1) * sizeof(double));
@@ -93,36 +90,32 @@ static PARITY_UNUSED double *parity_buffer_add(parity *p, const char *name, size
     return b->start;
 }
 
-#define PARITY_IN(p, type, member, n) \
-    parity_buffer_add((p), #member, offsetof(type##_args, member), (n), PARITY_INPUT)
-#define PARITY_OUT(p, type, member, n) \
+#define PARITY_IN(p, type, member, n) parity_buffer_add((p), #member, offsetof(type##_args, member), (n), PARITY_INPUT)
+#define PARITY_OUT(p, type, member, n)                                                                                 \
     parity_buffer_add((p), #member, offsetof(type##_args, member), (n), PARITY_OVERWRITTEN)
-#define PARITY_ACC(p, type, member, n) \
+#define PARITY_ACC(p, type, member, n)                                                                                 \
     parity_buffer_add((p), #member, offsetof(type##_args, member), (n), PARITY_UPDATED)
-#define PARITY_OUT_IF(p, type, member, n, acc) \
+#define PARITY_OUT_IF(p, type, member, n, acc)                                                                         \
     parity_buffer_add((p), #member, offsetof(type##_args, member), (n), (acc) ? PARITY_UPDATED : PARITY_OVERWRITTEN)
 /* The buffer added last is also `member`. */
-#define PARITY_ALIAS(p, type, member) \
-    ((p)->buffers[(p)->n_buffers - 1].alias = (long)offsetof(type##_args, member), \
+#define PARITY_ALIAS(p, type, member)                                                                                  \
+    ((p)->buffers[(p)->n_buffers - 1].alias = (long)offsetof(type##_args, member),                                     \
      (p)->buffers[(p)->n_buffers - 1].role = PARITY_UPDATED)
-#define PARITY_SCALAR(p, type, member) ((p)->scalar = (long)offsetof(type##_args, member))
-#define PARITY_HOST_OUT(p, type, member, n) \
-    ((p)->host_array = (long)offsetof(type##_args, member), (p)->host_n = (n))
+#define PARITY_SCALAR(p, type, member)      ((p)->scalar = (long)offsetof(type##_args, member))
+#define PARITY_HOST_OUT(p, type, member, n) ((p)->host_array = (long)offsetof(type##_args, member), (p)->host_n = (n))
 
-static PARITY_UNUSED void parity_uniform_fill(parity *p, double *x, int64_t n, double low, double high)
-{
+static PARITY_UNUSED void parity_uniform_fill(parity *p, double *x, int64_t n, double low, double high) {
     for (int64_t i = 0; i < n; i++)
         x[i] = low + (high - low) * parity_uniform(p);
 }
 
 /* ---- running it ---- */
 
-static void parity_call(const hy_table *table, hy_op_id op, parity_args *args)
-{
+static void parity_call(const hy_table *table, hy_op_id op, parity_args *args) {
     switch (op) {
-#define HY_X(op, type)              \
-    case HY_OP_##op:                \
-        table->op(&args->op);       \
+#define HY_X(op, type)                                                                                                 \
+    case HY_OP_##op:                                                                                                   \
+        table->op(&args->op);                                                                                          \
         break;
         HY_OPS(HY_X)
 #undef HY_X
@@ -131,21 +124,18 @@ static void parity_call(const hy_table *table, hy_op_id op, parity_args *args)
     }
 }
 
-static void *parity_field(parity_args *args, long field)
-{
+static void *parity_field(parity_args *args, long field) {
     return (char *)args + field;
 }
 
-static void parity_put(unsigned char *data, hy_dtype dtype, int64_t i, double x)
-{
+static void parity_put(unsigned char *data, hy_dtype dtype, int64_t i, double x) {
     if (dtype == HY_F64)
         memcpy(data + 8 * i, &x, 8);
     else
         memcpy(data + 4 * i, &(float){(float)x}, 4);
 }
 
-static double parity_get(const unsigned char *data, hy_dtype dtype, int64_t i)
-{
+static double parity_get(const unsigned char *data, hy_dtype dtype, int64_t i) {
     double x;
     float f;
     if (dtype == HY_F64) {
@@ -157,15 +147,13 @@ static double parity_get(const unsigned char *data, hy_dtype dtype, int64_t i)
 }
 
 /* A block of `bytes` between sentinels; offset from the allocation by the guard and one element. */
-static unsigned char *parity_block(size_t bytes, size_t shift)
-{
+static unsigned char *parity_block(size_t bytes, size_t shift) {
     unsigned char *raw = malloc(bytes + 2 * PARITY_GUARD + shift);
     memset(raw, 0xA5, bytes + 2 * PARITY_GUARD + shift);
     return raw + PARITY_GUARD + shift;
 }
 
-static int parity_block_intact_free(unsigned char *block, size_t bytes, size_t shift)
-{
+static int parity_block_intact_free(unsigned char *block, size_t bytes, size_t shift) {
     int intact = 1;
     unsigned char *raw = block - PARITY_GUARD - shift;
     for (size_t i = 0; i < PARITY_GUARD + shift; i++)
@@ -176,15 +164,13 @@ static int parity_block_intact_free(unsigned char *block, size_t bytes, size_t s
     return intact;
 }
 
-static void parity_fail(parity *p, const hy_table *table, const char *what)
-{
+static void parity_fail(parity *p, const hy_table *table, const char *what) {
     if (p->failures++ < 20)
         print_error("%s on %s/%s: %s\n", p->label, table->name, table->detail, what);
 }
 
 static void parity_compare(parity *p, const hy_table *table, const char *name, const double *want, double *got,
-                           int64_t n)
-{
+                           int64_t n) {
     const hy_tolerance tol = table->dtype == HY_F64 ? HY_TOL_F64_REORDERED : p->tolerance;
     double squares = 0, worst = 0;
     int64_t finite = 0, at = -1;
@@ -215,16 +201,14 @@ static void parity_compare(parity *p, const hy_table *table, const char *name, c
 }
 
 /* The bytes of a buffer as the table sees them. */
-static unsigned char *parity_load(const parity_buffer *b, hy_dtype dtype)
-{
+static unsigned char *parity_load(const parity_buffer *b, hy_dtype dtype) {
     unsigned char *data = parity_block((size_t)b->n * hy_dtype_size(dtype), hy_dtype_size(dtype));
     for (int64_t i = 0; i < b->n; i++)
         parity_put(data, dtype, i, b->start[i]);
     return data;
 }
 
-static void parity_check_buffer(parity *p, const hy_table *table, parity_buffer *b, unsigned char *data)
-{
+static void parity_check_buffer(parity *p, const hy_table *table, parity_buffer *b, unsigned char *data) {
     const size_t element = hy_dtype_size(table->dtype);
     double *got = malloc((size_t)(b->n + 1) * sizeof(double));
     for (int64_t i = 0; i < b->n; i++)
@@ -240,14 +224,12 @@ static void parity_check_buffer(parity *p, const hy_table *table, parity_buffer 
     free(got);
 }
 
-static int parity_uses_recur_work(hy_op_id op)
-{
+static int parity_uses_recur_work(hy_op_id op) {
     return op == HY_OP_recur_map || op == HY_OP_recur_fwd || op == HY_OP_recur_inject || op == HY_OP_recur_map_bwd ||
            op == HY_OP_recur_bwd;
 }
 
-static int parity_uses_attn_work(hy_op_id op)
-{
+static int parity_uses_attn_work(hy_op_id op) {
     return op == HY_OP_attn_fwd || op == HY_OP_attn_delta || op == HY_OP_attn_bwd;
 }
 
@@ -258,8 +240,7 @@ typedef struct parity_work {
     size_t bytes;
 } parity_work;
 
-static parity_work parity_work_for(const hy_table *table, hy_op_id op, parity_args *args)
-{
+static parity_work parity_work_for(const hy_table *table, hy_op_id op, parity_args *args) {
     parity_work w = {0};
     if (parity_uses_recur_work(op))
         w.bytes = table->recur_work(&args->recur_fwd);
@@ -276,8 +257,7 @@ static parity_work parity_work_for(const hy_table *table, hy_op_id op, parity_ar
     return w;
 }
 
-static int parity_work_intact_free(parity_work *w)
-{
+static int parity_work_intact_free(parity_work *w) {
     int intact = 1;
     for (size_t i = 0; i < PARITY_GUARD; i++)
         intact &= w->data[w->bytes + i] == 0xA5;
@@ -285,8 +265,7 @@ static int parity_work_intact_free(parity_work *w)
     return intact;
 }
 
-static void parity_check_host(parity *p, const hy_table *table, double *scalar, double *host)
-{
+static void parity_check_host(parity *p, const hy_table *table, double *scalar, double *host) {
     if (table == &p->reference) {
         p->scalar_want = *scalar;
         memcpy(p->host_want, host, sizeof p->host_want);
@@ -296,8 +275,7 @@ static void parity_check_host(parity *p, const hy_table *table, double *scalar, 
     parity_compare(p, table, "host array", p->host_want, host, PARITY_HOST);
 }
 
-static void parity_run_on(parity *p, const hy_table *table)
-{
+static void parity_run_on(parity *p, const hy_table *table) {
     parity_args args = p->args;
     unsigned char *data[PARITY_BUFFERS];
     double scalar = 0.75, host[PARITY_HOST], *scalar_at = &scalar, *host_at = host;
@@ -323,8 +301,7 @@ static void parity_run_on(parity *p, const hy_table *table)
     parity_check_host(p, table, &scalar, host);
 }
 
-static PARITY_UNUSED void parity_run(parity *p)
-{
+static PARITY_UNUSED void parity_run(parity *p) {
     for (int i = 0; i < p->n_buffers; i++)
         for (int64_t j = 0; j < p->buffers[i].n; j++)
             p->buffers[i].start[j] = (double)(float)p->buffers[i].start[j];
@@ -339,8 +316,7 @@ static PARITY_UNUSED void parity_run(parity *p)
 }
 
 /* Tables: cpu_ref in float, cpu in double, cpu in float for every instruction set this processor has. */
-static PARITY_UNUSED hy_status parity_init(parity *p)
-{
+static PARITY_UNUSED hy_status parity_init(parity *p) {
     static const char *const sets[] = {"plain", "avx2", "avx512"};
     hy_device device;
     memset(p, 0, sizeof *p);

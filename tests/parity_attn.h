@@ -14,10 +14,14 @@ typedef struct attn_shape {
 } attn_shape;
 
 static const attn_shape attn_shapes[ATTN_SHAPES] = {
-    {"diagonal", 70, 128, 70, 128, 0, 0},       {"past", 33, 200, 65, 100, 0, 0},
-    {"future", 17, 100, 20, 117, 0, 0},         {"documents", 97, 50, 97, 50, 23, 0},
-    {"window over the edge", 64, 90, 64, 40, 0, 37}, {"window and documents", 65, 90, 90, 65, 31, 9},
-    {"no queries", 0, 5, 7, 0, 0, 0},           {"no keys", 6, 5, 0, 0, 0, 0},
+    {"diagonal", 70, 128, 70, 128, 0, 0},
+    {"past", 33, 200, 65, 100, 0, 0},
+    {"future", 17, 100, 20, 117, 0, 0},
+    {"documents", 97, 50, 97, 50, 23, 0},
+    {"window over the edge", 64, 90, 64, 40, 0, 37},
+    {"window and documents", 65, 90, 90, 65, 31, 9},
+    {"no queries", 0, 5, 7, 0, 0, 0},
+    {"no keys", 6, 5, 0, 0, 0, 0},
     {"one of each", 1, 8, 1, 8, 0, 1},
 };
 
@@ -28,8 +32,7 @@ typedef struct attn_case {
     double spread; /* factor on the queries: 1, or scores of ±60 */
 } attn_case;
 
-static void attn_lo(const attn_shape *s, int64_t *lo)
-{
+static void attn_lo(const attn_shape *s, int64_t *lo) {
     for (int64_t i = 0; i < s->nq; i++) {
         const int64_t at = s->q_begin + i, start = s->document > 0 ? at / s->document * s->document : 0;
         const int64_t edge = s->window > 0 ? at - s->window + 1 : 0;
@@ -37,8 +40,7 @@ static void attn_lo(const attn_shape *s, int64_t *lo)
     }
 }
 
-static void attn_begin(parity *p, const attn_case *c, hy_op_id op, const int64_t *lo)
-{
+static void attn_begin(parity *p, const attn_case *c, hy_op_id op, const int64_t *lo) {
     const attn_shape *s = &attn_shapes[c->shape];
     parity_begin(p, op, HY_TOL_F32_ATTENTION);
     snprintf(p->label, sizeof p->label, "%s %s H=%d HKV=%d D=%d DV=%d nq=%d nk=%d first=%d spread=%g", hy_op_name(op),
@@ -55,8 +57,7 @@ static void attn_begin(parity *p, const attn_case *c, hy_op_id op, const int64_t
                                       .lo = lo};
 }
 
-static double *attn_qkv(parity *p, const attn_case *c)
-{
+static double *attn_qkv(parity *p, const attn_case *c) {
     const attn_shape *s = &attn_shapes[c->shape];
     double *q = PARITY_IN(p, hy_attn, q, s->nq * c->H * c->D);
     for (int64_t i = 0; i < s->nq * c->H * c->D; i++)
@@ -64,8 +65,7 @@ static double *attn_qkv(parity *p, const attn_case *c)
     return q;
 }
 
-static void attn_fwd_case(parity *p, const attn_case *c)
-{
+static void attn_fwd_case(parity *p, const attn_case *c) {
     const attn_shape *s = &attn_shapes[c->shape];
     int64_t lo[ATTN_QUERIES];
     attn_lo(s, lo);
@@ -81,8 +81,7 @@ static void attn_fwd_case(parity *p, const attn_case *c)
     parity_run(p);
 }
 
-static void attn_delta_case(parity *p, const attn_case *c)
-{
+static void attn_delta_case(parity *p, const attn_case *c) {
     const int64_t nq = attn_shapes[c->shape].nq;
     attn_begin(p, c, HY_OP_attn_delta, NULL);
     PARITY_IN(p, hy_attn, o, nq * c->H * c->DV);
@@ -92,8 +91,7 @@ static void attn_delta_case(parity *p, const attn_case *c)
 }
 
 /* The log-sum-exp of the row's scores, plus a half for keys in other blocks; 0.3 if it sees none here. */
-static double attn_row_lse(const hy_attn_args *a, const double *q, const double *k, int64_t i, int64_t h)
-{
+static double attn_row_lse(const hy_attn_args *a, const double *q, const double *k, int64_t i, int64_t h) {
     double max = -INFINITY, sum = 0;
     const int64_t kh = h / (a->H / a->HKV);
     for (int pass = 0; pass < 2; pass++)
@@ -109,8 +107,7 @@ static double attn_row_lse(const hy_attn_args *a, const double *q, const double 
     return sum > 0 ? max + log(sum) + 0.5 : 0.3;
 }
 
-static void attn_bwd_case(parity *p, const attn_case *c)
-{
+static void attn_bwd_case(parity *p, const attn_case *c) {
     const attn_shape *s = &attn_shapes[c->shape];
     int64_t lo[ATTN_QUERIES];
     attn_lo(s, lo);
@@ -128,8 +125,7 @@ static void attn_bwd_case(parity *p, const attn_case *c)
     parity_run(p);
 }
 
-static PARITY_UNUSED void attn_all_cases(parity *p, const attn_case *c)
-{
+static PARITY_UNUSED void attn_all_cases(parity *p, const attn_case *c) {
     attn_fwd_case(p, c);
     attn_delta_case(p, c);
     attn_bwd_case(p, c);

@@ -33,8 +33,7 @@ typedef struct recur_case {
     int sparse; /* leave out every pointer that may be NULL */
 } recur_case;
 
-static int64_t gate_count(const recur_case *c, int64_t T)
-{
+static int64_t gate_count(const recur_case *c, int64_t T) {
     switch (c->decay) {
     case HY_DECAY_NONE:
         return 0;
@@ -48,8 +47,7 @@ static int64_t gate_count(const recur_case *c, int64_t T)
     return 0;
 }
 
-static void gate_fill(parity *p, gate_strength gate, double *g, int64_t n)
-{
+static void gate_fill(parity *p, gate_strength gate, double *g, int64_t n) {
     static const double extreme[] = {-60, 0, -0.01, -5, 0, -60, -0.3};
     for (int64_t i = 0; i < n; i++) {
         const double u = parity_uniform(p);
@@ -58,8 +56,7 @@ static void gate_fill(parity *p, gate_strength gate, double *g, int64_t n)
 }
 
 /* Keys of unit length, as models have them: with b ≤ 1 the delta rule's I − b k kᵀ then does not grow states. */
-static void unit_rows(double *x, int64_t rows, int64_t cols)
-{
+static void unit_rows(double *x, int64_t rows, int64_t cols) {
     for (int64_t r = 0; r < rows; r++) {
         double squares = 1e-12;
         for (int64_t c = 0; c < cols; c++)
@@ -70,8 +67,7 @@ static void unit_rows(double *x, int64_t rows, int64_t cols)
 }
 
 /* Shapes, k, g, beta: what every recurrence operation reads. */
-static void recur_begin(parity *p, const recur_case *c, hy_op_id op)
-{
+static void recur_begin(parity *p, const recur_case *c, hy_op_id op) {
     static const char *const decays[] = {"none", "head", "scalar", "vector"};
     const run_shape *s = &run_shapes[c->shape];
     parity_begin(p, op, HY_TOL_F32_RECURRENCE);
@@ -96,8 +92,7 @@ static void recur_begin(parity *p, const recur_case *c, hy_op_id op)
         parity_uniform_fill(p, PARITY_IN(p, hy_recur, beta, s->T * c->HV), s->T * c->HV, 0, 1);
 }
 
-static void recur_map_case(parity *p, const recur_case *c)
-{
+static void recur_map_case(parity *p, const recur_case *c) {
     recur_begin(p, c, HY_OP_recur_map);
     PARITY_IN(p, hy_recur, v, run_shapes[c->shape].T * c->HV * c->V);
     if (!c->sparse)
@@ -106,8 +101,7 @@ static void recur_map_case(parity *p, const recur_case *c)
     parity_run(p);
 }
 
-static void recur_fwd_case(parity *p, const recur_case *c)
-{
+static void recur_fwd_case(parity *p, const recur_case *c) {
     const int64_t T = run_shapes[c->shape].T, states = RUN_SLOTS * c->HV * c->K * c->V;
     recur_begin(p, c, HY_OP_recur_fwd);
     PARITY_IN(p, hy_recur, q, T * c->H * c->K);
@@ -120,8 +114,7 @@ static void recur_fwd_case(parity *p, const recur_case *c)
     parity_run(p);
 }
 
-static void recur_inject_case(parity *p, const recur_case *c)
-{
+static void recur_inject_case(parity *p, const recur_case *c) {
     const int64_t T = run_shapes[c->shape].T;
     recur_begin(p, c, HY_OP_recur_inject);
     PARITY_IN(p, hy_recur, q, T * c->H * c->K);
@@ -130,8 +123,7 @@ static void recur_inject_case(parity *p, const recur_case *c)
     parity_run(p);
 }
 
-static void recur_map_bwd_case(parity *p, const recur_case *c)
-{
+static void recur_map_bwd_case(parity *p, const recur_case *c) {
     const int64_t T = run_shapes[c->shape].T;
     recur_begin(p, c, HY_OP_recur_map_bwd);
     PARITY_IN(p, hy_recur, q, T * c->H * c->K);
@@ -140,8 +132,7 @@ static void recur_map_bwd_case(parity *p, const recur_case *c)
     parity_run(p);
 }
 
-static void recur_bwd_case(parity *p, const recur_case *c)
-{
+static void recur_bwd_case(parity *p, const recur_case *c) {
     const int64_t T = run_shapes[c->shape].T, states = RUN_SLOTS * c->HV * c->K * c->V;
     recur_begin(p, c, HY_OP_recur_bwd);
     PARITY_IN(p, hy_recur, q, T * c->H * c->K);
@@ -161,8 +152,7 @@ static void recur_bwd_case(parity *p, const recur_case *c)
     parity_run(p);
 }
 
-static PARITY_UNUSED void recur_all_cases(parity *p, const recur_case *c)
-{
+static PARITY_UNUSED void recur_all_cases(parity *p, const recur_case *c) {
     recur_map_case(p, c);
     recur_fwd_case(p, c);
     recur_inject_case(p, c);

@@ -7,11 +7,10 @@
 
 static const int64_t lengths[] = {0, 1, 3, 17, 64, 129, 1000};
 static const int64_t shapes[][2] = {{0, 5}, {5, 0}, {1, 1}, {3, 17}, {33, 64}, {7, 129}, {130, 3}, {5, 1000}};
-#define EACH(i, array) (size_t i = 0; i < sizeof(array) / sizeof((array)[0]); i++)
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-static void parity_fill(parity *p)
-{
-    for EACH (i, lengths) {
+static void parity_fill(parity *p) {
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
         parity_begin(p, HY_OP_fill, HY_TOL_EXACT);
         p->args.fill = (hy_fill_args){.n = lengths[i], .value = -2.5};
         PARITY_OUT(p, hy_fill, y, lengths[i]);
@@ -19,9 +18,8 @@ static void parity_fill(parity *p)
     }
 }
 
-static void parity_copy2d(parity *p)
-{
-    for EACH (i, shapes) {
+static void parity_copy2d(parity *p) {
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         for (int acc = 0; acc < 2; acc++) {
             const int64_t rows = shapes[i][0], cols = shapes[i][1], src_ld = cols + 3, dst_ld = cols + 5;
             parity_begin(p, HY_OP_copy2d, HY_TOL_F32_POINT);
@@ -34,9 +32,8 @@ static void parity_copy2d(parity *p)
     }
 }
 
-static void parity_axpy(parity *p)
-{
-    for EACH (i, lengths) {
+static void parity_axpy(parity *p) {
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
         for (int mode = 0; mode < 4; mode++) {
             const int acc = mode & 1, aliased = mode >> 1;
             parity_begin(p, HY_OP_axpy, HY_TOL_F32_POINT);
@@ -51,9 +48,8 @@ static void parity_axpy(parity *p)
     }
 }
 
-static void parity_add(parity *p)
-{
-    for EACH (i, lengths) {
+static void parity_add(parity *p) {
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
         for (int aliased = 0; aliased < 3; aliased++) {
             parity_begin(p, HY_OP_add, HY_TOL_F32_POINT);
             p->args.add = (hy_add_args){.n = lengths[i]};
@@ -71,12 +67,11 @@ static void parity_add(parity *p)
     }
 }
 
-static void parity_gemm(parity *p)
-{
-    static const int64_t sizes[][3] = {{0, 3, 4}, {3, 0, 4}, {3, 5, 0}, {1, 1, 1},    {5, 1, 9},
+static void parity_gemm(parity *p) {
+    static const int64_t sizes[][3] = {{0, 3, 4}, {3, 0, 4},   {3, 5, 0},    {1, 1, 1},     {5, 1, 9},
                                        {1, 7, 3}, {17, 33, 9}, {64, 64, 64}, {31, 130, 257}};
     static const double betas[] = {0, 1, -0.5};
-    for EACH (i, sizes) {
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         for (int mode = 0; mode < 12; mode++) {
             const int ta = mode & 1, tb = mode >> 1 & 1;
             const int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
@@ -85,8 +80,16 @@ static void parity_gemm(parity *p)
             parity_begin(p, HY_OP_gemm, HY_TOL_F32_SUM);
             snprintf(p->label, sizeof p->label, "gemm %d %d %d trans %d%d beta %g", (int)m, (int)n, (int)k, ta, tb,
                      beta);
-            p->args.gemm = (hy_gemm_args){.trans_a = ta, .trans_b = tb, .m = m, .n = n, .k = k, .alpha = 0.7,
-                                          .lda = lda, .ldb = ldb, .beta = beta, .ldc = ldc};
+            p->args.gemm = (hy_gemm_args){.trans_a = ta,
+                                          .trans_b = tb,
+                                          .m = m,
+                                          .n = n,
+                                          .k = k,
+                                          .alpha = 0.7,
+                                          .lda = lda,
+                                          .ldb = ldb,
+                                          .beta = beta,
+                                          .ldc = ldc};
             PARITY_IN(p, hy_gemm, a, (ta ? k : m) * lda);
             PARITY_IN(p, hy_gemm, b, (tb ? n : k) * ldb);
             double *c = PARITY_ACC(p, hy_gemm, c, m * ldc);
@@ -98,9 +101,8 @@ static void parity_gemm(parity *p)
     }
 }
 
-static void parity_bias_fwd(parity *p)
-{
-    for EACH (i, shapes) {
+static void parity_bias_fwd(parity *p) {
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         parity_begin(p, HY_OP_bias_fwd, HY_TOL_F32_POINT);
         p->args.bias_fwd = (hy_bias_args){.rows = shapes[i][0], .cols = shapes[i][1]};
         PARITY_IN(p, hy_bias, bias, shapes[i][1]);
@@ -109,9 +111,8 @@ static void parity_bias_fwd(parity *p)
     }
 }
 
-static void parity_bias_bwd(parity *p)
-{
-    for EACH (i, shapes) {
+static void parity_bias_bwd(parity *p) {
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         parity_begin(p, HY_OP_bias_bwd, HY_TOL_F32_SUM);
         p->args.bias_bwd = (hy_bias_args){.rows = shapes[i][0], .cols = shapes[i][1]};
         PARITY_IN(p, hy_bias, dy, shapes[i][0] * shapes[i][1]);
@@ -122,9 +123,8 @@ static void parity_bias_bwd(parity *p)
 
 enum { VOCAB = 11 };
 
-static void embed_case(parity *p, hy_op_id op)
-{
-    for EACH (i, shapes) {
+static void embed_case(parity *p, hy_op_id op) {
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         const int64_t T = shapes[i][0], D = shapes[i][1];
         int32_t tokens[256];
         for (int64_t t = 0; t < T; t++)
@@ -142,20 +142,17 @@ static void embed_case(parity *p, hy_op_id op)
     }
 }
 
-static void parity_embed_fwd(parity *p)
-{
+static void parity_embed_fwd(parity *p) {
     embed_case(p, HY_OP_embed_fwd);
 }
 
-static void parity_embed_bwd(parity *p)
-{
+static void parity_embed_bwd(parity *p) {
     embed_case(p, HY_OP_embed_bwd);
 }
 
 /* In a row of one column the gradient of a norm is what two equal terms leave: r·dy·w − r·dy·w·(1 − eps·r²), r = 1/|x|,
  * which is below 10 for most x. */
-static double norm_terms(hy_op_id op, int64_t cols)
-{
+static double norm_terms(hy_op_id op, int64_t cols) {
     const int bwd = op == HY_OP_rmsnorm_bwd || op == HY_OP_layernorm_bwd || op == HY_OP_l2norm_bwd;
     return bwd && cols == 1 ? 10 : 0;
 }
@@ -163,8 +160,7 @@ static double norm_terms(hy_op_id op, int64_t cols)
 /* mode: bit 0 weight per head, bit 1 no weight, bit 2 accumulate dx, bit 3 leave out what may be NULL. */
 enum { NORM_MODES = 16 };
 
-static void rmsnorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mode)
-{
+static void rmsnorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mode) {
     const int64_t w_rows = mode & 1 ? 3 : 1;
     const int has_w = !(mode & 2), acc = mode >> 2 & 1, sparse = mode >> 3;
     parity_begin(p, op, HY_TOL_F32_SUM);
@@ -187,8 +183,7 @@ static void rmsnorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int
     parity_run(p);
 }
 
-static void layernorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mode)
-{
+static void layernorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mode) {
     const int64_t w_rows = mode & 1 ? 3 : 1;
     const int has_w = !(mode & 2), acc = mode >> 2 & 1, has_b = has_w && !(mode >> 3);
     parity_begin(p, op, HY_TOL_F32_SUM);
@@ -216,8 +211,7 @@ static void layernorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, i
 }
 
 /* l2norm and sumnorm; positive x, as a sum that may be near zero has no accuracy to compare. */
-static void l2norm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mode)
-{
+static void l2norm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mode) {
     parity_begin(p, op, HY_TOL_F32_SUM);
     p->terms = norm_terms(op, cols);
     p->args.l2norm_fwd = (hy_l2norm_args){.rows = rows, .cols = cols, .eps = 1e-6, .acc = mode & 1};
@@ -234,12 +228,11 @@ static void l2norm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int 
 }
 
 /* Norms of rows = T·3 heads. */
-#define NORM_PARITY(op, one)                                            \
-    static void parity_##op(parity *p)                                  \
-    {                                                                   \
-        for EACH (i, shapes)                                            \
-            for (int mode = 0; mode < NORM_MODES; mode++)               \
-                one(p, HY_OP_##op, 3 * shapes[i][0], shapes[i][1], mode); \
+#define NORM_PARITY(op, one)                                                                                           \
+    static void parity_##op(parity *p) {                                                                               \
+        for (size_t i = 0; i < COUNT_OF(shapes); i++)                                                                  \
+            for (int mode = 0; mode < NORM_MODES; mode++)                                                              \
+                one(p, HY_OP_##op, 3 * shapes[i][0], shapes[i][1], mode);                                              \
     }
 NORM_PARITY(rmsnorm_fwd, rmsnorm_case)
 NORM_PARITY(rmsnorm_bwd, rmsnorm_case)
@@ -250,18 +243,17 @@ NORM_PARITY(l2norm_bwd, l2norm_case)
 NORM_PARITY(sumnorm_fwd, l2norm_case)
 NORM_PARITY(sumnorm_bwd, l2norm_case)
 
-static void parity_cross_entropy(parity *p)
-{
+static void parity_cross_entropy(parity *p) {
     static const int64_t sizes[][2] = {{0, 5}, {1, 1}, {3, 17}, {9, 64}, {4, 1001}, {33, 2}};
-    for EACH (i, sizes) {
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         for (int mode = 0; mode < 4; mode++) {
             const int64_t rows = sizes[i][0], vocab = sizes[i][1];
             int32_t labels[64];
             for (int64_t r = 0; r < rows; r++)
                 labels[r] = r % 4 == 1 ? -100 : (int32_t)(parity_uniform(p) * (double)vocab);
             parity_begin(p, HY_OP_cross_entropy, HY_TOL_F32_SUM);
-            p->args.cross_entropy =
-                (hy_cross_entropy_args){.rows = rows, .vocab = vocab, .labels = labels, .grad = mode & 1, .d_scale = 0.02};
+            p->args.cross_entropy = (hy_cross_entropy_args){
+                .rows = rows, .vocab = vocab, .labels = labels, .grad = mode & 1, .d_scale = 0.02};
             double *x = PARITY_ACC(p, hy_cross_entropy, logits, rows * vocab);
             for (int64_t j = 0; mode >> 1 && j < rows * vocab; j++)
                 x[j] = 40 * x[j] + 200; /* e^x alone would overflow */
@@ -273,9 +265,8 @@ static void parity_cross_entropy(parity *p)
     }
 }
 
-static void parity_sumsq(parity *p)
-{
-    for EACH (i, lengths) {
+static void parity_sumsq(parity *p) {
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
         parity_begin(p, HY_OP_sumsq, HY_TOL_F32_SUM);
         p->args.sumsq = (hy_sumsq_args){.n = lengths[i]};
         PARITY_IN(p, hy_sumsq, x, lengths[i]);
@@ -284,14 +275,19 @@ static void parity_sumsq(parity *p)
     }
 }
 
-static void parity_adamw(parity *p)
-{
+static void parity_adamw(parity *p) {
     static const int64_t steps[] = {1, 2, 1000};
-    for EACH (i, lengths) {
-        for EACH (s, steps) {
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        for (size_t s = 0; s < COUNT_OF(steps); s++) {
             parity_begin(p, HY_OP_adamw, HY_TOL_F32_SUM);
-            p->args.adamw = (hy_adamw_args){.n = lengths[i], .step = steps[s], .lr = 1e-2, .b1 = 0.9, .b2 = 0.95,
-                                            .eps = 1e-8, .decay = s == 0 ? 0 : 0.1, .g_scale = 0.3};
+            p->args.adamw = (hy_adamw_args){.n = lengths[i],
+                                            .step = steps[s],
+                                            .lr = 1e-2,
+                                            .b1 = 0.9,
+                                            .b2 = 0.95,
+                                            .eps = 1e-8,
+                                            .decay = s == 0 ? 0 : 0.1,
+                                            .g_scale = 0.3};
             PARITY_IN(p, hy_adamw, g, lengths[i]);
             PARITY_ACC(p, hy_adamw, w, lengths[i]);
             PARITY_ACC(p, hy_adamw, m, lengths[i]);

@@ -2,8 +2,8 @@
  *
  *     |got − want| ≤ relative·|want| + of_rms·rms(want over its array)
  *
- * The second part is for sums: their rounding errors follow the size of the terms, which the array's rms stands for, not
- * the size of one result, which may be what is left after cancellation. float rounds at 6e-8, double at 1.1e-16. */
+ * The second part is for sums: their rounding errors follow the size of the terms, which the array's rms stands for,
+ * not the size of one result, which may be what is left after cancellation. float rounds at 6e-8, double at 1.1e-16. */
 #ifndef HY_TESTS_TOLERANCE_H
 #define HY_TESTS_TOLERANCE_H
 
@@ -20,8 +20,8 @@ typedef struct hy_tolerance {
 /* float sums of up to a few thousand terms in any order: error grows as √n·6e-8 of the terms' rms. */
 #define HY_TOL_F32_SUM ((hy_tolerance){1e-5, 1e-5})
 
-/* float softmax attention: a score's absolute error is a relative error of its weight. Scores reach 60 here, each a sum of
- * up to 192 products: 60·6e-8·√192 = 5e-5. */
+/* float softmax attention: a score's absolute error is a relative error of its weight. Scores reach 60 here, each a sum
+ * of up to 192 products: 60·6e-8·√192 = 5e-5. */
 #define HY_TOL_F32_ATTENTION ((hy_tolerance){1e-4, 1e-4})
 
 /* float recurrences: products of up to 153 terms chained over up to 131 tokens; the delta rule's triangular solve

@@ -13,8 +13,7 @@ static const int64_t sizes[][2] = {{1, 1}, {3, 5}, {16, 16}, {24, 40}, {64, 64},
 static const int64_t heads[][2] = {{2, 2}, {3, 1}, {4, 2}};
 #define SIZES (sizeof sizes / sizeof sizes[0])
 
-static void check_shape(int shape)
-{
+static void check_shape(int shape) {
     parity p;
     assert_int_equal(parity_init(&p), HY_OK);
     for (size_t i = 0; i < SIZES; i++) {
@@ -35,15 +34,13 @@ static void check_shape(int shape)
     assert_int_equal(p.failures, 0);
 }
 
-static void test_blocks(void **unused)
-{
+static void test_blocks(void **unused) {
     (void)unused;
     for (int shape = 0; shape < ATTN_SHAPES; shape++)
         check_shape(shape);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_blocks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,13 +9,12 @@
 
 #include "tests/parity_recur.h"
 
-static const int64_t sizes[][2] = {{1, 1},   {3, 16},   {16, 24},  {24, 3},    {64, 64},   {1, 64},  {80, 16},
-                                   {16, 80}, {64, 128}, {128, 64}, {128, 128}, {153, 24},  {3, 153}, {80, 80}};
+static const int64_t sizes[][2] = {{1, 1},   {3, 16},   {16, 24},  {24, 3},    {64, 64},  {1, 64},  {80, 16},
+                                   {16, 80}, {64, 128}, {128, 64}, {128, 128}, {153, 24}, {3, 153}, {80, 80}};
 #define SIZES (sizeof sizes / sizeof sizes[0])
 
 /* Each (decay, rule, size) meets two run shapes and two gates; over the sizes every combination of these comes up. */
-static void check(hy_decay decay, hy_rule rule)
-{
+static void check(hy_decay decay, hy_rule rule) {
     parity p;
     assert_int_equal(parity_init(&p), HY_OK);
     for (size_t i = 0; i < SIZES; i++) {
@@ -39,11 +38,10 @@ static void check(hy_decay decay, hy_rule rule)
     assert_int_equal(p.failures, 0);
 }
 
-#define CHECK(name, decay, rule)            \
-    static void test_##name(void **unused) \
-    {                                       \
-        (void)unused;                       \
-        check(decay, rule);                 \
+#define CHECK(name, decay, rule)                                                                                       \
+    static void test_##name(void **unused) {                                                                           \
+        (void)unused;                                                                                                  \
+        check(decay, rule);                                                                                            \
     }
 
 CHECK(additive_none, HY_DECAY_NONE, HY_RULE_ADDITIVE)
@@ -55,8 +53,7 @@ CHECK(delta_head, HY_DECAY_HEAD, HY_RULE_DELTA)
 CHECK(delta_scalar, HY_DECAY_SCALAR, HY_RULE_DELTA)
 CHECK(delta_vector, HY_DECAY_VECTOR, HY_RULE_DELTA)
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_additive_none),   cmocka_unit_test(test_additive_head),
         cmocka_unit_test(test_additive_scalar), cmocka_unit_test(test_additive_vector),

@@ -1,5 +1,5 @@
-/* The reference attention in double: blocks of keys in any order, merged, against one dense masked softmax; gradients of
- * the merged result against central differences. */
+/* The reference attention in double: blocks of keys in any order, merged, against one dense masked softmax; gradients
+ * of the merged result against central differences. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,8 +24,7 @@ typedef struct problem {
 /* Out of order, one empty, the last one (14..) beyond some queries. */
 static const int64_t blocks[][2] = {{5, 9}, {14, 7}, {0, 5}, {5, 0}};
 
-static void problem_init(problem *p)
-{
+static void problem_init(problem *p) {
     memset(p, 0, sizeof *p);
     assert_int_equal(hy_device_init(&p->device, "cpu_ref", HY_F64), HY_OK);
     for (int64_t i = 0; i < NQ; i++) {
@@ -34,8 +33,20 @@ static void problem_init(problem *p)
     }
     for (int64_t i = 0; i < 2; i++) /* the first queries look back further, past their block's begin */
         p->lo[i] = 2 + i;
-    p->args = (hy_attn_args){.H = H, .HKV = HKV, .D = D, .DV = DV, .scale = 0.8, .nq = NQ, .q_begin = Q0, .lo = p->lo,
-                             .q = p->q, .o = p->o, .lse = p->lse, .d_o = p->d_o, .delta = p->delta, .dq = p->dq};
+    p->args = (hy_attn_args){.H = H,
+                             .HKV = HKV,
+                             .D = D,
+                             .DV = DV,
+                             .scale = 0.8,
+                             .nq = NQ,
+                             .q_begin = Q0,
+                             .lo = p->lo,
+                             .q = p->q,
+                             .o = p->o,
+                             .lse = p->lse,
+                             .d_o = p->d_o,
+                             .delta = p->delta,
+                             .dq = p->dq};
     p->args.work = malloc(p->device.table.attn_work(&p->args));
     normal_fill(p->q, NQ * H * D);
     normal_fill(p->k, N * HKV * D);
@@ -43,8 +54,7 @@ static void problem_init(problem *p)
     normal_fill(p->d_o, NQ * H * DV);
 }
 
-static void set_block(problem *p, const int64_t *block)
-{
+static void set_block(problem *p, const int64_t *block) {
     p->args.k_begin = block[0];
     p->args.nk = block[1];
     p->args.k = p->k + block[0] * HKV * D;
@@ -53,8 +63,7 @@ static void set_block(problem *p, const int64_t *block)
     p->args.dv = p->dv + block[0] * HKV * DV;
 }
 
-static void run_fwd(problem *p)
-{
+static void run_fwd(problem *p) {
     memset(p->o, 0, sizeof p->o);
     for (int64_t i = 0; i < NQ * H; i++)
         p->lse[i] = -INFINITY;
@@ -65,8 +74,7 @@ static void run_fwd(problem *p)
 }
 
 /* Output c of query i, head h, by the definition. */
-static double dense(const problem *p, int64_t i, int64_t h, int64_t c, double *lse)
-{
+static double dense(const problem *p, int64_t i, int64_t h, int64_t c, double *lse) {
     double weight = 0, sum = 0;
     const int64_t kh = h / (H / HKV);
     for (int64_t j = p->lo[i]; j <= Q0 + i; j++) {
@@ -78,8 +86,7 @@ static double dense(const problem *p, int64_t i, int64_t h, int64_t c, double *l
     return sum / weight;
 }
 
-static void test_merged_blocks(void **unused)
-{
+static void test_merged_blocks(void **unused) {
     (void)unused;
     problem p;
     double o[NQ * H * DV], lse[NQ * H];
@@ -93,15 +100,13 @@ static void test_merged_blocks(void **unused)
     free(p.args.work);
 }
 
-static double loss(const void *context)
-{
+static double loss(const void *context) {
     problem *p = (problem *)context;
     run_fwd(p);
     return dot(p->o, p->d_o, NQ * H * DV);
 }
 
-static void test_gradients(void **unused)
-{
+static void test_gradients(void **unused) {
     (void)unused;
     problem p;
     problem_init(&p);
@@ -118,8 +123,7 @@ static void test_gradients(void **unused)
 }
 
 /* A query that sees nothing yet keeps its empty result. */
-static void test_nothing_seen(void **unused)
-{
+static void test_nothing_seen(void **unused) {
     (void)unused;
     problem p;
     problem_init(&p);
@@ -132,8 +136,7 @@ static void test_nothing_seen(void **unused)
     free(p.args.work);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_merged_blocks),
         cmocka_unit_test(test_gradients),

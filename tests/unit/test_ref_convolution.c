@@ -22,13 +22,25 @@ typedef struct problem {
 /* A run shorter than the halo, an empty one, one without halo. */
 static const hy_run packed[] = {{0, 2, 2, -1}, {2, 0, 1, -1}, {2, 1, -1, -1}, {3, 12, 0, -1}};
 
-static void problem_init(problem *p, int64_t W, hy_act act)
-{
+static void problem_init(problem *p, int64_t W, hy_act act) {
     memset(p, 0, sizeof *p);
     assert_int_equal(hy_device_init(&p->device, "cpu_ref", HY_F64), HY_OK);
-    p->args = (hy_conv_args){.T = T, .C = C, .W = W, .act = act, .runs = packed, .n_runs = 4, .x = p->x, .w = p->w,
-                             .bias = p->bias, .halo = p->halo, .y = p->y, .dy = p->dy, .dx = p->dx, .dw = p->dw,
-                             .dbias = p->dbias, .dhalo = p->dhalo};
+    p->args = (hy_conv_args){.T = T,
+                             .C = C,
+                             .W = W,
+                             .act = act,
+                             .runs = packed,
+                             .n_runs = 4,
+                             .x = p->x,
+                             .w = p->w,
+                             .bias = p->bias,
+                             .halo = p->halo,
+                             .y = p->y,
+                             .dy = p->dy,
+                             .dx = p->dx,
+                             .dw = p->dw,
+                             .dbias = p->dbias,
+                             .dhalo = p->dhalo};
     normal_fill(p->x, T * C);
     normal_fill(p->w, C * W_MAX);
     normal_fill(p->bias, C);
@@ -36,8 +48,7 @@ static void problem_init(problem *p, int64_t W, hy_act act)
     normal_fill(p->dy, T * C);
 }
 
-static double by_definition(const problem *p, int64_t t, int64_t c)
-{
+static double by_definition(const problem *p, int64_t t, int64_t c) {
     const hy_run *run = packed;
     while (t >= run->begin + run->len)
         run++;
@@ -54,15 +65,13 @@ static double by_definition(const problem *p, int64_t t, int64_t c)
     return p->args.act == HY_ACT_SILU ? sum / (1 + exp(-sum)) : sum;
 }
 
-static double loss(const void *context)
-{
+static double loss(const void *context) {
     problem *p = (problem *)context;
     hy_conv_fwd(&p->device, &p->args);
     return dot(p->y, p->dy, T * C);
 }
 
-static void check(int64_t W, hy_act act)
-{
+static void check(int64_t W, hy_act act) {
     problem p;
     double want[T * C];
     problem_init(&p, W, act);
@@ -77,8 +86,7 @@ static void check(int64_t W, hy_act act)
     assert_gradient("dhalo", loss, &p, p.halo, SLOTS * (W - 1) * C, p.dhalo);
 }
 
-static void test_definition_and_gradients(void **unused)
-{
+static void test_definition_and_gradients(void **unused) {
     (void)unused;
     for (int64_t W = 1; W <= W_MAX; W++) {
         check(W, HY_ACT_IDENTITY);
@@ -87,8 +95,7 @@ static void test_definition_and_gradients(void **unused)
 }
 
 /* The last W − 1 inputs of the first part are the halo of the second. */
-static void test_cut(void **unused)
-{
+static void test_cut(void **unused) {
     (void)unused;
     problem p;
     double y[T * C];
@@ -107,8 +114,7 @@ static void test_cut(void **unused)
     assert_memory_equal(y, p.y, sizeof y);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_definition_and_gradients), cmocka_unit_test(test_cut)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

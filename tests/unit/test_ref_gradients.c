@@ -1,6 +1,6 @@
 /* Gradients of the row-wise and elementwise reference operations against central differences in double. The loss is
- * <y, dy> with a random dy. Every backward runs twice: once into fresh memory, once with acc = 1 on top of itself, which
- * must give the double. Parameter gradients accumulate in both. */
+ * <y, dy> with a random dy. Every backward runs twice: once into fresh memory, once with acc = 1 on top of itself,
+ * which must give the double. Parameter gradients accumulate in both. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,8 +18,7 @@ enum { ROWS = 12, COLS = 7, N = ROWS * COLS, W_ROWS = 3, ACTS = HY_ACT_SQUARE + 
 static hy_device device;
 static double x[N], z[N], w[N], b[N], y[N], dy[N], dx[N], dz[N], dw[N], db[N];
 
-static int setup(void **unused)
-{
+static int setup(void **unused) {
     (void)unused;
     memset(dx, 0, sizeof dx);
     memset(dz, 0, sizeof dz);
@@ -34,18 +33,16 @@ static int setup(void **unused)
 }
 
 /* The gradient was computed twice and added up. */
-static void halve(double *d, int64_t n)
-{
+static void halve(double *d, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         d[i] /= 2;
 }
 
 /* loss_<op>(args): runs <op>_fwd and contracts with dy. */
-#define LOSS(op, args)                                        \
-    static double loss_##op(const void *context)             \
-    {                                                         \
-        hy_##op##_fwd(&device, (const args##_args *)context); \
-        return dot(y, dy, N);                                 \
+#define LOSS(op, args)                                                                                                 \
+    static double loss_##op(const void *context) {                                                                     \
+        hy_##op##_fwd(&device, (const args##_args *)context);                                                          \
+        return dot(y, dy, N);                                                                                          \
     }
 LOSS(rmsnorm, hy_rmsnorm)
 LOSS(layernorm, hy_layernorm)
@@ -56,13 +53,21 @@ LOSS(glu, hy_glu)
 LOSS(decay_gate, hy_decay_gate)
 LOSS(embed, hy_embed)
 
-static void test_rmsnorm(void **state)
-{
+static void test_rmsnorm(void **state) {
     for (int mode = 0; mode < 8; mode++) {
         setup(state);
         const int64_t w_rows = mode & 1 ? W_ROWS : 1;
-        hy_rmsnorm_args a = {.rows = ROWS, .cols = COLS, .w_rows = w_rows, .eps = 0.1, .zero_centred = mode >> 1 & 1,
-                             .x = x, .w = mode >> 2 ? NULL : w, .y = y, .dy = dy, .dx = dx, .dw = mode >> 2 ? NULL : dw};
+        hy_rmsnorm_args a = {.rows = ROWS,
+                             .cols = COLS,
+                             .w_rows = w_rows,
+                             .eps = 0.1,
+                             .zero_centred = mode >> 1 & 1,
+                             .x = x,
+                             .w = mode >> 2 ? NULL : w,
+                             .y = y,
+                             .dy = dy,
+                             .dx = dx,
+                             .dw = mode >> 2 ? NULL : dw};
         hy_rmsnorm_bwd(&device, &a);
         a.acc = 1;
         hy_rmsnorm_bwd(&device, &a);
@@ -77,14 +82,22 @@ static void test_rmsnorm(void **state)
     }
 }
 
-static void test_layernorm(void **state)
-{
+static void test_layernorm(void **state) {
     for (int mode = 0; mode < 4; mode++) {
         setup(state);
         const int64_t w_rows = mode & 1 ? W_ROWS : 1;
         const int has_w = mode < 2;
-        hy_layernorm_args a = {.rows = ROWS, .cols = COLS, .w_rows = w_rows, .eps = 0.1, .x = x, .w = has_w ? w : NULL,
-                               .b = has_w ? b : NULL, .y = y, .dy = dy, .dx = dx, .dw = has_w ? dw : NULL,
+        hy_layernorm_args a = {.rows = ROWS,
+                               .cols = COLS,
+                               .w_rows = w_rows,
+                               .eps = 0.1,
+                               .x = x,
+                               .w = has_w ? w : NULL,
+                               .b = has_w ? b : NULL,
+                               .y = y,
+                               .dy = dy,
+                               .dx = dx,
+                               .dw = has_w ? dw : NULL,
                                .db = has_w ? db : NULL};
         hy_layernorm_bwd(&device, &a);
         a.acc = 1;
@@ -98,8 +111,7 @@ static void test_layernorm(void **state)
     }
 }
 
-static void test_l2norm(void **unused)
-{
+static void test_l2norm(void **unused) {
     (void)unused;
     hy_l2norm_args a = {.rows = ROWS, .cols = COLS, .eps = 0.1, .x = x, .y = y, .dy = dy, .dx = dx};
     hy_l2norm_bwd(&device, &a);
@@ -109,8 +121,7 @@ static void test_l2norm(void **unused)
     assert_gradient("dx", loss_l2norm, &a, x, N, dx);
 }
 
-static void test_sumnorm(void **unused)
-{
+static void test_sumnorm(void **unused) {
     (void)unused;
     uniform_fill(x, N, 0.2, 2);
     hy_l2norm_args a = {.rows = ROWS, .cols = COLS, .eps = 0.1, .x = x, .y = y, .dy = dy, .dx = dx};
@@ -122,20 +133,24 @@ static void test_sumnorm(void **unused)
 }
 
 /* No x so near 0 that a difference would straddle a kink. */
-static void away_from_zero(void)
-{
+static void away_from_zero(void) {
     for (int64_t i = 0; i < N; i++)
         x[i] += x[i] < 0 ? -0.01 : 0.01;
 }
 
-static void test_unary(void **state)
-{
+static void test_unary(void **state) {
     for (int act = 0; act < ACTS; act++) {
         for (int floored = 0; floored < 2; floored++) {
             setup(state);
             away_from_zero();
-            hy_unary_args a = {.act = (hy_act)act, .n = N, .scale = 1.3, .floor = floored ? 0.123456 : -INFINITY,
-                               .x = x, .y = y, .dy = dy, .dx = dx};
+            hy_unary_args a = {.act = (hy_act)act,
+                               .n = N,
+                               .scale = 1.3,
+                               .floor = floored ? 0.123456 : -INFINITY,
+                               .x = x,
+                               .y = y,
+                               .dy = dy,
+                               .dx = dx};
             hy_unary_bwd(&device, &a);
             a.acc = 1;
             hy_unary_bwd(&device, &a);
@@ -147,12 +162,12 @@ static void test_unary(void **state)
     }
 }
 
-static void test_glu(void **state)
-{
+static void test_glu(void **state) {
     for (int act = 0; act < ACTS; act++) {
         for (int64_t group = 1; group <= COLS; group += COLS - 1) {
             setup(state);
-            hy_glu_args a = {.act = (hy_act)act, .n = N, .group = group, .a = z, .z = x, .y = y, .dy = dy, .da = dz, .dz = dx};
+            hy_glu_args a = {
+                .act = (hy_act)act, .n = N, .group = group, .a = z, .z = x, .y = y, .dy = dy, .da = dz, .dz = dx};
             away_from_zero();
             hy_glu_bwd(&device, &a);
             a.acc_a = a.acc_z = 1;
@@ -166,13 +181,21 @@ static void test_glu(void **state)
 }
 
 /* T = 6 tokens of 2 heads of COLS. */
-static void test_decay_gate(void **state)
-{
+static void test_decay_gate(void **state) {
     for (int mode = 0; mode < 4; mode++) {
         setup(state);
         const int has_bias = mode & 1;
-        hy_decay_gate_args a = {.T = 6, .H = 2, .K = COLS, .lower_bound = mode >> 1 ? -3 : 0, .x = x, .A_log = w,
-                                .dt_bias = has_bias ? b : NULL, .g = y, .dg = dy, .dx = dx, .dA_log = dw,
+        hy_decay_gate_args a = {.T = 6,
+                                .H = 2,
+                                .K = COLS,
+                                .lower_bound = mode >> 1 ? -3 : 0,
+                                .x = x,
+                                .A_log = w,
+                                .dt_bias = has_bias ? b : NULL,
+                                .g = y,
+                                .dg = dy,
+                                .dx = dx,
+                                .dA_log = dw,
                                 .ddt_bias = has_bias ? db : NULL};
         hy_decay_gate_bwd(&device, &a);
         a.acc = 1;
@@ -188,8 +211,7 @@ static void test_decay_gate(void **state)
 
 static const int32_t tokens[ROWS] = {4, 0, 4, 4, 2, 1, 1, 0, 4, 2, 4, 4}; /* token 3 never */
 
-static void test_embed(void **unused)
-{
+static void test_embed(void **unused) {
     (void)unused;
     const hy_embed_args a = {.T = ROWS, .D = COLS, .vocab = 5, .tokens = tokens, .w = w, .y = y, .dy = dy, .dw = dw};
     hy_embed_bwd(&device, &a);
@@ -198,15 +220,13 @@ static void test_embed(void **unused)
     assert_gradient("dw", loss_embed, &a, w, 5 * COLS, dw);
 }
 
-static double loss_bias(const void *context)
-{
+static double loss_bias(const void *context) {
     memcpy(y, x, sizeof y);
     hy_bias_fwd(&device, (const hy_bias_args *)context);
     return dot(y, dy, N);
 }
 
-static void test_bias(void **unused)
-{
+static void test_bias(void **unused) {
     (void)unused;
     const hy_bias_args a = {.rows = ROWS, .cols = COLS, .bias = b, .y = y, .dy = dy, .dbias = db};
     hy_bias_bwd(&device, &a);
@@ -216,14 +236,12 @@ static void test_bias(void **unused)
 }
 
 /* The backward pass of a rotation is the rotation back: its gradient is rope with `inverse` of dy. */
-static double loss_rope(const void *context)
-{
+static double loss_rope(const void *context) {
     hy_rope(&device, (const hy_rope_args *)context);
     return dot(y, dy, N);
 }
 
-static void test_rope(void **unused)
-{
+static void test_rope(void **unused) {
     (void)unused;
     static const int64_t pos[6] = {0, 1, 2, 0, 1, 500};
     const hy_rope_args a = {.T = 6, .H = 2, .D = COLS, .rot = 4, .base = 100, .pos = pos, .x = x, .y = y};
@@ -235,8 +253,7 @@ static void test_rope(void **unused)
     assert_gradient("dx", loss_rope, &a, x, N, dx);
 }
 
-static double loss_cross_entropy(const void *context)
-{
+static double loss_cross_entropy(const void *context) {
     hy_cross_entropy_args a = *(const hy_cross_entropy_args *)context;
     double loss = 0;
     memcpy(y, x, sizeof y);
@@ -247,8 +264,7 @@ static double loss_cross_entropy(const void *context)
     return a.d_scale * loss;
 }
 
-static void test_cross_entropy(void **unused)
-{
+static void test_cross_entropy(void **unused) {
     (void)unused;
     static const int32_t labels[ROWS] = {0, 6, -100, 3, 3, 1, 2, -100, 5, 4, 0, 6};
     double loss = 10, want = 10;
@@ -261,14 +277,13 @@ static void test_cross_entropy(void **unused)
     assert_gradient("dlogits", loss_cross_entropy, &a, x, N, dx);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_rmsnorm, setup),    cmocka_unit_test_setup(test_layernorm, setup),
-        cmocka_unit_test_setup(test_l2norm, setup),     cmocka_unit_test_setup(test_sumnorm, setup),
-        cmocka_unit_test_setup(test_unary, setup),      cmocka_unit_test_setup(test_glu, setup),
-        cmocka_unit_test_setup(test_decay_gate, setup), cmocka_unit_test_setup(test_embed, setup),
-        cmocka_unit_test_setup(test_bias, setup),       cmocka_unit_test_setup(test_rope, setup),
+        cmocka_unit_test_setup(test_rmsnorm, setup),       cmocka_unit_test_setup(test_layernorm, setup),
+        cmocka_unit_test_setup(test_l2norm, setup),        cmocka_unit_test_setup(test_sumnorm, setup),
+        cmocka_unit_test_setup(test_unary, setup),         cmocka_unit_test_setup(test_glu, setup),
+        cmocka_unit_test_setup(test_decay_gate, setup),    cmocka_unit_test_setup(test_embed, setup),
+        cmocka_unit_test_setup(test_bias, setup),          cmocka_unit_test_setup(test_rope, setup),
         cmocka_unit_test_setup(test_cross_entropy, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,8 +27,7 @@ typedef struct problem {
     double dS0[SLOTS * STATE], dH[SLOTS * STATE], A[SLOTS * MAP], H_map[SLOTS * STATE];
 } problem;
 
-static int64_t gate_size(const hy_recur_args *a)
-{
+static int64_t gate_size(const hy_recur_args *a) {
     return a->decay == HY_DECAY_NONE     ? 0
            : a->decay == HY_DECAY_HEAD   ? HV
            : a->decay == HY_DECAY_SCALAR ? a->T * HV
@@ -36,18 +35,40 @@ static int64_t gate_size(const hy_recur_args *a)
 }
 
 /* Fresh random values; runs as given, T up to the end of the last. */
-static void problem_init(problem *p, hy_decay decay, hy_rule rule, const hy_run *runs, int64_t n_runs)
-{
+static void problem_init(problem *p, hy_decay decay, hy_rule rule, const hy_run *runs, int64_t n_runs) {
     memset(p, 0, sizeof *p);
     assert_int_equal(hy_device_init(&p->device, "cpu_ref", HY_F64), HY_OK);
     memcpy(p->runs, runs, (size_t)n_runs * sizeof *runs);
     const int64_t T = n_runs > 0 ? runs[n_runs - 1].begin + runs[n_runs - 1].len : 0;
-    p->args = (hy_recur_args){.decay = decay, .rule = rule, .T = T, .H = H, .HV = HV, .K = K, .V = V, .scale = 0.6,
-                              .runs = p->runs, .n_runs = n_runs, .q = p->q, .k = p->k, .v = p->v,
-                              .g = decay == HY_DECAY_NONE ? NULL : p->g, .beta = p->beta, .A_map = p->A,
-                              .H_map = p->H_map, .dH = p->dH, .S0 = p->S0, .o = p->o, .S1 = p->S1, .d_o = p->d_o,
-                              .dS1 = p->dS1, .dq = p->dq, .dk = p->dk, .dv = p->dv,
-                              .dg = decay == HY_DECAY_NONE ? NULL : p->dg, .dbeta = p->dbeta, .dS0 = p->dS0};
+    p->args = (hy_recur_args){.decay = decay,
+                              .rule = rule,
+                              .T = T,
+                              .H = H,
+                              .HV = HV,
+                              .K = K,
+                              .V = V,
+                              .scale = 0.6,
+                              .runs = p->runs,
+                              .n_runs = n_runs,
+                              .q = p->q,
+                              .k = p->k,
+                              .v = p->v,
+                              .g = decay == HY_DECAY_NONE ? NULL : p->g,
+                              .beta = p->beta,
+                              .A_map = p->A,
+                              .H_map = p->H_map,
+                              .dH = p->dH,
+                              .S0 = p->S0,
+                              .o = p->o,
+                              .S1 = p->S1,
+                              .d_o = p->d_o,
+                              .dS1 = p->dS1,
+                              .dq = p->dq,
+                              .dk = p->dk,
+                              .dv = p->dv,
+                              .dg = decay == HY_DECAY_NONE ? NULL : p->dg,
+                              .dbeta = p->dbeta,
+                              .dS0 = p->dS0};
     p->args.work = malloc(p->device.table.recur_work(&p->args));
     normal_fill(p->q, T * H * K);
     normal_fill(p->k, T * H * K);
@@ -61,14 +82,11 @@ static void problem_init(problem *p, hy_decay decay, hy_rule rule, const hy_run 
     normal_fill(p->dS1, SLOTS * STATE);
 }
 
-static void problem_fini(problem *p)
-{
+static void problem_fini(problem *p) {
     free(p->args.work);
 }
 
-/* Σ over kinds of decay and rules. */
-static void for_each_kind(void (*check)(hy_decay decay, hy_rule rule))
-{
+static void for_each_kind(void (*check)(hy_decay decay, hy_rule rule)) {
     for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++)
         for (int rule = HY_RULE_ADDITIVE; rule <= HY_RULE_DELTA; rule++)
             check((hy_decay)decay, (hy_rule)rule);
@@ -79,8 +97,7 @@ static const hy_run packed[] = {{0, 6, 1, -1}, {6, 1, -1, -1}, {7, 0, -1, 3}, {7
 
 /* ---- closed form ---- */
 
-static double log_decay(const problem *p, int64_t t, int64_t hv, int64_t i)
-{
+static double log_decay(const problem *p, int64_t t, int64_t hv, int64_t i) {
     switch (p->args.decay) {
     case HY_DECAY_NONE:
         return 0;
@@ -95,8 +112,7 @@ static double log_decay(const problem *p, int64_t t, int64_t hv, int64_t i)
 }
 
 /* Σ_i x_i e^{Σ_{j<s≤t} g_s,i} y_i; x, y [K]. */
-static double decayed_dot(const problem *p, const double *x, const double *y, int64_t j, int64_t t, int64_t hv)
-{
+static double decayed_dot(const problem *p, const double *x, const double *y, int64_t j, int64_t t, int64_t hv) {
     double sum = 0;
     for (int64_t i = 0; i < K; i++) {
         double G = 0;
@@ -108,8 +124,7 @@ static double decayed_dot(const problem *p, const double *x, const double *y, in
 }
 
 /* Column c of o (and of Vn) for one run and head. */
-static void closed_form(const problem *p, const hy_run *run, int64_t hv, int64_t c, double *o)
-{
+static void closed_form(const problem *p, const hy_run *run, int64_t hv, int64_t c, double *o) {
     double Vn[T_MAX], s0[K];
     const int64_t h = hv / (HV / H), b = run->begin;
     for (int64_t i = 0; i < K; i++)
@@ -119,16 +134,14 @@ static void closed_form(const problem *p, const hy_run *run, int64_t hv, int64_t
         double read = decayed_dot(p, k, s0, b - 1, t, hv), out = decayed_dot(p, q, s0, b - 1, t, hv);
         for (int64_t j = b; j < t; j++)
             read += decayed_dot(p, k, p->k + (j * H + h) * K, j, t, hv) * Vn[j - b];
-        Vn[t - b] = p->beta[t * HV + hv] *
-                    (p->v[(t * HV + hv) * V + c] - (p->args.rule == HY_RULE_DELTA ? read : 0));
+        Vn[t - b] = p->beta[t * HV + hv] * (p->v[(t * HV + hv) * V + c] - (p->args.rule == HY_RULE_DELTA ? read : 0));
         for (int64_t j = b; j <= t; j++)
             out += decayed_dot(p, q, p->k + (j * H + h) * K, j, t, hv) * Vn[j - b];
         o[(t * HV + hv) * V + c] = p->args.scale * out;
     }
 }
 
-static void check_closed_form(hy_decay decay, hy_rule rule)
-{
+static void check_closed_form(hy_decay decay, hy_rule rule) {
     problem p;
     double want[T_MAX * HV * V];
     problem_init(&p, decay, rule, packed, 5);
@@ -141,16 +154,14 @@ static void check_closed_form(hy_decay decay, hy_rule rule)
     problem_fini(&p);
 }
 
-static void test_closed_form(void **unused)
-{
+static void test_closed_form(void **unused) {
     (void)unused;
     for_each_kind(check_closed_form);
 }
 
 /* ---- gradients ---- */
 
-static double loss(const void *context)
-{
+static double loss(const void *context) {
     problem *p = (problem *)context;
     hy_recur_fwd(&p->device, &p->args);
     double sum = dot(p->o, p->d_o, p->args.T * HV * V);
@@ -160,8 +171,7 @@ static double loss(const void *context)
     return sum;
 }
 
-static void check_gradients_of(hy_decay decay, hy_rule rule, const hy_run *runs, int64_t n_runs)
-{
+static void check_gradients_of(hy_decay decay, hy_rule rule, const hy_run *runs, int64_t n_runs) {
     problem p;
     problem_init(&p, decay, rule, runs, n_runs);
     const int64_t T = p.args.T;
@@ -179,14 +189,12 @@ static void check_gradients_of(hy_decay decay, hy_rule rule, const hy_run *runs,
     problem_fini(&p);
 }
 
-static void check_gradients(hy_decay decay, hy_rule rule)
-{
+static void check_gradients(hy_decay decay, hy_rule rule) {
     check_gradients_of(decay, rule, whole, 1);
     check_gradients_of(decay, rule, packed, 5);
 }
 
-static void test_gradients(void **unused)
-{
+static void test_gradients(void **unused) {
     (void)unused;
     for_each_kind(check_gradients);
 }
@@ -194,8 +202,7 @@ static void test_gradients(void **unused)
 /* ---- algebra ---- */
 
 /* The run cut in two, the state handed over, gives what the whole gives. */
-static void check_cut(hy_decay decay, hy_rule rule)
-{
+static void check_cut(hy_decay decay, hy_rule rule) {
     problem p;
     double o[T_MAX * HV * V], S1[STATE];
     problem_init(&p, decay, rule, whole, 1);
@@ -213,15 +220,20 @@ static void check_cut(hy_decay decay, hy_rule rule)
     problem_fini(&p);
 }
 
-static hy_map_apply_args apply_args(const problem *p, int transpose, const double *S, const double *add, double *out)
-{
-    return (hy_map_apply_args){.n = HV, .K = K, .V = V, .transpose = transpose, .A = p->A, .S = S, .H = add, .out = out,
+static hy_map_apply_args apply_args(const problem *p, int transpose, const double *S, const double *add, double *out) {
+    return (hy_map_apply_args){.n = HV,
+                               .K = K,
+                               .V = V,
+                               .transpose = transpose,
+                               .A = p->A,
+                               .S = S,
+                               .H = add,
+                               .out = out,
                                .a_size = hy_transition_size(p->args.decay, p->args.rule, K)};
 }
 
 /* A·S0 + H is the state that the forward pass ends in; Aᵀ·dS1 + dH is the gradient that its backward pass ends in. */
-static void check_maps(hy_decay decay, hy_rule rule)
-{
+static void check_maps(hy_decay decay, hy_rule rule) {
     problem p;
     double S1[STATE], dS0[STATE];
     problem_init(&p, decay, rule, whole, 1);
@@ -239,8 +251,7 @@ static void check_maps(hy_decay decay, hy_rule rule)
 }
 
 /* The maps of the two parts compose to the map of the whole. */
-static void check_composition(hy_decay decay, hy_rule rule)
-{
+static void check_composition(hy_decay decay, hy_rule rule) {
     problem p;
     double A[MAP], H_map[STATE], A12[MAP], H12[STATE];
     problem_init(&p, decay, rule, whole, 1);
@@ -252,8 +263,16 @@ static void check_composition(hy_decay decay, hy_rule rule)
     p.runs[1] = (hy_run){5, 12, 1, 1};
     p.args.n_runs = 2;
     hy_recur_map(&p.device, &p.args);
-    const hy_map_compose_args a = {.n = HV, .K = K, .V = V, .a_size = a_size, .A1 = p.A, .H1 = p.H_map,
-                                   .A2 = p.A + HV * a_size, .H2 = p.H_map + STATE, .A = A12, .H = H12};
+    const hy_map_compose_args a = {.n = HV,
+                                   .K = K,
+                                   .V = V,
+                                   .a_size = a_size,
+                                   .A1 = p.A,
+                                   .H1 = p.H_map,
+                                   .A2 = p.A + HV * a_size,
+                                   .H2 = p.H_map + STATE,
+                                   .A = A12,
+                                   .H = H12};
     hy_map_compose(&p.device, &a);
     assert_close("A", A, A12, HV * a_size, HY_TOL_F64_FORMULA);
     assert_close("H", H_map, H12, STATE, HY_TOL_F64_FORMULA);
@@ -261,8 +280,7 @@ static void check_composition(hy_decay decay, hy_rule rule)
 }
 
 /* fwd(S0) = fwd(0) + inject(S0), packed. */
-static void check_inject(hy_decay decay, hy_rule rule)
-{
+static void check_inject(hy_decay decay, hy_rule rule) {
     problem p;
     double o[T_MAX * HV * V];
     problem_init(&p, decay, rule, packed, 5);
@@ -277,8 +295,7 @@ static void check_inject(hy_decay decay, hy_rule rule)
 }
 
 /* recur_map_bwd is the transpose of recur_inject: <inject(S), d> = <S, map_bwd(d)>. */
-static void check_adjoint(hy_decay decay, hy_rule rule)
-{
+static void check_adjoint(hy_decay decay, hy_rule rule) {
     problem p;
     problem_init(&p, decay, rule, packed, 5);
     memset(p.o, 0, sizeof p.o);
@@ -290,8 +307,7 @@ static void check_adjoint(hy_decay decay, hy_rule rule)
     problem_fini(&p);
 }
 
-static void test_algebra(void **unused)
-{
+static void test_algebra(void **unused) {
     (void)unused;
     for_each_kind(check_cut);
     for_each_kind(check_maps);
@@ -301,8 +317,7 @@ static void test_algebra(void **unused)
 }
 
 /* (3∘2)∘1 = 3∘(2∘1) for every size of A. */
-static void test_composition_associates(void **unused)
-{
+static void test_composition_associates(void **unused) {
     (void)unused;
     hy_device device;
     assert_int_equal(hy_device_init(&device, "cpu_ref", HY_F64), HY_OK);
@@ -316,8 +331,16 @@ static void test_composition_associates(void **unused)
         static const int steps[4][3] = {{0, 1, 3}, {3, 2, 4}, {1, 2, 5}, {0, 5, 6}}; /* first, then, into */
         for (int i = 0; i < 4; i++) {
             const int *m = steps[i];
-            const hy_map_compose_args a = {.n = HV, .K = K, .V = V, .a_size = a_sizes[s], .A1 = A[m[0]], .H1 = S[m[0]],
-                                           .A2 = A[m[1]], .H2 = S[m[1]], .A = A[m[2]], .H = S[m[2]]};
+            const hy_map_compose_args a = {.n = HV,
+                                           .K = K,
+                                           .V = V,
+                                           .a_size = a_sizes[s],
+                                           .A1 = A[m[0]],
+                                           .H1 = S[m[0]],
+                                           .A2 = A[m[1]],
+                                           .H2 = S[m[1]],
+                                           .A = A[m[2]],
+                                           .H = S[m[2]]};
             hy_map_compose(&device, &a);
         }
         assert_close("A", A[4], A[6], HV * a_sizes[s], HY_TOL_F64_FORMULA);
@@ -326,8 +349,7 @@ static void test_composition_associates(void **unused)
 }
 
 /* A fragment that begins with a document's start keeps nothing of what came before; an empty one keeps all. */
-static void test_map_of_start_and_empty(void **unused)
-{
+static void test_map_of_start_and_empty(void **unused) {
     (void)unused;
     problem p;
     const hy_run runs[] = {{0, 5, -1, 0}, {5, 0, 2, 1}};
@@ -342,11 +364,12 @@ static void test_map_of_start_and_empty(void **unused)
     problem_fini(&p);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_closed_form),           cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_algebra),               cmocka_unit_test(test_composition_associates),
+        cmocka_unit_test(test_closed_form),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_algebra),
+        cmocka_unit_test(test_composition_associates),
         cmocka_unit_test(test_map_of_start_and_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

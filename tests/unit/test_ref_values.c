@@ -14,8 +14,7 @@ enum { ROWS = 6, COLS = 5, N = ROWS * COLS };
 static hy_device device;
 static double x[N], w[N], b[N], y[N], want[N];
 
-static int setup(void **unused)
-{
+static int setup(void **unused) {
     (void)unused;
     normal_fill(x, N);
     normal_fill(w, N);
@@ -23,14 +22,24 @@ static int setup(void **unused)
     return hy_device_init(&device, "cpu_ref", HY_F64) == HY_OK ? 0 : -1;
 }
 
-static void test_gemm(void **unused)
-{
+static void test_gemm(void **unused) {
     (void)unused;
     enum { M = 4, P = 3, K = 5 };
     for (int mode = 0; mode < 4; mode++) {
         const int ta = mode & 1, tb = mode >> 1;
-        const hy_gemm_args a = {.trans_a = ta, .trans_b = tb, .m = M, .n = P, .k = K, .alpha = 0.5, .a = x,
-                                .lda = ta ? M : K, .b = w, .ldb = tb ? K : P, .beta = -2, .c = y, .ldc = P};
+        const hy_gemm_args a = {.trans_a = ta,
+                                .trans_b = tb,
+                                .m = M,
+                                .n = P,
+                                .k = K,
+                                .alpha = 0.5,
+                                .a = x,
+                                .lda = ta ? M : K,
+                                .b = w,
+                                .ldb = tb ? K : P,
+                                .beta = -2,
+                                .c = y,
+                                .ldc = P};
         for (int64_t i = 0; i < M * P; i++) {
             const int64_t r = i / P, c = i % P;
             y[i] = b[i];
@@ -44,8 +53,7 @@ static void test_gemm(void **unused)
 }
 
 /* Two heads per token share rows of w[2,COLS]. */
-static void test_norms(void **unused)
-{
+static void test_norms(void **unused) {
     (void)unused;
     double rms[N], layer[N], l2[N], sum[N];
     for (int64_t r = 0; r < ROWS; r++) {
@@ -59,11 +67,13 @@ static void test_norms(void **unused)
             sum[r * COLS + c] = row[c] / (total + 0.01);
         }
     }
-    hy_rmsnorm_fwd(&device, &(hy_rmsnorm_args){.rows = ROWS, .cols = COLS, .w_rows = 2, .eps = 0.01, .zero_centred = 1,
-                                               .x = x, .w = w, .y = y});
+    hy_rmsnorm_fwd(
+        &device, &(hy_rmsnorm_args){
+                     .rows = ROWS, .cols = COLS, .w_rows = 2, .eps = 0.01, .zero_centred = 1, .x = x, .w = w, .y = y});
     assert_close("rmsnorm", rms, y, N, HY_TOL_F64_FORMULA);
-    hy_layernorm_fwd(&device, &(hy_layernorm_args){.rows = ROWS, .cols = COLS, .w_rows = 2, .eps = 0.01, .x = x, .w = w,
-                                                   .b = b, .y = y});
+    hy_layernorm_fwd(
+        &device,
+        &(hy_layernorm_args){.rows = ROWS, .cols = COLS, .w_rows = 2, .eps = 0.01, .x = x, .w = w, .b = b, .y = y});
     assert_close("layernorm", layer, y, N, HY_TOL_F64_FORMULA);
     const hy_l2norm_args a = {.rows = ROWS, .cols = COLS, .eps = 0.01, .x = x, .y = y};
     hy_l2norm_fwd(&device, &a);
@@ -72,15 +82,13 @@ static void test_norms(void **unused)
     assert_close("sumnorm", sum, y, N, HY_TOL_F64_FORMULA);
 }
 
-static double act(hy_act kind, double at, double floor)
-{
+static double act(hy_act kind, double at, double floor) {
     double out = NAN;
     hy_unary_fwd(&device, &(hy_unary_args){.act = kind, .n = 1, .scale = 1, .floor = floor, .x = &at, .y = &out});
     return out;
 }
 
-static void test_activations(void **unused)
-{
+static void test_activations(void **unused) {
     (void)unused;
     for (double at = -3; at <= 3; at += 0.75) {
         const double values[][2] = {
@@ -104,8 +112,7 @@ static void test_activations(void **unused)
 }
 
 /* Far out, where the textbook formulas give inf or NaN. */
-static void test_activations_far_out(void **unused)
-{
+static void test_activations_far_out(void **unused) {
     (void)unused;
     assert_true(act(HY_ACT_SOFTPLUS, 1e4, -INFINITY) == 1e4);
     assert_true(act(HY_ACT_LOGSIGMOID, -1e4, -INFINITY) == -1e4);
@@ -114,29 +121,30 @@ static void test_activations_far_out(void **unused)
     assert_true(act(HY_ACT_LOGSIGMOID, 50, -INFINITY) < 0);
     double at = -1e4, dy = 1, dx = NAN;
     for (int kind = HY_ACT_IDENTITY; kind <= HY_ACT_LOGSIGMOID; kind++) {
-        hy_unary_bwd(&device, &(hy_unary_args){.act = (hy_act)kind, .n = 1, .scale = 1, .floor = -INFINITY, .x = &at,
-                                               .dy = &dy, .dx = &dx});
+        hy_unary_bwd(&device,
+                     &(hy_unary_args){
+                         .act = (hy_act)kind, .n = 1, .scale = 1, .floor = -INFINITY, .x = &at, .dy = &dy, .dx = &dx});
         assert_true(isfinite(dx) != 0);
     }
 }
 
-static void test_decay_gate(void **unused)
-{
+static void test_decay_gate(void **unused) {
     (void)unused;
     for (int safe = 0; safe < 2; safe++) {
         for (int64_t i = 0; i < N; i++) { /* T = 3, H = 2, K = COLS */
             const double speed = exp(w[i / COLS % 2]), u = x[i] + b[i % (2 * COLS)];
             want[i] = safe ? -5 / (1 + exp(-speed * u)) : -speed * log(1 + exp(u));
         }
-        hy_decay_gate_fwd(&device, &(hy_decay_gate_args){.T = 3, .H = 2, .K = COLS, .lower_bound = safe ? -5 : 0,
-                                                         .x = x, .A_log = w, .dt_bias = b, .g = y});
+        hy_decay_gate_fwd(
+            &device,
+            &(hy_decay_gate_args){
+                .T = 3, .H = 2, .K = COLS, .lower_bound = safe ? -5 : 0, .x = x, .A_log = w, .dt_bias = b, .g = y});
         assert_close("g", want, y, N, HY_TOL_F64_FORMULA);
     }
 }
 
 /* A turn by pos·base^(−2i/rot) keeps products of equally distant positions, and turns back. */
-static void test_rope(void **unused)
-{
+static void test_rope(void **unused) {
     (void)unused;
     enum { D = 6, ROT = 4 };
     const double in[2 * D] = {1, 0.5, 0, -1, 2, 3, 1, 0.5, 0, -1, 2, 3};
@@ -159,15 +167,20 @@ static void test_rope(void **unused)
 }
 
 /* Equal logits cost log(vocab) whatever their size; rows not counted cost nothing. */
-static void test_cross_entropy(void **unused)
-{
+static void test_cross_entropy(void **unused) {
     (void)unused;
     const int32_t labels[ROWS] = {0, -100, 2, 3, -100, 4};
     double loss = 0.5, rows[ROWS];
     for (int64_t i = 0; i < N; i++)
         y[i] = 1000;
-    hy_cross_entropy(&device, &(hy_cross_entropy_args){.rows = ROWS, .vocab = COLS, .labels = labels, .logits = y,
-                                                       .grad = 1, .d_scale = 2, .loss = &loss, .row_loss = rows});
+    hy_cross_entropy(&device, &(hy_cross_entropy_args){.rows = ROWS,
+                                                       .vocab = COLS,
+                                                       .labels = labels,
+                                                       .logits = y,
+                                                       .grad = 1,
+                                                       .d_scale = 2,
+                                                       .loss = &loss,
+                                                       .row_loss = rows});
     const double expected = 0.5 + 4 * log(5);
     assert_close("loss", &expected, &loss, 1, HY_TOL_F64_FORMULA);
     for (int64_t r = 0; r < ROWS; r++) {
@@ -181,13 +194,22 @@ static void test_cross_entropy(void **unused)
 
 /* Two steps by hand: with a constant gradient both moments' corrections cancel, so each step moves by lr exactly
  * (and shrinks by the decoupled decay). */
-static void test_adamw(void **unused)
-{
+static void test_adamw(void **unused) {
     (void)unused;
     double weight = 2, m = 0, v = 0;
     const double g = -6;
-    hy_adamw_args a = {.n = 1, .step = 1, .lr = 0.1, .b1 = 0.9, .b2 = 0.95, .eps = 0, .decay = 0.5, .g_scale = 0.5,
-                       .g = &g, .w = &weight, .m = &m, .v = &v};
+    hy_adamw_args a = {.n = 1,
+                       .step = 1,
+                       .lr = 0.1,
+                       .b1 = 0.9,
+                       .b2 = 0.95,
+                       .eps = 0,
+                       .decay = 0.5,
+                       .g_scale = 0.5,
+                       .g = &g,
+                       .w = &weight,
+                       .m = &m,
+                       .v = &v};
     hy_adamw(&device, &a);
     const double first[] = {2 + 0.1 - 0.1 * 0.5 * 2, 0.1 * -3, 0.05 * 9};
     assert_close("w", &first[0], &weight, 1, HY_TOL_F64_FORMULA);
@@ -199,8 +221,7 @@ static void test_adamw(void **unused)
     assert_close("w", &second, &weight, 1, HY_TOL_F64_FORMULA);
 }
 
-static void test_sumsq(void **unused)
-{
+static void test_sumsq(void **unused) {
     (void)unused;
     double sum = 1;
     x[3] = 1e200;
@@ -211,12 +232,11 @@ static void test_sumsq(void **unused)
     assert_true(!isfinite(sum));
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_gemm, setup),        cmocka_unit_test_setup(test_norms, setup),
-        cmocka_unit_test_setup(test_activations, setup), cmocka_unit_test_setup(test_activations_far_out, setup),
-        cmocka_unit_test_setup(test_decay_gate, setup),  cmocka_unit_test_setup(test_rope, setup),
+        cmocka_unit_test_setup(test_gemm, setup),          cmocka_unit_test_setup(test_norms, setup),
+        cmocka_unit_test_setup(test_activations, setup),   cmocka_unit_test_setup(test_activations_far_out, setup),
+        cmocka_unit_test_setup(test_decay_gate, setup),    cmocka_unit_test_setup(test_rope, setup),
         cmocka_unit_test_setup(test_cross_entropy, setup), cmocka_unit_test_setup(test_adamw, setup),
         cmocka_unit_test_setup(test_sumsq, setup),
     };

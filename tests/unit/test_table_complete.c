@@ -1,5 +1,5 @@
-/* No entry of any table is NULL, for either element type and every instruction set; names, choice and refusal of tables;
- * what the dispatchers count. */
+/* No entry of any table is NULL, for either element type and every instruction set; names, choice and refusal of
+ * tables; what the dispatchers count. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,8 +12,7 @@
 
 #include "kernels/kernels.h"
 
-static void check_complete(const char *name, hy_dtype dtype)
-{
+static void check_complete(const char *name, hy_dtype dtype) {
     hy_device device;
     assert_int_equal(hy_device_init(&device, name, dtype), HY_OK);
     assert_string_equal(device.table.name, name);
@@ -21,16 +20,15 @@ static void check_complete(const char *name, hy_dtype dtype)
     assert_int_equal(device.table.dtype, dtype);
     assert_true(device.table.recur_work != NULL);
     assert_true(device.table.attn_work != NULL);
-#define HY_X(op, args)                              \
-    assert_true(device.table.op != NULL);           \
-    assert_true(device.seconds[HY_OP_##op] == 0.0); \
+#define HY_X(op, args)                                                                                                 \
+    assert_true(device.table.op != NULL);                                                                              \
+    assert_true(device.seconds[HY_OP_##op] == 0.0);                                                                    \
     assert_true(device.calls[HY_OP_##op] == 0);
     HY_OPS(HY_X)
 #undef HY_X
 }
 
-static void test_complete(void **unused)
-{
+static void test_complete(void **unused) {
     (void)unused;
     static const char *const sets[] = {"plain", "avx2", "avx512", ""};
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
@@ -44,8 +42,7 @@ static void test_complete(void **unused)
     check_complete("cpu_ref", HY_F64);
 }
 
-static void test_plain_is_plain(void **unused)
-{
+static void test_plain_is_plain(void **unused) {
     (void)unused;
     hy_device device;
     setenv("HYLAS_CPU", "plain", 1);
@@ -54,8 +51,7 @@ static void test_plain_is_plain(void **unused)
     assert_string_equal(device.table.detail, "plain");
 }
 
-static void test_refusals(void **unused)
-{
+static void test_refusals(void **unused) {
     (void)unused;
     hy_device device, before;
     memset(&device, 0x5A, sizeof device);
@@ -67,8 +63,7 @@ static void test_refusals(void **unused)
     assert_memory_equal(&device, &before, sizeof device);
 }
 
-static void test_names(void **unused)
-{
+static void test_names(void **unused) {
     (void)unused;
     assert_string_equal(hy_op_name(HY_OP_fill), "fill");
     assert_string_equal(hy_op_name(HY_OP_adamw), "adamw");
@@ -76,8 +71,7 @@ static void test_names(void **unused)
         assert_non_null(hy_op_name((hy_op_id)op));
 }
 
-static void test_dispatch_counts(void **unused)
-{
+static void test_dispatch_counts(void **unused) {
     (void)unused;
     hy_device device;
     float y[3] = {0};
@@ -90,8 +84,7 @@ static void test_dispatch_counts(void **unused)
     assert_int_equal(device.calls[HY_OP_add], 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_complete), cmocka_unit_test(test_plain_is_plain),  cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_names),    cmocka_unit_test(test_dispatch_counts),

@@ -15,8 +15,7 @@
 enum { ACTS = HY_ACT_SQUARE + 1 };
 
 /* Inputs reach the tails of every activation; e^x stays finite in float. */
-static void unary_case(parity *p, hy_op_id op, hy_act act, int64_t n, int mode)
-{
+static void unary_case(parity *p, hy_op_id op, hy_act act, int64_t n, int mode) {
     const int acc = mode & 1, aliased = mode >> 1 & 1;
     parity_begin(p, op, HY_TOL_F32_POINT);
     snprintf(p->label, sizeof p->label, "%s act=%d n=%d mode=%d", hy_op_name(op), act, (int)n, mode);
@@ -42,19 +41,17 @@ static void unary_case(parity *p, hy_op_id op, hy_act act, int64_t n, int mode)
     parity_run(p);
 }
 
-#define UNARY_PARITY(op)                                               \
-    static void parity_##op(parity *p)                                 \
-    {                                                                  \
-        for EACH (i, lengths)                                          \
-            for (int act = 0; act < ACTS; act++)                       \
-                for (int mode = 0; mode < 8; mode++)                   \
-                    unary_case(p, HY_OP_##op, (hy_act)act, lengths[i], mode); \
+#define UNARY_PARITY(op)                                                                                               \
+    static void parity_##op(parity *p) {                                                                               \
+        for (size_t i = 0; i < COUNT_OF(lengths); i++)                                                                 \
+            for (int act = 0; act < ACTS; act++)                                                                       \
+                for (int mode = 0; mode < 8; mode++)                                                                   \
+                    unary_case(p, HY_OP_##op, (hy_act)act, lengths[i], mode);                                          \
     }
 UNARY_PARITY(unary_fwd)
 UNARY_PARITY(unary_bwd)
 
-static void glu_case(parity *p, hy_op_id op, hy_act act, int64_t rows, int64_t group, int mode)
-{
+static void glu_case(parity *p, hy_op_id op, hy_act act, int64_t rows, int64_t group, int mode) {
     const int64_t n = rows * group;
     parity_begin(p, op, HY_TOL_F32_SUM);
     snprintf(p->label, sizeof p->label, "%s act=%d n=%d group=%d mode=%d", hy_op_name(op), act, (int)n, (int)group,
@@ -74,29 +71,26 @@ static void glu_case(parity *p, hy_op_id op, hy_act act, int64_t rows, int64_t g
     parity_run(p);
 }
 
-static void glu_cases(parity *p, hy_op_id op)
-{
+static void glu_cases(parity *p, hy_op_id op) {
     static const int64_t sizes[][2] = {{0, 1}, {1, 1}, {17, 1}, {1000, 1}, {5, 3}, {3, 64}, {9, 130}, {33, 16}};
-    for EACH (i, sizes)
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
         for (int act = 0; act < ACTS; act++)
             for (int mode = 0; mode < 4; mode++)
                 glu_case(p, op, (hy_act)act, sizes[i][0], sizes[i][1], mode);
 }
 
-static void parity_glu_fwd(parity *p)
-{
+static void parity_glu_fwd(parity *p) {
     glu_cases(p, HY_OP_glu_fwd);
 }
 
-static void parity_glu_bwd(parity *p)
-{
+static void parity_glu_bwd(parity *p) {
     glu_cases(p, HY_OP_glu_bwd);
 }
 
-static void parity_rope(parity *p)
-{
-    static const int64_t sizes[][4] = {{0, 2, 8, 8}, {1, 1, 2, 2}, {5, 3, 64, 64}, {9, 2, 80, 80}, {4, 2, 192, 64}, {7, 1, 13, 6}};
-    for EACH (i, sizes) {
+static void parity_rope(parity *p) {
+    static const int64_t sizes[][4] = {{0, 2, 8, 8},   {1, 1, 2, 2},    {5, 3, 64, 64},
+                                       {9, 2, 80, 80}, {4, 2, 192, 64}, {7, 1, 13, 6}};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         for (int mode = 0; mode < 6; mode++) {
             const int64_t T = sizes[i][0], n = T * sizes[i][1] * sizes[i][2];
             const int aliased = mode >= 4, acc = mode >> 1 == 1;
@@ -104,8 +98,14 @@ static void parity_rope(parity *p)
             for (int64_t t = 0; t < T; t++)
                 pos[t] = t == 0 ? 1000003 : (int64_t)(parity_uniform(p) * 70000);
             parity_begin(p, HY_OP_rope, HY_TOL_F32_POINT);
-            p->args.rope = (hy_rope_args){.T = T, .H = sizes[i][1], .D = sizes[i][2], .rot = sizes[i][3], .base = 1e4,
-                                          .inverse = mode & 1, .acc = acc, .pos = pos};
+            p->args.rope = (hy_rope_args){.T = T,
+                                          .H = sizes[i][1],
+                                          .D = sizes[i][2],
+                                          .rot = sizes[i][3],
+                                          .base = 1e4,
+                                          .inverse = mode & 1,
+                                          .acc = acc,
+                                          .pos = pos};
             if (!aliased)
                 PARITY_IN(p, hy_rope, x, n);
             PARITY_OUT_IF(p, hy_rope, y, n, acc || aliased);
@@ -116,8 +116,7 @@ static void parity_rope(parity *p)
     }
 }
 
-static void decay_gate_case(parity *p, hy_op_id op, const int64_t *size, int mode)
-{
+static void decay_gate_case(parity *p, hy_op_id op, const int64_t *size, int mode) {
     const int64_t T = size[0], H = size[1], K = size[2];
     const int acc = mode & 1, has_bias = mode >> 1 & 1;
     parity_begin(p, op, op == HY_OP_decay_gate_fwd ? HY_TOL_F32_POINT : HY_TOL_F32_SUM);
@@ -142,26 +141,22 @@ static void decay_gate_case(parity *p, hy_op_id op, const int64_t *size, int mod
     parity_run(p);
 }
 
-static void decay_gate_cases(parity *p, hy_op_id op)
-{
+static void decay_gate_cases(parity *p, hy_op_id op) {
     static const int64_t sizes[][3] = {{0, 2, 3}, {1, 1, 1}, {33, 4, 1}, {17, 2, 64}, {5, 3, 129}};
-    for EACH (i, sizes)
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
         for (int mode = 0; mode < 8; mode++)
             decay_gate_case(p, op, sizes[i], mode);
 }
 
-static void parity_decay_gate_fwd(parity *p)
-{
+static void parity_decay_gate_fwd(parity *p) {
     decay_gate_cases(p, HY_OP_decay_gate_fwd);
 }
 
-static void parity_decay_gate_bwd(parity *p)
-{
+static void parity_decay_gate_bwd(parity *p) {
     decay_gate_cases(p, HY_OP_decay_gate_bwd);
 }
 
-static void conv_case(parity *p, hy_op_id op, const run_shape *s, int64_t C, int64_t W, int mode)
-{
+static void conv_case(parity *p, hy_op_id op, const run_shape *s, int64_t C, int64_t W, int mode) {
     const int acc = mode & 1, has_bias = mode >> 1 & 1, has_halo = mode >> 2;
     parity_begin(p, op, HY_TOL_F32_SUM);
     snprintf(p->label, sizeof p->label, "%s T=%d C=%d W=%d mode=%d", hy_op_name(op), (int)s->T, (int)C, (int)W, mode);
@@ -170,8 +165,13 @@ static void conv_case(parity *p, hy_op_id op, const run_shape *s, int64_t C, int
         runs[r] = s->runs[r];
         runs[r].s0 = has_halo ? runs[r].s0 : -1;
     }
-    p->args.conv_fwd = (hy_conv_args){.T = s->T, .C = C, .W = W, .act = has_bias ? HY_ACT_SILU : HY_ACT_IDENTITY,
-                                      .runs = runs, .n_runs = s->n_runs, .acc = acc};
+    p->args.conv_fwd = (hy_conv_args){.T = s->T,
+                                      .C = C,
+                                      .W = W,
+                                      .act = has_bias ? HY_ACT_SILU : HY_ACT_IDENTITY,
+                                      .runs = runs,
+                                      .n_runs = s->n_runs,
+                                      .acc = acc};
     PARITY_IN(p, hy_conv, x, s->T * C);
     PARITY_IN(p, hy_conv, w, C * W);
     if (has_bias)
@@ -192,49 +192,54 @@ static void conv_case(parity *p, hy_op_id op, const run_shape *s, int64_t C, int
     parity_run(p);
 }
 
-static void conv_cases(parity *p, hy_op_id op)
-{
+static void conv_cases(parity *p, hy_op_id op) {
     static const int64_t sizes[][2] = {{1, 4}, {19, 4}, {64, 4}, {33, 3}, {17, 1}, {5, 7}};
-    for EACH (i, sizes)
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
         for (int shape = 0; shape < RUN_SHAPES; shape++)
             for (int mode = 0; mode < 8; mode++)
                 conv_case(p, op, &run_shapes[shape], sizes[i][0], sizes[i][1], mode);
 }
 
-static void parity_conv_fwd(parity *p)
-{
+static void parity_conv_fwd(parity *p) {
     conv_cases(p, HY_OP_conv_fwd);
 }
 
-static void parity_conv_bwd(parity *p)
-{
+static void parity_conv_bwd(parity *p) {
     conv_cases(p, HY_OP_conv_bwd);
 }
 
 /* A sample; test_recur_parity.c and test_attn_parity.c go through all sizes. */
-static void recur_sample(parity *p, void (*one)(parity *, const recur_case *))
-{
+static void recur_sample(parity *p, void (*one)(parity *, const recur_case *)) {
     for (int n = 0; n < 8 * RUN_SHAPES; n++) {
-        const recur_case c = {.decay = (hy_decay)(n % 4), .rule = (hy_rule)(n / 4 % 2), .gate = (gate_strength)(n % 3),
-                              .shape = n % RUN_SHAPES, .H = 2, .HV = 4, .K = 8 + n % 5 * 7, .V = 24 - n % 3 * 5,
+        const recur_case c = {.decay = (hy_decay)(n % 4),
+                              .rule = (hy_rule)(n / 4 % 2),
+                              .gate = (gate_strength)(n % 3),
+                              .shape = n % RUN_SHAPES,
+                              .H = 2,
+                              .HV = 4,
+                              .K = 8 + n % 5 * 7,
+                              .V = 24 - n % 3 * 5,
                               .sparse = n % 4 == 3};
         one(p, &c);
     }
 }
 
-static void attn_sample(parity *p, void (*one)(parity *, const attn_case *))
-{
+static void attn_sample(parity *p, void (*one)(parity *, const attn_case *)) {
     for (int n = 0; n < 4 * ATTN_SHAPES; n++) {
-        const attn_case c = {.shape = n % ATTN_SHAPES, .H = 4, .HKV = n % 2 ? 2 : 1, .D = 8 + n % 5 * 9, .DV = 33 - n % 3 * 8,
-                             .first = n % 2, .spread = n % 4 ? 1 : 15};
+        const attn_case c = {.shape = n % ATTN_SHAPES,
+                             .H = 4,
+                             .HKV = n % 2 ? 2 : 1,
+                             .D = 8 + n % 5 * 9,
+                             .DV = 33 - n % 3 * 8,
+                             .first = n % 2,
+                             .spread = n % 4 ? 1 : 15};
         one(p, &c);
     }
 }
 
-#define SAMPLE(op, sampler)           \
-    static void parity_##op(parity *p) \
-    {                                 \
-        sampler(p, op##_case);        \
+#define SAMPLE(op, sampler)                                                                                            \
+    static void parity_##op(parity *p) {                                                                               \
+        sampler(p, op##_case);                                                                                         \
     }
 SAMPLE(recur_map, recur_sample)
 SAMPLE(recur_fwd, recur_sample)
@@ -248,16 +253,15 @@ SAMPLE(attn_bwd, attn_sample)
 /* A_size: a number, a diagonal, a matrix, which coincide for K = 1. */
 static const int64_t map_sizes[][3] = {{0, 3, 4}, {1, 1, 1}, {2, 1, 5}, {3, 17, 9}, {2, 64, 33}, {1, 80, 128}};
 
-static int64_t a_size_of(int64_t K, int kind)
-{
+static int64_t a_size_of(int64_t K, int kind) {
     return kind == 0 ? 1 : kind == 1 ? K : K * K;
 }
 
-static void parity_map_apply(parity *p)
-{
-    for EACH (i, map_sizes) {
+static void parity_map_apply(parity *p) {
+    for (size_t i = 0; i < COUNT_OF(map_sizes); i++) {
         for (int mode = 0; mode < 24; mode++) {
-            const int64_t n = map_sizes[i][0], K = map_sizes[i][1], V = map_sizes[i][2], a_size = a_size_of(K, mode % 3);
+            const int64_t n = map_sizes[i][0], K = map_sizes[i][1], V = map_sizes[i][2],
+                          a_size = a_size_of(K, mode % 3);
             const int aliased = mode >> 3 == 2, has_H = mode >> 3 >= 1;
             parity_begin(p, HY_OP_map_apply, HY_TOL_F32_SUM);
             p->args.map_apply =
@@ -276,9 +280,8 @@ static void parity_map_apply(parity *p)
     }
 }
 
-static void parity_map_compose(parity *p)
-{
-    for EACH (i, map_sizes) {
+static void parity_map_compose(parity *p) {
+    for (size_t i = 0; i < COUNT_OF(map_sizes); i++) {
         for (int kind = 0; kind < 3; kind++) {
             const int64_t n = map_sizes[i][0], K = map_sizes[i][1], V = map_sizes[i][2], a_size = a_size_of(K, kind);
             parity_begin(p, HY_OP_map_compose, HY_TOL_F32_SUM);
@@ -294,8 +297,7 @@ static void parity_map_compose(parity *p)
     }
 }
 
-static void check(void (*cases)(parity *))
-{
+static void check(void (*cases)(parity *)) {
     parity p;
     assert_int_equal(parity_init(&p), HY_OK);
     cases(&p);
@@ -305,17 +307,15 @@ static void check(void (*cases)(parity *))
     assert_int_equal(p.failures, 0);
 }
 
-#define HY_X(op, args)                    \
-    static void test_##op(void **unused) \
-    {                                     \
-        (void)unused;                     \
-        check(parity_##op);               \
+#define HY_X(op, args)                                                                                                 \
+    static void test_##op(void **unused) {                                                                             \
+        (void)unused;                                                                                                  \
+        check(parity_##op);                                                                                            \
     }
 HY_OPS(HY_X)
 #undef HY_X
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
 #define HY_X(op, args) cmocka_unit_test(test_##op),
         HY_OPS(HY_X)
