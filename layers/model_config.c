@@ -86,7 +86,7 @@ hy_status hy_model_config_resolve(hy_model_config *config) {
     for (int64_t i = 0; i < config->n_mixers; i++) {
         hy_mixer_config *m = &config->mixers[i];
         if (m->kind[0] == '\0') {
-            snprintf(m->kind, sizeof(m->kind), "%s", m->name);
+            memcpy(m->kind, m->name, sizeof(m->kind)); /* both HY_NAME_MAX */
         }
         const hy_mixer_row *row = hy_mixer_row_find(m->kind);
         if (!row) {

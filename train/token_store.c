@@ -71,7 +71,7 @@ static void read_text(hid_t file, const char *name, char *out, size_t size) {
     } else if (type >= 0 && H5Tget_class(type) == H5T_STRING && H5Tget_size(type) < size) {
         char text[256] = "";
         if (H5Tget_size(type) < sizeof text && H5Aread(attribute, type, text) >= 0) {
-            snprintf(out, size, "%s", text);
+            snprintf(out, size, "%.*s", (int)size - 1, text);
         }
     }
     if (type >= 0) {
