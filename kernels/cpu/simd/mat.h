@@ -6,7 +6,7 @@
 #ifndef HY_KERNELS_CPU_SIMD_MAT_H
 #define HY_KERNELS_CPU_SIMD_MAT_H
 
-#include "kernels/cpu/simd/vec.h"
+#include "kernels/cpu/simd/ahead.h"
 
 typedef struct hy_mat {
     float *p;
@@ -43,6 +43,7 @@ HY_INLINE void hy_mat_block(int rows, int cols, int init, int trans, const hy_pr
     const float *a = trans ? t->a.p + i0 : t->a.p + i0 * t->a.ld, *b = t->b.p + j0;
     float *c = hy_mat_at(t->c, i0, j0).p;
     hy_vec acc[16][2];
+    hy_ahead_step();
     HY_UNROLL
     for (int i = 0; i < rows; i++) {
         HY_UNROLL
@@ -151,18 +152,30 @@ __attribute__((noinline, unused)) static void hy_mat_transpose(hy_mat dst, hy_ma
             hy_square_transpose(hy_mat_at(dst, j, i).p, dst.ld, hy_mat_at(src, i, j).p, src.ld);
 }
 
-/* dst [rows,cols] from dense rows `stride` apart, n_rows of them with n_cols elements each; the rest of dst is 0. */
+/* dst [s.m,s.n] from n_rows rows of n_cols elements, `stride` apart; the rest of dst is 0. */
 HY_INLINE void hy_mat_read(hy_mat dst, const float *src, int64_t stride, hy_shape s, int64_t n_rows, int64_t n_cols) {
-    for (int64_t i = 0; i < s.m; i++)
-        for (int64_t j = 0; j < s.n; j += HY_VL)
-            hy_vec_store(dst.p + i * dst.ld + j,
-                         i < n_rows && j < n_cols ? hy_vec_load_tail(src + i * stride + j, n_cols - j) : hy_vec_zero());
+    for (int64_t i = 0; i < s.m; i++) {
+        int64_t j = 0, n = i < n_rows ? n_cols : 0;
+        float *to = dst.p + i * dst.ld;
+        for (; j + HY_VL <= n; j += HY_VL)
+            hy_vec_store(to + j, hy_vec_load(src + i * stride + j));
+        if (j < n) {
+            hy_vec_store(to + j, hy_vec_load_tail(src + i * stride + j, n - j));
+            j += HY_VL;
+        }
+        for (; j < s.n; j += HY_VL)
+            hy_vec_store(to + j, hy_vec_zero());
+    }
 }
 
 HY_INLINE void hy_mat_write(float *dst, int64_t stride, hy_mat src, int64_t n_rows, int64_t n_cols) {
-    for (int64_t i = 0; i < n_rows; i++)
-        for (int64_t j = 0; j < n_cols; j += HY_VL)
+    for (int64_t i = 0; i < n_rows; i++) {
+        int64_t j = 0;
+        for (; j + HY_VL <= n_cols; j += HY_VL)
+            hy_vec_store(dst + i * stride + j, hy_vec_load(src.p + i * src.ld + j));
+        if (j < n_cols)
             hy_vec_store_tail(dst + i * stride + j, hy_vec_load(src.p + i * src.ld + j), n_cols - j);
+    }
 }
 
 #endif

@@ -110,6 +110,29 @@ static void bwd_end(bwd *f, const hy_scan *s, float *dS) {
     hy_mat_write(dS, s->a->V, f->step.x, s->a->K, s->a->V);
 }
 
+/* What the segment before this one will touch where it is a segment's length away from chunk n; of its state a part. */
+static void bwd_ahead(const bwd *f, const hy_scan *s, int64_t segment, int64_t n, const hy_grad_out *out) {
+    const hy_recur_args *a = s->a;
+    int64_t begin = f->chunks[n].begin - HY_SEGMENT, part = s->Vp / 4;
+    hy_ahead_reset();
+    hy_scan_ahead_keys(s, out->dq, f->chunks[n].begin);
+    hy_scan_ahead_keys(s, out->dk, f->chunks[n].begin);
+    hy_scan_ahead_values(s, out->dv, f->chunks[n].begin);
+    hy_scan_ahead_gates(s, out->dg, f->chunks[n].begin);
+    if (segment == 0)
+        return;
+    hy_scan_ahead_keys(s, a->k, begin);
+    hy_scan_ahead_keys(s, a->q, begin);
+    hy_scan_ahead_gates(s, a->g, begin);
+    hy_scan_ahead_values(s, a->d_o, begin);
+    hy_scan_ahead_values(s, s->delta ? NULL : a->v, begin);
+    if (s->delta && begin >= s->run.begin)
+        hy_ahead_push(f->keep_e + (begin - s->run.begin) * s->Vp, s->Vp, HY_CHUNK, s->Vp);
+    hy_mat x = kept_state(f, s, segment - 1);
+    if (n < 4)
+        hy_ahead_push(x.p + n * part * x.ld, x.ld, part, s->Kp);
+}
+
 static void bwd_run(bwd *f, const hy_scan *s, const hy_grad_out *out) {
     const hy_recur_args *a = s->a;
     bwd_forward(f, s);
@@ -121,6 +144,7 @@ static void bwd_run(bwd *f, const hy_scan *s, const hy_grad_out *out) {
         bwd_rebuild_states(f, s);
         for (int64_t n = f->n_chunks - 1; n >= 0; n--) {
             bwd_read_errors(f, s, &f->chunks[n]);
+            bwd_ahead(f, s, seg, n, out);
             hy_grad_chunk(&f->grad, s, &f->chunks[n], f->states[n], out);
         }
     }

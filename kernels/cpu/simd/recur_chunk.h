@@ -67,6 +67,28 @@ HY_INLINE int64_t hy_scan_v_at(const hy_scan *s, int64_t t) {
     return (t * s->a->HV + s->vhead) * s->a->V;
 }
 
+/* Queues (ahead.h) a chunk's rows of an array [T,heads,cols] from token `begin` on, as far as they lie in the run. */
+HY_INLINE void hy_scan_ahead(const hy_scan *s, const void *p, int64_t heads, int64_t head, int64_t cols,
+                             int64_t begin) {
+    int64_t first = begin > s->run.begin ? begin : s->run.begin, end = s->run.begin + s->run.len;
+    int64_t last = begin + HY_CHUNK < end ? begin + HY_CHUNK : end;
+    if (p)
+        hy_ahead_push((const float *)p + (first * heads + head) * cols, heads * cols, last - first, cols);
+}
+
+HY_INLINE void hy_scan_ahead_keys(const hy_scan *s, const void *p, int64_t begin) {
+    hy_scan_ahead(s, p, s->a->H, s->head, s->a->K, begin);
+}
+
+HY_INLINE void hy_scan_ahead_values(const hy_scan *s, const void *p, int64_t begin) {
+    hy_scan_ahead(s, p, s->a->HV, s->vhead, s->a->V, begin);
+}
+
+HY_INLINE void hy_scan_ahead_gates(const hy_scan *s, const void *p, int64_t begin) {
+    if (s->vector)
+        hy_scan_ahead(s, p, s->a->HV, s->vhead, s->a->K, begin);
+}
+
 /* In arrays of states: S0, S1, dS0, dS1, H_map, dH. */
 HY_INLINE int64_t hy_scan_state_at(const hy_scan *s, int64_t slot) {
     return (slot * s->a->HV + s->vhead) * s->a->K * s->a->V;
@@ -115,7 +137,7 @@ HY_INLINE void hy_chunk_layout(hy_chunk *c, const hy_scan *s, hy_scratch *m, int
 
 /* Row factors and weights of a decay that is one number per token (or none). G in double: a token that forgets all, far
  * below −100, must not cost the differences around it their digits. */
-static void hy_chunk_decay_scalar(hy_chunk *c, const hy_scan *s) {
+static void hy_chunk_decay_scalar(hy_chunk *c, const hy_scan *s, int inside) {
     const float *g = s->a->g;
     double G[HY_CHUNK], sum = 0;
     float rest[HY_CHUNK], difference[HY_CHUNK];
@@ -131,7 +153,7 @@ static void hy_chunk_decay_scalar(hy_chunk *c, const hy_scan *s) {
         hy_vec_store(c->er + j, hy_vec_exp(hy_vec_load(difference + j)));
         hy_vec_store(c->ew + j, hy_vec_exp(hy_vec_load(rest + j)));
     }
-    for (int64_t i = 0; i < HY_CHUNK; i++) {
+    for (int64_t i = 0; inside && i < HY_CHUNK; i++) {
         for (int64_t j = 0; j < HY_CHUNK; j++)
             difference[j] = (float)(G[i] - G[j]);
         for (int64_t j = 0; j < HY_CHUNK; j += HY_VL)
@@ -141,28 +163,33 @@ static void hy_chunk_decay_scalar(hy_chunk *c, const hy_scan *s) {
         hy_vec_store(c->d + j, hy_vec_set(c->er[HY_CHUNK - 1]));
 }
 
-/* Tokens from `begin` on, at most n, over which no channel's G falls by more than the span after the first token. */
-static int64_t hy_chunk_length_vector(const hy_scan *s, int64_t begin, int64_t n) {
-    int64_t K = s->a->K, stride = s->a->HV * K;
-    const float *g = (const float *)s->a->g + (begin * s->a->HV + s->vhead) * K;
-    for (int64_t j = 0; j < K; j += HY_VL) {
-        hy_vec sum = hy_vec_zero();
-        for (int64_t i = 1; i < n; i++)
-            sum += hy_vec_load_tail(g + i * stride + j, K - j);
-        while (n > 1 && hy_vec_max_lane(-sum) > HY_CHUNK_SPAN) {
-            n--;
-            sum = hy_vec_zero();
-            for (int64_t i = 1; i < n; i++)
-                sum += hy_vec_load_tail(g + i * stride + j, K - j);
-        }
-    }
-    return n;
+HY_INLINE hy_vec hy_chunk_fall(const float *g, int64_t stride, int64_t tokens, int64_t n) {
+    hy_vec sum = hy_vec_zero();
+    for (int64_t i = 1; i < tokens; i++)
+        sum += hy_vec_load_tail(g + i * stride, n);
+    return sum;
 }
 
-/* Channels j.. of a chunk with vector decay: everything but transposes. G here leaves out the first token's decay,
- * which may be any size and concerns the state only. `q` may be NULL. */
-HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const float *q, const float *k, int64_t j) {
-    int64_t K = s->a->K, stride = s->a->H * K, n = K - j;
+/* Tokens from `begin` on, at most `tokens`, over which no channel's G falls by more than the span after the first. */
+static int64_t hy_chunk_length_vector(const hy_scan *s, int64_t begin, int64_t tokens) {
+    int64_t K = s->a->K, stride = s->a->HV * K, j = 0;
+    const float *g = (const float *)s->a->g + (begin * s->a->HV + s->vhead) * K;
+    hy_vec fall = hy_vec_zero();
+    for (; j + HY_VL <= K; j += HY_VL)
+        fall = hy_vec_min(fall, hy_chunk_fall(g + j, stride, tokens, HY_VL));
+    if (j < K)
+        fall = hy_vec_min(fall, hy_chunk_fall(g + j, stride, tokens, K - j));
+    if (tokens > 1 && hy_vec_max_lane(-fall) > HY_CHUNK_SPAN)
+        return hy_chunk_length_vector(s, begin, tokens - 1);
+    return tokens;
+}
+
+/* n channels from j on of a chunk with vector decay: everything but transposes. G here leaves out the first token's
+ * decay, which may be any size and concerns the state only. What only the products inside a chunk need is made if there
+ * will be any (`inside`), for q if it is given; wp and wm if the chunk has lt, for the backward pass. */
+HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const float *q, const float *k, int64_t j,
+                                     int64_t n, int inside) {
+    int64_t K = s->a->K, stride = s->a->H * K;
     const float *g = (const float *)s->a->g + (c->begin * s->a->HV + s->vhead) * K + j;
     hy_vec G[HY_CHUNK], first = hy_vec_load_tail(g, n), sum = hy_vec_zero();
     for (int64_t i = 0; i < HY_CHUNK; i++) {
@@ -175,26 +202,45 @@ HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const float 
     hy_vec_store(c->ec + j, ec);
     hy_vec_store(c->d + j, hy_vec_exp(first + sum));
     for (int64_t i = 0; i < HY_CHUNK; i++) {
-        hy_vec wp = hy_vec_exp(G[i] - anchor), wm = hy_vec_exp(anchor - G[i]), x = hy_vec_zero(), y = hy_vec_zero();
-        if (i < c->len) {
-            x = q ? hy_vec_load_tail(q + i * stride + j, n) * wp : x;
-            y = hy_vec_load_tail(k + i * stride + j, n);
-        }
-        hy_vec_store(hy_mat_at(c->wp, i, j).p, wp);
-        hy_vec_store(hy_mat_at(c->wm, i, j).p, wm);
-        hy_vec_store(hy_mat_at(c->qk, i, j).p, x);
-        hy_vec_store(hy_mat_at(c->qk, 16 + i, j).p, y * wp);
-        hy_vec_store(hy_mat_at(c->rq, i, j).p, x * ea);
-        hy_vec_store(hy_mat_at(c->rq, 16 + i, j).p, y * wp * ea);
-        hy_vec_store(hy_mat_at(c->km, i, j).p, y * wm);
+        hy_vec wm = hy_vec_exp(anchor - G[i]), y = i < c->len ? hy_vec_load_tail(k + i * stride + j, n) : hy_vec_zero();
         hy_vec_store(hy_mat_at(c->l, i, j).p, y * wm * ec);
+        if (!inside)
+            continue;
+        hy_vec wp = hy_vec_exp(G[i] - anchor);
+        hy_vec_store(hy_mat_at(c->km, i, j).p, y * wm);
+        if (q) {
+            hy_vec x = i < c->len ? hy_vec_load_tail(q + i * stride + j, n) * wp : hy_vec_zero();
+            hy_vec_store(hy_mat_at(c->qk, i, j).p, x);
+            hy_vec_store(hy_mat_at(c->rq, i, j).p, x * ea);
+        }
+        if (s->delta) {
+            hy_vec_store(hy_mat_at(c->qk, 16 + i, j).p, y * wp);
+            hy_vec_store(hy_mat_at(c->rq, 16 + i, j).p, y * wp * ea);
+        }
+        if (c->lt.p) {
+            hy_vec_store(hy_mat_at(c->wp, i, j).p, wp);
+            hy_vec_store(hy_mat_at(c->wm, i, j).p, wm);
+        }
     }
 }
 
-/* The chunk that begins at token `begin` and has at most `limit` tokens. */
+static void hy_chunk_prepare_vector(hy_chunk *c, const hy_scan *s, const float *q, const float *k, int inside) {
+    int64_t j = 0, K = s->a->K;
+    for (; j + HY_VL <= K; j += HY_VL)
+        hy_chunk_scale_vector(c, s, q, k, j, HY_VL, inside);
+    for (; j < s->Kp; j += HY_VL)
+        hy_chunk_scale_vector(c, s, q, k, j, K > j ? K - j : 0, inside);
+    for (int64_t i = 0; i < HY_CHUNK; i++)
+        c->er[i] = c->ew[i] = 1;
+    for (int64_t i = 0; i < 256; i++)
+        c->E[i] = 1;
+}
+
+/* The chunk that begins at token `begin` and has at most `limit` tokens; q is read if with_q. */
 static void hy_chunk_prepare(hy_chunk *c, const hy_scan *s, int64_t begin, int64_t limit, int with_q) {
     const hy_recur_args *a = s->a;
     int64_t n = limit < HY_CHUNK ? limit : HY_CHUNK, stride = a->H * a->K;
+    int inside = with_q || s->delta;
     const float *q = with_q ? (const float *)a->q + hy_scan_k_at(s, begin) : NULL;
     const float *k = (const float *)a->k + hy_scan_k_at(s, begin), *beta = a->beta;
     c->begin = begin;
@@ -202,91 +248,18 @@ static void hy_chunk_prepare(hy_chunk *c, const hy_scan *s, int64_t begin, int64
     for (int64_t i = 0; i < HY_CHUNK; i++)
         c->b[i] = i >= c->len ? 0 : beta ? beta[(begin + i) * a->HV + s->vhead] : 1;
     if (s->vector) {
-        for (int64_t j = 0; j < s->Kp; j += HY_VL)
-            hy_chunk_scale_vector(c, s, q, k, j);
-        for (int64_t i = 0; i < HY_CHUNK; i++)
-            c->er[i] = c->ew[i] = 1;
-        for (int64_t i = 0; i < 256; i++)
-            c->E[i] = 1;
+        hy_chunk_prepare_vector(c, s, q, k, inside);
     } else {
         hy_shape shape = {HY_CHUNK, s->Kp, 0};
         if (q)
             hy_mat_read(c->qk, q, stride, shape, c->len, a->K);
         hy_mat_read(c->km, k, stride, shape, c->len, a->K);
-        hy_chunk_decay_scalar(c, s);
+        hy_chunk_decay_scalar(c, s, inside);
     }
-    hy_mat_transpose(c->kt, c->km, HY_CHUNK, s->Kp);
+    if (inside)
+        hy_mat_transpose(c->kt, c->km, HY_CHUNK, s->Kp);
     if (s->vector && c->lt.p)
         hy_mat_transpose(c->lt, c->l, HY_CHUNK, s->Kp);
-}
-
-/* 16×16 matrices of a chunk, each dense. */
-typedef struct hy_small {
-    float *gram; /* [32,16] */
-    float *p;    /* P without beta */
-    float *m;    /* M, zero on and above the diagonal */
-    float *w;    /* (I + M diag b)^-1 = I − w diag b,  (I + diag b M)^-1 = I − diag b w */
-    float *t;    /* an inverse, or P diag b */
-} hy_small;
-
-HY_INLINE void hy_small_layout(hy_small *x, hy_scratch *m) {
-    x->gram = hy_scratch_take(m, 512);
-    x->p = hy_scratch_take(m, 256);
-    x->m = hy_scratch_take(m, 256);
-    x->w = hy_scratch_take(m, 256);
-    x->t = hy_scratch_take(m, 256);
-}
-
-HY_INLINE hy_mat hy_small_mat(float *p) {
-    return (hy_mat){p, HY_CHUNK};
-}
-
-/* out_ij = f·gram_ij E_ij for j < i, and j = i if `diagonal`; selected, since above it gram may have overflowed. */
-HY_INLINE void hy_small_mask(float *out, const float *gram, const float *E, float f, int diagonal) {
-    for (int32_t i = 0; i < HY_CHUNK; i++)
-        for (int32_t j = 0; j < HY_CHUNK; j += HY_VL) {
-            hy_vec x = hy_vec_set(f) * hy_vec_load(gram + i * 16 + j) * hy_vec_load(E + i * 16 + j);
-            hy_ivec below = hy_ivec_iota() + hy_ivec_set(j) < hy_ivec_set(i + diagonal);
-            hy_vec_store(out + i * 16 + j, hy_vec_select(below, x, hy_vec_zero()));
-        }
-}
-
-/* w = m (I + diag b m)^-1 by forward substitution: w_i = m_i − Σ_{j<i} m_ij b_j w_j. */
-static void hy_small_solve(float *w, const float *m, const float *b) {
-    memcpy(w, m, 256 * sizeof *w);
-    for (int j = 0; j < HY_CHUNK - 1; j++) {
-        hy_vec wj[HY_CHUNK / HY_VL];
-        for (int l = 0; l < HY_CHUNK / HY_VL; l++)
-            wj[l] = hy_vec_load(w + j * 16 + l * HY_VL) * hy_vec_set(-b[j]);
-        for (int i = j + 1; i < HY_CHUNK; i++) {
-            hy_vec f = hy_vec_set(m[i * 16 + j]);
-            for (int l = 0; l < HY_CHUNK / HY_VL; l++) {
-                float *wi = w + i * 16 + l * HY_VL;
-                hy_vec_store(wi, hy_vec_load(wi) + f * wj[l]);
-            }
-        }
-    }
-}
-
-/* P (if with_q) and, for the delta rule if with_w, M and w. */
-static void hy_chunk_weights(const hy_chunk *c, const hy_scan *s, hy_small *x, int with_q, int with_w) {
-    int first = with_q ? 0 : 16, rows = (with_w ? 32 : 16) - first;
-    if (rows <= 0)
-        return;
-    hy_mul_ab((hy_mat){x->gram + first * 16, 16}, hy_mat_at(c->qk, first, 0), c->kt, (hy_shape){rows, 16, s->Kp}, NULL);
-    if (with_q)
-        hy_small_mask(x->p, x->gram, c->E, s->scale, 1);
-    if (with_w) {
-        hy_small_mask(x->m, x->gram + 256, c->E, 1, 0);
-        hy_small_solve(x->w, x->m, c->b);
-    }
-}
-
-/* out = [i == j] − f_i w_ij h_j, f or h NULL = 1. */
-static void hy_small_inverse(float *out, const float *w, const float *f, const float *h) {
-    for (int i = 0; i < HY_CHUNK; i++)
-        for (int j = 0; j < HY_CHUNK; j++)
-            out[i * 16 + j] = (i == j ? 1.0f : 0.0f) - (f ? f[i] : 1.0f) * w[i * 16 + j] * (h ? h[j] : 1.0f);
 }
 
 #endif

@@ -14,7 +14,7 @@
 #ifndef HY_KERNELS_CPU_SIMD_RECUR_GRAD_H
 #define HY_KERNELS_CPU_SIMD_RECUR_GRAD_H
 
-#include "kernels/cpu/simd/recur_chunk.h"
+#include "kernels/cpu/simd/recur_weights.h"
 
 /* Where the gradients of one value head go. dq, dk may be a part buffer, summed later (recur_bwd.c). */
 typedef struct hy_grad_out {
@@ -135,11 +135,12 @@ static void hy_grad_products(hy_grad *f, const hy_scan *s, const hy_chunk *c, hy
     hy_mul_atb(f->lower, f->dpm, c->qk, (hy_shape){16, s->Kp, rows}, NULL);
 }
 
-/* Channels j.. of dq, dk and dg; vector, delta and with_dg are constants at every call. */
+/* n channels from j on of dq, dk and dg; `vector` is a constant at every call. */
 HY_INLINE void hy_grad_channels(hy_grad *f, const hy_scan *s, const hy_chunk *c, const hy_grad_out *out, int64_t j,
-                                int vector, int delta, int with_dg) {
+                                int64_t n, int vector) {
     const hy_recur_args *a = s->a;
-    int64_t n = a->K - j, stride = a->H * a->K, at = hy_scan_k_at(s, c->begin) + j;
+    int delta = s->delta, with_dg = out->dg != NULL;
+    int64_t stride = a->H * a->K, at = hy_scan_k_at(s, c->begin) + j;
     const float *q = (const float *)a->q + at, *k = (const float *)a->k + at;
     hy_vec ea = vector ? hy_vec_load(c->ea + j) : hy_vec_set(1), ec = vector ? hy_vec_load(c->ec + j) : ea;
     hy_vec written[HY_CHUNK], before[HY_CHUNK], sum = hy_vec_load(c->d + j) * hy_vec_load(f->xdx + j);
@@ -187,12 +188,18 @@ HY_INLINE void hy_grad_channels(hy_grad *f, const hy_scan *s, const hy_chunk *c,
 
 /* dq, dk, dg of the chunk. */
 static void hy_grad_combine(hy_grad *f, const hy_scan *s, const hy_chunk *c, const hy_grad_out *out) {
+    int64_t j = 0, K = s->a->K;
     memset(f->sums, 0, HY_CHUNK * sizeof(hy_vec));
-    for (int64_t j = 0; j < s->a->K; j += HY_VL) {
-        if (s->vector)
-            hy_grad_channels(f, s, c, out, j, 1, s->delta, out->dg != NULL);
-        else
-            hy_grad_channels(f, s, c, out, j, 0, s->delta, out->dg != NULL);
+    if (s->vector) {
+        for (; j + HY_VL <= K; j += HY_VL)
+            hy_grad_channels(f, s, c, out, j, HY_VL, 1);
+        if (j < K)
+            hy_grad_channels(f, s, c, out, j, K - j, 1);
+    } else {
+        for (; j + HY_VL <= K; j += HY_VL)
+            hy_grad_channels(f, s, c, out, j, HY_VL, 0);
+        if (j < K)
+            hy_grad_channels(f, s, c, out, j, K - j, 0);
     }
     if (!out->dg || s->vector)
         return;

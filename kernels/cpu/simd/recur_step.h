@@ -4,7 +4,7 @@
 #ifndef HY_KERNELS_CPU_SIMD_RECUR_STEP_H
 #define HY_KERNELS_CPU_SIMD_RECUR_STEP_H
 
-#include "kernels/cpu/simd/recur_chunk.h"
+#include "kernels/cpu/simd/recur_weights.h"
 
 typedef struct hy_step {
     const float *v; /* [T,HV,V] or NULL = 0 */
@@ -96,11 +96,22 @@ static void hy_step_state(hy_step *f, const hy_scan *s, int with_e) {
     hy_mul_atb_rows(f->x, c->l, f->e, (hy_shape){s->Kp, f->width, with_e ? 16 : 0}, c->d);
 }
 
+/* What the chunk at `begin` will touch. */
+static void hy_step_ahead(const hy_step *f, const hy_scan *s, int64_t begin) {
+    hy_ahead_reset();
+    hy_scan_ahead_keys(s, s->a->k, begin);
+    hy_scan_ahead_keys(s, f->o ? s->a->q : NULL, begin);
+    hy_scan_ahead_gates(s, s->a->g, begin);
+    hy_scan_ahead_values(s, f->v, begin);
+    hy_scan_ahead_values(s, f->o, begin);
+}
+
 /* One chunk from token `begin` on; returns its length. */
 static int64_t hy_step_run(hy_step *f, const hy_scan *s, int64_t begin, int64_t limit) {
     hy_chunk *c = &f->chunk;
     int with_o = f->o != NULL, with_e = s->delta || f->v;
     hy_chunk_prepare(c, s, begin, limit, with_o);
+    hy_step_ahead(f, s, begin + c->len);
     hy_chunk_weights(c, s, &f->small, with_o && with_e, s->delta);
     int first = with_o ? 0 : 16, rows = (s->delta ? 32 : 16) - first;
     if (rows > 0)
