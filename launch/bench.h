@@ -1,18 +1,44 @@
-/* What the benchmarks share: the rate they are relative to, and how work is counted. */
+/* What `hylas bench kernels` measures: one core operation, forward and backward, of one size. */
 #ifndef HY_LAUNCH_BENCH_H
 #define HY_LAUNCH_BENCH_H
 
+#include <stdbool.h>
+
 #include "comm/comm.h"
 #include "kernels/kernels.h"
-#include "train/config.h"
 
-/* Best rate (FLOP/s) of fp32 products of n³ on this rank in `repeats` tries. */
-HY_MUST_CHECK hy_status hy_bench_gemm_rate(hy_device *device, int64_t n, int repeats, double *flops_per_second);
+typedef struct hy_bench_op {
+    bool attention; /* softmax, causal; else the recurrence of decay and rule */
+    hy_decay decay;
+    hy_rule rule;
+    int64_t T, H, K, V;
+} hy_bench_op;
 
-/* Useful FLOPs per token and value head of a recurrence's forward: its chunk form at C = 64 with triangles counted half, whatever the
- * kernel does. Forward and backward together count three times that. */
-double hy_bench_recur_flops(hy_rule rule, int64_t K, int64_t V);
+/* "recur scalar delta", "attention". */
+void hy_bench_op_name(const hy_bench_op *op, char *name, size_t size);
+double hy_bench_op_work(const hy_bench_op *op); /* useful operations of the forward pass; backward: twice that */
 
+/* Every array of one operation in one element type. Inputs are the same for every T (a prefix) and for both types. */
+enum { HY_BENCH_ARRAYS = 15 };
+typedef struct hy_bench_run {
+    hy_bench_op op;
+    hy_device device;
+    hy_run run;
+    void *arrays[HY_BENCH_ARRAYS];
+    int64_t *lo;
+} hy_bench_run;
+
+HY_MUST_CHECK hy_status hy_bench_run_init(const hy_bench_op *op, const char *table, hy_dtype dtype, hy_bench_run *run);
+void hy_bench_run_fini(hy_bench_run *run);
+/* One pass, in seconds. */
+double hy_bench_run_fwd(hy_bench_run *run);
+double hy_bench_run_bwd(hy_bench_run *run);
+
+/* Elements of outputs and gradients of a short run of `op` by table cpu in float32 that are off from cpu_ref in float64, or
+ * not finite. */
+HY_MUST_CHECK hy_status hy_bench_count_wrong(const hy_bench_op *op, int64_t *wrong);
+
+/* The two benches. Collective. */
 HY_MUST_CHECK hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world);
 HY_MUST_CHECK hy_status hy_bench_step(int argc, char **argv, hy_comm *world);
 

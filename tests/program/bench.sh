@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# bench.sh HYLAS DATA: the benches run, print a row for each operation with no wrong element and numbers above 0, on one rank and on several;
+# bad options end with exit code 2.
+set -uo pipefail
+hylas=$1 config=$2/verify.yaml mpirun=${MPIEXEC:-mpirun} failed=0
+
+fail() {
+    printf 'FAILED: %s\n' "$1"
+    cat bench.out bench.err
+    failed=1
+}
+expect() { # exit code, what; the rest is the command
+    local want=$1 what=$2 got
+    shift 2
+    "$@" >bench.out 2>bench.err
+    got=$?
+    [ $got -eq "$want" ] || fail "$what: exit code $got, wanted $want"
+}
+rows() { # rows of an operation, all of them right
+    awk -v name="^$1 " '$0 ~ name && $NF == 0 && $(NF - 4) > 0 {n++} END {print n + 0}' bench.out
+}
+
+cd "$(mktemp -d)" || exit 1
+trap 'rm -rf "$PWD"' EXIT
+expect 0 "kernels" "$hylas" bench kernels --tokens 70,200 --sizes 16,20 --heads 2 --repeats 1
+[ "$(rows recur)" -eq 32 ] || fail "kernels: not 8 recurrences at 2 sizes and 2 lengths"
+[ "$(rows attention)" -eq 4 ] || fail "kernels: not 2 sizes and 2 lengths of attention"
+expect 0 "kernels, some" "$mpirun" -np 2 "$hylas" bench kernels --tokens 70 --sizes 16 --only 'vector delta' --repeats 1
+[ "$(rows recur)" -eq 1 ] || fail "kernels --only: not one row"
+expect 2 "kernels, a list that is none" "$hylas" bench kernels --tokens 70,
+expect 2 "kernels, none of that name" "$hylas" bench kernels --tokens 70 --sizes 16 --only nothing
+for ranks in 1 2 3; do
+    expect 0 "step on $ranks" "$mpirun" -np $ranks "$hylas" bench step "$config" --tokens 131 --repeats 1 --times --set run.device=cpu_ref
+    grep -Eq "^tokens=131 ranks=$ranks seconds=0\.[0-9]+ .* peak_mib=[1-9]" bench.out || fail "step on $ranks: no line for programs"
+done
+expect 0 "step, data and sequence" "$mpirun" -np 4 "$hylas" bench step "$config" --tokens 131 --repeats 1 --set parallel.data=2 --set data.batch=2
+grep -q 'data 2 x sequence 2' bench.out || fail "step: wrong mesh"
+expect 2 "step, no tokens" "$hylas" bench step "$config" --tokens 0k --repeats 0
+expect 2 "step, unknown key" "$hylas" bench step "$config" --set model.widht=1
+expect 2 "no such bench" "$hylas" bench kernel
+expect 0 "help" "$hylas" bench --help
+expect 0 "help of step" "$hylas" bench step --help
+exit $failed
