@@ -131,14 +131,6 @@ static hy_status begin_reports(loop *l) {
     return hy_comm_agree(l->world, status);
 }
 
-/* Before anything is read or written. */
-static hy_status check_mesh(const loop *l) {
-    hy_mesh mesh;
-    HY_TRY(hy_mesh_create(l->world, (int)l->config->parallel.data, hy_trainer_sequence_size(l->config, hy_comm_size(l->world)), &mesh));
-    hy_mesh_destroy(&mesh);
-    return HY_OK;
-}
-
 static hy_status measure_peak(loop *l) {
     hy_device device;
     HY_TRY(hy_comm_agree(l->world, hy_device_init(&device, l->config->run.device, HY_F32)));
@@ -332,7 +324,6 @@ static hy_status run(loop *l) {
     bool found = false;
     HY_TRY(hy_comm_agree(l->world, hy_config_write(l->config, &l->config_text, &l->config_length)));
     HY_TRY(hy_config_agree(l->world, l->config_text, l->config_length));
-    HY_TRY(check_mesh(l));
     HY_TRY(check_mesh_and_device(l));
     HY_TRY(begin_folder(l));
     HY_TRY(hy_checkpoint_open(l->folder.checkpoints, l->world, &found, &checkpoint));
