@@ -1,5 +1,5 @@
-/* hylas data text: files as bytes into a token store, one document per file; every 50th may go to a second store for validation.
- * hylas data info: what a store holds. */
+/* hylas data text: files as bytes into a token store, one document per file; every 50th may go to a second store for
+ * validation. hylas data info: what a store holds. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,7 +18,11 @@
 
 /* ---- text ---- */
 
-enum { READ_BLOCK = 1 << 16, HOLD_EVERY = 50, HOLD_AT = 1 }; /* HOLD_AT: of each 50, so that two documents make two stores */
+enum {
+    READ_BLOCK = 1 << 16,
+    HOLD_EVERY = 50,
+    HOLD_AT = 1
+}; /* HOLD_AT: of each 50, so that two documents make two stores */
 
 typedef struct text_import {
     hy_token_writer *main, *held; /* held: NULL without --hold-out */
@@ -38,8 +42,8 @@ static hy_status add_bytes(text_import *import, const char *path, size_t n) {
     for (size_t i = 0; i < n; i++) {
         import->ids[i] = import->bytes[i];
         if (import->ids[i] >= import->vocab) {
-            return hy_fail(HY_ERR_DATA, "%s: byte %d at offset %lld is outside --vocab %lld", path, (int)import->bytes[i], (long long)i,
-                           (long long)import->vocab);
+            return hy_fail(HY_ERR_DATA, "%s: byte %d at offset %lld is outside --vocab %lld", path,
+                           (int)import->bytes[i], (long long)i, (long long)import->vocab);
         }
     }
     import->tokens += (int64_t)n;
@@ -73,8 +77,8 @@ static hy_status add_file(text_import *import, const char *path) {
     return hy_token_writer_end_document(import->writer);
 }
 
-/* A file, or all below a folder in byte order of their names. `named`: the user named it, so a link is followed; below folders
- * links, sockets and devices are skipped. */
+/* A file, or all below a folder in byte order of their names. `named`: the user named it, so a link is followed; below
+ * folders links, sockets and devices are skipped. */
 static hy_status add_path(text_import *import, const char *path, bool named, int depth) {
     enum { DEPTH_MAX = 64 };
     struct stat info;
@@ -138,21 +142,26 @@ static hy_status data_text(int argc, char **argv, hy_comm *world) {
     int64_t vocab = 256, limit = 0;
     const hy_option options[] = {
         {"--out", HY_OPTION_TEXT, &out, "FILE", "the token store to write"},
-        {"--hold-out", HY_OPTION_TEXT, &hold_out, "FILE", "every 50th document goes to this second store instead: for validation"},
+        {"--hold-out", HY_OPTION_TEXT, &hold_out, "FILE",
+         "every 50th document goes to this second store instead: for validation"},
         {"--vocab", HY_OPTION_INT, &vocab, "N", "vocabulary of the store (256): larger leaves room for other ids"},
         {"--limit", HY_OPTION_INT, &limit, "N", "stop after the file that reaches this many tokens"},
     };
     const hy_usage usage = {"hylas data text PATHS... --out FILE [options]",
                             "Makes a token store: the tokens are the bytes of the files, every file is one document.\n"
                             "Folders are read in order of names, with all below them; empty files are left out.",
-                            options, 4, 1, -1};
+                            options,
+                            4,
+                            1,
+                            -1};
     hy_args args;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {
         return HY_OK;
     }
     if (out == NULL) {
-        return hy_comm_agree(world, hy_comm_rank(world) > 0 ? HY_ERR_PEER : hy_fail(HY_ERR_USAGE, "--out FILE is missing"));
+        return hy_comm_agree(world,
+                             hy_comm_rank(world) > 0 ? HY_ERR_PEER : hy_fail(HY_ERR_USAGE, "--out FILE is missing"));
     }
     hy_status status = HY_OK;
     if (hy_comm_rank(world) == 0) {
@@ -164,9 +173,10 @@ static hy_status data_text(int argc, char **argv, hy_comm *world) {
             status = import_text(&args, out, hold_out, import);
         }
         if (status == HY_OK) {
-            printf("%s: %s tokens in %lld documents (%lld empty files left out, %lld links and special files skipped)\n", out,
-                   hy_text_count((double)import->tokens).s, (long long)import->documents, (long long)import->empty,
-                   (long long)import->skipped);
+            printf(
+                "%s: %s tokens in %lld documents (%lld empty files left out, %lld links and special files skipped)\n",
+                out, hy_text_count((double)import->tokens).s, (long long)import->documents, (long long)import->empty,
+                (long long)import->skipped);
             if (hold_out != NULL) {
                 printf("%s: %lld of these documents, held out for validation\n", hold_out, (long long)import->n_held);
             }
@@ -210,14 +220,17 @@ static hy_status print_info(const char *path) {
     HY_TRY(hy_token_store_open(path, &store));
     const hy_status status = document_lengths(store, &lengths);
     if (status == HY_OK) {
-        printf("%s\n  tokens     %lld (%s, uint%d)\n  documents  %lld\n  vocab      %lld\n  tokenizer  %s\n  seal       %s\n", path,
-               (long long)summary.tokens, hy_text_count((double)summary.tokens).s, 8 * hy_token_store_token_bytes(store),
-               (long long)summary.documents, (long long)summary.vocab, hy_token_store_tokenizer(store),
+        printf("%s\n  tokens     %lld (%s, uint%d)\n  documents  %lld\n  vocab      %lld\n  tokenizer  %s\n  seal      "
+               " %s\n",
+               path, (long long)summary.tokens, hy_text_count((double)summary.tokens).s,
+               8 * hy_token_store_token_bytes(store), (long long)summary.documents, (long long)summary.vocab,
+               hy_token_store_tokenizer(store),
                summary.sealed ? "ok (size and XXH3 as when written)" : "none; read through in a child process: ok");
         printf("  lengths   ");
         for (size_t i = 0; i < sizeof quantiles / sizeof quantiles[0]; i++) {
             const int64_t at = (int64_t)(quantiles[i] * (double)(summary.documents - 1) + 0.5);
-            printf(" %g%%: %lld%s", 100.0 * quantiles[i], (long long)lengths[at], i + 1 < sizeof quantiles / sizeof quantiles[0] ? "," : "\n");
+            printf(" %g%%: %lld%s", 100.0 * quantiles[i], (long long)lengths[at],
+                   i + 1 < sizeof quantiles / sizeof quantiles[0] ? "," : "\n");
         }
     }
     hy_free(lengths);
@@ -227,7 +240,11 @@ static hy_status print_info(const char *path) {
 
 static hy_status data_info(int argc, char **argv, hy_comm *world) {
     const hy_usage usage = {"hylas data info FILE",
-                            "Verifies a token store and prints its counts and the quantiles of its documents' lengths.", NULL, 0, 1, 1};
+                            "Verifies a token store and prints its counts and the quantiles of its documents' lengths.",
+                            NULL,
+                            0,
+                            1,
+                            1};
     hy_args args;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {
@@ -260,7 +277,10 @@ hy_status hy_cmd_data(int argc, char **argv, hy_comm *world) {
     const hy_usage usage = {"hylas data text|info ...",
                             "  hylas data text PATHS... --out FILE   make a token store from files\n"
                             "  hylas data info FILE                  verify a store and say what it holds",
-                            NULL, 0, 1, 1};
+                            NULL,
+                            0,
+                            1,
+                            1};
     hy_args args;
     return hy_options_parse(&usage, argc, argv, world, &args);
 }

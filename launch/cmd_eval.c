@@ -1,5 +1,5 @@
-/* hylas eval CKPT: loss and perplexity of a checkpoint on a token store, also by position within the document. The configuration is the
- * one saved in the checkpoint, changed by the options. */
+/* hylas eval CKPT: loss and perplexity of a checkpoint on a token store, also by position within the document. The
+ * configuration is the one saved in the checkpoint, changed by the options. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,12 +29,13 @@ typedef struct load_job {
 static hy_status load_config(void *context) {
     const load_job *job = context;
     hy_config *config = job->config;
-    const char *sets[HY_OPTION_LIST_MAX + 4] = {"parallel.data=1", "parallel.sequence=auto", "data.batch=1", "train.accumulate=1"};
+    const char *sets[HY_OPTION_LIST_MAX + 4] = {"parallel.data=1", "parallel.sequence=auto", "data.batch=1",
+                                                "train.accumulate=1"};
     const int n_sets = 4 + job->options->sets.n;
     memcpy(sets + 4, job->options->sets.items, (size_t)job->options->sets.n * sizeof *sets);
     HY_TRY(hy_config_parse_with(job->options->checkpoint, job->text, strlen(job->text), sets, n_sets, config));
-    if (job->options->store != NULL &&
-        snprintf(config->data.eval_store, sizeof config->data.eval_store, "%s", job->options->store) >= (int)sizeof config->data.eval_store) {
+    if (job->options->store != NULL && snprintf(config->data.eval_store, sizeof config->data.eval_store, "%s",
+                                                job->options->store) >= (int)sizeof config->data.eval_store) {
         return hy_fail(HY_ERR_USAGE, "--store %s: the path is too long", job->options->store);
     }
     config->train.eval.sequences = job->options->sequences > 0 ? job->options->sequences : config->train.eval.sequences;
@@ -47,10 +48,12 @@ static hy_status load_config(void *context) {
 
 static hy_status print_result(const hy_eval_result *result, const hy_checkpoint *checkpoint, const char *store) {
     hy_text_table *table = NULL;
-    printf("checkpoint  %s (step %lld)\nstore       %s, %lld sequences, %lld targets\nloss        %.6f\nperplexity  %.4f\n\n", checkpoint->path,
-           (long long)checkpoint->manifest.step, store, (long long)result->sequences, (long long)result->valid, result->loss,
-           exp(result->loss));
-    HY_TRY(hy_text_table_create(4, (const char *const[]){"position in document", "targets", "loss", "perplexity"}, &table));
+    printf("checkpoint  %s (step %lld)\nstore       %s, %lld sequences, %lld targets\nloss        %.6f\nperplexity  "
+           "%.4f\n\n",
+           checkpoint->path, (long long)checkpoint->manifest.step, store, (long long)result->sequences,
+           (long long)result->valid, result->loss, exp(result->loss));
+    HY_TRY(hy_text_table_create(4, (const char *const[]){"position in document", "targets", "loss", "perplexity"},
+                                &table));
     for (int i = 0; i < HY_EVAL_BUCKETS; i++) {
         if (result->bucket_valid[i] == 0) {
             continue;
@@ -71,17 +74,20 @@ static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *conf
     double *row_loss = NULL;
     hy_eval_result result;
     HY_TRY(hy_trainer_create(config, false, world, &trainer));
-    hy_status status = hy_checkpoint_read(checkpoint, trainer->model, world, trainer->dtype, trainer->params, NULL, NULL);
+    hy_status status =
+        hy_checkpoint_read(checkpoint, trainer->model, world, trainer->dtype, trainer->params, NULL, NULL);
     if (status == HY_OK) {
-        const hy_layout_dims dims = hy_layout_sizes(config->parallel.layout, trainer->mesh.sequence_size, trainer->mesh.sequence_index,
-                                                    trainer->eval.split.unit, config->data.sequence);
+        const hy_layout_dims dims =
+            hy_layout_sizes(config->parallel.layout, trainer->mesh.sequence_size, trainer->mesh.sequence_index,
+                            trainer->eval.split.unit, config->data.sequence);
         status = hy_comm_agree(world, HY_NEW("row losses", dims.T, &row_loss));
     }
     if (status == HY_OK) {
         status = hy_eval_pass(trainer, row_loss, &result);
     }
     if (status == HY_OK) {
-        status = hy_comm_agree(world, hy_comm_rank(world) == 0 ? print_result(&result, checkpoint, config->data.eval_store) : HY_OK);
+        status = hy_comm_agree(
+            world, hy_comm_rank(world) == 0 ? print_result(&result, checkpoint, config->data.eval_store) : HY_OK);
     }
     hy_free(row_loss);
     hy_trainer_destroy(trainer);
@@ -107,15 +113,21 @@ static hy_status eval_checkpoint(const eval_options *options, hy_comm *world) {
 hy_status hy_cmd_eval(int argc, char **argv, hy_comm *world) {
     eval_options options = {.checkpoint = NULL};
     const hy_option rows[] = {
-        {"--store", HY_OPTION_TEXT, &options.store, "FILE", "token store (default: data.eval_store of the checkpoint's configuration)"},
+        {"--store", HY_OPTION_TEXT, &options.store, "FILE",
+         "token store (default: data.eval_store of the checkpoint's configuration)"},
         {"--sequences", HY_OPTION_INT, &options.sequences, "N", "sequences to read"},
         {"--sequence", HY_OPTION_INT, &options.sequence, "N", "tokens per sequence, e.g. longer than in training"},
-        {"--set", HY_OPTION_LIST, &options.sets, "a.b=value", "changes one key of the configuration; parallel.*, for example"},
+        {"--set", HY_OPTION_LIST, &options.sets, "a.b=value",
+         "changes one key of the configuration; parallel.*, for example"},
     };
-    const hy_usage usage = {"[mpirun -np N] hylas eval CHECKPOINT|RUN [options]",
-                            "Mean loss and perplexity over the first sequences of a store, and by position in the document.\n"
-                            "A run folder stands for its newest whole checkpoint.",
-                            rows, 4, 1, 1};
+    const hy_usage usage = {
+        "[mpirun -np N] hylas eval CHECKPOINT|RUN [options]",
+        "Mean loss and perplexity over the first sequences of a store, and by position in the document.\n"
+        "A run folder stands for its newest whole checkpoint.",
+        rows,
+        4,
+        1,
+        1};
     hy_args args;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {

@@ -10,10 +10,14 @@ hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
     const hy_option options[] = {
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };
-    const hy_usage usage = {"[mpirun -np N] hylas train CONFIG [--set a.b=value]...",
-                            "Trains the model of CONFIG on the N ranks. The same command resumes from the newest checkpoint in run.dir.\n"
-                            "SIGTERM, SIGUSR1 and train.time_limit save and exit with 75. `hylas help config` lists the keys.",
-                            options, 1, 1, 1};
+    const hy_usage usage = {
+        "[mpirun -np N] hylas train CONFIG [--set a.b=value]...",
+        "Trains the model of CONFIG on the N ranks. The same command resumes from the newest checkpoint in run.dir.\n"
+        "SIGTERM, SIGUSR1 and train.time_limit save and exit with 75. `hylas help config` lists the keys.",
+        options,
+        1,
+        1,
+        1};
     hy_args args;
     hy_config *config = NULL;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));

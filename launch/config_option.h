@@ -5,7 +5,9 @@
 #include "launch/options.h"
 #include "train/config.h"
 
-/* The config at `path` with `sets` applied, on every rank; an error is shown once. The caller frees *config. Collective. */
-HY_MUST_CHECK hy_status hy_config_load_on_all(hy_comm *world, const char *path, const hy_option_list *sets, hy_config **config);
+/* The config at `path` with `sets` applied, on every rank; an error is shown once. The caller frees *config.
+ * Collective. */
+HY_MUST_CHECK hy_status hy_config_load_on_all(hy_comm *world, const char *path, const hy_option_list *sets,
+                                              hy_config **config);
 
 #endif

@@ -1,5 +1,5 @@
-/* The program `hylas`: finds the command, starts the communication library, runs the command on every rank, and makes all ranks
- * leave with the same exit code: that of the rank that failed. */
+/* The program `hylas`: finds the command, starts the communication library, runs the command on every rank, and makes
+ * all ranks leave with the same exit code: that of the rank that failed. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,14 +45,17 @@ static hy_status fail_unknown_command(void *context) {
 }
 
 static void print_commands(void) {
-    printf("hylas trains language models that mix linear and softmax attention, every sequence sharded over the ranks.\n\n"
-           "usage: [mpirun -np N] hylas COMMAND ...\n\n");
+    printf(
+        "hylas trains language models that mix linear and softmax attention, every sequence sharded over the ranks.\n\n"
+        "usage: [mpirun -np N] hylas COMMAND ...\n\n");
     for (int i = 0; i < N_COMMANDS; i++) {
         printf("  %-10s %s\n", commands[i].name, commands[i].summary);
     }
     printf("  %-10s %s\n\n", "help", "help config: every key of a config; help COMMAND: the same as COMMAND --help");
-    printf("exit codes: 0 ok, 1 failed, 2 usage or config, 3 environment, 4 data, 5 checkpoint, 6 out of memory, 7 not finite,\n"
-           "            8 communication, 9 verification failed, 75 stopped early by signal or time limit (run again to go on)\n");
+    printf("exit codes: 0 ok, 1 failed, 2 usage or config, 3 environment, 4 data, 5 checkpoint, 6 out of memory, 7 not "
+           "finite,\n"
+           "            8 communication, 9 verification failed, 75 stopped early by signal or time limit (run again to "
+           "go on)\n");
 }
 
 static hy_status dispatch(int argc, char **argv, hy_comm *world) {
@@ -86,8 +89,8 @@ static void leave_alone(int signal_number) {
     _exit(leaving_code != 0 ? leaving_code : HY_ERR_COMM);
 }
 
-/* The exit code of all ranks: the largest that is not HY_ERR_PEER. A rank that never comes here (dead, hung) must not hold the
- * others for ever: they leave after a minute, and mpirun then ends it. */
+/* The exit code of all ranks: the largest that is not HY_ERR_PEER. A rank that never comes here (dead, hung) must not
+ * hold the others for ever: they leave after a minute, and mpirun then ends it. */
 static int common_exit_code(hy_comm *world, hy_status mine) {
     enum { PATIENCE = 60 };
     leaving_code = (sig_atomic_t)mine;

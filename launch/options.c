@@ -153,8 +153,8 @@ static hy_status parse_words(void *context) {
         }
     }
     if (args->n < usage->min_args || (usage->max_args >= 0 && args->n > usage->max_args)) {
-        return hy_fail(HY_ERR_USAGE, "%s\nusage: %s", args->n < usage->min_args ? "too few arguments" : "too many arguments",
-                       usage->line);
+        return hy_fail(HY_ERR_USAGE, "%s\nusage: %s",
+                       args->n < usage->min_args ? "too few arguments" : "too many arguments", usage->line);
     }
     return HY_OK;
 }

@@ -1,4 +1,5 @@
-/* Command-line options of one command: a table of rows, parsed into the variables the rows point to, and printed by --help.
+/* Command-line options of one command: a table of rows, parsed into the variables the rows point to, and printed by
+ * --help.
  * "--name value", "--name=value" and "--flag" may stand anywhere; "--" ends the options. */
 #ifndef HY_LAUNCH_OPTIONS_H
 #define HY_LAUNCH_OPTIONS_H

@@ -1,4 +1,5 @@
-/* A row's value "default" stands for what the mixer's kind says (HY_DEFAULT); hy_model_config_resolve replaces it by a number. */
+/* A row's value "default" stands for what the mixer's kind says (HY_DEFAULT); hy_model_config_resolve replaces it by a
+ * number. */
 #include "layers/model_config_keys.h"
 
 static const char *const qk_norm_names[] = {"default", "none", "l2", "sum", "rms_head", "rms_all", NULL};
@@ -7,16 +8,23 @@ static const char *const feature_map_names[] = {"default", "identity", "relu", "
 
 enum { HEADS_MAX = 65536, HEAD_DIM_MAX = 65536, CONV_MAX = 64, WIDTH_MAX = 1 << 24 };
 
-#define MIXER_INT(field, low, high, help) \
-    {HY_SCHEMA_INT(hy_mixer_config, field, #field, "default", low, high, help), HY_SCHEMA_SPECIAL("default", HY_DEFAULT)}
-#define MIXER_DOUBLE(field, low, high, help) \
-    {HY_SCHEMA_DOUBLE(hy_mixer_config, field, #field, "default", low, high, help), HY_SCHEMA_SPECIAL("default", HY_DEFAULT)}
+#define MIXER_INT(field, low, high, help)                                                                              \
+    {                                                                                                                  \
+        HY_SCHEMA_INT(hy_mixer_config, field, #field, "default", low, high, help),                                     \
+            HY_SCHEMA_SPECIAL("default", HY_DEFAULT)                                                                   \
+    }
+#define MIXER_DOUBLE(field, low, high, help)                                                                           \
+    {                                                                                                                  \
+        HY_SCHEMA_DOUBLE(hy_mixer_config, field, #field, "default", low, high, help),                                  \
+            HY_SCHEMA_SPECIAL("default", HY_DEFAULT)                                                                   \
+    }
 
 static const hy_schema_entry mixer_rows[] = {
     {HY_SCHEMA_STRING(hy_mixer_config, kind, "kind", NULL,
                       "attention, retention, gla, deltanet, gated_deltanet; empty: the entry's own name")},
     MIXER_INT(heads, 1, HEADS_MAX, "query and key heads"),
-    MIXER_INT(kv_heads, 1, HEADS_MAX, "attention, gla, retention: key and value heads, each serving heads/kv_heads query heads"),
+    MIXER_INT(kv_heads, 1, HEADS_MAX,
+              "attention, gla, retention: key and value heads, each serving heads/kv_heads query heads"),
     MIXER_INT(value_heads, 1, HEADS_MAX, "delta rules: value heads, a multiple of heads"),
     MIXER_INT(head_dim, 1, HEAD_DIM_MAX, "channels of a query or key head"),
     MIXER_INT(value_dim, 1, HEAD_DIM_MAX, "channels of a value head"),
@@ -26,10 +34,12 @@ static const hy_schema_entry mixer_rows[] = {
     {HY_SCHEMA_DOUBLE(hy_mixer_config, rope_fraction, "rope_fraction", "1", 0.0, 1.0,
                       "share of the head's channels that the rotary embedding turns")},
     {HY_SCHEMA_BOOL(hy_mixer_config, qkv_bias, "qkv_bias", "false", "biases in the q, k, v projections")},
-    {HY_SCHEMA_ENUM(hy_mixer_config, qk_norm, "qk_norm", "default", qk_norm_names, "normalisation of q and k per head")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, qk_norm, "qk_norm", "default", qk_norm_names,
+                    "normalisation of q and k per head")},
     {HY_SCHEMA_ENUM(hy_mixer_config, output_gate, "output_gate", "default", output_gate_names,
                     "gate on the output: swish or sigmoid elementwise; attention: sigmoid per head or per channel")},
-    {HY_SCHEMA_ENUM(hy_mixer_config, feature_map, "feature_map", "default", feature_map_names, "map applied to q and k")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, feature_map, "feature_map", "default", feature_map_names,
+                    "map applied to q and k")},
     MIXER_INT(gate_rank, 1, WIDTH_MAX, "gla: rank of the decay's projection"),
     {HY_SCHEMA_DOUBLE(hy_mixer_config, gate_divisor, "gate_divisor", "16", DBL_MIN, HY_SCHEMA_HIGHEST,
                       "gla: log decay = logsigmoid/divisor")},
@@ -53,12 +63,13 @@ static const hy_schema_entry model_rows[] = {
     {HY_SCHEMA_DOUBLE(hy_model_config, mlp_ratio, "mlp.ratio", "default", DBL_MIN, 1024.0, "default: 4; retention: 2"),
      HY_SCHEMA_SPECIAL("default", 0)},
     {HY_SCHEMA_DOUBLE(hy_model_config, norm_eps, "norm_eps", "1e-6", 0.0, 1.0, "epsilon of block and final norms")},
-    {HY_SCHEMA_DOUBLE(hy_model_config, init_std, "init_std", "0.02", 0.0, 1e3, "standard deviation of initial matrices")},
+    {HY_SCHEMA_DOUBLE(hy_model_config, init_std, "init_std", "0.02", 0.0, 1e3,
+                      "standard deviation of initial matrices")},
     {HY_SCHEMA_STRING_LIST(hy_model_config, pattern, n_pattern, "schedule.pattern",
                            "gated_deltanet, gated_deltanet, gated_deltanet, attention",
                            "mixers of the layers in order, repeated until the layers are used up")},
-    {HY_SCHEMA_INT_MAP(hy_model_config, overrides, n_overrides, layer, mixer, "schedule.overrides", 0, HY_LAYERS_MAX - 1,
-                       "single layers by index (from 0): {23: attention}")},
+    {HY_SCHEMA_INT_MAP(hy_model_config, overrides, n_overrides, layer, mixer, "schedule.overrides", 0,
+                       HY_LAYERS_MAX - 1, "single layers by index (from 0): {23: attention}")},
     {HY_SCHEMA_NAMED(hy_model_config, mixers, n_mixers, hy_mixer_config, name, "mixers", &hy_mixer_schema,
                      "parameters of the mixers that the schedule names")},
     {HY_SCHEMA_STRING(hy_model_config, family, "family", NULL, "published family of an imported model; set by import")},

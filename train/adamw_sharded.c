@@ -18,10 +18,10 @@ struct hy_adamw_sharded {
     unsigned char *params, *grads, *m, *v;
     int64_t n_state;
     hy_bucket_shard *shards; /* [n_buckets] */
-    bool *ready;           /* [n_buckets] */
-    hy_req *reqs;          /* [n_buckets] */
-    segment *segments;     /* grouped by bucket */
-    int64_t *first_segment; /* [n_buckets + 1] */
+    bool *ready;             /* [n_buckets] */
+    hy_req *reqs;            /* [n_buckets] */
+    segment *segments;       /* grouped by bucket */
+    int64_t *first_segment;  /* [n_buckets + 1] */
 };
 
 hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype dtype, hy_plan *plan) {
@@ -29,8 +29,8 @@ hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype dtype,
                        2 * (hy_model_flat_size(model) / size) * (int64_t)hy_dtype_size(dtype));
 }
 
-/* The segments of one shard, appended to `out` (or only counted where it is NULL). Neighbours with equal decay are joined: the update
- * is elementwise. Padding has no segment. */
+/* The segments of one shard, appended to `out` (or only counted where it is NULL). Neighbours with equal decay are
+ * joined: the update is elementwise. Padding has no segment. */
 static int64_t cut_segments(const hy_model *model, const hy_bucket_shard *shard, segment *out) {
     int64_t n_params = 0, n = 0, joined_end = -1;
     bool joined_decay = false;
@@ -38,7 +38,8 @@ static int64_t cut_segments(const hy_model *model, const hy_bucket_shard *shard,
     for (int64_t i = 0; i < n_params; i++) {
         const hy_param *p = &params[i];
         const int64_t begin = p->offset > shard->flat ? p->offset : shard->flat;
-        const int64_t shard_end = shard->flat + shard->n, end = p->offset + p->size < shard_end ? p->offset + p->size : shard_end;
+        const int64_t shard_end = shard->flat + shard->n,
+                      end = p->offset + p->size < shard_end ? p->offset + p->size : shard_end;
         if (begin >= end) {
             continue;
         }
@@ -48,7 +49,8 @@ static int64_t cut_segments(const hy_model *model, const hy_bucket_shard *shard,
             }
         } else {
             if (out != NULL) {
-                out[n] = (segment){.flat = begin, .state = shard->state + begin - shard->flat, .n = end - begin, .decay = p->decay};
+                out[n] = (segment){
+                    .flat = begin, .state = shard->state + begin - shard->flat, .n = end - begin, .decay = p->decay};
             }
             n++;
         }
@@ -71,14 +73,15 @@ static hy_status reserve(hy_adamw_sharded *o, const hy_model *model) {
     }
     HY_TRY(HY_NEW("segments", n_segments, &o->segments));
     for (int b = 0; b < o->n_buckets; b++) {
-        o->first_segment[b + 1] = o->first_segment[b] + cut_segments(model, &o->shards[b], o->segments + o->first_segment[b]);
+        o->first_segment[b + 1] =
+            o->first_segment[b] + cut_segments(model, &o->shards[b], o->segments + o->first_segment[b]);
     }
     HY_TRY(hy_alloc("AdamW m", (size_t)o->n_state * o->element, (void **)&o->m));
     return hy_alloc("AdamW v", (size_t)o->n_state * o->element, (void **)&o->v);
 }
 
-hy_status hy_adamw_sharded_create(const hy_model *model, hy_comm *world, hy_device *device, hy_dtype dtype, void *params, void *grads,
-                                  hy_adamw_sharded **out) {
+hy_status hy_adamw_sharded_create(const hy_model *model, hy_comm *world, hy_device *device, hy_dtype dtype,
+                                  void *params, void *grads, hy_adamw_sharded **out) {
     hy_adamw_sharded *o = NULL;
     HY_TRY(HY_NEW("optimizer", 1, &o));
     *o = (hy_adamw_sharded){.world = world,
@@ -125,8 +128,8 @@ static void post_reductions(hy_adamw_sharded *o) {
     while (o->next_posted >= 0 && o->ready[o->next_posted]) {
         const int b = o->next_posted--;
         const hy_bucket_shard *shard = &o->shards[b];
-        hy_comm_reduce_scatter(o->world, "gradients", bucket_begin(o, o->grads, b), o->grads + (size_t)shard->flat * o->element, shard->n,
-                               o->type, &o->reqs[b]);
+        hy_comm_reduce_scatter(o->world, "gradients", bucket_begin(o, o->grads, b),
+                               o->grads + (size_t)shard->flat * o->element, shard->n, o->type, &o->reqs[b]);
     }
 }
 
@@ -144,14 +147,17 @@ double hy_adamw_sharded_reduce(hy_adamw_sharded *o) {
     post_reductions(o);
     for (int b = o->n_buckets - 1; b >= 0; b--) {
         hy_comm_wait(&o->reqs[b]);
-        hy_sumsq(o->device, &(hy_sumsq_args){.n = o->shards[b].n, .x = o->grads + (size_t)o->shards[b].flat * o->element, .sum = &sum});
+        hy_sumsq(
+            o->device,
+            &(hy_sumsq_args){.n = o->shards[b].n, .x = o->grads + (size_t)o->shards[b].flat * o->element, .sum = &sum});
         o->ready[b] = false;
     }
     o->next_posted = o->n_buckets - 1;
     return sum;
 }
 
-void hy_adamw_sharded_update(hy_adamw_sharded *o, const hy_adamw_settings *settings, int64_t update, double lr, double g_scale) {
+void hy_adamw_sharded_update(hy_adamw_sharded *o, const hy_adamw_settings *settings, int64_t update, double lr,
+                             double g_scale) {
     for (int b = 0; b < o->n_buckets; b++) {
         const hy_bucket_shard *shard = &o->shards[b];
         for (int64_t i = o->first_segment[b]; i < o->first_segment[b + 1]; i++) {
@@ -169,8 +175,8 @@ void hy_adamw_sharded_update(hy_adamw_sharded *o, const hy_adamw_settings *setti
                                                  .m = o->m + (size_t)s->state * o->element,
                                                  .v = o->v + (size_t)s->state * o->element});
         }
-        hy_comm_all_gather(o->world, "parameters", o->params + (size_t)shard->flat * o->element, bucket_begin(o, o->params, b),
-                           (size_t)shard->n * o->element, &o->reqs[b]);
+        hy_comm_all_gather(o->world, "parameters", o->params + (size_t)shard->flat * o->element,
+                           bucket_begin(o, o->params, b), (size_t)shard->n * o->element, &o->reqs[b]);
     }
     hy_comm_wait_all(o->reqs, o->n_buckets);
 }

@@ -1,15 +1,15 @@
 /* AdamW with its state sharded over all ranks (ZeRO-1; Rajbhandari et al. 2020).
  *
- * A bucket of the flat parameter array has size·s elements; rank r owns elements [r·s, (r+1)·s) of each bucket: it alone holds their
- * m and v and updates them.
+ * A bucket of the flat parameter array has size·s elements; rank r owns elements [r·s, (r+1)·s) of each bucket: it
+ * alone holds their m and v and updates them.
  *
- *     gradients   Σ over ranks, each rank receiving its shards: one reduce-scatter per bucket, posted as soon as backward has
- *                 finished the bucket, so that it travels while backward goes on
- *     norm        Σ g² over the shards in double, then over ranks
- *     update      own shards; the clipping factor is applied to g on the way
- *     parameters  one all-gather per bucket, posted while the next bucket is updated
+ *     gradients   Σ over ranks, each rank receiving its shards: one reduce-scatter per bucket, posted as soon as
+ * backward has finished the bucket, so that it travels while backward goes on norm        Σ g² over the shards in
+ * double, then over ranks update      own shards; the clipping factor is applied to g on the way parameters  one
+ * all-gather per bucket, posted while the next bucket is updated
  *
- * A group without a sequence in its last micro-step posts the same exchanges in the same order: from the last bucket to the first. */
+ * A group without a sequence in its last micro-step posts the same exchanges in the same order: from the last bucket to
+ * the first. */
 #ifndef HY_TRAIN_ADAMW_SHARDED_H
 #define HY_TRAIN_ADAMW_SHARDED_H
 
@@ -24,9 +24,10 @@ typedef struct hy_adamw_sharded hy_adamw_sharded;
 
 /* Adds m and v to `plan`. Local. */
 HY_MUST_CHECK hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype dtype, hy_plan *plan);
-/* The model must have been created for size(world) shards. params, grads: the flat arrays, borrowed; m = v = 0. Local. */
-HY_MUST_CHECK hy_status hy_adamw_sharded_create(const hy_model *model, hy_comm *world, hy_device *device, hy_dtype dtype, void *params,
-                                                void *grads, hy_adamw_sharded **out);
+/* The model must have been created for size(world) shards. params, grads: the flat arrays, borrowed; m = v = 0. Local.
+ */
+HY_MUST_CHECK hy_status hy_adamw_sharded_create(const hy_model *model, hy_comm *world, hy_device *device,
+                                                hy_dtype dtype, void *params, void *grads, hy_adamw_sharded **out);
 void hy_adamw_sharded_destroy(hy_adamw_sharded *optimizer);
 
 /* A hy_bucket_ready for the last micro-step; context: the optimizer. */
@@ -34,9 +35,11 @@ void hy_adamw_sharded_bucket_ready(void *context, int bucket);
 /* Posts what bucket_ready has not, waits for all, and gives this rank's part of Σ g². Collective. */
 double hy_adamw_sharded_reduce(hy_adamw_sharded *optimizer);
 /* Update number `update` (from 1) with gradients g·g_scale, then the parameters of all ranks. Collective. */
-void hy_adamw_sharded_update(hy_adamw_sharded *optimizer, const hy_adamw_settings *settings, int64_t update, double lr, double g_scale);
+void hy_adamw_sharded_update(hy_adamw_sharded *optimizer, const hy_adamw_settings *settings, int64_t update, double lr,
+                             double g_scale);
 
-/* For checkpoints: this rank's m and v [*n elements], its shards of the buckets one after the other (hy_bucket_shard_of). */
+/* For checkpoints: this rank's m and v [*n elements], its shards of the buckets one after the other
+ * (hy_bucket_shard_of). */
 void hy_adamw_sharded_state(hy_adamw_sharded *optimizer, void **m, void **v, int64_t *n);
 
 #endif

@@ -12,10 +12,14 @@ static const char *const state_names[] = {"allgather", "ring", NULL};
 static const char *const attention_names[] = {"ring", "allgather", NULL};
 static const char *const overlap_names[] = {"split", "seeded", NULL};
 
-#define INT(field, key, preset, low, high, help) {HY_SCHEMA_INT(hy_config, field, key, preset, low, high, help)}
-#define DOUBLE(field, key, preset, low, high, help) {HY_SCHEMA_DOUBLE(hy_config, field, key, preset, low, high, help)}
-#define TEXT(field, key, preset, help) {HY_SCHEMA_STRING(hy_config, field, key, preset, help)}
-#define NAME(field, key, preset, names, help) {HY_SCHEMA_ENUM(hy_config, field, key, preset, names, help)}
+#define INT(field, key, preset, low, high, help)                                                                       \
+    { HY_SCHEMA_INT(hy_config, field, key, preset, low, high, help) }
+#define DOUBLE(field, key, preset, low, high, help)                                                                    \
+    { HY_SCHEMA_DOUBLE(hy_config, field, key, preset, low, high, help) }
+#define TEXT(field, key, preset, help)                                                                                 \
+    { HY_SCHEMA_STRING(hy_config, field, key, preset, help) }
+#define NAME(field, key, preset, names, help)                                                                          \
+    { HY_SCHEMA_ENUM(hy_config, field, key, preset, names, help) }
 
 static const hy_schema_entry config_rows[] = {
     {HY_SCHEMA_GROUP(hy_config, model, "model", &hy_model_schema, "what is trained")},
@@ -29,20 +33,24 @@ static const hy_schema_entry config_rows[] = {
     DOUBLE(train.lr, "train.lr", "3e-4", 0.0, 1e3, "highest learning rate"),
     DOUBLE(train.min_lr_ratio, "train.min_lr_ratio", "0.1", 0.0, 1.0, "the cosine ends at lr times this"),
     INT(train.warmup, "train.warmup", "100", 0, HY_SCHEMA_NO_MAX, "steps of linear warm-up"),
-    DOUBLE(train.weight_decay, "train.weight_decay", "0.1", 0.0, 1e3, "AdamW, not on norms, biases and decay parameters"),
+    DOUBLE(train.weight_decay, "train.weight_decay", "0.1", 0.0, 1e3,
+           "AdamW, not on norms, biases and decay parameters"),
     DOUBLE(train.beta1, "train.beta1", "0.9", 0.0, 1.0 - DBL_EPSILON, "AdamW"),
     DOUBLE(train.beta2, "train.beta2", "0.95", 0.0, 1.0 - DBL_EPSILON, "AdamW"),
     DOUBLE(train.eps, "train.eps", "1e-8", DBL_MIN, 1.0, "AdamW"),
     DOUBLE(train.clip, "train.clip", "1.0", 0.0, HY_SCHEMA_HIGHEST, "largest global gradient norm; 0 = no clipping"),
     INT(train.accumulate, "train.accumulate", "1", 1, 1 << 24, "micro-steps per step: less memory, same result"),
-    NAME(train.recompute, "train.recompute", "block", recompute_names, "what backward computes again: nothing; norms and gates; whole blocks"),
+    NAME(train.recompute, "train.recompute", "block", recompute_names,
+         "what backward computes again: nothing; norms and gates; whole blocks"),
     INT(train.seed, "train.seed", "1", 0, HY_SCHEMA_NO_MAX, "initial parameters and order of the data"),
     INT(train.max_bad_steps, "train.max_bad_steps", "10", 1, HY_SCHEMA_NO_MAX,
         "steps in a row with a non-finite loss or gradient that end the run (exit 7)"),
     TEXT(train.init, "train.init", NULL, "checkpoint whose parameters the run starts from; empty: random"),
-    INT(train.checkpoint.every, "train.checkpoint.every", "200", 0, HY_SCHEMA_NO_MAX, "steps between saves; 0: only at the end"),
+    INT(train.checkpoint.every, "train.checkpoint.every", "200", 0, HY_SCHEMA_NO_MAX,
+        "steps between saves; 0: only at the end"),
     INT(train.checkpoint.keep, "train.checkpoint.keep", "2", 1, 1 << 20, "newest checkpoints that are kept"),
-    INT(train.eval.every, "train.eval.every", "0", 0, HY_SCHEMA_NO_MAX, "steps between validations; 0: only at the end"),
+    INT(train.eval.every, "train.eval.every", "0", 0, HY_SCHEMA_NO_MAX,
+        "steps between validations; 0: only at the end"),
     INT(train.eval.sequences, "train.eval.sequences", "4", 1, HY_SCHEMA_NO_MAX, "sequences per validation"),
     INT(train.log_every, "train.log_every", "1", 1, HY_SCHEMA_NO_MAX, "steps between lines on the console"),
     DOUBLE(train.time_limit, "train.time_limit", "0", 0.0, HY_SCHEMA_HIGHEST,
@@ -52,7 +60,8 @@ static const hy_schema_entry config_rows[] = {
     {HY_SCHEMA_INT(hy_config, parallel.sequence, "parallel.sequence", "auto", 1, 1 << 20,
                    "ranks that share each sequence; auto: all ranks / parallel.data"),
      HY_SCHEMA_SPECIAL("auto", 0)},
-    NAME(parallel.layout, "parallel.layout", "zigzag", layout_names, "how a sequence is cut; zigzag balances attention"),
+    NAME(parallel.layout, "parallel.layout", "zigzag", layout_names,
+         "how a sequence is cut; zigzag balances attention"),
     NAME(parallel.state, "parallel.state", "allgather", state_names, "exchange of linear layers"),
     NAME(parallel.attention, "parallel.attention", "ring", attention_names, "exchange of softmax layers"),
     NAME(parallel.overlap, "parallel.overlap", "split", overlap_names,
@@ -67,12 +76,16 @@ static const hy_schema config_schema = HY_SCHEMA(hy_config, config_rows);
 static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
     const int64_t per_group = (config->data.batch + config->parallel.data - 1) / config->parallel.data;
     if (config->data.batch < config->parallel.data) {
-        return hy_fail(HY_ERR_USAGE, "%s: data.batch %lld: fewer sequences than the %lld groups of parallel.data; nearest: data.batch %lld",
-                       hy_schema_origin(origins, "data.batch"), (long long)config->data.batch,
-                       (long long)config->parallel.data, (long long)config->parallel.data);
+        return hy_fail(
+            HY_ERR_USAGE,
+            "%s: data.batch %lld: fewer sequences than the %lld groups of parallel.data; nearest: data.batch %lld",
+            hy_schema_origin(origins, "data.batch"), (long long)config->data.batch, (long long)config->parallel.data,
+            (long long)config->parallel.data);
     }
     if (config->train.accumulate > per_group) {
-        return hy_fail(HY_ERR_USAGE, "%s: train.accumulate %lld: data.batch %lld over parallel.data %lld leaves micro-steps without a sequence; nearest: %lld",
+        return hy_fail(HY_ERR_USAGE,
+                       "%s: train.accumulate %lld: data.batch %lld over parallel.data %lld leaves micro-steps without "
+                       "a sequence; nearest: %lld",
                        hy_schema_origin(origins, "train.accumulate"), (long long)config->train.accumulate,
                        (long long)config->data.batch, (long long)config->parallel.data, (long long)per_group);
     }
@@ -83,8 +96,8 @@ static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
     return hy_model_config_resolve(&config->model);
 }
 
-static hy_status fill(const char *name, const char *text, size_t len, const char *const *sets, int n_sets, hy_config *config,
-                      hy_schema_origins *origins) {
+static hy_status fill(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
+                      hy_config *config, hy_schema_origins *origins) {
     if (text != NULL) {
         HY_TRY(hy_schema_parse(&config_schema, config, name, text, len, origins));
     } else {
@@ -97,7 +110,8 @@ static hy_status fill(const char *name, const char *text, size_t len, const char
 }
 
 /* Reads `text`, or the file `name` if text is NULL. */
-static hy_status read_config(const char *name, const char *text, size_t len, const char *const *sets, int n_sets, hy_config *config) {
+static hy_status read_config(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
+                             hy_config *config) {
     hy_schema_origins *origins = NULL;
     HY_TRY(hy_schema_origins_create(&origins));
     hy_schema_defaults(&config_schema, config);
@@ -114,7 +128,8 @@ hy_status hy_config_parse(const char *name, const char *text, size_t len, hy_con
     return read_config(name, text, len, NULL, 0, config);
 }
 
-hy_status hy_config_parse_with(const char *name, const char *text, size_t len, const char *const *sets, int n_sets, hy_config *config) {
+hy_status hy_config_parse_with(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
+                               hy_config *config) {
     return read_config(name, text, len, sets, n_sets, config);
 }
 

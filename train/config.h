@@ -1,4 +1,5 @@
-/* The whole configuration of a run: struct here, keys, defaults, ranges and help in config.c (one table over base/schema). */
+/* The whole configuration of a run: struct here, keys, defaults, ranges and help in config.c (one table over
+ * base/schema). */
 #ifndef HY_TRAIN_CONFIG_H
 #define HY_TRAIN_CONFIG_H
 
@@ -8,26 +9,30 @@
 typedef struct hy_config {
     hy_model_config model;
     struct {
-        char store[512];       /* token store for training */
-        char eval_store[512];  /* "" = no validation */
-        int64_t sequence;      /* tokens per sequence */
-        int64_t batch;         /* sequences per step, over all ranks and micro-steps */
+        char store[512];      /* token store for training */
+        char eval_store[512]; /* "" = no validation */
+        int64_t sequence;     /* tokens per sequence */
+        int64_t batch;        /* sequences per step, over all ranks and micro-steps */
     } data;
     struct {
         int64_t steps;
         double lr, min_lr_ratio; /* cosine goes down to lr·min_lr_ratio */
         int64_t warmup;
         double weight_decay, beta1, beta2, eps;
-        double clip;           /* global gradient norm; 0 = off */
-        int64_t accumulate;    /* micro-steps per step */
+        double clip;        /* global gradient norm; 0 = off */
+        int64_t accumulate; /* micro-steps per step */
         hy_recompute recompute;
         int64_t seed;
         int64_t max_bad_steps; /* non-finite steps in a row that end the run (exit 7) */
         char init[512];        /* checkpoint folder to start from ("" = random) */
-        struct { int64_t every, keep; } checkpoint; /* every = 0: only at the end */
-        struct { int64_t every, sequences; } eval;  /* every = 0: only at the end */
+        struct {
+            int64_t every, keep;
+        } checkpoint; /* every = 0: only at the end */
+        struct {
+            int64_t every, sequences;
+        } eval; /* every = 0: only at the end */
         int64_t log_every;
-        double time_limit;     /* seconds; 0 = none: then save and exit 75 */
+        double time_limit; /* seconds; 0 = none: then save and exit 75 */
     } train;
     struct {
         int64_t data, sequence; /* mesh; sequence 0 = world/data */
@@ -38,17 +43,18 @@ typedef struct hy_config {
     } parallel;
     struct {
         char dir[512];
-        char device[32];       /* cpu | cpu_ref */
+        char device[32]; /* cpu | cpu_ref */
     } run;
 } hy_config;
 
-/* Defaults, then the YAML file at `path`, then each "a.b=value" of `sets`; checked and resolved. HY_ERR_USAGE with file, line, key. Local. */
+/* Defaults, then the YAML file at `path`, then each "a.b=value" of `sets`; checked and resolved. HY_ERR_USAGE with
+ * file, line, key. Local. */
 HY_MUST_CHECK hy_status hy_config_load(const char *path, const char *const *sets, int n_sets, hy_config *config);
 /* Same from memory (`name` stands for the file in messages). */
 HY_MUST_CHECK hy_status hy_config_parse(const char *name, const char *text, size_t len, hy_config *config);
 /* Both: a text in memory, then `sets`. */
-HY_MUST_CHECK hy_status hy_config_parse_with(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
-                                             hy_config *config);
+HY_MUST_CHECK hy_status hy_config_parse_with(const char *name, const char *text, size_t len, const char *const *sets,
+                                             int n_sets, hy_config *config);
 /* Every key as YAML; hy_config_parse of it gives the same config. Caller frees *text with hy_free. */
 HY_MUST_CHECK hy_status hy_config_write(const hy_config *config, char **text, size_t *len);
 /* The schema with defaults and help, to stdout. */

@@ -26,7 +26,8 @@ static int read_line(reader *r, const char *line, size_t n) {
         return 0;
     }
     const size_t base = depth > 0 ? r->key_end[depth - 1] : 0;
-    const int wrote = snprintf(r->key + base, KEY_MAX - base, "%s%.*s", depth > 0 ? "." : "", (int)(colon - line - (long)indent), line + indent);
+    const int wrote = snprintf(r->key + base, KEY_MAX - base, "%s%.*s", depth > 0 ? "." : "",
+                               (int)(colon - line - (long)indent), line + indent);
     r->key_end[depth] = base + (size_t)wrote < KEY_MAX - 1 ? base + (size_t)wrote : KEY_MAX - 1;
     const char *value = colon + 1 < line + n ? colon + 2 : line + n;
     snprintf(r->value, VALUE_MAX, "%.*s", value < line + n ? (int)(line + n - value) : 0, value);

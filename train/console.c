@@ -39,8 +39,8 @@ static void draw_bar(hy_console *console, int64_t step) {
     console->bar_shown = true;
 }
 
-/* Whether a person watches. mpirun gives rank 0 a terminal of its own whatever its output goes to, so what counts under a launcher is
- * the launcher's stdout (seen only on its own host). */
+/* Whether a person watches. mpirun gives rank 0 a terminal of its own whatever its output goes to, so what counts under
+ * a launcher is the launcher's stdout (seen only on its own host). */
 static bool is_terminal(void) {
     char link[64], target[64];
     if (!isatty(STDOUT_FILENO) || getenv("OMPI_COMM_WORLD_SIZE") == NULL) {
@@ -61,7 +61,8 @@ void hy_console_end(hy_console *console) {
     fflush(stdout);
 }
 
-void hy_console_step(hy_console *console, int64_t step, const hy_step_result *result, const hy_step_rates *rates, bool show) {
+void hy_console_step(hy_console *console, int64_t step, const hy_step_result *result, const hy_step_rates *rates,
+                     bool show) {
     const double weight = console->seconds_per_step > 0.0 ? 0.1 : 1.0;
     console->seconds_per_step += weight * (rates->seconds - console->seconds_per_step);
     if (!show) {
@@ -69,18 +70,20 @@ void hy_console_step(hy_console *console, int64_t step, const hy_step_result *re
     }
     clear_bar(console);
     /* fabs: "nan" rather than "-nan" */
-    printf("step %lld/%lld  loss %.4f  grad %.3f  lr %.3g  %s  mfu %.1f%%  exposed %.1f%%  mem %s  eta %s%s\n", (long long)step,
-           (long long)console->last, fabs(result->loss), fabs(result->grad_norm), result->lr,
+    printf("step %lld/%lld  loss %.4f  grad %.3f  lr %.3g  %s  mfu %.1f%%  exposed %.1f%%  mem %s  eta %s%s\n",
+           (long long)step, (long long)console->last, fabs(result->loss), fabs(result->grad_norm), result->lr,
            hy_text_rate(rates->tokens_per_second, "tok").s, 100.0 * rates->mfu, 100.0 * rates->exposed,
-           hy_text_bytes(resident_peak()).s, hy_text_duration(console->seconds_per_step * (double)(console->last - step)).s,
+           hy_text_bytes(resident_peak()).s,
+           hy_text_duration(console->seconds_per_step * (double)(console->last - step)).s,
            result->skipped ? "  SKIPPED: not finite" : "");
     draw_bar(console, step);
     fflush(stdout);
 }
 
 void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *result) {
-    hy_console_note(console, "step %lld  validation loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)", (long long)step,
-                    result->loss, exp(result->loss), (long long)result->sequences, (long long)result->valid);
+    hy_console_note(console, "step %lld  validation loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)",
+                    (long long)step, result->loss, exp(result->loss), (long long)result->sequences,
+                    (long long)result->valid);
 }
 
 void hy_console_note(hy_console *console, const char *format, ...) {
@@ -103,19 +106,22 @@ static void print_summary(const hy_trainer *trainer, double peak) {
     const hy_layout_dims dims = hy_layout_sizes(config->parallel.layout, mesh->sequence_size, mesh->sequence_index,
                                                 trainer->train.split.unit, config->data.sequence);
     printf("mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
-           hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, layout_name(config->parallel.layout), (long long)dims.T);
+           hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, layout_name(config->parallel.layout),
+           (long long)dims.T);
     printf("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
            hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
            (long long)config->model.width, (long long)config->model.vocab);
     printf("step        %lld sequences of %lld tokens in %lld micro-steps\n", (long long)config->data.batch,
            (long long)config->data.sequence, (long long)trainer->train.split.calls_max);
-    printf("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n", trainer->device.table.name, peak / 1e9);
+    printf("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n", trainer->device.table.name,
+           peak / 1e9);
 }
 
 hy_status hy_console_layers(const hy_trainer *trainer, double peak) {
     hy_text_table *table = NULL;
     print_summary(trainer, peak);
-    HY_TRY(hy_text_table_create(5, (const char *const[]){"layer", "mixer", "exchange", "sent forward", "sent backward"}, &table));
+    HY_TRY(hy_text_table_create(5, (const char *const[]){"layer", "mixer", "exchange", "sent forward", "sent backward"},
+                                &table));
     for (int64_t l = 0; l < trainer->config->model.layers; l++) {
         hy_layer_info info;
         hy_runner_layer_info(trainer->train.runner, l, &info);

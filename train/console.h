@@ -1,5 +1,5 @@
-/* What a run shows on stdout (rank 0): the mesh and the table of layers at start, one line per step, and on a terminal a progress bar
- * below the last line. */
+/* What a run shows on stdout (rank 0): the mesh and the table of layers at start, one line per step, and on a terminal
+ * a progress bar below the last line. */
 #ifndef HY_TRAIN_CONSOLE_H
 #define HY_TRAIN_CONSOLE_H
 
@@ -15,7 +15,8 @@ typedef struct hy_console {
 } hy_console;
 
 void hy_console_begin(hy_console *console, int64_t first, int64_t last);
-void hy_console_step(hy_console *console, int64_t step, const hy_step_result *result, const hy_step_rates *rates, bool show);
+void hy_console_step(hy_console *console, int64_t step, const hy_step_result *result, const hy_step_rates *rates,
+                     bool show);
 void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *result);
 /* Any other line. */
 HY_PRINTF(2, 3) void hy_console_note(hy_console *console, const char *format, ...);

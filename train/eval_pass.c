@@ -2,7 +2,14 @@
 
 #include <string.h>
 
-enum { FAILED, VALID, LOSS, BUCKET_LOSS, BUCKET_VALID = BUCKET_LOSS + HY_EVAL_BUCKETS, N_SUMS = BUCKET_VALID + HY_EVAL_BUCKETS };
+enum {
+    FAILED,
+    VALID,
+    LOSS,
+    BUCKET_LOSS,
+    BUCKET_VALID = BUCKET_LOSS + HY_EVAL_BUCKETS,
+    N_SUMS = BUCKET_VALID + HY_EVAL_BUCKETS
+};
 
 static int bucket_of(int64_t position) {
     int bucket = 0;
@@ -22,8 +29,8 @@ static void add_positions(const hy_batch *batch, const double *row_loss, double 
     }
 }
 
-/* One micro-step's sequences: [first, first + n) of the store. Every rank of the group comes here together, so a reading error is agreed
- * within the group. Collective over the sequence communicator. */
+/* One micro-step's sequences: [first, first + n) of the store. Every rank of the group comes here together, so a
+ * reading error is agreed within the group. Collective over the sequence communicator. */
 static hy_status eval_call(hy_trainer *trainer, int64_t first, int64_t n, double *row_loss, double *sums) {
     hy_pass *pass = &trainer->eval;
     hy_batch batch;

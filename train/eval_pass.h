@@ -14,8 +14,8 @@ typedef struct hy_eval_result {
     int64_t bucket_valid[HY_EVAL_BUCKETS];
 } hy_eval_result;
 
-/* Over train.eval.sequences sequences, or as many as there are. row_loss: [tokens of this rank per micro-step] scratch, then the losses
- * by position are filled in; NULL: not. Collective. */
+/* Over train.eval.sequences sequences, or as many as there are. row_loss: [tokens of this rank per micro-step] scratch,
+ * then the losses by position are filled in; NULL: not. Collective. */
 HY_MUST_CHECK hy_status hy_eval_pass(hy_trainer *trainer, double *row_loss, hy_eval_result *out);
 
 #endif

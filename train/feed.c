@@ -21,7 +21,8 @@ typedef struct feed_sizes {
 } feed_sizes;
 
 static feed_sizes sizes_of(const hy_feed_shape *shape) {
-    const hy_layout_dims dims = hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len);
+    const hy_layout_dims dims =
+        hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len);
     feed_sizes sizes = {
         .tokens = shape->calls_max * dims.T * (int64_t)sizeof(int32_t),
         .docs = shape->calls_max * (shape->unit * shape->len + 1) * (int64_t)sizeof(int64_t),
@@ -42,7 +43,8 @@ hy_status hy_feed_plan(const hy_feed_shape *shape, hy_plan *plan) {
 static hy_status reserve(hy_feed *feed) {
     const hy_feed_shape *shape = &feed->shape;
     const feed_sizes sizes = sizes_of(shape);
-    HY_TRY(hy_layout_create(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len, &feed->layout));
+    HY_TRY(hy_layout_create(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len,
+                            &feed->layout));
     HY_TRY(hy_alloc("tokens", (size_t)sizes.tokens, (void **)&feed->tokens));
     HY_TRY(hy_alloc("labels", (size_t)sizes.tokens, (void **)&feed->labels));
     HY_TRY(hy_alloc("documents", (size_t)sizes.docs, (void **)&feed->docs));
@@ -54,8 +56,10 @@ static hy_status reserve(hy_feed *feed) {
 hy_status hy_feed_create(const hy_feed_shape *shape, hy_token_store *store, hy_feed **out) {
     hy_feed *feed = NULL;
     if (hy_token_store_tokens(store) < shape->len) {
-        return hy_fail(HY_ERR_DATA, "data.sequence %lld: the token store holds %lld tokens, less than one sequence; add text or shorten it",
-                       (long long)shape->len, (long long)hy_token_store_tokens(store));
+        return hy_fail(
+            HY_ERR_DATA,
+            "data.sequence %lld: the token store holds %lld tokens, less than one sequence; add text or shorten it",
+            (long long)shape->len, (long long)hy_token_store_tokens(store));
     }
     HY_TRY(HY_NEW("feed", 1, &feed));
     feed->shape = *shape;
@@ -91,8 +95,10 @@ static int64_t *documents_at(const hy_feed *feed, int64_t call) {
     return feed->docs + call * (feed->shape.unit * feed->shape.len + 1);
 }
 
-/* One fragment of sequence `sequence`, which stands at `slot` of micro-step `call`; n_bounds offsets of it are in feed->bounds. */
-static hy_status load_fragment(hy_feed *feed, int64_t call, int64_t slot, int64_t sequence, const hy_fragment *fragment, int64_t n_bounds) {
+/* One fragment of sequence `sequence`, which stands at `slot` of micro-step `call`; n_bounds offsets of it are in
+ * feed->bounds. */
+static hy_status load_fragment(hy_feed *feed, int64_t call, int64_t slot, int64_t sequence, const hy_fragment *fragment,
+                               int64_t n_bounds) {
     const int64_t begin = sequence * feed->shape.len + fragment->begin - slot * feed->shape.len, n = fragment->len;
     const int64_t more = begin + n < hy_token_store_tokens(feed->store);
     int32_t *tokens = feed->tokens + call * feed->layout->T + fragment->local;

@@ -1,8 +1,9 @@
-/* What one rank reads of a token store: for every micro-step the tokens and labels of its own fragments, and the documents of the
- * sequences it takes part in.
+/* What one rank reads of a token store: for every micro-step the tokens and labels of its own fragments, and the
+ * documents of the sequences it takes part in.
  *
- * The label of a token is the next token of its document, also where that lies in another rank's fragment or beyond the sequence's edge;
- * −100 at a document's last token. A document that crosses a sequence's edge is two documents to the model (its state starts anew). */
+ * The label of a token is the next token of its document, also where that lies in another rank's fragment or beyond the
+ * sequence's edge; −100 at a document's last token. A document that crosses a sequence's edge is two documents to the
+ * model (its state starts anew). */
 #ifndef HY_TRAIN_FEED_H
 #define HY_TRAIN_FEED_H
 
@@ -28,13 +29,14 @@ void hy_feed_destroy(hy_feed *feed);
 
 int64_t hy_feed_sequences(const hy_feed *feed); /* whole sequences in the store */
 
-/* Reads `n` sequences by number, unit per micro-step; what is left of the last micro-step is filled with uncounted sequences.
- * HY_ERR_DATA as in token_store.h. Allocates nothing. Local. */
+/* Reads `n` sequences by number, unit per micro-step; what is left of the last micro-step is filled with uncounted
+ * sequences. HY_ERR_DATA as in token_store.h. Allocates nothing. Local. */
 HY_MUST_CHECK hy_status hy_feed_load(hy_feed *feed, const int64_t *sequences, int64_t n);
 
 int64_t hy_feed_calls(const hy_feed *feed); /* micro-steps loaded */
 int64_t hy_feed_valid(const hy_feed *feed); /* labels of this rank that count, over all micro-steps loaded */
-/* Micro-step `call`. The batch is valid until the next hy_feed_batch. HY_ERR_DATA if the layout refuses the documents. Local. */
+/* Micro-step `call`. The batch is valid until the next hy_feed_batch. HY_ERR_DATA if the layout refuses the documents.
+ * Local. */
 HY_MUST_CHECK hy_status hy_feed_batch(hy_feed *feed, int64_t call, hy_batch *batch);
 /* Documents of micro-step `call`: [*n_docs + 1] positions in it. For counting FLOPs. */
 const int64_t *hy_feed_documents(const hy_feed *feed, int64_t call, int64_t *n_docs);

@@ -123,8 +123,9 @@ hy_status hy_seal_verify(const char *path, hy_status on_error, int *found) {
     HY_TRY(read_seal(name, on_error, &sealed));
     HY_TRY(hy_file_hash_compute(path, on_error, &actual));
     if (actual.size != sealed.size) {
-        return hy_fail(on_error, "%s: %lld bytes where its seal says %lld: %s; make it again", path, (long long)actual.size,
-                       (long long)sealed.size, actual.size < sealed.size ? "truncated" : "not the file that was sealed");
+        return hy_fail(on_error, "%s: %lld bytes where its seal says %lld: %s; make it again", path,
+                       (long long)actual.size, (long long)sealed.size,
+                       actual.size < sealed.size ? "truncated" : "not the file that was sealed");
     }
     if (actual.xxh3 != sealed.xxh3) {
         return hy_fail(on_error, "%s: its bytes differ from its seal %s: damaged; make it again", path, name);

@@ -12,7 +12,9 @@ static double best_rate(hy_device *device, int64_t n, double seconds, const floa
     double best = 0.0;
     do {
         const double begin = hy_now();
-        hy_gemm(device, &(hy_gemm_args){.m = n, .n = n, .k = n, .alpha = 1.0, .a = a, .lda = n, .b = b, .ldb = n, .c = c, .ldc = n});
+        hy_gemm(device,
+                &(hy_gemm_args){
+                    .m = n, .n = n, .k = n, .alpha = 1.0, .a = a, .lda = n, .b = b, .ldb = n, .c = c, .ldc = n});
         const double rate = flops / (hy_now() - begin);
         best = rate > best ? rate : best;
     } while (hy_now() < end);
@@ -27,7 +29,9 @@ static double measure(hy_device *device, float *matrices) {
     float *a = matrices, *b = matrices + size, *c = matrices + 2 * size;
     const double rate = best_rate(device, N_MIN, WARM_UP, a, b, c);
     const double large = 2.0 * N_MAX * N_MAX * N_MAX;
-    return large / rate > MEASURE ? rate : best_rate(device, N_MAX, MEASURE, a, b, c); /* a slow table: the small ones will do */
+    return large / rate > MEASURE
+               ? rate
+               : best_rate(device, N_MAX, MEASURE, a, b, c); /* a slow table: the small ones will do */
 }
 
 hy_status hy_gemm_peak_measure(hy_comm *world, hy_device *device, double *flops_per_second) {

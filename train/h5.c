@@ -13,7 +13,8 @@ static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *text) 
     return 0;
 }
 
-/* Of "file write failed: time = ..., error message = 'No space left on device', ...": its beginning and the system's message. */
+/* Of "file write failed: time = ..., error message = 'No space left on device', ...": its beginning and the system's
+ * message. */
 static void shorten(char *reason) {
     static const char mark[] = "error message = '";
     const char *message = strstr(reason, mark), *details = strstr(reason, ": time = ");

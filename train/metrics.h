@@ -1,5 +1,5 @@
-/* metrics.jsonl: one JSON object per step and per validation, each line on disk (as far as the system is concerned) when the step's
- * console line appears. Only rank 0 writes.
+/* metrics.jsonl: one JSON object per step and per validation, each line on disk (as far as the system is concerned)
+ * when the step's console line appears. Only rank 0 writes.
  *
  *     {"step":12,"loss":...,"grad_norm":...,"lr":...,"tokens":...,"seconds":...,"tokens_per_second":...,"mfu":...,"exposed":...,"skipped":false}
  *     {"step":12,"eval_loss":...,"eval_targets":...} */
@@ -20,12 +20,13 @@ typedef struct hy_step_rates {
     double exposed; /* share of the step in which rank 0 waited for exchanges */
 } hy_step_rates;
 
-/* Opens the file for a run that goes on after step `last_step` (0 = new): later lines, and a torn last one, are cut off, so that no
- * step stands there twice. Local. */
+/* Opens the file for a run that goes on after step `last_step` (0 = new): later lines, and a torn last one, are cut
+ * off, so that no step stands there twice. Local. */
 HY_MUST_CHECK hy_status hy_metrics_open(const char *path, int64_t last_step, hy_metrics **out);
 void hy_metrics_close(hy_metrics *metrics);
 /* A line that cannot be written (disk full) leaves the lines before it whole; later ones may succeed. */
-HY_MUST_CHECK hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_result *result, const hy_step_rates *rates);
+HY_MUST_CHECK hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_result *result,
+                                        const hy_step_rates *rates);
 HY_MUST_CHECK hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_result *result);
 
 #endif

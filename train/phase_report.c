@@ -17,7 +17,8 @@ typedef enum group {
 } group;
 
 static const char *const group_names[N_GROUPS] = {
-    "matrix products", "linear recurrences", "softmax attention", "short convolutions", "embedding, loss", "optimizer", "norms, elementwise",
+    "matrix products", "linear recurrences", "softmax attention",  "short convolutions",
+    "embedding, loss", "optimizer",          "norms, elementwise",
 };
 
 static group group_of(hy_op_id op) {
@@ -25,9 +26,9 @@ static group group_of(hy_op_id op) {
     static const struct {
         const char *prefix;
         group in;
-    } rules[] = {{"gemm", GROUP_PRODUCTS},      {"recur", GROUP_RECURRENCE}, {"map_", GROUP_RECURRENCE}, {"attn", GROUP_ATTENTION},
-                 {"conv", GROUP_CONVOLUTION},   {"embed", GROUP_LOSS},       {"cross", GROUP_LOSS},      {"adamw", GROUP_OPTIMIZER},
-                 {"sumsq", GROUP_OPTIMIZER}};
+    } rules[] = {{"gemm", GROUP_PRODUCTS},  {"recur", GROUP_RECURRENCE}, {"map_", GROUP_RECURRENCE},
+                 {"attn", GROUP_ATTENTION}, {"conv", GROUP_CONVOLUTION}, {"embed", GROUP_LOSS},
+                 {"cross", GROUP_LOSS},     {"adamw", GROUP_OPTIMIZER},  {"sumsq", GROUP_OPTIMIZER}};
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (strncmp(name, rules[i].prefix, strlen(rules[i].prefix)) == 0) {
             return rules[i].in;

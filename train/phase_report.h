@@ -1,5 +1,5 @@
-/* Where the time went, as a table with the least, mean and greatest over ranks: operations by group, waits for exchanges by name, and the
- * parts of a run around them. */
+/* Where the time went, as a table with the least, mean and greatest over ranks: operations by group, waits for
+ * exchanges by name, and the parts of a run around them. */
 #ifndef HY_TRAIN_PHASE_REPORT_H
 #define HY_TRAIN_PHASE_REPORT_H
 

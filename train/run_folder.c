@@ -31,7 +31,8 @@ static hy_status take_lock(const char *dir, hy_run_folder *folder) {
         return hy_fail(HY_ERR_ENV, "%s: cannot be created: %s", path, strerror(errno));
     }
     if (flock(folder->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        return hy_fail(HY_ERR_ENV, "%s: another job is running in this folder; wait for it or choose another run.dir", dir);
+        return hy_fail(HY_ERR_ENV, "%s: another job is running in this folder; wait for it or choose another run.dir",
+                       dir);
     }
     return HY_OK;
 }

@@ -1,4 +1,5 @@
-/* The run folder: config.yaml (as resolved), metrics.jsonl, log.txt, checkpoints/, and a lock so that two jobs never write one folder. */
+/* The run folder: config.yaml (as resolved), metrics.jsonl, log.txt, checkpoints/, and a lock so that two jobs never
+ * write one folder. */
 #ifndef HY_TRAIN_RUN_FOLDER_H
 #define HY_TRAIN_RUN_FOLDER_H
 

@@ -1,5 +1,5 @@
-/* The wish to stop early: SIGTERM, SIGINT, SIGUSR1, or the time limit. The present step is finished, a checkpoint saved, and the run exits
- * with 75. A second SIGINT or SIGTERM kills at once. */
+/* The wish to stop early: SIGTERM, SIGINT, SIGUSR1, or the time limit. The present step is finished, a checkpoint
+ * saved, and the run exits with 75. A second SIGINT or SIGTERM kills at once. */
 #ifndef HY_TRAIN_STOP_REQUEST_H
 #define HY_TRAIN_STOP_REQUEST_H
 

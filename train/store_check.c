@@ -14,7 +14,8 @@
 enum { BLOCK = 1 << 16, PATIENCE = 60 }; /* elements; seconds the child may take for one block */
 
 /* Scans the offsets; counts what the summary wants. */
-static hy_status scan_documents(const char *path, hy_token_store *store, int64_t sequence, int64_t *block, hy_store_summary *out) {
+static hy_status scan_documents(const char *path, hy_token_store *store, int64_t sequence, int64_t *block,
+                                hy_store_summary *out) {
     const int64_t n_offsets = hy_token_store_documents(store) + 1;
     int64_t before = 0;
     for (int64_t first = 0; first < n_offsets; first += BLOCK) {
@@ -86,7 +87,8 @@ static hy_status check_in_child(const char *path) {
         }
     }
     if (WIFSIGNALED(state)) {
-        return hy_fail(HY_ERR_DATA, "%s: damaged: libhdf5 %s on it", path, WTERMSIG(state) == SIGALRM ? "hangs" : "crashes");
+        return hy_fail(HY_ERR_DATA, "%s: damaged: libhdf5 %s on it", path,
+                       WTERMSIG(state) == SIGALRM ? "hangs" : "crashes");
     }
     /* what is wrong was said by the child */
     return WEXITSTATUS(state) == 0 ? HY_OK : (hy_status)WEXITSTATUS(state);

@@ -16,7 +16,8 @@ struct hy_token_store {
 };
 
 /* A 1-D dataset of integers; *size elements of *bytes each. */
-static hy_status open_integers(hy_token_store *store, const char *name, hid_t *dataset, int64_t *size, int *bytes, int *is_signed) {
+static hy_status open_integers(hy_token_store *store, const char *name, hid_t *dataset, int64_t *size, int *bytes,
+                               int *is_signed) {
     *dataset = H5Dopen2(store->file, name, H5P_DEFAULT);
     if (*dataset < 0) {
         return hy_h5_fail(HY_ERR_DATA, store->path, name);
@@ -40,7 +41,8 @@ static hy_status open_integers(hy_token_store *store, const char *name, hid_t *d
 static hy_status read_vocab(hy_token_store *store) {
     const hid_t attribute = H5Aopen(store->file, "vocab", H5P_DEFAULT);
     long long vocab = 0;
-    const int failed = attribute < 0 || H5Aget_storage_size(attribute) > 8 || H5Aread(attribute, H5T_NATIVE_LLONG, &vocab) < 0;
+    const int failed =
+        attribute < 0 || H5Aget_storage_size(attribute) > 8 || H5Aread(attribute, H5T_NATIVE_LLONG, &vocab) < 0;
     if (attribute >= 0) {
         H5Aclose(attribute);
     }
@@ -48,7 +50,8 @@ static hy_status read_vocab(hy_token_store *store) {
         return hy_h5_fail(HY_ERR_DATA, store->path, "attribute vocab");
     }
     if (vocab < 2 || vocab > INT32_MAX) {
-        return hy_fail(HY_ERR_DATA, "%s: attribute vocab is %lld; a vocabulary has 2 to %d ids", store->path, vocab, INT32_MAX);
+        return hy_fail(HY_ERR_DATA, "%s: attribute vocab is %lld; a vocabulary has 2 to %d ids", store->path, vocab,
+                       INT32_MAX);
     }
     store->vocab = vocab;
     return HY_OK;
@@ -99,7 +102,8 @@ static hy_status open_structure(hy_token_store *store) {
     HY_TRY(hy_token_store_offsets(store, 0, 1, &ends[0]));
     HY_TRY(hy_token_store_offsets(store, store->n_documents, 1, &ends[1]));
     if (ends[0] != 0 || ends[1] != store->n_tokens) {
-        return hy_fail(HY_ERR_DATA, "%s: document offsets go from %lld to %lld; they must go from 0 to the number of tokens, %lld",
+        return hy_fail(HY_ERR_DATA,
+                       "%s: document offsets go from %lld to %lld; they must go from 0 to the number of tokens, %lld",
                        store->path, (long long)ends[0], (long long)ends[1], (long long)store->n_tokens);
     }
     return HY_OK;
@@ -162,8 +166,8 @@ const char *hy_token_store_tokenizer(const hy_token_store *store) {
 /* Whether [begin, begin + n) lies in a list of `size`. */
 static hy_status check_range(const hy_token_store *store, const char *what, int64_t begin, int64_t n, int64_t size) {
     if (begin < 0 || n < 0 || begin > size || n > size - begin) {
-        return hy_fail(HY_ERR_DATA, "%s: %s %lld .. %lld asked for, there are %lld", store->path, what, (long long)begin,
-                       (long long)(begin + n), (long long)size);
+        return hy_fail(HY_ERR_DATA, "%s: %s %lld .. %lld asked for, there are %lld", store->path, what,
+                       (long long)begin, (long long)(begin + n), (long long)size);
     }
     return HY_OK;
 }
@@ -177,8 +181,8 @@ hy_status hy_token_store_read(hy_token_store *store, int64_t begin, int64_t n, i
     }
     for (int64_t i = 0; i < n; i++) {
         if (out[i] < 0 || out[i] >= store->vocab) { /* ids beyond int32 arrive as INT32_MAX */
-            return hy_fail(HY_ERR_DATA, "%s: token %lld has id %ld, outside the store's vocabulary of %lld", store->path,
-                           (long long)(begin + i), (long)out[i], (long long)store->vocab);
+            return hy_fail(HY_ERR_DATA, "%s: token %lld has id %ld, outside the store's vocabulary of %lld",
+                           store->path, (long long)(begin + i), (long)out[i], (long long)store->vocab);
         }
     }
     return HY_OK;
@@ -209,7 +213,8 @@ static hy_status find_offset(hy_token_store *store, int64_t position, int64_t *i
     return HY_OK;
 }
 
-hy_status hy_token_store_boundaries(hy_token_store *store, int64_t begin, int64_t end, int64_t capacity, int64_t *out, int64_t *n) {
+hy_status hy_token_store_boundaries(hy_token_store *store, int64_t begin, int64_t end, int64_t capacity, int64_t *out,
+                                    int64_t *n) {
     int64_t first = 0, last = 0;
     HY_TRY(check_range(store, "tokens", begin, end - begin, store->n_tokens));
     HY_TRY(find_offset(store, begin, &first));
@@ -219,14 +224,14 @@ hy_status hy_token_store_boundaries(hy_token_store *store, int64_t begin, int64_
         HY_TRY(find_offset(store, end + 1, &last));
     }
     if (last - first > capacity) {
-        return hy_fail(HY_ERR_DATA, "%s: %lld document offsets between tokens %lld and %lld; they must increase", store->path,
-                       (long long)(last - first), (long long)begin, (long long)end);
+        return hy_fail(HY_ERR_DATA, "%s: %lld document offsets between tokens %lld and %lld; they must increase",
+                       store->path, (long long)(last - first), (long long)begin, (long long)end);
     }
     HY_TRY(hy_token_store_offsets(store, first, last - first, out));
     for (int64_t i = 0; i < last - first; i++) {
         if (out[i] < begin || out[i] > end || (i > 0 && out[i] <= out[i - 1])) {
-            return hy_fail(HY_ERR_DATA, "%s: document offset %lld is %lld: offsets must increase", store->path, (long long)(first + i),
-                           (long long)out[i]);
+            return hy_fail(HY_ERR_DATA, "%s: document offset %lld is %lld: offsets must increase", store->path,
+                           (long long)(first + i), (long long)out[i]);
         }
     }
     *n = last - first;

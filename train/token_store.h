@@ -1,10 +1,11 @@
-/* The token store: one HDF5 file with the datasets `tokens` (1-D, uint8, uint16 or uint32) and `documents` (1-D int64 offsets: first 0,
- * strictly increasing, last = number of tokens), both chunked with Fletcher32, and the attributes vocab (int64: ids are below it),
- * tokenizer and format (text).
+/* The token store: one HDF5 file with the datasets `tokens` (1-D, uint8, uint16 or uint32) and `documents` (1-D int64
+ * offsets: first 0, strictly increasing, last = number of tokens), both chunked with Fletcher32, and the attributes
+ * vocab (int64: ids are below it), tokenizer and format (text).
  *
- * Beside a store made here lies its seal `<store>.xxh3`, size and XXH3 of the whole file, because libhdf5 may crash or hang on damaged
- * bytes. hy_token_store_check (one rank, once per run) verifies the seal before libhdf5 opens the file; a store without one (made by
- * others) is read through once in a child process, whose crash or hang is then an error like any other.
+ * Beside a store made here lies its seal `<store>.xxh3`, size and XXH3 of the whole file, because libhdf5 may crash or
+ * hang on damaged bytes. hy_token_store_check (one rank, once per run) verifies the seal before libhdf5 opens the file;
+ * a store without one (made by others) is read through once in a child process, whose crash or hang is then an error
+ * like any other.
  *
  * Errors are HY_ERR_DATA and name the file and what is wrong where. Everything here is local. */
 #ifndef HY_TRAIN_TOKEN_STORE_H
@@ -24,10 +25,11 @@ typedef struct hy_store_summary {
     int64_t tokens, documents, longest; /* longest: tokens of the longest document */
     int64_t longer;                     /* documents longer than the sequence length asked about */
     int64_t vocab;
-    int sealed;                         /* whether a seal was there (and matched) */
+    int sealed; /* whether a seal was there (and matched) */
 } hy_store_summary;
 
-/* Verifies the whole store: seal or child, structure, every document offset. sequence: see `longer`; 0 = do not count. */
+/* Verifies the whole store: seal or child, structure, every document offset. sequence: see `longer`; 0 = do not count.
+ */
 HY_MUST_CHECK hy_status hy_token_store_check(const char *path, int64_t sequence, hy_store_summary *out);
 
 /* Opens a checked store and looks at its structure only. */
@@ -43,10 +45,10 @@ const char *hy_token_store_tokenizer(const hy_token_store *store);
 /* Tokens [begin, begin + n) as int32. An id of vocab or more names its position. */
 HY_MUST_CHECK hy_status hy_token_store_read(hy_token_store *store, int64_t begin, int64_t n, int32_t *out);
 
-/* Document offsets b with begin <= b <= end, increasing, into out [capacity]; *n of them. More than capacity is an error
- * (end - begin + 1 always suffices). Reads only the part of `documents` that holds them. */
-HY_MUST_CHECK hy_status hy_token_store_boundaries(hy_token_store *store, int64_t begin, int64_t end, int64_t capacity, int64_t *out,
-                                                  int64_t *n);
+/* Document offsets b with begin <= b <= end, increasing, into out [capacity]; *n of them. More than capacity is an
+ * error (end - begin + 1 always suffices). Reads only the part of `documents` that holds them. */
+HY_MUST_CHECK hy_status hy_token_store_boundaries(hy_token_store *store, int64_t begin, int64_t end, int64_t capacity,
+                                                  int64_t *out, int64_t *n);
 /* Offsets number first .. first + n - 1, of tokens' documents + 1 in all. */
 HY_MUST_CHECK hy_status hy_token_store_offsets(hy_token_store *store, int64_t first, int64_t n, int64_t *out);
 
@@ -55,7 +57,8 @@ HY_MUST_CHECK hy_status hy_token_store_offsets(hy_token_store *store, int64_t fi
 typedef struct hy_token_writer hy_token_writer;
 
 /* vocab decides the width of a token: uint8 up to 256, uint16 up to 65,536, uint32 above. */
-HY_MUST_CHECK hy_status hy_token_writer_create(const char *path, int64_t vocab, const char *tokenizer, hy_token_writer **out);
+HY_MUST_CHECK hy_status hy_token_writer_create(const char *path, int64_t vocab, const char *tokenizer,
+                                               hy_token_writer **out);
 HY_MUST_CHECK hy_status hy_token_writer_append(hy_token_writer *writer, const int32_t *tokens, int64_t n);
 /* Ends the present document; one without tokens is an error. */
 HY_MUST_CHECK hy_status hy_token_writer_end_document(hy_token_writer *writer);

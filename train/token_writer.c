@@ -13,7 +13,7 @@ enum { CHUNK = 1 << 16 }; /* elements */
 /* A dataset that grows by whole buffers. */
 typedef struct list {
     hid_t dataset, memory_type;
-    size_t element;     /* bytes in memory */
+    size_t element; /* bytes in memory */
     int64_t stored, held;
     unsigned char *buffer; /* [CHUNK] elements */
 } list;
@@ -160,20 +160,25 @@ static hy_status close_file(hy_token_writer *writer) {
     list_close(&writer->offsets);
     const hid_t file = writer->file;
     writer->file = -1;
-    return file >= 0 && H5Fclose(file) < 0 ? hy_h5_fail(HY_ERR_DATA, writer->partial, "cannot be closed (is the disk full?)") : HY_OK;
+    return file >= 0 && H5Fclose(file) < 0
+               ? hy_h5_fail(HY_ERR_DATA, writer->partial, "cannot be closed (is the disk full?)")
+               : HY_OK;
 }
 
 hy_status hy_token_writer_finish(hy_token_writer *writer) {
     hy_file_hash hash;
     if (writer->n_documents == 0 || tokens_so_far(writer) != writer->document_begin) {
-        return hy_fail(HY_ERR_DATA, "%s: %s", writer->path, tokens_so_far(writer) != writer->document_begin ? "the last document was not ended" : "no documents");
+        return hy_fail(HY_ERR_DATA, "%s: %s", writer->path,
+                       tokens_so_far(writer) != writer->document_begin ? "the last document was not ended"
+                                                                       : "no documents");
     }
     HY_TRY(list_flush(writer, &writer->tokens));
     HY_TRY(list_flush(writer, &writer->offsets));
     HY_TRY(close_file(writer));
     HY_TRY(hy_file_sync(writer->partial, HY_ERR_DATA));
     HY_TRY(hy_file_hash_compute(writer->partial, HY_ERR_DATA, &hash));
-    HY_TRY(hy_seal_remove(writer->path, HY_ERR_DATA)); /* a crash from here on leaves a store without a seal, never with a wrong one */
+    HY_TRY(hy_seal_remove(
+        writer->path, HY_ERR_DATA)); /* a crash from here on leaves a store without a seal, never with a wrong one */
     HY_TRY(hy_file_rename(writer->partial, writer->path, HY_ERR_DATA));
     writer->partial[0] = '\0';
     return hy_seal_write(writer->path, &hash, HY_ERR_DATA);

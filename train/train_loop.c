@@ -105,7 +105,8 @@ static hy_status check_mesh_and_device(const loop *l) {
     const hy_config *config = l->config;
     hy_mesh mesh;
     hy_device device;
-    HY_TRY(hy_mesh_create(l->world, (int)config->parallel.data, hy_trainer_sequence_size(config, hy_comm_size(l->world)), &mesh));
+    HY_TRY(hy_mesh_create(l->world, (int)config->parallel.data,
+                          hy_trainer_sequence_size(config, hy_comm_size(l->world)), &mesh));
     hy_mesh_destroy(&mesh);
     return hy_comm_agree(l->world, l->first_rank ? hy_device_init(&device, config->run.device, HY_F32) : HY_OK);
 }
@@ -164,15 +165,16 @@ static hy_status save(loop *l) {
     if (status == HY_OK) {
         l->saved_step = l->step;
         if (l->first_rank) {
-            hy_console_note(&l->console, "step %lld  saved to %s/step-%lld in %s", (long long)l->step, l->folder.checkpoints,
-                            (long long)l->step, hy_text_duration(seconds).s);
+            hy_console_note(&l->console, "step %lld  saved to %s/step-%lld in %s", (long long)l->step,
+                            l->folder.checkpoints, (long long)l->step, hy_text_duration(seconds).s);
         }
     } else {
         l->failed_saves++;
         if (l->first_rank) {
-            hy_warn("step %lld could not be saved (%lld failed saves so far); the newest checkpoint is that of step %lld%s",
-                    (long long)l->step, (long long)l->failed_saves, (long long)l->saved_step,
-                    l->step < l->config->train.steps ? "; training goes on" : "");
+            hy_warn(
+                "step %lld could not be saved (%lld failed saves so far); the newest checkpoint is that of step %lld%s",
+                (long long)l->step, (long long)l->failed_saves, (long long)l->saved_step,
+                l->step < l->config->train.steps ? "; training goes on" : "");
         }
     }
     return status;
@@ -203,7 +205,8 @@ static void report_step(loop *l, const hy_step_result *result, double seconds, d
                                  .tokens_per_second = (double)result->tokens / seconds,
                                  .mfu = rate > 0.0 ? result->flops / rate : 0.0,
                                  .exposed = waited / seconds};
-    const bool show = is_due(l->config->train.log_every, l->step) || l->step == l->config->train.steps || result->skipped;
+    const bool show =
+        is_due(l->config->train.log_every, l->step) || l->step == l->config->train.steps || result->skipped;
     hy_console_step(&l->console, l->step, result, &rates, show);
     l->failed_metrics += hy_metrics_step(l->metrics, l->step, result, &rates) != HY_OK;
 }
@@ -221,7 +224,8 @@ static hy_status count_step(loop *l, const hy_step_result *result) {
         return HY_OK;
     }
     return l->first_rank ? hy_fail(HY_ERR_NOT_FINITE,
-                                   "step %lld: loss or gradient not finite in %lld steps in a row (train.max_bad_steps); the newest checkpoint is "
+                                   "step %lld: loss or gradient not finite in %lld steps in a row "
+                                   "(train.max_bad_steps); the newest checkpoint is "
                                    "that of step %lld; lower train.lr or look at the data",
                                    (long long)l->step, (long long)l->bad_in_row, (long long)l->saved_step)
                          : HY_ERR_PEER;
@@ -259,7 +263,8 @@ static hy_status run_steps(loop *l, bool *stopped) {
         if (last && saved != HY_OK) {
             return saved;
         }
-        if (l->trainer->eval.runner != NULL && (l->step == config->train.steps || is_due(config->train.eval.every, l->step))) {
+        if (l->trainer->eval.runner != NULL &&
+            (l->step == config->train.steps || is_due(config->train.eval.every, l->step))) {
             HY_TRY(validate(l));
         }
     }
@@ -276,7 +281,8 @@ static void print_end(const loop *l, bool stopped) {
                (long long)l->config->train.steps, hy_stop_reason());
     }
     if (l->skipped > 0 || l->failed_saves > 0 || l->failed_metrics > 0) {
-        printf("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of metrics lost\n",
+        printf("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of "
+               "metrics lost\n",
                (long long)l->skipped, (long long)l->failed_saves, (long long)l->failed_metrics);
     }
     if (hy_trainer_plan(l->config, hy_comm_size(l->world), 0, &plan) == HY_OK) {

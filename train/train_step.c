@@ -10,7 +10,8 @@ static hy_status read_step(hy_trainer *trainer, int64_t step) {
     hy_pass *pass = &trainer->train;
     const int64_t n = hy_feed_sequences(pass->feed);
     for (int64_t i = 0; i < pass->split.count; i++) {
-        pass->sequences[i] = hy_data_order((uint64_t)config->train.seed, n, config->data.batch, step - 1, pass->split.first + i);
+        pass->sequences[i] =
+            hy_data_order((uint64_t)config->train.seed, n, config->data.batch, step - 1, pass->split.first + i);
     }
     return hy_feed_load(pass->feed, pass->sequences, pass->split.count);
 }
@@ -57,22 +58,24 @@ static double compute(hy_trainer *trainer, int64_t valid) {
     const double d_scale = valid > 0 ? 1.0 / (double)valid : 0.0;
     const int64_t calls = hy_feed_calls(trainer->train.feed);
     double loss_sum = 0.0;
-    hy_fill(&trainer->device, &(hy_fill_args){.n = hy_model_flat_size(trainer->model), .value = 0.0, .y = trainer->grads});
+    hy_fill(&trainer->device,
+            &(hy_fill_args){.n = hy_model_flat_size(trainer->model), .value = 0.0, .y = trainer->grads});
     for (int64_t call = 0; call < calls; call++) {
         hy_batch batch;
         const hy_status status = hy_feed_batch(trainer->train.feed, call, &batch);
         if (status != HY_OK) {
             hy_comm_abort((int)status); /* offsets were checked when they were read */
         }
-        hy_runner_step(trainer->train.runner, &batch, d_scale, &loss_sum, call + 1 == calls ? hy_adamw_sharded_bucket_ready : NULL,
-                       trainer->optimizer);
+        hy_runner_step(trainer->train.runner, &batch, d_scale, &loss_sum,
+                       call + 1 == calls ? hy_adamw_sharded_bucket_ready : NULL, trainer->optimizer);
     }
     return loss_sum;
 }
 
 hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop, hy_step_result *out) {
     const hy_config *config = trainer->config;
-    const hy_lr_schedule schedule = {config->train.lr, config->train.min_lr_ratio, config->train.warmup, config->train.steps};
+    const hy_lr_schedule schedule = {config->train.lr, config->train.min_lr_ratio, config->train.warmup,
+                                     config->train.steps};
     hy_step_result r = {.lr = hy_lr_schedule_at(&schedule, step)};
     const double t0 = hy_now();
     HY_TRY(read_and_agree(trainer, step, stop, &r));
@@ -86,7 +89,8 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     r.grad_norm = sqrt(sums[1]);
     r.skipped = !isfinite(r.loss) || !isfinite(r.grad_norm);
     if (!r.skipped) {
-        const hy_adamw_settings settings = {config->train.beta1, config->train.beta2, config->train.eps, config->train.weight_decay};
+        const hy_adamw_settings settings = {config->train.beta1, config->train.beta2, config->train.eps,
+                                            config->train.weight_decay};
         const double clip = config->train.clip;
         const double g_scale = clip > 0.0 && r.grad_norm > clip ? clip / r.grad_norm : 1.0;
         hy_adamw_sharded_update(trainer->optimizer, &settings, update, r.lr, g_scale);

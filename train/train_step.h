@@ -5,7 +5,7 @@
 #include "train/trainer.h"
 
 typedef struct hy_step_result {
-    double loss;           /* mean over the valid targets of all ranks */
+    double loss; /* mean over the valid targets of all ranks */
     double grad_norm, lr;
     int64_t valid, tokens; /* of all ranks */
     double flops;          /* model FLOPs of all ranks, forward and backward */
@@ -14,8 +14,9 @@ typedef struct hy_step_result {
     double read_seconds, compute_seconds, update_seconds;
 } hy_step_result;
 
-/* Step number `step` (from 1), as update number `update` of AdamW (from 1). `stop`: this rank's wish. HY_ERR_DATA if a rank cannot read.
- * Collective. */
-HY_MUST_CHECK hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop, hy_step_result *out);
+/* Step number `step` (from 1), as update number `update` of AdamW (from 1). `stop`: this rank's wish. HY_ERR_DATA if a
+ * rank cannot read. Collective. */
+HY_MUST_CHECK hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop,
+                                      hy_step_result *out);
 
 #endif

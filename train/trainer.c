@@ -52,8 +52,8 @@ static pass_shapes shapes_of(const hy_config *config, const place *at, hy_dtype 
 
 /* ---- plan ---- */
 
-static hy_status plan_pass(const hy_config *config, const place *at, bool train, const hy_model *model, const hy_device *device,
-                           hy_plan *plan) {
+static hy_status plan_pass(const hy_config *config, const place *at, bool train, const hy_model *model,
+                           const hy_device *device, hy_plan *plan) {
     const pass_shapes s = shapes_of(config, at, HY_F32, train);
     const int first = plan->n;
     HY_TRY(hy_feed_plan(&s.feed, plan));
@@ -83,7 +83,8 @@ static hy_status plan_model(const hy_config *config, const place *at, int ranks,
 static hy_status find_place(const hy_config *config, int ranks, int rank, place *out) {
     const int sequence = hy_trainer_sequence_size(config, ranks), groups = (int)config->parallel.data;
     if (sequence * groups != ranks) {
-        return hy_fail(HY_ERR_USAGE, "%d ranks are not parallel.data %d x parallel.sequence %d", ranks, groups, sequence);
+        return hy_fail(HY_ERR_USAGE, "%d ranks are not parallel.data %d x parallel.sequence %d", ranks, groups,
+                       sequence);
     }
     *out = (place){sequence, rank % sequence, groups, rank / sequence};
     return HY_OK;
@@ -132,8 +133,9 @@ static hy_status open_store(hy_trainer *trainer, const char *path, hy_token_stor
         hy_info("%s: %lld tokens in %lld documents, %lld sequences of %lld", path, (long long)summary.tokens,
                 (long long)summary.documents, (long long)(summary.tokens / sequence), (long long)sequence);
         if (summary.longer > 0) {
-            hy_info("%s: %lld documents are longer than data.sequence (the longest: %lld tokens): cut at sequence edges", path,
-                    (long long)summary.longer, (long long)summary.longest);
+            hy_info(
+                "%s: %lld documents are longer than data.sequence (the longest: %lld tokens): cut at sequence edges",
+                path, (long long)summary.longer, (long long)summary.longest);
         }
     }
     status = hy_token_store_open(path, store);
@@ -157,8 +159,8 @@ static hy_status create_pass(hy_trainer *trainer, const char *path, bool train, 
         status = hy_feed_create(&s.feed, pass->store, &pass->feed);
     }
     HY_TRY(hy_comm_agree(trainer->world, status));
-    status = hy_runner_create(trainer->model, &s.run, &trainer->device, trainer->mesh.sequence, trainer->params, trainer->grads, 0,
-                              &pass->runner);
+    status = hy_runner_create(trainer->model, &s.run, &trainer->device, trainer->mesh.sequence, trainer->params,
+                              trainer->grads, 0, &pass->runner);
     return hy_comm_agree(trainer->world, status);
 }
 
@@ -171,8 +173,8 @@ static hy_status reserve_model(hy_trainer *trainer, bool train) {
         return HY_OK;
     }
     HY_TRY(hy_alloc("gradients", bytes, &trainer->grads));
-    return hy_adamw_sharded_create(trainer->model, trainer->world, &trainer->device, trainer->dtype, trainer->params, trainer->grads,
-                                   &trainer->optimizer);
+    return hy_adamw_sharded_create(trainer->model, trainer->world, &trainer->device, trainer->dtype, trainer->params,
+                                   trainer->grads, &trainer->optimizer);
 }
 
 static hy_status build(hy_trainer *trainer, bool train) {
@@ -183,7 +185,8 @@ static hy_status build(hy_trainer *trainer, bool train) {
     if (train) {
         HY_TRY(create_pass(trainer, config->data.store, true, &trainer->train));
     }
-    return config->data.eval_store[0] != '\0' ? create_pass(trainer, config->data.eval_store, false, &trainer->eval) : HY_OK;
+    return config->data.eval_store[0] != '\0' ? create_pass(trainer, config->data.eval_store, false, &trainer->eval)
+                                              : HY_OK;
 }
 
 hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out) {

@@ -1,5 +1,5 @@
-/* Everything a run holds, reserved before its first step; and the plan of it, which `hylas plan` prints. Both follow from the same
- * shapes, so they agree. */
+/* Everything a run holds, reserved before its first step; and the plan of it, which `hylas plan` prints. Both follow
+ * from the same shapes, so they agree. */
 #ifndef HY_TRAIN_TRAINER_H
 #define HY_TRAIN_TRAINER_H
 
@@ -35,10 +35,11 @@ typedef struct hy_trainer {
 HY_MUST_CHECK hy_status hy_trainer_plan(const hy_config *config, int ranks, int rank, hy_plan *plan);
 
 /* How training runs on `rank`: one micro-step, and how many of them a step has. HY_ERR_USAGE as above. Local. */
-HY_MUST_CHECK hy_status hy_trainer_shape(const hy_config *config, int ranks, int rank, hy_run_shape *shape, hy_data_split *split);
+HY_MUST_CHECK hy_status hy_trainer_shape(const hy_config *config, int ranks, int rank, hy_run_shape *shape,
+                                         hy_data_split *split);
 
-/* train false: only what validation needs. Parameters are zero (load or initialise them next). Checks the stores (rank 0 the whole
- * files, see token_store.h). Collective. */
+/* train false: only what validation needs. Parameters are zero (load or initialise them next). Checks the stores (rank
+ * 0 the whole files, see token_store.h). Collective. */
 HY_MUST_CHECK hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out);
 void hy_trainer_destroy(hy_trainer *trainer);
 

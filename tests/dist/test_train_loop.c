@@ -1,6 +1,6 @@
 /* ranks: 1 2 3 4 */
-/* Whole runs of a tiny model: stopped early and resumed equals uninterrupted, bit for bit; P ranks, groups and micro-steps equal
- * one rank in one go, nearly; nothing is trained twice. */
+/* Whole runs of a tiny model: stopped early and resumed equals uninterrupted, bit for bit; P ranks, groups and
+ * micro-steps equal one rank in one go, nearly; nothing is trained twice. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,20 +17,21 @@
 enum { STEPS = 6, TEXT_MAX = 2048 };
 static char folder[64];
 
-static const char yaml[] = "model:\n"
-                           "  layers: 2\n"
-                           "  width: 16\n"
-                           "  vocab: 64\n"
-                           "  tied: true\n"
-                           "  mlp: {width: 24}\n"
-                           "  schedule: {pattern: [gated_deltanet, attention]}\n"
-                           "  mixers:\n"
-                           "    gated_deltanet: {heads: 2, head_dim: 8}\n"
-                           "    attention: {heads: 2, kv_heads: 1}\n"
-                           "data: {store: %s/s.h5, eval_store: %s/s.h5, sequence: 61, batch: 4}\n"
-                           "train: {steps: 6, lr: 1e-2, warmup: 2, accumulate: %d, checkpoint: {every: 2}, eval: {every: 4, sequences: 3}}\n"
-                           "parallel: {data: %d}\n"
-                           "run: {dir: %s/%s, device: cpu_ref}\n";
+static const char yaml[] =
+    "model:\n"
+    "  layers: 2\n"
+    "  width: 16\n"
+    "  vocab: 64\n"
+    "  tied: true\n"
+    "  mlp: {width: 24}\n"
+    "  schedule: {pattern: [gated_deltanet, attention]}\n"
+    "  mixers:\n"
+    "    gated_deltanet: {heads: 2, head_dim: 8}\n"
+    "    attention: {heads: 2, kv_heads: 1}\n"
+    "data: {store: %s/s.h5, eval_store: %s/s.h5, sequence: 61, batch: 4}\n"
+    "train: {steps: 6, lr: 1e-2, warmup: 2, accumulate: %d, checkpoint: {every: 2}, eval: {every: 4, sequences: 3}}\n"
+    "parallel: {data: %d}\n"
+    "run: {dir: %s/%s, device: cpu_ref}\n";
 
 static hy_status make_store(void) {
     char path[128];
@@ -58,7 +59,8 @@ static hy_status parse(const char *name, int accumulate, int groups, hy_config *
 }
 
 /* Final parameters of run `name`, gathered by `world`. */
-static hy_status final_params(hy_comm *world, const hy_config *config, const hy_model *model, float *params, uint64_t *content) {
+static hy_status final_params(hy_comm *world, const hy_config *config, const hy_model *model, float *params,
+                              uint64_t *content) {
     hy_checkpoint checkpoint;
     HY_TRY(hy_checkpoint_open(config->run.dir, world, NULL, &checkpoint));
     CHECK(checkpoint.manifest.step == STEPS, "step %lld", (long long)checkpoint.manifest.step);
@@ -122,7 +124,8 @@ static hy_status run(hy_comm *world) {
     HY_TRY(hy_train(&config, world));
     HY_TRY(final_params(world, &config, model, base, &content));
     if (hy_comm_rank(world) == 0) {
-        CHECK(count_lines(&config, "\"loss\"") == STEPS, "%lld step lines", (long long)count_lines(&config, "\"loss\""));
+        CHECK(count_lines(&config, "\"loss\"") == STEPS, "%lld step lines",
+              (long long)count_lines(&config, "\"loss\""));
         CHECK(count_lines(&config, "eval_loss") == 2, "%lld validations", (long long)count_lines(&config, "eval_loss"));
     }
     CHECK(hy_train(&config, world) == HY_OK, "a finished run");
@@ -131,9 +134,11 @@ static hy_status run(hy_comm *world) {
     HY_TRY(train_with_stops(world, &config, &runs));
     HY_TRY(final_params(world, &config, model, other, &content_stopped));
     CHECK(runs == 4, "%d runs", runs);
-    CHECK(memcmp(base, other, (size_t)n * sizeof *base) == 0, "resumed parameters differ by %g", difference(base, other, n));
+    CHECK(memcmp(base, other, (size_t)n * sizeof *base) == 0, "resumed parameters differ by %g",
+          difference(base, other, n));
     if (hy_comm_rank(world) == 0) {
-        CHECK(count_lines(&config, "\"loss\"") == STEPS, "%lld step lines", (long long)count_lines(&config, "\"loss\""));
+        CHECK(count_lines(&config, "\"loss\"") == STEPS, "%lld step lines",
+              (long long)count_lines(&config, "\"loss\""));
     }
 
     static const int accumulates[] = {2, 3, 4};
@@ -144,7 +149,8 @@ static hy_status run(hy_comm *world) {
         HY_TRY(parse(name, accumulates[c], groups, &config));
         HY_TRY(hy_train(&config, world));
         HY_TRY(final_params(world, &config, model, other, &content));
-        CHECK(difference(base, other, n) < 2e-4, "accumulate %d, groups %d: %g", accumulates[c], groups, difference(base, other, n));
+        CHECK(difference(base, other, n) < 2e-4, "accumulate %d, groups %d: %g", accumulates[c], groups,
+              difference(base, other, n));
     }
 
     hy_comm *self = NULL;

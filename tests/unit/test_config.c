@@ -116,8 +116,10 @@ static void init_equals_the_tables_defaults(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(table_is_sound),      cmocka_unit_test(defaults),
-        cmocka_unit_test(every_key_survives_writing), cmocka_unit_test(errors_name_the_key),
+        cmocka_unit_test(table_is_sound),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(every_key_survives_writing),
+        cmocka_unit_test(errors_name_the_key),
         cmocka_unit_test(init_equals_the_tables_defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

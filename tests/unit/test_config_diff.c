@@ -21,11 +21,14 @@ static void collect(void *context, const char *key, const char *before, const ch
 
 static void differences_by_dotted_key(void **state) {
     (void)state;
-    static const char a[] = "model:\n  layers: 3\n  mlp:\n    width: 10\n    ratio: 4\ntrain:\n  lr: 0.1\n  checkpoint:\n    every: 5\n  seed: 1\n";
-    static const char b[] = "model:\n  layers: 4\n  mlp:\n    width: 10\n  extra: [1, 2]\ntrain:\n  lr: 0.1\n  checkpoint:\n    every: 6\n  seed: 1\n";
+    static const char a[] = "model:\n  layers: 3\n  mlp:\n    width: 10\n    ratio: 4\ntrain:\n  lr: 0.1\n  "
+                            "checkpoint:\n    every: 5\n  seed: 1\n";
+    static const char b[] = "model:\n  layers: 4\n  mlp:\n    width: 10\n  extra: [1, 2]\ntrain:\n  lr: 0.1\n  "
+                            "checkpoint:\n    every: 6\n  seed: 1\n";
     seen[0] = '\0';
     hy_config_diff(a, b, collect, NULL);
-    assert_string_equal(seen, "model.layers: 3 -> 4\nmodel.mlp.ratio: 4 -> absent\ntrain.checkpoint.every: 5 -> 6\nmodel.extra: absent -> [1, 2]\n");
+    assert_string_equal(seen, "model.layers: 3 -> 4\nmodel.mlp.ratio: 4 -> absent\ntrain.checkpoint.every: 5 -> "
+                              "6\nmodel.extra: absent -> [1, 2]\n");
     seen[0] = '\0';
     hy_config_diff(a, a, collect, NULL);
     assert_string_equal(seen, "");

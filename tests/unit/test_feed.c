@@ -111,7 +111,8 @@ static void plan_is_what_is_allocated(void **state) {
     hy_plan plan;
     make_store(path, 1, 100, 300);
     assert_int_equal(hy_token_store_open(path, &store), HY_OK);
-    const hy_feed_shape shape = {.layout = HY_LAYOUT_ZIGZAG, .sequence_size = 3, .sequence_rank = 1, .unit = 2, .len = 1000, .calls_max = 2};
+    const hy_feed_shape shape = {
+        .layout = HY_LAYOUT_ZIGZAG, .sequence_size = 3, .sequence_rank = 1, .unit = 2, .len = 1000, .calls_max = 2};
     hy_plan_init(&plan);
     assert_int_equal(hy_feed_plan(&shape, &plan), HY_OK);
     const int64_t before = hy_alloc_bytes();
@@ -185,10 +186,8 @@ static int scratch_remove(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokens_labels_documents),
-        cmocka_unit_test(plan_is_what_is_allocated),
-        cmocka_unit_test(store_too_short),
-        cmocka_unit_test(order_visits_every_sequence_once_per_epoch),
+        cmocka_unit_test(tokens_labels_documents), cmocka_unit_test(plan_is_what_is_allocated),
+        cmocka_unit_test(store_too_short),         cmocka_unit_test(order_visits_every_sequence_once_per_epoch),
         cmocka_unit_test(split_covers_the_batch),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);

@@ -23,7 +23,8 @@ static void write_steps(const char *path, int64_t after, int64_t first, int64_t 
     hy_metrics *metrics = NULL;
     assert_int_equal(hy_metrics_open(path, after, &metrics), HY_OK);
     for (int64_t step = first; step <= last; step++) {
-        const hy_step_result result = {.loss = step == 3 ? NAN : 1.0 / (double)step, .valid = 9, .tokens = 10, .skipped = step == 3};
+        const hy_step_result result = {
+            .loss = step == 3 ? NAN : 1.0 / (double)step, .valid = 9, .tokens = 10, .skipped = step == 3};
         const hy_step_rates rates = {.seconds = 0.5};
         assert_int_equal(hy_metrics_step(metrics, step, &result, &rates), HY_OK);
         if (step % 2 == 0) {
@@ -86,7 +87,8 @@ static void full_disk_costs_only_its_lines(void **state) {
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     capture_begin();
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    const hy_status refused = hy_metrics_eval(metrics, 2, &eval) == HY_OK ? hy_metrics_eval(metrics, 2, &eval) : HY_ERR_FAILED;
+    const hy_status refused =
+        hy_metrics_eval(metrics, 2, &eval) == HY_OK ? hy_metrics_eval(metrics, 2, &eval) : HY_ERR_FAILED;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     (void)capture_end();
     assert_int_not_equal(refused, HY_OK);
@@ -103,6 +105,7 @@ static int scratch_remove(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(goes_on_without_repeating), cmocka_unit_test(full_disk_costs_only_its_lines)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(goes_on_without_repeating),
+                                       cmocka_unit_test(full_disk_costs_only_its_lines)};
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }

@@ -20,7 +20,8 @@
 #include "train/token_store.h"
 
 /* Documents of random lengths with random ids, written in random pieces. */
-static int64_t make_store(const char *path, int64_t vocab, int64_t n_docs, uint64_t seed, int32_t *tokens, int64_t *offsets) {
+static int64_t make_store(const char *path, int64_t vocab, int64_t n_docs, uint64_t seed, int32_t *tokens,
+                          int64_t *offsets) {
     hy_token_writer *writer = NULL;
     int64_t n = 0;
     assert_int_equal(hy_token_writer_create(path, vocab, "bytes", &writer), HY_OK);
@@ -112,9 +113,11 @@ static void writer_refuses(void **state) {
 }
 
 /* A store made by others: no seal, contiguous uint8, whatever offsets. */
-static void make_foreign(const char *path, const uint8_t *ids, hsize_t n, const int64_t *docs, hsize_t n_offsets, long long vocab) {
+static void make_foreign(const char *path, const uint8_t *ids, hsize_t n, const int64_t *docs, hsize_t n_offsets,
+                         long long vocab) {
     const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    const hid_t a = H5Screate_simple(1, &n, NULL), b = H5Screate_simple(1, &n_offsets, NULL), one = H5Screate(H5S_SCALAR);
+    const hid_t a = H5Screate_simple(1, &n, NULL), b = H5Screate_simple(1, &n_offsets, NULL),
+                one = H5Screate(H5S_SCALAR);
     const hid_t t = H5Dcreate2(file, "tokens", H5T_STD_U8LE, a, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     const hid_t d = H5Dcreate2(file, "documents", H5T_STD_I64LE, b, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     const hid_t v = H5Acreate2(file, "vocab", H5T_STD_I64LE, one, H5P_DEFAULT, H5P_DEFAULT);
@@ -218,7 +221,8 @@ static void damage(void **state) {
     hy_free(bytes);
 }
 
-/* Without a seal libhdf5 meets the damage, in the child: any outcome but a good reading of other tokens or a failed test. */
+/* Without a seal libhdf5 meets the damage, in the child: any outcome but a good reading of other tokens or a failed
+ * test. */
 static void damage_without_seal(void **state) {
     (void)state;
     const char *path = scratch_path("unsealed.h5"), *said = NULL;
