@@ -19,7 +19,8 @@
     X(import, "a published model into a checkpoint")                                                                   \
     X(export, "a checkpoint as a published model")                                                                     \
     X(op, "one core operation, or a whole model, on tensors from a file")                                              \
-    X(bench, "speed beside the matrix-product rate of the same run")
+    X(bench, "speed beside the matrix-product rate of the same run")                                                   \
+    X(doctor, "what this machine has and lacks")
 
 #define HY_X(name, summary) HY_MUST_CHECK hy_status hy_cmd_##name(int argc, char **argv, hy_comm *world);
 HY_COMMANDS(HY_X)

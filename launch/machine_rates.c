@@ -4,7 +4,7 @@
 #include "base/memory.h"
 
 static const double PATIENCE = 2; /* seconds */
-enum { REPETITIONS = 5, COPY_ROWS = 4096, COPY_COLS = 16384 }; /* 256 MiB of floats */
+enum { REPETITIONS = 5, COPY_ROWS = 2048, COPY_COLS = 16384 }; /* 128 MiB of floats */
 
 static double best_gemm(hy_comm *comm, hy_device *device, float *matrices) {
     const int64_t n = HY_GEMM_RATE_N;

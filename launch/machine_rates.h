@@ -11,7 +11,7 @@ enum { HY_GEMM_RATE_N = 2048 };
  * ranks of `comm` at once, summed over them. Collective. */
 HY_MUST_CHECK hy_status hy_gemm_rate(hy_comm *comm, double *flops_per_second);
 
-/* Bytes per second of copying 256 MiB with every thread, read and written bytes both counted; the best of 5. Local. */
+/* Bytes per second of copying 128 MiB with every thread, read and written bytes both counted; the best of 5. Local. */
 HY_MUST_CHECK hy_status hy_copy_rate(double *bytes_per_second);
 
 #endif

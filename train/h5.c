@@ -6,6 +6,17 @@
 
 enum { REASON_MAX = 512 };
 
+void hy_h5_version(char *text, size_t size) {
+    unsigned major = 0, minor = 0, release = 0;
+    if (H5get_libversion(&major, &minor, &release) < 0) {
+        snprintf(text, size, "unknown");
+    } else if (major == H5_VERS_MAJOR && minor == H5_VERS_MINOR && release == H5_VERS_RELEASE) {
+        snprintf(text, size, "%u.%u.%u", major, minor, release);
+    } else {
+        snprintf(text, size, "%u.%u.%u, but compiled against %d.%d.%d", major, minor, release, H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE);
+    }
+}
+
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *text) {
     if (n == 0 && error->desc != NULL) {
         snprintf(text, REASON_MAX, "%s", error->desc);

@@ -1,0 +1,53 @@
+#include "kernels/cpu/cpu_info.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+int hy_cpu_threads(void) {
+    return omp_get_max_threads();
+}
+
+#if defined(__x86_64__)
+static void add(char *text, size_t size, const char *name) {
+    const size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s%s", used > 0 ? " " : "", name);
+}
+
+void hy_cpu_features(char *text, size_t size) {
+    text[0] = '\0';
+#define HY_FEATURE(name)              \
+    if (__builtin_cpu_supports(name)) \
+        add(text, size, name);
+    HY_FEATURE("avx")
+    HY_FEATURE("avx2")
+    HY_FEATURE("fma")
+    HY_FEATURE("avx512f")
+    HY_FEATURE("avx512bw")
+    HY_FEATURE("avx512dq")
+    HY_FEATURE("avx512vl")
+    HY_FEATURE("avx512vnni")
+#undef HY_FEATURE
+}
+#else
+void hy_cpu_features(char *text, size_t size) {
+    (void)size;
+    text[0] = '\0';
+}
+#endif
+
+/* Only OpenBLAS has these. */
+extern char *openblas_get_config(void) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
+extern int openblas_get_parallel(void) __attribute__((weak));
+
+void hy_cpu_blas(char *text, size_t size) {
+    static const char *const parallel[] = {"one thread", "its own threads", "OpenMP threads"};
+    if (openblas_get_config == NULL) {
+        snprintf(text, size, "a BLAS that does not tell");
+        return;
+    }
+    const int kind = openblas_get_parallel != NULL ? openblas_get_parallel() : -1;
+    snprintf(text, size, "%s, kernels %s, %s", openblas_get_config(), openblas_get_corename != NULL ? openblas_get_corename() : "unknown",
+             kind >= 0 && kind < 3 ? parallel[kind] : "threads unknown");
+}

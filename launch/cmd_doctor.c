@@ -1,0 +1,246 @@
+/* `hylas doctor`: what this machine has and lacks for hylas, one line each: ok, "note" for what works but could be better, LACKS for what
+ * is needed. Under mpirun it also compares the ranks with one another. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "kernels/cpu/cpu_info.h"
+#include "launch/commands.h"
+#include "launch/machine_facts.h"
+#include "launch/machine_rates.h"
+#include "launch/options.h"
+#include "train/h5.h"
+
+static const double GIB = 1024.0 * 1024.0 * 1024.0;
+
+typedef struct findings {
+    int notes, lacks;
+} findings;
+
+HY_PRINTF(2, 3) static void say(const char *what, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%-9s ok     ", what);
+    vprintf(format, arguments);
+    printf("\n");
+    va_end(arguments);
+}
+
+HY_PRINTF(3, 4) static void say_note(findings *found, const char *what, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%-9s note   ", what);
+    vprintf(format, arguments);
+    printf("\n");
+    va_end(arguments);
+    found->notes++;
+}
+
+HY_PRINTF(3, 4) static void say_lacks(findings *found, const char *what, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%-9s LACKS  ", what);
+    vprintf(format, arguments);
+    printf("\n");
+    va_end(arguments);
+    found->lacks++;
+}
+
+/* What must be alike on all ranks. */
+typedef struct rank_facts {
+    char host[64], table[32], mpi[128], hdf5[64];
+    int threads, cores;
+} rank_facts;
+
+static rank_facts own_facts(const hy_device *device) {
+    rank_facts f = {.threads = hy_cpu_threads(), .cores = hy_machine_cores()};
+    if (gethostname(f.host, sizeof f.host - 1) != 0) {
+        snprintf(f.host, sizeof f.host, "unknown");
+    }
+    snprintf(f.table, sizeof f.table, "%s", device->table.detail);
+    snprintf(f.mpi, sizeof f.mpi, "%s", hy_comm_library());
+    hy_h5_version(f.hdf5, sizeof f.hdf5);
+    return f;
+}
+
+static void report_processor(findings *found, const hy_device *device) {
+    char name[256], features[256], blas[256];
+    hy_machine_cpu_name(name, sizeof name);
+    hy_cpu_features(features, sizeof features);
+    hy_cpu_blas(blas, sizeof blas);
+    say("processor", "%s; %d cores for this process", name, hy_machine_cores());
+    say("features", "%s", features[0] != '\0' ? features : "none that is known here");
+    if (strcmp(device->table.detail, "plain") == 0) {
+        say_note(found, "table", "cpu (plain): the slow variant, without AVX2 or AVX-512 (or HYLAS_CPU asks for it)");
+    } else {
+        say("table", "cpu (%s)", device->table.detail);
+    }
+    say("blas", "%s", blas);
+}
+
+static void report_hdf5(findings *found, const rank_facts *mine) {
+    if (strstr(mine->hdf5, "compiled against") != NULL) {
+        say_note(found, "hdf5", "%s: build hylas again", mine->hdf5);
+    } else {
+        say("hdf5", "%s", mine->hdf5);
+    }
+}
+
+static void report_mpi(findings *found, const hy_comm *world, const rank_facts *mine) {
+    char path[HY_PATH_MAX];
+    const bool has_mpirun = hy_machine_find_program("mpirun", path, sizeof path);
+    say("mpi", "%s", mine->mpi);
+    if (hy_comm_launched()) {
+        say("launch", "%d ranks, started by a launcher", hy_comm_size(world));
+    } else if (has_mpirun) {
+        say("launch", "one process; %s starts several", path);
+    } else {
+        say_lacks(found, "launch", "no mpirun in PATH (Debian, Ubuntu: apt-get install openmpi-bin)");
+    }
+}
+
+/* Threads on the host of rank 0 against its cores; and ranks that differ from rank 0. */
+static void report_ranks(findings *found, const rank_facts *all, int size) {
+    int threads = 0, hosts = 0;
+    for (int r = 0; r < size; r++) {
+        int first = 0;
+        while (strcmp(all[first].host, all[r].host) != 0) {
+            first++;
+        }
+        hosts += first == r;
+        threads += strcmp(all[r].host, all[0].host) == 0 ? all[r].threads : 0;
+        if (strcmp(all[r].table, all[0].table) != 0 || strcmp(all[r].mpi, all[0].mpi) != 0 || strcmp(all[r].hdf5, all[0].hdf5) != 0) {
+            say_note(found, "ranks", "rank %d on %s differs from rank 0: table %s, %s, HDF5 %s", r, all[r].host, all[r].table, all[r].mpi,
+                     all[r].hdf5);
+        }
+    }
+    if (threads > all[0].cores) {
+        say_note(found, "threads", "%d on the %d cores of %s: more than one per core is slow; OMP_NUM_THREADS sets them per rank", threads,
+                 all[0].cores, all[0].host);
+    } else {
+        say("threads", "%d on the %d cores of %s", threads, all[0].cores, all[0].host);
+    }
+    if (size > 1) {
+        say("hosts", "%d", hosts);
+    }
+}
+
+static void report_memory(findings *found) {
+    const hy_machine_memory memory = hy_machine_memory_read();
+    const char *limit = memory.limited ? " (a limit of this container or control group)" : "";
+    if (memory.total < 0 || memory.available < 0) {
+        say_note(found, "memory", "not known");
+    } else if ((double)memory.available < GIB) {
+        say_note(found, "memory", "%s%s, only %s available", hy_text_bytes((double)memory.total).s, limit,
+                 hy_text_bytes((double)memory.available).s);
+    } else {
+        say("memory", "%s%s, %s available", hy_text_bytes((double)memory.total).s, limit, hy_text_bytes((double)memory.available).s);
+    }
+}
+
+static void report_disk(findings *found) {
+    int64_t bytes = 0;
+    if (hy_file_free_space(".", HY_ERR_ENV, &bytes) != HY_OK) {
+        say_note(found, "disk", "the free space of this folder cannot be read");
+    } else if (access(".", W_OK) != 0) {
+        say_note(found, "disk", "%s free, but this folder cannot be written: set run.dir", hy_text_bytes((double)bytes).s);
+    } else if ((double)bytes < GIB) {
+        say_note(found, "disk", "only %s free in this folder", hy_text_bytes((double)bytes).s);
+    } else {
+        say("disk", "%s free in this folder", hy_text_bytes((double)bytes).s);
+    }
+}
+
+/* Open MPI's ranks on one host exchange through files here. */
+static void report_shared_memory(findings *found) {
+    const double least = 64.0 * 1024.0 * 1024.0;
+    struct statvfs info;
+    if (statvfs("/dev/shm", &info) != 0) {
+        say_note(found, "/dev/shm", "not there: ranks on one host may exchange more slowly");
+        return;
+    }
+    const double bytes = (double)info.f_bavail * (double)info.f_frsize;
+    if (bytes < least) {
+        say_note(found, "/dev/shm", "only %s free: many ranks may not start (containers: --shm-size=1g)", hy_text_bytes(bytes).s);
+    } else {
+        say("/dev/shm", "%s free", hy_text_bytes(bytes).s);
+    }
+}
+
+static void report_limits(findings *found) {
+    enum { FILES_LEAST = 256 };
+    char text[256];
+    hy_machine_limits(text, sizeof text);
+    const int64_t files = hy_machine_open_files();
+    if (files >= 0 && files < FILES_LEAST) {
+        say_note(found, "limits", "%s: raise open files (ulimit -n 1024)", text);
+    } else {
+        say("limits", "%s", text);
+    }
+}
+
+/* All ranks at once. Collective. */
+static hy_status report_rates(hy_comm *world) {
+    double gemm = 0, copy = 0;
+    HY_TRY(hy_gemm_rate(world, &gemm));
+    HY_TRY(hy_comm_agree(world, hy_copy_rate(&copy)));
+    hy_req req = {0};
+    hy_comm_all_reduce(world, "copy rate", &copy, 1, HY_TYPE_F64, HY_SUM, &req);
+    hy_comm_wait(&req);
+    say("products", "%.0f GFLOP/s, float32 matrices of %d, all threads of all ranks", 1e-9 * gemm, HY_GEMM_RATE_N);
+    say("copying", "%s read and written together", hy_text_byte_rate(copy).s);
+    return HY_OK;
+}
+
+static hy_status examine(hy_comm *world, findings *found) {
+    hy_device device;
+    rank_facts *all = NULL;
+    hy_status status = hy_device_init(&device, "cpu", HY_F32);
+    if (status == HY_OK) {
+        status = HY_NEW("facts of all ranks", hy_comm_size(world), &all);
+    }
+    status = hy_comm_agree(world, status);
+    if (status == HY_OK) {
+        const rank_facts mine = own_facts(&device);
+        hy_req req = {0};
+        hy_comm_all_gather(world, "facts", &mine, all, sizeof mine, &req);
+        hy_comm_wait(&req);
+        report_processor(found, &device);
+        report_ranks(found, all, hy_comm_size(world));
+        report_mpi(found, world, &mine);
+        report_hdf5(found, &mine);
+        report_memory(found);
+        report_disk(found);
+        report_shared_memory(found);
+        report_limits(found);
+        fflush(stdout);
+        status = report_rates(world);
+    }
+    hy_free(all);
+    return status;
+}
+
+hy_status hy_cmd_doctor(int argc, char **argv, hy_comm *world) {
+    const hy_usage usage = {"[mpirun -np N] hylas doctor",
+                            "Says what this machine has and lacks: processor, libraries, launcher, memory, disk, limits, and the speed of matrix\n"
+                            "products and of memory. Exit code 3 if something that is needed lacks.",
+                            NULL, 0, 0, 0};
+    hy_args args;
+    findings found = {0, 0};
+    HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
+    if (args.help) {
+        return HY_OK;
+    }
+    HY_TRY(examine(world, &found));
+    printf("\n%s\n", found.lacks > 0 ? "Something needed lacks: see above." : found.notes > 0 ? "Works; see the notes." : "Everything is fine.");
+    if (found.lacks == 0) {
+        return HY_OK;
+    }
+    return hy_comm_rank(world) > 0 ? HY_ERR_PEER : hy_fail(HY_ERR_ENV, "%d things that are needed lack", found.lacks);
+}
