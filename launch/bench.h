@@ -34,8 +34,8 @@ void hy_bench_run_fini(hy_bench_run *run);
 double hy_bench_run_fwd(hy_bench_run *run);
 double hy_bench_run_bwd(hy_bench_run *run);
 
-/* Elements of outputs and gradients of a short run of `op` by table cpu in float32 that are off from cpu_ref in float64, or
- * not finite. */
+/* Elements of outputs and gradients of a short run of `op` by table cpu in float32 that are off from cpu_ref in
+ * float64, or not finite. */
 HY_MUST_CHECK hy_status hy_bench_count_wrong(const hy_bench_op *op, int64_t *wrong);
 
 /* The two benches. Collective. */

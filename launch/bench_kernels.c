@@ -1,5 +1,6 @@
-/* `hylas bench kernels`: every recurrence (decay × rule) and softmax attention on synthetic inputs, one line each, as soon as it is
- * measured. Runs on rank 0 with all its threads. Backward is measured with the forward before it, the best of a few repetitions. */
+/* `hylas bench kernels`: every recurrence (decay × rule) and softmax attention on synthetic inputs, one line each, as
+ * soon as it is measured. Runs on rank 0 with all its threads. Backward is measured with the forward before it, the
+ * best of a few repetitions. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,8 @@ static hy_status parse_list(const char *option, const char *text, int_list *list
             end++;
         }
         if (end == at || value < 1 || value > INT32_MAX || (*end != ',' && *end != '\0') || list->n == LIST_MAX) {
-            return hy_fail(HY_ERR_USAGE, "%s %s: wanted up to %d whole numbers above 0, as in 64,128 or 8k,64k", option, text, LIST_MAX);
+            return hy_fail(HY_ERR_USAGE, "%s %s: wanted up to %d whole numbers above 0, as in 64,128 or 8k,64k", option,
+                           text, LIST_MAX);
         }
         list->items[list->n++] = value;
         at = end;
@@ -50,8 +52,8 @@ static hy_status parse_list(const char *option, const char *text, int_list *list
 static hy_status check_options(void *context) {
     kernels_bench *b = context;
     if (b->heads < 1 || b->heads > 1024 || b->repetitions < 1 || b->repetitions > 1000) {
-        return hy_fail(HY_ERR_USAGE, "--heads %lld --repeats %lld: wanted 1 to 1024 heads, 1 to 1000 repetitions", (long long)b->heads,
-                       (long long)b->repetitions);
+        return hy_fail(HY_ERR_USAGE, "--heads %lld --repeats %lld: wanted 1 to 1024 heads, 1 to 1000 repetitions",
+                       (long long)b->heads, (long long)b->repetitions);
     }
     HY_TRY(parse_list("--sizes", b->sizes_text, &b->sizes));
     HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "8k,64k", &b->recur_tokens));
@@ -80,17 +82,17 @@ static hy_status measure(const kernels_bench *b, const hy_bench_op *op, timing *
 }
 
 static void print_head(void) {
-    printf("%-22s %7s %4s %4s | %9s %8s %6s | %9s %8s %6s | %6s\n", "operation", "T", "K", "V", "fwd ms", "GFLOP/s", "% gemm", "f+b ms",
-           "GFLOP/s", "% gemm", "#wrong");
+    printf("%-22s %7s %4s %4s | %9s %8s %6s | %9s %8s %6s | %6s\n", "operation", "T", "K", "V", "fwd ms", "GFLOP/s",
+           "% gemm", "f+b ms", "GFLOP/s", "% gemm", "#wrong");
 }
 
 static void print_row(const kernels_bench *b, const hy_bench_op *op, const timing *t, int64_t wrong) {
     char name[32];
     const double fwd = hy_bench_op_work(op) / t->fwd, both = 3 * hy_bench_op_work(op) / t->both;
     hy_bench_op_name(op, name, sizeof name);
-    printf("%-22s %7lld %4lld %4lld | %9.2f %8.1f %6.1f | %9.2f %8.1f %6.1f | %6lld\n", name, (long long)op->T, (long long)op->K,
-           (long long)op->V, 1e3 * t->fwd, 1e-9 * fwd, 100 * fwd / b->gemm, 1e3 * t->both, 1e-9 * both, 100 * both / b->gemm,
-           (long long)wrong);
+    printf("%-22s %7lld %4lld %4lld | %9.2f %8.1f %6.1f | %9.2f %8.1f %6.1f | %6lld\n", name, (long long)op->T,
+           (long long)op->K, (long long)op->V, 1e3 * t->fwd, 1e-9 * fwd, 100 * fwd / b->gemm, 1e3 * t->both,
+           1e-9 * both, 100 * both / b->gemm, (long long)wrong);
     fflush(stdout);
 }
 
@@ -122,11 +124,13 @@ static hy_status bench_all(kernels_bench *b) {
         const int64_t size = b->sizes.items[s];
         for (int rule = 0; rule < 2; rule++) {
             for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++) {
-                const hy_bench_op op = {.decay = (hy_decay)decay, .rule = rules[rule], .H = b->heads, .K = size, .V = size};
+                const hy_bench_op op = {
+                    .decay = (hy_decay)decay, .rule = rules[rule], .H = b->heads, .K = size, .V = size};
                 HY_TRY(bench_op(b, op, &b->recur_tokens));
             }
         }
-        HY_TRY(bench_op(b, (hy_bench_op){.attention = true, .H = b->heads, .K = size, .V = size}, &b->attention_tokens));
+        HY_TRY(
+            bench_op(b, (hy_bench_op){.attention = true, .H = b->heads, .K = size, .V = size}, &b->attention_tokens));
     }
     return HY_OK;
 }
@@ -140,8 +144,8 @@ static hy_status run(kernels_bench *b) {
     HY_TRY(hy_comm_self_create(&self));
     hy_status status = hy_gemm_rate(self, &b->gemm);
     if (status == HY_OK) {
-        printf("table cpu (%s), float32, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", device.table.detail, (long long)b->heads,
-               HY_GEMM_RATE_N, 1e-9 * b->gemm);
+        printf("table cpu (%s), float32, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", device.table.detail,
+               (long long)b->heads, HY_GEMM_RATE_N, 1e-9 * b->gemm);
         status = bench_all(b);
     }
     if (status == HY_OK) {
@@ -149,10 +153,12 @@ static hy_status run(kernels_bench *b) {
     }
     hy_comm_destroy(self);
     HY_TRY(status);
-    printf("\nGEMM again: %.0f GFLOP/s. Shares are of the first; f+b: forward and backward. #wrong: elements off from cpu_ref in float64.\n",
+    printf("\nGEMM again: %.0f GFLOP/s. Shares are of the first; f+b: forward and backward. #wrong: elements off from "
+           "cpu_ref in float64.\n",
            1e-9 * after);
     if (b->rows == 0) {
-        return hy_fail(HY_ERR_USAGE, "--only %s: no operation has this in its name (see the column operation)", b->only);
+        return hy_fail(HY_ERR_USAGE, "--only %s: no operation has this in its name (see the column operation)",
+                       b->only);
     }
     return b->wrong > 0 ? hy_fail(HY_ERR_VERIFY, "%lld elements are wrong", (long long)b->wrong) : HY_OK;
 }
@@ -164,12 +170,17 @@ hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world) {
         {"--sizes", HY_OPTION_TEXT, &b.sizes_text, "A,B", "K = V of a head (64,128)"},
         {"--heads", HY_OPTION_INT, &b.heads, "N", "heads (4)"},
         {"--only", HY_OPTION_TEXT, &b.only, "TEXT", "operations with this in their name, such as delta or attention"},
-        {"--repeats", HY_OPTION_INT, &b.repetitions, "N", "repetitions, the best counts (3; fewer where they take long)"},
+        {"--repeats", HY_OPTION_INT, &b.repetitions, "N",
+         "repetitions, the best counts (3; fewer where they take long)"},
     };
     const hy_usage usage = {"hylas bench kernels [options]",
-                            "Times every recurrence and softmax attention on this machine, relates useful work to the rate of float32 matrix\n"
+                            "Times every recurrence and softmax attention on this machine, relates useful work to the "
+                            "rate of float32 matrix\n"
                             "products, and counts wrong results. Exit code 9 if there are any.",
-                            options, (int)(sizeof options / sizeof options[0]), 0, 0};
+                            options,
+                            (int)(sizeof options / sizeof options[0]),
+                            0,
+                            0};
     hy_args args;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {

@@ -1,6 +1,7 @@
 /* One operation for `hylas bench kernels`: its memory, its inputs, its passes, and how many of its results are wrong.
  *
- * Inputs are those of a trained layer: q and k of norm 1, log decays in (-0.1, 0) but for one constant per head, beta in (0, 1). */
+ * Inputs are those of a trained layer: q and k of norm 1, log decays in (-0.1, 0) but for one constant per head, beta
+ * in (0, 1). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,8 @@ void hy_bench_op_name(const hy_bench_op *op, char *name, size_t size) {
 }
 
 double hy_bench_op_work(const hy_bench_op *op) {
-    return op->attention ? hy_useful_attention(op->T, op->H, op->K, 0) : hy_useful_recurrence(op->rule, op->T, op->H, op->K, op->V);
+    return op->attention ? hy_useful_attention(op->T, op->H, op->K, 0)
+                         : hy_useful_recurrence(op->rule, op->T, op->H, op->K, op->V);
 }
 
 /* Elements of an array, 0 where the operation has none. */
@@ -58,18 +60,53 @@ static int64_t elements(const hy_bench_op *op, int array) {
 static hy_recur_args recur_args(const hy_bench_run *r) {
     const hy_bench_op *op = &r->op;
     void *const *a = r->arrays;
-    return (hy_recur_args){.decay = op->decay, .rule = op->rule, .T = op->T, .H = op->H, .HV = op->H, .K = op->K, .V = op->V,
-                           .scale = 1 / sqrt((double)op->K), .runs = &r->run, .n_runs = 1, .q = a[Q], .k = a[K_], .v = a[V_], .g = a[G],
-                           .beta = a[BETA], .work = a[WORK], .o = a[O], .d_o = a[D_O], .dq = a[DQ], .dk = a[DK], .dv = a[DV],
-                           .dg = a[DG], .dbeta = a[DBETA]};
+    return (hy_recur_args){.decay = op->decay,
+                           .rule = op->rule,
+                           .T = op->T,
+                           .H = op->H,
+                           .HV = op->H,
+                           .K = op->K,
+                           .V = op->V,
+                           .scale = 1 / sqrt((double)op->K),
+                           .runs = &r->run,
+                           .n_runs = 1,
+                           .q = a[Q],
+                           .k = a[K_],
+                           .v = a[V_],
+                           .g = a[G],
+                           .beta = a[BETA],
+                           .work = a[WORK],
+                           .o = a[O],
+                           .d_o = a[D_O],
+                           .dq = a[DQ],
+                           .dk = a[DK],
+                           .dv = a[DV],
+                           .dg = a[DG],
+                           .dbeta = a[DBETA]};
 }
 
 static hy_attn_args attn_args(const hy_bench_run *r) {
     const hy_bench_op *op = &r->op;
     void *const *a = r->arrays;
-    return (hy_attn_args){.H = op->H, .HKV = op->H, .D = op->K, .DV = op->V, .scale = 1 / sqrt((double)op->K), .nq = op->T, .nk = op->T,
-                          .lo = r->lo, .q = a[Q], .k = a[K_], .v = a[V_], .o = a[O], .lse = a[LSE], .d_o = a[D_O], .delta = a[DELTA],
-                          .dq = a[DQ], .dk = a[DK], .dv = a[DV], .work = a[WORK]};
+    return (hy_attn_args){.H = op->H,
+                          .HKV = op->H,
+                          .D = op->K,
+                          .DV = op->V,
+                          .scale = 1 / sqrt((double)op->K),
+                          .nq = op->T,
+                          .nk = op->T,
+                          .lo = r->lo,
+                          .q = a[Q],
+                          .k = a[K_],
+                          .v = a[V_],
+                          .o = a[O],
+                          .lse = a[LSE],
+                          .d_o = a[D_O],
+                          .delta = a[DELTA],
+                          .dq = a[DQ],
+                          .dk = a[DK],
+                          .dv = a[DV],
+                          .work = a[WORK]};
 }
 
 /* ---- inputs ---- */
@@ -87,7 +124,9 @@ static double load(const hy_bench_run *r, int array, int64_t i) {
     return r->device.table.dtype == HY_F64 ? ((double *)r->arrays[array])[i] : (double)((float *)r->arrays[array])[i];
 }
 
-enum { POOL = 65521 }; /* a prime, so that rows of one array differ; drawing every number would take longer than the bench */
+enum {
+    POOL = 65521
+}; /* a prime, so that rows of one array differ; drawing every number would take longer than the bench */
 
 static void fill_array(const hy_bench_run *r, int array, const double *pool) {
     const int64_t n = elements(&r->op, array), cols = array == Q || array == K_ ? r->op.K : 1;
@@ -201,7 +240,8 @@ double hy_bench_run_bwd(hy_bench_run *r) {
 
 /* ---- wrong elements ---- */
 
-/* float32 sums of a few hundred terms chained over a few chunks agree to about 1e-5 of the array's rms; a wrong formula does not to 1e-3. */
+/* float32 sums of a few hundred terms chained over a few chunks agree to about 1e-5 of the array's rms; a wrong formula
+ * does not to 1e-3. */
 static int64_t count_wrong(const hy_bench_run *got, const hy_bench_run *want, int array) {
     const double tolerance = 1e-3;
     const int64_t n = elements(&got->op, array);

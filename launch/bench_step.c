@@ -1,6 +1,7 @@
-/* `hylas bench step CONFIG`: training steps (forward, backward, reduction of gradients, clipping, AdamW) of the config's model on
- * synthetic tokens, one sequence for each group of ranks; the best of a few counts. Peak memory is the kernel's count of resident pages,
- * summed over ranks, before the GEMM rate is measured; shared pages (the program itself) count once per rank. */
+/* `hylas bench step CONFIG`: training steps (forward, backward, reduction of gradients, clipping, AdamW) of the
+ * config's model on synthetic tokens, one sequence for each group of ranks; the best of a few counts. Peak memory is
+ * the kernel's count of resident pages, summed over ranks, before the GEMM rate is measured; shared pages (the program
+ * itself) count once per rank. */
 #include <math.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -45,7 +46,8 @@ static double reduce(hy_comm *comm, double value, hy_reduce op) {
 
 static hy_status make_tokens(step_bench *b) {
     const hy_mesh *mesh = &b->mesh;
-    HY_TRY(hy_layout_create(b->config->parallel.layout, mesh->sequence_size, mesh->sequence_index, 1, b->tokens, &b->layout));
+    HY_TRY(hy_layout_create(b->config->parallel.layout, mesh->sequence_size, mesh->sequence_index, 1, b->tokens,
+                            &b->layout));
     HY_TRY(HY_NEW("tokens", b->layout->T, &b->ids));
     HY_TRY(HY_NEW("labels", b->layout->T, &b->labels));
     const uint64_t stream = (uint64_t)mesh->data_index, vocab = (uint64_t)b->config->model.vocab;
@@ -61,10 +63,17 @@ static hy_status make_tokens(step_bench *b) {
 static hy_status reserve(step_bench *b) {
     const hy_config *c = b->config;
     const hy_mesh *mesh = &b->mesh;
-    const hy_run_shape shape = {.layout = c->parallel.layout, .sequence_size = mesh->sequence_size,
-                                .sequence_rank = mesh->sequence_index, .n_seq = 1, .len = b->tokens, .dtype = HY_F32,
-                                .recompute = c->train.recompute, .state = c->parallel.state, .attention = c->parallel.attention,
-                                .overlap = c->parallel.overlap, .train = true};
+    const hy_run_shape shape = {.layout = c->parallel.layout,
+                                .sequence_size = mesh->sequence_size,
+                                .sequence_rank = mesh->sequence_index,
+                                .n_seq = 1,
+                                .len = b->tokens,
+                                .dtype = HY_F32,
+                                .recompute = c->train.recompute,
+                                .state = c->parallel.state,
+                                .attention = c->parallel.attention,
+                                .overlap = c->parallel.overlap,
+                                .train = true};
     HY_TRY(hy_device_init(&b->device, c->run.device, HY_F32));
     HY_TRY(hy_model_create(&c->model, hy_comm_size(b->world), &b->model));
     HY_TRY(HY_NEW("parameters", hy_model_flat_size(b->model), &b->params));
@@ -121,9 +130,11 @@ static void report(const step_bench *b) {
     const double groups = (double)b->mesh.data_size, rate = groups * (double)b->tokens / b->best;
     const double work = groups * hy_useful_step(b->model, b->tokens) / b->best;
     printf("\n%s; useful work %.1f GFLOP/s, %.1f%% of the GEMM rate %.1f GFLOP/s (all ranks at once); peak memory %s\n",
-           hy_text_rate(rate, "tokens").s, 1e-9 * work, 100 * work / b->gemm, 1e-9 * b->gemm, hy_text_bytes(b->peak_bytes).s);
-    printf("tokens=%lld ranks=%d seconds=%.4f tokens_per_second=%.1f gemm_gflops=%.1f gemm_share=%.4f peak_mib=%.0f\n", (long long)b->tokens,
-           hy_comm_size(b->world), b->best, rate, 1e-9 * b->gemm, work / b->gemm, b->peak_bytes / 1048576);
+           hy_text_rate(rate, "tokens").s, 1e-9 * work, 100 * work / b->gemm, 1e-9 * b->gemm,
+           hy_text_bytes(b->peak_bytes).s);
+    printf("tokens=%lld ranks=%d seconds=%.4f tokens_per_second=%.1f gemm_gflops=%.1f gemm_share=%.4f peak_mib=%.0f\n",
+           (long long)b->tokens, hy_comm_size(b->world), b->best, rate, 1e-9 * b->gemm, work / b->gemm,
+           b->peak_bytes / 1048576);
 }
 
 static hy_status run(step_bench *b) {
@@ -131,8 +142,9 @@ static hy_status run(step_bench *b) {
     HY_TRY(hy_mesh_create(b->world, (int)b->config->parallel.data, sequence, &b->mesh));
     HY_TRY(hy_comm_agree(b->world, reserve(b)));
     printf("%s: %lld layers, %s parameters; %lld tokens, %d ranks = data %d x sequence %d, table %s (%s)\n", b->path,
-           (long long)b->config->model.layers, hy_text_count((double)hy_model_parameter_count(b->model)).s, (long long)b->tokens,
-           hy_comm_size(b->world), b->mesh.data_size, sequence, b->device.table.name, b->device.table.detail);
+           (long long)b->config->model.layers, hy_text_count((double)hy_model_parameter_count(b->model)).s,
+           (long long)b->tokens, hy_comm_size(b->world), b->mesh.data_size, sequence, b->device.table.name,
+           b->device.table.detail);
     run_steps(b);
     const hy_phase_seconds seconds = {.total = b->total};
     b->peak_bytes = reduce(b->world, peak_resident_bytes(), HY_SUM);
@@ -159,8 +171,8 @@ static void destroy(step_bench *b) {
 static hy_status check_options(void *context) {
     const step_bench *b = context;
     if (b->tokens < 1 || b->tokens > (int64_t)1 << 32 || b->steps < 1 || b->steps > 100000) {
-        return hy_fail(HY_ERR_USAGE, "--tokens %lld --repeats %lld: wanted 1 to 4G tokens, 1 to 100000 steps", (long long)b->tokens,
-                       (long long)b->steps);
+        return hy_fail(HY_ERR_USAGE, "--tokens %lld --repeats %lld: wanted 1 to 4G tokens, 1 to 100000 steps",
+                       (long long)b->tokens, (long long)b->steps);
     }
     return HY_OK;
 }
@@ -174,10 +186,15 @@ hy_status hy_bench_step(int argc, char **argv, hy_comm *world) {
         {"--times", HY_OPTION_FLAG, &b.times, NULL, "where the time went, operations and waits"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };
-    const hy_usage usage = {"[mpirun -np N] hylas bench step CONFIG [options]",
-                            "Times training steps of CONFIG's model on random tokens, one sequence per group of ranks, and relates their useful\n"
-                            "work to the rate of float32 matrix products on all ranks at once. Needs no data and writes none.",
-                            options, (int)(sizeof options / sizeof options[0]), 1, 1};
+    const hy_usage usage = {
+        "[mpirun -np N] hylas bench step CONFIG [options]",
+        "Times training steps of CONFIG's model on random tokens, one sequence per group of ranks, and relates their "
+        "useful\n"
+        "work to the rate of float32 matrix products on all ranks at once. Needs no data and writes none.",
+        options,
+        (int)(sizeof options / sizeof options[0]),
+        1,
+        1};
     hy_args args;
     hy_config *config = NULL;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));

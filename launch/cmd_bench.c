@@ -10,7 +10,8 @@
 static hy_status fail_unknown(void *context) {
     static const char *const names[] = {"kernels", "step"};
     const char *word = context;
-    return hy_fail(HY_ERR_USAGE, "hylas bench: unknown bench %s; nearest: %s", word, names[hy_text_nearest(word, names, 2)]);
+    return hy_fail(HY_ERR_USAGE, "hylas bench: unknown bench %s; nearest: %s", word,
+                   names[hy_text_nearest(word, names, 2)]);
 }
 
 hy_status hy_cmd_bench(int argc, char **argv, hy_comm *world) {
@@ -23,10 +24,14 @@ hy_status hy_cmd_bench(int argc, char **argv, hy_comm *world) {
     if (argc > 1 && argv[1][0] != '-') {
         return hy_report_once(world, fail_unknown, argv[1]);
     }
-    const hy_usage usage = {"hylas bench kernels|step ...",
-                            "  hylas bench kernels [options]                      recurrences and attention on this machine\n"
-                            "  [mpirun -np N] hylas bench step CONFIG [options]   whole training steps on synthetic tokens",
-                            NULL, 0, 1, 1};
+    const hy_usage usage = {
+        "hylas bench kernels|step ...",
+        "  hylas bench kernels [options]                      recurrences and attention on this machine\n"
+        "  [mpirun -np N] hylas bench step CONFIG [options]   whole training steps on synthetic tokens",
+        NULL,
+        0,
+        1,
+        1};
     hy_args args;
     return hy_options_parse(&usage, argc, argv, world, &args);
 }

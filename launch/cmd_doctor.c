@@ -1,5 +1,5 @@
-/* `hylas doctor`: what this machine has and lacks for hylas, one line each: ok, "note" for what works but could be better, LACKS for what
- * is needed. Under mpirun it also compares the ranks with one another. */
+/* `hylas doctor`: what this machine has and lacks for hylas, one line each: ok, "note" for what works but could be
+ * better, LACKS for what is needed. Under mpirun it also compares the ranks with one another. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,14 +115,16 @@ static void report_ranks(findings *found, const rank_facts *all, int size) {
         }
         hosts += first == r;
         threads += strcmp(all[r].host, all[0].host) == 0 ? all[r].threads : 0;
-        if (strcmp(all[r].table, all[0].table) != 0 || strcmp(all[r].mpi, all[0].mpi) != 0 || strcmp(all[r].hdf5, all[0].hdf5) != 0) {
-            say_note(found, "ranks", "rank %d on %s differs from rank 0: table %s, %s, HDF5 %s", r, all[r].host, all[r].table, all[r].mpi,
-                     all[r].hdf5);
+        if (strcmp(all[r].table, all[0].table) != 0 || strcmp(all[r].mpi, all[0].mpi) != 0 ||
+            strcmp(all[r].hdf5, all[0].hdf5) != 0) {
+            say_note(found, "ranks", "rank %d on %s differs from rank 0: table %s, %s, HDF5 %s", r, all[r].host,
+                     all[r].table, all[r].mpi, all[r].hdf5);
         }
     }
     if (threads > all[0].cores) {
-        say_note(found, "threads", "%d on the %d cores of %s: more than one per core is slow; OMP_NUM_THREADS sets them per rank", threads,
-                 all[0].cores, all[0].host);
+        say_note(found, "threads",
+                 "%d on the %d cores of %s: more than one per core is slow; OMP_NUM_THREADS sets them per rank",
+                 threads, all[0].cores, all[0].host);
     } else {
         say("threads", "%d on the %d cores of %s", threads, all[0].cores, all[0].host);
     }
@@ -140,7 +142,8 @@ static void report_memory(findings *found) {
         say_note(found, "memory", "%s%s, only %s available", hy_text_bytes((double)memory.total).s, limit,
                  hy_text_bytes((double)memory.available).s);
     } else {
-        say("memory", "%s%s, %s available", hy_text_bytes((double)memory.total).s, limit, hy_text_bytes((double)memory.available).s);
+        say("memory", "%s%s, %s available", hy_text_bytes((double)memory.total).s, limit,
+            hy_text_bytes((double)memory.available).s);
     }
 }
 
@@ -149,7 +152,8 @@ static void report_disk(findings *found) {
     if (hy_file_free_space(".", HY_ERR_ENV, &bytes) != HY_OK) {
         say_note(found, "disk", "the free space of this folder cannot be read");
     } else if (access(".", W_OK) != 0) {
-        say_note(found, "disk", "%s free, but this folder cannot be written: set run.dir", hy_text_bytes((double)bytes).s);
+        say_note(found, "disk", "%s free, but this folder cannot be written: set run.dir",
+                 hy_text_bytes((double)bytes).s);
     } else if ((double)bytes < GIB) {
         say_note(found, "disk", "only %s free in this folder", hy_text_bytes((double)bytes).s);
     } else {
@@ -167,7 +171,8 @@ static void report_shared_memory(findings *found) {
     }
     const double bytes = (double)info.f_bavail * (double)info.f_frsize;
     if (bytes < least) {
-        say_note(found, "/dev/shm", "only %s free: many ranks may not start (containers: --shm-size=1g)", hy_text_bytes(bytes).s);
+        say_note(found, "/dev/shm", "only %s free: many ranks may not start (containers: --shm-size=1g)",
+                 hy_text_bytes(bytes).s);
     } else {
         say("/dev/shm", "%s free", hy_text_bytes(bytes).s);
     }
@@ -228,9 +233,13 @@ static hy_status examine(hy_comm *world, findings *found) {
 
 hy_status hy_cmd_doctor(int argc, char **argv, hy_comm *world) {
     const hy_usage usage = {"[mpirun -np N] hylas doctor",
-                            "Says what this machine has and lacks: processor, libraries, launcher, memory, disk, limits, and the speed of matrix\n"
+                            "Says what this machine has and lacks: processor, libraries, launcher, memory, disk, "
+                            "limits, and the speed of matrix\n"
                             "products and of memory. Exit code 3 if something that is needed lacks.",
-                            NULL, 0, 0, 0};
+                            NULL,
+                            0,
+                            0,
+                            0};
     hy_args args;
     findings found = {0, 0};
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
@@ -238,7 +247,9 @@ hy_status hy_cmd_doctor(int argc, char **argv, hy_comm *world) {
         return HY_OK;
     }
     HY_TRY(examine(world, &found));
-    printf("\n%s\n", found.lacks > 0 ? "Something needed lacks: see above." : found.notes > 0 ? "Works; see the notes." : "Everything is fine.");
+    printf("\n%s\n", found.lacks > 0   ? "Something needed lacks: see above."
+                     : found.notes > 0 ? "Works; see the notes."
+                                       : "Everything is fine.");
     if (found.lacks == 0) {
         return HY_OK;
     }

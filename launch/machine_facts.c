@@ -108,8 +108,11 @@ void hy_machine_limits(char *text, size_t size) {
     const struct {
         const char *name;
         int64_t value;
-    } limits[] = {{"memory", limit_of(RLIMIT_AS)}, {"stack", limit_of(RLIMIT_STACK)}, {"locked memory", limit_of(RLIMIT_MEMLOCK)},
-                  {"file size", limit_of(RLIMIT_FSIZE)}, {"core file", limit_of(RLIMIT_CORE)}};
+    } limits[] = {{"memory", limit_of(RLIMIT_AS)},
+                  {"stack", limit_of(RLIMIT_STACK)},
+                  {"locked memory", limit_of(RLIMIT_MEMLOCK)},
+                  {"file size", limit_of(RLIMIT_FSIZE)},
+                  {"core file", limit_of(RLIMIT_CORE)}};
     const int64_t files = hy_machine_open_files();
     int used = snprintf(text, size, "open files %s", files < 0 ? "unlimited" : hy_text_count((double)files).s);
     for (size_t i = 0; i < sizeof limits / sizeof limits[0] && used > 0 && (size_t)used < size; i++) {

@@ -10,8 +10,9 @@ void hy_machine_cpu_name(char *text, size_t size); /* model and architecture */
 int hy_machine_cores(void);                        /* that this process may use */
 
 typedef struct hy_machine_memory {
-    int64_t total, available; /* bytes; −1 = not known. A limit of the control group counts as the total where it is lower */
-    bool limited;             /* such a limit is lower */
+    int64_t total,
+        available; /* bytes; −1 = not known. A limit of the control group counts as the total where it is lower */
+    bool limited;  /* such a limit is lower */
 } hy_machine_memory;
 hy_machine_memory hy_machine_memory_read(void);
 

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-static const double PATIENCE = 2; /* seconds */
+static const double PATIENCE = 2;                              /* seconds */
 enum { REPETITIONS = 5, COPY_ROWS = 2048, COPY_COLS = 16384 }; /* 128 MiB of floats */
 
 static double best_gemm(hy_comm *comm, hy_device *device, float *matrices) {
@@ -18,7 +18,8 @@ static double best_gemm(hy_comm *comm, hy_device *device, float *matrices) {
     hy_comm_barrier(comm);
     for (int i = 0; i < REPETITIONS && spent < PATIENCE; i++) {
         const double begin = hy_now();
-        hy_gemm(device, &(hy_gemm_args){.m = n, .n = n, .k = n, .alpha = 1, .a = a, .lda = n, .b = b, .ldb = n, .c = c, .ldc = n});
+        hy_gemm(device, &(hy_gemm_args){
+                            .m = n, .n = n, .k = n, .alpha = 1, .a = a, .lda = n, .b = b, .ldb = n, .c = c, .ldc = n});
         const double seconds = hy_now() - begin, rate = flops / seconds;
         spent += seconds;
         best = rate > best ? rate : best;

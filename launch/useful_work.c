@@ -20,8 +20,9 @@ double hy_useful_step(const hy_model *model, int64_t T) {
     for (int64_t layer = 0; layer < config->layers; layer++) {
         const hy_mixer_config *m = &config->mixers[config->layer_mixer[layer]];
         const hy_mixer_row *row = hy_mixer_row_find(m->kind);
-        work += 3 * (row->linear != NULL ? hy_useful_recurrence(row->linear->rule, T, m->value_heads, m->head_dim, m->value_dim)
-                                         : hy_useful_attention(T, m->heads, m->head_dim, m->window));
+        work += 3 * (row->linear != NULL
+                         ? hy_useful_recurrence(row->linear->rule, T, m->value_heads, m->head_dim, m->value_dim)
+                         : hy_useful_attention(T, m->heads, m->head_dim, m->window));
     }
     return work;
 }

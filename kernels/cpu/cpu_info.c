@@ -16,8 +16,8 @@ static void add(char *text, size_t size, const char *name) {
 
 void hy_cpu_features(char *text, size_t size) {
     text[0] = '\0';
-#define HY_FEATURE(name)              \
-    if (__builtin_cpu_supports(name)) \
+#define HY_FEATURE(name)                                                                                               \
+    if (__builtin_cpu_supports(name))                                                                                  \
         add(text, size, name);
     HY_FEATURE("avx")
     HY_FEATURE("avx2")
@@ -48,6 +48,7 @@ void hy_cpu_blas(char *text, size_t size) {
         return;
     }
     const int kind = openblas_get_parallel != NULL ? openblas_get_parallel() : -1;
-    snprintf(text, size, "%s, kernels %s, %s", openblas_get_config(), openblas_get_corename != NULL ? openblas_get_corename() : "unknown",
+    snprintf(text, size, "%s, kernels %s, %s", openblas_get_config(),
+             openblas_get_corename != NULL ? openblas_get_corename() : "unknown",
              kind >= 0 && kind < 3 ? parallel[kind] : "threads unknown");
 }

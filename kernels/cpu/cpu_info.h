@@ -6,8 +6,8 @@
 
 int hy_cpu_threads(void); /* OpenMP threads of one operation */
 
-/* The vector extensions that the processor and the operating system offer, of those that matter here: "avx2 fma avx512f ..."; "" where
- * there are none, or none known for this architecture. */
+/* The vector extensions that the processor and the operating system offer, of those that matter here: "avx2 fma avx512f
+ * ..."; "" where there are none, or none known for this architecture. */
 void hy_cpu_features(char *text, size_t size);
 
 /* "OpenBLAS 0.3.21 ... SkylakeX MAX_THREADS=64, OpenMP threads"; "a BLAS that does not tell" for others. */

@@ -40,4 +40,8 @@ expect 2 "step, unknown key" "$hylas" bench step "$config" --set model.widht=1
 expect 2 "no such bench" "$hylas" bench kernel
 expect 0 "help" "$hylas" bench --help
 expect 0 "help of step" "$hylas" bench step --help
+compare=$2/../../launch/compare-pytorch.sh
+expect 0 "compare, help" "$compare" --help
+expect 2 "compare, no Python named" "$compare" --hylas "$hylas"
+expect 3 "compare, a Python without torch" "$compare" --hylas "$hylas" --python false
 exit $failed
