@@ -37,10 +37,8 @@ static int64_t cut_segments(const hy_model *model, const hy_bucket_shard *shard,
     const hy_param *params = hy_model_params(model, &n_params);
     for (int64_t i = 0; i < n_params; i++) {
         const hy_param *p = &params[i];
-        const int64_t begin = p->offset > shard->flat ? p->offset : shard->flat;
-        const int64_t shard_end = shard->flat + shard->n,
-                      end = p->offset + p->size < shard_end ? p->offset + p->size : shard_end;
-        if (begin >= end) {
+        int64_t begin, end;
+        if (!hy_bucket_shard_overlap(shard, p, &begin, &end)) {
             continue;
         }
         if (begin == joined_end && p->decay == joined_decay) {

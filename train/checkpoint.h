@@ -20,6 +20,8 @@ typedef struct hy_bucket_shard {
     int64_t flat, state, n;
 } hy_bucket_shard;
 hy_bucket_shard hy_bucket_shard_of(const hy_model *model, int size, int rank, int bucket);
+/* The elements [*begin, *end) of the flat arrays that a parameter and a shard share; false if there are none. */
+bool hy_bucket_shard_overlap(const hy_bucket_shard *shard, const hy_param *param, int64_t *begin, int64_t *end);
 
 /* What is saved. */
 typedef struct hy_checkpoint_source {

@@ -108,9 +108,8 @@ static int64_t wanted_elements(const reading *r) {
     const hy_param *params = hy_model_params(r->model, &n);
     for (int64_t i = 0; i < n; i++) {
         hy_bucket_shard shard = hy_bucket_shard_of(r->model, r->size, r->rank, params[i].bucket);
-        int64_t begin = params[i].offset > shard.flat ? params[i].offset : shard.flat;
-        int64_t end = params[i].offset + params[i].size < shard.flat + shard.n ? params[i].offset + params[i].size : shard.flat + shard.n;
-        wanted += end > begin ? end - begin : 0;
+        int64_t begin, end;
+        wanted += hy_bucket_shard_overlap(&shard, &params[i], &begin, &end) ? end - begin : 0;
     }
     return wanted;
 }

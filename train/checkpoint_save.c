@@ -23,6 +23,13 @@ hy_bucket_shard hy_bucket_shard_of(const hy_model *model, int size, int rank, in
     return shard;
 }
 
+bool hy_bucket_shard_overlap(const hy_bucket_shard *shard, const hy_param *param, int64_t *begin, int64_t *end) {
+    const int64_t shard_end = shard->flat + shard->n, param_end = param->offset + param->size;
+    *begin = param->offset > shard->flat ? param->offset : shard->flat;
+    *end = param_end < shard_end ? param_end : shard_end;
+    return *begin < *end;
+}
+
 static hid_t h5_type(hy_dtype dtype) {
     return dtype == HY_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
 }
@@ -78,9 +85,8 @@ static int64_t list_slices(const hy_checkpoint_source *s, int rank, hy_slice *ou
     for (int64_t i = 0; i < n_params; i++) {
         const hy_param *p = &params[i];
         hy_bucket_shard shard = hy_bucket_shard_of(s->model, size, rank, p->bucket);
-        int64_t begin = p->offset > shard.flat ? p->offset : shard.flat;
-        int64_t end = p->offset + p->size < shard.flat + shard.n ? p->offset + p->size : shard.flat + shard.n;
-        if (begin < end) {
+        int64_t begin, end;
+        if (hy_bucket_shard_overlap(&shard, p, &begin, &end)) {
             if (out) {
                 out[n] = (hy_slice){i, begin - p->offset, end - begin, shard.state + begin - shard.flat};
             }
