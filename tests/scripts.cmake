@@ -34,3 +34,15 @@ set_tests_properties(fault/bad_inputs PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_
 # The plan of a run against the run.
 add_test(NAME program/plan COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/plan.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
 set_tests_properties(program/plan PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+
+# Every recipe that carries a parameter count: its count, and verification at reduced width.
+file(GLOB_RECURSE recipes CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/configs/*.yaml)
+foreach(recipe ${recipes})
+  file(STRINGS ${recipe} counted REGEX "^# parameters: ")
+  if(counted)
+    file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR}/configs ${recipe})
+    string(REGEX REPLACE "\\.yaml$" "" name ${name})
+    add_test(NAME recipe/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/recipe.sh $<TARGET_FILE:hylas> ${recipe})
+    set_tests_properties(recipe/${name} PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+  endif()
+endforeach()

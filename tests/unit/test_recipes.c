@@ -34,20 +34,25 @@ static void check_recipe(const char *folder, const char *name) {
     free(config);
 }
 
-static void test_recipes_load(void **state) {
-    (void)state;
+static int check_folder(const char *folder) {
     hy_file_list list;
     int recipes = 0;
-    assert_int_equal(hy_file_list_dir(HY_TEST_DATA "/../../configs", HY_ERR_FAILED, &list), HY_OK);
+    assert_int_equal(hy_file_list_dir(folder, HY_ERR_FAILED, &list), HY_OK);
     for (int64_t i = 0; i < list.count; i++) {
         const size_t n = strlen(list.names[i]);
         if (n > 5 && strcmp(list.names[i] + n - 5, ".yaml") == 0) {
-            check_recipe(HY_TEST_DATA "/../../configs", list.names[i]);
+            check_recipe(folder, list.names[i]);
             recipes++;
         }
     }
     hy_file_list_free(&list);
-    assert_true(recipes >= 6);
+    return recipes;
+}
+
+static void test_recipes_load(void **state) {
+    (void)state;
+    assert_true(check_folder(HY_TEST_DATA "/../../configs") >= 4);
+    assert_true(check_folder(HY_TEST_DATA "/../../configs/study") >= 8);
 }
 
 int main(void) {
