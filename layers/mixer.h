@@ -9,6 +9,8 @@ typedef struct hy_linear_row hy_linear_row;
 typedef struct hy_mixer_row {
     const char *kind, *help;
     double mlp_ratio;            /* default width of the MLP beside it, relative to the model's */
+    bool no_mlp;                 /* its layers have no MLP unless asked for */
+    const char *mlp;             /* default kind of MLP of a model that begins with it; NULL = swiglu */
     const hy_linear_row *linear; /* row of the generic linear layer, or NULL */
     /* Fills what is HY_DEFAULT in *mixer and checks it. HY_ERR_USAGE naming the key. */
     hy_status (*resolve)(const struct hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);

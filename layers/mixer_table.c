@@ -35,12 +35,15 @@ static const hy_linear_row gated_deltanet = {
     .head_dim = 256, .conv = 4, .activated = true, .feature_map = HY_FEATURE_SILU,
     .qk_norm = HY_QK_NORM_L2, .gate = HY_GATE_SWISH, .norm = "o_norm", .gated_norm = "o_norm"};
 
+#define LINEAR_ROW(row) .linear = &(row), .resolve = hy_linear_resolve, .build = hy_linear_build
+
 static const hy_mixer_row rows[] = {
-    {"attention", "softmax attention: grouped heads, RoPE or none, window", 4, NULL, hy_attention_resolve, hy_attention_build},
-    {"retention", "linear attention with one constant decay per head", 2, &retention, hy_linear_resolve, hy_linear_build},
-    {"gla", "gated linear attention: a learned decay per key channel", 4, &gla, hy_linear_resolve, hy_linear_build},
-    {"deltanet", "delta rule without decay", 4, &deltanet, hy_linear_resolve, hy_linear_build},
-    {"gated_deltanet", "delta rule with a learned decay per head", 4, &gated_deltanet, hy_linear_resolve, hy_linear_build},
+    {.kind = "attention", .help = "softmax attention: grouped heads, RoPE or none, window, output gate", .mlp_ratio = 4,
+     .resolve = hy_attention_resolve, .build = hy_attention_build},
+    {.kind = "retention", .help = "linear attention with one constant decay per head", .mlp_ratio = 2, LINEAR_ROW(retention)},
+    {.kind = "gla", .help = "gated linear attention: a learned decay per key channel", .mlp_ratio = 4, LINEAR_ROW(gla)},
+    {.kind = "deltanet", .help = "delta rule without decay", .mlp_ratio = 4, LINEAR_ROW(deltanet)},
+    {.kind = "gated_deltanet", .help = "delta rule with a learned decay per head", .mlp_ratio = 4, LINEAR_ROW(gated_deltanet)},
 };
 
 const hy_mixer_row *hy_mixer_row_at(int i) {

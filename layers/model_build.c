@@ -1,22 +1,32 @@
 /* A model from top to bottom: embedding, blocks, final norm, head.
  *
- *   x = embed(tokens);   block: x += mixer(norm(x)), x += down(silu(gate x') ⊙ up x') with x' = norm(x);   loss(head(norm(x)))
+ *   x = embed(tokens);   block: x += mixer(norm(x)), x += mlp(norm(x));   loss(head(norm(x)))
+ *
+ * By the config: norms behind mixer and MLP instead of before them, layers without MLP, a norm right after the embedding.
  *
  * A block must hold a mixer that knows how to work across ranks: one without is an error, never silently local. */
 #include <stdio.h>
 #include <string.h>
 
 #include "layers/mixer.h"
+#include "layers/mlp.h"
 #include "layers/model_build.h"
 
 static void set_prefix(hy_graph *g, int64_t layer, const char *part) {
     snprintf(g->prefix, sizeof(g->prefix), "model.layers.%lld.%s", (long long)layer, part);
 }
 
-static hy_var build_mlp(hy_graph *g, const hy_model_config *config, hy_var x) {
-    hy_var gate = hy_node_linear(g, x, "gate_proj", config->mlp_width, false);
-    hy_var up = hy_node_linear(g, x, "up_proj", config->mlp_width, false);
-    return hy_node_linear(g, hy_node_glu(g, up, gate, HY_ACT_SILU), "down_proj", config->width, false);
+/* A norm over the width, of the model's kind. */
+static hy_var build_norm(hy_graph *g, const hy_model_config *config, hy_var x, const char *name) {
+    int64_t width = config->width;
+    if (config->norm == HY_NORM_LAYER) {
+        return hy_node_layernorm(g, x, name, width, 1, config->norm_eps, config->norm_bias);
+    }
+    return (config->zero_centred ? hy_node_rmsnorm_zero_centred : hy_node_rmsnorm)(g, x, name, width, 1, config->norm_eps);
+}
+
+static hy_var norm_if(bool wanted, hy_graph *g, const hy_model_config *config, hy_var x, const char *name) {
+    return wanted ? build_norm(g, config, x, name) : x;
 }
 
 static hy_status check_mixing(const hy_graph *g, int first_node, const hy_mixer_config *mixer, int64_t layer) {
@@ -31,16 +41,23 @@ static hy_status check_mixing(const hy_graph *g, int first_node, const hy_mixer_
 static hy_status build_block(hy_graph *g, const hy_model_config *config, int64_t layer, hy_var *x) {
     const hy_mixer_config *mixer = &config->mixers[config->layer_mixer[layer]];
     const hy_mixer_row *row = hy_mixer_row_find(mixer->kind);
+    const hy_mlp_row *mlp = hy_mlp_row_find(config->mlp_kind);
     int first_node = g->n_nodes;
     g->block = (int)layer + 1;
     set_prefix(g, layer, "");
-    hy_var normed = hy_node_rmsnorm(g, *x, "attn_norm", config->width, 1, config->norm_eps);
+    *x = norm_if(layer == 0 && config->pre_norm, g, config, *x, "pre_norm");
+    hy_var y = norm_if(mixer->norm_place == HY_NORM_PRE, g, config, *x, "attn_norm");
     set_prefix(g, layer, "attn.");
-    *x = hy_node_residual(g, *x, row->build(row, g, config, mixer, layer, normed));
+    y = row->build(row, g, config, mixer, layer, y);
     set_prefix(g, layer, "");
-    normed = hy_node_rmsnorm(g, *x, "mlp_norm", config->width, 1, config->norm_eps);
-    set_prefix(g, layer, "mlp.");
-    *x = hy_node_residual(g, *x, build_mlp(g, config, normed));
+    *x = hy_node_residual(g, *x, norm_if(mixer->norm_place == HY_NORM_POST, g, config, y, "attn_norm"));
+    if (mixer->mlp == HY_SWITCH_ON) {
+        y = norm_if(mixer->norm_place == HY_NORM_PRE, g, config, *x, mlp->norm);
+        set_prefix(g, layer, mlp->part);
+        y = mlp->build(g, config, layer, y);
+        set_prefix(g, layer, "");
+        *x = hy_node_residual(g, *x, norm_if(mixer->norm_place == HY_NORM_POST, g, config, y, mlp->norm));
+    }
     HY_TRY(g->status);
     return check_mixing(g, first_node, mixer, layer);
 }
@@ -57,7 +74,7 @@ hy_status hy_model_build(hy_graph *g, const hy_model_config *config) {
     }
     g->block = 0;
     g->prefix[0] = 0;
-    x = hy_node_rmsnorm(g, x, "model.norm", config->width, 1, config->norm_eps);
+    x = build_norm(g, config, x, "model.norm");
     hy_weight head = config->tied ? embedding : hy_graph_param(g, "lm_head.weight", 2, shape, HY_INIT_NORMAL, true);
     hy_node_head_loss(g, x, head, config->width, config->vocab);
     return g->status;

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "layers/mixer.h"
+#include "layers/mlp.h"
 #include "layers/model_config_keys.h"
 
 void hy_mixer_config_init(hy_mixer_config *mixer, const char *name) {
@@ -63,15 +64,34 @@ static hy_status expand_schedule(hy_model_config *config) {
     return HY_OK;
 }
 
-/* 256·⌈int(width·ratio·2/3)/256⌉; the ratio of the first layer's mixer unless given. */
-static void resolve_mlp(hy_model_config *config) {
+/* The first layer's mixer says what is not given. A model without any MLP has no width of one. */
+static hy_status resolve_mlp(hy_model_config *config) {
+    const hy_mixer_row *first = hy_mixer_row_find(config->mixers[config->layer_mixer[0]].kind);
+    bool any = false;
+    for (int64_t l = 0; l < config->layers; l++) {
+        any = any || config->mixers[config->layer_mixer[l]].mlp == HY_SWITCH_ON;
+    }
+    if (config->mlp_kind[0] == '\0') {
+        snprintf(config->mlp_kind, sizeof(config->mlp_kind), "%s", first->mlp ? first->mlp : "swiglu");
+    }
+    const hy_mlp_row *row = hy_mlp_row_find(config->mlp_kind);
+    if (!row) {
+        const char *names[16];
+        int n = 0;
+        for (; n < 16 && hy_mlp_row_at(n); n++) {
+            names[n] = hy_mlp_row_at(n)->kind;
+        }
+        return hy_fail(HY_ERR_USAGE, "model.mlp.kind: no MLP '%s'; nearest: '%s'", config->mlp_kind, names[hy_text_nearest(config->mlp_kind, names, n)]);
+    }
     if (config->mlp_ratio <= 0) {
-        config->mlp_ratio = hy_mixer_row_find(config->mixers[config->layer_mixer[0]].kind)->mlp_ratio;
+        config->mlp_ratio = first->mlp_ratio;
     }
-    if (config->mlp_width == 0) {
-        int64_t wanted = (int64_t)((double)config->width * config->mlp_ratio * 2 / 3);
-        config->mlp_width = 256 * ((wanted + 255) / 256);
+    if (!any) {
+        config->mlp_width = 0;
+    } else if (config->mlp_width == 0) {
+        config->mlp_width = row->width(config->width, config->mlp_ratio);
     }
+    return HY_OK;
 }
 
 hy_status hy_model_config_resolve(hy_model_config *config) {
@@ -81,6 +101,9 @@ hy_status hy_model_config_resolve(hy_model_config *config) {
     if (config->width < 1 || config->vocab < 2 || config->mlp_width < 0) {
         return hy_fail(HY_ERR_USAGE, "model: width %lld, vocab %lld, mlp.width %lld: all must be positive", (long long)config->width,
                        (long long)config->vocab, (long long)config->mlp_width);
+    }
+    if (config->norm == HY_NORM_LAYER && config->zero_centred) {
+        return hy_fail(HY_ERR_USAGE, "model.zero_centred: only RMSNorm counts its weight from 1; nearest: norm: rms");
     }
     HY_TRY(expand_schedule(config));
     for (int64_t i = 0; i < config->n_mixers; i++) {
@@ -93,8 +116,8 @@ hy_status hy_model_config_resolve(hy_model_config *config) {
             return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kind: no mixer '%s'; nearest: '%s'", m->name, m->kind, nearest_kind(m->kind));
         }
         m->norm_eps = m->norm_eps == HY_DEFAULT ? config->norm_eps : m->norm_eps;
+        m->mlp = m->mlp != HY_SWITCH_DEFAULT ? m->mlp : row->no_mlp ? HY_SWITCH_OFF : HY_SWITCH_ON;
         HY_TRY(row->resolve(row, config, m));
     }
-    resolve_mlp(config);
-    return HY_OK;
+    return resolve_mlp(config);
 }

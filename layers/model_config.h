@@ -22,6 +22,9 @@ typedef enum hy_feature_map {
     HY_FEATURE_ELU,          /* elu + 1 */
     HY_FEATURE_SQUARE_PRODUCT /* elementwise product of two learned maps */
 } hy_feature_map;
+typedef enum hy_switch { HY_SWITCH_DEFAULT, HY_SWITCH_OFF, HY_SWITCH_ON } hy_switch;
+typedef enum hy_norm_kind { HY_NORM_RMS, HY_NORM_LAYER } hy_norm_kind;
+typedef enum hy_norm_place { HY_NORM_PRE, HY_NORM_POST } hy_norm_place;
 enum { HY_DEFAULT = -1 }; /* integer and double fields: take the mixer row's default */
 
 /* One entry of model.mixers. */
@@ -47,13 +50,21 @@ typedef struct hy_mixer_config {
     bool beta;              /* delta rules: learned write strength; false = 1 */
     bool negative_eigenvalues; /* delta rules: beta up to 2 */
     double norm_eps;        /* of the output norm */
+    double qk_norm_eps;     /* attention: of the RMSNorms of q and k */
+    hy_switch mlp;          /* whether its layers have an MLP after it */
+    hy_norm_place norm_place; /* its layers' norms: x += f(norm(x)) or x += norm(f(x)) */
 } hy_mixer_config;
 
 typedef struct hy_model_config {
     int64_t layers, width, vocab;
     bool tied;
-    int64_t mlp_width;      /* 0 = 256·⌈int(width·ratio·2/3)/256⌉ */
+    char mlp_kind[HY_NAME_MAX]; /* row of the MLP table; "" = that of the first layer's mixer */
+    int64_t mlp_width;      /* 0 = from the ratio, as the kind says; stays 0 if no layer has an MLP */
     double mlp_ratio;       /* 0 = 4 (retention: 2) */
+    hy_norm_kind norm;      /* block and final norms */
+    bool norm_bias;         /* LayerNorm: with a bias */
+    bool zero_centred;      /* norms of blocks, of q and k and the final one multiply by 1 + weight */
+    bool pre_norm;          /* the residual stream is a norm of the embedding */
     double norm_eps;
     double init_std;
     int64_t n_pattern;

@@ -6,6 +6,10 @@ static const char *const qk_norm_names[] = {"default", "none", "l2", "sum", "rms
 static const char *const output_gate_names[] = {"default", "none", "swish", "sigmoid", "head", "channel", NULL};
 static const char *const feature_map_names[] = {"default", "identity", "relu", "silu", "elu", "square_product", NULL};
 
+static const char *const switch_names[] = {"default", "false", "true", NULL};
+static const char *const norm_names[] = {"rms", "layer", NULL};
+static const char *const norm_place_names[] = {"pre", "post", NULL};
+
 enum { HEADS_MAX = 65536, HEAD_DIM_MAX = 65536, CONV_MAX = 64, WIDTH_MAX = 1 << 24 };
 
 #define MIXER_INT(field, low, high, help)                                                                              \
@@ -49,6 +53,11 @@ static const hy_schema_entry mixer_rows[] = {
     {HY_SCHEMA_BOOL(hy_mixer_config, negative_eigenvalues, "negative_eigenvalues", "false",
                     "delta rules: write strength up to 2 instead of 1")},
     MIXER_DOUBLE(norm_eps, 0.0, 1.0, "epsilon of the output norm"),
+    {HY_SCHEMA_DOUBLE(hy_mixer_config, qk_norm_eps, "qk_norm_eps", "1e-5", 0.0, 1.0,
+                      "attention: epsilon of the RMSNorms of q and k")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, mlp, "mlp", "default", switch_names, "whether its layers have an MLP after it")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, norm_place, "norm_place", "pre", norm_place_names,
+                    "its layers' norms: pre: x += f(norm(x)); post: x += norm(f(x))")},
 };
 const hy_schema hy_mixer_schema = HY_SCHEMA(hy_mixer_config, mixer_rows);
 
@@ -57,11 +66,19 @@ static const hy_schema_entry model_rows[] = {
     {HY_SCHEMA_INT(hy_model_config, width, "width", "1024", 1, WIDTH_MAX, "channels of the residual stream")},
     {HY_SCHEMA_INT(hy_model_config, vocab, "vocab", "32000", 2, INT32_MAX, "token ids are 0 .. vocab-1")},
     {HY_SCHEMA_BOOL(hy_model_config, tied, "tied", "false", "embedding and head share one matrix")},
+    {HY_SCHEMA_STRING(hy_model_config, mlp_kind, "mlp.kind", NULL, "swiglu; empty: that of the first layer's mixer")},
     {HY_SCHEMA_INT(hy_model_config, mlp_width, "mlp.width", "default", 1, WIDTH_MAX,
                    "hidden channels of the MLP; default: 256*ceil(int(width*ratio*2/3)/256)"),
      HY_SCHEMA_SPECIAL("default", 0)},
     {HY_SCHEMA_DOUBLE(hy_model_config, mlp_ratio, "mlp.ratio", "default", DBL_MIN, 1024.0, "default: 4; retention: 2"),
      HY_SCHEMA_SPECIAL("default", 0)},
+    {HY_SCHEMA_ENUM(hy_model_config, norm, "norm", "rms", norm_names,
+                    "block and final norms: RMSNorm or LayerNorm")},
+    {HY_SCHEMA_BOOL(hy_model_config, norm_bias, "norm_bias", "true", "LayerNorm: with a bias")},
+    {HY_SCHEMA_BOOL(hy_model_config, zero_centred, "zero_centred", "false",
+                    "RMSNorms of blocks, of q and k and the final one multiply by 1 + weight")},
+    {HY_SCHEMA_BOOL(hy_model_config, pre_norm, "pre_norm", "false",
+                    "a norm of the embedding is the residual stream's beginning")},
     {HY_SCHEMA_DOUBLE(hy_model_config, norm_eps, "norm_eps", "1e-6", 0.0, 1.0, "epsilon of block and final norms")},
     {HY_SCHEMA_DOUBLE(hy_model_config, init_std, "init_std", "0.02", 0.0, 1e3,
                       "standard deviation of initial matrices")},

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/model_config_keys.h"
 #include "train/hf_family.h"
 
 static const hy_hf_family *const families[] = {&hy_hf_fla_transformer, &hy_hf_fla_retnet, &hy_hf_fla_gla, &hy_hf_fla_delta_net,
@@ -86,21 +87,30 @@ const char *hy_hf_config_text(const hy_hf *hf, size_t *len) {
     return hf->text;
 }
 
-static bool same_mixer(const hy_mixer_config *a, const hy_mixer_config *b) {
-    return strcmp(a->kind, b->kind) == 0 && a->heads == b->heads && a->kv_heads == b->kv_heads && a->value_heads == b->value_heads &&
-           a->head_dim == b->head_dim && a->value_dim == b->value_dim && a->conv == b->conv && a->window == b->window &&
-           a->rope_base == b->rope_base && a->rope_fraction == b->rope_fraction && a->qkv_bias == b->qkv_bias && a->qk_norm == b->qk_norm &&
-           a->output_gate == b->output_gate && a->feature_map == b->feature_map && a->gate_rank == b->gate_rank &&
-           a->gate_divisor == b->gate_divisor && a->gate_floor == b->gate_floor && a->beta == b->beta &&
-           a->negative_eigenvalues == b->negative_eigenvalues && a->norm_eps == b->norm_eps;
+/* What of a model's config is no mathematics of its own: the schedule and the mixers it names are compared layer by layer. */
+static bool compared(const char *key) {
+    static const char *const others[] = {"schedule.pattern", "schedule.overrides", "mixers", "family", "init_std", "mlp.ratio"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strcmp(key, others[i]) == 0)
+            return false;
+    return true;
+}
+
+static bool same_fields(const hy_schema *schema, const void *a, const void *b) {
+    for (size_t i = 0; i < schema->n_entries; i++) {
+        const hy_schema_entry *e = &schema->entries[i];
+        const char *x = (const char *)a + e->offset, *y = (const char *)b + e->offset;
+        if (compared(e->key) && (e->kind == HY_SCHEMA_KIND_STRING ? strcmp(x, y) : memcmp(x, y, e->size)) != 0)
+            return false;
+    }
+    return true;
 }
 
 bool hy_hf_fits(const hy_hf *hf, const hy_model_config *model) {
     const hy_model_config *a = &hf->model, *b = model;
-    bool same = a->layers == b->layers && a->width == b->width && a->vocab == b->vocab && a->tied == b->tied &&
-                a->mlp_width == b->mlp_width && a->norm_eps == b->norm_eps;
+    bool same = same_fields(&hy_model_schema, a, b);
     for (int64_t l = 0; l < a->layers && same; l++)
-        same = same_mixer(&a->mixers[a->layer_mixer[l]], &b->mixers[b->layer_mixer[l]]);
+        same = same_fields(&hy_mixer_schema, &a->mixers[a->layer_mixer[l]], &b->mixers[b->layer_mixer[l]]);
     return same;
 }
 

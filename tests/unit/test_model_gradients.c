@@ -184,7 +184,36 @@ static void test_delta_rows(void **state) {
     check(&config);
 }
 
+/* Norms before and behind, layers without MLP, weights counted from 1. */
+static void test_block_structure(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    hy_mixer_config *post = add_mixer(&config, "post", "attention");
+    post->norm_place = HY_NORM_POST;
+    hy_mixer_config *bare = add_mixer(&config, "bare", "gla");
+    bare->mlp = HY_SWITCH_OFF;
+    hy_mixer_config *bare_post = add_mixer(&config, "bare_post", "gla");
+    bare_post->mlp = HY_SWITCH_OFF;
+    bare_post->norm_place = HY_NORM_POST;
+    config.zero_centred = true;
+    check(&config);
+}
+
+static void test_layernorm_blocks(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    add_mixer(&config, "first", "gla");
+    hy_mixer_config *post = add_mixer(&config, "second", "attention");
+    post->norm_place = HY_NORM_POST;
+    config.norm = HY_NORM_LAYER;
+    config.pre_norm = true;
+    check(&config);
+    config.norm_bias = false;
+    check(&config);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hybrid), cmocka_unit_test(test_additive_rows), cmocka_unit_test(test_delta_rows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hybrid), cmocka_unit_test(test_additive_rows), cmocka_unit_test(test_delta_rows),
+                                       cmocka_unit_test(test_block_structure), cmocka_unit_test(test_layernorm_blocks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
