@@ -49,6 +49,7 @@ typedef struct hy_sizing {
 typedef struct hy_node_class {
     const char *name;
     unsigned bwd_reads_in, bwd_reads_out; /* bit i: the backward reads the value of input (output) i */
+    bool mixes;                           /* it looks at other tokens, and exchanges what other ranks hold of them */
     bool light;                           /* costs little beside what it holds: recompute = light runs it again */
     bool overwrites;                      /* its backward cannot accumulate into input gradients */
     bool loss;                            /* computes its gradients in one go with the loss: in training it runs in backward only */

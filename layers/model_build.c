@@ -31,7 +31,7 @@ static hy_var norm_if(bool wanted, hy_graph *g, const hy_model_config *config, h
 
 static hy_status check_mixing(const hy_graph *g, int first_node, const hy_mixer_config *mixer, int64_t layer) {
     for (int n = first_node; n < g->n_nodes; n++) {
-        if (g->nodes[n].class == &hy_class_recur || g->nodes[n].class == &hy_class_attention) {
+        if (g->nodes[n].class->mixes) {
             return HY_OK;
         }
     }

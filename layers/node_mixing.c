@@ -63,7 +63,7 @@ static double recur_flops(const hy_node *node, int64_t tokens, const int64_t *do
     return 2.0 * (double)tokens * (double)node->attr.recur.HV * per_token;
 }
 
-const hy_node_class hy_class_recur = {.name = "recurrence", .bwd_reads_in = 0x1f, .overwrites = true, .fwd = recur_fwd, .recompute = recur_recompute,
+const hy_node_class hy_class_recur = {.name = "recurrence", .mixes = true, .bwd_reads_in = 0x1f, .overwrites = true, .fwd = recur_fwd, .recompute = recur_recompute,
                                       .bwd = recur_bwd, .kept = recur_kept, .work = recur_work, .flops = recur_flops};
 
 hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_rule rule, int64_t heads, int64_t value_heads, double scale) {
@@ -135,7 +135,7 @@ static double attention_flops(const hy_node *node, int64_t tokens, const int64_t
            (double)(node->attr.attn.D + node->attr.attn.DV);
 }
 
-const hy_node_class hy_class_attention = {.name = "attention", .bwd_reads_in = 7, .overwrites = true, .bwd_reads_out = 3, .fwd = attention_fwd,
+const hy_node_class hy_class_attention = {.name = "attention", .mixes = true, .bwd_reads_in = 7, .overwrites = true, .bwd_reads_out = 3, .fwd = attention_fwd,
                                           .bwd = attention_bwd, .work = attention_work, .flops = attention_flops};
 
 hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_attn_shape *shape) {
@@ -203,7 +203,7 @@ static double conv_flops(const hy_node *node, int64_t tokens, const int64_t *doc
     return 2.0 * (double)tokens * (double)node->attr.conv.C * (double)node->attr.conv.W;
 }
 
-const hy_node_class hy_class_conv = {.name = "convolution", .light = true, .bwd_reads_in = 1, .fwd = conv_fwd, .recompute = conv_recompute,
+const hy_node_class hy_class_conv = {.name = "convolution", .mixes = true, .light = true, .bwd_reads_in = 1, .fwd = conv_fwd, .recompute = conv_recompute,
                                      .bwd = conv_bwd, .kept = conv_kept, .work = conv_work, .flops = conv_flops};
 
 hy_var hy_node_conv(hy_graph *g, hy_var x, const char *name, int64_t width, bool bias, hy_act act) {

@@ -17,8 +17,14 @@ typedef struct result {
 
 static int64_t cases;
 
+/* Short widths, and now and then one that spans several fragments. */
+static int64_t width_draw(void) {
+    static const int64_t wide[] = {33, 128, 257};
+    return sp_draw(8) > 0 ? 1 + sp_draw(9) : wide[sp_draw(3)];
+}
+
 static problem problem_draw(const sp_case *c) {
-    problem p = {.c = *c, .C = 1 + sp_draw(4), .W = 1 + sp_draw(9), .acc = (int)sp_draw(2)};
+    problem p = {.c = *c, .C = 1 + sp_draw(4), .W = width_draw(), .acc = (int)sp_draw(2)};
     p.act = sp_draw(2) ? HY_ACT_SILU : HY_ACT_IDENTITY;
     const int64_t n = c->n_seq * c->len * p.C;
     p.x = sp_normal(n, 1);
