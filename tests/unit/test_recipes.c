@@ -53,6 +53,7 @@ static void test_recipes_load(void **state) {
     (void)state;
     assert_true(check_folder(HY_TEST_DATA "/../../configs") >= 4);
     assert_true(check_folder(HY_TEST_DATA "/../../configs/study") >= 8);
+    assert_true(check_folder(HY_TEST_DATA "/../../configs/hybrids") >= 3);
 }
 
 int main(void) {
