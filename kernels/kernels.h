@@ -204,31 +204,36 @@ typedef struct hy_conv {
 
 /* ---- linear recurrences: mixers.md section 1 ----
  *
- *   S' = D_t S;  e = v − δ S'ᵀk;  S = S' + b k eᵀ;  o = scale·Sᵀq       S ∈ R^{K×V} per value head
+ *   additive, delta:  S' = D_t S;  e = v − δ S'ᵀk;  S = S' + β k eᵀ       S ∈ R^{K×V} per value head
+ *   dplr:             S = D_t S + b (aᵀS) + β k vᵀ                        diagonal plus low rank: a reads the undecayed S
+ *   o = scale·Sᵀq, of the new S; `exclusive`: of the S before the token
  *
- * Value head i reads q/k head i / (HV/H). */
+ * Value head i reads the q, k, a, b of head i / (HV/H). With K = 1, q or k NULL stand for ones and have no gradient:
+ * h = e^g h + x is the additive rule with H = 1, a value head per channel, V = 1, scalar decay, v = x. */
 typedef enum hy_decay {
     HY_DECAY_NONE,   /* g NULL */
     HY_DECAY_HEAD,   /* g [HV] */
     HY_DECAY_SCALAR, /* g [T,HV] */
     HY_DECAY_VECTOR  /* g [T,HV,K] */
 } hy_decay;
-typedef enum hy_rule { HY_RULE_ADDITIVE, HY_RULE_DELTA } hy_rule;
+typedef enum hy_rule { HY_RULE_ADDITIVE, HY_RULE_DELTA, HY_RULE_DPLR } hy_rule;
 
 /* Elements of the transition A of a segment map, per head: 1 (additive; the factor exp Σg), K (additive, vector
- * decay), K·K row-major (delta; S_out = A·S_in + H). */
+ * decay), K·K row-major (delta, dplr; S_out = A·S_in + H). */
 static inline int64_t hy_transition_size(hy_decay decay, hy_rule rule, int64_t K) {
-    return rule == HY_RULE_DELTA ? K * K : decay == HY_DECAY_VECTOR ? K : 1;
+    return rule != HY_RULE_ADDITIVE ? K * K : decay == HY_DECAY_VECTOR ? K : 1;
 }
 
 typedef struct hy_recur {
     hy_decay decay;
     hy_rule rule;
+    int exclusive; /* additive rule only */
     int64_t T, H, HV, K, V;
     double scale;
     const hy_run *runs;
     int64_t n_runs;
     const void *q, *k; /* [T,H,K] */
+    const void *a, *b; /* [T,H,K]; read by dplr only */
     const void *v;     /* [T,HV,V] */
     const void *g;     /* log decay ≤ 0, or NULL; shape as in hy_decay */
     const void *beta;  /* [T,HV] or NULL = 1 */
@@ -237,7 +242,7 @@ typedef struct hy_recur {
     /* recur_map: for each run with s1 ≥ 0: H_map[s1] = state made from zero, A_map[s1] = transition of the run if its
      * s0 ≥ 0, zeros otherwise. A_map may be NULL. q is not read.
      * recur_map_bwd: for each run with s0 ≥ 0: dH[s0] = gradient of the state entering the run, coming from `d_o` of this
-     * run alone (the state's gradient at its end taken as zero). Linear in d_o; needs q, k, g, beta, not v. */
+     * run alone (the state's gradient at its end taken as zero). Linear in d_o; needs q, k, a, b, g, beta, not v. */
     void *A_map; /* [slots,HV,transition] */
     void *H_map; /* [slots,HV,K,V] */
     void *dH;    /* [slots,HV,K,V] */
@@ -248,16 +253,34 @@ typedef struct hy_recur {
     void *o;        /* [T,HV,V] */
     void *S1;       /* [slots,HV,K,V] or NULL */
 
-    /* recur_bwd: from d_o and dS1[s1] (zero where s1 = −1 or dS1 is NULL), with S0 as in fwd. Outputs dq, dk, dv, dbeta
-     * overwrite (they have one consumer each); dg overwrites, but for HY_DECAY_HEAD it is a parameter's and
+    /* recur_bwd: from d_o and dS1[s1] (zero where s1 = −1 or dS1 is NULL), with S0 as in fwd. Outputs dq, dk, da, db,
+     * dv, dbeta overwrite (they have one consumer each); dg overwrites, but for HY_DECAY_HEAD it is a parameter's and
      * accumulates; dg, dbeta may be NULL. dS0[s0] for runs with s0 ≥ 0, dS0 may be NULL. */
     const void *d_o; /* [T,HV,V] */
     const void *dS1;
     void *dq, *dk;   /* [T,H,K] */
+    void *da, *db;   /* [T,H,K]; dplr only */
     void *dv;        /* [T,HV,V] */
     void *dg, *dbeta;
     void *dS0;
 } hy_recur_args;
+
+/* What a token adds to its own output past the state (rwkv6's bonus u, rwkv7's r_k), per head:
+ *   s = Σ_i r_i u_i k_i;  o (+)= s v;  from d_o: dr, dk, dv, and du, which accumulates */
+typedef struct hy_bonus {
+    int64_t T, H, K, V;
+    const void *r, *k; /* [T,H,K] */
+    const void *u;     /* [H,K] */
+    const void *v;     /* [T,H,V] */
+    void *o;           /* [T,H,V] */
+    int acc_o;
+    const void *d_o;
+    void *dr, *dk;
+    int acc_r, acc_k;
+    void *dv;
+    int acc_v;
+    void *du;
+} hy_bonus_args;
 
 /* Segment maps on states, for `n` heads: out[n] = A[n]·S[n] + H[n], or Aᵀ·S + H if `transpose`. A has `a_size`
  * elements per head: 1, K or K·K. S NULL = 0 (A is not read then), H NULL = 0. out may alias H, not S. */
@@ -360,6 +383,8 @@ typedef struct hy_adamw {
     X(recur_inject, hy_recur)          \
     X(recur_map_bwd, hy_recur)         \
     X(recur_bwd, hy_recur)             \
+    X(bonus_fwd, hy_bonus)             \
+    X(bonus_bwd, hy_bonus)             \
     X(map_apply, hy_map_apply)         \
     X(map_compose, hy_map_compose)     \
     X(attn_fwd, hy_attn)               \

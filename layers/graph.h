@@ -16,7 +16,7 @@
 #include "layers/model.h"
 
 typedef int hy_var; /* index into graph->vars; HY_NONE = absent */
-enum { HY_NONE = -1, HY_NODE_INPUTS = 6, HY_NODE_OUTPUTS = 2, HY_NODE_WEIGHTS = 4 };
+enum { HY_NONE = -1, HY_NODE_INPUTS = 8, HY_NODE_OUTPUTS = 2, HY_NODE_WEIGHTS = 4 };
 
 typedef struct hy_variable {
     char name[24];
@@ -69,7 +69,8 @@ typedef union hy_attr {
     struct { int64_t cols, w_rows; double eps; int zero_centred; } norm;
     struct { int64_t H, D, rot; double base; } rope;
     struct { int64_t C, W; hy_act act; } conv;
-    struct { hy_decay decay; hy_rule rule; int64_t H, HV, K, V; double scale; } recur;
+    struct { hy_decay decay; hy_rule rule; int exclusive; int64_t H, HV, K, V; double scale; } recur;
+    struct { int64_t H; } bonus;
     struct { int64_t H, HKV, D, DV, window; double scale; } attn;
     struct { int64_t H, K; double lower_bound; } decay_gate;
     struct { double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers); int64_t heads, layer, layers; } head_decay;

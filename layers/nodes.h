@@ -39,8 +39,13 @@ hy_var hy_node_decay_gate(hy_graph *g, hy_var x, int64_t heads, int64_t K, doubl
 hy_var hy_node_head_decay(hy_graph *g, double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers), int64_t heads,
                           int64_t layer, int64_t layers);
 
-typedef struct hy_recur_vars { hy_var q, k, v, g, beta; } hy_recur_vars; /* g, beta may be HY_NONE */
+/* g, beta may be HY_NONE; a, b are read for HY_RULE_DPLR only. q and k may be HY_NONE = ones, K = 1: then heads = 1, value_heads = channels. */
+typedef struct hy_recur_vars { hy_var q, k, v, g, beta, a, b; } hy_recur_vars;
 hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_rule rule, int64_t heads, int64_t value_heads, double scale);
+/* Additive rule; o reads the state before the token's decay and update. */
+hy_var hy_node_recur_exclusive(hy_graph *g, const hy_recur_vars *in, hy_decay decay, int64_t heads, int64_t value_heads, double scale);
+/* (Σ_K r⊙u⊙k)·v per head, to be added to an output (hy_node_residual); u [heads,K]. */
+hy_var hy_node_bonus(hy_graph *g, hy_var r, hy_var k, hy_var v, hy_weight u, int64_t heads);
 
 typedef struct hy_attn_shape { int64_t heads, kv_heads, head_dim, value_dim, window; double scale; } hy_attn_shape;
 hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_attn_shape *shape);

@@ -52,6 +52,7 @@ LOSS(unary, hy_unary)
 LOSS(glu, hy_glu)
 LOSS(decay_gate, hy_decay_gate)
 LOSS(embed, hy_embed)
+LOSS(bonus, hy_bonus)
 
 static void test_rmsnorm(void **state) {
     for (int mode = 0; mode < 8; mode++) {
@@ -209,6 +210,23 @@ static void test_decay_gate(void **state) {
     }
 }
 
+static void test_bonus(void **unused) {
+    (void)unused;
+    hy_bonus_args a = {.T = 6, .H = 2, .K = COLS, .V = COLS, .r = x, .k = z, .u = w, .v = b, .o = y, .d_o = dy};
+    a.dr = dx, a.dk = dz, a.dv = db, a.du = dw;
+    hy_bonus_bwd(&device, &a);
+    a.acc_r = a.acc_k = a.acc_v = 1;
+    hy_bonus_bwd(&device, &a);
+    halve(dx, N);
+    halve(dz, N);
+    halve(db, N);
+    halve(dw, N);
+    assert_gradient("dr", loss_bonus, &a, x, N, dx);
+    assert_gradient("dk", loss_bonus, &a, z, N, dz);
+    assert_gradient("du", loss_bonus, &a, w, 2 * COLS, dw);
+    assert_gradient("dv", loss_bonus, &a, b, N, db);
+}
+
 static const int32_t tokens[ROWS] = {4, 0, 4, 4, 2, 1, 1, 0, 4, 2, 4, 4}; /* token 3 never */
 
 static void test_embed(void **unused) {
@@ -284,7 +302,7 @@ int main(void) {
         cmocka_unit_test_setup(test_unary, setup),         cmocka_unit_test_setup(test_glu, setup),
         cmocka_unit_test_setup(test_decay_gate, setup),    cmocka_unit_test_setup(test_embed, setup),
         cmocka_unit_test_setup(test_bias, setup),          cmocka_unit_test_setup(test_rope, setup),
-        cmocka_unit_test_setup(test_cross_entropy, setup),
+        cmocka_unit_test_setup(test_cross_entropy, setup), cmocka_unit_test_setup(test_bonus, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

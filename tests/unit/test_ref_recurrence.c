@@ -1,7 +1,8 @@
 /* The reference recurrences in double, against what does not share their code: the closed form
  *
- *   Vn_t = b_t (v_t − δ [S0ᵀ(k_t e^{G_t}) + Σ_{j<t} (k_t e^{G_t−G_j})·k_j Vn_j]),   G the cumulative log decay
- *   o_t  = scale [S0ᵀ(q_t e^{G_t}) + Σ_{j≤t} (q_t e^{G_t−G_j})·k_j Vn_j]
+ *   S_{i,t} = e^{G_t} S0 + Σ_{j≤i} e^{G_t−G_j} (k_j Vn_jᵀ + b_j u_jᵀ),   G the cumulative log decay
+ *   Vn_t = β_t (v_t − δ S_{t−1,t}ᵀ k_t),  u_t = S_{t−1,t−1}ᵀ a_t
+ *   o_t  = scale S_{t,t}ᵀ q_t, exclusive: scale S_{t−1,t−1}ᵀ q_t
  *
  * central differences for every gradient, and the algebra that sequence parallelism relies on. */
 #include <setjmp.h>
@@ -16,14 +17,20 @@
 
 enum { T_MAX = 24, H = 2, HV = 4, K = 3, V = 5, SLOTS = 4, STATE = HV * K * V, MAP = HV * K * K };
 
+typedef struct kind {
+    hy_decay decay;
+    hy_rule rule;
+    int exclusive;
+} kind;
+
 typedef struct problem {
     hy_device device;
     hy_recur_args args;
     hy_run runs[6];
-    double q[T_MAX * H * K], k[T_MAX * H * K], v[T_MAX * HV * V], g[T_MAX * HV * K], beta[T_MAX * HV];
+    double q[T_MAX * H * K], k[T_MAX * H * K], a[T_MAX * H * K], b[T_MAX * H * K], v[T_MAX * HV * V], g[T_MAX * HV * K], beta[T_MAX * HV];
     double S0[SLOTS * STATE], S1[SLOTS * STATE], o[T_MAX * HV * V];
     double d_o[T_MAX * HV * V], dS1[SLOTS * STATE];
-    double dq[T_MAX * H * K], dk[T_MAX * H * K], dv[T_MAX * HV * V], dg[T_MAX * HV * K], dbeta[T_MAX * HV];
+    double dq[T_MAX * H * K], dk[T_MAX * H * K], da[T_MAX * H * K], db[T_MAX * H * K], dv[T_MAX * HV * V], dg[T_MAX * HV * K], dbeta[T_MAX * HV];
     double dS0[SLOTS * STATE], dH[SLOTS * STATE], A[SLOTS * MAP], H_map[SLOTS * STATE];
 } problem;
 
@@ -35,13 +42,14 @@ static int64_t gate_size(const hy_recur_args *a) {
 }
 
 /* Fresh random values; runs as given, T up to the end of the last. */
-static void problem_init(problem *p, hy_decay decay, hy_rule rule, const hy_run *runs, int64_t n_runs) {
+static void problem_init(problem *p, kind c, const hy_run *runs, int64_t n_runs) {
     memset(p, 0, sizeof *p);
     assert_int_equal(hy_device_init(&p->device, "cpu_ref", HY_F64), HY_OK);
     memcpy(p->runs, runs, (size_t)n_runs * sizeof *runs);
     const int64_t T = n_runs > 0 ? runs[n_runs - 1].begin + runs[n_runs - 1].len : 0;
-    p->args = (hy_recur_args){.decay = decay,
-                              .rule = rule,
+    p->args = (hy_recur_args){.decay = c.decay,
+                              .rule = c.rule,
+                              .exclusive = c.exclusive,
                               .T = T,
                               .H = H,
                               .HV = HV,
@@ -52,8 +60,10 @@ static void problem_init(problem *p, hy_decay decay, hy_rule rule, const hy_run 
                               .n_runs = n_runs,
                               .q = p->q,
                               .k = p->k,
+                              .a = p->a,
+                              .b = p->b,
                               .v = p->v,
-                              .g = decay == HY_DECAY_NONE ? NULL : p->g,
+                              .g = c.decay == HY_DECAY_NONE ? NULL : p->g,
                               .beta = p->beta,
                               .A_map = p->A,
                               .H_map = p->H_map,
@@ -65,15 +75,22 @@ static void problem_init(problem *p, hy_decay decay, hy_rule rule, const hy_run 
                               .dS1 = p->dS1,
                               .dq = p->dq,
                               .dk = p->dk,
+                              .da = p->da,
+                              .db = p->db,
                               .dv = p->dv,
-                              .dg = decay == HY_DECAY_NONE ? NULL : p->dg,
+                              .dg = c.decay == HY_DECAY_NONE ? NULL : p->dg,
                               .dbeta = p->dbeta,
                               .dS0 = p->dS0};
     p->args.work = malloc(p->device.table.recur_work(&p->args));
     normal_fill(p->q, T * H * K);
     normal_fill(p->k, T * H * K);
-    for (int64_t i = 0; i < T * H * K; i++)
+    normal_fill(p->a, T * H * K);
+    normal_fill(p->b, T * H * K);
+    for (int64_t i = 0; i < T * H * K; i++) {
         p->k[i] *= 0.6;
+        p->a[i] *= 0.5;
+        p->b[i] *= 0.5;
+    }
     normal_fill(p->v, T * HV * V);
     uniform_fill(p->g, T_MAX * HV * K, -2, 0);
     uniform_fill(p->beta, T * HV, 0, 1);
@@ -86,10 +103,14 @@ static void problem_fini(problem *p) {
     free(p->args.work);
 }
 
-static void for_each_kind(void (*check)(hy_decay decay, hy_rule rule)) {
+static void for_each_kind(void (*check)(kind c)) {
+    static const kind forms[] = {{.rule = HY_RULE_ADDITIVE}, {.exclusive = 1}, {.rule = HY_RULE_DELTA}, {.rule = HY_RULE_DPLR}};
     for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++)
-        for (int rule = HY_RULE_ADDITIVE; rule <= HY_RULE_DELTA; rule++)
-            check((hy_decay)decay, (hy_rule)rule);
+        for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+            kind c = forms[i];
+            c.decay = (hy_decay)decay;
+            check(c);
+        }
 }
 
 static const hy_run whole[] = {{0, 17, 0, 0}};
@@ -123,32 +144,46 @@ static double decayed_dot(const problem *p, const double *x, const double *y, in
     return sum;
 }
 
-/* Column c of o (and of Vn) for one run and head. */
-static void closed_form(const problem *p, const hy_run *run, int64_t hv, int64_t c, double *o) {
-    double Vn[T_MAX], s0[K];
-    const int64_t h = hv / (HV / H), b = run->begin;
+/* One column of one run and head: what the tokens before wrote to the state. */
+typedef struct column {
+    int64_t begin, hv;
+    double s0[K], Vn[T_MAX], u[T_MAX];
+} column;
+
+/* x·S_{i,t} */
+static double read_state(const problem *p, const column *c, const double *x, int64_t i, int64_t t) {
+    double sum = decayed_dot(p, x, c->s0, c->begin - 1, t, c->hv);
+    for (int64_t j = c->begin; j <= i; j++) {
+        const int64_t at = (j * H + c->hv / (HV / H)) * K;
+        sum += decayed_dot(p, x, p->k + at, j, t, c->hv) * c->Vn[j - c->begin];
+        if (p->args.rule == HY_RULE_DPLR)
+            sum += decayed_dot(p, x, p->b + at, j, t, c->hv) * c->u[j - c->begin];
+    }
+    return sum;
+}
+
+/* Column j of o for one run and head. */
+static void closed_form(const problem *p, const hy_run *run, int64_t hv, int64_t j, double *o) {
+    column c = {.begin = run->begin, .hv = hv};
     for (int64_t i = 0; i < K; i++)
-        s0[i] = run->s0 >= 0 ? p->S0[run->s0 * STATE + (hv * K + i) * V + c] : 0;
-    for (int64_t t = b; t < b + run->len; t++) {
-        const double *k = p->k + (t * H + h) * K, *q = p->q + (t * H + h) * K;
-        double read = decayed_dot(p, k, s0, b - 1, t, hv), out = decayed_dot(p, q, s0, b - 1, t, hv);
-        for (int64_t j = b; j < t; j++)
-            read += decayed_dot(p, k, p->k + (j * H + h) * K, j, t, hv) * Vn[j - b];
-        Vn[t - b] = p->beta[t * HV + hv] * (p->v[(t * HV + hv) * V + c] - (p->args.rule == HY_RULE_DELTA ? read : 0));
-        for (int64_t j = b; j <= t; j++)
-            out += decayed_dot(p, q, p->k + (j * H + h) * K, j, t, hv) * Vn[j - b];
-        o[(t * HV + hv) * V + c] = p->args.scale * out;
+        c.s0[i] = run->s0 >= 0 ? p->S0[run->s0 * STATE + (hv * K + i) * V + j] : 0;
+    for (int64_t t = run->begin; t < run->begin + run->len; t++) {
+        const int64_t at = (t * H + hv / (HV / H)) * K, last = p->args.exclusive ? t - 1 : t;
+        const double read = p->args.rule == HY_RULE_DELTA ? read_state(p, &c, p->k + at, t - 1, t) : 0;
+        c.Vn[t - run->begin] = p->beta[t * HV + hv] * (p->v[(t * HV + hv) * V + j] - read);
+        c.u[t - run->begin] = read_state(p, &c, p->a + at, t - 1, t - 1);
+        o[(t * HV + hv) * V + j] = p->args.scale * read_state(p, &c, p->q + at, last, last);
     }
 }
 
-static void check_closed_form(hy_decay decay, hy_rule rule) {
+static void check_closed_form(kind c) {
     problem p;
     double want[T_MAX * HV * V];
-    problem_init(&p, decay, rule, packed, 5);
+    problem_init(&p, c, packed, 5);
     for (int64_t r = 0; r < p.args.n_runs; r++)
         for (int64_t hv = 0; hv < HV; hv++)
-            for (int64_t c = 0; c < V; c++)
-                closed_form(&p, &p.runs[r], hv, c, want);
+            for (int64_t j = 0; j < V; j++)
+                closed_form(&p, &p.runs[r], hv, j, want);
     hy_recur_fwd(&p.device, &p.args);
     assert_close("o", want, p.o, p.args.T * HV * V, HY_TOL_F64_FORMULA);
     problem_fini(&p);
@@ -171,17 +206,21 @@ static double loss(const void *context) {
     return sum;
 }
 
-static void check_gradients_of(hy_decay decay, hy_rule rule, const hy_run *runs, int64_t n_runs) {
+static void check_gradients_of(kind c, const hy_run *runs, int64_t n_runs) {
     problem p;
-    problem_init(&p, decay, rule, runs, n_runs);
+    problem_init(&p, c, runs, n_runs);
     const int64_t T = p.args.T;
     for (int64_t i = 0; i < HV; i++) /* a parameter's gradient accumulates, an activation's overwrites */
         p.dg[i] = 0.25;
     hy_recur_bwd(&p.device, &p.args);
-    for (int64_t i = 0; decay == HY_DECAY_HEAD && i < HV; i++)
+    for (int64_t i = 0; c.decay == HY_DECAY_HEAD && i < HV; i++)
         p.dg[i] -= 0.25;
     assert_gradient("dq", loss, &p, p.q, T * H * K, p.dq);
     assert_gradient("dk", loss, &p, p.k, T * H * K, p.dk);
+    if (c.rule == HY_RULE_DPLR) {
+        assert_gradient("da", loss, &p, p.a, T * H * K, p.da);
+        assert_gradient("db", loss, &p, p.b, T * H * K, p.db);
+    }
     assert_gradient("dv", loss, &p, p.v, T * HV * V, p.dv);
     assert_gradient("dg", loss, &p, p.g, gate_size(&p.args), p.dg);
     assert_gradient("dbeta", loss, &p, p.beta, T * HV, p.dbeta);
@@ -189,9 +228,9 @@ static void check_gradients_of(hy_decay decay, hy_rule rule, const hy_run *runs,
     problem_fini(&p);
 }
 
-static void check_gradients(hy_decay decay, hy_rule rule) {
-    check_gradients_of(decay, rule, whole, 1);
-    check_gradients_of(decay, rule, packed, 5);
+static void check_gradients(kind c) {
+    check_gradients_of(c, whole, 1);
+    check_gradients_of(c, packed, 5);
 }
 
 static void test_gradients(void **unused) {
@@ -202,10 +241,10 @@ static void test_gradients(void **unused) {
 /* ---- algebra ---- */
 
 /* The run cut in two, the state handed over, gives what the whole gives. */
-static void check_cut(hy_decay decay, hy_rule rule) {
+static void check_cut(kind c) {
     problem p;
     double o[T_MAX * HV * V], S1[STATE];
-    problem_init(&p, decay, rule, whole, 1);
+    problem_init(&p, c, whole, 1);
     hy_recur_fwd(&p.device, &p.args);
     memcpy(o, p.o, sizeof o);
     memcpy(S1, p.S1, sizeof S1);
@@ -233,10 +272,10 @@ static hy_map_apply_args apply_args(const problem *p, int transpose, const doubl
 }
 
 /* A·S0 + H is the state that the forward pass ends in; Aᵀ·dS1 + dH is the gradient that its backward pass ends in. */
-static void check_maps(hy_decay decay, hy_rule rule) {
+static void check_maps(kind c) {
     problem p;
     double S1[STATE], dS0[STATE];
-    problem_init(&p, decay, rule, whole, 1);
+    problem_init(&p, c, whole, 1);
     hy_recur_fwd(&p.device, &p.args);
     hy_recur_bwd(&p.device, &p.args);
     hy_recur_map(&p.device, &p.args);
@@ -251,11 +290,11 @@ static void check_maps(hy_decay decay, hy_rule rule) {
 }
 
 /* The maps of the two parts compose to the map of the whole. */
-static void check_composition(hy_decay decay, hy_rule rule) {
+static void check_composition(kind c) {
     problem p;
     double A[MAP], H_map[STATE], A12[MAP], H12[STATE];
-    problem_init(&p, decay, rule, whole, 1);
-    const int64_t a_size = hy_transition_size(decay, rule, K);
+    problem_init(&p, c, whole, 1);
+    const int64_t a_size = hy_transition_size(c.decay, c.rule, K);
     hy_recur_map(&p.device, &p.args);
     memcpy(A, p.A, sizeof A);
     memcpy(H_map, p.H_map, sizeof H_map);
@@ -280,10 +319,10 @@ static void check_composition(hy_decay decay, hy_rule rule) {
 }
 
 /* fwd(S0) = fwd(0) + inject(S0), packed. */
-static void check_inject(hy_decay decay, hy_rule rule) {
+static void check_inject(kind c) {
     problem p;
     double o[T_MAX * HV * V];
-    problem_init(&p, decay, rule, packed, 5);
+    problem_init(&p, c, packed, 5);
     hy_recur_fwd(&p.device, &p.args);
     memcpy(o, p.o, sizeof o);
     p.args.S0 = NULL;
@@ -295,9 +334,9 @@ static void check_inject(hy_decay decay, hy_rule rule) {
 }
 
 /* recur_map_bwd is the transpose of recur_inject: <inject(S), d> = <S, map_bwd(d)>. */
-static void check_adjoint(hy_decay decay, hy_rule rule) {
+static void check_adjoint(kind c) {
     problem p;
-    problem_init(&p, decay, rule, packed, 5);
+    problem_init(&p, c, packed, 5);
     memset(p.o, 0, sizeof p.o);
     p.args.v = NULL;
     hy_recur_inject(&p.device, &p.args);
@@ -353,7 +392,7 @@ static void test_map_of_start_and_empty(void **unused) {
     (void)unused;
     problem p;
     const hy_run runs[] = {{0, 5, -1, 0}, {5, 0, 2, 1}};
-    problem_init(&p, HY_DECAY_VECTOR, HY_RULE_DELTA, runs, 2);
+    problem_init(&p, (kind){HY_DECAY_VECTOR, HY_RULE_DELTA, 0}, runs, 2);
     hy_recur_map(&p.device, &p.args);
     for (int64_t i = 0; i < MAP; i++) {
         assert_true(p.A[i] == 0);

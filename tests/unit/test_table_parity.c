@@ -237,6 +237,44 @@ static void attn_sample(parity *p, void (*one)(parity *, const attn_case *)) {
     }
 }
 
+static void bonus_case(parity *p, hy_op_id op, const int64_t *size, int mode) {
+    const int64_t T = size[0], H = size[1], K = size[2], V = size[3];
+    parity_begin(p, op, HY_TOL_F32_SUM);
+    snprintf(p->label, sizeof p->label, "%s T=%d H=%d K=%d V=%d mode=%d", hy_op_name(op), (int)T, (int)H, (int)K, (int)V,
+             mode);
+    p->args.bonus_fwd = (hy_bonus_args){
+        .T = T, .H = H, .K = K, .V = V, .acc_o = mode & 1, .acc_r = mode & 1, .acc_k = mode >> 1 & 1, .acc_v = mode >> 2};
+    PARITY_IN(p, hy_bonus, r, T * H * K);
+    PARITY_IN(p, hy_bonus, k, T * H * K);
+    PARITY_IN(p, hy_bonus, u, H * K);
+    PARITY_IN(p, hy_bonus, v, T * H * V);
+    if (op == HY_OP_bonus_fwd) {
+        PARITY_OUT_IF(p, hy_bonus, o, T * H * V, mode & 1);
+    } else {
+        PARITY_IN(p, hy_bonus, d_o, T * H * V);
+        PARITY_OUT_IF(p, hy_bonus, dr, T * H * K, mode & 1);
+        PARITY_OUT_IF(p, hy_bonus, dk, T * H * K, mode >> 1 & 1);
+        PARITY_OUT_IF(p, hy_bonus, dv, T * H * V, mode >> 2);
+        PARITY_ACC(p, hy_bonus, du, H * K);
+    }
+    parity_run(p);
+}
+
+static void bonus_cases(parity *p, hy_op_id op) {
+    static const int64_t sizes[][4] = {{0, 2, 3, 4}, {1, 1, 1, 1}, {33, 4, 16, 7}, {17, 2, 64, 64}, {131, 3, 37, 130}, {3, 1, 300, 5}};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+        for (int mode = 0; mode < 8; mode++)
+            bonus_case(p, op, sizes[i], mode);
+}
+
+static void parity_bonus_fwd(parity *p) {
+    bonus_cases(p, HY_OP_bonus_fwd);
+}
+
+static void parity_bonus_bwd(parity *p) {
+    bonus_cases(p, HY_OP_bonus_bwd);
+}
+
 #define SAMPLE(op, sampler)                                                                                            \
     static void parity_##op(parity *p) {                                                                               \
         sampler(p, op##_case);                                                                                         \
