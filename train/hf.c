@@ -15,10 +15,11 @@ static const hy_hf_family *const families[] = {&hy_hf_fla_transformer, &hy_hf_fl
                                                &hy_hf_fla_gated_deltanet};
 enum { N_FAMILIES = sizeof families / sizeof families[0], CONFIG_MAX = 1 << 24 /* bytes */ };
 
-static const hy_hf_family *find_family(const char *file, const char *type) {
-    char known[256] = "";
+static const hy_hf_family *find_family(const char *file, const json_t *config) {
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    char known[1024] = "";
     for (int i = 0; i < N_FAMILIES; i++) {
-        if (type && strcmp(families[i]->model_type, type) == 0)
+        if (type && strcmp(families[i]->model_type, type) == 0 && (!families[i]->is || families[i]->is(config)))
             return families[i];
         size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", families[i]->model_type);
@@ -32,9 +33,10 @@ static hy_status understand(const char *name, hy_hf *hf) {
     hf->json = hy_hf_load_json(name, hf->text, hf->len);
     if (!hf->json)
         return HY_ERR_DATA;
-    hf->family = find_family(name, json_string_value(json_object_get(hf->json, "model_type")));
+    hf->family = find_family(name, hf->json);
     if (!hf->family)
         return HY_ERR_USAGE;
+    hf->form = hf->family;
     hy_hf_reader reader = {name, "", hf->json, HY_OK};
     hy_model_config_init(&hf->model);
     snprintf(hf->model.family, sizeof hf->model.family, "%s", hf->family->model_type);

@@ -28,8 +28,8 @@ const char *hy_hf_config_text(const hy_hf *hf, size_t *len); /* as it was read *
 HY_MUST_CHECK hy_status hy_hf_stored_dtype(const char *dir, hy_dtype *dtype);
 /* Parameters from dir's safetensors into `flat` (hy_model_flat_size elements, padding untouched). Missing, surplus and misshapen
  * tensors are HY_ERR_DATA naming them. *types becomes the element type of every tensor, as JSON, for hy_hf_write; freed by hy_free.
- * types may be NULL. Local. */
-HY_MUST_CHECK hy_status hy_hf_read_params(const hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, void *flat,
+ * types may be NULL. *hf remembers how the files call their tensors. Local. */
+HY_MUST_CHECK hy_status hy_hf_read_params(hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, void *flat,
                                           char **types);
 
 /* Calls `visit` for every tensor of the published files, in the order of our parameters, with its elements as `dtype` gathered from

@@ -65,8 +65,11 @@ enum { HY_HF_BINDINGS_MAX = 4 }; /* of one parameter */
 /* The whole parameter under `name`, in its own shape. */
 void hy_hf_bind_whole(const hy_param *param, const char *name, hy_hf_binding *out);
 
-typedef struct hy_hf_family {
+typedef struct hy_hf_family hy_hf_family;
+struct hy_hf_family {
     const char *model_type;
+    /* Whether this family is the one that wrote `config`, where several share a model_type; NULL = it is. */
+    bool (*is)(const json_t *config);
     /* Checks all keys and fills *model, initialised with defaults. Errors go into reader->status. */
     void (*read)(hy_hf_reader *reader, hy_model_config *model);
     /* Where `param` lies in the files, into out[HY_HF_BINDINGS_MAX]; returns how many bindings. `config` is the whole config.json. */
@@ -75,10 +78,14 @@ typedef struct hy_hf_family {
     const char *const *skip;
     /* A config.json for this model, NULL if the family cannot express it. */
     json_t *(*describe)(const hy_model_config *model);
-} hy_hf_family;
+    /* Files of other versions name or divide tensors otherwise: the family table whose `bind` fits `names`, an object whose keys are the
+     * tensors' names. NULL = there is one form only. */
+    const hy_hf_family *(*form)(const json_t *names);
+};
 
 struct hy_hf {
     const hy_hf_family *family;
+    const hy_hf_family *form; /* what binds tensors: the family, or the form of it that was read last */
     json_t *json;
     char *text; /* as it was read */
     size_t len;

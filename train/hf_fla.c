@@ -298,9 +298,13 @@ static int bind_gated_norm(const json_t *config, const hy_param *param, hy_hf_bi
 
 static const char *const fla_skip[] = {"*.rotary.inv_freq", NULL};
 
-const hy_hf_family hy_hf_fla_transformer = {"transformer", read_transformer, bind_same, fla_skip, hy_hf_fla_describe_transformer};
-const hy_hf_family hy_hf_fla_retnet = {"retnet", read_retnet, bind_gated_norm, fla_skip, hy_hf_fla_describe_retnet};
-const hy_hf_family hy_hf_fla_gla = {"gla", read_gla, bind_gated_norm, fla_skip, hy_hf_fla_describe_gla};
-const hy_hf_family hy_hf_fla_delta_net = {"delta_net", read_delta_net, bind_same, fla_skip, hy_hf_fla_describe_delta_net};
-const hy_hf_family hy_hf_fla_gated_deltanet = {"gated_deltanet", read_gated_deltanet, bind_same, fla_skip,
-                                               hy_hf_fla_describe_gated_deltanet};
+const hy_hf_family hy_hf_fla_transformer = {.model_type = "transformer", .read = read_transformer, .bind = bind_same, .skip = fla_skip,
+                                             .describe = hy_hf_fla_describe_transformer};
+const hy_hf_family hy_hf_fla_retnet = {.model_type = "retnet", .read = read_retnet, .bind = bind_gated_norm, .skip = fla_skip,
+                                        .describe = hy_hf_fla_describe_retnet};
+const hy_hf_family hy_hf_fla_gla = {.model_type = "gla", .read = read_gla, .bind = bind_gated_norm, .skip = fla_skip,
+                                     .describe = hy_hf_fla_describe_gla};
+const hy_hf_family hy_hf_fla_delta_net = {.model_type = "delta_net", .read = read_delta_net, .bind = bind_same, .skip = fla_skip,
+                                           .describe = hy_hf_fla_describe_delta_net};
+const hy_hf_family hy_hf_fla_gated_deltanet = {.model_type = "gated_deltanet", .read = read_gated_deltanet, .bind = bind_same, .skip = fla_skip,
+                                                .describe = hy_hf_fla_describe_gated_deltanet};

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "train/hf.h"
 #include "train/hf_family.h"
@@ -27,14 +28,14 @@ typedef struct tensor_map {
     piece *pieces;
 } tensor_map;
 
-static hy_status make_map(const hy_hf *hf, const hy_model *model, tensor_map *map) {
+static hy_status make_map(const hy_hf *hf, const hy_hf_family *form, const hy_model *model, tensor_map *map) {
     int64_t n_params;
     const hy_param *params = hy_model_params(model, &n_params);
     map->n = 0;
     HY_TRY(HY_NEW("tensor map", n_params * HY_HF_BINDINGS_MAX, &map->pieces));
     for (int64_t p = 0; p < n_params; p++) {
         hy_hf_binding bindings[HY_HF_BINDINGS_MAX];
-        int n = hf->family->bind(hf->json, &params[p], bindings);
+        int n = form->bind(hf->json, &params[p], bindings);
         for (int i = 0; i < n; i++) {
             int64_t rows = params[p].shape[0];
             map->pieces[map->n++] = (piece){bindings[i], &params[p], rows > 0 ? params[p].size / rows : 0};
@@ -109,14 +110,18 @@ static hy_status read_piece(const hy_safetensors *set, const hy_safetensor *tens
     return HY_OK;
 }
 
-static hy_status collect_types(const hy_safetensors *set, char **types) {
+/* Element type by tensor name. */
+static json_t *list_types(const hy_safetensors *set) {
     int64_t n;
     const hy_safetensor *all = hy_safetensors_all(set, &n);
     json_t *json = json_object();
     for (int64_t i = 0; i < n; i++)
         json_object_set_new(json, all[i].name, json_string(hy_safetensor_type_name(all[i].type)));
+    return json;
+}
+
+static hy_status write_types(const json_t *json, char **types) {
     char *text = json_dumps(json, JSON_COMPACT), *copy;
-    json_decref(json);
     if (!text)
         return hy_fail(HY_ERR_MEMORY, "no memory for the list of tensor types");
     hy_status status = HY_NEW("tensor types", strlen(text) + 1, &copy);
@@ -126,6 +131,10 @@ static hy_status collect_types(const hy_safetensors *set, char **types) {
     }
     free(text);
     return status;
+}
+
+static const hy_hf_family *form_of(const hy_hf *hf, const json_t *names) {
+    return names && hf->family->form ? hf->family->form(names) : hf->form;
 }
 
 hy_status hy_hf_stored_dtype(const char *dir, hy_dtype *dtype) {
@@ -141,11 +150,13 @@ hy_status hy_hf_stored_dtype(const char *dir, hy_dtype *dtype) {
     return HY_OK;
 }
 
-hy_status hy_hf_read_params(const hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, void *flat, char **types) {
+hy_status hy_hf_read_params(hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, void *flat, char **types) {
     hy_safetensors *set = NULL;
     tensor_map map = {0};
     HY_TRY(hy_safetensors_open(dir, &set));
-    hy_status status = make_map(hf, model, &map);
+    json_t *names = list_types(set);
+    hf->form = form_of(hf, names);
+    hy_status status = make_map(hf, hf->form, model, &map);
     if (status == HY_OK)
         status = check_surplus(hf, dir, set, &map);
     for (int64_t i = 0; i < map.n && status == HY_OK; i++) {
@@ -155,7 +166,8 @@ hy_status hy_hf_read_params(const hy_hf *hf, const char *dir, const hy_model *mo
             status = read_piece(set, tensor, &map.pieces[i], dtype, flat);
     }
     if (status == HY_OK && types)
-        status = collect_types(set, types);
+        status = write_types(names, types);
+    json_decref(names);
     hy_free(map.pieces);
     hy_safetensors_close(set);
     return status;
@@ -242,7 +254,7 @@ hy_status hy_hf_visit_tensors(const hy_hf *hf, const hy_model *model, hy_dtype d
     tensor_map map = {0};
     hy_safetensor *tensors = NULL;
     writer w = {&map, dtype, flat};
-    hy_status status = make_map(hf, model, &map);
+    hy_status status = make_map(hf, hf->form, model, &map);
     if (status == HY_OK)
         status = HY_NEW("published tensors", map.n, &tensors);
     int64_t n = status == HY_OK ? list_tensors(&map, NULL, tensors) : 0;
@@ -253,14 +265,31 @@ hy_status hy_hf_visit_tensors(const hy_hf *hf, const hy_model *model, hy_dtype d
     return status;
 }
 
-static hy_status write_tensors(const tensor_map *map, const char *path, hy_dtype dtype, const void *flat, const char *types) {
+/* Of an imported model: tensors of the original that are no parameters here are not written. */
+static void warn_left_out(const json_t *types, const hy_safetensor *tensors, int64_t n, const char *path) {
+    const char *name, *example = NULL;
+    json_t *type;
+    int64_t left = 0;
+    json_object_foreach((json_t *)types, name, type) {
+        int64_t i = 0;
+        while (i < n && strcmp(tensors[i].name, name) != 0)
+            i++;
+        if (i == n) {
+            example = name;
+            left++;
+        }
+    }
+    if (left > 0)
+        hy_warn("%s: %lld tensors of the imported model are no part of this one and not written, such as %s", path, (long long)left, example);
+}
+
+static hy_status write_tensors(const tensor_map *map, const char *path, hy_dtype dtype, const void *flat, const json_t *types) {
     hy_safetensor *tensors = NULL;
     writer w = {map, dtype, flat};
     HY_TRY(HY_NEW("tensors to write", map->n, &tensors));
-    json_t *json = types ? json_loads(types, 0, NULL) : NULL;
-    int64_t n = list_tensors(map, json, tensors);
+    int64_t n = list_tensors(map, types, tensors);
+    warn_left_out(types, tensors, n, path);
     hy_status status = hy_safetensors_write(path, tensors, n, give_elements, &w);
-    json_decref(json);
     hy_free(tensors);
     return status;
 }
@@ -271,9 +300,11 @@ hy_status hy_hf_write(const hy_hf *hf, const char *dir, const hy_model *model, h
     HY_TRY(hy_file_make_dirs(dir, HY_ERR_DATA));
     if (snprintf(path, sizeof path, "%s/model.safetensors", dir) >= (int)sizeof path)
         return hy_fail(HY_ERR_DATA, "%s: path too long", dir);
-    hy_status status = make_map(hf, model, &map);
+    json_t *json = types ? json_loads(types, 0, NULL) : NULL;
+    hy_status status = make_map(hf, form_of(hf, json), model, &map);
     if (status == HY_OK)
-        status = write_tensors(&map, path, dtype, flat, types);
+        status = write_tensors(&map, path, dtype, flat, json);
+    json_decref(json);
     hy_free(map.pieces);
     HY_TRY(status);
     snprintf(path, sizeof path, "%s/config.json", dir);
