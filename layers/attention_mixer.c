@@ -1,7 +1,15 @@
-/* Softmax attention: grouped heads, rotary embedding or none, window, optional RMSNorm of q and k per head. */
+/* Softmax attention: grouped heads, rotary embedding of all or the first channels of a head or none, window.
+ *
+ *   o = softmax(q kᵀ·D^(−1/2)) v;   y = o_proj( o ⊙ sigmoid(g_proj x) )     gate: one per head, one per channel, or none
+ *
+ * q and k may pass an RMSNorm before they are turned: per head (weight [D]), or over the whole projection (weight [heads·D]). */
 #include <math.h>
 
 #include "layers/mixer.h"
+
+static int64_t rotated_channels(const hy_mixer_config *m) {
+    return m->rope_base > 0 ? (int64_t)((double)m->head_dim * m->rope_fraction) : 0;
+}
 
 hy_status hy_attention_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
     (void)row;
@@ -19,14 +27,14 @@ hy_status hy_attention_resolve(const hy_mixer_row *row, const hy_model_config *c
     if (m->value_dim != m->head_dim) {
         return hy_fail(HY_ERR_USAGE, "model.mixers.%s.value_dim: attention has value_dim = head_dim (%lld)", m->name, (long long)m->head_dim);
     }
-    if (m->rope_base > 0 && (int64_t)((double)m->head_dim * m->rope_fraction) % 2 != 0) {
+    if (rotated_channels(m) % 2 != 0) {
         return hy_fail(HY_ERR_USAGE, "model.mixers.%s.head_dim: a rotary embedding needs an even number of channels to turn", m->name);
     }
-    if (m->qk_norm != HY_QK_NORM_NONE && m->qk_norm != HY_QK_NORM_RMS_HEAD) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.qk_norm: attention has none or rms_head", m->name);
+    if (m->qk_norm != HY_QK_NORM_NONE && m->qk_norm != HY_QK_NORM_RMS_HEAD && m->qk_norm != HY_QK_NORM_RMS_ALL) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.qk_norm: attention has none, rms_head or rms_all", m->name);
     }
-    if (m->output_gate != HY_GATE_NONE) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.output_gate: attention has none", m->name);
+    if (m->output_gate != HY_GATE_NONE && m->output_gate != HY_GATE_HEAD && m->output_gate != HY_GATE_CHANNEL) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.output_gate: attention has none, head or channel (each a sigmoid)", m->name);
     }
     if (m->conv > 0) {
         return hy_fail(HY_ERR_USAGE, "model.mixers.%s.conv: attention has no short convolution", m->name);
@@ -35,25 +43,32 @@ hy_status hy_attention_resolve(const hy_mixer_row *row, const hy_model_config *c
     return HY_OK;
 }
 
-static hy_var head_input(hy_graph *g, const hy_mixer_config *m, hy_var x, const char *const names[2], int64_t heads) {
+static hy_var head_input(hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, hy_var x, const char *const names[2], int64_t heads) {
     hy_var y = hy_node_linear(g, x, names[0], heads * m->head_dim, m->qkv_bias);
-    if (m->qk_norm == HY_QK_NORM_RMS_HEAD) {
-        y = hy_node_rmsnorm(g, y, names[1], m->head_dim, 1, 1e-5);
+    if (m->qk_norm != HY_QK_NORM_NONE) {
+        int64_t cols = m->qk_norm == HY_QK_NORM_RMS_HEAD ? m->head_dim : heads * m->head_dim;
+        y = (config->zero_centred ? hy_node_rmsnorm_zero_centred : hy_node_rmsnorm)(g, y, names[1], cols, 1, m->qk_norm_eps);
     }
-    if (m->rope_base > 0) {
-        y = hy_node_rope(g, y, heads, m->head_dim, (int64_t)((double)m->head_dim * m->rope_fraction), m->rope_base);
+    return rotated_channels(m) > 0 ? hy_node_rope(g, y, heads, m->head_dim, rotated_channels(m), m->rope_base) : y;
+}
+
+/* o times the sigmoid of a projection of x. */
+static hy_var gated(hy_graph *g, const hy_mixer_config *m, hy_var x, hy_var o) {
+    if (m->output_gate == HY_GATE_NONE) {
+        return o;
     }
-    return y;
+    int64_t gates = m->output_gate == HY_GATE_HEAD ? m->heads : m->heads * m->head_dim;
+    return hy_node_glu(g, o, hy_node_linear(g, x, "g_proj", gates, false), HY_ACT_SIGMOID);
 }
 
 hy_var hy_attention_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var x) {
     (void)row;
     (void)layer;
-    hy_var q = head_input(g, m, x, (const char *[]){"q_proj", "q_norm"}, m->heads);
-    hy_var k = head_input(g, m, x, (const char *[]){"k_proj", "k_norm"}, m->kv_heads);
+    hy_var q = head_input(g, config, m, x, (const char *[]){"q_proj", "q_norm"}, m->heads);
+    hy_var k = head_input(g, config, m, x, (const char *[]){"k_proj", "k_norm"}, m->kv_heads);
     hy_var v = hy_node_linear(g, x, "v_proj", m->kv_heads * m->head_dim, m->qkv_bias);
     hy_var o = hy_node_attention(g, q, k, v, &(hy_attn_shape){.heads = m->heads, .kv_heads = m->kv_heads, .head_dim = m->head_dim,
                                                               .value_dim = m->head_dim, .window = m->window,
                                                               .scale = 1 / sqrt((double)m->head_dim)});
-    return hy_node_linear(g, o, "o_proj", config->width, false);
+    return hy_node_linear(g, gated(g, m, x, o), "o_proj", config->width, false);
 }

@@ -39,7 +39,7 @@ static const hy_schema_entry mixer_rows[] = {
                       "share of the head's channels that the rotary embedding turns")},
     {HY_SCHEMA_BOOL(hy_mixer_config, qkv_bias, "qkv_bias", "false", "biases in the q, k, v projections")},
     {HY_SCHEMA_ENUM(hy_mixer_config, qk_norm, "qk_norm", "default", qk_norm_names,
-                    "normalisation of q and k per head")},
+                    "normalisation of q and k per head; attention: rms_head or rms_all, over the whole projection")},
     {HY_SCHEMA_ENUM(hy_mixer_config, output_gate, "output_gate", "default", output_gate_names,
                     "gate on the output: swish or sigmoid elementwise; attention: sigmoid per head or per channel")},
     {HY_SCHEMA_ENUM(hy_mixer_config, feature_map, "feature_map", "default", feature_map_names,

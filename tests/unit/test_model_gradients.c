@@ -212,8 +212,28 @@ static void test_layernorm_blocks(void **state) {
     check(&config);
 }
 
+static void test_attention_options(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    hy_mixer_config *channel = add_mixer(&config, "channel", "attention");
+    channel->output_gate = HY_GATE_CHANNEL;
+    channel->qk_norm = HY_QK_NORM_RMS_HEAD;
+    channel->qk_norm_eps = 1e-3;
+    channel->head_dim = 10;
+    channel->kv_heads = 1;
+    channel->rope_fraction = 0.45; /* 4 of 10 channels */
+    hy_mixer_config *head = add_mixer(&config, "head", "attention");
+    head->output_gate = HY_GATE_HEAD;
+    head->qk_norm = HY_QK_NORM_RMS_ALL;
+    head->head_dim = 3;
+    head->rope_base = 0;
+    check(&config);
+    config.zero_centred = true;
+    check(&config);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_hybrid), cmocka_unit_test(test_additive_rows), cmocka_unit_test(test_delta_rows),
-                                       cmocka_unit_test(test_block_structure), cmocka_unit_test(test_layernorm_blocks)};
+                                       cmocka_unit_test(test_block_structure), cmocka_unit_test(test_layernorm_blocks), cmocka_unit_test(test_attention_options)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
