@@ -106,6 +106,9 @@ HY_MUST_CHECK hy_status hy_op_output_finish(const hy_op_context *context, hy_op_
 
 /* ---- the operations: read `in`, run forward and backward, write `out`. Collective ---- */
 HY_MUST_CHECK hy_status hy_op_recurrence(hy_op_context *context, const char *in, const char *out);
+HY_MUST_CHECK hy_status hy_op_dplr(hy_op_context *context, const char *in, const char *out);
+HY_MUST_CHECK hy_status hy_op_rwkv6(hy_op_context *context, const char *in, const char *out);
+HY_MUST_CHECK hy_status hy_op_hgrn(hy_op_context *context, const char *in, const char *out);
 HY_MUST_CHECK hy_status hy_op_attention(hy_op_context *context, const char *in, const char *out);
 HY_MUST_CHECK hy_status hy_op_conv(hy_op_context *context, const char *in, const char *out);
 HY_MUST_CHECK hy_status hy_op_model(hy_op_context *context, const char *in, const char *out);

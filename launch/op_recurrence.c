@@ -1,65 +1,121 @@
-/* `hylas op recurrence`: the linear recurrence of one layer, forward and backward.
+/* `hylas op recurrence | rwkv6 | dplr | hgrn`: the linear recurrence of one layer, forward and backward.
  *
- *   S' = D_t S;  e = v − δ S'ᵀk;  S = S' + b k eᵀ;  o = scale·Sᵀq
+ *   recurrence  S' = D_t S;  e = v − δ S'ᵀk;  S = S' + b k eᵀ;  o = scale·Sᵀq
+ *   dplr        S = D_t S + b (aᵀS) + k vᵀ;  o = scale·Sᵀq
+ *   rwkv6       o = scale·(Sᵀr + (r·(u⊙k)) v), then S = Diag(e^w) S + k vᵀ
+ *   hgrn        h = e^g h + x;  o = scale·h
  *
- * q, k [B,T,H,K]; v, do [B,T,HV,V]; g [HV], [B,T,HV] or [B,T,HV,K]; beta [B,T,HV]; h0, dht [N,HV,K,V]. */
+ * q, k, r, a, b [B,T,H,K]; v, do [B,T,HV,V]; g, w [HV], [B,T,HV] or [B,T,HV,K]; beta [B,T,HV]; u [H,K] (then HV = H);
+ * x, g, do of hgrn [B,T,D]; h0, dht [N,HV,K,V], of hgrn [N,D]. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "launch/op.h"
 
+typedef enum role { Q, KEY, VALUE, DECAY, BETA, READ, WRITE, BONUS, H0, D_O, DHT, DOCUMENTS, ROLES } role;
+
+typedef struct op_form {
+    const char *names[ROLES]; /* of datasets; NULL: this operation has none such */
+    unsigned required;        /* bit per role */
+    hy_rule rule;
+    bool rule_in_file, exclusive, elementwise;
+    double scale; /* if the file has none; 0: K^-1/2 */
+} op_form;
+
+#define STATES  [H0] = "h0", [D_O] = "do", [DHT] = "dht", [DOCUMENTS] = "cu_seqlens"
+#define BIT(r)  (1u << (r))
+#define QKV     (BIT(Q) | BIT(KEY) | BIT(VALUE) | BIT(D_O))
+
+static const op_form recurrence_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [BETA] = "beta", STATES},
+                                     .required = QKV, .rule_in_file = true};
+static const op_form dplr_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [READ] = "a", [WRITE] = "b", STATES},
+                               .required = QKV | BIT(DECAY) | BIT(READ) | BIT(WRITE), .rule = HY_RULE_DPLR, .scale = 1};
+static const op_form rwkv6_form = {.names = {[Q] = "r", [KEY] = "k", [VALUE] = "v", [DECAY] = "w", [BONUS] = "u", STATES},
+                                .required = QKV | BIT(DECAY) | BIT(BONUS), .exclusive = true, .scale = 1};
+static const op_form hgrn_form = {.names = {[VALUE] = "x", [DECAY] = "g", STATES},
+                               .required = BIT(VALUE) | BIT(DECAY) | BIT(D_O), .elementwise = true, .scale = 1};
+
 typedef struct recurrence {
+    const op_form *form;
     hy_op_input in;
-    const hy_op_tensor *q, *k, *v, *g, *beta, *h0, *cu, *d_o, *dht;
+    const hy_op_tensor *t[ROLES]; /* NULL: absent */
     int64_t B, T, N;
+    hy_shape states;
     hy_recur_args shape;
 } recurrence;
 
+/* Sizes from q and v, or from x alone. */
+static hy_status read_sizes(const hy_op_context *context, recurrence *r) {
+    const hy_op_tensor *q = r->t[Q], *v = r->t[VALUE];
+    hy_recur_args *s = &r->shape;
+    if (r->form->elementwise && v->shape.n != 3)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: %s must be [B,T,D]", r->in.path, v->name);
+    if (!r->form->elementwise && (q->shape.n != 4 || v->shape.n != 4))
+        return hy_op_fail(context, HY_ERR_DATA, "%s: %s must be [B,T,H,K] and v [B,T,HV,V]", r->in.path, q->name);
+    r->B = v->shape.dim[0], r->T = v->shape.dim[1];
+    s->H = q ? q->shape.dim[2] : 1, s->K = q ? q->shape.dim[3] : 1;
+    s->HV = v->shape.dim[2], s->V = q ? v->shape.dim[3] : 1;
+    r->N = r->t[DOCUMENTS] ? r->t[DOCUMENTS]->shape.dim[0] - 1 : r->B;
+    r->states = q ? HY_SHAPE(r->N, s->HV, s->K, s->V) : HY_SHAPE(r->N, s->HV);
+    if (r->B < 1 || s->H < 1 || s->K < 1 || s->HV < 1 || s->V < 1)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: only the number of tokens may be 0", r->in.path);
+    if (s->HV % s->H != 0 || (r->t[BONUS] && s->HV != s->H))
+        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld value heads do not fit %lld query heads", r->in.path, (long long)s->HV,
+                          (long long)s->H);
+    return HY_OK;
+}
+
+static hy_status read_decay(const hy_op_context *context, recurrence *r) {
+    const hy_op_tensor *g = r->t[DECAY];
+    hy_recur_args *s = &r->shape;
+    if (!g) {
+        s->decay = HY_DECAY_NONE;
+        return HY_OK;
+    }
+    if (g->shape.n == 1) {
+        s->decay = HY_DECAY_HEAD;
+        return hy_op_check_shape(context, &r->in, g, HY_SHAPE(s->HV));
+    }
+    if (g->shape.n == 3) {
+        s->decay = HY_DECAY_SCALAR;
+        return hy_op_check_shape(context, &r->in, g, HY_SHAPE(r->B, r->T, s->HV));
+    }
+    s->decay = HY_DECAY_VECTOR;
+    return hy_op_check_shape(context, &r->in, g, HY_SHAPE(r->B, r->T, s->HV, s->K));
+}
+
 static hy_status check_inputs(const hy_op_context *context, recurrence *r) {
     const hy_op_input *in = &r->in;
-    hy_recur_args *s = &r->shape;
-    if (r->q->shape.n != 4 || r->v->shape.n != 4)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: q must be [B,T,H,K] and v [B,T,HV,V]", in->path);
-    r->B = r->q->shape.dim[0], r->T = r->q->shape.dim[1];
-    s->H = r->q->shape.dim[2], s->K = r->q->shape.dim[3];
-    s->HV = r->v->shape.dim[2], s->V = r->v->shape.dim[3];
-    r->N = r->cu ? r->cu->shape.dim[0] - 1 : r->B;
-    if (r->B < 1 || s->H < 1 || s->K < 1 || s->HV < 1 || s->V < 1)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: only the number of tokens may be 0", in->path);
-    if (s->HV % s->H != 0)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld value heads are no multiple of %lld query heads", in->path, (long long)s->HV,
-                          (long long)s->H);
-    HY_TRY(hy_op_check_shape(context, in, r->k, r->q->shape));
-    HY_TRY(hy_op_check_shape(context, in, r->v, HY_SHAPE(r->B, r->T, s->HV, s->V)));
-    HY_TRY(hy_op_check_shape(context, in, r->d_o, r->v->shape));
-    HY_TRY(hy_op_check_shape(context, in, r->beta, HY_SHAPE(r->B, r->T, s->HV)));
-    HY_TRY(hy_op_check_shape(context, in, r->h0, HY_SHAPE(r->N, s->HV, s->K, s->V)));
-    HY_TRY(hy_op_check_shape(context, in, r->dht, HY_SHAPE(r->N, s->HV, s->K, s->V)));
-    s->decay = HY_DECAY_NONE;
-    if (r->g && r->g->shape.n == 1) {
-        s->decay = HY_DECAY_HEAD;
-        HY_TRY(hy_op_check_shape(context, in, r->g, HY_SHAPE(s->HV)));
-    } else if (r->g && r->g->shape.n == 3) {
-        s->decay = HY_DECAY_SCALAR;
-        HY_TRY(hy_op_check_shape(context, in, r->g, HY_SHAPE(r->B, r->T, s->HV)));
-    } else if (r->g) {
-        s->decay = HY_DECAY_VECTOR;
-        HY_TRY(hy_op_check_shape(context, in, r->g, HY_SHAPE(r->B, r->T, s->HV, s->K)));
-    }
-    return HY_OK;
+    HY_TRY(read_sizes(context, r));
+    const hy_recur_args *s = &r->shape;
+    const hy_shape keys = HY_SHAPE(r->B, r->T, s->H, s->K);
+    HY_TRY(hy_op_check_shape(context, in, r->t[Q], keys));
+    HY_TRY(hy_op_check_shape(context, in, r->t[KEY], keys));
+    HY_TRY(hy_op_check_shape(context, in, r->t[READ], keys));
+    HY_TRY(hy_op_check_shape(context, in, r->t[WRITE], keys));
+    HY_TRY(hy_op_check_shape(context, in, r->t[D_O], r->t[VALUE]->shape));
+    HY_TRY(hy_op_check_shape(context, in, r->t[BETA], HY_SHAPE(r->B, r->T, s->HV)));
+    HY_TRY(hy_op_check_shape(context, in, r->t[BONUS], HY_SHAPE(s->H, s->K)));
+    HY_TRY(hy_op_check_shape(context, in, r->t[H0], r->states));
+    HY_TRY(hy_op_check_shape(context, in, r->t[DHT], r->states));
+    return read_decay(context, r);
 }
 
 static hy_status check_attributes(const hy_op_context *context, recurrence *r) {
     const hy_op_input *in = &r->in;
-    if (!in->has_rule)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: attribute rule is missing; it is \"additive\" or \"delta\"", in->path);
-    if (strcmp(in->rule, "additive") == 0)
-        r->shape.rule = HY_RULE_ADDITIVE;
-    else if (strcmp(in->rule, "delta") == 0)
-        r->shape.rule = HY_RULE_DELTA;
-    else
-        return hy_op_fail(context, HY_ERR_DATA, "%s: rule \"%s\" is neither \"additive\" nor \"delta\"", in->path, in->rule);
-    r->shape.scale = in->has_scale ? in->scale : 1 / sqrt((double)r->shape.K);
+    r->shape.rule = r->form->rule;
+    r->shape.exclusive = r->form->exclusive;
+    if (r->form->rule_in_file && !in->has_rule)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: attribute rule is missing", in->path);
+    if (r->form->rule_in_file) {
+        const bool delta = strcmp(in->rule, "delta") == 0;
+        if (!delta && strcmp(in->rule, "additive") != 0)
+            return hy_op_fail(context, HY_ERR_DATA, "%s: rule \"%s\" is neither \"additive\" nor \"delta\"", in->path, in->rule);
+        r->shape.rule = delta ? HY_RULE_DELTA : HY_RULE_ADDITIVE;
+    }
+    const double scale = r->form->scale > 0 ? r->form->scale : 1 / sqrt((double)r->shape.K);
+    r->shape.scale = in->has_scale ? in->scale : scale;
     if (!isfinite(r->shape.scale))
         return hy_op_fail(context, HY_ERR_DATA, "%s: attribute scale is not finite", in->path);
     return HY_OK;
@@ -81,62 +137,106 @@ static void keep_owned_states(const hy_layout *layout, bool last_token, size_t b
     }
 }
 
-/* Buffers of this rank, in place in `op`. */
-static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const recurrence *r, hy_sp *sp, hy_sp_recur *run) {
-    const hy_layout *layout = sp->layout;
-    size_t real = hy_dtype_size(context->options.dtype), T = (size_t)layout->T;
-    size_t qk = T * (size_t)(r->shape.H * r->shape.K) * real, vo = T * (size_t)(r->shape.HV * r->shape.V) * real;
-    size_t states = (size_t)(layout->n_docs * r->shape.HV * r->shape.K * r->shape.V) * real;
-    hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
-    hy_recur_args *op = &run->op;
-    *op = r->shape;
-    op->T = layout->T;
-    op->q = hy_op_take_shard(pool, layout, r->q), op->k = hy_op_take_shard(pool, layout, r->k);
-    op->v = hy_op_take_shard(pool, layout, r->v), op->beta = hy_op_take_shard(pool, layout, r->beta);
-    op->g = op->decay == HY_DECAY_HEAD ? r->g->data : hy_op_take_shard(pool, layout, r->g);
-    op->d_o = hy_op_take_shard(pool, layout, r->d_o);
-    op->o = hy_op_take(pool, "o", vo), op->dv = hy_op_take(pool, "dv", vo);
-    op->dq = hy_op_take(pool, "dq", qk), op->dk = hy_op_take(pool, "dk", qk);
-    if (r->beta)
-        op->dbeta = hy_op_take(pool, "dbeta", T * (size_t)op->HV * real);
-    if (op->decay == HY_DECAY_HEAD)
-        op->dg = hy_op_take(pool, "dg", (size_t)op->HV * real);
-    else if (op->decay != HY_DECAY_NONE)
-        op->dg = hy_op_take(pool, "dg", T * (size_t)(op->HV * (op->decay == HY_DECAY_VECTOR ? op->K : 1)) * real);
-    run->h0 = r->h0 ? r->h0->data : NULL, run->dht = r->dht ? r->dht->data : NULL;
-    run->ht = hy_op_take(pool, "ht", states);
-    run->dh0 = r->h0 ? hy_op_take(pool, "dh0", states) : NULL;
-    run->kept = hy_op_take(pool, "kept", hy_sp_recur_kept(sp, &dims, op));
-    run->work = hy_op_take(pool, "work", hy_sp_recur_work(sp, &dims, op, layout->n_docs));
+/* The run of one rank: the recurrence, and the bonus beside it (u carries the scale). */
+typedef struct job {
+    hy_sp_recur recur;
+    hy_bonus_args bonus;
+} job;
+
+/* Room for the gradient of an input, of which this rank holds `rows` rows if it is one of tokens. */
+static void *take_gradient(const hy_op_context *context, hy_op_pool *pool, const hy_layout *layout, const hy_op_tensor *t) {
+    if (!t)
+        return NULL;
+    int64_t tokens = layout->n_seq * layout->len, n = hy_shape_size(&t->shape);
+    if (t->shape.n > 2)
+        n = tokens == 0 ? 0 : n / tokens * layout->T;
+    return hy_op_take(pool, "gradient", (size_t)n * hy_dtype_size(context->options.dtype));
 }
 
-static void write_results(const hy_op_context *context, hy_op_output *out, const recurrence *r, const hy_layout *layout,
-                          const hy_sp_recur *run) {
-    const hy_recur_args *op = &run->op;
-    hy_shape states = HY_SHAPE(layout->n_docs, op->HV, op->K, op->V);
-    size_t state_bytes = (size_t)(op->HV * op->K * op->V) * hy_dtype_size(context->options.dtype);
-    hy_op_output_rows(context, out, layout, "o", r->v->shape, op->o);
-    hy_op_output_rows(context, out, layout, "dq", r->q->shape, op->dq);
-    hy_op_output_rows(context, out, layout, "dk", r->q->shape, op->dk);
-    hy_op_output_rows(context, out, layout, "dv", r->v->shape, op->dv);
-    if (op->decay == HY_DECAY_HEAD)
-        hy_op_output_sum(context, out, "dg", r->g->shape, op->dg);
-    else if (r->g)
-        hy_op_output_rows(context, out, layout, "dg", r->g->shape, op->dg);
-    if (r->beta)
-        hy_op_output_rows(context, out, layout, "dbeta", r->beta->shape, op->dbeta);
-    keep_owned_states(layout, true, state_bytes, run->ht);
-    hy_op_output_sum(context, out, "ht", states, run->ht);
-    if (r->h0) {
-        keep_owned_states(layout, false, state_bytes, run->dh0);
-        hy_op_output_sum(context, out, "dh0", states, run->dh0);
+static void take_inputs(hy_op_pool *pool, const recurrence *r, const hy_layout *layout, hy_recur_args *op) {
+    *op = r->shape;
+    op->T = layout->T;
+    op->q = hy_op_take_shard(pool, layout, r->t[Q]), op->k = hy_op_take_shard(pool, layout, r->t[KEY]);
+    op->a = hy_op_take_shard(pool, layout, r->t[READ]), op->b = hy_op_take_shard(pool, layout, r->t[WRITE]);
+    op->v = hy_op_take_shard(pool, layout, r->t[VALUE]), op->beta = hy_op_take_shard(pool, layout, r->t[BETA]);
+    op->g = op->decay == HY_DECAY_HEAD ? r->t[DECAY]->data : hy_op_take_shard(pool, layout, r->t[DECAY]);
+    op->d_o = hy_op_take_shard(pool, layout, r->t[D_O]);
+}
+
+/* Buffers of this rank, in place in the job. */
+static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const recurrence *r, hy_sp *sp, job *j) {
+    const hy_layout *layout = sp->layout;
+    hy_sp_recur *run = &j->recur;
+    hy_recur_args *op = &run->op;
+    const size_t real = hy_dtype_size(context->options.dtype);
+    const size_t states = (size_t)(layout->n_docs * r->shape.HV * r->shape.K * r->shape.V) * real;
+    hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
+    take_inputs(pool, r, layout, op);
+    op->o = take_gradient(context, pool, layout, r->t[VALUE]), op->dv = take_gradient(context, pool, layout, r->t[VALUE]);
+    op->dq = take_gradient(context, pool, layout, r->t[Q]), op->dk = take_gradient(context, pool, layout, r->t[KEY]);
+    op->da = take_gradient(context, pool, layout, r->t[READ]), op->db = take_gradient(context, pool, layout, r->t[WRITE]);
+    op->dg = take_gradient(context, pool, layout, r->t[DECAY]), op->dbeta = take_gradient(context, pool, layout, r->t[BETA]);
+    run->h0 = r->t[H0] ? r->t[H0]->data : NULL, run->dht = r->t[DHT] ? r->t[DHT]->data : NULL;
+    run->ht = hy_op_take(pool, "ht", states);
+    run->dh0 = r->t[H0] ? hy_op_take(pool, "dh0", states) : NULL;
+    run->kept = hy_op_take(pool, "kept", hy_sp_recur_kept(sp, &dims, op));
+    run->work = hy_op_take(pool, "work", hy_sp_recur_work(sp, &dims, op, layout->n_docs));
+    if (r->t[BONUS])
+        j->bonus = (hy_bonus_args){.T = op->T, .H = op->H, .K = op->K, .V = op->V, .r = op->q, .k = op->k, .v = op->v,
+                                   .u = take_gradient(context, pool, layout, r->t[BONUS]), .o = op->o, .acc_o = 1, .d_o = op->d_o,
+                                   .dr = op->dq, .dk = op->dk, .dv = op->dv, .acc_r = 1, .acc_k = 1, .acc_v = 1,
+                                   .du = take_gradient(context, pool, layout, r->t[BONUS])};
+}
+
+/* Forward and backward. The bonus adds to what the recurrence leaves. */
+static void compute(const recurrence *r, hy_sp *sp, job *j) {
+    const hy_axpy_args scaled = {.n = r->shape.H * r->shape.K, .a = r->shape.scale};
+    hy_sp_recur_fwd(sp, &j->recur);
+    hy_sp_recur_bwd(sp, &j->recur);
+    if (!r->t[BONUS])
+        return;
+    hy_axpy_args a = scaled;
+    a.x = r->t[BONUS]->data, a.y = (void *)(uintptr_t)j->bonus.u;
+    hy_axpy(sp->device, &a);
+    hy_bonus_fwd(sp->device, &j->bonus);
+    hy_bonus_bwd(sp->device, &j->bonus);
+    a = scaled;
+    a.x = a.y = j->bonus.du;
+    hy_axpy(sp->device, &a);
+}
+
+/* The gradient of an input under the input's name after a d; arrays without tokens are summed over ranks. */
+static void write_gradient(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const hy_op_tensor *t, void *data) {
+    char name[40];
+    if (!t)
+        return;
+    snprintf(name, sizeof name, "d%s", t->name);
+    if (t->shape.n > 2)
+        hy_op_output_rows(context, out, layout, name, t->shape, data);
+    else
+        hy_op_output_sum(context, out, name, t->shape, data);
+}
+
+static void write_results(const hy_op_context *context, hy_op_output *out, const recurrence *r, const hy_layout *layout, job *j) {
+    const hy_recur_args *op = &j->recur.op;
+    void *const gradients[ROLES] = {[Q] = op->dq, [KEY] = op->dk, [VALUE] = op->dv, [DECAY] = op->dg, [BETA] = op->dbeta,
+                                    [READ] = op->da, [WRITE] = op->db, [BONUS] = j->bonus.du};
+    const size_t state_bytes = (size_t)(op->HV * op->K * op->V) * hy_dtype_size(context->options.dtype);
+    hy_op_output_rows(context, out, layout, "o", r->t[VALUE]->shape, op->o);
+    for (int i = 0; i <= BONUS; i++)
+        write_gradient(context, out, layout, r->t[i], gradients[i]);
+    keep_owned_states(layout, true, state_bytes, j->recur.ht);
+    hy_op_output_sum(context, out, "ht", r->states, j->recur.ht);
+    if (r->t[H0]) {
+        keep_owned_states(layout, false, state_bytes, j->recur.dh0);
+        hy_op_output_sum(context, out, "dh0", r->states, j->recur.dh0);
     }
 }
 
 static hy_status run_recurrence(hy_op_context *context, const recurrence *r, const char *path) {
     hy_op_pool pool = {.n = 0};
     hy_layout *layout = NULL;
-    hy_sp_recur run = {0};
+    job j = {.recur = {.kept = NULL}};
     hy_status status = hy_op_layout(context, &r->in, r->B, r->T, &layout);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     hy_sp sp = {.device = &context->device,
@@ -145,13 +245,12 @@ static hy_status run_recurrence(hy_op_context *context, const recurrence *r, con
                 .state = context->options.state,
                 .attention = context->options.attention,
                 .overlap = context->options.overlap};
-    take_buffers(context, &pool, r, &sp, &run);
+    take_buffers(context, &pool, r, &sp, &j);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, pool.status), done);
-    hy_sp_recur_fwd(&sp, &run);
-    hy_sp_recur_bwd(&sp, &run);
+    compute(r, &sp, &j);
     hy_op_output out;
     hy_op_output_create(context, path, &out);
-    write_results(context, &out, r, layout, &run);
+    write_results(context, &out, r, layout, &j);
     status = hy_op_output_finish(context, &out);
 done:
     hy_op_pool_free(&pool);
@@ -159,17 +258,16 @@ done:
     return status;
 }
 
-hy_status hy_op_recurrence(hy_op_context *context, const char *in, const char *out) {
-    hy_element real = hy_op_element(context);
-    const hy_op_wanted wanted[] = {{"q", real, true},     {"k", real, true},   {"v", real, true},
-                                   {"g", real, false},    {"beta", real, false}, {"h0", real, false},
-                                   {"do", real, true},    {"dht", real, false},  {"cu_seqlens", HY_ELEMENT_I64, false}};
-    recurrence r = {0};
-    HY_TRY(hy_op_input_read(context->world, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &r.in));
-    r.q = hy_op_input_find(&r.in, "q"), r.k = hy_op_input_find(&r.in, "k"), r.v = hy_op_input_find(&r.in, "v");
-    r.g = hy_op_input_find(&r.in, "g"), r.beta = hy_op_input_find(&r.in, "beta"), r.h0 = hy_op_input_find(&r.in, "h0");
-    r.d_o = hy_op_input_find(&r.in, "do"), r.dht = hy_op_input_find(&r.in, "dht");
-    r.cu = hy_op_input_find(&r.in, "cu_seqlens");
+static hy_status run_form(hy_op_context *context, const op_form *form, const char *in, const char *out) {
+    hy_op_wanted wanted[ROLES];
+    int n = 0;
+    recurrence r = {.form = form};
+    for (int i = 0; i < ROLES; i++)
+        if (form->names[i])
+            wanted[n++] = (hy_op_wanted){form->names[i], i == DOCUMENTS ? HY_ELEMENT_I64 : hy_op_element(context), form->required >> i & 1};
+    HY_TRY(hy_op_input_read(context->world, in, wanted, n, &r.in));
+    for (int i = 0; i < ROLES; i++)
+        r.t[i] = form->names[i] ? hy_op_input_find(&r.in, form->names[i]) : NULL;
     hy_status status = check_inputs(context, &r);
     if (status == HY_OK)
         status = check_attributes(context, &r);
@@ -177,4 +275,20 @@ hy_status hy_op_recurrence(hy_op_context *context, const char *in, const char *o
         status = run_recurrence(context, &r, out);
     hy_op_input_free(&r.in);
     return status;
+}
+
+hy_status hy_op_recurrence(hy_op_context *context, const char *in, const char *out) {
+    return run_form(context, &recurrence_form, in, out);
+}
+
+hy_status hy_op_dplr(hy_op_context *context, const char *in, const char *out) {
+    return run_form(context, &dplr_form, in, out);
+}
+
+hy_status hy_op_rwkv6(hy_op_context *context, const char *in, const char *out) {
+    return run_form(context, &rwkv6_form, in, out);
+}
+
+hy_status hy_op_hgrn(hy_op_context *context, const char *in, const char *out) {
+    return run_form(context, &hgrn_form, in, out);
 }

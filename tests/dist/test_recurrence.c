@@ -1,5 +1,5 @@
 /* ranks: 1 2 3 4 7 */
-/* Linear recurrences: P ranks equal one rank, for every decay, rule, layout, state exchange and overlap, on random
+/* Linear recurrences: P ranks equal one rank, for every decay, form, layout, state exchange and overlap, on random
  * packed documents, several sequences, lengths below the number of ranks, with and without states per document. One
  * all-gather per direction; a recompute exchanges nothing and gives the same bits; sizes of scratch are exact bounds.
  */
@@ -10,12 +10,25 @@ typedef struct problem {
     hy_recur_args op; /* shape only */
     int64_t g_row;    /* elements of g per token; 0: per head or none */
     bool states;
-    double *q, *k, *v, *g, *beta, *d_o, *h0, *dht;
+    double *q, *k, *a, *b, *v, *g, *beta, *d_o, *h0, *dht;
 } problem;
 
 typedef struct result {
-    double *o, *dq, *dk, *dv, *dg, *dbeta, *ht, *dh0;
+    double *o, *dq, *dk, *da, *db, *dv, *dg, *dbeta, *ht, *dh0;
 } result;
+
+typedef struct form {
+    hy_rule rule;
+    int exclusive;
+    bool elementwise; /* K = V = 1, no keys */
+} form;
+
+static const form forms[] = {{HY_RULE_ADDITIVE, 0, false},
+                             {HY_RULE_DELTA, 0, false},
+                             {HY_RULE_ADDITIVE, 1, false},
+                             {HY_RULE_DPLR, 0, false},
+                             {HY_RULE_ADDITIVE, 0, true}};
+enum { FORMS = sizeof forms / sizeof forms[0] };
 
 typedef struct mode {
     hy_layout_kind kind;
@@ -30,15 +43,18 @@ static int64_t state_size(const problem *p) {
     return p->op.HV * p->op.K * p->op.V;
 }
 
-static problem problem_draw(hy_decay decay, hy_rule rule, const sp_case *c) {
-    const int64_t H = 1 + sp_draw(2), group = 1 + sp_draw(2), n = c->n_seq * c->len;
+static problem problem_draw(hy_decay decay, const form *f, const sp_case *c) {
+    const int64_t H = f->elementwise ? 1 : 1 + sp_draw(2), group = 1 + sp_draw(2), n = c->n_seq * c->len;
     problem p = {.c = *c, .states = sp_draw(2)};
-    p.op = (hy_recur_args){.decay = decay, .rule = rule, .H = H, .HV = H * group, .scale = 0.7};
-    p.op.K = 1 + sp_draw(4);
-    p.op.V = 1 + sp_draw(5);
+    p.op = (hy_recur_args){.decay = decay, .rule = f->rule, .exclusive = f->exclusive, .H = H, .HV = H * group};
+    p.op.scale = 0.7;
+    p.op.K = f->elementwise ? 1 : 1 + sp_draw(4);
+    p.op.V = f->elementwise ? 1 : 1 + sp_draw(5);
     const int64_t HV = p.op.HV, K = p.op.K;
-    p.q = sp_normal(n * H * K, 1);
-    p.k = sp_normal(n * H * K, 0.5);
+    p.q = f->elementwise ? NULL : sp_normal(n * H * K, 1);
+    p.k = f->elementwise ? NULL : sp_normal(n * H * K, 0.5);
+    p.a = f->rule == HY_RULE_DPLR ? sp_normal(n * H * K, 0.5) : NULL;
+    p.b = f->rule == HY_RULE_DPLR ? sp_normal(n * H * K, 0.5) : NULL;
     p.v = sp_normal(n * HV * p.op.V, 1);
     p.d_o = sp_normal(n * HV * p.op.V, 1);
     p.g_row = decay == HY_DECAY_SCALAR ? HV : decay == HY_DECAY_VECTOR ? HV * K : 0;
@@ -61,14 +77,14 @@ static problem problem_draw(hy_decay decay, hy_rule rule, const sp_case *c) {
 }
 
 static void problem_free(problem *p) {
-    double *arrays[] = {p->q, p->k, p->v, p->g, p->beta, p->d_o, p->h0, p->dht};
+    double *arrays[] = {p->q, p->k, p->a, p->b, p->v, p->g, p->beta, p->d_o, p->h0, p->dht};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
         free(arrays[i]);
     }
 }
 
 static void result_free(result *r) {
-    double *arrays[] = {r->o, r->dq, r->dk, r->dv, r->dg, r->dbeta, r->ht, r->dh0};
+    double *arrays[] = {r->o, r->dq, r->dk, r->da, r->db, r->dv, r->dg, r->dbeta, r->ht, r->dh0};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
         free(arrays[i]);
     }
@@ -77,6 +93,8 @@ static void result_free(result *r) {
 static result result_make(const problem *p, const hy_layout *layout) {
     const int64_t q = p->op.H * p->op.K, v = p->op.HV * p->op.V, states = p->states ? p->c.n_docs * state_size(p) : 0;
     result r = {.o = sp_shard(layout, NULL, v), .dq = sp_shard(layout, NULL, q), .dk = sp_shard(layout, NULL, q)};
+    r.da = sp_shard(layout, NULL, q);
+    r.db = sp_shard(layout, NULL, q);
     r.dv = sp_shard(layout, NULL, v);
     r.dg = p->g_row ? sp_shard(layout, NULL, p->g_row) : calloc((size_t)p->op.HV, sizeof(double));
     r.dbeta = sp_shard(layout, NULL, p->op.HV);
@@ -132,13 +150,16 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp.broken = m->broken;
     result out = result_make(p, layout);
     const int64_t q = p->op.H * p->op.K, v = p->op.HV * p->op.V;
-    double *in[6] = {
+    double *in[8] = {
         sp_shard(layout, p->q, q),           sp_shard(layout, p->k, q),
         sp_shard(layout, p->v, v),           sp_shard(layout, p->g_row ? p->g : NULL, p->g_row ? p->g_row : 1),
-        sp_shard(layout, p->beta, p->op.HV), sp_shard(layout, p->d_o, v)};
+        sp_shard(layout, p->beta, p->op.HV), sp_shard(layout, p->d_o, v),
+        sp_shard(layout, p->a, q),           sp_shard(layout, p->b, q)};
     hy_sp_recur r = {.op = p->op, .h0 = p->h0, .dht = p->dht};
-    r.op.q = in[0];
-    r.op.k = in[1];
+    r.op.q = p->q ? in[0] : NULL;
+    r.op.k = p->k ? in[1] : NULL;
+    r.op.a = in[6];
+    r.op.b = in[7];
     r.op.v = in[2];
     r.op.g = p->op.decay == HY_DECAY_NONE ? NULL : p->g_row ? in[3] : p->g;
     r.op.beta = p->beta ? in[4] : NULL;
@@ -158,6 +179,8 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     r.op.d_o = in[5];
     r.op.dq = out.dq;
     r.op.dk = out.dk;
+    r.op.da = out.da;
+    r.op.db = out.db;
     r.op.dv = out.dv;
     r.op.dg = p->op.decay == HY_DECAY_NONE ? NULL : out.dg;
     r.op.dbeta = p->beta ? out.dbeta : NULL;
@@ -168,7 +191,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp_buffer_check(r.work, work, "work");
     free(r.kept);
     free(r.work);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 8; i++) {
         free(in[i]);
     }
     if (p->op.decay == HY_DECAY_HEAD) {
@@ -198,7 +221,7 @@ static int64_t states_differ(const problem *p, const hy_layout *layout, const do
 
 static void compare(const problem *p, const hy_layout *layout, const result *got, const result *want, const mode *m) {
     const int64_t q = p->op.H * p->op.K, v = p->op.HV * p->op.V;
-    int64_t wrong[8] = {sp_rows_differ(layout, got->o, want->o, v), sp_rows_differ(layout, got->dq, want->dq, q),
+    int64_t wrong[10] = {sp_rows_differ(layout, got->o, want->o, v), sp_rows_differ(layout, got->dq, want->dq, q),
                         sp_rows_differ(layout, got->dk, want->dk, q), sp_rows_differ(layout, got->dv, want->dv, v)};
     wrong[4] = p->g_row ? sp_rows_differ(layout, got->dg, want->dg, p->g_row)
                         : sp_differences(got->dg, want->dg, p->op.HV, HY_TOL_F64_REORDERED, sp_rms(want->dg, p->op.HV));
@@ -207,30 +230,32 @@ static void compare(const problem *p, const hy_layout *layout, const result *got
         wrong[6] = states_differ(p, layout, got->ht, want->ht, true);
         wrong[7] = states_differ(p, layout, got->dh0, want->dh0, false);
     }
-    static const char *const names[] = {"o", "dq", "dk", "dv", "dg", "dbeta", "ht", "dh0"};
-    for (int i = 0; i < 8; i++) {
+    wrong[8] = sp_rows_differ(layout, got->da, want->da, q);
+    wrong[9] = sp_rows_differ(layout, got->db, want->db, q);
+    static const char *const names[] = {"o", "dq", "dk", "dv", "dg", "dbeta", "ht", "dh0", "da", "db"};
+    for (int i = 0; i < 10; i++) {
         CHECK(wrong[i] == 0,
-              "%s: %lld elements differ; decay %d rule %d layout %d state %d overlap %d, %lld×%lld tokens", names[i],
-              (long long)wrong[i], (int)p->op.decay, (int)p->op.rule, (int)m->kind, (int)m->state, (int)m->overlap,
+              "%s: %lld elements differ; decay %d rule %d%s layout %d state %d overlap %d, %lld×%lld tokens", names[i],
+              (long long)wrong[i], (int)p->op.decay, (int)p->op.rule, p->op.exclusive ? " exclusive" : "", (int)m->kind, (int)m->state, (int)m->overlap,
               (long long)p->c.n_seq, (long long)p->c.len);
     }
 }
 
-/* A damaged exchange must change o and dk of some rank wherever a state crosses ranks. */
+/* A damaged exchange must change o and dv of some rank wherever a state crosses ranks. */
 static void check_broken(const problem *p, hy_comm *world, const result *want, mode m) {
     hy_layout *layout;
     m.broken = 1;
     result got = run(p, world, &m, &layout);
     double wrong[2] = {(double)sp_rows_differ(layout, got.o, want->o, p->op.HV * p->op.V),
-                       (double)sp_rows_differ(layout, got.dk, want->dk, p->op.H * p->op.K)};
+                       (double)sp_rows_differ(layout, got.dv, want->dv, p->op.HV * p->op.V)};
     sp_sum(world, wrong, 2);
     CHECK(wrong[0] > 0 && wrong[1] > 0, "a damaged exchange is not noticed");
     result_free(&got);
     hy_layout_destroy(layout);
 }
 
-static void test_case(hy_comm *world, hy_comm *self, hy_decay decay, hy_rule rule, const sp_case *c) {
-    problem p = problem_draw(decay, rule, c);
+static void test_case(hy_comm *world, hy_comm *self, hy_decay decay, const form *f, const sp_case *c) {
+    problem p = problem_draw(decay, f, c);
     hy_layout *layout, *whole;
     const mode one = {.kind = HY_LAYOUT_CONTIGUOUS};
     result want = run(&p, self, &one, &whole);
@@ -260,16 +285,16 @@ int main(int argc, char **argv) {
     const int64_t lengths[] = {0, 1, 3, 6, 13, 29, 40};
     const int P = hy_comm_size(world);
     for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++) {
-        for (int rule = HY_RULE_ADDITIVE; rule <= HY_RULE_DELTA; rule++) {
+        for (int f = 0; f < FORMS; f++) {
             for (int round = 0; round < 21; round++) {
                 const sp_case c = sp_case_draw(1 + round / 7, lengths[round % 7], round % 2 ? P : 2 * P);
-                test_case(world, self, (hy_decay)decay, (hy_rule)rule, &c);
+                test_case(world, self, (hy_decay)decay, &forms[f], &c);
             }
         }
         const sp_case whole = {.n_seq = 1, .len = 23, .n_docs = 1, .docs = {0, 23}};
-        test_case(world, self, (hy_decay)decay, HY_RULE_DELTA, &whole);
+        test_case(world, self, (hy_decay)decay, &forms[1 + 2 * (decay % 2)], &whole);
         const sp_case longer = {.n_seq = 1, .len = 1999, .n_docs = 2, .docs = {0, 1400, 1999}};
-        test_case(world, self, (hy_decay)decay, (hy_rule)(decay % 2), &longer);
+        test_case(world, self, (hy_decay)decay, &forms[decay], &longer);
     }
     hy_comm_destroy(self);
     return hy_test_finish(world, "recurrence", cases);
