@@ -148,11 +148,11 @@ typedef struct hy_glu {
     int acc_a, acc_z;
 } hy_glu_args;
 
-/* Rotary position embedding, half-split: channels (i, i + rot/2), i < rot/2, of each head turn by
- * pos·base^(−2i/rot); channels ≥ rot pass. `inverse` turns the other way, which is the backward pass.
+/* Rotary position embedding, half-split: channels (first + i, first + i + rot/2), i < rot/2, of each head turn by
+ * pos·base^(−2i/rot); the others pass. `inverse` turns the other way, which is the backward pass.
  * y may alias x. acc adds to y. */
 typedef struct hy_rope {
-    int64_t T, H, D, rot;
+    int64_t T, H, D, first, rot;
     double base;
     int inverse, acc;
     const int64_t *pos; /* [T] position inside the document */
@@ -322,6 +322,18 @@ typedef struct hy_attn {
     void *work; /* device->table->attn_work(args) bytes */
 } hy_attn_args;
 
+/* Attention sinks: logits of each query head that take part in the denominator of its softmax only. They are where the
+ * running result starts:
+ *   attn_sink_fwd: lse[t,h] = log Σ_n exp(sinks[h,n])          (o = 0; then attn_fwd merges block after block)
+ *   attn_sink_bwd: dsinks[h,n] −= Σ_t exp(sinks[h,n] − lse[t,h])·delta[t,h]          (with the final lse) */
+typedef struct hy_attn_sink {
+    int64_t T, H, N;
+    const void *sinks; /* [H,N] */
+    void *lse;         /* [T,H] */
+    const void *delta; /* [T,H] */
+    void *dsinks;      /* [H,N] */
+} hy_attn_sink_args;
+
 /* ---- loss, optimizer ---- */
 
 /* Softmax cross-entropy over a tile of rows. label −100 = not counted. Adds Σ (lse − logit[label]) to *loss and, if
@@ -390,6 +402,8 @@ typedef struct hy_adamw {
     X(attn_fwd, hy_attn)               \
     X(attn_delta, hy_attn)             \
     X(attn_bwd, hy_attn)               \
+    X(attn_sink_fwd, hy_attn_sink)     \
+    X(attn_sink_bwd, hy_attn_sink)     \
     X(cross_entropy, hy_cross_entropy) \
     X(sumsq, hy_sumsq)                 \
     X(adamw, hy_adamw)

@@ -125,6 +125,32 @@ static void attn_bwd_case(parity *p, const attn_case *c) {
     parity_run(p);
 }
 
+/* Sinks of very different sizes; in backward every lse is at least its head's largest sink, as it always is. */
+static PARITY_UNUSED void attn_sink_case(parity *p, hy_op_id op, int64_t T, int64_t H, int64_t N) {
+    parity_begin(p, op, HY_TOL_F32_ATTENTION);
+    p->args.attn_sink_fwd = (hy_attn_sink_args){.T = T, .H = H, .N = N};
+    double *sinks = PARITY_IN(p, hy_attn_sink, sinks, H * N);
+    for (int64_t i = 0; i < H * N; i++)
+        sinks[i] *= 20;
+    if (op == HY_OP_attn_sink_fwd) {
+        PARITY_OUT(p, hy_attn_sink, lse, T * H);
+    } else {
+        double *lse = PARITY_IN(p, hy_attn_sink, lse, T * H);
+        for (int64_t i = 0; i < T * H; i++)
+            for (int64_t n = 0; n < N; n++)
+                lse[i] = fmax(n == 0 ? -INFINITY : lse[i], sinks[i % H * N + n] + 0.1);
+        PARITY_IN(p, hy_attn_sink, delta, T * H);
+        PARITY_ACC(p, hy_attn_sink, dsinks, H * N);
+    }
+    parity_run(p);
+}
+
+static PARITY_UNUSED void attn_sink_cases(parity *p, hy_op_id op) {
+    static const int64_t sizes[][3] = {{0, 2, 4}, {1, 1, 1}, {7, 3, 4}, {200, 5, 2}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        attn_sink_case(p, op, sizes[i][0], sizes[i][1], sizes[i][2]);
+}
+
 static PARITY_UNUSED void attn_all_cases(parity *p, const attn_case *c) {
     attn_fwd_case(p, c);
     attn_delta_case(p, c);

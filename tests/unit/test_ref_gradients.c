@@ -262,7 +262,7 @@ static double loss_rope(const void *context) {
 static void test_rope(void **unused) {
     (void)unused;
     static const int64_t pos[6] = {0, 1, 2, 0, 1, 500};
-    const hy_rope_args a = {.T = 6, .H = 2, .D = COLS, .rot = 4, .base = 100, .pos = pos, .x = x, .y = y};
+    const hy_rope_args a = {.T = 6, .H = 2, .D = COLS, .first = 1, .rot = 4, .base = 100, .pos = pos, .x = x, .y = y};
     hy_rope_args back = a;
     back.inverse = 1;
     back.x = dy;

@@ -88,8 +88,9 @@ static void parity_glu_bwd(parity *p) {
 }
 
 static void parity_rope(parity *p) {
-    static const int64_t sizes[][4] = {{0, 2, 8, 8},   {1, 1, 2, 2},    {5, 3, 64, 64},
-                                       {9, 2, 80, 80}, {4, 2, 192, 64}, {7, 1, 13, 6}};
+    /* T, H, D, rot, first */
+    static const int64_t sizes[][5] = {{0, 2, 8, 8, 0},      {1, 1, 2, 2, 0},  {5, 3, 64, 64, 0},  {9, 2, 80, 80, 0},
+                                       {4, 2, 192, 64, 128}, {7, 1, 13, 6, 0}, {6, 3, 29, 10, 17}, {3, 2, 40, 6, 16}};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         for (int mode = 0; mode < 6; mode++) {
             const int64_t T = sizes[i][0], n = T * sizes[i][1] * sizes[i][2];
@@ -101,6 +102,7 @@ static void parity_rope(parity *p) {
             p->args.rope = (hy_rope_args){.T = T,
                                           .H = sizes[i][1],
                                           .D = sizes[i][2],
+                                          .first = sizes[i][4],
                                           .rot = sizes[i][3],
                                           .base = 1e4,
                                           .inverse = mode & 1,
@@ -287,6 +289,14 @@ SAMPLE(recur_bwd, recur_sample)
 SAMPLE(attn_fwd, attn_sample)
 SAMPLE(attn_delta, attn_sample)
 SAMPLE(attn_bwd, attn_sample)
+
+static void parity_attn_sink_fwd(parity *p) {
+    attn_sink_cases(p, HY_OP_attn_sink_fwd);
+}
+
+static void parity_attn_sink_bwd(parity *p) {
+    attn_sink_cases(p, HY_OP_attn_sink_bwd);
+}
 
 /* A_size: a number, a diagonal, a matrix, which coincide for K = 1. */
 static const int64_t map_sizes[][3] = {{0, 3, 4}, {1, 1, 1}, {2, 1, 5}, {3, 17, 9}, {2, 64, 33}, {1, 80, 128}};

@@ -1,4 +1,4 @@
-/* Rotary embedding: channels (i, i + rot/2) turn by pos·θ_i, θ_i = base^(−2i/rot). Angles live in double. Per piece of
+/* Rotary embedding: channels (first + i, first + i + rot/2) turn by pos·θ_i, θ_i = base^(−2i/rot). Angles live in double. Per piece of
  * ANGLES frequencies, sine and cosine are computed once in at most ANCHOR tokens and in between carried from token to
  * token by the rotation by θ_i, whose error grows by 1e-16 a step; a position that does not follow the one before is
  * computed anew. */
@@ -54,8 +54,8 @@ static void turning_round(turning *w, int inverse) {
 }
 
 HY_INLINE void turn_step(const hy_rope_args *a, const turning *w, int64_t head, int64_t i, int64_t n) {
-    const float *x = (const float *)a->x + head + w->first + i;
-    float *y = (float *)a->y + head + w->first + i;
+    const float *x = (const float *)a->x + head + a->first + w->first + i;
+    float *y = (float *)a->y + head + a->first + w->first + i;
     hy_vec c = hy_vec_load_tail(w->c + i, n), s = hy_vec_load_tail(w->s + i, n);
     hy_vec u = hy_vec_load_tail(x, n), v = hy_vec_load_tail(x + a->rot / 2, n);
     hy_vec_put(y, u * c - v * s, n, a->acc);
@@ -73,14 +73,15 @@ static void turn_token(const hy_rope_args *a, const turning *w, int64_t t) {
 }
 
 static void pass_token(const hy_rope_args *a, int64_t t) {
-    const hy_range rest = {a->rot / 2 * 2, a->D};
-    if (rest.begin == rest.end || (a->x == a->y && !a->acc))
+    const hy_range before = {0, a->first}, behind = {a->first + a->rot / 2 * 2, a->D};
+    if (behind.begin - before.end == a->D || (a->x == a->y && !a->acc))
         return;
     for (int64_t h = 0; h < a->H; h++) {
         const int64_t head = (t * a->H + h) * a->D;
 #define STEP(i, n)                                                                                                     \
     hy_vec_put((float *)a->y + head + (i), hy_vec_load_tail((const float *)a->x + head + (i), n), n, a->acc)
-        HY_FOR_VECS(i, rest, STEP);
+        HY_FOR_VECS(i, before, STEP);
+        HY_FOR_VECS(i, behind, STEP);
 #undef STEP
     }
 }
