@@ -17,13 +17,16 @@ size_t hy_attn_scratch_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy
                            hy_attn_scratch *s) {
     hy_carve work = {.base = base};
     const size_t esize = hy_dtype_size(sp->device->table.dtype);
-    const int64_t row = shape->HKV * (shape->D + shape->DV);
+    const int64_t row = hy_attn_k_row(shape) + hy_attn_v_row(shape);
     hy_attn_args op = block_args(shape);
     op.nq = dims->frag_max;
     op.nk = dims->frag_max;
     s->lo = hy_carve_take(&work, (size_t)dims->T * sizeof(int64_t));
     s->delta = hy_carve_take(&work, (size_t)(dims->T * shape->H) * esize);
     s->op_work = hy_carve_take(&work, sp->device->table.attn_work(&op));
+    if (shape->latent.rank > 0) {
+        hy_latent_cut(sp, dims, shape, &work, s);
+    }
     if (dims->size == 1) {
         return work.used;
     }
@@ -59,8 +62,8 @@ static void compute_tile(hy_attn_call *c, const hy_fragment *f, int64_t first, i
     const int64_t seen = f->begin + first + n, end = block->begin + block->rows;
     const size_t q_at = (size_t)(t * a->H * a->D) * c->esize, o_at = (size_t)(t * a->H * a->DV) * c->esize;
     const size_t row_at = (size_t)(t * a->H) * c->esize;
-    const size_t k_at = (size_t)((begin - block->begin) * c->k_row) * c->esize;
-    const size_t v_at = (size_t)((begin - block->begin) * c->v_row) * c->esize;
+    const size_t k_at = (size_t)((begin - block->begin) * a->HKV * a->D) * c->esize;
+    const size_t v_at = (size_t)((begin - block->begin) * a->HKV * a->DV) * c->esize;
     hy_attn_args op = block_args(a);
     op.nq = n;
     op.q_begin = f->begin + first;
@@ -107,7 +110,27 @@ static int64_t queries_seeing(const hy_attn_call *c, const hy_fragment *f, int64
     return low;
 }
 
+bool hy_attn_seen(const hy_attn_call *c, int64_t begin, int64_t rows) {
+    const hy_layout *layout = c->sp->layout;
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        const hy_fragment *f = &layout->frags[layout->local[slot]];
+        const int64_t n = begin < f->begin + f->len ? queries_seeing(c, f, begin + rows) : 0;
+        if (n > 0 && f->begin + n > begin) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void hy_attn_block(hy_attn_call *c, const hy_kv_block *block) {
+    if (c->a->latent.rank > 0) {
+        hy_attn_latent(c, block);
+    } else {
+        hy_attn_keys(c, block);
+    }
+}
+
+void hy_attn_keys(hy_attn_call *c, const hy_kv_block *block) {
     const hy_layout *layout = c->sp->layout;
     for (int64_t slot = 0; slot < layout->n_local && block->rows > 0; slot++) {
         const hy_fragment *f = &layout->frags[layout->local[slot]];
@@ -116,7 +139,8 @@ void hy_attn_block(hy_attn_call *c, const hy_kv_block *block) {
         }
         const int64_t n = queries_seeing(c, f, block->begin + block->rows);
         const int64_t step = layout->size > 1 ? tile_queries(c, block->rows) : f->len;
-        for (int64_t first = 0; first < n; first += step) {
+        const int64_t behind = block->begin > f->begin ? block->begin - f->begin : 0;
+        for (int64_t first = behind; first < n; first += step) {
             compute_tile(c, f, first, n - first < step ? n - first : step, block);
             hy_comm_progress(c->sp->comm);
         }
@@ -147,8 +171,8 @@ static hy_attn_call begin_call(hy_sp *sp, hy_sp_attn *a, int backward) {
                       .a = a,
                       .dims = hy_layout_dims_of(layout),
                       .esize = hy_dtype_size(sp->device->table.dtype),
-                      .k_row = a->HKV * a->D,
-                      .v_row = a->HKV * a->DV,
+                      .k_row = hy_attn_k_row(a),
+                      .v_row = hy_attn_v_row(a),
                       .backward = backward};
     hy_attn_scratch_cut(sp, &c.dims, a, a->work, &c.s);
     for (int64_t t = 0; t < layout->T; t++) {
@@ -166,10 +190,26 @@ static void run(hy_attn_call *c) {
     }
 }
 
+static hy_attn_sink_args sink_args(const hy_attn_call *c) {
+    const hy_sp_attn *a = c->a;
+    return (hy_attn_sink_args){.T = c->sp->layout->T,
+                               .H = a->H,
+                               .N = a->n_sinks,
+                               .sinks = a->sinks,
+                               .lse = a->lse,
+                               .delta = c->s.delta,
+                               .dsinks = a->dsinks};
+}
+
 void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a) {
     hy_attn_call c = begin_call(sp, a, 0);
     zero(&c, a->o, sp->layout->T * a->H * a->DV, 0);
-    zero(&c, a->lse, sp->layout->T * a->H, -INFINITY);
+    if (a->n_sinks > 0) {
+        const hy_attn_sink_args sinks = sink_args(&c);
+        hy_attn_sink_fwd(sp->device, &sinks);
+    } else {
+        zero(&c, a->lse, sp->layout->T * a->H, -INFINITY);
+    }
     run(&c);
 }
 
@@ -184,6 +224,10 @@ void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {
     op.d_o = a->d_o;
     op.delta = c.s.delta;
     hy_attn_delta(sp->device, &op);
+    if (a->n_sinks > 0) {
+        const hy_attn_sink_args sinks = sink_args(&c);
+        hy_attn_sink_bwd(sp->device, &sinks);
+    }
     run(&c);
 }
 
@@ -206,7 +250,7 @@ static int64_t rows_between(const hy_layout_dims *dims, int owner, int reader, i
 
 void hy_sp_attn_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd,
                       int64_t *bwd) {
-    int64_t row = shape->HKV * (shape->D + shape->DV) * (int64_t)hy_dtype_size(sp->device->table.dtype);
+    int64_t row = (hy_attn_k_row(shape) + hy_attn_v_row(shape)) * (int64_t)hy_dtype_size(sp->device->table.dtype);
     *fwd = *bwd = 0;
     if (dims->size > 1 && sp->attention == HY_ATTENTION_ALLGATHER) {
         *fwd = (dims->size - 1) * dims->T_max * row;

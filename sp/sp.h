@@ -48,14 +48,28 @@ void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r);       /* Collective */
 
 /* ---- softmax attention ---- */
 
+/* Multi-head latent attention (DeepSeek-V2 2024): keys and values are made, block by block, from rows that are much
+ * narrower; so rows are what ranks exchange. With w [HKV,(D−rope)+DV,rank], per key head h:
+ *   key_h = [ (w latent)_h, first D−rope | shared ];   value_h = (w latent)_h, last DV */
+typedef struct hy_sp_latent {
+    int64_t rank, rope; /* columns of `latent`, of `shared`; rank 0: there is no latent */
+    const void *w;
+    void *dw; /* accumulated: the part of the blocks that this rank computed */
+} hy_sp_latent;
+
 typedef struct hy_sp_attn {
     int64_t H, HKV, D, DV, window; /* window: tokens including self, 0 = none */
     double scale;
-    const void *q, *k, *v; /* [T,H,D] [T,HKV,D] [T,HKV,DV] */
+    hy_sp_latent latent;
+    int64_t n_sinks;       /* learned logits in the denominator of every query head; 0 = none */
+    const void *sinks;     /* [H,n_sinks] */
+    void *dsinks;          /* accumulated: this rank's queries */
+    const void *q;      /* [T,H,D] */
+    const void *k, *v;  /* [T,HKV,D] [T,HKV,DV]; with a latent: latent [T,rank], shared [T,rope] */
     void *o;               /* [T,H,DV]; kept by the caller for the backward */
     void *lse;             /* [T,H]; likewise */
     const void *d_o;
-    void *dq, *dk, *dv;    /* overwritten */
+    void *dq, *dk, *dv;    /* overwritten; shapes of q, k, v */
     void *work;
 } hy_sp_attn;
 
