@@ -1,4 +1,4 @@
-/* Softmax attention: grouped heads, rotary embedding of all or the first channels of a head or none, window.
+/* Softmax attention: grouped heads, rotary embedding of all or the first channels of a head or none, window, sinks.
  *
  *   o = softmax(q kᵀ·D^(−1/2)) v;   y = o_proj( o ⊙ sigmoid(g_proj x) )     gate: one per head, one per channel, or none
  *
@@ -18,6 +18,7 @@ hy_status hy_attention_resolve(const hy_mixer_row *row, const hy_model_config *c
     HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, config->width / m->heads, 1));
     HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, m->head_dim, 1));
     HY_TRY(hy_mixer_default(m, "window", &m->window, 0, 0));
+    HY_TRY(hy_mixer_default(m, "sinks", &m->sinks, 0, 0));
     m->rope_base = m->rope_base == HY_DEFAULT ? 10000 : m->rope_base;
     m->qk_norm = m->qk_norm == HY_QK_NORM_DEFAULT ? HY_QK_NORM_NONE : m->qk_norm;
     m->output_gate = m->output_gate == HY_GATE_DEFAULT ? HY_GATE_NONE : m->output_gate;
@@ -49,7 +50,7 @@ static hy_var head_input(hy_graph *g, const hy_model_config *config, const hy_mi
         int64_t cols = m->qk_norm == HY_QK_NORM_RMS_HEAD ? m->head_dim : heads * m->head_dim;
         y = (config->zero_centred ? hy_node_rmsnorm_zero_centred : hy_node_rmsnorm)(g, y, names[1], cols, 1, m->qk_norm_eps);
     }
-    return rotated_channels(m) > 0 ? hy_node_rope(g, y, heads, m->head_dim, rotated_channels(m), m->rope_base) : y;
+    return rotated_channels(m) > 0 ? hy_node_rope(g, y, heads, m->head_dim, 0, rotated_channels(m), m->rope_base) : y;
 }
 
 /* o times the sigmoid of a projection of x. */
@@ -68,7 +69,7 @@ hy_var hy_attention_build(const hy_mixer_row *row, hy_graph *g, const hy_model_c
     hy_var k = head_input(g, config, m, x, (const char *[]){"k_proj", "k_norm"}, m->kv_heads);
     hy_var v = hy_node_linear(g, x, "v_proj", m->kv_heads * m->head_dim, m->qkv_bias);
     hy_var o = hy_node_attention(g, q, k, v, &(hy_attn_shape){.heads = m->heads, .kv_heads = m->kv_heads, .head_dim = m->head_dim,
-                                                              .value_dim = m->head_dim, .window = m->window,
+                                                              .value_dim = m->head_dim, .window = m->window, .sinks = m->sinks,
                                                               .scale = 1 / sqrt((double)m->head_dim)});
     return hy_node_linear(g, gated(g, m, x, o), "o_proj", config->width, false);
 }

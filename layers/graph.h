@@ -67,11 +67,11 @@ typedef union hy_attr {
     struct { hy_act act; double scale, floor; } unary;
     struct { hy_act act; int64_t group; } glu;
     struct { int64_t cols, w_rows; double eps; int zero_centred; } norm;
-    struct { int64_t H, D, rot; double base; } rope;
+    struct { int64_t H, D, first, rot; double base; } rope;
     struct { int64_t C, W; hy_act act; } conv;
     struct { hy_decay decay; hy_rule rule; int exclusive; int64_t H, HV, K, V; double scale; } recur;
     struct { int64_t H; } bonus;
-    struct { int64_t H, HKV, D, DV, window; double scale; } attn;
+    struct { int64_t H, HKV, D, DV, window, sinks, rank, rope; double scale; } attn; /* rank, rope: of a latent */
     struct { int64_t H, K; double lower_bound; } decay_gate;
     struct { double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers); int64_t heads, layer, layers; } head_decay;
     struct { int64_t heads, repeat, cols; } repeat;

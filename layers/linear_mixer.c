@@ -41,8 +41,8 @@ hy_status hy_linear_resolve(const hy_mixer_row *table_row, const hy_model_config
     if (m->rope_base > 0 && m->head_dim % 2 != 0) {
         return hy_fail(HY_ERR_USAGE, "model.mixers.%s.head_dim: %lld is odd, which a rotary embedding cannot turn", m->name, (long long)m->head_dim);
     }
-    if (m->window > 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.window: a linear mixer has no window", m->name);
+    if (m->window > 0 || m->sinks > 0) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.%s: only softmax attention has it", m->name, m->window > 0 ? "window" : "sinks");
     }
     m->window = 0;
     return HY_OK;
@@ -112,8 +112,8 @@ hy_var hy_linear_build(const hy_mixer_row *table_row, hy_graph *g, const hy_mode
     in.q = normalise(g, m, in.q);
     in.k = normalise(g, m, in.k);
     if (m->rope_base > 0) {
-        in.q = hy_node_rope(g, in.q, m->heads, K, K, m->rope_base);
-        in.k = hy_node_rope(g, in.k, m->kv_heads, K, K, m->rope_base);
+        in.q = hy_node_rope(g, in.q, m->heads, K, 0, K, m->rope_base);
+        in.k = hy_node_rope(g, in.k, m->kv_heads, K, 0, K, m->rope_base);
     }
     in.k = hy_node_repeat(g, in.k, m->kv_heads, repeat);
     in.v = hy_node_repeat(g, in.v, values, row->rule == HY_RULE_DELTA ? 1 : repeat);

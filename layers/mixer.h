@@ -30,5 +30,7 @@ hy_status hy_linear_resolve(const hy_mixer_row *row, const hy_model_config *conf
 hy_var hy_linear_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 hy_status hy_attention_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
 hy_var hy_attention_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
+hy_status hy_mla_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
+hy_var hy_mla_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 
 #endif

@@ -37,7 +37,11 @@ typedef struct hy_mixer_config {
     int64_t head_dim;       /* K (attention: D) */
     int64_t value_dim;      /* V */
     int64_t conv;           /* width of the short convolution on q, k, v; 0 = none */
-    int64_t window;         /* attention: tokens incl. self, 0 = all */
+    int64_t window;         /* attention, mla: tokens incl. self, 0 = all */
+    int64_t sinks;          /* attention, mla: learned logits per head in the softmax's denominator */
+    int64_t kv_rank;        /* mla: width of the latent that keys and values are made of */
+    int64_t q_rank;         /* mla: rank of the queries' projection; 0 = full */
+    int64_t rope_dim;       /* mla: last channels of a key head, the same for all heads; of q and k, those that turn */
     double rope_base;       /* 0 = no rotary embedding */
     double rope_fraction;   /* share of the head's channels that turn */
     bool qkv_bias;
@@ -50,7 +54,7 @@ typedef struct hy_mixer_config {
     bool beta;              /* delta rules: learned write strength; false = 1 */
     bool negative_eigenvalues; /* delta rules: beta up to 2 */
     double norm_eps;        /* of the output norm */
-    double qk_norm_eps;     /* attention: of the RMSNorms of q and k */
+    double qk_norm_eps;     /* attention: of the RMSNorms of q and k; mla: of those inside its projections */
     hy_switch mlp;          /* whether its layers have an MLP after it */
     hy_norm_place norm_place; /* its layers' norms: x += f(norm(x)) or x += norm(f(x)) */
 } hy_mixer_config;

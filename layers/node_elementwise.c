@@ -135,8 +135,8 @@ hy_var hy_node_repeat(hy_graph *g, hy_var x, int64_t heads, int64_t repeat) {
 /* ---- rotary embedding: its backward is the rotation the other way ---- */
 
 static hy_rope_args rope_args(const hy_exec *x, const hy_node *node) {
-    return (hy_rope_args){.T = x->T, .H = node->attr.rope.H, .D = node->attr.rope.D, .rot = node->attr.rope.rot,
-                          .base = node->attr.rope.base, .pos = x->sp->layout->doc_pos};
+    return (hy_rope_args){.T = x->T, .H = node->attr.rope.H, .D = node->attr.rope.D, .first = node->attr.rope.first,
+                          .rot = node->attr.rope.rot, .base = node->attr.rope.base, .pos = x->sp->layout->doc_pos};
 }
 
 static void rope_fwd(hy_exec *x, const hy_node *node) {
@@ -157,7 +157,7 @@ static void rope_bwd(hy_exec *x, const hy_node *node) {
 
 static const hy_node_class rope_class = {.name = "rope", .light = true, .fwd = rope_fwd, .bwd = rope_bwd};
 
-hy_var hy_node_rope(hy_graph *g, hy_var x, int64_t heads, int64_t head_dim, int64_t rot, double base) {
+hy_var hy_node_rope(hy_graph *g, hy_var x, int64_t heads, int64_t head_dim, int64_t first, int64_t rot, double base) {
     hy_var y = hy_graph_var(g, "rope", hy_var_cols(g, x));
     hy_node *node = hy_graph_node(g, &rope_class, 1, &x, 1, &y);
     if (!node) {
@@ -165,6 +165,7 @@ hy_var hy_node_rope(hy_graph *g, hy_var x, int64_t heads, int64_t head_dim, int6
     }
     node->attr.rope.H = heads;
     node->attr.rope.D = head_dim;
+    node->attr.rope.first = first;
     node->attr.rope.rot = rot;
     node->attr.rope.base = base;
     return y;

@@ -28,7 +28,8 @@ hy_var hy_node_glu(hy_graph *g, hy_var a, hy_var z, hy_act act);
 hy_var hy_node_residual(hy_graph *g, hy_var x, hy_var branch);
 /* [T,heads·cols] → [T,heads·repeat·cols]: every head `repeat` times in a row. */
 hy_var hy_node_repeat(hy_graph *g, hy_var x, int64_t heads, int64_t repeat);
-hy_var hy_node_rope(hy_graph *g, hy_var x, int64_t heads, int64_t head_dim, int64_t rot, double base);
+/* Channels first .. first + rot − 1 of every head turn. */
+hy_var hy_node_rope(hy_graph *g, hy_var x, int64_t heads, int64_t head_dim, int64_t first, int64_t rot, double base);
 
 /* Depthwise causal convolution over the documents, then act: name.weight [cols,1,width]; bias name.bias [cols]. */
 hy_var hy_node_conv(hy_graph *g, hy_var x, const char *name, int64_t width, bool bias, hy_act act);
@@ -47,8 +48,12 @@ hy_var hy_node_recur_exclusive(hy_graph *g, const hy_recur_vars *in, hy_decay de
 /* (Σ_K r⊙u⊙k)·v per head, to be added to an output (hy_node_residual); u [heads,K]. */
 hy_var hy_node_bonus(hy_graph *g, hy_var r, hy_var k, hy_var v, hy_weight u, int64_t heads);
 
-typedef struct hy_attn_shape { int64_t heads, kv_heads, head_dim, value_dim, window; double scale; } hy_attn_shape;
+typedef struct hy_attn_shape { int64_t heads, kv_heads, head_dim, value_dim, window, sinks; double scale; } hy_attn_shape;
+/* With sinks: parameter sinks [heads,sinks], logits in the softmax's denominator only. */
 hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_attn_shape *shape);
+/* Keys and values from latent [T,rank] and shared [T,rope] (sp.h, hy_sp_latent), by name.weight [kv_heads·(head_dim−rope+value_dim),rank];
+ * ranks exchange the two as they are. */
+hy_var hy_node_latent_attention(hy_graph *g, hy_var q, hy_var latent, hy_var shared, const char *name, const hy_attn_shape *shape);
 
 /* The two ends. */
 hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab);

@@ -154,7 +154,8 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const
         if (node->class == &hy_class_recur) {
             out->method = shape->state == HY_STATE_RING ? "state ring" : "state all-gather";
         } else if (node->class == &hy_class_attention) {
-            out->method = shape->attention == HY_ATTENTION_RING ? "ring attention" : "K/V all-gather";
+            static const char *const methods[2][2] = {{"K/V all-gather", "ring attention"}, {"latent all-gather", "latent ring"}};
+            out->method = methods[node->attr.attn.rank > 0][shape->attention == HY_ATTENTION_RING];
         }
     }
 }

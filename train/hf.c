@@ -12,7 +12,7 @@
 #include "train/hf_family.h"
 
 static const hy_hf_family *const families[] = {&hy_hf_fla_transformer, &hy_hf_fla_retnet, &hy_hf_fla_gla, &hy_hf_fla_delta_net,
-                                               &hy_hf_fla_gated_deltanet};
+                                               &hy_hf_fla_gated_deltanet, &hy_hf_fla_mla};
 enum { N_FAMILIES = sizeof families / sizeof families[0], CONFIG_MAX = 1 << 24 /* bytes */ };
 
 static const hy_hf_family *find_family(const char *file, const json_t *config) {

@@ -92,6 +92,7 @@ struct hy_hf {
     hy_model_config model;
 };
 
-extern const hy_hf_family hy_hf_fla_transformer, hy_hf_fla_retnet, hy_hf_fla_gla, hy_hf_fla_delta_net, hy_hf_fla_gated_deltanet;
+extern const hy_hf_family hy_hf_fla_transformer, hy_hf_fla_retnet, hy_hf_fla_gla, hy_hf_fla_delta_net, hy_hf_fla_gated_deltanet,
+    hy_hf_fla_mla;
 
 #endif

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "train/hf_fla.h"
 
-static const hy_hf_key fla_keys[] = {
+const hy_hf_key hy_hf_fla_keys[] = {
     {"attn_mode", HY_HF_HARMLESS, NULL}, /* which kernel: same results */
     {"attnres_block_size", HY_HF_ONLY, "[null]"},
     {"elementwise_affine", HY_HF_ONLY, "[true]"},
@@ -106,9 +106,8 @@ static hy_mixer_config *add_mixer(hy_hf_reader *reader, hy_model_config *model, 
     return mixer;
 }
 
-/* The keys every family shares, and the schedule: all layers are `kind` until attn says otherwise. */
-static hy_mixer_config *read_common(hy_hf_reader *reader, hy_model_config *model, const char *kind, double hidden_ratio, int64_t layers,
-                                    int64_t heads) {
+hy_mixer_config *hy_hf_fla_read_common(hy_hf_reader *reader, hy_model_config *model, const char *kind, double hidden_ratio, int64_t layers,
+                                       int64_t heads) {
     model->width = hy_hf_size(reader, "hidden_size", 2048);
     model->layers = hy_hf_size(reader, "num_hidden_layers", layers);
     model->vocab = hy_hf_size(reader, "vocab_size", 32000);
@@ -188,8 +187,7 @@ static void read_attn(hy_hf_reader *reader, hy_model_config *model) {
     }
 }
 
-/* rope_theta under its newer name must agree with the older one, which is what the model's code reads. */
-static void check_rope_parameters(hy_hf_reader *reader, double base) {
+void hy_hf_fla_check_rope_parameters(hy_hf_reader *reader, double base) {
     const json_t *parameters = json_object_get(reader->object, "rope_parameters");
     if (!parameters || json_is_null(parameters))
         return;
@@ -200,11 +198,11 @@ static void check_rope_parameters(hy_hf_reader *reader, double base) {
 }
 
 static void read_transformer(hy_hf_reader *reader, hy_model_config *model) {
-    hy_hf_check_keys(reader, (const hy_hf_key *const[]){transformer_keys, fla_keys, hy_hf_common_keys, NULL});
-    hy_mixer_config *mixer = read_common(reader, model, "attention", 4, 24, 32);
+    hy_hf_check_keys(reader, (const hy_hf_key *const[]){transformer_keys, hy_hf_fla_keys, hy_hf_common_keys, NULL});
+    hy_mixer_config *mixer = hy_hf_fla_read_common(reader, model, "attention", 4, 24, 32);
     read_softmax(reader, model, mixer, 32);
     mixer->qk_norm = hy_hf_flag(reader, "qk_norm", false) ? HY_QK_NORM_RMS_HEAD : HY_QK_NORM_NONE;
-    check_rope_parameters(reader, mixer->rope_base);
+    hy_hf_fla_check_rope_parameters(reader, mixer->rope_base);
 }
 
 /* What retnet and gla share: expansion of hidden_size, grouped keys, optional convolution, feature map and gate. */
@@ -224,15 +222,15 @@ static void read_expanded(hy_hf_reader *reader, const hy_model_config *model, hy
 }
 
 static void read_retnet(hy_hf_reader *reader, hy_model_config *model) {
-    hy_hf_check_keys(reader, (const hy_hf_key *const[]){retnet_keys, fla_keys, hy_hf_common_keys, NULL});
-    hy_mixer_config *mixer = read_common(reader, model, "retention", 2, 24, 8);
+    hy_hf_check_keys(reader, (const hy_hf_key *const[]){retnet_keys, hy_hf_fla_keys, hy_hf_common_keys, NULL});
+    hy_mixer_config *mixer = hy_hf_fla_read_common(reader, model, "retention", 2, 24, 8);
     read_expanded(reader, model, mixer, 1, 2);
     read_attn(reader, model);
 }
 
 static void read_gla(hy_hf_reader *reader, hy_model_config *model) {
-    hy_hf_check_keys(reader, (const hy_hf_key *const[]){gla_keys, fla_keys, hy_hf_common_keys, NULL});
-    hy_mixer_config *mixer = read_common(reader, model, "gla", 4, 24, 4);
+    hy_hf_check_keys(reader, (const hy_hf_key *const[]){gla_keys, hy_hf_fla_keys, hy_hf_common_keys, NULL});
+    hy_mixer_config *mixer = hy_hf_fla_read_common(reader, model, "gla", 4, 24, 4);
     read_expanded(reader, model, mixer, 0.5, 1);
     mixer->gate_rank = 16; /* these two are not in the config */
     mixer->gate_divisor = 16;
@@ -241,8 +239,8 @@ static void read_gla(hy_hf_reader *reader, hy_model_config *model) {
 }
 
 static void read_delta_net(hy_hf_reader *reader, hy_model_config *model) {
-    hy_hf_check_keys(reader, (const hy_hf_key *const[]){delta_net_keys, fla_keys, hy_hf_common_keys, NULL});
-    hy_mixer_config *mixer = read_common(reader, model, "deltanet", 4, 24, 16);
+    hy_hf_check_keys(reader, (const hy_hf_key *const[]){delta_net_keys, hy_hf_fla_keys, hy_hf_common_keys, NULL});
+    hy_mixer_config *mixer = hy_hf_fla_read_common(reader, model, "deltanet", 4, 24, 16);
     mixer->value_heads = mixer->heads;
     mixer->head_dim = channels_per_head(reader, "expand_k", hy_hf_real(reader, "expand_k", 1), model->width, mixer->heads);
     mixer->value_dim = channels_per_head(reader, "expand_v", hy_hf_real(reader, "expand_v", 1), model->width, mixer->heads);
@@ -259,8 +257,8 @@ static void read_delta_net(hy_hf_reader *reader, hy_model_config *model) {
 }
 
 static void read_gated_deltanet(hy_hf_reader *reader, hy_model_config *model) {
-    hy_hf_check_keys(reader, (const hy_hf_key *const[]){gated_deltanet_keys, fla_keys, hy_hf_common_keys, NULL});
-    hy_mixer_config *mixer = read_common(reader, model, "gated_deltanet", 4, 21, 6);
+    hy_hf_check_keys(reader, (const hy_hf_key *const[]){gated_deltanet_keys, hy_hf_fla_keys, hy_hf_common_keys, NULL});
+    hy_mixer_config *mixer = hy_hf_fla_read_common(reader, model, "gated_deltanet", 4, 21, 6);
     mixer->value_heads = hy_hf_size(reader, "num_v_heads", mixer->heads);
     mixer->head_dim = hy_hf_size(reader, "head_dim", 256);
     mixer->value_dim = channels_per_head(reader, "expand_v", hy_hf_real(reader, "expand_v", 2), mixer->head_dim, 1);
@@ -277,7 +275,7 @@ static void read_gated_deltanet(hy_hf_reader *reader, hy_model_config *model) {
     read_attn(reader, model);
 }
 
-static int bind_same(const json_t *config, const hy_param *param, hy_hf_binding *out) {
+int hy_hf_fla_bind_same(const json_t *config, const hy_param *param, hy_hf_binding *out) {
     (void)config;
     hy_hf_bind_whole(param, param->name, out);
     return 1;
@@ -290,21 +288,21 @@ static int bind_gated_norm(const json_t *config, const hy_param *param, hy_hf_bi
     const char *at = strstr(param->name, ".attn.g_norm");
     char name[192];
     if (!at)
-        return bind_same(config, param, out);
+        return hy_hf_fla_bind_same(config, param, out);
     snprintf(name, sizeof name, "%.*s.attn.%s.weight", (int)(at - param->name), param->name, fused ? "g_norm_swish_gate" : "g_norm");
     hy_hf_bind_whole(param, name, out);
     return 1;
 }
 
-static const char *const fla_skip[] = {"*.rotary.inv_freq", NULL};
+const char *const hy_hf_fla_skip[] = {"*.rotary.inv_freq", NULL};
 
-const hy_hf_family hy_hf_fla_transformer = {.model_type = "transformer", .read = read_transformer, .bind = bind_same, .skip = fla_skip,
+const hy_hf_family hy_hf_fla_transformer = {.model_type = "transformer", .read = read_transformer, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip,
                                              .describe = hy_hf_fla_describe_transformer};
-const hy_hf_family hy_hf_fla_retnet = {.model_type = "retnet", .read = read_retnet, .bind = bind_gated_norm, .skip = fla_skip,
+const hy_hf_family hy_hf_fla_retnet = {.model_type = "retnet", .read = read_retnet, .bind = bind_gated_norm, .skip = hy_hf_fla_skip,
                                         .describe = hy_hf_fla_describe_retnet};
-const hy_hf_family hy_hf_fla_gla = {.model_type = "gla", .read = read_gla, .bind = bind_gated_norm, .skip = fla_skip,
+const hy_hf_family hy_hf_fla_gla = {.model_type = "gla", .read = read_gla, .bind = bind_gated_norm, .skip = hy_hf_fla_skip,
                                      .describe = hy_hf_fla_describe_gla};
-const hy_hf_family hy_hf_fla_delta_net = {.model_type = "delta_net", .read = read_delta_net, .bind = bind_same, .skip = fla_skip,
+const hy_hf_family hy_hf_fla_delta_net = {.model_type = "delta_net", .read = read_delta_net, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip,
                                            .describe = hy_hf_fla_describe_delta_net};
-const hy_hf_family hy_hf_fla_gated_deltanet = {.model_type = "gated_deltanet", .read = read_gated_deltanet, .bind = bind_same, .skip = fla_skip,
+const hy_hf_family hy_hf_fla_gated_deltanet = {.model_type = "gated_deltanet", .read = read_gated_deltanet, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip,
                                                 .describe = hy_hf_fla_describe_gated_deltanet};

@@ -19,7 +19,7 @@
 #include "train/safetensors.h"
 
 static const char *const models[] = {"transformer",    "retnet", "gla", "gla_hybrid_packed", "delta_net", "gated_deltanet", "gated_deltanet_hybrid",
-                                     "gated_deltanet_hybrid_packed"};
+                                     "gated_deltanet_hybrid_packed", "mla", "mla_packed"};
 enum { N_MODELS = sizeof models / sizeof models[0] };
 
 static char dir[] = "/tmp/hylas-hf-XXXXXX";
@@ -289,6 +289,12 @@ static void test_unsupported_keys_are_named(void **unused) {
         {5, "allow_neg_eigval", "true", HY_OK},
         {5, "output_gate_activation", "\"relu\"", HY_ERR_USAGE},
         {5, "num_v_heads", "3", HY_ERR_USAGE},
+        {8, "window_size", "5", HY_OK},
+        {8, "rope_scaling", "{\"factor\":4}", HY_OK}, /* not used by the model's code */
+        {8, "q_lora_rank", "null", HY_OK},
+        {8, "qk_head_dim", "null", HY_OK},
+        {8, "qk_head_dim", "20", HY_ERR_USAGE},
+        {8, "rope_theta", "0", HY_ERR_USAGE},
     };
     char message[2048];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -311,6 +317,8 @@ static void test_options_reach_the_model(void **unused) {
     assert_true(m[c.layer_mixer[0]].gate_floor == -1.5);
     assert_int_equal(parse_changed(0, "intermediate_size", "null", message, sizeof message, &c), HY_OK);
     assert_int_equal(c.mlp_width, 256);
+    assert_int_equal(parse_changed(8, "q_lora_rank", "null", message, sizeof message, &c), HY_OK);
+    assert_true(m[c.layer_mixer[0]].q_rank == 0 && m[c.layer_mixer[0]].head_dim == 24 && m[c.layer_mixer[0]].rope_dim == 8);
     const char *specs = "[{\"layers\":[0],\"num_heads\":4,\"window_size\":9},{\"layers\":[2,77],\"num_heads\":2,\"rope_theta\":500}]";
     assert_int_equal(parse_changed(2, "attn", specs, message, sizeof message, &c), HY_OK);
     assert_non_null(strstr(message, "attn.layers")); /* 77 is no layer: a warning */
