@@ -282,6 +282,26 @@ typedef struct hy_bonus {
     void *du;
 } hy_bonus_args;
 
+/* ---- log-linear recurrences (Guo et al. 2025) ----
+ *
+ * Position p of a document holds one state for each set bit of p: bit b stands for the 2^b tokens from (p >> (b+1)) << (b+1) on,
+ * which lie at level b+1 of the Fenwick tree seen from p (level of p and s: bit length of p xor s). At token p
+ *
+ *   S_b = M_p E_b  for every state E_b entering it, M_p the transition of the recurrence above: (I − δ b k kᵀ) D_p
+ *   o   = scale·( l_0 (b k vᵀ)ᵀq + Σ_b l_{b+1} S_bᵀq )
+ *
+ * and the step to p+1 is the carry of a binary counter: with z the trailing ones of p, the states of bits below z and b k vᵀ add up
+ * to bit z. With l = 1 it is the recurrence above.
+ *
+ * A state array is [slots,N,HV,K,V], bit b at index b. Of what enters only set bits are read; unset ones leave as zeros. */
+typedef struct hy_level_recur {
+    hy_recur_args base;  /* additive or delta, not exclusive; all as above but for states (S0, dS1, dS0, dH); scratch: level_work */
+    int64_t L, N;        /* columns of l; states of a slot. Positions are below 2^N and below 2^(L−1) */
+    const int64_t *pos;  /* [T] position inside the document */
+    const void *l;       /* [T,HV,L] */
+    void *dl;            /* [T,HV,L], overwritten */
+} hy_level_recur_args;
+
 /* Segment maps on states, for `n` heads: out[n] = A[n]·S[n] + H[n], or Aᵀ·S + H if `transpose`. A has `a_size`
  * elements per head: 1, K or K·K. S NULL = 0 (A is not read then), H NULL = 0. out may alias H, not S. */
 typedef struct hy_map_apply {
@@ -397,6 +417,9 @@ typedef struct hy_adamw {
     X(recur_bwd, hy_recur)             \
     X(bonus_fwd, hy_bonus)             \
     X(bonus_bwd, hy_bonus)             \
+    X(level_fwd, hy_level_recur)       \
+    X(level_map_bwd, hy_level_recur)   \
+    X(level_bwd, hy_level_recur)       \
     X(map_apply, hy_map_apply)         \
     X(map_compose, hy_map_compose)     \
     X(attn_fwd, hy_attn)               \
@@ -424,6 +447,7 @@ typedef struct hy_table {
 #undef HY_X
     /* Bytes of args->work. They depend on T, H, HV, K, V and the thread count (recur), on H, D, DV (attn); never on runs. */
     size_t (*recur_work)(const hy_recur_args *);
+    size_t (*level_work)(const hy_level_recur_args *); /* of base.work; on N too */
     size_t (*attn_work)(const hy_attn_args *);
 } hy_table;
 

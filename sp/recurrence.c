@@ -290,43 +290,8 @@ void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r) {
     }
 }
 
-/* ---- bytes ---- */
-
-static int64_t owner_of(const hy_layout_dims *dims, int64_t i) {
-    return i < dims->size ? i : 2 * (int64_t)dims->size - 1 - i;
-}
-
-static bool is_empty(const hy_layout_dims *dims, int64_t i) {
-    const int64_t F = dims->n_frags / dims->n_seq;
-    return i * dims->len / F == (i + 1) * dims->len / F;
-}
-
-/* Whether the state leaving fragment i of a sequence of one document goes to another rank. */
-static bool leaves_rank(const hy_layout_dims *dims, int64_t i, int step) {
-    const int64_t F = dims->n_frags / dims->n_seq;
-    int64_t next = i + step;
-    while (next >= 0 && next < F && is_empty(dims, next)) {
-        next += step;
-    }
-    return !is_empty(dims, i) && next >= 0 && next < F && owner_of(dims, next) != owner_of(dims, i);
-}
-
 void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd_bytes,
                        int64_t *bwd_bytes) {
     const hy_segment_shape s = hy_segment_shape_of(shape, sp->device->table.dtype);
-    *fwd_bytes = *bwd_bytes = 0;
-    if (dims->size == 1 || dims->n_seq == 0) {
-        return;
-    }
-    if (sp->state == HY_STATE_ALLGATHER) {
-        *fwd_bytes = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, &s, 1);
-        *bwd_bytes = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, &s, -1);
-        return;
-    }
-    for (int64_t i = 0; i < dims->n_frags / dims->n_seq; i++) {
-        if (owner_of(dims, i) == dims->rank) {
-            *fwd_bytes += leaves_rank(dims, i, 1) ? dims->n_seq * (int64_t)s.h_bytes : 0;
-            *bwd_bytes += leaves_rank(dims, i, -1) ? dims->n_seq * (int64_t)s.h_bytes : 0;
-        }
-    }
+    hy_state_bytes(sp, dims, &s, fwd_bytes, bwd_bytes);
 }

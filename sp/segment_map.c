@@ -23,8 +23,45 @@ void hy_segment_apply(hy_device *device, const hy_segment_shape *shape, int step
                                               .out = out});
 }
 
+hy_segment_shape hy_segment_shape_leveled(const hy_segment_shape *one, int64_t levels) {
+    hy_segment_shape shape = *one;
+    shape.levels = levels;
+    shape.h_bytes = one->h_bytes * (size_t)levels;
+    return shape;
+}
+
+/* The highest bit in which two different positions differ. */
+static int64_t highest_difference(int64_t p, int64_t q) {
+    int64_t bit = -1;
+    for (int64_t x = p ^ q; x > 0; x >>= 1) {
+        bit++;
+    }
+    return bit;
+}
+
+void hy_segment_pass(hy_device *device, const hy_segment_shape *shape, const hy_fragment *f, int step, const void *A, const void *S,
+                     void *H) {
+    if (shape->levels == 0) {
+        hy_segment_apply(device, shape, step, A, S, H, H);
+        return;
+    }
+    const size_t one = shape->h_bytes / (size_t)shape->levels;
+    const int64_t first = f->begin - f->doc_begin, end = first + f->len;
+    for (int64_t bit = 0; bit < shape->levels; bit++) {
+        if (first >> bit & 1) {
+            const int64_t merged = highest_difference(end, first >> (bit + 1) << (bit + 1));
+            const size_t from = (size_t)(step > 0 ? bit : merged) * one, to = (size_t)(step > 0 ? merged : bit) * one;
+            hy_segment_apply(device, shape, step, A, (const char *)S + from, (char *)H + to, (char *)H + to);
+        }
+    }
+}
+
+int64_t hy_segment_elements(const hy_segment_shape *shape) {
+    return shape->HV * shape->K * shape->V * (shape->levels > 0 ? shape->levels : 1);
+}
+
 void hy_segment_copy(hy_device *device, const hy_segment_shape *shape, const void *from, void *to) {
-    const int64_t n = shape->HV * shape->K * shape->V;
+    const int64_t n = hy_segment_elements(shape);
     hy_copy2d(device, &(hy_copy2d_args){.rows = 1, .cols = n, .src_ld = n, .dst_ld = n, .src = from, .dst = to});
 }
 
@@ -66,7 +103,7 @@ void hy_segment_fold(hy_device *device, const hy_layout *layout, int step, const
         char *H = maps->H + (size_t)f->owner * maps->rank_bytes + (size_t)f->slot * shape->h_bytes;
         if (passes) {
             const int64_t at = f->owner * layout->n_local + f->slot;
-            hy_segment_apply(device, shape, step, maps->A + (size_t)at * shape->a_bytes, S, H, H);
+            hy_segment_pass(device, shape, f, step, maps->A + (size_t)at * shape->a_bytes, S, H);
         }
         S = H;
     }

@@ -46,6 +46,20 @@ void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r);       /* Collective */
 void hy_sp_recur_recompute(hy_sp *sp, hy_sp_recur *r); /* o again, from kept states; Local */
 void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r);       /* Collective */
 
+/* ---- log-linear recurrence: the same exchange, of one state per Fenwick level ---- */
+
+typedef struct hy_sp_level_recur {
+    hy_level_recur_args op; /* shapes, L, q k v g beta l, o, and in bwd d_o dq dk dv dg dbeta dl; the rest is filled in here.
+                               No document may be longer than 2^(L−1) tokens */
+    void *kept, *work;
+} hy_sp_level_recur;
+
+size_t hy_sp_level_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape);
+size_t hy_sp_level_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape);
+void hy_sp_level_recur_fwd(hy_sp *sp, hy_sp_level_recur *r);       /* Collective */
+void hy_sp_level_recur_recompute(hy_sp *sp, hy_sp_level_recur *r); /* Local */
+void hy_sp_level_recur_bwd(hy_sp *sp, hy_sp_level_recur *r);       /* Collective */
+
 /* ---- softmax attention ---- */
 
 /* Multi-head latent attention (DeepSeek-V2 2024): keys and values are made, block by block, from rows that are much
@@ -93,6 +107,7 @@ void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *c);       /* Collective */
 
 /* Bytes this rank sends per call, for plan tables (forward, backward), one document per sequence. Local. */
 void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd, int64_t *bwd);
+void hy_sp_level_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape, int64_t *fwd, int64_t *bwd);
 void hy_sp_attn_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd, int64_t *bwd);
 
 #endif

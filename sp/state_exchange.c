@@ -45,7 +45,7 @@ static const char *pass_name(const hy_state_pass *pass) {
 }
 
 static void damage(const hy_state_pass *pass, char *state) {
-    const int64_t n = pass->shape.HV * pass->shape.K * pass->shape.V;
+    const int64_t n = hy_segment_elements(&pass->shape);
     hy_axpy(pass->sp->device, &(hy_axpy_args){.n = n, .a = 0.5, .x = state, .y = state});
 }
 
@@ -108,8 +108,8 @@ static void ring_pass_on(hy_state_pass *pass, int64_t slot) {
     }
     char *H = pass->own_H + (size_t)slot * shape->h_bytes;
     if (hy_segment_passes(f)) {
-        hy_segment_apply(pass->sp->device, shape, pass->step, pass->own_A + (size_t)slot * shape->a_bytes,
-                         pass->in + (size_t)slot * shape->h_bytes, H, H);
+        hy_segment_pass(pass->sp->device, shape, f, pass->step, pass->own_A + (size_t)slot * shape->a_bytes,
+                        pass->in + (size_t)slot * shape->h_bytes, H);
     }
     const hy_fragment *next = &layout->frags[hy_layout_neighbour(layout, id, pass->step)];
     if (next->owner == layout->rank) {
@@ -174,5 +174,45 @@ void hy_state_finish(hy_state_pass *pass) {
         hy_comm_wait_all(pass->send, pass->sp->layout->n_local);
     } else {
         gather_finish(pass);
+    }
+}
+
+/* ---- bytes ---- */
+
+static int64_t owner_of(const hy_layout_dims *dims, int64_t i) {
+    return i < dims->size ? i : 2 * (int64_t)dims->size - 1 - i;
+}
+
+static bool is_empty(const hy_layout_dims *dims, int64_t i) {
+    const int64_t F = dims->n_frags / dims->n_seq;
+    return i * dims->len / F == (i + 1) * dims->len / F;
+}
+
+/* Whether the state leaving fragment i of a sequence of one document goes to another rank. */
+static bool leaves_rank(const hy_layout_dims *dims, int64_t i, int step) {
+    const int64_t F = dims->n_frags / dims->n_seq;
+    int64_t next = i + step;
+    while (next >= 0 && next < F && is_empty(dims, next)) {
+        next += step;
+    }
+    return !is_empty(dims, i) && next >= 0 && next < F && owner_of(dims, next) != owner_of(dims, i);
+}
+
+void hy_state_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd_bytes,
+                    int64_t *bwd_bytes) {
+    *fwd_bytes = *bwd_bytes = 0;
+    if (dims->size == 1 || dims->n_seq == 0) {
+        return;
+    }
+    if (sp->state == HY_STATE_ALLGATHER) {
+        *fwd_bytes = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, shape, 1);
+        *bwd_bytes = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, shape, -1);
+        return;
+    }
+    for (int64_t i = 0; i < dims->n_frags / dims->n_seq; i++) {
+        if (owner_of(dims, i) == dims->rank) {
+            *fwd_bytes += leaves_rank(dims, i, 1) ? dims->n_seq * (int64_t)shape->h_bytes : 0;
+            *bwd_bytes += leaves_rank(dims, i, -1) ? dims->n_seq * (int64_t)shape->h_bytes : 0;
+        }
     }
 }

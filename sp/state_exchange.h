@@ -19,7 +19,7 @@ typedef struct hy_state_pass {
     hy_segment_shape shape;
     char *own_A, *own_H; /* [n_local,HV,a_size], [n_local,HV,K,V] */
     char *kept_A;        /* allgather: A of all ranks' fragments; ring: own_A */
-    char *in;            /* [n_local,HV,K,V] what enters */
+    char *in;            /* [n_local,HV,K,V] what enters; with levels [n_local,levels,HV,K,V], as H */
     char *message;       /* allgather: [ranks, rank_bytes]: per rank A (forward only), then H */
     size_t rank_bytes;
     hy_req gather, *recv, *send; /* ring: [n_local] each, by slot */
@@ -31,6 +31,9 @@ typedef struct hy_state_pass {
 size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape);
 /* Bytes of one rank's message in the all-gather. */
 size_t hy_state_message_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int step);
+
+/* Bytes this rank sends, forward and backward, for one document per sequence. */
+void hy_state_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd_bytes, int64_t *bwd_bytes);
 
 /* Cuts the pass's scratch from `work`. kept_A, in: see above. */
 void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,

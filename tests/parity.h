@@ -229,6 +229,10 @@ static int parity_uses_recur_work(hy_op_id op) {
            op == HY_OP_recur_bwd;
 }
 
+static int parity_uses_level_work(hy_op_id op) {
+    return op == HY_OP_level_fwd || op == HY_OP_level_map_bwd || op == HY_OP_level_bwd;
+}
+
 static int parity_uses_attn_work(hy_op_id op) {
     return op == HY_OP_attn_fwd || op == HY_OP_attn_delta || op == HY_OP_attn_bwd;
 }
@@ -244,6 +248,8 @@ static parity_work parity_work_for(const hy_table *table, hy_op_id op, parity_ar
     parity_work w = {0};
     if (parity_uses_recur_work(op))
         w.bytes = table->recur_work(&args->recur_fwd);
+    else if (parity_uses_level_work(op))
+        w.bytes = table->level_work(&args->level_fwd);
     else if (parity_uses_attn_work(op))
         w.bytes = table->attn_work(&args->attn_fwd);
     w.allocation = malloc(w.bytes + 3 * PARITY_GUARD);
@@ -252,6 +258,8 @@ static parity_work parity_work_for(const hy_table *table, hy_op_id op, parity_ar
     memset(w.data + w.bytes, 0xA5, PARITY_GUARD);
     if (parity_uses_recur_work(op))
         args->recur_fwd.work = w.data;
+    else if (parity_uses_level_work(op))
+        args->level_fwd.base.work = w.data;
     else if (parity_uses_attn_work(op))
         args->attn_fwd.work = w.data;
     return w;

@@ -17,6 +17,7 @@ HY_OPS(HY_X)
 
 /* Scratch of the reference recurrences and attention, the same for both element types. */
 size_t hy_ref_recur_work(const hy_recur_args *a);
+size_t hy_ref_level_work(const hy_level_recur_args *a);
 size_t hy_ref_attn_work(const hy_attn_args *a);
 
 /* *table = cpu_ref for `dtype`. */

@@ -9,6 +9,7 @@ static const hy_table ref_f32 = {
     HY_OPS(HY_X)
 #undef HY_X
         .recur_work = hy_ref_recur_work,
+    .level_work = hy_ref_level_work,
     .attn_work = hy_ref_attn_work,
 };
 
@@ -20,6 +21,7 @@ static const hy_table ref_f64 = {
     HY_OPS(HY_X)
 #undef HY_X
         .recur_work = hy_ref_recur_work,
+    .level_work = hy_ref_level_work,
     .attn_work = hy_ref_attn_work,
 };
 

@@ -19,6 +19,7 @@ static void check_complete(const char *name, hy_dtype dtype) {
     assert_non_null(device.table.detail);
     assert_int_equal(device.table.dtype, dtype);
     assert_true(device.table.recur_work != NULL);
+    assert_true(device.table.level_work != NULL);
     assert_true(device.table.attn_work != NULL);
 #define HY_X(op, args)                                                                                                 \
     assert_true(device.table.op != NULL);                                                                              \

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/parity_attn.h"
+#include "tests/parity_levels.h"
 #include "tests/parity_recur.h"
 #include "tests/parity_rows.h"
 
@@ -286,6 +287,9 @@ SAMPLE(recur_fwd, recur_sample)
 SAMPLE(recur_inject, recur_sample)
 SAMPLE(recur_map_bwd, recur_sample)
 SAMPLE(recur_bwd, recur_sample)
+SAMPLE(level_fwd, level_sample)
+SAMPLE(level_map_bwd, level_sample)
+SAMPLE(level_bwd, level_sample)
 SAMPLE(attn_fwd, attn_sample)
 SAMPLE(attn_delta, attn_sample)
 SAMPLE(attn_bwd, attn_sample)
