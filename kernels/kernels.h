@@ -366,6 +366,7 @@ typedef struct hy_cross_entropy {
     double d_scale;
     double *loss;          /* host */
     double *row_loss;      /* host [rows] or NULL: each row's loss, 0 where not counted */
+    uint8_t *row_correct;  /* host [rows] or NULL: 1 where the label is the argmax of the logits (of equal ones the first), else 0 */
 } hy_cross_entropy_args;
 
 /* *sum += Σ x² in double (host). Non-finite elements make it non-finite. */

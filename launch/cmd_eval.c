@@ -1,5 +1,6 @@
-/* hylas eval CKPT: loss and perplexity of a checkpoint on a token store, also by position within the document. The
- * configuration is the one saved in the checkpoint, changed by the options. */
+/* hylas eval CKPT: loss and perplexity of a checkpoint on a token store, also by position within the document; where the
+ * store marks answers, how many the model gives. The configuration is the one saved in the checkpoint, changed by the
+ * options. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,9 +50,15 @@ static hy_status load_config(void *context) {
 static hy_status print_result(const hy_eval_result *result, const hy_checkpoint *checkpoint, const char *store) {
     hy_text_table *table = NULL;
     printf("checkpoint  %s (step %lld)\nstore       %s, %lld sequences, %lld targets\nloss        %.6f\nperplexity  "
-           "%.4f\n\n",
+           "%.4f\n",
            checkpoint->path, (long long)checkpoint->manifest.step, store, (long long)result->sequences,
            (long long)result->valid, result->loss, exp(result->loss));
+    if (result->answers >= 0) {
+        printf("answers     %lld, %lld of them right: %.4f%%, loss %.6f; other targets: loss %.6f\n",
+               (long long)result->answers, (long long)result->correct, 100.0 * hy_eval_accuracy(result),
+               result->answer_loss, result->other_loss);
+    }
+    printf("\n");
     HY_TRY(hy_text_table_create(4, (const char *const[]){"position in document", "targets", "loss", "perplexity"},
                                 &table));
     for (int i = 0; i < HY_EVAL_BUCKETS; i++) {
@@ -71,25 +78,17 @@ static hy_status print_result(const hy_eval_result *result, const hy_checkpoint 
 
 static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *config, hy_comm *world) {
     hy_trainer *trainer = NULL;
-    double *row_loss = NULL;
     hy_eval_result result;
     HY_TRY(hy_trainer_create(config, false, world, &trainer));
     hy_status status =
         hy_checkpoint_read(checkpoint, trainer->model, world, trainer->dtype, trainer->params, NULL, NULL);
     if (status == HY_OK) {
-        const hy_layout_dims dims =
-            hy_layout_sizes(config->parallel.layout, trainer->mesh.sequence_size, trainer->mesh.sequence_index,
-                            trainer->eval.split.unit, config->data.sequence);
-        status = hy_comm_agree(world, HY_NEW("row losses", dims.T, &row_loss));
-    }
-    if (status == HY_OK) {
-        status = hy_eval_pass(trainer, row_loss, &result);
+        status = hy_eval_pass(trainer, &result);
     }
     if (status == HY_OK) {
         status = hy_comm_agree(
             world, hy_comm_rank(world) == 0 ? print_result(&result, checkpoint, config->data.eval_store) : HY_OK);
     }
-    hy_free(row_loss);
     hy_trainer_destroy(trainer);
     return status;
 }
@@ -122,7 +121,8 @@ hy_status hy_cmd_eval(int argc, char **argv, hy_comm *world) {
     };
     const hy_usage usage = {
         "[mpirun -np N] hylas eval CHECKPOINT|RUN [options]",
-        "Mean loss and perplexity over the first sequences of a store, and by position in the document.\n"
+        "Mean loss and perplexity over the first sequences of a store, and by position in the document; where the\n"
+        "store marks answers (hylas data recall), the share of them that are the model's first choice.\n"
         "A run folder stands for its newest whole checkpoint.",
         rows,
         4,

@@ -98,7 +98,7 @@ static hy_status pass(hy_op_context *context, model_run *run, const hy_batch *ba
     if (train)
         hy_runner_step(runner, batch, run->counted > 0 ? 1 / (double)run->counted : 0, &run->loss_sum, NULL, NULL);
     else
-        hy_runner_eval(runner, batch, &unused, NULL, run->logits);
+        hy_runner_eval(runner, batch, &unused, &(hy_eval_rows){.logits = run->logits});
     hy_runner_destroy(runner);
     return HY_OK;
 }

@@ -89,9 +89,15 @@ typedef void (*hy_bucket_ready)(void *context, int bucket);
  * d_scale is 1 / (valid tokens of the step over all ranks). ready may be NULL. Collective over the sequence communicator. */
 void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready, void *context);
 
-/* Forward only: adds to *loss_sum; if row_loss is not NULL it gets each local token's loss [T] (0 where not counted); if logits is
- * not NULL it gets [T,vocab] of real. Collective over the sequence communicator. */
-void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, double *row_loss, void *logits);
+/* What an evaluation may fill in per local token; each may be NULL. */
+typedef struct hy_eval_rows {
+    double *loss;     /* [T] 0 where not counted */
+    uint8_t *correct; /* [T] whether the label is the logits' argmax; 0 where not counted */
+    void *logits;     /* [T,vocab] of real */
+} hy_eval_rows;
+
+/* Forward only: adds to *loss_sum and fills `rows`. Collective over the sequence communicator. */
+void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, const hy_eval_rows *rows);
 
 /* One line per layer, for the table at start and for plan: mixer, SP method, bytes this rank sends per step. */
 typedef struct hy_layer_info {

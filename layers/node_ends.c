@@ -37,7 +37,8 @@ static void head_tile(hy_exec *x, const hy_node *node, int64_t row, int64_t rows
                                        .c = logits, .ldc = vocab});
     hy_cross_entropy(x->device, &(hy_cross_entropy_args){.rows = rows, .vocab = vocab, .labels = x->batch->labels + row, .logits = logits,
                                                          .grad = train, .d_scale = x->d_scale, .loss = x->loss_sum,
-                                                         .row_loss = x->row_loss ? x->row_loss + row : NULL});
+                                                         .row_loss = x->rows.loss ? x->rows.loss + row : NULL,
+                                                         .row_correct = x->rows.correct ? x->rows.correct + row : NULL});
     if (train) {
         char *dh = (char *)hy_grad(x, node->in[0]) + (size_t)(row * D) * x->esize;
         hy_gemm(x->device, &(hy_gemm_args){.m = rows, .n = D, .k = vocab, .alpha = 1, .a = logits, .lda = vocab, .b = w, .ldb = D,
@@ -50,7 +51,7 @@ static void head_tile(hy_exec *x, const hy_node *node, int64_t row, int64_t rows
 static void head_all(hy_exec *x, const hy_node *node, int train) {
     for (int64_t row = 0; row < x->T; row += x->head_tile) {
         int64_t rows = x->T - row < x->head_tile ? x->T - row : x->head_tile;
-        void *logits = x->logits ? (char *)x->logits + (size_t)(row * node->attr.ends.vocab) * x->esize : hy_work(x, node);
+        void *logits = x->rows.logits ? (char *)x->rows.logits + (size_t)(row * node->attr.ends.vocab) * x->esize : hy_work(x, node);
         head_tile(x, node, row, rows, logits, train);
     }
 }

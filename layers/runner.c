@@ -108,13 +108,11 @@ void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, do
     run(runner, batch, ready, context);
 }
 
-void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, double *row_loss, void *logits) {
+void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, const hy_eval_rows *rows) {
     runner->exec.loss_sum = loss_sum;
-    runner->exec.row_loss = row_loss;
-    runner->exec.logits = logits;
+    runner->exec.rows = *rows;
     run(runner, batch, NULL, NULL);
-    runner->exec.row_loss = NULL;
-    runner->exec.logits = NULL;
+    runner->exec.rows = (hy_eval_rows){0};
 }
 
 /* Bytes that one node's exchanges send, per direction. */

@@ -6,6 +6,7 @@
 #include "base/schema.h"
 #include "layers/model_config_keys.h"
 
+static const char *const loss_names[] = {"all", "answers", NULL};
 static const char *const recompute_names[] = {"none", "light", "block", NULL};
 static const char *const layout_names[] = {"contiguous", "zigzag", NULL};
 static const char *const state_names[] = {"allgather", "ring", NULL};
@@ -28,6 +29,7 @@ static const hy_schema_entry config_rows[] = {
     TEXT(data.eval_store, "data.eval_store", NULL, "token store for validation; empty: none"),
     INT(data.sequence, "data.sequence", "32768", 1, HY_SCHEMA_NO_MAX, "tokens per sequence"),
     INT(data.batch, "data.batch", "1", 1, 1 << 24, "sequences per step, over all ranks and micro-steps"),
+    NAME(data.loss, "data.loss", "all", loss_names, "targets that train: all, or those the store marks as answers"),
 
     INT(train.steps, "train.steps", "1000", 0, HY_SCHEMA_NO_MAX, "optimizer steps of the whole run"),
     DOUBLE(train.lr, "train.lr", "3e-4", 0.0, 1e3, "highest learning rate"),

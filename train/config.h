@@ -6,6 +6,8 @@
 #include "base/status.h"
 #include "layers/model.h"
 
+typedef enum hy_loss_targets { HY_LOSS_ALL, HY_LOSS_ANSWERS } hy_loss_targets;
+
 typedef struct hy_config {
     hy_model_config model;
     struct {
@@ -13,6 +15,7 @@ typedef struct hy_config {
         char eval_store[512]; /* "" = no validation */
         int64_t sequence;     /* tokens per sequence */
         int64_t batch;        /* sequences per step, over all ranks and micro-steps */
+        hy_loss_targets loss; /* which targets train */
     } data;
     struct {
         int64_t steps;

@@ -81,9 +81,14 @@ void hy_console_step(hy_console *console, int64_t step, const hy_step_result *re
 }
 
 void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *result) {
-    hy_console_note(console, "step %lld  validation loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)",
+    char answers[96] = "";
+    if (result->answers >= 0) {
+        snprintf(answers, sizeof answers, "  answers %.2f%% of %lld, loss %.4f", 100.0 * hy_eval_accuracy(result),
+                 (long long)result->answers, result->answer_loss);
+    }
+    hy_console_note(console, "step %lld  validation loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)%s",
                     (long long)step, result->loss, exp(result->loss), (long long)result->sequences,
-                    (long long)result->valid);
+                    (long long)result->valid, answers);
 }
 
 void hy_console_note(hy_console *console, const char *format, ...) {

@@ -10,6 +10,7 @@ struct hy_feed {
     hy_layout *layout;
     int64_t calls, valid;
     int32_t *tokens, *labels; /* [calls_max,T] */
+    uint8_t *answers;         /* [calls_max,T] whether the label is an answer; zeros where the store marks none */
     int64_t *docs;            /* [calls_max, unit·len + 1] */
     int64_t *n_docs;          /* [calls_max] */
     int32_t *window;          /* [frag_max + 1] a fragment and the token after it */
@@ -17,7 +18,7 @@ struct hy_feed {
 };
 
 typedef struct feed_sizes {
-    int64_t tokens, docs, window, bounds, layout; /* bytes */
+    int64_t tokens, answers, docs, window, bounds, layout; /* bytes */
 } feed_sizes;
 
 static feed_sizes sizes_of(const hy_feed_shape *shape) {
@@ -25,6 +26,7 @@ static feed_sizes sizes_of(const hy_feed_shape *shape) {
         hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len);
     feed_sizes sizes = {
         .tokens = shape->calls_max * dims.T * (int64_t)sizeof(int32_t),
+        .answers = shape->calls_max * dims.T,
         .docs = shape->calls_max * (shape->unit * shape->len + 1) * (int64_t)sizeof(int64_t),
         .window = (dims.frag_max + 1) * (int64_t)sizeof(int32_t),
         .bounds = (shape->len + 1) * (int64_t)sizeof(int64_t),
@@ -35,7 +37,7 @@ static feed_sizes sizes_of(const hy_feed_shape *shape) {
 
 hy_status hy_feed_plan(const hy_feed_shape *shape, hy_plan *plan) {
     const feed_sizes sizes = sizes_of(shape);
-    HY_TRY(hy_plan_add(plan, "tokens and labels", "step", 2 * sizes.tokens));
+    HY_TRY(hy_plan_add(plan, "tokens, labels, answers", "step", 2 * sizes.tokens + sizes.answers));
     HY_TRY(hy_plan_add(plan, "document offsets", "step", sizes.docs + sizes.window + sizes.bounds));
     return hy_plan_add(plan, "layout: positions, runs", "step", sizes.layout);
 }
@@ -47,6 +49,7 @@ static hy_status reserve(hy_feed *feed) {
                             &feed->layout));
     HY_TRY(hy_alloc("tokens", (size_t)sizes.tokens, (void **)&feed->tokens));
     HY_TRY(hy_alloc("labels", (size_t)sizes.tokens, (void **)&feed->labels));
+    HY_TRY(hy_alloc("answers", (size_t)sizes.answers, (void **)&feed->answers));
     HY_TRY(hy_alloc("documents", (size_t)sizes.docs, (void **)&feed->docs));
     HY_TRY(HY_NEW("document counts", shape->calls_max, &feed->n_docs));
     HY_TRY(hy_alloc("fragment window", (size_t)sizes.window, (void **)&feed->window));
@@ -60,6 +63,10 @@ hy_status hy_feed_create(const hy_feed_shape *shape, hy_token_store *store, hy_f
             HY_ERR_DATA,
             "data.sequence %lld: the token store holds %lld tokens, less than one sequence; add text or shorten it",
             (long long)shape->len, (long long)hy_token_store_tokens(store));
+    }
+    if (shape->answers_only && !hy_token_store_has_answers(store)) {
+        return hy_fail(HY_ERR_DATA, "data.loss answers: the token store marks no answers; train on all targets, or make a store "
+                                    "that does: hylas data recall");
     }
     HY_TRY(HY_NEW("feed", 1, &feed));
     feed->shape = *shape;
@@ -80,6 +87,7 @@ void hy_feed_destroy(hy_feed *feed) {
     hy_layout_destroy(feed->layout);
     hy_free(feed->tokens);
     hy_free(feed->labels);
+    hy_free(feed->answers);
     hy_free(feed->docs);
     hy_free(feed->n_docs);
     hy_free(feed->window);
@@ -93,6 +101,21 @@ int64_t hy_feed_sequences(const hy_feed *feed) {
 
 static int64_t *documents_at(const hy_feed *feed, int64_t call) {
     return feed->docs + call * (feed->shape.unit * feed->shape.len + 1);
+}
+
+/* Answers among the labels of tokens [begin, begin + n), n > 0, which are the tokens one further; `more`: the store has one
+ * there for the last of them. */
+static hy_status mark_answers(hy_feed *feed, int64_t begin, int64_t n, int64_t more, int32_t *labels, uint8_t *answers) {
+    if (!hy_token_store_has_answers(feed->store)) {
+        return HY_OK;
+    }
+    HY_TRY(hy_token_store_read_answers(feed->store, begin + 1, n - !more, answers));
+    answers[n - 1] = more && answers[n - 1];
+    for (int64_t i = 0; i < n; i++) {
+        answers[i] = labels[i] != HY_LABEL_NONE && answers[i];
+        labels[i] = feed->shape.answers_only && !answers[i] ? HY_LABEL_NONE : labels[i];
+    }
+    return HY_OK;
 }
 
 /* One fragment of sequence `sequence`, which stands at `slot` of micro-step `call`; n_bounds offsets of it are in
@@ -115,6 +138,7 @@ static hy_status load_fragment(hy_feed *feed, int64_t call, int64_t slot, int64_
             labels[last] = HY_LABEL_NONE;
         }
     }
+    HY_TRY(mark_answers(feed, begin, n, more, labels, feed->answers + call * feed->layout->T + fragment->local));
     for (int64_t i = 0; i < n; i++) {
         feed->valid += labels[i] != HY_LABEL_NONE;
     }
@@ -144,6 +168,7 @@ static hy_status load_sequence(hy_feed *feed, int64_t call, int64_t slot, int64_
             for (int64_t t = 0; t < fragment->len; t++) {
                 labels[t] = HY_LABEL_NONE;
             }
+            memset(feed->answers + call * feed->layout->T + fragment->local, 0, (size_t)fragment->len);
         }
     }
     if (!counted) {
@@ -182,6 +207,10 @@ hy_status hy_feed_batch(hy_feed *feed, int64_t call, hy_batch *batch) {
                         .tokens = feed->tokens + call * feed->layout->T,
                         .labels = feed->labels + call * feed->layout->T};
     return HY_OK;
+}
+
+const uint8_t *hy_feed_answers(const hy_feed *feed, int64_t call) {
+    return hy_token_store_has_answers(feed->store) ? feed->answers + call * feed->layout->T : NULL;
 }
 
 const int64_t *hy_feed_documents(const hy_feed *feed, int64_t call, int64_t *n_docs) {

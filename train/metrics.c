@@ -113,5 +113,10 @@ hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_resul
     hy_json_int(&j, "step", step);
     hy_json_double(&j, "eval_loss", result->loss);
     hy_json_int(&j, "eval_targets", result->valid);
+    if (result->answers >= 0) {
+        hy_json_int(&j, "answers", result->answers);
+        hy_json_double(&j, "answer_accuracy", hy_eval_accuracy(result));
+        hy_json_double(&j, "answer_loss", result->answer_loss);
+    }
     return end_line(metrics, &j);
 }

@@ -2,7 +2,9 @@
  * when the step's console line appears. Only rank 0 writes.
  *
  *     {"step":12,"loss":...,"grad_norm":...,"lr":...,"tokens":...,"seconds":...,"tokens_per_second":...,"mfu":...,"exposed":...,"skipped":false}
- *     {"step":12,"eval_loss":...,"eval_targets":...} */
+ *     {"step":12,"eval_loss":...,"eval_targets":...}
+ *
+ * and in the second kind, where the store marks answers, "answers" (how many), "answer_accuracy" and "answer_loss". */
 #ifndef HY_TRAIN_METRICS_H
 #define HY_TRAIN_METRICS_H
 

@@ -35,6 +35,20 @@ static hy_status scan_documents(const char *path, hy_token_store *store, int64_t
     return HY_OK;
 }
 
+/* Counts the answers, and finds values that are none. */
+static hy_status count_answers(hy_token_store *store, uint8_t *block, int64_t *count) {
+    const int64_t tokens = hy_token_store_tokens(store);
+    *count = hy_token_store_has_answers(store) ? 0 : -1;
+    for (int64_t begin = 0; begin < tokens && *count >= 0; begin += BLOCK) {
+        const int64_t n = tokens - begin < BLOCK ? tokens - begin : BLOCK;
+        HY_TRY(hy_token_store_read_answers(store, begin, n, block));
+        for (int64_t i = 0; i < n; i++) {
+            *count += block[i];
+        }
+    }
+    return HY_OK;
+}
+
 static hy_status summarise(const char *path, int64_t sequence, hy_store_summary *out) {
     hy_token_store *store = NULL;
     int64_t *block = NULL;
@@ -45,6 +59,9 @@ static hy_status summarise(const char *path, int64_t sequence, hy_store_summary 
         out->documents = hy_token_store_documents(store);
         out->vocab = hy_token_store_vocab(store);
         status = scan_documents(path, store, sequence, block, out);
+    }
+    if (status == HY_OK) {
+        status = count_answers(store, (uint8_t *)block, &out->answers);
     }
     hy_free(block);
     hy_token_store_close(store);

@@ -9,7 +9,7 @@
 
 struct hy_token_store {
     char path[512];
-    hid_t file, tokens, documents;
+    hid_t file, tokens, documents, answers; /* answers: −1 if the store has none */
     int64_t n_tokens, n_documents, vocab;
     int token_bytes;
     char tokenizer[64];
@@ -83,6 +83,20 @@ static void read_text(hid_t file, const char *name, char *out, size_t size) {
     H5Aclose(attribute);
 }
 
+static hy_status open_answers(hy_token_store *store) {
+    int64_t n = 0;
+    int bytes = 0, is_signed = 0;
+    if (H5Lexists(store->file, "answers", H5P_DEFAULT) <= 0) {
+        return HY_OK;
+    }
+    HY_TRY(open_integers(store, "answers", &store->answers, &n, &bytes, &is_signed));
+    if (is_signed || bytes != 1 || n != store->n_tokens) {
+        return hy_fail(HY_ERR_DATA, "%s: answers are %lld integers of %d bytes; they must be uint8, one for each of %lld tokens",
+                       store->path, (long long)n, bytes, (long long)store->n_tokens);
+    }
+    return HY_OK;
+}
+
 static hy_status open_structure(hy_token_store *store) {
     int64_t n_offsets = 0, ends[2];
     int bytes = 0, is_signed = 0;
@@ -97,6 +111,7 @@ static hy_status open_structure(hy_token_store *store) {
                        (long long)n_offsets);
     }
     store->n_documents = n_offsets - 1;
+    HY_TRY(open_answers(store));
     HY_TRY(read_vocab(store));
     read_text(store->file, "tokenizer", store->tokenizer, sizeof store->tokenizer);
     HY_TRY(hy_token_store_offsets(store, 0, 1, &ends[0]));
@@ -112,7 +127,7 @@ static hy_status open_structure(hy_token_store *store) {
 hy_status hy_token_store_open(const char *path, hy_token_store **out) {
     hy_token_store *store = NULL;
     HY_TRY(HY_NEW("token store", 1, &store));
-    store->file = store->tokens = store->documents = -1;
+    store->file = store->tokens = store->documents = store->answers = -1;
     hy_status status = HY_OK;
     if (snprintf(store->path, sizeof store->path, "%s", path) >= (int)sizeof store->path) {
         status = hy_fail(HY_ERR_DATA, "%s: the path is too long", path);
@@ -136,6 +151,9 @@ void hy_token_store_close(hy_token_store *store) {
     }
     if (store->documents >= 0) {
         H5Dclose(store->documents);
+    }
+    if (store->answers >= 0) {
+        H5Dclose(store->answers);
     }
     if (store->file >= 0) {
         H5Fclose(store->file);
@@ -163,6 +181,10 @@ const char *hy_token_store_tokenizer(const hy_token_store *store) {
     return store->tokenizer;
 }
 
+int hy_token_store_has_answers(const hy_token_store *store) {
+    return store->answers >= 0;
+}
+
 /* Whether [begin, begin + n) lies in a list of `size`. */
 static hy_status check_range(const hy_token_store *store, const char *what, int64_t begin, int64_t n, int64_t size) {
     if (begin < 0 || n < 0 || begin > size || n > size - begin) {
@@ -183,6 +205,20 @@ hy_status hy_token_store_read(hy_token_store *store, int64_t begin, int64_t n, i
         if (out[i] < 0 || out[i] >= store->vocab) { /* ids beyond int32 arrive as INT32_MAX */
             return hy_fail(HY_ERR_DATA, "%s: token %lld has id %ld, outside the store's vocabulary of %lld",
                            store->path, (long long)(begin + i), (long)out[i], (long long)store->vocab);
+        }
+    }
+    return HY_OK;
+}
+
+hy_status hy_token_store_read_answers(hy_token_store *store, int64_t begin, int64_t n, uint8_t *out) {
+    HY_TRY(check_range(store, "answers", begin, n, store->n_tokens));
+    if (hy_h5_read_range(store->answers, H5T_NATIVE_UINT8, begin, n, out) < 0) {
+        return hy_h5_fail(HY_ERR_DATA, store->path, "answers cannot be read");
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (out[i] > 1) {
+            return hy_fail(HY_ERR_DATA, "%s: answers of token %lld is %d; it must be 0 or 1", store->path,
+                           (long long)(begin + i), (int)out[i]);
         }
     }
     return HY_OK;

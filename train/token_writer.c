@@ -21,7 +21,7 @@ typedef struct list {
 struct hy_token_writer {
     char path[HY_PATH_MAX], partial[HY_PATH_MAX];
     hid_t file;
-    list tokens, offsets;
+    list tokens, offsets, answers; /* answers: made with the first of them */
     int64_t vocab, document_begin, n_documents;
 };
 
@@ -104,7 +104,7 @@ hy_status hy_token_writer_create(const char *path, int64_t vocab, const char *to
         return hy_fail(HY_ERR_USAGE, "a vocabulary has 2 to %d ids, not %lld", INT32_MAX, (long long)vocab);
     }
     HY_TRY(HY_NEW("token writer", 1, &writer));
-    writer->file = writer->tokens.dataset = writer->offsets.dataset = -1;
+    writer->file = writer->tokens.dataset = writer->offsets.dataset = writer->answers.dataset = -1;
     writer->vocab = vocab;
     hy_status status = HY_OK;
     const int n = snprintf(writer->path, sizeof writer->path, "%s", path);
@@ -135,6 +135,23 @@ hy_status hy_token_writer_append(hy_token_writer *writer, const int32_t *tokens,
     return list_append(writer, &writer->tokens, tokens, n);
 }
 
+hy_status hy_token_writer_append_answers(hy_token_writer *writer, const uint8_t *answers, int64_t n) {
+    if (writer->answers.dataset < 0) {
+        HY_TRY(list_create(writer, &writer->answers, "answers", H5T_STD_U8LE, H5T_NATIVE_UINT8));
+    }
+    return list_append(writer, &writer->answers, answers, n);
+}
+
+/* A store has answers for all of its tokens or no list of them. */
+static hy_status finish_answers(hy_token_writer *writer) {
+    const int64_t n = writer->answers.stored + writer->answers.held;
+    if (writer->answers.dataset >= 0 && n != tokens_so_far(writer)) {
+        return hy_fail(HY_ERR_DATA, "%s: answers of %lld tokens were given, there are %lld", writer->path, (long long)n,
+                       (long long)tokens_so_far(writer));
+    }
+    return list_flush(writer, &writer->answers);
+}
+
 hy_status hy_token_writer_end_document(hy_token_writer *writer) {
     const int64_t end = tokens_so_far(writer);
     if (end == writer->document_begin) {
@@ -158,6 +175,7 @@ static void list_close(list *l) {
 static hy_status close_file(hy_token_writer *writer) {
     list_close(&writer->tokens);
     list_close(&writer->offsets);
+    list_close(&writer->answers);
     const hid_t file = writer->file;
     writer->file = -1;
     return file >= 0 && H5Fclose(file) < 0
@@ -174,6 +192,7 @@ hy_status hy_token_writer_finish(hy_token_writer *writer) {
     }
     HY_TRY(list_flush(writer, &writer->tokens));
     HY_TRY(list_flush(writer, &writer->offsets));
+    HY_TRY(finish_answers(writer));
     HY_TRY(close_file(writer));
     HY_TRY(hy_file_sync(writer->partial, HY_ERR_DATA));
     HY_TRY(hy_file_hash_compute(writer->partial, HY_ERR_DATA, &hash));

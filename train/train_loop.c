@@ -184,7 +184,7 @@ static hy_status validate(loop *l) {
     hy_eval_result result;
     const hy_device before = l->trainer->device;
     const double begin = hy_now(), waited = waited_so_far();
-    HY_TRY(hy_eval_pass(l->trainer, NULL, &result));
+    HY_TRY(hy_eval_pass(l->trainer, &result));
     l->trainer->device = before; /* its operations are told apart from training's */
     l->seconds.validation += hy_now() - begin - (waited_so_far() - waited);
     if (l->first_rank) {

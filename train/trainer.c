@@ -35,7 +35,8 @@ static pass_shapes shapes_of(const hy_config *config, const place *at, hy_dtype 
                              .sequence_rank = at->sequence_rank,
                              .unit = s.split.unit,
                              .len = config->data.sequence,
-                             .calls_max = train ? s.split.calls : 1};
+                             .calls_max = train ? s.split.calls : 1,
+                             .answers_only = train && config->data.loss == HY_LOSS_ANSWERS};
     s.run = (hy_run_shape){.layout = config->parallel.layout,
                            .sequence_size = at->sequence_size,
                            .sequence_rank = at->sequence_rank,
@@ -52,6 +53,11 @@ static pass_shapes shapes_of(const hy_config *config, const place *at, hy_dtype 
 
 /* ---- plan ---- */
 
+/* Tokens of this rank per micro-step. */
+static int64_t local_tokens(const hy_feed_shape *f) {
+    return hy_layout_sizes(f->layout, f->sequence_size, f->sequence_rank, f->unit, f->len).T;
+}
+
 static hy_status plan_pass(const hy_config *config, const place *at, bool train, const hy_model *model,
                            const hy_device *device, hy_plan *plan) {
     const pass_shapes s = shapes_of(config, at, HY_F32, train);
@@ -62,6 +68,10 @@ static hy_status plan_pass(const hy_config *config, const place *at, bool train,
         char name[sizeof e->name];
         snprintf(name, sizeof name, "evaluation: %.48s", e->name);
         memcpy(e->name, name, sizeof name);
+    }
+    if (!train) {
+        HY_TRY(hy_plan_add(plan, "evaluation: results of rows", "step",
+                           local_tokens(&s.feed) * (int64_t)(sizeof(double) + sizeof(uint8_t))));
     }
     return hy_runner_plan(model, &s.run, device, plan);
 }
@@ -148,6 +158,12 @@ static hy_status open_store(hy_trainer *trainer, const char *path, hy_token_stor
     return hy_comm_agree(trainer->world, status);
 }
 
+static hy_status reserve_rows(const hy_feed_shape *shape, hy_eval_rows *rows) {
+    const int64_t T = local_tokens(shape);
+    HY_TRY(HY_NEW("row losses", T, &rows->loss));
+    return HY_NEW("correct rows", T, &rows->correct);
+}
+
 /* Local but for `path`'s check. */
 static hy_status create_pass(hy_trainer *trainer, const char *path, bool train, hy_pass *pass) {
     const place at = place_of(&trainer->mesh);
@@ -157,6 +173,9 @@ static hy_status create_pass(hy_trainer *trainer, const char *path, bool train, 
     hy_status status = HY_NEW("sequence numbers", s.split.count, &pass->sequences);
     if (status == HY_OK) {
         status = hy_feed_create(&s.feed, pass->store, &pass->feed);
+    }
+    if (status == HY_OK && !train) {
+        status = reserve_rows(&s.feed, &pass->rows);
     }
     HY_TRY(hy_comm_agree(trainer->world, status));
     status = hy_runner_create(trainer->model, &s.run, &trainer->device, trainer->mesh.sequence, trainer->params,
@@ -209,6 +228,8 @@ static void destroy_pass(hy_pass *pass) {
     hy_feed_destroy(pass->feed);
     hy_token_store_close(pass->store);
     hy_free(pass->sequences);
+    hy_free(pass->rows.loss);
+    hy_free(pass->rows.correct);
 }
 
 void hy_trainer_destroy(hy_trainer *trainer) {

@@ -10,13 +10,14 @@
 #include "train/data_order.h"
 #include "train/feed.h"
 
-/* A token store bound to a runner: training, or validation. All NULL where there is none. */
+/* A token store bound to a runner: training, or validation. All NULL where there is none; rows only for validation. */
 typedef struct hy_pass {
     hy_token_store *store;
     hy_feed *feed;
     hy_runner *runner;
     hy_data_split split;
     int64_t *sequences; /* [split.count] numbers of the group's sequences; scratch of one step */
+    hy_eval_rows rows;  /* losses and correctness of a micro-step's tokens */
 } hy_pass;
 
 typedef struct hy_trainer {

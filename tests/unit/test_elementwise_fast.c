@@ -318,17 +318,40 @@ static void check_loss(void) {
         for (int64_t r = 0; r < rows; r++)
             labels[r] = r == 1 ? -100 : (int32_t)((r * 7919) % vocab);
         double ref = 0.5, fast = 0.5;
+        uint8_t ref_correct[16], fast_correct[16];
         hy_cross_entropy_args loss = {
             .rows = rows, .vocab = vocab, .labels = labels, .grad = (int)(i % 3 != 2), .d_scale = 0.3};
         GIVE(t, hy_cross_entropy_args, logits, rows * vocab);
         point(&t, &loss, 0);
         loss.loss = &ref;
+        loss.row_correct = ref_correct;
         hy_cross_entropy(t.ref, &loss);
         point(&t, &loss, 1);
         loss.loss = &fast;
+        loss.row_correct = fast_correct;
         hy_cross_entropy(t.fast, &loss);
         assert_true(fabs(fast - ref) <= 1e-6 * fabs(ref));
+        assert_memory_equal(fast_correct, ref_correct, (size_t)rows);
         compare(&t, 1e-5);
+    }
+}
+
+/* Rows whose answer is known: the label's logit is the largest, equal to one after it, before it, or not the largest; the
+ * other one at every place. */
+static void check_correct_rows(void) {
+    enum { VOCAB = 67, LABEL = 33 };
+    float logits[VOCAB] = {0};
+    for (int place = 0; place < VOCAB; place++) {
+        for (int case_number = 0; case_number < 3 && place != LABEL; case_number++) {
+            uint8_t correct = 2;
+            double loss = 0;
+            memset(logits, 0, sizeof logits);
+            logits[LABEL] = 5;
+            logits[place] = (float)(4 + case_number);
+            hy_cross_entropy(&fast_device, &(hy_cross_entropy_args){.rows = 1, .vocab = VOCAB, .labels = (int32_t[]){LABEL},
+                                                                    .logits = logits, .loss = &loss, .row_correct = &correct});
+            assert_int_equal(correct, case_number == 0 || (case_number == 1 && place > LABEL));
+        }
     }
 }
 
@@ -346,6 +369,7 @@ static void check_isa(const char *isa, int threads) {
     check_gates();
     check_conv();
     check_loss();
+    check_correct_rows();
     omp_set_num_threads(before);
 }
 

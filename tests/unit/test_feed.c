@@ -19,9 +19,10 @@
 enum { MAX_TOKENS = 20000 };
 static int32_t tokens[MAX_TOKENS];
 static uint8_t last[MAX_TOKENS]; /* a document ends after this token */
+static uint8_t marked[MAX_TOKENS]; /* answers */
 static int64_t n_tokens;
 
-static void make_store(const char *path, uint64_t seed, int64_t n_docs, int64_t longest) {
+static void make_store(const char *path, uint64_t seed, int64_t n_docs, int64_t longest, bool answers) {
     hy_token_writer *writer = NULL;
     n_tokens = 0;
     memset(last, 0, sizeof last);
@@ -30,6 +31,10 @@ static void make_store(const char *path, uint64_t seed, int64_t n_docs, int64_t 
         const int64_t n = 1 + (int64_t)(hy_random_u64(seed, 0, (uint64_t)d) % (uint64_t)longest);
         for (int64_t i = n_tokens; i < n_tokens + n; i++) {
             tokens[i] = (int32_t)(hy_random_u64(seed, 1, (uint64_t)i) % 500);
+            marked[i] = answers && hy_random_u64(seed, 2, (uint64_t)i) % 3 == 0;
+        }
+        if (answers) {
+            assert_int_equal(hy_token_writer_append_answers(writer, marked + n_tokens, n), HY_OK);
         }
         assert_int_equal(hy_token_writer_append(writer, tokens + n_tokens, n), HY_OK);
         assert_int_equal(hy_token_writer_end_document(writer), HY_OK);
@@ -41,8 +46,8 @@ static void make_store(const char *path, uint64_t seed, int64_t n_docs, int64_t 
 }
 
 /* What the definition says of token t of the stream. */
-static int32_t label_of(int64_t t) {
-    return last[t] ? HY_LABEL_NONE : tokens[t + 1];
+static int32_t label_of(int64_t t, bool answers_only) {
+    return last[t] || (answers_only && !marked[t + 1]) ? HY_LABEL_NONE : tokens[t + 1];
 }
 
 static void check_feed(hy_token_store *store, const hy_feed_shape *base, const int64_t *sequences, int64_t n) {
@@ -58,11 +63,16 @@ static void check_feed(hy_token_store *store, const hy_feed_shape *base, const i
         for (int64_t call = 0; call < hy_feed_calls(feed); call++) {
             hy_batch batch;
             assert_int_equal(hy_feed_batch(feed, call, &batch), HY_OK);
+            const uint8_t *answers = hy_feed_answers(feed, call);
+            assert_int_equal(answers != NULL, hy_token_store_has_answers(store));
             for (int64_t t = 0; t < batch.layout->T; t++) {
                 const int64_t position = batch.layout->pos[t], index = call * shape.unit + position / shape.len;
                 const int64_t source = sequences[index < n ? index : n - 1] * shape.len + position % shape.len;
                 assert_int_equal(batch.tokens[t], tokens[source]);
-                assert_int_equal(batch.labels[t], index < n ? label_of(source) : HY_LABEL_NONE);
+                assert_int_equal(batch.labels[t], index < n ? label_of(source, base->answers_only) : HY_LABEL_NONE);
+                if (answers != NULL) {
+                    assert_int_equal(answers[t], index < n && !last[source] && marked[source + 1]);
+                }
                 const int starts = position % shape.len == 0 || last[source - 1];
                 assert_int_equal(batch.layout->doc_pos[t] == 0, starts);
                 seen++;
@@ -72,7 +82,7 @@ static void check_feed(hy_token_store *store, const hy_feed_shape *base, const i
     }
     for (int64_t i = 0; i < n; i++) {
         for (int64_t t = 0; t < base->len; t++) {
-            expected_valid += !last[sequences[i] * base->len + t];
+            expected_valid += label_of(sequences[i] * base->len + t, base->answers_only) != HY_LABEL_NONE;
         }
     }
     assert_int_equal(valid, expected_valid);
@@ -85,13 +95,14 @@ static void tokens_labels_documents(void **state) {
         const char *path = scratch_path("feed.h5");
         hy_token_store *store = NULL;
         int64_t sequences[6];
-        make_store(path, c, 30, c % 3 == 0 ? 3 : c % 3 == 1 ? 60 : 400);
+        make_store(path, c, 30, c % 3 == 0 ? 3 : c % 3 == 1 ? 60 : 400, c % 8 >= 4);
         assert_int_equal(hy_token_store_open(path, &store), HY_OK);
         const hy_feed_shape shape = {.layout = c % 2 == 0 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
                                      .sequence_size = 1 + (int)(c % 5),
                                      .unit = 1 + (int64_t)(c % 3),
                                      .len = 1 + (int64_t)(hy_random_u64(11, c, 0) % (c % 4 == 0 ? 4 : 37)),
-                                     .calls_max = 6};
+                                     .calls_max = 6,
+                                     .answers_only = c % 8 >= 6};
         const int64_t n = n_tokens / shape.len;
         if (n > 0) {
             for (uint64_t i = 0; i < 6; i++) {
@@ -109,7 +120,7 @@ static void plan_is_what_is_allocated(void **state) {
     hy_token_store *store = NULL;
     hy_feed *feed = NULL;
     hy_plan plan;
-    make_store(path, 1, 100, 300);
+    make_store(path, 1, 100, 300, true);
     assert_int_equal(hy_token_store_open(path, &store), HY_OK);
     const hy_feed_shape shape = {
         .layout = HY_LAYOUT_ZIGZAG, .sequence_size = 3, .sequence_rank = 1, .unit = 2, .len = 1000, .calls_max = 2};
@@ -128,12 +139,27 @@ static void store_too_short(void **state) {
     const char *path = scratch_path("short.h5");
     hy_token_store *store = NULL;
     hy_feed *feed = NULL;
-    make_store(path, 1, 1, 5);
+    make_store(path, 1, 1, 5, false);
     assert_int_equal(hy_token_store_open(path, &store), HY_OK);
     const hy_feed_shape shape = {.sequence_size = 1, .unit = 1, .len = n_tokens + 1, .calls_max = 1};
     capture_begin();
     const hy_status status = hy_feed_create(&shape, store, &feed);
     assert_contains(capture_end(), "less than one sequence");
+    assert_int_equal(status, HY_ERR_DATA);
+    hy_token_store_close(store);
+}
+
+static void answers_only_needs_answers(void **state) {
+    (void)state;
+    const char *path = scratch_path("unmarked.h5");
+    hy_token_store *store = NULL;
+    hy_feed *feed = NULL;
+    make_store(path, 1, 3, 50, false);
+    assert_int_equal(hy_token_store_open(path, &store), HY_OK);
+    const hy_feed_shape shape = {.sequence_size = 1, .unit = 1, .len = 2, .calls_max = 1, .answers_only = true};
+    capture_begin();
+    const hy_status status = hy_feed_create(&shape, store, &feed);
+    assert_contains(capture_end(), "data.loss answers: the token store marks no answers");
     assert_int_equal(status, HY_ERR_DATA);
     hy_token_store_close(store);
 }
@@ -188,7 +214,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_labels_documents), cmocka_unit_test(plan_is_what_is_allocated),
         cmocka_unit_test(store_too_short),         cmocka_unit_test(order_visits_every_sequence_once_per_epoch),
-        cmocka_unit_test(split_covers_the_batch),
+        cmocka_unit_test(split_covers_the_batch),  cmocka_unit_test(answers_only_needs_answers),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }

@@ -91,6 +91,70 @@ static void round_trip(void **state) {
     }
 }
 
+/* With answers written at another pace than tokens; without them nothing changes. */
+static void answers_round_trip(void **state) {
+    (void)state;
+    enum { N = 70001, DOCUMENTS = 7 };
+    static uint8_t answers[N], back[N];
+    const char *path = scratch_path("answers.h5");
+    hy_token_writer *writer = NULL;
+    hy_token_store *store = NULL;
+    hy_store_summary summary;
+    int64_t count = 0;
+    for (int64_t i = 0; i < N; i++) {
+        answers[i] = hy_random_u64(4, 4, (uint64_t)i) % 5 == 0;
+        tokens[i] = (int32_t)(i % 100);
+        count += answers[i];
+    }
+    assert_int_equal(hy_token_writer_create(path, 100, "test", &writer), HY_OK);
+    for (int64_t d = 0, at = 0; d < DOCUMENTS; d++) {
+        const int64_t n = d + 1 < DOCUMENTS ? 10000 : N - at;
+        assert_int_equal(hy_token_writer_append(writer, tokens + at, n), HY_OK);
+        assert_int_equal(hy_token_writer_end_document(writer), HY_OK);
+        at += n;
+    }
+    assert_int_equal(hy_token_writer_append_answers(writer, answers, 3), HY_OK);
+    capture_begin();
+    assert_int_equal(hy_token_writer_finish(writer), HY_ERR_DATA);
+    assert_contains(capture_end(), "answers of 3 tokens were given, there are 70001");
+    assert_int_equal(hy_token_writer_append_answers(writer, answers + 3, N - 3), HY_OK);
+    assert_int_equal(hy_token_writer_finish(writer), HY_OK);
+    hy_token_writer_destroy(writer);
+
+    assert_int_equal(hy_token_store_check(path, 0, &summary), HY_OK);
+    assert_true(summary.sealed);
+    assert_int_equal(summary.answers, count);
+    assert_int_equal(hy_token_store_open(path, &store), HY_OK);
+    assert_true(hy_token_store_has_answers(store));
+    assert_int_equal(hy_token_store_read_answers(store, 5, N - 6, back), HY_OK);
+    assert_memory_equal(back, answers + 5, N - 6);
+    capture_begin();
+    assert_int_equal(hy_token_store_read_answers(store, 5, N, back), HY_ERR_DATA);
+    assert_contains(capture_end(), "answers 5 .. 70006 asked for");
+    hy_token_store_close(store);
+
+    make_store(path, 256, 3, 1, tokens, offsets);
+    assert_int_equal(hy_token_store_check(path, 0, &summary), HY_OK);
+    assert_int_equal(summary.answers, -1);
+    assert_int_equal(hy_token_store_open(path, &store), HY_OK);
+    assert_false(hy_token_store_has_answers(store));
+    hy_token_store_close(store);
+}
+
+/* Adds a list of answers to a store, which then has no seal. */
+static void add_answers(const char *path, hsize_t n, uint8_t value) {
+    char seal[4200];
+    const uint8_t list[8] = {0, 1, value, 0, 1, 0, 0, 0};
+    const hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), space = H5Screate_simple(1, &n, NULL);
+    const hid_t a = H5Dcreate2(file, "answers", H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Dwrite(a, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, list) >= 0);
+    H5Dclose(a);
+    H5Sclose(space);
+    H5Fclose(file);
+    snprintf(seal, sizeof seal, "%s.xxh3", path);
+    remove(seal);
+}
+
 static void writer_refuses(void **state) {
     (void)state;
     hy_token_writer *writer = NULL;
@@ -131,6 +195,29 @@ static void make_foreign(const char *path, const uint8_t *ids, hsize_t n, const 
     H5Sclose(b);
     H5Sclose(one);
     H5Fclose(file);
+}
+
+static void foreign_answers(void **state) {
+    (void)state;
+    static const struct {
+        hsize_t n;
+        uint8_t value;
+        hy_status status;
+        const char *says;
+    } cases[] = {{5, 1, HY_OK, "no seal"},
+                 {5, 2, HY_ERR_DATA, "answers of token 2 is 2"},
+                 {4, 1, HY_ERR_DATA, "answers are 4 integers of 1 bytes; they must be uint8, one for each of 5"}};
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        const char *path = scratch_path("foreign-answers.h5");
+        hy_store_summary summary;
+        make_foreign(path, (const uint8_t[]){1, 2, 3, 4, 5}, 5, (const int64_t[]){0, 5}, 2, 10);
+        add_answers(path, cases[c].n, cases[c].value);
+        capture_begin();
+        const hy_status status = hy_token_store_check(path, 0, &summary);
+        assert_contains(capture_end(), cases[c].says);
+        assert_int_equal(status, cases[c].status);
+        assert_true(status != HY_OK || summary.answers == 3);
+    }
 }
 
 static void foreign_stores(void **state) {
@@ -261,7 +348,8 @@ static int scratch_remove(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip), cmocka_unit_test(writer_refuses),      cmocka_unit_test(foreign_stores),
-        cmocka_unit_test(damage),     cmocka_unit_test(damage_without_seal),
+        cmocka_unit_test(damage),     cmocka_unit_test(damage_without_seal), cmocka_unit_test(answers_round_trip),
+        cmocka_unit_test(foreign_answers),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }

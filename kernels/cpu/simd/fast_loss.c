@@ -60,8 +60,21 @@ static void row_gradient(float *x, int64_t n, int32_t label, double lse, double 
     x[label] -= (float)d_scale;
 }
 
+/* Whether x[label] exceeds everything before it and nothing after it exceeds it. */
+static uint8_t is_argmax(const float *x, int64_t n, int32_t label) {
+    const float own = x[label];
+    int64_t above = 0;
+    for (int64_t c = 0; c < label; c++)
+        above += !(x[c] < own);
+    for (int64_t c = label + 1; c < n; c++)
+        above += !(x[c] <= own);
+    return above == 0;
+}
+
 static double row_loss(const hy_cross_entropy_args *a, int64_t r) {
     float *x = (float *)a->logits + r * a->vocab;
+    if (a->row_correct != NULL)
+        a->row_correct[r] = a->labels[r] >= 0 && is_argmax(x, a->vocab, a->labels[r]);
     if (a->labels[r] < 0) {
         if (a->grad)
             memset(x, 0, (size_t)a->vocab * sizeof *x);
