@@ -11,31 +11,48 @@
 #include "layers/model_config_keys.h"
 #include "train/hf_family.h"
 
-static const hy_hf_family *const families[] = {&hy_hf_fla_transformer, &hy_hf_fla_retnet, &hy_hf_fla_gla, &hy_hf_fla_delta_net,
-                                               &hy_hf_fla_gated_deltanet, &hy_hf_fla_mla};
+#define HY_X(family) &family,
+static const hy_hf_family *const families[] = {HY_HF_FAMILIES(HY_X)};
+#undef HY_X
 enum { N_FAMILIES = sizeof families / sizeof families[0], CONFIG_MAX = 1 << 24 /* bytes */ };
 
-static const hy_hf_family *find_family(const char *file, const json_t *config) {
+/* Families that have such layers even where a key of their number is missing. */
+static const char *const expert_families[] = {"kimi_linear", "minimax", "minimax_m2", "mixtral", "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next"};
+
+static bool has_experts(const json_t *config) {
+    static const char *const keys[] = {"n_routed_experts", "num_experts", "num_local_experts"};
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    for (size_t i = 0; type && i < sizeof expert_families / sizeof expert_families[0]; i++)
+        if (strcmp(expert_families[i], type) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (json_integer_value(json_object_get(config, keys[i])) > 0)
+            return true;
+    return false;
+}
+
+static hy_status find_family(const char *file, const json_t *config, const hy_hf_family **out) {
     const char *type = json_string_value(json_object_get(config, "model_type"));
     char known[1024] = "";
+    if (has_experts(config) || has_experts(json_object_get(config, "text_config")))
+        return hy_fail(HY_ERR_USAGE, "%s: model_type %s has mixture-of-experts layers, which are not supported yet", file, type ? type : "(absent)");
     for (int i = 0; i < N_FAMILIES; i++) {
-        if (type && strcmp(families[i]->model_type, type) == 0 && (!families[i]->is || families[i]->is(config)))
-            return families[i];
+        if (type && strcmp(families[i]->model_type, type) == 0 && (!families[i]->is || families[i]->is(config))) {
+            *out = families[i];
+            return HY_OK;
+        }
         size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", families[i]->model_type);
+        if (i == 0 || strcmp(families[i]->model_type, families[i - 1]->model_type) != 0)
+            snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", families[i]->model_type);
     }
-    hy_status status = hy_fail(HY_ERR_USAGE, "%s: model_type %s is not supported; these are: %s", file, type ? type : "(absent)", known);
-    (void)status;
-    return NULL;
+    return hy_fail(HY_ERR_USAGE, "%s: model_type %s is not supported; these are: %s", file, type ? type : "(absent)", known);
 }
 
 static hy_status understand(const char *name, hy_hf *hf) {
     hf->json = hy_hf_load_json(name, hf->text, hf->len);
     if (!hf->json)
         return HY_ERR_DATA;
-    hf->family = find_family(name, hf->json);
-    if (!hf->family)
-        return HY_ERR_USAGE;
+    HY_TRY(find_family(name, hf->json, &hf->family));
     hf->form = hf->family;
     hy_hf_reader reader = {name, "", hf->json, HY_OK};
     hy_model_config_init(&hf->model);

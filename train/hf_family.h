@@ -92,7 +92,21 @@ struct hy_hf {
     hy_model_config model;
 };
 
-extern const hy_hf_family hy_hf_fla_transformer, hy_hf_fla_retnet, hy_hf_fla_gla, hy_hf_fla_delta_net, hy_hf_fla_gated_deltanet,
-    hy_hf_fla_mla;
+/* Every family, in the order in which they are asked to describe a model that was made here. */
+#define HY_HF_FAMILIES(X)          \
+    X(hy_hf_fla_transformer)       \
+    X(hy_hf_fla_retnet)            \
+    X(hy_hf_fla_gla)               \
+    X(hy_hf_fla_delta_net)         \
+    X(hy_hf_fla_gated_deltanet)    \
+    X(hy_hf_fla_mla)               \
+    X(hy_hf_llama)                 \
+    X(hy_hf_qwen3_5)               \
+    X(hy_hf_qwen3_5_text)          \
+    X(hy_hf_olmo_hybrid)
+
+#define HY_X(family) extern const hy_hf_family family;
+HY_HF_FAMILIES(HY_X)
+#undef HY_X
 
 #endif

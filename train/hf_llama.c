@@ -1,0 +1,41 @@
+/* Llama: softmax attention and MLP, with names of its own for what we call attn and *_norm. */
+#include <stdio.h>
+
+#include "train/hf_transformers.h"
+
+static const hy_hf_key llama_keys[] = {
+    {"head_dim", HY_HF_USED, NULL},
+    {NULL, HY_HF_HARMLESS, NULL},
+};
+
+static void read_llama(hy_hf_reader *reader, hy_model_config *model) {
+    hy_hf_decoder d = {.vocab = 32000, .width = 4096, .mlp_width = 11008, .layers = 32, .heads = 32, .norm_eps = 1e-6, .rope_fraction = 1};
+    hy_hf_check_keys(reader, (const hy_hf_key *const[]){llama_keys, hy_hf_decoder_keys, hy_hf_common_keys, NULL});
+    hy_hf_read_decoder(reader, &d, model);
+    const hy_mixer_config *mixer = hy_hf_read_softmax(reader, &d, model);
+    if (mixer && mixer->rope_fraction < 1)
+        hy_hf_unsupported(reader, "partial_rotary_factor", "this family turns whole heads");
+    model->n_pattern = 1;
+    snprintf(model->pattern[0], HY_NAME_MAX, "attention");
+}
+
+static const hy_hf_rename llama_names[] = {
+    {"model.embeddings.weight", "model.embed_tokens.weight"},
+    {"model.layers.#.attn_norm.weight", "model.layers.#.input_layernorm.weight"},
+    {"model.layers.#.mlp_norm.weight", "model.layers.#.post_attention_layernorm.weight"},
+    {"model.layers.#.attn.*", "model.layers.#.self_attn.*"},
+    {"*", "*"},
+    {NULL, NULL},
+};
+
+static int bind_llama(const json_t *config, const hy_param *param, hy_hf_binding *out) {
+    (void)config;
+    char name[192];
+    hy_hf_rename_param(llama_names, param->name, name, sizeof name);
+    hy_hf_bind_whole(param, name, out);
+    return 1;
+}
+
+static const char *const llama_skip[] = {"*.rotary_emb.inv_freq", NULL};
+
+const hy_hf_family hy_hf_llama = {.model_type = "llama", .read = read_llama, .bind = bind_llama, .skip = llama_skip};
