@@ -16,6 +16,7 @@
 typedef struct shape {
     hy_decay decay;
     hy_rule rule;
+    int exclusive, keyless; /* keyless: q and k are NULL, K = 1 */
     int64_t H, HV, K, V;
     const int64_t *lens; /* of runs, ending in −1 */
     double g_low;        /* log decays are uniform in [g_low, 0] ... */
@@ -28,9 +29,9 @@ typedef struct problem {
     shape s;
     int64_t T, n_runs, slots, g_size, a_size;
     hy_run runs[16];
-    float *q, *k, *v, *g, *beta, *d_o, *S0, *dS1;
+    float *q, *k, *a, *b, *v, *g, *beta, *d_o, *S0, *dS1; /* q, k NULL for K = V = 1: ones; a, b: dplr */
     /* results of the double recurrence, then of the table under test */
-    double *o, *S1, *dq, *dk, *dv, *dg, *dbeta, *dS0, *A, *H, *dH, *inject;
+    double *o, *S1, *dq, *dk, *da, *db, *dv, *dg, *dbeta, *dS0, *A, *H, *dH, *inject;
 } problem;
 
 static uint64_t random_state = 1;
@@ -80,6 +81,22 @@ static void make_keys(problem *p) {
     }
 }
 
+/* As rwkv7 makes them: a of unit length, b = −a⊙r, r in (0, 1), so that states do not grow; off the exact line by noise. */
+static void make_low_rank(problem *p) {
+    const int64_t n = p->T * p->s.H * p->s.K;
+    p->a = floats(n, -1, 1);
+    p->b = floats(n, -0.05, 0.05);
+    for (int64_t i = 0; i < n; i += p->s.K) {
+        double sum = 1e-12;
+        for (int64_t c = 0; c < p->s.K; c++)
+            sum += (double)p->a[i + c] * (double)p->a[i + c];
+        for (int64_t c = 0; c < p->s.K; c++) {
+            p->a[i + c] /= (float)sqrt(sum);
+            p->b[i + c] -= (float)(uniform(0.2, 1) * (double)p->a[i + c]);
+        }
+    }
+}
+
 static problem make_problem(shape s) {
     problem p = {.s = s, .a_size = hy_transition_size(s.decay, s.rule, s.K)};
     for (; s.lens[p.n_runs] >= 0; p.n_runs++) {
@@ -102,6 +119,15 @@ static problem make_problem(shape s) {
     p.S0 = floats(states, -1, 1);
     p.dS1 = floats(states, -1, 1);
     make_keys(&p);
+    if (s.keyless) {
+        free(p.q);
+        free(p.k);
+        p.q = p.k = NULL;
+    }
+    if (s.rule == HY_RULE_DPLR)
+        make_low_rank(&p);
+    p.da = doubles(T * s.H * s.K);
+    p.db = doubles(T * s.H * s.K);
     p.o = doubles(T * s.HV * s.V);
     p.inject = doubles(T * s.HV * s.V);
     p.dq = doubles(T * s.H * s.K);
@@ -119,7 +145,7 @@ static problem make_problem(shape s) {
 
 static void free_problem(problem *p) {
     void *all[] = {p->q,  p->k,  p->v,  p->g,  p->beta,  p->d_o, p->S0, p->dS1, p->o,  p->S1,
-                   p->dq, p->dk, p->dv, p->dg, p->dbeta, p->dS0, p->A,  p->H,   p->dH, p->inject};
+                   p->a,  p->b,  p->da, p->db, p->dq, p->dk, p->dv, p->dg, p->dbeta, p->dS0, p->A,  p->H,   p->dH, p->inject};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -146,69 +172,100 @@ static double beta_at(const problem *p, int64_t t, int64_t h) {
     return p->beta ? (double)p->beta[t * p->s.HV + h] : 1;
 }
 
-/* S = state after token t from S before it [K,cols]; v NULL = 0; decayed S' and e are kept; o may be NULL. */
-static void token_forward(const problem *p, int64_t t, int64_t h, int64_t cols, const float *v, double *S, double *kept,
-                          double *e, double *o) {
+/* Rows of q, k, a, b of a value head; ones without. */
+static double key_at(const problem *p, const float *keys, int64_t t, int64_t h, int64_t c) {
     const shape *s = &p->s;
-    const float *q = p->q + (t * s->H + h / (s->HV / s->H)) * s->K, *k = p->k + (q - p->q);
-    for (int64_t c = 0; c < s->K; c++)
+    return keys ? (double)keys[(t * s->H + h / (s->HV / s->H)) * s->K + c] : 1;
+}
+
+/* S = state after token t from S before it [K,cols]; v NULL = 0; S before, decayed S', e and u = Sᵀa are kept; o may be
+ * NULL. */
+typedef struct token_kept {
+    double *S, *decayed, *e, *u;
+} token_kept;
+
+static void token_forward(const problem *p, int64_t t, int64_t h, int64_t cols, const float *v, double *S,
+                          token_kept kept, double *o) {
+    const shape *s = &p->s;
+    memcpy(kept.S, S, (size_t)(s->K * cols) * sizeof *S);
+    for (int64_t c = 0; c < s->K; c++) {
+        const double decay = decay_at(p, t, h, c);
         for (int64_t j = 0; j < cols; j++)
-            kept[c * cols + j] = decay_at(p, t, h, c) * S[c * cols + j];
+            kept.decayed[c * cols + j] = decay * S[c * cols + j];
+    }
     for (int64_t j = 0; j < cols; j++) {
-        e[j] = v ? (double)v[j] : 0;
+        double e = v ? (double)v[j] : 0, u = 0, sum = 0;
         for (int64_t c = 0; s->rule == HY_RULE_DELTA && c < s->K; c++)
-            e[j] -= kept[c * cols + j] * (double)k[c];
-        double sum = 0;
+            e -= kept.decayed[c * cols + j] * key_at(p, p->k, t, h, c);
+        for (int64_t c = 0; s->rule == HY_RULE_DPLR && c < s->K; c++)
+            u += kept.S[c * cols + j] * key_at(p, p->a, t, h, c);
         for (int64_t c = 0; c < s->K; c++) {
-            S[c * cols + j] = kept[c * cols + j] + beta_at(p, t, h) * (double)k[c] * e[j];
-            sum += S[c * cols + j] * (double)q[c];
+            S[c * cols + j] = kept.decayed[c * cols + j] + beta_at(p, t, h) * key_at(p, p->k, t, h, c) * e;
+            if (s->rule == HY_RULE_DPLR)
+                S[c * cols + j] += key_at(p, p->b, t, h, c) * u;
+            sum += (s->exclusive ? kept.S : S)[c * cols + j] * key_at(p, p->q, t, h, c);
         }
+        kept.e[j] = e;
+        kept.u[j] = u;
         if (o)
             o[j] = scale_of(p) * sum;
     }
 }
 
-/* dS after token t becomes dS before it; gradients of the token are added. `full` 0: only dS. */
-static void token_backward(problem *p, int64_t t, int64_t h, const double *S, const double *kept, const double *e,
-                           double *dS, int full) {
+static void add_read(const problem *p, int64_t t, int64_t h, double *dS) {
+    for (int64_t c = 0; c < p->s.K; c++)
+        for (int64_t j = 0; j < p->s.V; j++)
+            dS[c * p->s.V + j] +=
+                scale_of(p) * key_at(p, p->q, t, h, c) * (double)p->d_o[(t * p->s.HV + h) * p->s.V + j];
+}
+
+static int64_t gate_at(const shape *s, int64_t t, int64_t h, int64_t c) {
+    return s->decay == HY_DECAY_HEAD ? h : s->decay == HY_DECAY_SCALAR ? t * s->HV + h : (t * s->HV + h) * s->K + c;
+}
+
+/* dS after token t becomes dS before it; gradients of the token are added. `after` is the state after it; kept NULL:
+ * only dS. */
+static void token_backward(problem *p, int64_t t, int64_t h, const double *after, const token_kept *kept, double *dS) {
     const shape *s = &p->s;
     int64_t K = s->K, V = s->V, at = (t * s->H + h / (s->HV / s->H)) * K, vat = (t * s->HV + h) * V;
     double b = beta_at(p, t, h), delta = s->rule == HY_RULE_DELTA, db = 0;
-    double *de = doubles(V);
+    double *de = doubles(V), *du = doubles(V);
+    if (!s->exclusive)
+        add_read(p, t, h, dS);
     for (int64_t c = 0; c < K; c++)
         for (int64_t j = 0; j < V; j++) {
-            dS[c * V + j] += scale_of(p) * (double)p->q[at + c] * (double)p->d_o[vat + j];
-            de[j] += dS[c * V + j] * (double)p->k[at + c];
+            de[j] += dS[c * V + j] * key_at(p, p->k, t, h, c);
+            du[j] += s->rule == HY_RULE_DPLR ? dS[c * V + j] * key_at(p, p->b, t, h, c) : 0;
         }
     for (int64_t j = 0; j < V; j++) {
-        db += full ? de[j] * e[j] : 0;
+        db += kept ? de[j] * kept->e[j] : 0;
         de[j] *= b;
-        if (full)
+        if (kept)
             p->dv[vat + j] = de[j];
     }
-    p->dbeta[t * s->HV + h] = full ? db : p->dbeta[t * s->HV + h];
+    p->dbeta[t * s->HV + h] = kept ? db : p->dbeta[t * s->HV + h];
     for (int64_t c = 0; c < K; c++) {
-        double dg = 0, dq = 0, dk = 0;
+        const double decay = decay_at(p, t, h, c), a = s->rule == HY_RULE_DPLR ? key_at(p, p->a, t, h, c) : 0;
         for (int64_t j = 0; j < V; j++) {
-            double *x = &dS[c * V + j];
-            if (full) {
-                dq += scale_of(p) * S[c * V + j] * (double)p->d_o[vat + j];
-                dk += b * *x * e[j] - delta * kept[c * V + j] * de[j];
+            int64_t i = c * V + j;
+            double x = dS[i];
+            if (kept) {
+                p->dq[at + c] +=
+                    scale_of(p) * (s->exclusive ? kept->S : after)[i] * (double)p->d_o[vat + j];
+                p->dk[at + c] += b * x * kept->e[j] - delta * kept->decayed[i] * de[j];
+                p->da[at + c] += kept->S[i] * du[j];
+                p->db[at + c] += x * kept->u[j];
             }
-            *x -= delta * (double)p->k[at + c] * de[j];
-            dg += full ? *x * kept[c * V + j] : 0;
-            *x *= decay_at(p, t, h, c);
+            x -= delta * key_at(p, p->k, t, h, c) * de[j];
+            if (kept && p->g_size)
+                p->dg[gate_at(s, t, h, c)] += x * kept->decayed[i];
+            dS[i] = x * decay + a * du[j];
         }
-        if (!full)
-            continue;
-        p->dq[at + c] += dq;
-        p->dk[at + c] += dk;
-        if (p->g_size)
-            p->dg[s->decay == HY_DECAY_HEAD     ? h
-                  : s->decay == HY_DECAY_SCALAR ? t * s->HV + h
-                                                : (t * s->HV + h) * K + c] += dg;
     }
+    if (s->exclusive)
+        add_read(p, t, h, dS);
     free(de);
+    free(du);
 }
 
 static void load_state(double *S, const float *from, int64_t slot, const problem *p, int64_t h) {
@@ -217,31 +274,45 @@ static void load_state(double *S, const float *from, int64_t slot, const problem
         S[i] = slot >= 0 ? (double)from[(slot * p->s.HV + h) * n + i] : 0;
 }
 
+static token_kept kept_make(int64_t K, int64_t cols) {
+    return (token_kept){doubles(K * cols), doubles(K * cols), doubles(cols), doubles(cols)};
+}
+
+static void kept_free(token_kept *kept) {
+    free(kept->S);
+    free(kept->decayed);
+    free(kept->e);
+    free(kept->u);
+}
+
 static void reference_run(problem *p, const hy_run *run, int64_t h) {
     const shape *s = &p->s;
     int64_t n = s->K * s->V, T = run->len;
-    double *S = doubles((T + 1) * n), *kept = doubles((T + 1) * n), *e = doubles((T + 1) * s->V), *dS = doubles(n);
+    double *S = doubles((T + 1) * n), *dS = doubles(n);
+    token_kept *kept = calloc((size_t)T + 1, sizeof *kept);
     load_state(S, p->S0, run->s0, p, h);
     for (int64_t i = 0; i < T; i++) {
         int64_t t = run->begin + i, at = (t * s->HV + h) * s->V;
+        kept[i] = kept_make(s->K, s->V);
         memcpy(S + (i + 1) * n, S + i * n, (size_t)n * sizeof *S);
-        token_forward(p, t, h, s->V, p->v + at, S + (i + 1) * n, kept + i * n, e + i * s->V, p->o + at);
+        token_forward(p, t, h, s->V, p->v + at, S + (i + 1) * n, kept[i], p->o + at);
     }
     if (run->s1 >= 0)
         memcpy(p->S1 + (run->s1 * s->HV + h) * n, S + T * n, (size_t)n * sizeof *S);
     load_state(dS, p->dS1, run->s1, p, h);
     for (int64_t i = T - 1; i >= 0; i--)
-        token_backward(p, run->begin + i, h, S + (i + 1) * n, kept + i * n, e + i * s->V, dS, 1);
+        token_backward(p, run->begin + i, h, S + (i + 1) * n, &kept[i], dS);
     if (run->s0 >= 0)
         memcpy(p->dS0 + (run->s0 * s->HV + h) * n, dS, (size_t)n * sizeof *S);
     memset(dS, 0, (size_t)n * sizeof *dS);
     for (int64_t i = T - 1; i >= 0; i--)
-        token_backward(p, run->begin + i, h, NULL, NULL, NULL, dS, 0);
+        token_backward(p, run->begin + i, h, NULL, NULL, dS);
     if (run->s0 >= 0)
         memcpy(p->dH + (run->s0 * s->HV + h) * n, dS, (size_t)n * sizeof *S);
-    free(S);
+    for (int64_t i = 0; i < T; i++)
+        kept_free(&kept[i]);
     free(kept);
-    free(e);
+    free(S);
     free(dS);
 }
 
@@ -249,24 +320,25 @@ static void reference_run(problem *p, const hy_run *run, int64_t h) {
 static void reference_map(problem *p, const hy_run *run, int64_t h) {
     const shape *s = &p->s;
     int64_t K = s->K, V = s->V, most = K > V ? K : V;
-    double *X = doubles(K * most), *kept = doubles(K * most), *e = doubles(most);
+    double *X = doubles(K * most);
+    token_kept kept = kept_make(K, most);
     for (int64_t i = 0; i < run->len; i++)
-        token_forward(p, run->begin + i, h, V, p->v + ((run->begin + i) * s->HV + h) * V, X, kept, e, NULL);
+        token_forward(p, run->begin + i, h, V, p->v + ((run->begin + i) * s->HV + h) * V, X, kept, NULL);
     if (run->s1 >= 0)
         memcpy(p->H + (run->s1 * s->HV + h) * K * V, X, (size_t)(K * V) * sizeof *X);
     load_state(X, p->S0, run->s0, p, h);
     for (int64_t i = 0; i < run->len; i++)
-        token_forward(p, run->begin + i, h, V, NULL, X, kept, e, p->inject + ((run->begin + i) * s->HV + h) * V);
+        token_forward(p, run->begin + i, h, V, NULL, X, kept, p->inject + ((run->begin + i) * s->HV + h) * V);
     memset(X, 0, (size_t)(K * most) * sizeof *X);
     for (int64_t c = 0; c < K; c++)
         X[c * K + c] = 1;
     for (int64_t i = 0; i < run->len; i++)
-        token_forward(p, run->begin + i, h, K, NULL, X, kept, e, NULL);
+        token_forward(p, run->begin + i, h, K, NULL, X, kept, NULL);
+    const int dense = s->rule != HY_RULE_ADDITIVE;
     for (int64_t c = 0; run->s1 >= 0 && run->s0 >= 0 && c < p->a_size; c++)
-        p->A[(run->s1 * s->HV + h) * p->a_size + c] = s->rule == HY_RULE_DELTA ? X[c] : X[c * K + c];
+        p->A[(run->s1 * s->HV + h) * p->a_size + c] = dense ? X[c] : X[c * K + c];
     free(X);
-    free(kept);
-    free(e);
+    kept_free(&kept);
 }
 
 /* All of the problem's results. */

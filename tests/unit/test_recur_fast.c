@@ -40,6 +40,7 @@ static hy_recur_args arguments(const problem *p) {
     const shape *s = &p->s;
     return (hy_recur_args){.decay = s->decay,
                            .rule = s->rule,
+                           .exclusive = s->exclusive,
                            .T = p->T,
                            .H = s->H,
                            .HV = s->HV,
@@ -50,6 +51,8 @@ static hy_recur_args arguments(const problem *p) {
                            .n_runs = p->n_runs,
                            .q = p->q,
                            .k = p->k,
+                           .a = p->a,
+                           .b = p->b,
                            .v = p->v,
                            .g = p->g,
                            .beta = p->beta,
@@ -90,18 +93,27 @@ static void test_backward(hy_device *device, const problem *p, hy_recur_args a, 
     int64_t T = p->T, states = p->slots * s->HV * s->K * s->V;
     float *dq = floats(T * s->H * s->K, -9, 9), *dk = floats(T * s->H * s->K, -9, 9),
           *dv = floats(T * s->HV * s->V, -9, 9);
+    float *da = floats(T * s->H * s->K, -9, 9), *db = floats(T * s->H * s->K, -9, 9);
     float *dg = floats(p->g_size, 0, 0), *dbeta = floats(T * s->HV, -9, 9), *dS0 = floats(states, 0, 0);
     float *dH = floats(states, 0, 0);
     a.dq = dq;
     a.dk = dk;
+    a.da = da;
+    a.db = db;
     a.dv = dv;
     a.dg = with_gates ? dg : NULL;
     a.dbeta = with_gates ? dbeta : NULL;
     a.dS0 = dS0;
     a.dH = dH;
     hy_recur_bwd(device, &a);
-    check("dq", dq, p->dq, T * s->H * s->K, GRADIENT_TOLERANCE);
-    check("dk", dk, p->dk, T * s->H * s->K, GRADIENT_TOLERANCE);
+    if (p->q)
+        check("dq", dq, p->dq, T * s->H * s->K, GRADIENT_TOLERANCE);
+    if (p->k)
+        check("dk", dk, p->dk, T * s->H * s->K, GRADIENT_TOLERANCE);
+    if (s->rule == HY_RULE_DPLR) {
+        check("da", da, p->da, T * s->H * s->K, GRADIENT_TOLERANCE);
+        check("db", db, p->db, T * s->H * s->K, GRADIENT_TOLERANCE);
+    }
     check("dv", dv, p->dv, T * s->HV * s->V, GRADIENT_TOLERANCE);
     check("dS0", dS0, p->dS0, states, GRADIENT_TOLERANCE);
     if (with_gates) {
@@ -111,7 +123,7 @@ static void test_backward(hy_device *device, const problem *p, hy_recur_args a, 
     a.v = NULL;
     hy_recur_map_bwd(device, &a);
     check("dH", dH, p->dH, states, GRADIENT_TOLERANCE);
-    void *all[] = {dq, dk, dv, dg, dbeta, dS0, dH};
+    void *all[] = {dq, dk, da, db, dv, dg, dbeta, dS0, dH};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -148,10 +160,13 @@ static const int64_t mixed[] = {1, 70, 16, 0, 33, 129, -1}, one[] = {97, -1}, si
                      nothing[] = {-1};
 
 static void for_all_kinds(shape s) {
+    static const struct { hy_rule rule; int exclusive; } forms[] = {
+        {HY_RULE_ADDITIVE, 0}, {HY_RULE_ADDITIVE, 1}, {HY_RULE_DELTA, 0}, {HY_RULE_DPLR, 0}};
     for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++)
-        for (int rule = HY_RULE_ADDITIVE; rule <= HY_RULE_DELTA; rule++) {
+        for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
             s.decay = (hy_decay)decay;
-            s.rule = (hy_rule)rule;
+            s.rule = forms[i].rule;
+            s.exclusive = forms[i].exclusive;
             test_shape(s);
         }
 }
@@ -187,6 +202,29 @@ static void extreme_decay(void **state) {
         (shape){.H = 1, .HV = 2, .K = 20, .V = 24, .lens = one, .g_low = -9, .g_reset = -1000, .beta_high = 1});
     for_all_kinds((shape){.H = 1, .HV = 1, .K = 16, .V = 16, .lens = one, .g_low = -60, .beta_high = 1});
     for_all_kinds((shape){.H = 1, .HV = 1, .K = 16, .V = 16, .lens = one, .g_low = 0, .beta_high = 1});
+}
+
+/* One value per head: scans of channels, with keys (mamba1) and without (hgrn), more than a block of channels. */
+static void channels(void **state) {
+    (void)state;
+    const double lows[] = {-0.3, -60, 0};
+    for (int i = 0; i < 3; i++) {
+        shape s = {.decay = HY_DECAY_VECTOR, .H = 1, .HV = 37, .K = 16, .V = 1, .lens = mixed, .g_low = lows[i]};
+        s.g_reset = i == 0 ? -60 : 0;
+        test_shape(s);
+        s.K = 5, s.H = 2, s.HV = 6, s.beta_high = 1;
+        test_shape(s);
+        s.K = 33, s.H = 3, s.HV = 3;
+        test_shape(s);
+        s = (shape){.decay = HY_DECAY_SCALAR, .H = 1, .HV = 131, .K = 1, .V = 1, .lens = mixed, .g_low = lows[i]};
+        s.g_reset = i == 0 ? -60 : 0;
+        s.keyless = 1;
+        test_shape(s);
+        s.decay = HY_DECAY_VECTOR, s.HV = 5;
+        test_shape(s);
+        s.decay = HY_DECAY_NONE, s.beta_high = 1;
+        test_shape(s);
+    }
 }
 
 static void empty_sizes(void **state) {
@@ -242,6 +280,7 @@ int main(void) {
         cmocka_unit_test(usual_sizes),
         cmocka_unit_test(correlated_keys_and_large_beta),
         cmocka_unit_test(extreme_decay),
+        cmocka_unit_test(channels),
         cmocka_unit_test(empty_sizes),
         cmocka_unit_test(maps_apply_and_compose),
     };

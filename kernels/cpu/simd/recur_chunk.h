@@ -5,6 +5,8 @@
  *     e = (I + M diag b)^-1 (v − (k e^G) X)  z = b e  (additive rule: e = v)
  *     o = scale (q e^G) X + P z              X' = diag(e^{Gn}) X + (k e^{Gn−G})ᵀ z
  *
+ * Exclusive (additive rule): q_i meets the state before its token, so e^{G_{i−1}} stands for its e^{Gi} and P_ii = 0.
+ *
  * 16 and not more: the products inside a chunk cost as its length, those with the state do not, and a product of 16
  * rows already runs at full speed. Every tile is padded with zeros to 16 rows and to columns in multiples of 16.
  *
@@ -43,7 +45,7 @@ typedef struct hy_scan {
     hy_run run;
     int64_t head, vhead; /* of q, k; of v, g, beta, o */
     int64_t Kp, Vp;      /* K, V rounded up to 16 */
-    int delta, vector;
+    int delta, vector, exclusive;
     float scale;
 } hy_scan;
 
@@ -56,6 +58,7 @@ HY_INLINE hy_scan hy_scan_make(const hy_recur_args *a, const hy_run *run, int64_
                      .Vp = hy_round16(a->V),
                      .delta = a->rule == HY_RULE_DELTA,
                      .vector = a->decay == HY_DECAY_VECTOR,
+                     .exclusive = a->exclusive,
                      .scale = (float)a->scale};
 }
 
@@ -105,9 +108,9 @@ typedef struct hy_chunk {
     hy_mat lt;          /* [K,16] its transpose, made where asked for */
     hy_mat wp, wm;      /* [16,K] e^{G−a}, e^{a−G}; vector decay only */
     float *d, *ea, *ec; /* [K] e^{Gn}, e^a, e^{Gn−a}; the last two for vector decay only */
-    float *er, *ew;     /* [16] factors of rows that read and write the state: e^G, e^{Gn−G}; 1 for vector decay */
+    float *er, *ew;     /* [16] factors of rows that read and write the state: e^Gr, e^{Gn−G}; 1 for vector decay */
     float *b;           /* [16] beta, 0 beyond len */
-    float *E;           /* [16,16] e^{Gi−Gj}, unspecified above the diagonal; 1 for vector decay */
+    float *E;           /* [16,16] e^{Gri−Gj}, Gr_i = G_i or, exclusive, G_{i−1}; unspecified above the diagonal; 1 for vector decay */
 } hy_chunk;
 
 HY_INLINE void hy_chunk_layout(hy_chunk *c, const hy_scan *s, hy_scratch *m, int with_lt) {
@@ -139,13 +142,15 @@ HY_INLINE void hy_chunk_layout(hy_chunk *c, const hy_scan *s, hy_scratch *m, int
  * below −100, must not cost the differences around it their digits. */
 static void hy_chunk_decay_scalar(hy_chunk *c, const hy_scan *s, int inside) {
     const float *g = s->a->g;
-    double G[HY_CHUNK], sum = 0;
+    double G[HY_CHUNK], read[HY_CHUNK], sum = 0;
     float rest[HY_CHUNK], difference[HY_CHUNK];
     for (int64_t i = 0; i < HY_CHUNK; i++) {
+        const double before = sum;
         if (g && i < c->len)
             sum += (double)(s->a->decay == HY_DECAY_HEAD ? g[s->vhead] : g[(c->begin + i) * s->a->HV + s->vhead]);
         G[i] = sum;
-        difference[i] = (float)sum;
+        read[i] = s->exclusive ? before : sum;
+        difference[i] = (float)read[i];
     }
     for (int64_t j = 0; j < HY_CHUNK; j++)
         rest[j] = (float)(sum - G[j]);
@@ -155,12 +160,13 @@ static void hy_chunk_decay_scalar(hy_chunk *c, const hy_scan *s, int inside) {
     }
     for (int64_t i = 0; inside && i < HY_CHUNK; i++) {
         for (int64_t j = 0; j < HY_CHUNK; j++)
-            difference[j] = (float)(G[i] - G[j]);
+            difference[j] = (float)(read[i] - G[j]);
         for (int64_t j = 0; j < HY_CHUNK; j += HY_VL)
             hy_vec_store(c->E + i * 16 + j, g ? hy_vec_exp(hy_vec_load(difference + j)) : hy_vec_set(1));
     }
+    const hy_vec d = hy_vec_exp(hy_vec_set((float)sum));
     for (int64_t j = 0; j < s->Kp; j += HY_VL)
-        hy_vec_store(c->d + j, hy_vec_set(c->er[HY_CHUNK - 1]));
+        hy_vec_store(c->d + j, d);
 }
 
 HY_INLINE hy_vec hy_chunk_fall(const float *g, int64_t stride, int64_t tokens, int64_t n) {
@@ -185,7 +191,7 @@ static int64_t hy_chunk_length_vector(const hy_scan *s, int64_t begin, int64_t t
 }
 
 /* n channels from j on of a chunk with vector decay: everything but transposes. G here leaves out the first token's
- * decay, which may be any size and concerns the state only. What only the products inside a chunk need is made if there
+ * decay, which may be any size and concerns the state only; exclusive, the first q does not even meet that. What only the products inside a chunk need is made if there
  * will be any (`inside`), for q if it is given; wp and wm if the chunk has lt, for the backward pass. */
 HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const float *q, const float *k, int64_t j,
                                      int64_t n, int inside) {
@@ -206,12 +212,13 @@ HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const float 
         hy_vec_store(hy_mat_at(c->l, i, j).p, y * wm * ec);
         if (!inside)
             continue;
-        hy_vec wp = hy_vec_exp(G[i] - anchor);
+        const int unmet = s->exclusive && i == 0;
+        hy_vec wp = unmet ? hy_vec_set(1) : hy_vec_exp(G[i - s->exclusive] - anchor);
         hy_vec_store(hy_mat_at(c->km, i, j).p, y * wm);
         if (q) {
             hy_vec x = i < c->len ? hy_vec_load_tail(q + i * stride + j, n) * wp : hy_vec_zero();
             hy_vec_store(hy_mat_at(c->qk, i, j).p, x);
-            hy_vec_store(hy_mat_at(c->rq, i, j).p, x * ea);
+            hy_vec_store(hy_mat_at(c->rq, i, j).p, unmet ? x : x * ea);
         }
         if (s->delta) {
             hy_vec_store(hy_mat_at(c->qk, 16 + i, j).p, y * wp);

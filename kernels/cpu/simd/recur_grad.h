@@ -9,8 +9,10 @@
  *     dG = q dq + k (k⁺ − k⁻), dG_n += e^{Gn} Σ_V X ⊙ dX + Σ_i k e^{Gn−G} (z dXᵀ);   dg_t = Σ_{i≥t} dG_i
  *     dX' = diag(e^{Gn}) dX + (scale q e^G)ᵀ do − (k e^G)ᵀ dv
  *
- * The additive rule has du = dz and no M. What a token does to itself does not decay: it is left out of dG, which would
- * only cancel it, and Σ_{i≥t} of the terms at the chunk's end is formed as the sum over i < t it equals. */
+ * The additive rule has du = dz and no M. Exclusive: where q is concerned G is that of the token before. What a q meets
+ * undecayed, its own token or, exclusive, the one before, is left out of dG, which would only cancel it, and Σ_{i≥t} of
+ * the terms at the chunk's end is formed as the sum over i < t it equals.
+ */
 #ifndef HY_KERNELS_CPU_SIMD_RECUR_GRAD_H
 #define HY_KERNELS_CPU_SIMD_RECUR_GRAD_H
 
@@ -32,13 +34,13 @@ typedef struct hy_grad {
     hy_mat write;   /* [32,V] the same, scaled to what the state's gradient receives */
     hy_mat e;       /* [16,V] */
     hy_mat et;      /* [V,16] */
-    hy_mat dpm;     /* [32,16] dP without its diagonal, then dM */
+    hy_mat dpm;     /* [32,16] dP without what does not decay, then dM */
     hy_mat from_x;  /* [32,K] do Xᵀ, du Xᵀ */
     hy_mat from_dx; /* [16,K] e dXᵀ */
     hy_mat upper;   /* [32,K] dP k, dM k */
     hy_mat lower;   /* [16,K] dPᵀ q + dMᵀ k */
     float *xdx;     /* [K] Σ_V X ⊙ dX */
-    float *diag;    /* [16] diagonal of dP */
+    float *undecayed; /* [16] diagonal of dP; exclusive: what lies below it */
     float *sums;    /* [16,HY_VL] of dg, scalar decay: lanes still apart */
 } hy_grad;
 
@@ -57,7 +59,7 @@ HY_INLINE void hy_grad_layout(hy_grad *f, const hy_scan *s, hy_scratch *m) {
     f->upper = hy_scratch_mat(m, 32, s->Kp);
     f->lower = hy_scratch_mat(m, 16, s->Kp);
     f->xdx = hy_scratch_take(m, s->Kp);
-    f->diag = hy_scratch_take(m, 16);
+    f->undecayed = hy_scratch_take(m, 16);
     f->sums = hy_scratch_take(m, HY_CHUNK * HY_VL);
 }
 
@@ -99,12 +101,13 @@ static void hy_grad_weights(hy_grad *f, const hy_scan *s, const hy_chunk *c, flo
     hy_mat_transpose(f->et, f->e, 16, s->Vp);
     float *gram = f->small.gram, *dp = f->dpm.p;
     hy_mul_ab(hy_small_mat(gram), f->both, f->et, (hy_shape){s->delta || dbeta ? 32 : 16, 16, s->Vp}, NULL);
+    const int lag = s->exclusive;
     for (int i = 0; i < HY_CHUNK; i++)
-        f->diag[i] = s->scale * c->b[i] * gram[i * 17];
+        f->undecayed[i] = i < lag ? 0 : s->scale * c->b[i - lag] * gram[i * 17 - lag];
     if (dbeta)
         for (int64_t i = 0; i < c->len; i++)
             dbeta[(c->begin + i) * s->a->HV + s->vhead] = gram[256 + i * 17];
-    hy_small_mask(dp, gram, c->E, s->scale, 0);
+    hy_small_mask(dp, gram, c->E, s->scale, -lag);
     if (s->delta)
         hy_small_mask(dp + 256, gram + 256, c->E, -1, 0);
     for (int i = 0; i < HY_CHUNK; i++)
@@ -155,7 +158,8 @@ HY_INLINE void hy_grad_channels(hy_grad *f, const hy_scan *s, const hy_chunk *c,
     }
     for (int64_t i = c->len - 1; i >= 0; i--) {
         hy_vec qi = hy_vec_load_tail(q + i * stride, n), ki = hy_vec_load_tail(k + i * stride, n);
-        hy_vec dq = hy_vec_load(hy_mat_at(f->from_x, i, j).p) * ea * hy_vec_set(s->scale * c->er[i]);
+        const hy_vec read = s->exclusive && i == 0 ? hy_vec_set(1) : ea;
+        hy_vec dq = hy_vec_load(hy_mat_at(f->from_x, i, j).p) * read * hy_vec_set(s->scale * c->er[i]);
         hy_vec lower = hy_vec_load(hy_mat_at(f->lower, i, j).p), upper = hy_vec_zero();
         dq += hy_vec_load(hy_mat_at(f->upper, i, j).p);
         if (delta)
@@ -168,15 +172,26 @@ HY_INLINE void hy_grad_channels(hy_grad *f, const hy_scan *s, const hy_chunk *c,
             lower *= hy_vec_load(hy_mat_at(c->wm, i, j).p);
         }
         if (with_dg) {
-            sum += qi * dq + ki * (upper - lower);
+            const hy_vec read_here = qi * dq;
+            sum += s->exclusive ? ki * (upper - lower) : read_here + ki * (upper - lower);
             if (vector)
                 hy_vec_store_tail(out->dg + ((c->begin + i) * a->HV + s->vhead) * a->K + j, sum + before[i], n);
             else
                 hy_vec_store(f->sums + i * HY_VL, hy_vec_load(f->sums + i * HY_VL) + sum + before[i]);
+            if (s->exclusive)
+                sum += read_here;
         }
         float *to_q = out->dq + at + i * stride, *to_k = out->dk + at + i * stride;
-        hy_vec diag = hy_vec_set(f->diag[i]), dk = upper + lower + written[i] + diag * qi;
-        dq += diag * ki;
+        hy_vec dk = upper + lower + written[i];
+        if (!s->exclusive) {
+            dq += hy_vec_set(f->undecayed[i]) * ki;
+            dk += hy_vec_set(f->undecayed[i]) * qi;
+        } else {
+            if (i > 0)
+                dq += hy_vec_set(f->undecayed[i]) * hy_vec_load_tail(k + (i - 1) * stride, n);
+            if (i + 1 < c->len)
+                dk += hy_vec_set(f->undecayed[i + 1]) * hy_vec_load_tail(q + (i + 1) * stride, n);
+        }
         if (out->acc) {
             dq += hy_vec_load_tail(to_q, n);
             dk += hy_vec_load_tail(to_k, n);

@@ -4,7 +4,7 @@
 
 /* Chunks need keys; K = 1 may come without. */
 static int in_chunks(const hy_recur_args *a) {
-    return a->rule != HY_RULE_DPLR && !a->exclusive && a->K > 1;
+    return a->rule != HY_RULE_DPLR && a->K > 1;
 }
 
 static size_t recur_work(const hy_recur_args *a) {

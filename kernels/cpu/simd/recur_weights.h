@@ -60,7 +60,7 @@ static void hy_chunk_weights(const hy_chunk *c, const hy_scan *s, hy_small *x, i
         return;
     hy_mul_ab((hy_mat){x->gram + first * 16, 16}, hy_mat_at(c->qk, first, 0), c->kt, (hy_shape){rows, 16, s->Kp}, NULL);
     if (with_q)
-        hy_small_mask(x->p, x->gram, c->E, s->scale, 1);
+        hy_small_mask(x->p, x->gram, c->E, s->scale, !s->exclusive);
     if (with_w) {
         hy_small_mask(x->m, x->gram + 256, c->E, 1, 0);
         hy_small_solve(x->w, x->m, c->b);
