@@ -174,6 +174,64 @@ typedef struct hy_decay_gate {
     void *dA_log, *ddt_bias;
 } hy_decay_gate_args;
 
+/* A learned factor per channel or group of channels:  y[t,j] = add[t,j] + x[t, j/expand]·act(w[j/group]),  add NULL = 0.
+ * cols counts the columns of y and add; x has cols/expand, w cols/group. expand or group is 1.
+ * bwd: dx[t,i] (+)= Σ_j dy·act(w), dw += Σ dy·x·act'(w); the gradient of add is dy itself. */
+typedef struct hy_scale {
+    hy_act act;
+    int64_t T, cols, expand, group;
+    const void *x, *w, *add;
+    void *y;
+    const void *dy;
+    void *dx;
+    int acc;
+    void *dw;
+} hy_scale_args;
+
+/* ---- feature maps; a row is one head's `cols` channels ---- */
+
+typedef enum hy_feature_kind {
+    HY_FEATURES_TAYLOR,   /* 1, x_i/d^¼, x_i²/√(2d), x_i x_j/√d for i < j:  φ(q)·φ(k) = 1 + s + s²/2, s = q·k/√d */
+    HY_FEATURES_SQUARE,   /* x_i²/√d, x_i x_j·√(2/d) for i < j:  φ(q)·φ(k) = (q·k)²/d */
+    HY_FEATURES_DPFP,     /* z = [relu x, relu −x], then z ⊙ (z turned by j places), j = 1..4 */
+    HY_FEATURES_HEDGEHOG  /* softmax of [2x, −2x] */
+} hy_feature_kind;
+
+static inline int64_t hy_feature_cols(hy_feature_kind kind, int64_t d) {
+    switch (kind) {
+    case HY_FEATURES_TAYLOR:
+        return 1 + d + d * (d + 1) / 2;
+    case HY_FEATURES_SQUARE:
+        return d * (d + 1) / 2;
+    case HY_FEATURES_DPFP:
+        return 8 * d;
+    default:
+        return 2 * d;
+    }
+}
+
+/* y [rows, hy_feature_cols] from x [rows,cols]; bwd: dx (+)=. */
+typedef struct hy_feature {
+    hy_feature_kind kind;
+    int64_t rows, cols;
+    const void *x;
+    void *y;
+    const void *dy;
+    void *dx;
+    int acc;
+} hy_feature_args;
+
+/* y[r,:] = x[r,:cols] / (x[r,cols] + eps): the last column of x [rows,cols+1] normalises the others. bwd: dx (+)=. */
+typedef struct hy_ratio {
+    int64_t rows, cols;
+    double eps;
+    const void *x;
+    void *y;
+    const void *dy;
+    void *dx;
+    int acc;
+} hy_ratio_args;
+
 /* ---- runs, convolution ---- */
 
 /* A range of consecutive local tokens of one document. s0: which entry of a state (or halo) array enters before
@@ -409,6 +467,12 @@ typedef struct hy_adamw {
     X(rope, hy_rope)                   \
     X(decay_gate_fwd, hy_decay_gate)   \
     X(decay_gate_bwd, hy_decay_gate)   \
+    X(scale_fwd, hy_scale)             \
+    X(scale_bwd, hy_scale)             \
+    X(feature_fwd, hy_feature)         \
+    X(feature_bwd, hy_feature)         \
+    X(ratio_fwd, hy_ratio)             \
+    X(ratio_bwd, hy_ratio)             \
     X(conv_fwd, hy_conv)               \
     X(conv_bwd, hy_conv)               \
     X(recur_map, hy_recur)             \

@@ -16,7 +16,7 @@
 #include "layers/model.h"
 
 typedef int hy_var; /* index into graph->vars; HY_NONE = absent */
-enum { HY_NONE = -1, HY_NODE_INPUTS = 8, HY_NODE_OUTPUTS = 2, HY_NODE_WEIGHTS = 4 };
+enum { HY_NONE = -1, HY_NODE_INPUTS = 8, HY_NODE_OUTPUTS = 4, HY_NODE_WEIGHTS = 4 };
 
 typedef struct hy_variable {
     char name[24];
@@ -63,7 +63,7 @@ typedef struct hy_node_class {
 
 /* Attributes, by class. */
 typedef union hy_attr {
-    struct { int64_t in, out; } linear;
+    struct { int64_t in, out, heads; } linear;
     struct { hy_act act; double scale, floor; } unary;
     struct { hy_act act; int64_t group; } glu;
     struct { int64_t cols, w_rows; double eps; int zero_centred; } norm;
@@ -75,6 +75,8 @@ typedef union hy_attr {
     struct { int64_t H, K; double lower_bound; } decay_gate;
     struct { double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers); int64_t heads, layer, layers; } head_decay;
     struct { int64_t heads, repeat, cols; } repeat;
+    struct { hy_act act; int64_t expand, group; } scale;
+    struct { hy_feature_kind kind; int64_t cols; double eps; } feature;
     struct { int64_t D, vocab; } ends;
 } hy_attr;
 

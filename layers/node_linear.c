@@ -1,53 +1,59 @@
-/* y = x Wᵀ + b;  dx = dy W,  dW += dyᵀ x,  db += Σ_t dy.  W [out,in], possibly a range of rows of a larger parameter. */
+/* y = x Wᵀ + b;  dx = dy W,  dW += dyᵀ x,  db += Σ_t dy.  W [out,in], possibly a range of rows of a larger parameter; the rows of x are
+ * tokens, or the heads of all tokens. */
 #include <stdio.h>
 
 #include "layers/nodes.h"
 
 static void linear_fwd(hy_exec *x, const hy_node *node) {
-    int64_t in = node->attr.linear.in, out = node->attr.linear.out;
-    hy_gemm(x->device, &(hy_gemm_args){.trans_b = 1, .m = x->T, .n = out, .k = in, .alpha = 1,
+    int64_t in = node->attr.linear.in, out = node->attr.linear.out, rows = x->T * node->attr.linear.heads;
+    hy_gemm(x->device, &(hy_gemm_args){.trans_b = 1, .m = rows, .n = out, .k = in, .alpha = 1,
                                        .a = hy_value(x, node->in[0]), .lda = in,
                                        .b = hy_param_value(x, node->w[0]), .ldb = in,
                                        .c = hy_value(x, node->out[0]), .ldc = out});
     if (node->w[1].param != HY_NONE) {
-        hy_bias_fwd(x->device, &(hy_bias_args){.rows = x->T, .cols = out, .bias = hy_param_value(x, node->w[1]), .y = hy_value(x, node->out[0])});
+        hy_bias_fwd(x->device, &(hy_bias_args){.rows = rows, .cols = out, .bias = hy_param_value(x, node->w[1]), .y = hy_value(x, node->out[0])});
     }
 }
 
 static void linear_bwd(hy_exec *x, const hy_node *node) {
-    int64_t in = node->attr.linear.in, out = node->attr.linear.out;
+    int64_t in = node->attr.linear.in, out = node->attr.linear.out, rows = x->T * node->attr.linear.heads;
     const void *dy = hy_grad(x, node->out[0]);
-    hy_gemm(x->device, &(hy_gemm_args){.m = x->T, .n = in, .k = out, .alpha = 1,
+    hy_gemm(x->device, &(hy_gemm_args){.m = rows, .n = in, .k = out, .alpha = 1,
                                        .a = dy, .lda = out, .b = hy_param_value(x, node->w[0]), .ldb = in,
                                        .beta = hy_acc(x, node, 0) ? 1 : 0, .c = hy_grad(x, node->in[0]), .ldc = in});
-    hy_gemm(x->device, &(hy_gemm_args){.trans_a = 1, .m = out, .n = in, .k = x->T, .alpha = 1,
+    hy_gemm(x->device, &(hy_gemm_args){.trans_a = 1, .m = out, .n = in, .k = rows, .alpha = 1,
                                        .a = dy, .lda = out, .b = hy_value(x, node->in[0]), .ldb = in,
                                        .beta = 1, .c = hy_param_grad(x, node->w[0]), .ldc = in});
     if (node->w[1].param != HY_NONE) {
-        hy_bias_bwd(x->device, &(hy_bias_args){.rows = x->T, .cols = out, .dy = dy, .dbias = hy_param_grad(x, node->w[1])});
+        hy_bias_bwd(x->device, &(hy_bias_args){.rows = rows, .cols = out, .dy = dy, .dbias = hy_param_grad(x, node->w[1])});
     }
 }
 
 static double linear_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
     (void)docs;
     (void)n_docs;
-    return 2.0 * (double)tokens * (double)node->attr.linear.in * (double)node->attr.linear.out;
+    return 2.0 * (double)(tokens * node->attr.linear.heads) * (double)node->attr.linear.in * (double)node->attr.linear.out;
 }
 
 static const hy_node_class linear_class = {
     .name = "linear", .bwd_reads_in = 1, .fwd = linear_fwd, .bwd = linear_bwd, .flops = linear_flops};
 
-hy_var hy_node_linear_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t out) {
-    hy_var y = hy_graph_var(g, "linear", out);
+hy_var hy_node_linear_heads(hy_graph *g, hy_var x, int64_t heads, hy_weight w, hy_weight bias, int64_t out) {
+    hy_var y = hy_graph_var(g, "linear", heads * out);
     hy_node *node = hy_graph_node(g, &linear_class, 1, &x, 1, &y);
     if (!node) {
         return HY_NONE;
     }
     node->w[0] = w;
     node->w[1] = bias;
-    node->attr.linear.in = hy_var_cols(g, x);
+    node->attr.linear.in = hy_var_cols(g, x) / heads;
     node->attr.linear.out = out;
+    node->attr.linear.heads = heads;
     return y;
+}
+
+hy_var hy_node_linear_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t out) {
+    return hy_node_linear_heads(g, x, 1, w, bias, out);
 }
 
 hy_var hy_node_linear(hy_graph *g, hy_var x, const char *name, int64_t out, bool bias) {

@@ -9,6 +9,8 @@
 hy_var hy_node_linear(hy_graph *g, hy_var x, const char *name, int64_t out, bool bias);
 /* The same with given weights: w.offset selects a range of rows. bias.param may be HY_NONE. */
 hy_var hy_node_linear_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t out);
+/* One matrix for every head: x [T,heads·in], w [out,in], bias [out] or HY_NONE; y [T,heads·out]. */
+hy_var hy_node_linear_heads(hy_graph *g, hy_var x, int64_t heads, hy_weight w, hy_weight bias, int64_t out);
 
 /* Norms over groups of `cols` consecutive channels; weight name.weight [w_rows·cols], repeated over the row. */
 hy_var hy_node_rmsnorm(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps);
@@ -30,6 +32,20 @@ hy_var hy_node_residual(hy_graph *g, hy_var x, hy_var branch);
 hy_var hy_node_repeat(hy_graph *g, hy_var x, int64_t heads, int64_t repeat);
 /* Channels first .. first + rot − 1 of every head turn. */
 hy_var hy_node_rope(hy_graph *g, hy_var x, int64_t heads, int64_t head_dim, int64_t first, int64_t rot, double base);
+
+/* The columns of x in n ≤ HY_NODE_OUTPUTS pieces, cols[i] each, as variables of their own. */
+void hy_node_split(hy_graph *g, hy_var x, int n, const int64_t *cols, hy_var *out);
+
+/* y[t,j] = add + x[t, j/expand]·act(w[j/group]) with w one element per group of columns of y (kernels.h, hy_scale). */
+hy_var hy_node_scale(hy_graph *g, hy_var x, hy_weight w, hy_act act, int64_t expand, int64_t group);
+/* The same on top of `add`, whose only consumer this is. */
+hy_var hy_node_skip(hy_graph *g, hy_var add, hy_var x, hy_weight w, int64_t group);
+
+/* A feature map of every head's `cols` channels. */
+hy_var hy_node_feature(hy_graph *g, hy_var x, hy_feature_kind kind, int64_t cols);
+/* For a normaliser: every head's channels get a column of ones; later that column divides the others: y = x/(last + eps). */
+hy_var hy_node_append_one(hy_graph *g, hy_var x, int64_t heads);
+hy_var hy_node_ratio(hy_graph *g, hy_var x, int64_t heads, double eps);
 
 /* Depthwise causal convolution over the documents, then act: name.weight [cols,1,width]; bias name.bias [cols]. */
 hy_var hy_node_conv(hy_graph *g, hy_var x, const char *name, int64_t width, bool bias, hy_act act);

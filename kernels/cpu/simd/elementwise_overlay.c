@@ -6,7 +6,7 @@
     X(fill)                                                                                                            \
     X(copy2d) X(axpy) X(add) X(bias_fwd) X(bias_bwd) X(embed_fwd) X(embed_bwd) X(rmsnorm_fwd) X(rmsnorm_bwd)           \
         X(layernorm_fwd) X(layernorm_bwd) X(l2norm_fwd) X(l2norm_bwd) X(unary_fwd) X(unary_bwd) X(glu_fwd) X(glu_bwd)  \
-            X(rope) X(decay_gate_fwd) X(decay_gate_bwd) X(conv_fwd) X(conv_bwd) X(cross_entropy) X(sumsq) X(adamw)
+            X(rope) X(decay_gate_fwd) X(decay_gate_bwd) X(scale_fwd) X(scale_bwd) X(conv_fwd) X(conv_bwd) X(cross_entropy) X(sumsq) X(adamw)
 
 void HY_ISA_NAME(hy_elementwise_overlay)(hy_table *table) {
 #define HY_X(op) table->op = HY_ISA_NAME(hy_fast_##op);
