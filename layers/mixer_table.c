@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "layers/linear_row.h"
+#include "layers/mamba2.h"
 
 /* Retention (Sun et al. 2023, RetNet): log(1 − 2^(−5−h)). */
 static double retention_log_decay(int64_t head, int64_t heads, int64_t layer, int64_t layers) {
@@ -46,6 +47,8 @@ static const hy_mixer_row rows[] = {
     {.kind = "gla", .help = "gated linear attention: a learned decay per key channel", .mlp_ratio = 4, LINEAR_ROW(gla)},
     {.kind = "deltanet", .help = "delta rule without decay", .mlp_ratio = 4, LINEAR_ROW(deltanet)},
     {.kind = "gated_deltanet", .help = "delta rule with a learned decay per head", .mlp_ratio = 4, LINEAR_ROW(gated_deltanet)},
+    {.kind = "mamba2", .help = "state space: a learned step per head, skip, gate before the norm", .mlp_ratio = 4, .no_mlp = true,
+     .resolve = hy_mamba2_resolve, .build = hy_mamba2_build},
 };
 
 const hy_mixer_row *hy_mixer_row_at(int i) {

@@ -12,7 +12,7 @@
 
 enum { HY_LAYERS_MAX = 512, HY_MIXERS_MAX = 32, HY_NAME_MAX = 48 };
 
-typedef enum hy_qk_norm { HY_QK_NORM_DEFAULT, HY_QK_NORM_NONE, HY_QK_NORM_L2, HY_QK_NORM_SUM, HY_QK_NORM_RMS_HEAD, HY_QK_NORM_RMS_ALL } hy_qk_norm;
+typedef enum hy_qk_norm { HY_QK_NORM_DEFAULT, HY_QK_NORM_NONE, HY_QK_NORM_L2, HY_QK_NORM_SUM, HY_QK_NORM_RMS_HEAD, HY_QK_NORM_RMS_ALL, HY_QK_NORM_LAYER } hy_qk_norm;
 typedef enum hy_out_gate { HY_GATE_DEFAULT, HY_GATE_NONE, HY_GATE_SWISH, HY_GATE_SIGMOID, HY_GATE_HEAD, HY_GATE_CHANNEL } hy_out_gate;
 typedef enum hy_feature_map {
     HY_FEATURE_DEFAULT,
@@ -20,8 +20,15 @@ typedef enum hy_feature_map {
     HY_FEATURE_RELU,
     HY_FEATURE_SILU,
     HY_FEATURE_ELU,          /* elu + 1 */
-    HY_FEATURE_SQUARE_PRODUCT /* elementwise product of two learned maps */
+    HY_FEATURE_PRODUCT,      /* elementwise product of two learned affine maps */
+    HY_FEATURE_HEDGEHOG,     /* softmax of ±2 times a learned affine map */
+    HY_FEATURE_T2R,          /* relu of a learned linear map */
+    HY_FEATURE_DPFP,
+    HY_FEATURE_TAYLOR,       /* exp to second order */
+    HY_FEATURE_SQUARE        /* all products of two channels */
 } hy_feature_map;
+typedef enum hy_feature_norm { HY_FEATURE_NORM_NONE, HY_FEATURE_NORM_Q, HY_FEATURE_NORM_K, HY_FEATURE_NORM_BOTH } hy_feature_norm;
+typedef enum hy_skip { HY_SKIP_DEFAULT, HY_SKIP_HEAD, HY_SKIP_CHANNEL } hy_skip;
 typedef enum hy_switch { HY_SWITCH_DEFAULT, HY_SWITCH_OFF, HY_SWITCH_ON } hy_switch;
 typedef enum hy_norm_kind { HY_NORM_RMS, HY_NORM_LAYER } hy_norm_kind;
 typedef enum hy_norm_place { HY_NORM_PRE, HY_NORM_POST } hy_norm_place;
@@ -44,13 +51,23 @@ typedef struct hy_mixer_config {
     int64_t rope_dim;       /* mla: last channels of a key head, the same for all heads; of q and k, those that turn */
     double rope_base;       /* 0 = no rotary embedding */
     double rope_fraction;   /* share of the head's channels that turn */
+    hy_switch conv_bias;    /* of the short convolution */
     bool qkv_bias;
+    bool proj_bias;         /* mamba: biases in in_proj and out_proj */
     hy_qk_norm qk_norm;
     hy_out_gate output_gate;
     hy_feature_map feature_map;
-    int64_t gate_rank;      /* gla: rank of the decay projection */
+    bool tie_feature_maps;  /* learned feature maps: one for q and k */
+    hy_feature_norm feature_norm; /* mapped q, k divided by the sum of their channels */
+    hy_switch normaliser;   /* output divided by that of values 1 */
+    int64_t gate_rank;      /* gla, kda, mamba1: rank of the decay projection */
     double gate_divisor;    /* gla: decay = logsigmoid/divisor */
     double gate_floor;      /* gla: lower clamp of the decay (clamp_min); -INFINITY = none */
+    double lower_bound;     /* kda: the decay's lowest value, in a gate that stays above it; 0 = plain gate */
+    double step_low, step_high; /* mamba2: limits of the step */
+    hy_skip skip;           /* mamba2: the skip's factor per head or per channel */
+    hy_switch gate_first;   /* output gate before the output norm */
+    hy_switch output_norm;
     bool beta;              /* delta rules: learned write strength; false = 1 */
     bool negative_eigenvalues; /* delta rules: beta up to 2 */
     double norm_eps;        /* of the output norm */

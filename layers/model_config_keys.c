@@ -2,9 +2,12 @@
  * number. */
 #include "layers/model_config_keys.h"
 
-static const char *const qk_norm_names[] = {"default", "none", "l2", "sum", "rms_head", "rms_all", NULL};
+static const char *const qk_norm_names[] = {"default", "none", "l2", "sum", "rms_head", "rms_all", "layer", NULL};
 static const char *const output_gate_names[] = {"default", "none", "swish", "sigmoid", "head", "channel", NULL};
-static const char *const feature_map_names[] = {"default", "identity", "relu", "silu", "elu", "square_product", NULL};
+static const char *const feature_map_names[] = {"default", "identity", "relu", "silu", "elu", "elementwise_product",
+                                                "hedgehog", "t2r", "dpfp", "taylor", "square", NULL};
+static const char *const feature_norm_names[] = {"none", "q", "k", "both", NULL};
+static const char *const skip_names[] = {"default", "head", "channel", NULL};
 
 static const char *const switch_names[] = {"default", "false", "true", NULL};
 static const char *const norm_names[] = {"rms", "layer", NULL};
@@ -25,7 +28,7 @@ enum { HEADS_MAX = 65536, HEAD_DIM_MAX = 65536, CONV_MAX = 64, WIDTH_MAX = 1 << 
 
 static const hy_schema_entry mixer_rows[] = {
     {HY_SCHEMA_STRING(hy_mixer_config, kind, "kind", NULL,
-                      "attention, retention, gla, deltanet, gated_deltanet; empty: the entry's own name")},
+                      "a row of docs/mixers.md; empty: the entry's own name")},
     MIXER_INT(heads, 1, HEADS_MAX, "query and key heads"),
     MIXER_INT(kv_heads, 1, HEADS_MAX,
               "attention, gla, retention: key and value heads, each serving heads/kv_heads query heads"),
@@ -41,6 +44,8 @@ static const hy_schema_entry mixer_rows[] = {
     MIXER_DOUBLE(rope_base, 0.0, HY_SCHEMA_HIGHEST, "base of the rotary embedding; 0 = none"),
     {HY_SCHEMA_DOUBLE(hy_mixer_config, rope_fraction, "rope_fraction", "1", 0.0, 1.0,
                       "share of the head's channels that the rotary embedding turns")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, conv_bias, "conv_bias", "default", switch_names, "bias in the short convolutions")},
+    {HY_SCHEMA_BOOL(hy_mixer_config, proj_bias, "proj_bias", "false", "mamba: biases in in_proj and out_proj")},
     {HY_SCHEMA_BOOL(hy_mixer_config, qkv_bias, "qkv_bias", "false", "biases in the q, k, v projections")},
     {HY_SCHEMA_ENUM(hy_mixer_config, qk_norm, "qk_norm", "default", qk_norm_names,
                     "normalisation of q and k per head; attention: rms_head or rms_all, over the whole projection")},
@@ -48,11 +53,26 @@ static const hy_schema_entry mixer_rows[] = {
                     "gate on the output: swish or sigmoid elementwise; attention: sigmoid per head or per channel")},
     {HY_SCHEMA_ENUM(hy_mixer_config, feature_map, "feature_map", "default", feature_map_names,
                     "map applied to q and k")},
-    MIXER_INT(gate_rank, 1, WIDTH_MAX, "gla: rank of the decay's projection"),
+    {HY_SCHEMA_BOOL(hy_mixer_config, tie_feature_maps, "tie_feature_maps", "false",
+                    "learned feature maps: q and k share one")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, feature_norm, "feature_norm", "none", feature_norm_names,
+                    "after the feature map, divide by the sum of the channels")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, normaliser, "normaliser", "default", switch_names,
+                    "additive mixers: divide the output by the sum of its weights")},
+    MIXER_INT(gate_rank, 1, WIDTH_MAX, "gla, kda, mamba1: rank of the decay's projection"),
     {HY_SCHEMA_DOUBLE(hy_mixer_config, gate_divisor, "gate_divisor", "16", DBL_MIN, HY_SCHEMA_HIGHEST,
                       "gla: log decay = logsigmoid/divisor")},
     {HY_SCHEMA_DOUBLE(hy_mixer_config, gate_floor, "gate_floor", "-.inf", -INFINITY, 0.0,
                       "gla: the log decay's lowest value; -.inf = none")},
+    {HY_SCHEMA_DOUBLE(hy_mixer_config, lower_bound, "lower_bound", "0", HY_SCHEMA_LOWEST, 0.0,
+                      "kda: log decay = lower_bound*sigmoid(...), so never lower; 0 = the plain gate")},
+    {HY_SCHEMA_DOUBLE(hy_mixer_config, step_low, "step_low", "0", 0.0, HY_SCHEMA_HIGHEST, "mamba2: least step")},
+    {HY_SCHEMA_DOUBLE(hy_mixer_config, step_high, "step_high", ".inf", 0.0, INFINITY, "mamba2: greatest step")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, skip, "skip", "default", skip_names, "mamba2: the skip has a factor per head or channel")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, gate_first, "gate_first", "default", switch_names,
+                    "mamba2: the output gate comes before the output norm")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, output_norm, "output_norm", "default", switch_names,
+                    "mamba2: whether the output is normed")},
     {HY_SCHEMA_BOOL(hy_mixer_config, beta, "beta", "true", "delta rules: learned write strength; false = 1")},
     {HY_SCHEMA_BOOL(hy_mixer_config, negative_eigenvalues, "negative_eigenvalues", "false",
                     "delta rules: write strength up to 2 instead of 1")},

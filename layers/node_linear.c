@@ -67,3 +67,36 @@ hy_var hy_node_linear(hy_graph *g, hy_var x, const char *name, int64_t out, bool
     }
     return hy_node_linear_weight(g, x, w, b, out);
 }
+
+/* ---- a bias of its own; both gradients are one buffer ---- */
+
+static hy_bias_args bias_args(const hy_exec *x, const hy_node *node) {
+    return (hy_bias_args){.rows = x->T, .cols = x->graph->vars[node->out[0]].cols, .bias = hy_param_value(x, node->w[0])};
+}
+
+static void bias_fwd(hy_exec *x, const hy_node *node) {
+    hy_bias_args a = bias_args(x, node);
+    a.y = hy_value(x, node->out[0]);
+    hy_axpy(x->device, &(hy_axpy_args){.n = a.rows * a.cols, .a = 1, .x = hy_value(x, node->in[0]), .y = a.y});
+    hy_bias_fwd(x->device, &a);
+}
+
+static void bias_bwd(hy_exec *x, const hy_node *node) {
+    hy_bias_args a = bias_args(x, node);
+    a.dy = hy_grad(x, node->out[0]);
+    a.dbias = hy_param_grad(x, node->w[0]);
+    hy_bias_bwd(x->device, &a);
+}
+
+static const hy_node_class bias_class = {.name = "bias", .light = true, .fwd = bias_fwd, .bwd = bias_bwd};
+
+hy_var hy_node_bias(hy_graph *g, hy_var x, hy_weight bias) {
+    hy_var y = hy_graph_var(g, "biased", hy_var_cols(g, x));
+    hy_node *node = hy_graph_node(g, &bias_class, 1, &x, 1, &y);
+    if (!node) {
+        return HY_NONE;
+    }
+    node->w[0] = bias;
+    g->vars[x].grad_alias = y;
+    return y;
+}

@@ -11,6 +11,8 @@ hy_var hy_node_linear(hy_graph *g, hy_var x, const char *name, int64_t out, bool
 hy_var hy_node_linear_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t out);
 /* One matrix for every head: x [T,heads·in], w [out,in], bias [out] or HY_NONE; y [T,heads·out]. */
 hy_var hy_node_linear_heads(hy_graph *g, hy_var x, int64_t heads, hy_weight w, hy_weight bias, int64_t out);
+/* y = x + b, b [cols]. Requires: x has no other consumer. */
+hy_var hy_node_bias(hy_graph *g, hy_var x, hy_weight bias);
 
 /* Norms over groups of `cols` consecutive channels; weight name.weight [w_rows·cols], repeated over the row. */
 hy_var hy_node_rmsnorm(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps);

@@ -118,7 +118,7 @@ json_t *hy_hf_fla_describe_gla(const hy_model_config *model) {
 
 json_t *hy_hf_fla_describe_delta_net(const hy_model_config *model) {
     static const char *const acts[] = {[HY_FEATURE_IDENTITY] = "identity", [HY_FEATURE_RELU] = "relu", [HY_FEATURE_SILU] = "silu",
-                                       [HY_FEATURE_ELU] = "elu", [HY_FEATURE_SQUARE_PRODUCT] = NULL};
+                                       [HY_FEATURE_ELU] = "elu", [HY_FEATURE_PRODUCT] = NULL};
     const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "deltanet");
     if (!mixer || !hy_hf_fla_fits(model, "deltanet"))
         return NULL;
