@@ -47,7 +47,7 @@ static json_t *attn_spec(const hy_model_config *model, int mixer_index) {
 }
 
 /* null, one spec, or a list. */
-static json_t *attn_value(const hy_model_config *model) {
+json_t *hy_hf_fla_attn_value(const hy_model_config *model) {
     json_t *specs = json_array();
     for (int i = 0; i < (int)model->n_mixers; i++)
         if (strcmp(model->mixers[i].kind, "attention") == 0) {
@@ -98,7 +98,7 @@ static json_t *describe_expanded(const hy_model_config *model, const hy_mixer_co
                           (json_int_t)mixer->kv_heads, "expand_k", (double)(mixer->heads * mixer->head_dim) / width, "expand_v",
                           (double)(mixer->heads * mixer->value_dim) / width, "use_short_conv", mixer->conv > 0, "conv_size",
                           (json_int_t)(mixer->conv > 0 ? mixer->conv : 4), "use_output_gate", mixer->output_gate == HY_GATE_SWISH,
-                          "feature_map", feature_map_word(mixer->feature_map), "attn", attn_value(model)));
+                          "feature_map", feature_map_word(mixer->feature_map), "attn", hy_hf_fla_attn_value(model)));
     return json;
 }
 
@@ -130,7 +130,7 @@ json_t *hy_hf_fla_describe_delta_net(const hy_model_config *model) {
                           "use_short_conv", mixer->conv > 0, "conv_size", (json_int_t)(mixer->conv > 0 ? mixer->conv : 4), "use_gate",
                           mixer->output_gate == HY_GATE_SWISH, "use_beta", (int)mixer->beta, "allow_neg_eigval",
                           (int)mixer->negative_eigenvalues, "qk_activation", act, "qk_norm",
-                          mixer->qk_norm == HY_QK_NORM_SUM ? "sum" : "l2", "attn", attn_value(model)));
+                          mixer->qk_norm == HY_QK_NORM_SUM ? "sum" : "l2", "attn", hy_hf_fla_attn_value(model)));
     return json;
 }
 
@@ -144,6 +144,6 @@ json_t *hy_hf_fla_describe_gated_deltanet(const hy_model_config *model) {
                           (double)mixer->value_dim / (double)mixer->head_dim, "use_short_conv", mixer->conv > 0, "conv_size",
                           (json_int_t)(mixer->conv > 0 ? mixer->conv : 4), "allow_neg_eigval", (int)mixer->negative_eigenvalues, "use_gate",
                           mixer->output_gate != HY_GATE_NONE, "output_gate_activation",
-                          mixer->output_gate == HY_GATE_SIGMOID ? "sigmoid" : "swish", "attn", attn_value(model)));
+                          mixer->output_gate == HY_GATE_SIGMOID ? "sigmoid" : "swish", "attn", hy_hf_fla_attn_value(model)));
     return json;
 }
