@@ -19,7 +19,8 @@
 #include "train/safetensors.h"
 
 static const char *const models[] = {"transformer",    "retnet", "gla", "gla_hybrid_packed", "delta_net", "gated_deltanet", "gated_deltanet_hybrid",
-                                     "gated_deltanet_hybrid_packed", "mla", "mla_packed"};
+                                     "gated_deltanet_hybrid_packed", "mla", "mla_packed",
+                                     "mamba2"};
 enum { N_MODELS = sizeof models / sizeof models[0] };
 
 static char dir[] = "/tmp/hylas-hf-XXXXXX";

@@ -232,8 +232,33 @@ static void test_attention_options(void **state) {
     check(&config);
 }
 
+static void test_mamba2(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    hy_mixer_config *grouped = add_mixer(&config, "grouped", "mamba2");
+    grouped->value_heads = 4;
+    grouped->value_dim = 3;
+    grouped->head_dim = 5;
+    hy_mixer_config *other = add_mixer(&config, "other", "mamba2");
+    *other = *grouped;
+    snprintf(other->name, sizeof(other->name), "other");
+    other->step_low = 0.5; /* both limits are reached */
+    other->step_high = 0.8;
+    other->proj_bias = true;
+    other->conv_bias = HY_SWITCH_OFF;
+    other->gate_first = HY_SWITCH_OFF;
+    other->skip = HY_SKIP_CHANNEL;
+    other->mlp = HY_SWITCH_ON;
+    hy_mixer_config *plain = add_mixer(&config, "plain", "mamba2");
+    plain->heads = 1;
+    plain->value_dim = 6;
+    plain->head_dim = 4;
+    plain->output_norm = HY_SWITCH_OFF;
+    check(&config);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_hybrid), cmocka_unit_test(test_additive_rows), cmocka_unit_test(test_delta_rows),
-                                       cmocka_unit_test(test_block_structure), cmocka_unit_test(test_layernorm_blocks), cmocka_unit_test(test_attention_options)};
+                                       cmocka_unit_test(test_block_structure), cmocka_unit_test(test_layernorm_blocks), cmocka_unit_test(test_attention_options), cmocka_unit_test(test_mamba2)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
