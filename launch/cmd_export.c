@@ -40,7 +40,7 @@ static hy_status find_description(export *ex) {
     return hy_hf_describe(&ex->config.model, &ex->hf);
 }
 
-static hy_status run(export *ex, const char *path, const char *out) {
+static hy_status run(export *ex, const char *path, const char *out, const char *rest) {
     HY_TRY(hy_comm_self_create(&ex->self));
     HY_TRY(hy_checkpoint_open(path, ex->self, NULL, &ex->checkpoint));
     ex->opened = true;
@@ -51,19 +51,21 @@ static hy_status run(export *ex, const char *path, const char *out) {
     hy_dtype dtype = ex->types && strstr(ex->types, "\"F64\"") ? HY_F64 : HY_F32;
     HY_TRY(hy_alloc("parameters", (size_t)hy_model_flat_size(ex->model) * hy_dtype_size(dtype), &ex->params));
     HY_TRY(hy_checkpoint_read(&ex->checkpoint, ex->model, ex->self, dtype, ex->params, NULL, NULL));
+    if (rest)
+        HY_TRY(hy_hf_take_rest(ex->hf, rest));
     HY_TRY(hy_hf_write(ex->hf, out, ex->model, dtype, ex->params, ex->types));
     printf("%s: %s, %s parameters\n%s/config.json\n%s/model.safetensors\n", ex->checkpoint.path, hy_hf_model_config(ex->hf)->family,
            hy_text_count((double)hy_model_parameter_count(ex->model)).s, out, out);
     return HY_OK;
 }
 
-static hy_status run_alone(const hy_args *args, const char *out) {
+static hy_status run_alone(const hy_args *args, const char *out, const char *rest) {
     export *ex = NULL;
     HY_TRY(hy_published_check_format(args->positional[0]));
     if (!out)
         return hy_fail(HY_ERR_USAGE, "export needs --out DIR");
     HY_TRY(HY_NEW("export", 1, &ex));
-    hy_status status = run(ex, args->positional[1], out);
+    hy_status status = run(ex, args->positional[1], out, rest);
     hy_free(ex->params);
     hy_model_destroy(ex->model);
     hy_hf_close(ex->hf);
@@ -75,14 +77,17 @@ static hy_status run_alone(const hy_args *args, const char *out) {
 }
 
 hy_status hy_cmd_export(int argc, char **argv, hy_comm *world) {
-    const char *out = NULL;
-    const hy_option options[] = {{"--out", HY_OPTION_TEXT, &out, "DIR", "folder for config.json and model.safetensors"}};
+    const char *out = NULL, *rest = NULL;
+    const hy_option options[] = {
+        {"--out", HY_OPTION_TEXT, &out, "DIR", "folder for config.json and model.safetensors"},
+        {"--rest", HY_OPTION_TEXT, &rest, "DIR", "the imported model's folder: tensors that import skips (of images, of drafts) are copied from it"},
+    };
     const hy_usage usage = {
-        .line = "hylas export hf CKPT --out DIR",
+        .line = "hylas export hf CKPT --out DIR [--rest DIR]",
         .about = "Writes a checkpoint (or a run folder's newest) as a published model. Without training in between, an imported model's "
                  "tensors come back byte for byte.",
         .options = options,
-        .n_options = 1,
+        .n_options = 2,
         .min_args = 2,
         .max_args = 2,
     };
@@ -90,6 +95,6 @@ hy_status hy_cmd_export(int argc, char **argv, hy_comm *world) {
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help)
         return HY_OK;
-    hy_status status = hy_comm_rank(world) == 0 ? run_alone(&args, out) : HY_OK;
+    hy_status status = hy_comm_rank(world) == 0 ? run_alone(&args, out, rest) : HY_OK;
     return hy_comm_agree(world, status);
 }

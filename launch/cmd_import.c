@@ -91,9 +91,9 @@ hy_status hy_cmd_import(int argc, char **argv, hy_comm *world) {
     const hy_option options[] = {{"--out", HY_OPTION_TEXT, &out, "CKPT", "folder for the checkpoint, which becomes CKPT/step-0"}};
     const hy_usage usage = {
         .line = "hylas import hf DIR --out CKPT",
-        .about = "Reads a published model (config.json and model.safetensors, whole or sharded, of flash-linear-attention's transformer, retnet, "
-                 "gla, delta_net, gated_deltanet and their hybrids) into a checkpoint of step 0. A key of config.json that changes the "
-                 "mathematics and is not supported is an error that names it.",
+        .about = "Reads a published model (config.json and model.safetensors, whole or sharded; models and hybrids of flash-linear-attention, dense "
+                 "hybrids of transformers) into a checkpoint of step 0. A model_type that is not known, or a key of config.json that changes "
+                 "the mathematics and is not supported, is an error that names it.",
         .options = options,
         .n_options = 1,
         .min_args = 2,

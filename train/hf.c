@@ -93,6 +93,7 @@ void hy_hf_close(hy_hf *hf) {
     if (!hf)
         return;
     json_decref(hf->json);
+    hy_safetensors_close(hf->rest);
     hy_free(hf->text);
     hy_free(hf);
 }

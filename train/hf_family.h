@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "layers/model.h"
+#include "train/safetensors.h"
 
 /* ---- config.json ---- */
 
@@ -86,6 +87,7 @@ struct hy_hf_family {
 struct hy_hf {
     const hy_hf_family *family;
     const hy_hf_family *form; /* what binds tensors: the family, or the form of it that was read last */
+    hy_safetensors *rest;     /* tensors to be written along, or NULL */
     json_t *json;
     char *text; /* as it was read */
     size_t len;

@@ -21,7 +21,7 @@ expect() { # exit code, a word of the message; the rest is the command
 for model in "$data"/models/*; do
     name=$(basename "$model")
     expect 0 step-0 "$hylas" import hf "$model" --out "$work/$name.ckpt"
-    expect 0 safetensors "$hylas" export hf "$work/$name.ckpt" --out "$work/$name"
+    expect 0 safetensors "$hylas" export hf "$work/$name.ckpt" --out "$work/$name" --rest "$model"
     for file in config.json model.safetensors; do
         cmp "$model/$file" "$work/$name/$file" || failed=1
     done
