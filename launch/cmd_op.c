@@ -40,7 +40,8 @@ typedef struct op_row {
 } op_row;
 
 static const op_row op_rows[] = {{"recurrence", hy_op_recurrence}, {"dplr", hy_op_dplr}, {"rwkv6", hy_op_rwkv6},
-                                 {"hgrn", hy_op_hgrn}, {"attention", hy_op_attention}, {"conv", hy_op_conv}, {"model", hy_op_model}};
+                                 {"hgrn", hy_op_hgrn}, {"log_linear", hy_op_log_linear},
+                                 {"attention", hy_op_attention}, {"conv", hy_op_conv}, {"model", hy_op_model}};
 enum { OP_ROWS = sizeof op_rows / sizeof op_rows[0] };
 
 static hy_status find_op(const hy_op_context *context, const char *name, const op_row **row) {
@@ -97,7 +98,7 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
         {"--table", HY_OPTION_TEXT, &table, "NAME", "operations: cpu_ref (default) or cpu"},
     };
     const hy_usage usage = {
-        .line = "hylas op recurrence|dplr|rwkv6|hgrn|attention|conv|model --in FILE --out FILE [options]",
+        .line = "hylas op recurrence|dplr|rwkv6|hgrn|log_linear|attention|conv|model --in FILE --out FILE [options]",
         .about = "Runs one core operation forward and backward on tensors from a file, with the sequence sharded over the ranks "
                  "of mpirun, and writes the gathered outputs and gradients.",
         .options = options,

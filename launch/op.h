@@ -109,6 +109,7 @@ HY_MUST_CHECK hy_status hy_op_recurrence(hy_op_context *context, const char *in,
 HY_MUST_CHECK hy_status hy_op_dplr(hy_op_context *context, const char *in, const char *out);
 HY_MUST_CHECK hy_status hy_op_rwkv6(hy_op_context *context, const char *in, const char *out);
 HY_MUST_CHECK hy_status hy_op_hgrn(hy_op_context *context, const char *in, const char *out);
+HY_MUST_CHECK hy_status hy_op_log_linear(hy_op_context *context, const char *in, const char *out);
 HY_MUST_CHECK hy_status hy_op_attention(hy_op_context *context, const char *in, const char *out);
 HY_MUST_CHECK hy_status hy_op_conv(hy_op_context *context, const char *in, const char *out);
 HY_MUST_CHECK hy_status hy_op_model(hy_op_context *context, const char *in, const char *out);

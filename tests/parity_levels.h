@@ -86,9 +86,9 @@ static void level_bwd_case(parity *p, const recur_case *c) {
     parity_run(p);
 }
 
-/* Every decay, rule, strength and shape with head sizes that divide nothing. */
+/* Every decay, rule and shape, strengths in turn, with head sizes that divide nothing. */
 static PARITY_UNUSED void level_sample(parity *p, void (*one)(parity *, const recur_case *)) {
-    for (int n = 0; n < 8 * 3 * LEVEL_SHAPES; n++) {
+    for (int n = 0; n < 8 * LEVEL_SHAPES; n++) {
         const recur_case c = {.decay = (hy_decay)(n % 4),
                               .rule = (hy_rule)(n / 4 % 2),
                               .gate = (gate_strength)(n % 3),

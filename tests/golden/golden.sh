@@ -35,14 +35,14 @@ run() { # dtype table forward gradient: the rest of the arguments are options of
 inputs() {
     case $1 in
     attention) ls "$data"/golden/attention*.h5 ;;
-    conv | dplr | rwkv6 | hgrn) ls "$data"/golden/"$1"*.h5 ;;
-    recurrence) ls "$data"/golden/*.h5 | grep -v -e /attention -e /conv -e /dplr -e /rwkv6 -e /hgrn ;;
+    conv | dplr | rwkv6 | hgrn | log_linear) ls "$data"/golden/"$1"*.h5 ;;
+    recurrence) ls "$data"/golden/*.h5 | grep -v -e /attention -e /conv -e /dplr -e /rwkv6 -e /hgrn -e /log_linear ;;
     model) ls "$data"/models/*/check.h5 ;;
     esac
 }
 
 if [ "$kind" = ops ]; then
-    ops="recurrence dplr rwkv6 hgrn attention conv"
+    ops="recurrence dplr rwkv6 hgrn log_linear attention conv"
     run f64 cpu_ref 1e-10 1e-10 --state allgather --attention ring --overlap split
     run f64 cpu_ref 1e-10 1e-10 --state ring --attention allgather --overlap seeded
     run f32 cpu 2e-5 1e-4 --state allgather --attention allgather --overlap seeded
