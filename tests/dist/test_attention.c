@@ -1,17 +1,20 @@
 /* ranks: 1 2 3 4 7 */
 /* Softmax attention: P ranks equal one rank, forward and backward, for every layout and method, on random packed
- * documents, windows from one token to more than the sequence, grouped heads, empty fragments. The ring sends exactly
- * the rows that somebody sees. */
+ * documents, windows from one token to more than the sequence, grouped heads, sinks, empty fragments. The ring sends
+ * exactly the rows that somebody sees. Attention over a latent equals attention over the keys and values made from it,
+ * and sends latent rows only. */
 #include "tests/dist/sp_case.h"
 
 typedef struct problem {
     sp_case c;
     hy_sp_attn shape;
-    double *q, *k, *v, *d_o;
+    int64_t k, v; /* columns of k and v: of keys and values, or of the latent and its shared part */
+    double *in_q, *in_k, *in_v, *d_o, *w, *sinks;
 } problem;
 
 typedef struct result {
     double *o, *lse, *dq, *dk, *dv;
+    double *dw, *dsinks; /* summed over ranks */
 } result;
 
 typedef struct mode {
@@ -22,24 +25,46 @@ typedef struct mode {
 
 static int64_t cases;
 
-static problem problem_draw(const sp_case *c) {
-    const int64_t HKV = 1 + sp_draw(2), n = c->n_seq * c->len;
-    problem p = {.c = *c};
-    p.shape = (hy_sp_attn){.HKV = HKV, .H = HKV * (1 + sp_draw(2)), .D = 1 + sp_draw(4), .DV = 1 + sp_draw(4)};
-    p.shape.window = sp_draw(3) == 0 ? 0 : 1 + sp_draw(sp_draw(2) ? 6 : c->len + 3);
-    p.shape.scale = 0.6;
-    p.q = sp_normal(n * p.shape.H * p.shape.D, 1);
-    p.k = sp_normal(n * HKV * p.shape.D, 1);
-    p.v = sp_normal(n * HKV * p.shape.DV, 1);
-    p.d_o = sp_normal(n * p.shape.H * p.shape.DV, 1);
+static int64_t w_rows(const hy_sp_attn *a) {
+    return a->HKV * (a->D - a->latent.rope + a->DV);
+}
+
+/* Random inputs for the shape. */
+static problem problem_fill(const sp_case *c, const hy_sp_attn *shape) {
+    const int64_t n = c->n_seq * c->len;
+    const bool latent = shape->latent.rank > 0;
+    problem p = {.c = *c, .shape = *shape};
+    p.k = latent ? shape->latent.rank : shape->HKV * shape->D;
+    p.v = latent ? shape->latent.rope : shape->HKV * shape->DV;
+    p.in_q = sp_normal(n * shape->H * shape->D, 1);
+    p.in_k = sp_normal(n * p.k, 1);
+    p.in_v = sp_normal(n * p.v, 1);
+    p.d_o = sp_normal(n * shape->H * shape->DV, 1);
+    p.w = sp_normal(w_rows(shape) * shape->latent.rank, 0.7);
+    p.sinks = sp_normal(shape->H * shape->n_sinks, 1);
     return p;
 }
 
+static problem problem_draw(const sp_case *c) {
+    hy_sp_attn a = {.HKV = 1 + sp_draw(2), .D = 1 + sp_draw(4), .DV = 1 + sp_draw(4), .scale = 0.6};
+    a.H = a.HKV * (1 + sp_draw(2));
+    a.window = sp_draw(3) == 0 ? 0 : 1 + sp_draw(sp_draw(2) ? 6 : c->len + 3);
+    a.n_sinks = sp_draw(2) * sp_draw(4);
+    if (sp_draw(2)) {
+        a.latent.rope = 1 + sp_draw(3);
+        a.latent.rank = 1 + sp_draw(5);
+        a.D += a.latent.rope;
+    }
+    return problem_fill(c, &a);
+}
+
 static void problem_free(problem *p) {
-    free(p->q);
-    free(p->k);
-    free(p->v);
+    free(p->in_q);
+    free(p->in_k);
+    free(p->in_v);
     free(p->d_o);
+    free(p->w);
+    free(p->sinks);
 }
 
 static void result_free(result *r) {
@@ -48,6 +73,8 @@ static void result_free(result *r) {
     free(r->dq);
     free(r->dk);
     free(r->dv);
+    free(r->dw);
+    free(r->dsinks);
 }
 
 /* Rows of `owner` that queries of `reader` see, the slow way. */
@@ -69,7 +96,7 @@ static int64_t rows_seen(const hy_layout *layout, int64_t window, int owner, int
 
 static void check_bytes(const hy_sp *sp, const problem *p, bool backward) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
-    const int64_t row = p->shape.HKV * (p->shape.D + p->shape.DV) * (int64_t)sizeof(double);
+    const int64_t row = (p->k + p->v) * (int64_t)sizeof(double);
     int64_t fwd, bwd, sent, exchanged, other;
     hy_sp_attn_bytes(sp, &dims, &p->shape, &fwd, &bwd);
     exchanged = 0;
@@ -105,11 +132,13 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp.attention = m->method;
     sp.broken = m->broken;
     hy_sp_attn a = p->shape;
-    const int64_t q = a.H * a.D, k = a.HKV * a.D, v = a.HKV * a.DV, o = a.H * a.DV;
+    const int64_t q = a.H * a.D, o = a.H * a.DV, n_w = w_rows(&a) * a.latent.rank;
     result r = {.o = sp_shard(layout, NULL, o), .lse = sp_shard(layout, NULL, a.H), .dq = sp_shard(layout, NULL, q)};
-    r.dk = sp_shard(layout, NULL, k);
-    r.dv = sp_shard(layout, NULL, v);
-    double *in[4] = {sp_shard(layout, p->q, q), sp_shard(layout, p->k, k), sp_shard(layout, p->v, v),
+    r.dk = sp_shard(layout, NULL, p->k);
+    r.dv = sp_shard(layout, NULL, p->v);
+    r.dw = calloc((size_t)n_w + 1, sizeof(double));
+    r.dsinks = calloc((size_t)(a.H * a.n_sinks) + 1, sizeof(double));
+    double *in[4] = {sp_shard(layout, p->in_q, q), sp_shard(layout, p->in_k, p->k), sp_shard(layout, p->in_v, p->v),
                      sp_shard(layout, p->d_o, o)};
     const size_t work = hy_sp_attn_work(&sp, &dims, &p->shape);
     a.q = in[0];
@@ -117,6 +146,8 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     a.v = in[2];
     a.o = r.o;
     a.lse = r.lse;
+    a.latent.w = p->w;
+    a.sinks = p->sinks;
     a.work = sp_buffer(work);
     hy_exchange_reset();
     hy_sp_attn_fwd(&sp, &a);
@@ -126,9 +157,13 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     a.dq = r.dq;
     a.dk = r.dk;
     a.dv = r.dv;
+    a.latent.dw = r.dw;
+    a.dsinks = r.dsinks;
     hy_exchange_reset();
     hy_sp_attn_bwd(&sp, &a);
     check_bytes(&sp, p, true);
+    sp_sum(comm, r.dw, n_w);
+    sp_sum(comm, r.dsinks, a.H * a.n_sinks);
     sp_buffer_check(a.work, work, "work");
     free(a.work);
     for (int i = 0; i < 4; i++) {
@@ -138,31 +173,107 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     return r;
 }
 
+static int64_t arrays_differ(const double *got, const double *want, int64_t n) {
+    return sp_differences(got, want, n, HY_TOL_F64_REORDERED, sp_rms(want, n));
+}
+
+/* One value of what a token's latent becomes: key head h channel c, or value (c ≥ D). */
+static double made(const problem *p, int64_t t, int64_t h, int64_t c) {
+    const hy_sp_attn *a = &p->shape;
+    const int64_t nope = a->D - a->latent.rope;
+    if (c >= nope && c < a->D) {
+        return p->in_v[t * p->v + c - nope];
+    }
+    double sum = 0;
+    for (int64_t j = 0; j < p->k; j++) {
+        sum += p->w[(h * (nope + a->DV) + (c < nope ? c : c - a->latent.rope)) * p->k + j] * p->in_k[t * p->k + j];
+    }
+    return sum;
+}
+
+/* On one rank: attention over the keys and values themselves, its gradients brought back by hand. */
+static void check_latent(hy_comm *self, const problem *p, const result *got) {
+    const hy_sp_attn *a = &p->shape;
+    const int64_t n = p->c.n_seq * p->c.len, nope = a->D - a->latent.rope, wide = nope + a->DV;
+    hy_sp_attn plain_shape = *a;
+    plain_shape.latent = (hy_sp_latent){0};
+    problem plain = *p;
+    plain.shape = plain_shape;
+    plain.k = a->HKV * a->D;
+    plain.v = a->HKV * a->DV;
+    plain.in_k = sp_normal(n * plain.k, 0);
+    plain.in_v = sp_normal(n * plain.v, 0);
+    double *d_latent = sp_normal(n * p->k, 0), *d_shared = sp_normal(n * p->v, 0);
+    double *dw = sp_normal(w_rows(a) * p->k, 0);
+    for (int64_t th = 0; th < n * a->HKV; th++) {
+        for (int64_t c = 0; c < a->D + a->DV; c++) {
+            *(c < a->D ? &plain.in_k[th * a->D + c] : &plain.in_v[th * a->DV + c - a->D]) =
+                made(p, th / a->HKV, th % a->HKV, c);
+        }
+    }
+    hy_layout *layout;
+    result want = run(&plain, self, &(mode){.kind = HY_LAYOUT_CONTIGUOUS}, &layout);
+    for (int64_t th = 0; th < n * a->HKV; th++) {
+        const int64_t t = th / a->HKV, h = th % a->HKV;
+        for (int64_t c = 0; c < a->D + a->DV; c++) {
+            const double d = c < a->D ? want.dk[th * a->D + c] : want.dv[th * a->DV + c - a->D];
+            if (c >= nope && c < a->D) {
+                d_shared[t * p->v + c - nope] += d;
+                continue;
+            }
+            const int64_t row = (h * wide + (c < nope ? c : c - a->latent.rope)) * p->k;
+            for (int64_t j = 0; j < p->k; j++) {
+                d_latent[t * p->k + j] += d * p->w[row + j];
+                dw[row + j] += d * p->in_k[t * p->k + j];
+            }
+        }
+    }
+    const int64_t wrong = arrays_differ(got->o, want.o, n * a->H * a->DV) + arrays_differ(got->dq, want.dq, n * a->H * a->D);
+    CHECK(wrong + arrays_differ(got->dk, d_latent, n * p->k) + arrays_differ(got->dv, d_shared, n * p->v) +
+                  arrays_differ(got->dw, dw, w_rows(a) * p->k) ==
+              0,
+          "attention over a latent of %lld+%lld differs from attention over its keys and values", (long long)p->k,
+          (long long)p->v);
+    result_free(&want);
+    hy_layout_destroy(layout);
+    free(plain.in_k);
+    free(plain.in_v);
+    free(d_latent);
+    free(d_shared);
+    free(dw);
+}
+
 static void test_problem(hy_comm *world, hy_comm *self, problem p) {
     const sp_case *c = &p.c;
     const hy_sp_attn *a = &p.shape;
     hy_layout *whole, *layout;
     result want = run(&p, self, &(mode){.kind = HY_LAYOUT_CONTIGUOUS}, &whole);
+    if (a->latent.rank > 0) {
+        check_latent(self, &p, &want);
+    }
     for (int i = 0; i < 8; i++) {
         const mode m = {.kind = i & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
                         .method = i & 2 ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
                         .broken = i >= 4};
         result got = run(&p, world, &m, &layout);
-        double wrong[5] = {(double)sp_rows_differ(layout, got.o, want.o, a->H * a->DV),
+        double wrong[7] = {(double)sp_rows_differ(layout, got.o, want.o, a->H * a->DV),
                            (double)sp_rows_differ(layout, got.lse, want.lse, a->H),
                            (double)sp_rows_differ(layout, got.dq, want.dq, a->H * a->D),
-                           (double)sp_rows_differ(layout, got.dk, want.dk, a->HKV * a->D),
-                           (double)sp_rows_differ(layout, got.dv, want.dv, a->HKV * a->DV)};
+                           (double)sp_rows_differ(layout, got.dk, want.dk, p.k),
+                           (double)sp_rows_differ(layout, got.dv, want.dv, p.v),
+                           (double)arrays_differ(got.dw, want.dw, w_rows(a) * a->latent.rank),
+                           (double)arrays_differ(got.dsinks, want.dsinks, a->H * a->n_sinks)};
         if (m.broken) {
-            sp_sum(world, wrong, 5);
+            sp_sum(world, wrong, 7);
             const bool crosses =
                 hy_comm_size(world) > 1 && c->n_docs == c->n_seq && c->len >= 30 && (a->window == 0 || a->window > 1);
             CHECK(!crosses || (wrong[0] > 0 && wrong[2] > 0), "a damaged exchange is not noticed");
         } else {
-            CHECK(wrong[0] + wrong[1] + wrong[2] + wrong[3] + wrong[4] == 0,
-                  "o %g lse %g dq %g dk %g dv %g elements differ; layout %d method %d, %lld×%lld tokens, window %lld",
-                  wrong[0], wrong[1], wrong[2], wrong[3], wrong[4], (int)m.kind, (int)m.method, (long long)c->n_seq,
-                  (long long)c->len, (long long)a->window);
+            CHECK(wrong[0] + wrong[1] + wrong[2] + wrong[3] + wrong[4] + wrong[5] + wrong[6] == 0,
+                  "o %g lse %g dq %g dk %g dv %g dw %g dsinks %g elements differ; layout %d method %d, %lld×%lld tokens, "
+                  "window %lld, latent %lld",
+                  wrong[0], wrong[1], wrong[2], wrong[3], wrong[4], wrong[5], wrong[6], (int)m.kind, (int)m.method,
+                  (long long)c->n_seq, (long long)c->len, (long long)a->window, (long long)a->latent.rank);
         }
         result_free(&got);
         hy_layout_destroy(layout);
@@ -178,15 +289,10 @@ static void test_case(hy_comm *world, hy_comm *self, const sp_case *c) {
     problem_free(&p);
 }
 
-/* Long enough that a block's queries are computed in several calls. */
-static void test_long(hy_comm *world, hy_comm *self) {
-    const int64_t n = 1200;
-    problem p = {.c = {.n_seq = 1, .len = n, .n_docs = 2, .docs = {0, 250, n}}};
-    p.shape = (hy_sp_attn){.HKV = 2, .H = 2, .D = 24, .DV = 40, .scale = 0.2};
-    p.q = sp_normal(n * 48, 1);
-    p.k = sp_normal(n * 48, 1);
-    p.v = sp_normal(n * 80, 1);
-    p.d_o = sp_normal(n * 80, 1);
+/* Long enough that a block's queries are computed in several calls, and a latent is made in several blocks. */
+static void test_long(hy_comm *world, hy_comm *self, int64_t n, const hy_sp_attn *shape) {
+    const sp_case c = {.n_seq = 1, .len = n, .n_docs = 2, .docs = {0, 250, n}};
+    problem p = problem_fill(&c, shape);
     test_problem(world, self, p);
     problem_free(&p);
 }
@@ -203,7 +309,9 @@ int main(int argc, char **argv) {
         test_case(world, self, &c);
     }
     if (P == 2) {
-        test_long(world, self);
+        test_long(world, self, 1200, &(hy_sp_attn){.HKV = 2, .H = 2, .D = 24, .DV = 40, .scale = 0.2});
+        test_long(world, self, 2300,
+                  &(hy_sp_attn){.HKV = 1, .H = 1, .D = 4, .DV = 3, .scale = 0.2, .latent = {.rank = 4, .rope = 2}});
     }
     hy_comm_destroy(self);
     return hy_test_finish(world, "attention", cases);

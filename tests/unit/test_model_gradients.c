@@ -257,8 +257,30 @@ static void test_mamba2(void **state) {
     check(&config);
 }
 
+static void test_latent_attention(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    hy_mixer_config *rotary = add_mixer(&config, "rotary", "mla");
+    hy_mixer_config *plain = add_mixer(&config, "unrotated", "mla");
+    rotary->head_dim = plain->head_dim = 7;
+    rotary->rope_dim = 4;
+    rotary->value_dim = plain->value_dim = 5;
+    rotary->kv_rank = plain->kv_rank = 6;
+    rotary->q_rank = 5;
+    plain->rope_dim = 3;
+    plain->rope_base = 0;
+    plain->window = 6;
+    plain->sinks = 2;
+    hy_mixer_config *sinks = add_mixer(&config, "sinks", "attention");
+    sinks->kv_heads = 1;
+    sinks->sinks = 4;
+    check(&config);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hybrid), cmocka_unit_test(test_additive_rows), cmocka_unit_test(test_delta_rows),
-                                       cmocka_unit_test(test_block_structure), cmocka_unit_test(test_layernorm_blocks), cmocka_unit_test(test_attention_options), cmocka_unit_test(test_mamba2)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hybrid), cmocka_unit_test(test_additive_rows),
+                                       cmocka_unit_test(test_delta_rows), cmocka_unit_test(test_block_structure),
+                                       cmocka_unit_test(test_layernorm_blocks), cmocka_unit_test(test_attention_options),
+                                       cmocka_unit_test(test_mamba2), cmocka_unit_test(test_latent_attention)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
