@@ -1,13 +1,13 @@
 /* `hylas op attention`: causal softmax attention of one layer, forward and backward.
  *
- * q [B,T,H,D]; k [B,T,HKV,D]; v [B,T,HKV,DV]; do [B,T,H,DV]; attributes scale and window (tokens including the present one, 0 = all). */
+ * q [B,T,H,D]; k [B,T,HKV,D]; v [B,T,HKV,DV]; do [B,T,H,DV]; optional sinks [H,N]; attributes scale and window (tokens including the present one, 0 = all). */
 #include <math.h>
 
 #include "launch/op.h"
 
 typedef struct attention {
     hy_op_input in;
-    const hy_op_tensor *q, *k, *v, *d_o;
+    const hy_op_tensor *q, *k, *v, *d_o, *sinks;
     int64_t B, T;
     hy_sp_attn shape;
 } attention;
@@ -28,6 +28,8 @@ static hy_status check_inputs(const hy_op_context *context, attention *a) {
     HY_TRY(hy_op_check_shape(context, in, a->k, HY_SHAPE(a->B, a->T, s->HKV, s->D)));
     HY_TRY(hy_op_check_shape(context, in, a->v, HY_SHAPE(a->B, a->T, s->HKV, s->DV)));
     HY_TRY(hy_op_check_shape(context, in, a->d_o, HY_SHAPE(a->B, a->T, s->H, s->DV)));
+    s->n_sinks = a->sinks && a->sinks->shape.n == 2 ? a->sinks->shape.dim[1] : 0;
+    HY_TRY(hy_op_check_shape(context, in, a->sinks, HY_SHAPE(s->H, s->n_sinks)));
     s->scale = in->has_scale ? in->scale : 1 / sqrt((double)s->D);
     if (!isfinite(s->scale))
         return hy_op_fail(context, HY_ERR_DATA, "%s: attribute scale is not finite", in->path);
@@ -50,6 +52,10 @@ static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const a
     run->dq = hy_op_take(pool, "dq", T * (size_t)(run->H * run->D) * real);
     run->dk = hy_op_take(pool, "dk", T * (size_t)(run->HKV * run->D) * real);
     run->dv = hy_op_take(pool, "dv", T * (size_t)(run->HKV * run->DV) * real);
+    if (run->n_sinks > 0) {
+        run->sinks = a->sinks->data;
+        run->dsinks = hy_op_take(pool, "dsinks", (size_t)(run->H * run->n_sinks) * real);
+    }
     run->work = hy_op_take(pool, "work", hy_sp_attn_work(sp, &dims, run));
 }
 
@@ -76,6 +82,8 @@ static hy_status run_attention(hy_op_context *context, const attention *a, const
     hy_op_output_rows(context, &out, layout, "dq", a->q->shape, run.dq);
     hy_op_output_rows(context, &out, layout, "dk", a->k->shape, run.dk);
     hy_op_output_rows(context, &out, layout, "dv", a->v->shape, run.dv);
+    if (run.n_sinks > 0)
+        hy_op_output_sum(context, &out, "dsinks", a->sinks->shape, run.dsinks);
     status = hy_op_output_finish(context, &out);
 done:
     hy_op_pool_free(&pool);
@@ -86,11 +94,12 @@ done:
 hy_status hy_op_attention(hy_op_context *context, const char *in, const char *out) {
     hy_element real = hy_op_element(context);
     const hy_op_wanted wanted[] = {
-        {"q", real, true}, {"k", real, true}, {"v", real, true}, {"do", real, true}, {"cu_seqlens", HY_ELEMENT_I64, false}};
+        {"q", real, true}, {"k", real, true}, {"v", real, true}, {"do", real, true}, {"sinks", real, false}, {"cu_seqlens", HY_ELEMENT_I64, false}};
     attention a = {0};
     HY_TRY(hy_op_input_read(context->world, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &a.in));
     a.q = hy_op_input_find(&a.in, "q"), a.k = hy_op_input_find(&a.in, "k");
     a.v = hy_op_input_find(&a.in, "v"), a.d_o = hy_op_input_find(&a.in, "do");
+    a.sinks = hy_op_input_find(&a.in, "sinks");
     hy_status status = check_inputs(context, &a);
     if (status == HY_OK)
         status = run_attention(context, &a, out);

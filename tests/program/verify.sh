@@ -23,7 +23,7 @@ expect 0 "7 ranks, fewer tokens than a chunk" "$mpirun" -np 7 "$hylas" verify "$
 expect 0 "more ranks than tokens" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 3 --documents 1
 expect 0 "starting itself" "$hylas" verify "$config" --tokens 97 --dtype f64 --set train.recompute=block
 grep -q '4 ranks' verify.out || { printf 'FAILED: no column for 4 ranks\n'; failed=1; }
-for mixer in gated_deltanet gla attention; do
+for mixer in gated_deltanet gla attention mla; do
     expect 9 "broken exchange, $mixer" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --break-exchange --set "model.schedule.pattern=[$mixer]"
 done
 expect 9 "a bound that nothing meets" "$mpirun" -np 2 "$hylas" verify "$config" --tokens 149 --dtype f32 --bound 1e-30
