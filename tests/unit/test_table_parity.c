@@ -290,7 +290,7 @@ static void conv_case(parity *p, hy_op_id op, const run_shape *s, int64_t C, int
 }
 
 static void conv_cases(parity *p, hy_op_id op) {
-    static const int64_t sizes[][2] = {{1, 4}, {19, 4}, {64, 4}, {33, 3}, {17, 1}, {5, 7}};
+    static const int64_t sizes[][2] = {{1, 4}, {19, 4}, {64, 4}, {33, 3}, {17, 1}, {9, 2}, {5, 7}, {37, 33}, {3, 140}};
     for (size_t i = 0; i < COUNT_OF(sizes); i++)
         for (int shape = 0; shape < RUN_SHAPES; shape++)
             for (int mode = 0; mode < 8; mode++)

@@ -1,6 +1,6 @@
-/* A few consecutive tokens of a depthwise convolution over a piece of the channels; fast_conv.c states the mathematics
- * and finds the rows. Narrow widths keep one vector of channels in registers down the tokens, so that every number is
- * loaded once; wide ones take token by token. */
+/* A few consecutive tokens of a narrow depthwise convolution over a piece of the channels; fast_conv.c states the
+ * mathematics and finds the rows. One vector of channels stays in registers down the tokens, so that every number is
+ * loaded once. */
 #ifndef HY_KERNELS_CPU_SIMD_CONV_TOKENS_H
 #define HY_KERNELS_CPU_SIMD_CONV_TOKENS_H
 
@@ -8,9 +8,9 @@
 #include "kernels/cpu/simd/elementwise.h"
 
 #define HY_CONV_TOKENS      8
-#define HY_CONV_WIDTH_MAX   256   /* wider: cpu_ref */
-#define HY_CONV_WEIGHTS_MAX 16384 /* W times channels of a piece */
+#define HY_CONV_WIDTH_MAX   4 /* wider: conv_panels.h */
 #define HY_CONV_CHANNELS    4096
+#define HY_CONV_WEIGHTS_MAX (HY_CONV_WIDTH_MAX * HY_CONV_CHANNELS)
 
 typedef struct hy_conv_piece {
     int64_t begin, n;                                      /* channels */
@@ -35,7 +35,7 @@ HY_INLINE hy_vec hy_conv_dp(const hy_act act, hy_vec p, hy_vec dy) {
 /* Channels c .. c + count − 1. */
 HY_INLINE void hy_conv_fwd_column(const hy_conv_args *a, const hy_conv_piece *p, const hy_conv_rows *rows, const int W,
                                   float *y, int64_t n, int64_t c, int64_t count) {
-    hy_vec w[4], x[4];
+    hy_vec w[HY_CONV_WIDTH_MAX], x[HY_CONV_WIDTH_MAX];
     HY_UNROLL
     for (int j = 0; j < W; j++) {
         w[j] = hy_vec_load_tail(p->w + j * p->n + c, count);
@@ -63,7 +63,7 @@ HY_INLINE void hy_conv_put(float *dx, hy_vec v, int64_t count, int acc) {
 /* The first W − 1 rows have been written by the tokens before, the others are written here first. */
 HY_INLINE void hy_conv_bwd_column(const hy_conv_args *a, hy_conv_piece *p, const hy_conv_rows *rows, const int W,
                                   const float *dy, int64_t n, int64_t c, int64_t count) {
-    hy_vec w[4], x[4], dw[4], dx[4], dbias = hy_vec_zero();
+    hy_vec w[HY_CONV_WIDTH_MAX], x[HY_CONV_WIDTH_MAX], dw[HY_CONV_WIDTH_MAX], dx[HY_CONV_WIDTH_MAX], dbias = hy_vec_zero();
     HY_UNROLL
     for (int j = 0; j < W; j++) {
         w[j] = hy_vec_load_tail(p->w + j * p->n + c, count);
@@ -114,55 +114,6 @@ HY_INLINE void hy_conv_bwd_narrow(const hy_conv_args *a, hy_conv_piece *p, const
 #define STEP(c, count) hy_conv_bwd_column(a, p, rows, W, dy, n, c, count)
     HY_FOR_VECS(c, all, STEP);
 #undef STEP
-}
-
-/* Any width, token t. */
-HY_INLINE hy_vec hy_conv_sum(const hy_conv_args *a, const hy_conv_piece *p, const hy_conv_rows *rows, int64_t t,
-                             int64_t c, int64_t count) {
-    hy_vec sum = hy_vec_load_tail(p->bias + c, count);
-    for (int64_t j = 0; j < a->W; j++)
-        sum += hy_vec_load_tail(p->w + j * p->n + c, count) * hy_vec_load_tail(rows->x[t + j] + c, count);
-    return sum;
-}
-
-HY_INLINE void hy_conv_fwd_any(const hy_conv_args *a, const hy_conv_piece *p, const hy_conv_rows *rows, float *y,
-                               int64_t t, int64_t c, int64_t count) {
-    const hy_vec sum = hy_conv_sum(a, p, rows, t, c, count);
-    hy_vec_store_tail(y + t * a->C + c, a->act == HY_ACT_SILU ? hy_act_value(HY_ACT_SILU, sum) : sum, count);
-}
-
-/* The present token's dx is written here first (j = W − 1), later tokens add to it. */
-HY_INLINE void hy_conv_bwd_any(const hy_conv_args *a, hy_conv_piece *p, const hy_conv_rows *rows, const float *dy,
-                               int64_t t, int64_t c, int64_t count) {
-    const hy_vec sum = a->act == HY_ACT_SILU ? hy_conv_sum(a, p, rows, t, c, count) : hy_vec_zero();
-    const hy_vec d = hy_conv_dp(a->act, sum, hy_vec_load_tail(dy + t * a->C + c, count));
-    for (int64_t j = 0; j < a->W; j++) {
-        const hy_vec w = hy_vec_load_tail(p->w + j * p->n + c, count);
-        hy_vec_put(p->dw + j * p->n + c, d * hy_vec_load_tail(rows->x[t + j] + c, count), count, 1);
-        if (rows->dx[t + j] != NULL)
-            hy_vec_put(rows->dx[t + j] + c, w * d, count, j < a->W - 1 || a->acc);
-    }
-    hy_vec_put(p->dbias + c, d, count, 1);
-}
-
-HY_INLINE void hy_conv_fwd_wide(const hy_conv_args *a, const hy_conv_piece *p, const hy_conv_rows *rows, float *y,
-                                int64_t n) {
-    const hy_range all = {0, p->n};
-    for (int64_t t = 0; t < n; t++) {
-#define STEP(c, count) hy_conv_fwd_any(a, p, rows, y, t, c, count)
-        HY_FOR_VECS(c, all, STEP);
-#undef STEP
-    }
-}
-
-HY_INLINE void hy_conv_bwd_wide(const hy_conv_args *a, hy_conv_piece *p, const hy_conv_rows *rows, const float *dy,
-                                int64_t n) {
-    const hy_range all = {0, p->n};
-    for (int64_t t = 0; t < n; t++) {
-#define STEP(c, count) hy_conv_bwd_any(a, p, rows, dy, t, c, count)
-        HY_FOR_VECS(c, all, STEP);
-#undef STEP
-    }
 }
 
 #endif

@@ -1,11 +1,12 @@
-/* Depthwise causal convolution and activation. A thread has a range of channels, in pieces whose weights, turned to
- * [W,channels], and weight gradients stay in cache, and goes down the tokens of every run; sums are in token order.
+/* Depthwise causal convolution and activation. A thread has a range of channels and goes down the tokens of every run:
+ * up to HY_CONV_WIDTH_MAX taps in pieces whose weights, turned to [W,channels], and weight gradients stay in cache
+ * (conv_tokens.h), beyond that one vector of channels at a time (conv_panels.h). Sums are in token order.
  * Rows of a run count from its halo: row r < W − 1 is halo row r, row W − 1 + i is token i. With p the sum before act:
  *   p_i = bias + Σ_j w_j x_{row i+j};  dp = dy·act'(p);  dx_{row i+j} += w_j dp_i;  dw_j += dp_i x_{row i+j} */
 #include <string.h>
 
 #include "kernels/cpu/ref.h"
-#include "kernels/cpu/simd/conv_tokens.h"
+#include "kernels/cpu/simd/conv_panels.h"
 #include "kernels/cpu/simd/elementwise.h"
 
 static void piece_begin(const hy_conv_args *a, hy_conv_piece *p, int64_t begin, int64_t n) {
@@ -55,18 +56,31 @@ static void clear_halo(const hy_conv_args *a, const hy_conv_piece *p, const hy_r
         memset((float *)a->dhalo + (run->s0 * (a->W - 1) + r) * a->C + p->begin, 0, (size_t)p->n * sizeof(float));
 }
 
+/* CALL(1) ... CALL(4): the width as a constant. */
+#define FOR_WIDTH(W, CALL)                                                                                             \
+    switch (W) {                                                                                                       \
+    case 1:                                                                                                            \
+        CALL(1);                                                                                                       \
+        break;                                                                                                         \
+    case 2:                                                                                                            \
+        CALL(2);                                                                                                       \
+        break;                                                                                                         \
+    case 3:                                                                                                            \
+        CALL(3);                                                                                                       \
+        break;                                                                                                         \
+    default:                                                                                                           \
+        CALL(4);                                                                                                       \
+    }
+
 static void fwd_run(const hy_conv_args *a, const hy_conv_piece *p, const hy_run *run) {
     hy_conv_rows rows;
     for (int64_t i = 0; i < run->len; i += HY_CONV_TOKENS) {
         const int64_t n = run->len - i < HY_CONV_TOKENS ? run->len - i : HY_CONV_TOKENS;
         float *y = (float *)a->y + (run->begin + i) * a->C + p->begin;
         rows_of(a, p, run, i, a->W - 1 + n, &rows);
-        if (a->W == 4)
-            hy_conv_fwd_narrow(a, p, &rows, 4, y, n);
-        else if (a->W == 3)
-            hy_conv_fwd_narrow(a, p, &rows, 3, y, n);
-        else
-            hy_conv_fwd_wide(a, p, &rows, y, n);
+#define CALL(W) hy_conv_fwd_narrow(a, p, &rows, W, y, n)
+        FOR_WIDTH(a->W, CALL)
+#undef CALL
     }
 }
 
@@ -77,54 +91,74 @@ static void bwd_run(const hy_conv_args *a, hy_conv_piece *p, const hy_run *run) 
         const int64_t n = run->len - i < HY_CONV_TOKENS ? run->len - i : HY_CONV_TOKENS;
         const float *dy = (const float *)a->dy + (run->begin + i) * a->C + p->begin;
         rows_of(a, p, run, i, a->W - 1 + n, &rows);
-        if (a->W == 4)
-            hy_conv_bwd_narrow(a, p, &rows, 4, dy, n);
-        else if (a->W == 3)
-            hy_conv_bwd_narrow(a, p, &rows, 3, dy, n);
-        else
-            hy_conv_bwd_wide(a, p, &rows, dy, n);
+#define CALL(W) hy_conv_bwd_narrow(a, p, &rows, W, dy, n)
+        FOR_WIDTH(a->W, CALL)
+#undef CALL
     }
 }
 
-static int64_t piece_size(const hy_conv_args *a) {
-    const int64_t fit = HY_CONV_WEIGHTS_MAX / a->W;
-    return fit < HY_CONV_CHANNELS ? fit / 16 * 16 : HY_CONV_CHANNELS;
+static void fwd_narrow(const hy_conv_args *a, hy_range mine) {
+    hy_conv_piece p;
+    for (int64_t begin = mine.begin; begin < mine.end; begin += HY_CONV_CHANNELS) {
+        piece_begin(a, &p, begin, mine.end - begin < HY_CONV_CHANNELS ? mine.end - begin : HY_CONV_CHANNELS);
+        for (int64_t n = 0; n < a->n_runs; n++)
+            fwd_run(a, &p, &a->runs[n]);
+    }
+}
+
+static void bwd_narrow(const hy_conv_args *a, hy_range mine) {
+    hy_conv_piece p;
+    for (int64_t begin = mine.begin; begin < mine.end; begin += HY_CONV_CHANNELS) {
+        piece_begin(a, &p, begin, mine.end - begin < HY_CONV_CHANNELS ? mine.end - begin : HY_CONV_CHANNELS);
+        piece_begin_bwd(a, &p);
+        for (int64_t n = 0; n < a->n_runs; n++)
+            bwd_run(a, &p, &a->runs[n]);
+        piece_end_bwd(a, &p);
+    }
+}
+
+static void fwd_wide(const hy_conv_args *a, hy_range mine) {
+    hy_conv_panels p;
+    hy_panels_init(a, &p);
+#define STEP(c, count)                                                                                                 \
+    do {                                                                                                               \
+        hy_panels_begin(a, &p, c, count);                                                                              \
+        for (int64_t n = 0; n < a->n_runs; n++)                                                                        \
+            hy_panels_fwd_run(a, &p, &a->runs[n], c, count);                                                           \
+    } while (0)
+    HY_FOR_VECS(c, mine, STEP);
+#undef STEP
+}
+
+static void bwd_wide(const hy_conv_args *a, hy_range mine) {
+    hy_conv_panels p;
+    hy_panels_init(a, &p);
+#define STEP(c, count)                                                                                                 \
+    do {                                                                                                               \
+        hy_panels_begin(a, &p, c, count);                                                                              \
+        hy_panels_begin_bwd(a, &p);                                                                                    \
+        for (int64_t n = 0; n < a->n_runs; n++)                                                                        \
+            hy_panels_bwd_run(a, &p, &a->runs[n], c, count);                                                           \
+        hy_panels_end_bwd(a, &p, c, count);                                                                            \
+    } while (0)
+    HY_FOR_VECS(c, mine, STEP);
+#undef STEP
 }
 
 void HY_ISA_NAME(hy_fast_conv_fwd)(const hy_conv_args *a) {
-    if (a->W > HY_CONV_WIDTH_MAX) {
+    if (a->W > HY_PANEL_WIDTH_MAX) {
         hy_ref_conv_fwd_f32(a);
         return;
     }
-#pragma omp parallel if (a->T * a->C >= HY_PARALLEL_MIN)
-    {
-        const hy_range mine = hy_thread_range(a->C, 16);
-        const int64_t size = piece_size(a);
-        hy_conv_piece p;
-        for (int64_t begin = mine.begin; begin < mine.end; begin += size) {
-            piece_begin(a, &p, begin, mine.end - begin < size ? mine.end - begin : size);
-            for (int64_t n = 0; n < a->n_runs; n++)
-                fwd_run(a, &p, &a->runs[n]);
-        }
-    }
+#pragma omp parallel if (a->T * a->C * a->W >= HY_PARALLEL_MIN)
+    (a->W > HY_CONV_WIDTH_MAX ? fwd_wide : fwd_narrow)(a, hy_thread_range(a->C, 16));
 }
 
 void HY_ISA_NAME(hy_fast_conv_bwd)(const hy_conv_args *a) {
-    if (a->W > HY_CONV_WIDTH_MAX) {
+    if (a->W > HY_PANEL_WIDTH_MAX) {
         hy_ref_conv_bwd_f32(a);
         return;
     }
-#pragma omp parallel if (a->T * a->C >= HY_PARALLEL_MIN)
-    {
-        const hy_range mine = hy_thread_range(a->C, 16);
-        const int64_t size = piece_size(a);
-        hy_conv_piece p;
-        for (int64_t begin = mine.begin; begin < mine.end; begin += size) {
-            piece_begin(a, &p, begin, mine.end - begin < size ? mine.end - begin : size);
-            piece_begin_bwd(a, &p);
-            for (int64_t n = 0; n < a->n_runs; n++)
-                bwd_run(a, &p, &a->runs[n]);
-            piece_end_bwd(a, &p);
-        }
-    }
+#pragma omp parallel if (a->T * a->C * a->W >= HY_PARALLEL_MIN)
+    (a->W > HY_CONV_WIDTH_MAX ? bwd_wide : bwd_narrow)(a, hy_thread_range(a->C, 16));
 }
