@@ -30,6 +30,14 @@ typedef struct hy_copy2d {
     int acc; /* dst = src or dst += src */
 } hy_copy2d_args;
 
+/* dst[c·dst_ld + r] (+)= src[r·src_ld + c]: a matrix [rows,cols] turned. dst must not overlap src. */
+typedef struct hy_transpose {
+    int64_t rows, cols, src_ld, dst_ld;
+    const void *src;
+    void *dst;
+    int acc;
+} hy_transpose_args;
+
 /* y = a·x + (acc ? y : 0);  y may alias x. */
 typedef struct hy_axpy { int64_t n; double a; const void *x; void *y; int acc; } hy_axpy_args;
 
@@ -260,6 +268,45 @@ typedef struct hy_conv {
     void *dhalo;
 } hy_conv_args;
 
+/* Taps of a convolution from G filters, each shared by C/G consecutive channels (G divides C) and damped with its age,
+ * W−1−j tokens for tap j:   w[c,j] = h[g,j]·exp(−α_g·(W−1−j)/(W−1)).
+ * α_g = exp(log_alpha[g]); without log_alpha they are fixed, from `low` to `high` in equal ratios; high = 0: no damping.
+ * bwd: dh and dlog_alpha from dw. */
+typedef struct hy_window_filter {
+    int64_t C, G, W;
+    double low, high;
+    const void *h;         /* [G,W] */
+    const void *log_alpha; /* [G] or NULL */
+    void *w;               /* [C,W] */
+    const void *dw;
+    void *dh, *dlog_alpha;
+} hy_window_filter_args;
+
+/* Implicit filters, sums of N decaying exponentials: h[c,τ] = Σ_n R[g,n]·λ[g,n]^τ with λ = exp(−softplus(p)) and
+ * g = (first + c)/group: channel c of the array is channel first + c of the model. bwd: dR, dp from dh. */
+typedef struct hy_modal_filter {
+    int64_t C, L, N, first, group;
+    const void *R, *p; /* [.,N] */
+    void *h;           /* [C,L] */
+    const void *dh;
+    void *dR, *dp;
+} hy_modal_filter_args;
+
+/* Causal convolution as long as the documents, a row of tokens per channel: y[c,t] = Σ_τ h[c,τ]·x[c,t−τ], τ from 0 to
+ * t's place in its document. No document is longer than L. bwd: dx and dh overwrite. */
+typedef struct hy_long_conv {
+    int64_t C, T, L;
+    const int64_t *docs; /* [n_docs+1] from 0 to T, nondecreasing */
+    int64_t n_docs;
+    const void *x;       /* [C,T] */
+    const void *h;       /* [C,L] */
+    void *y;             /* [C,T] */
+    const void *dy;
+    void *dx;            /* [C,T] */
+    void *dh;            /* [C,L] */
+    void *work;          /* device->table->long_conv_work(args) bytes */
+} hy_long_conv_args;
+
 /* ---- linear recurrences: mixers.md section 1 ----
  *
  *   additive, delta:  S' = D_t S;  e = v − δ S'ᵀk;  S = S' + β k eᵀ       S ∈ R^{K×V} per value head
@@ -445,6 +492,7 @@ typedef struct hy_adamw {
 #define HY_OPS(X)                      \
     X(fill, hy_fill)                   \
     X(copy2d, hy_copy2d)               \
+    X(transpose, hy_transpose)         \
     X(axpy, hy_axpy)                   \
     X(add, hy_add)                     \
     X(gemm, hy_gemm)                   \
@@ -475,6 +523,12 @@ typedef struct hy_adamw {
     X(ratio_bwd, hy_ratio)             \
     X(conv_fwd, hy_conv)               \
     X(conv_bwd, hy_conv)               \
+    X(window_filter_fwd, hy_window_filter) \
+    X(window_filter_bwd, hy_window_filter) \
+    X(modal_filter_fwd, hy_modal_filter) \
+    X(modal_filter_bwd, hy_modal_filter) \
+    X(long_conv_fwd, hy_long_conv)     \
+    X(long_conv_bwd, hy_long_conv)     \
     X(recur_map, hy_recur)             \
     X(recur_fwd, hy_recur)             \
     X(recur_inject, hy_recur)          \
@@ -510,10 +564,12 @@ typedef struct hy_table {
 #define HY_X(op, args) void (*op)(const args##_args *);
     HY_OPS(HY_X)
 #undef HY_X
-    /* Bytes of args->work. They depend on T, H, HV, K, V and the thread count (recur), on H, D, DV (attn); never on runs. */
+    /* Bytes of args->work. They depend on T, H, HV, K, V and the thread count (recur), on H, D, DV (attn), on
+     * C, L and the thread count (long_conv, which also prepares what documents of up to L tokens need); never on runs. */
     size_t (*recur_work)(const hy_recur_args *);
     size_t (*level_work)(const hy_level_recur_args *); /* of base.work; on N too */
     size_t (*attn_work)(const hy_attn_args *);
+    size_t (*long_conv_work)(const hy_long_conv_args *);
 } hy_table;
 
 /* A device: the table in use and what was spent in each operation. */

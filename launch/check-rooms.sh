@@ -36,7 +36,7 @@ vendor() { # header pattern, folders that may include it
 vendor 'mpi\.h' 'comm'
 vendor 'nccl\.h|ucp/' 'comm'
 vendor 'cuda' 'kernels/cuda|comm'
-vendor 'cblas\.h' 'kernels/cpu'
+vendor 'cblas\.h|fftw3\.h' 'kernels/cpu'
 vendor 'hdf5\.h' 'train|launch'
 
 duplicates=$(git ls-files '*.c' '*.h' '*.cu' | sed 's#.*/##' | sort | uniq -d)

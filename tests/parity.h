@@ -237,6 +237,10 @@ static int parity_uses_attn_work(hy_op_id op) {
     return op == HY_OP_attn_fwd || op == HY_OP_attn_delta || op == HY_OP_attn_bwd;
 }
 
+static int parity_uses_long_conv_work(hy_op_id op) {
+    return op == HY_OP_long_conv_fwd || op == HY_OP_long_conv_bwd;
+}
+
 /* `work` of the size that the table asks for, aligned to 64 bytes, filled with NaN, a sentinel after it. */
 typedef struct parity_work {
     void *allocation;
@@ -252,6 +256,8 @@ static parity_work parity_work_for(const hy_table *table, hy_op_id op, parity_ar
         w.bytes = table->level_work(&args->level_fwd);
     else if (parity_uses_attn_work(op))
         w.bytes = table->attn_work(&args->attn_fwd);
+    else if (parity_uses_long_conv_work(op))
+        w.bytes = table->long_conv_work(&args->long_conv_fwd);
     w.allocation = malloc(w.bytes + 3 * PARITY_GUARD);
     w.data = (unsigned char *)(((uintptr_t)w.allocation + 63) & ~(uintptr_t)63);
     memset(w.data, 0xFF, w.bytes); /* NaN in either type */
@@ -262,6 +268,8 @@ static parity_work parity_work_for(const hy_table *table, hy_op_id op, parity_ar
         args->level_fwd.base.work = w.data;
     else if (parity_uses_attn_work(op))
         args->attn_fwd.work = w.data;
+    else if (parity_uses_long_conv_work(op))
+        args->long_conv_fwd.work = w.data;
     return w;
 }
 

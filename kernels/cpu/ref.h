@@ -19,6 +19,7 @@ HY_OPS(HY_X)
 size_t hy_ref_recur_work(const hy_recur_args *a);
 size_t hy_ref_level_work(const hy_level_recur_args *a);
 size_t hy_ref_attn_work(const hy_attn_args *a);
+size_t hy_ref_long_conv_work(const hy_long_conv_args *a);
 
 /* *table = cpu_ref for `dtype`. */
 void hy_table_init_ref(hy_table *table, hy_dtype dtype);

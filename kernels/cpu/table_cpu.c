@@ -1,4 +1,4 @@
-/* Table cpu: cpu_ref, with BLAS products, and for float32 the fast variants of the widest instruction set that the
+/* Table cpu: cpu_ref, with BLAS products and FFTW convolutions, and for float32 the fast variants of the widest instruction set that the
  * processor has. Every instruction set is linked in; which one runs is decided here, once per table. The environment
  * variable HYLAS_CPU = plain | avx2 | avx512 names the widest set allowed. */
 #include <cblas.h>
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu/fft_convolution.h"
 #include "kernels/cpu/ref.h"
 #include "kernels/cpu/simd/isa.h"
 
@@ -133,12 +134,18 @@ hy_status hy_table_init_cpu(hy_table *table, hy_dtype dtype) {
     if (openblas_set_num_threads != NULL)
         openblas_set_num_threads(omp_get_max_threads());
     if (dtype == HY_F64) {
-        table->detail = "cpu_ref and BLAS";
+        table->detail = "cpu_ref, BLAS and FFTW";
         table->gemm = blas_gemm_f64;
+        table->long_conv_fwd = hy_fft_long_conv_fwd_f64;
+        table->long_conv_bwd = hy_fft_long_conv_bwd_f64;
+        table->long_conv_work = hy_fft_long_conv_work_f64;
         return HY_OK;
     }
     table->detail = isa->name;
     table->gemm = blas_gemm_f32;
+    table->long_conv_fwd = hy_fft_long_conv_fwd_f32;
+    table->long_conv_bwd = hy_fft_long_conv_bwd_f32;
+    table->long_conv_work = hy_fft_long_conv_work_f32;
     for (const overlay_fn *overlay = isa->overlays; overlay != NULL && *overlay != NULL; overlay++)
         (*overlay)(table);
     return HY_OK;

@@ -11,6 +11,7 @@ static const hy_table ref_f32 = {
         .recur_work = hy_ref_recur_work,
     .level_work = hy_ref_level_work,
     .attn_work = hy_ref_attn_work,
+    .long_conv_work = hy_ref_long_conv_work,
 };
 
 static const hy_table ref_f64 = {
@@ -23,6 +24,7 @@ static const hy_table ref_f64 = {
         .recur_work = hy_ref_recur_work,
     .level_work = hy_ref_level_work,
     .attn_work = hy_ref_attn_work,
+    .long_conv_work = hy_ref_long_conv_work,
 };
 
 void hy_table_init_ref(hy_table *table, hy_dtype dtype) {

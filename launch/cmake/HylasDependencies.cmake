@@ -24,6 +24,8 @@ hy_find(jansson jansson.h jansson libjansson-dev)
 hy_find(xxhash xxhash.h xxhash libxxhash-dev)
 hy_find(random123 Random123/philox.h "" librandom123-dev)
 hy_find(cblas cblas.h openblas libopenblas-openmp-dev openblas openblas-openmp openblas-pthread)
+hy_find(fftw3 fftw3.h fftw3 libfftw3-dev)
+hy_find(fftw3f fftw3.h fftw3f libfftw3-dev) # the same in float
 hy_find(hdf5 hdf5.h hdf5 libhdf5-dev hdf5/serial)
 
 find_package(MPI COMPONENTS C QUIET)

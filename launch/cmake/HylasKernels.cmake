@@ -2,7 +2,7 @@
 # set with HY_ISA = plain, avx2, avx512 (which suffixes its public names); the table picks at run time.
 file(GLOB ref_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cpu/*.c)
 target_sources(hy_kernels PRIVATE ${ref_sources})
-target_link_libraries(hy_kernels PUBLIC hy::cblas)
+target_link_libraries(hy_kernels PUBLIC hy::cblas hy::fftw3 hy::fftw3f)
 
 set(isa_list plain)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

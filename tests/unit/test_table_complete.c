@@ -21,6 +21,7 @@ static void check_complete(const char *name, hy_dtype dtype) {
     assert_true(device.table.recur_work != NULL);
     assert_true(device.table.level_work != NULL);
     assert_true(device.table.attn_work != NULL);
+    assert_true(device.table.long_conv_work != NULL);
 #define HY_X(op, args)                                                                                                 \
     assert_true(device.table.op != NULL);                                                                              \
     assert_true(device.seconds[HY_OP_##op] == 0.0);                                                                    \

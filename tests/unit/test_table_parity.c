@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/parity_attn.h"
+#include "tests/parity_filter.h"
 #include "tests/parity_levels.h"
 #include "tests/parity_recur.h"
 #include "tests/parity_rows.h"

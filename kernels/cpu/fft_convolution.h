@@ -1,0 +1,15 @@
+/* Long convolutions through FFTW: entries of table cpu, for both element types. */
+#ifndef HY_KERNELS_CPU_FFT_CONVOLUTION_H
+#define HY_KERNELS_CPU_FFT_CONVOLUTION_H
+
+#include "kernels/kernels.h"
+
+/* Bytes of work; also plans every transform that documents of up to a->L tokens need, so that no operation does. */
+size_t hy_fft_long_conv_work_f32(const hy_long_conv_args *a);
+size_t hy_fft_long_conv_work_f64(const hy_long_conv_args *a);
+void hy_fft_long_conv_fwd_f32(const hy_long_conv_args *a);
+void hy_fft_long_conv_fwd_f64(const hy_long_conv_args *a);
+void hy_fft_long_conv_bwd_f32(const hy_long_conv_args *a);
+void hy_fft_long_conv_bwd_f64(const hy_long_conv_args *a);
+
+#endif
