@@ -69,6 +69,8 @@ typedef union hy_attr {
     struct { int64_t cols, w_rows; double eps; int zero_centred; } norm;
     struct { int64_t H, D, first, rot; double base; } rope;
     struct { int64_t C, W; hy_act act; } conv;
+    struct { int64_t C, G, W; double low, high; } window;
+    struct { int64_t C, N, group; } long_conv;
     struct { hy_decay decay; hy_rule rule; int exclusive; int64_t H, HV, K, V; double scale; } recur;
     struct { int64_t H; } bonus;
     struct { int64_t H, HKV, D, DV, window, sinks, rank, rope; double scale; } attn; /* rank, rope: of a latent */

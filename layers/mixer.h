@@ -5,6 +5,7 @@
 #include "layers/nodes.h"
 
 typedef struct hy_linear_row hy_linear_row;
+typedef struct hy_conv_row hy_conv_row; /* conv_mixer.c */
 
 typedef struct hy_mixer_row {
     const char *kind, *help;
@@ -12,6 +13,7 @@ typedef struct hy_mixer_row {
     bool no_mlp;                 /* its layers have no MLP unless asked for */
     const char *mlp;             /* default kind of MLP of a model that begins with it; NULL = swiglu */
     const hy_linear_row *linear; /* row of the generic linear layer, or NULL */
+    const hy_conv_row *conv;     /* row of the gated convolutions, or NULL */
     /* Fills what is HY_DEFAULT in *mixer and checks it. HY_ERR_USAGE naming the key. */
     hy_status (*resolve)(const struct hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
     /* Adds the mixer's nodes for input x (already normed) and returns its output, both [T,width]. */
@@ -32,5 +34,9 @@ hy_status hy_attention_resolve(const hy_mixer_row *row, const hy_model_config *c
 hy_var hy_attention_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 hy_status hy_mla_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
 hy_var hy_mla_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
+
+extern const hy_conv_row hy_conv_short, hy_conv_medium, hy_conv_long;
+hy_status hy_conv_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
+hy_var hy_conv_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 
 #endif

@@ -36,6 +36,7 @@ static const hy_linear_row gated_deltanet = {
     .head_dim = 256, .conv = 4, .activated = true, .feature_map = HY_FEATURE_SILU,
     .qk_norm = HY_QK_NORM_L2, .gate = HY_GATE_SWISH, .norm = "o_norm", .gated_norm = "o_norm"};
 
+#define CONV_ROW(row)   .conv = &(row), .mlp_ratio = 4, .resolve = hy_conv_resolve, .build = hy_conv_build
 #define LINEAR_ROW(row) .linear = &(row), .resolve = hy_linear_resolve, .build = hy_linear_build
 
 static const hy_mixer_row rows[] = {
@@ -49,6 +50,9 @@ static const hy_mixer_row rows[] = {
     {.kind = "gated_deltanet", .help = "delta rule with a learned decay per head", .mlp_ratio = 4, LINEAR_ROW(gated_deltanet)},
     {.kind = "mamba2", .help = "state space: a learned step per head, skip, gate before the norm", .mlp_ratio = 4, .no_mlp = true,
      .resolve = hy_mamba2_resolve, .build = hy_mamba2_build},
+    {.kind = "conv_short", .help = "gated convolution with a few explicit taps", CONV_ROW(hy_conv_short)},
+    {.kind = "conv_medium", .help = "gated convolution with a hundred taps, damped with their age", CONV_ROW(hy_conv_medium)},
+    {.kind = "conv_long", .help = "gated convolution as long as the document, by FFT; its filters are sums of exponentials", CONV_ROW(hy_conv_long)},
 };
 
 const hy_mixer_row *hy_mixer_row_at(int i) {

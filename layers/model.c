@@ -107,6 +107,8 @@ static double initial_value(const hy_param *p, uint64_t seed, uint64_t stream, u
         u = exp(log(1e-3) + (log(1e-1) - log(1e-3)) * hy_random_uniform(seed, stream, index));
         u = u > 1e-4 ? u : 1e-4;
         return u + log(-expm1(-u));
+    case HY_INIT_RAMP:
+        return p->init_a + (p->init_b - p->init_a) * (p->size > 1 ? (double)index / (double)(p->size - 1) : 0);
     case HY_INIT_UNIFORM:
         return p->init_a * (2 * hy_random_uniform(seed, stream, index) - 1);
     default:

@@ -70,6 +70,10 @@ typedef struct hy_mixer_config {
     hy_switch output_norm;
     bool beta;              /* delta rules: learned write strength; false = 1 */
     bool negative_eigenvalues; /* delta rules: beta up to 2 */
+    int64_t filter_width;   /* conv_short, conv_medium: taps */
+    int64_t filter_groups;  /* conv_*: filters, each shared by width/filter_groups channels */
+    int64_t filter_order;   /* conv_long: exponentials of a filter */
+    bool learned_decay;     /* conv_medium: the damping of the taps is learned */
     double norm_eps;        /* of the output norm */
     double qk_norm_eps;     /* attention: of the RMSNorms of q and k; mla: of those inside its projections */
     hy_switch mlp;          /* whether its layers have an MLP after it */

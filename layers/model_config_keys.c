@@ -13,7 +13,7 @@ static const char *const switch_names[] = {"default", "false", "true", NULL};
 static const char *const norm_names[] = {"rms", "layer", NULL};
 static const char *const norm_place_names[] = {"pre", "post", NULL};
 
-enum { HEADS_MAX = 65536, HEAD_DIM_MAX = 65536, CONV_MAX = 64, WIDTH_MAX = 1 << 24 };
+enum { HEADS_MAX = 65536, HEAD_DIM_MAX = 65536, CONV_MAX = 64, FILTER_WIDTH_MAX = 1024, WIDTH_MAX = 1 << 24 };
 
 #define MIXER_INT(field, low, high, help)                                                                              \
     {                                                                                                                  \
@@ -76,6 +76,12 @@ static const hy_schema_entry mixer_rows[] = {
     {HY_SCHEMA_BOOL(hy_mixer_config, beta, "beta", "true", "delta rules: learned write strength; false = 1")},
     {HY_SCHEMA_BOOL(hy_mixer_config, negative_eigenvalues, "negative_eigenvalues", "false",
                     "delta rules: write strength up to 2 instead of 1")},
+    MIXER_INT(filter_width, 1, FILTER_WIDTH_MAX, "conv_short, conv_medium: taps of the filter (7, 128)"),
+    MIXER_INT(filter_groups, 1, WIDTH_MAX,
+              "conv_*: filters, each shared by as many channels (default: 16 share one; conv_long: none do)"),
+    MIXER_INT(filter_order, 1, FILTER_WIDTH_MAX, "conv_long: exponentials that a filter is the sum of (16)"),
+    {HY_SCHEMA_BOOL(hy_mixer_config, learned_decay, "learned_decay", "false",
+                    "conv_medium: learn how fast the taps are damped with their age; false: fixed, swept over filters")},
     MIXER_DOUBLE(norm_eps, 0.0, 1.0, "epsilon of the output norm"),
     {HY_SCHEMA_DOUBLE(hy_mixer_config, qk_norm_eps, "qk_norm_eps", "1e-5", 0.0, 1.0,
                       "attention: epsilon of the RMSNorms of q and k")},

@@ -1,5 +1,4 @@
-/* Nodes that look at other tokens, and so communicate: recurrence and convolution; attention is in node_attention.c. */
-#include <stdio.h>
+/* Recurrences: nodes that look at other tokens, and so communicate, as those of node_attention.c and node_convolution.c. */
 
 #include "layers/nodes.h"
 
@@ -109,77 +108,4 @@ hy_var hy_node_recur_exclusive(hy_graph *g, const hy_recur_vars *in, hy_decay de
         node->attr.recur.exclusive = 1;
     }
     return o;
-}
-
-/* ---- short convolution ---- */
-
-static hy_sp_conv conv_args(const hy_exec *x, const hy_node *node) {
-    hy_sp_conv c = {.op = {.T = x->T, .C = node->attr.conv.C, .W = node->attr.conv.W, .act = node->attr.conv.act},
-                    .kept = hy_kept(x, node), .work = hy_work(x, node)};
-    c.op.x = hy_value(x, node->in[0]);
-    c.op.w = hy_param_value(x, node->w[0]);
-    c.op.bias = hy_param_value(x, node->w[1]);
-    return c;
-}
-
-static void conv_fwd(hy_exec *x, const hy_node *node) {
-    hy_sp_conv c = conv_args(x, node);
-    c.op.y = hy_value(x, node->out[0]);
-    hy_sp_conv_fwd(x->sp, &c);
-}
-
-static void conv_recompute(hy_exec *x, const hy_node *node) {
-    hy_sp_conv c = conv_args(x, node);
-    c.op.y = hy_value(x, node->out[0]);
-    hy_sp_conv_recompute(x->sp, &c);
-}
-
-static void conv_bwd(hy_exec *x, const hy_node *node) {
-    hy_sp_conv c = conv_args(x, node);
-    c.op.dy = hy_grad(x, node->out[0]);
-    c.op.dx = hy_grad(x, node->in[0]);
-    c.op.acc = hy_acc(x, node, 0);
-    c.op.dw = hy_param_grad(x, node->w[0]);
-    c.op.dbias = hy_param_grad(x, node->w[1]);
-    hy_sp_conv_bwd(x->sp, &c);
-}
-
-static int64_t conv_kept(const hy_sizing *s, const hy_node *node) {
-    return (int64_t)hy_sp_conv_kept(s->sp, s->dims, node->attr.conv.C, node->attr.conv.W);
-}
-
-static int64_t conv_work(const hy_sizing *s, const hy_node *node) {
-    return (int64_t)hy_sp_conv_work(s->sp, s->dims, node->attr.conv.C, node->attr.conv.W);
-}
-
-static double conv_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
-    (void)docs;
-    (void)n_docs;
-    return 2.0 * (double)tokens * (double)node->attr.conv.C * (double)node->attr.conv.W;
-}
-
-const hy_node_class hy_class_conv = {.name = "convolution", .mixes = true, .light = true, .bwd_reads_in = 1, .fwd = conv_fwd, .recompute = conv_recompute,
-                                     .bwd = conv_bwd, .kept = conv_kept, .work = conv_work, .flops = conv_flops};
-
-hy_var hy_node_conv(hy_graph *g, hy_var x, const char *name, int64_t width, bool bias, hy_act act) {
-    int64_t cols = hy_var_cols(g, x);
-    char full[64];
-    snprintf(full, sizeof(full), "%s.weight", name);
-    hy_weight w = hy_graph_param(g, full, 3, (int64_t[]){cols, 1, width}, HY_INIT_NORMAL, true);
-    hy_weight b = {HY_NONE, 0};
-    if (bias) {
-        snprintf(full, sizeof(full), "%s.bias", name);
-        b = hy_graph_param(g, full, 1, &cols, HY_INIT_ZERO, false);
-    }
-    hy_var y = hy_graph_var(g, "conv", cols);
-    hy_node *node = hy_graph_node(g, &hy_class_conv, 1, &x, 1, &y);
-    if (!node) {
-        return HY_NONE;
-    }
-    node->w[0] = w;
-    node->w[1] = b;
-    node->attr.conv.C = cols;
-    node->attr.conv.W = width;
-    node->attr.conv.act = act;
-    return y;
 }

@@ -51,6 +51,14 @@ hy_var hy_node_ratio(hy_graph *g, hy_var x, int64_t heads, double eps);
 
 /* Depthwise causal convolution over the documents, then act: name.weight [cols,1,width]; bias name.bias [cols]. */
 hy_var hy_node_conv(hy_graph *g, hy_var x, const char *name, int64_t width, bool bias, hy_act act);
+/* The same with taps [cols·width] that are a variable. */
+hy_var hy_node_conv_by(hy_graph *g, hy_var x, hy_var taps, int64_t width);
+/* Taps of `channels` channels, each filter shared by channels/filters of them (kernels.h, hy_window_filter): name.h [filters,width], and
+ * name.log_alpha [filters] if the damping is learned; low and high are its values at the start. */
+typedef struct hy_window { int64_t filters, width; double low, high; bool learned; } hy_window;
+hy_var hy_node_window_filter(hy_graph *g, const char *name, int64_t channels, const hy_window *window);
+/* Convolution as long as the documents with filters of `order` exponentials: name.R, name.p [filters,order]. */
+hy_var hy_node_long_conv(hy_graph *g, hy_var x, const char *name, int64_t filters, int64_t order);
 
 /* g = gate(x) with parameters A_log [H], dt_bias [H·K] (kernels.h, hy_decay_gate); x [T,H·K]. */
 hy_var hy_node_decay_gate(hy_graph *g, hy_var x, int64_t heads, int64_t K, double lower_bound, double a_init_low);
@@ -78,7 +86,7 @@ hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab);
 void hy_node_head_loss(hy_graph *g, hy_var x, hy_weight w, int64_t width, int64_t vocab);
 
 /* Classes that callers recognise. */
-extern const hy_node_class hy_class_recur, hy_class_attention, hy_class_conv;
+extern const hy_node_class hy_class_recur, hy_class_attention, hy_class_conv, hy_class_long_conv;
 /* Shape-only argument structs of such nodes, for byte counts. */
 hy_recur_args hy_recur_shape(const hy_node *node, int64_t T);
 hy_sp_attn hy_attention_shape(const hy_node *node);

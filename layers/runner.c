@@ -124,8 +124,10 @@ static void node_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_nod
     } else if (node->class == &hy_class_attention) {
         hy_sp_attn shape = hy_attention_shape(node);
         hy_sp_attn_bytes(sp, dims, &shape, fwd, bwd);
-    } else if (node->class == &hy_class_conv && dims->size > 1) {
-        *fwd = *bwd = dims->n_local * (node->attr.conv.W - 1) * node->attr.conv.C * (int64_t)hy_dtype_size(sp->device->table.dtype);
+    } else if (node->class == &hy_class_conv) {
+        hy_sp_conv_bytes(sp, dims, node->attr.conv.C, node->attr.conv.W, fwd, bwd);
+    } else if (node->class == &hy_class_long_conv) {
+        hy_sp_long_conv_bytes(sp, dims, node->attr.long_conv.C, fwd, bwd);
     }
 }
 
@@ -151,6 +153,10 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const
         }
         if (node->class == &hy_class_recur) {
             out->method = shape->state == HY_STATE_RING ? "state ring" : "state all-gather";
+        } else if (node->class == &hy_class_long_conv) {
+            out->method = "channel all-to-all";
+        } else if (node->class == &hy_class_conv && !out->method) {
+            out->method = "halo"; /* of a mixer that has nothing else; others replace it */
         } else if (node->class == &hy_class_attention) {
             static const char *const methods[2][2] = {{"K/V all-gather", "ring attention"}, {"latent all-gather", "latent ring"}};
             out->method = methods[node->attr.attn.rank > 0][shape->attention == HY_ATTENTION_RING];

@@ -105,9 +105,31 @@ void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *c);       /* Collective */
 void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *c); /* Local */
 void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *c);       /* Collective */
 
+/* ---- long convolution: kernels.h, hy_modal_filter and hy_long_conv; channels are shared out by all-to-all ---- */
+
+typedef struct hy_sp_long_conv {
+    int64_t C, N, group;  /* channels; exponentials of a filter; channels that share one */
+    const void *x;        /* [T,C] */
+    const void *R, *p;    /* [C/group,N] */
+    void *y;              /* [T,C] */
+    const void *dy;
+    void *dx;             /* [T,C] */
+    int acc;              /* dx adds */
+    void *dR, *dp;        /* this rank's channels' part is added */
+    void *kept;           /* all tokens of this rank's channels of x: backward does not read x */
+    void *work;
+} hy_sp_long_conv;
+
+size_t hy_sp_long_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C);
+size_t hy_sp_long_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C);
+void hy_sp_long_conv_fwd(hy_sp *sp, hy_sp_long_conv *c); /* Collective */
+void hy_sp_long_conv_bwd(hy_sp *sp, hy_sp_long_conv *c); /* Collective */
+
 /* Bytes this rank sends per call, for plan tables (forward, backward), one document per sequence. Local. */
 void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd, int64_t *bwd);
 void hy_sp_level_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape, int64_t *fwd, int64_t *bwd);
 void hy_sp_attn_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd, int64_t *bwd);
+void hy_sp_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, int64_t *fwd, int64_t *bwd);
+void hy_sp_long_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t *fwd, int64_t *bwd);
 
 #endif

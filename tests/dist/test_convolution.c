@@ -66,7 +66,12 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     hy_sp_conv c = {.kept = sp_buffer(kept), .work = sp_buffer(work)};
     c.op = (hy_conv_args){.T = layout->T, .C = p->C, .W = p->W, .act = p->act, .x = x, .w = p->w, .bias = p->bias};
     c.op.y = r.y;
+    int64_t sent, told[2];
+    hy_sp_conv_bytes(&sp, &dims, p->C, p->W, &told[0], &told[1]);
+    hy_exchange_reset();
     hy_sp_conv_fwd(&sp, &c);
+    sp_exchanges(HY_X_SEND, &sent);
+    CHECK(p->c.n_docs > p->c.n_seq || sent == told[0], "%lld bytes sent forward, %lld told", (long long)sent, (long long)told[0]);
     double *again = sp_shard(layout, NULL, p->C);
     memset(c.work, 0xFF, work);
     hy_exchange_reset();
@@ -81,7 +86,10 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     c.op.acc = p->acc;
     c.op.dw = r.dw;
     c.op.dbias = r.dbias;
+    hy_exchange_reset();
     hy_sp_conv_bwd(&sp, &c);
+    sp_exchanges(HY_X_SEND, &sent);
+    CHECK(p->c.n_docs > p->c.n_seq || sent == told[1], "%lld bytes sent backward, %lld told", (long long)sent, (long long)told[1]);
     sp_buffer_check(c.kept, kept, "kept");
     sp_buffer_check(c.work, work, "work");
     sp_sum(comm, r.dw, p->C * p->W);

@@ -277,10 +277,37 @@ static void test_latent_attention(void **state) {
     check(&config);
 }
 
+/* Groups of 4 channels per filter by default (the width is 12), filters wider than documents; 5 modes. */
+static void test_convolution_rows(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    add_mixer(&config, "short", "conv_short");
+    hy_mixer_config *medium = add_mixer(&config, "medium", "conv_medium");
+    medium->filter_width = 20;
+    hy_mixer_config *learned = add_mixer(&config, "learned", "conv_medium");
+    learned->filter_groups = 12;
+    learned->learned_decay = true;
+    learned->filter_width = 30;
+    hy_mixer_config *plain = add_mixer(&config, "long", "conv_long");
+    plain->filter_order = 5;
+    hy_mixer_config *shared = add_mixer(&config, "shared", "conv_long");
+    shared->filter_groups = 2;
+    shared->filter_order = 3;
+    shared->conv = 0;
+    check(&config);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hybrid), cmocka_unit_test(test_additive_rows),
-                                       cmocka_unit_test(test_delta_rows), cmocka_unit_test(test_block_structure),
-                                       cmocka_unit_test(test_layernorm_blocks), cmocka_unit_test(test_attention_options),
-                                       cmocka_unit_test(test_mamba2), cmocka_unit_test(test_latent_attention)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hybrid),
+        cmocka_unit_test(test_additive_rows),
+        cmocka_unit_test(test_delta_rows),
+        cmocka_unit_test(test_block_structure),
+        cmocka_unit_test(test_layernorm_blocks),
+        cmocka_unit_test(test_attention_options),
+        cmocka_unit_test(test_mamba2),
+        cmocka_unit_test(test_latent_attention),
+        cmocka_unit_test(test_convolution_rows),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,46 @@
+/* From shards of tokens to shards of channels and back. Rows [T,C] are this rank's tokens with all channels; lines are
+ * [channels, n_seq·len]: all tokens, in global order, of this rank's channels. Rank r has channels ⌊r·C/P⌋ .. ⌊(r+1)·C/P⌋ − 1,
+ * cut into slices that travel one by one, so that one is on its way while another is worked on: at most two at a time in
+ * each direction. One rank alone exchanges nothing. */
+#ifndef HY_SP_CHANNEL_EXCHANGE_H
+#define HY_SP_CHANNEL_EXCHANGE_H
+
+#include "sp/carve.h"
+#include "sp/sp.h"
+
+enum { HY_SLICES_MAX = 4 };
+
+typedef struct hy_channels {
+    int64_t begin, n;
+} hy_channels;
+
+typedef struct hy_channel_way {
+    const char *name;
+    char *send[2], *recv[2];
+    hy_req req[2];
+} hy_channel_way;
+
+typedef struct hy_channel_exchange {
+    hy_sp *sp;
+    int64_t C, tokens; /* tokens of all ranks */
+    int slices;
+    int64_t slice_max; /* most channels of a slice, over all ranks */
+    size_t block;      /* bytes between two ranks per slice */
+    hy_channel_way to_lines, to_rows;
+} hy_channel_exchange;
+
+void hy_channel_exchange_open(hy_channel_exchange *x, hy_sp *sp, const hy_layout_dims *dims, int64_t C, hy_carve *work);
+/* Channels of a rank; of one of its slices. */
+hy_channels hy_channels_of(const hy_channel_exchange *x, int rank);
+hy_channels hy_channels_slice(const hy_channel_exchange *x, int rank, int slice);
+/* Bytes that one rank sends in one direction, all slices. */
+int64_t hy_channel_exchange_bytes(const hy_channel_exchange *x, int size);
+
+/* Slice by slice, in order; a slice's buffers are free again once it was taken. */
+void hy_channels_post_lines(hy_channel_exchange *x, int slice, const void *rows);
+void hy_channels_take_lines(hy_channel_exchange *x, int slice, void *lines);
+void hy_channels_post_rows(hy_channel_exchange *x, int slice, const void *lines);
+/* rows (+)= . */
+void hy_channels_take_rows(hy_channel_exchange *x, int slice, void *rows, int acc);
+
+#endif

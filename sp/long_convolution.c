@@ -1,0 +1,132 @@
+/* Convolution with filters as long as the documents, h_τ = Σ_n R_n λ_n^τ. A token sees every earlier one and a channel
+ * only itself, so channels are what ranks can share out: an all-to-all brings whole sequences of a rank's channels to it,
+ * another takes the results back, and the filters never travel. Gradients of R and p are those of this rank's channels; the
+ * sum over ranks that every parameter gets completes them. What the first all-to-all brought is kept: backward needs it. */
+#include "sp/channel_exchange.h"
+
+typedef struct long_call {
+    hy_sp *sp;
+    hy_sp_long_conv *conv;
+    hy_channel_exchange exchange;
+    hy_long_conv_args op; /* of one slice */
+    char *h, *dh;         /* [slice_max, longest] */
+    char *lines[2];       /* [slice_max, tokens]: backward's dy; results */
+} long_call;
+
+/* Everything of *c but pointers into kept; work may be empty to learn its size. */
+static size_t cut(long_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C, hy_carve *work) {
+    const size_t real = hy_dtype_size(sp->device->table.dtype);
+    *c = (long_call){.sp = sp};
+    hy_channel_exchange_open(&c->exchange, sp, dims, C, work);
+    const int64_t n = c->exchange.slice_max;
+    c->op = (hy_long_conv_args){.C = n, .T = c->exchange.tokens, .L = dims->len};
+    c->h = hy_carve_take(work, (size_t)(n * dims->len) * real);
+    c->dh = hy_carve_take(work, (size_t)(n * dims->len) * real);
+    c->lines[0] = hy_carve_take(work, (size_t)(n * c->op.T) * real);
+    c->lines[1] = hy_carve_take(work, (size_t)(n * c->op.T) * real);
+    c->op.work = hy_carve_take(work, sp->device->table.long_conv_work(&c->op));
+    return work->used;
+}
+
+size_t hy_sp_long_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
+    return (size_t)((C + dims->size - 1) / dims->size * dims->n_seq * dims->len) * hy_dtype_size(sp->device->table.dtype);
+}
+
+size_t hy_sp_long_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
+    long_call c;
+    hy_sp copy = *sp;
+    return cut(&c, &copy, dims, C, &(hy_carve){0});
+}
+
+void hy_sp_long_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t *fwd, int64_t *bwd) {
+    long_call c;
+    hy_sp copy = *sp;
+    cut(&c, &copy, dims, C, &(hy_carve){0});
+    *fwd = *bwd = 2 * hy_channel_exchange_bytes(&c.exchange, dims->size);
+}
+
+static int64_t longest_document(const hy_layout *layout) {
+    int64_t longest = 0;
+    for (int64_t d = 0; d < layout->n_docs; d++) {
+        const int64_t tokens = layout->docs[d + 1] - layout->docs[d];
+        longest = tokens > longest ? tokens : longest;
+    }
+    return longest;
+}
+
+static long_call begin(hy_sp *sp, hy_sp_long_conv *conv) {
+    long_call c;
+    const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
+    cut(&c, sp, &dims, conv->C, &(hy_carve){.base = conv->work});
+    c.conv = conv;
+    c.op.L = longest_document(sp->layout);
+    c.op.docs = sp->layout->docs;
+    c.op.n_docs = sp->layout->n_docs;
+    c.op.h = c.h;
+    c.op.dh = c.dh;
+    return c;
+}
+
+static hy_modal_filter_args filter_of(const long_call *c, hy_channels channels) {
+    const hy_sp_long_conv *conv = c->conv;
+    return (hy_modal_filter_args){.C = channels.n, .L = c->op.L, .N = conv->N, .first = channels.begin, .group = conv->group,
+                                  .R = conv->R, .p = conv->p, .h = c->h, .dh = c->dh, .dR = conv->dR, .dp = conv->dp};
+}
+
+/* Kept inputs of a slice. */
+static char *kept_lines(const long_call *c, hy_channels channels) {
+    const int64_t first = hy_channels_of(&c->exchange, c->sp->layout->rank).begin;
+    return (char *)c->conv->kept + (size_t)((channels.begin - first) * c->op.T) * hy_dtype_size(c->sp->device->table.dtype);
+}
+
+static void compute_fwd(long_call *c, int slice, hy_channels channels) {
+    c->op.x = kept_lines(c, channels);
+    c->op.y = c->lines[1];
+    hy_channels_take_lines(&c->exchange, slice, kept_lines(c, channels));
+    hy_long_conv_fwd(c->sp->device, &c->op);
+}
+
+static void compute_bwd(long_call *c, int slice, hy_channels channels) {
+    c->op.x = kept_lines(c, channels);
+    c->op.dy = c->lines[0];
+    c->op.dx = c->lines[1];
+    hy_channels_take_lines(&c->exchange, slice, c->lines[0]);
+    hy_long_conv_bwd(c->sp->device, &c->op);
+    const hy_modal_filter_args filter = filter_of(c, channels);
+    hy_modal_filter_bwd(c->sp->device, &filter);
+}
+
+/* While a slice is worked on, the next is coming and the one before is going. */
+static void each_slice(long_call *c, const void *from, void *to, int acc, void (*compute)(long_call *, int, hy_channels)) {
+    hy_channel_exchange *x = &c->exchange;
+    if (x->slices > 0) {
+        hy_channels_post_lines(x, 0, from);
+    }
+    for (int s = 0; s < x->slices; s++) {
+        const hy_channels channels = hy_channels_slice(x, c->sp->layout->rank, s);
+        if (s + 1 < x->slices) {
+            hy_channels_post_lines(x, s + 1, from);
+        }
+        const hy_modal_filter_args filter = filter_of(c, channels);
+        hy_modal_filter_fwd(c->sp->device, &filter);
+        c->op.C = channels.n;
+        compute(c, s, channels);
+        if (s >= 2) {
+            hy_channels_take_rows(x, s - 2, to, acc);
+        }
+        hy_channels_post_rows(x, s, c->lines[1]);
+    }
+    for (int s = x->slices > 2 ? x->slices - 2 : 0; s < x->slices; s++) {
+        hy_channels_take_rows(x, s, to, acc);
+    }
+}
+
+void hy_sp_long_conv_fwd(hy_sp *sp, hy_sp_long_conv *conv) {
+    long_call c = begin(sp, conv);
+    each_slice(&c, conv->x, conv->y, 0, compute_fwd);
+}
+
+void hy_sp_long_conv_bwd(hy_sp *sp, hy_sp_long_conv *conv) {
+    long_call c = begin(sp, conv);
+    each_slice(&c, conv->dy, conv->dx, conv->acc, compute_bwd);
+}
