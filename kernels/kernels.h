@@ -240,6 +240,40 @@ typedef struct hy_ratio {
     int acc;
 } hy_ratio_args;
 
+/* Lower bounds of decays, learned for all layers together (hgrn): with p = softmax over the layers j of w[j,c],
+ * y[c] = Σ_{1 ≤ j ≤ layer} p[j,c]. bwd: dw += . */
+typedef struct hy_bound {
+    int64_t layers, layer, C;
+    const void *w; /* [layers,C] */
+    void *y;       /* [C] */
+    const void *dy;
+    void *dw;
+} hy_bound_args;
+
+/* A decay that stays above a bound: e^g = bound + (1 − bound)·σ(x), k = 1 − e^g. */
+typedef struct hy_bound_gate {
+    int64_t T, C;
+    const void *x;     /* [T,C] */
+    const void *bound; /* [C], each in [0,1]; NULL = 0 */
+    void *g, *k;       /* [T,C] */
+    const void *dg, *dk;
+    void *dx;
+    int acc;
+    void *dbound; /* accumulates; NULL if bound is */
+} hy_bound_gate_args;
+
+/* y = x + (z − x) ⊙ m; m [rows,cols], or [cols] for all rows if `shared`.
+ * bwd: dx (+)= dy ⊙ (1 − m), dz (+)= dy ⊙ m, dm (+)= dy ⊙ (z − x); a shared dm accumulates. */
+typedef struct hy_lerp {
+    int64_t rows, cols;
+    int shared;
+    const void *x, *z, *m;
+    void *y;
+    const void *dy;
+    void *dx, *dz, *dm;
+    int acc_x, acc_z, acc_m;
+} hy_lerp_args;
+
 /* ---- runs, convolution ---- */
 
 /* A range of consecutive local tokens of one document. s0: which entry of a state (or halo) array enters before
@@ -521,6 +555,12 @@ typedef struct hy_adamw {
     X(feature_bwd, hy_feature)         \
     X(ratio_fwd, hy_ratio)             \
     X(ratio_bwd, hy_ratio)             \
+    X(bound_fwd, hy_bound)             \
+    X(bound_bwd, hy_bound)             \
+    X(bound_gate_fwd, hy_bound_gate)   \
+    X(bound_gate_bwd, hy_bound_gate)   \
+    X(lerp_fwd, hy_lerp)               \
+    X(lerp_bwd, hy_lerp)               \
     X(conv_fwd, hy_conv)               \
     X(conv_bwd, hy_conv)               \
     X(window_filter_fwd, hy_window_filter) \

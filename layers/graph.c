@@ -88,3 +88,18 @@ hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const in
     }
     return (hy_weight){graph->n_params++, 0};
 }
+
+hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay) {
+    for (int i = 0; i < graph->n_params; i++) {
+        if (strcmp(graph->params[i].name, name) == 0) {
+            return (hy_weight){i, 0};
+        }
+    }
+    hy_weight w = hy_graph_param(graph, "", n_dims, shape, init, decay);
+    if (w.param != HY_NONE) {
+        hy_param *p = &graph->params[w.param];
+        snprintf(p->name, sizeof(p->name), "%s", name);
+        p->bucket = 0;
+    }
+    return w;
+}

@@ -75,6 +75,7 @@ typedef union hy_attr {
     struct { int64_t H; } bonus;
     struct { int64_t H, HKV, D, DV, window, sinks, rank, rope; double scale; } attn; /* rank, rope: of a latent */
     struct { int64_t H, K; double lower_bound; } decay_gate;
+    struct { int64_t layer, layers; } lower_bound;
     struct { double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers); int64_t heads, layer, layers; } head_decay;
     struct { int64_t heads, repeat, cols; } repeat;
     struct { hy_act act; int64_t expand, group; } scale;
@@ -112,6 +113,8 @@ hy_var hy_graph_var(hy_graph *graph, const char *name, int64_t cols);
 hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, const hy_var *in, int n_out, const hy_var *out);
 /* Adds parameter prefix+name. */
 hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay);
+/* The parameter called `name`, without prefix, which all layers share: added to bucket 0 by the first that asks for it. */
+hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay);
 /* The part of `weight` that starts `elements` further. */
 static inline hy_weight hy_weight_at(hy_weight weight, int64_t elements) {
     return (hy_weight){weight.param, weight.offset + elements};

@@ -34,6 +34,10 @@ hy_status hy_attention_resolve(const hy_mixer_row *row, const hy_model_config *c
 hy_var hy_attention_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 hy_status hy_mla_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
 hy_var hy_mla_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
+hy_status hy_hgrn_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
+hy_var hy_hgrn_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
+hy_status hy_hgrn2_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
+hy_var hy_hgrn2_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 
 extern const hy_conv_row hy_conv_short, hy_conv_medium, hy_conv_long;
 hy_status hy_conv_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);

@@ -53,6 +53,9 @@ static const hy_mixer_row rows[] = {
     {.kind = "conv_short", .help = "gated convolution with a few explicit taps", CONV_ROW(hy_conv_short)},
     {.kind = "conv_medium", .help = "gated convolution with a hundred taps, damped with their age", CONV_ROW(hy_conv_medium)},
     {.kind = "conv_long", .help = "gated convolution as long as the document, by FFT; its filters are sums of exponentials", CONV_ROW(hy_conv_long)},
+    {.kind = "hgrn", .help = "gated linear recurrence per channel", .mlp_ratio = 4, .resolve = hy_hgrn_resolve, .build = hy_hgrn_build},
+    {.kind = "hgrn2", .help = "linear attention whose keys are what its decays let go", .mlp_ratio = 4, .resolve = hy_hgrn2_resolve,
+     .build = hy_hgrn2_build},
 };
 
 const hy_mixer_row *hy_mixer_row_at(int i) {

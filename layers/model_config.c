@@ -115,9 +115,9 @@ hy_status hy_model_config_resolve(hy_model_config *config) {
         if (!row) {
             return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kind: no mixer '%s'; nearest: '%s'", m->name, m->kind, nearest_kind(m->kind));
         }
-        m->norm_eps = m->norm_eps == HY_DEFAULT ? config->norm_eps : m->norm_eps;
         m->mlp = m->mlp != HY_SWITCH_DEFAULT ? m->mlp : row->no_mlp ? HY_SWITCH_OFF : HY_SWITCH_ON;
         HY_TRY(row->resolve(row, config, m));
+        m->norm_eps = m->norm_eps == HY_DEFAULT ? config->norm_eps : m->norm_eps;
     }
     return resolve_mlp(config);
 }

@@ -82,6 +82,7 @@ static const hy_schema_entry mixer_rows[] = {
     MIXER_INT(filter_order, 1, FILTER_WIDTH_MAX, "conv_long: exponentials that a filter is the sum of (16)"),
     {HY_SCHEMA_BOOL(hy_mixer_config, learned_decay, "learned_decay", "false",
                     "conv_medium: learn how fast the taps are damped with their age; false: fixed, swept over filters")},
+    {HY_SCHEMA_BOOL(hy_mixer_config, lower_bounds, "lower_bounds", "true", "hgrn, hgrn2: learned lower bounds of the decays")},
     MIXER_DOUBLE(norm_eps, 0.0, 1.0, "epsilon of the output norm"),
     {HY_SCHEMA_DOUBLE(hy_mixer_config, qk_norm_eps, "qk_norm_eps", "1e-5", 0.0, 1.0,
                       "attention: epsilon of the RMSNorms of q and k")},

@@ -62,6 +62,10 @@ hy_var hy_node_long_conv(hy_graph *g, hy_var x, const char *name, int64_t filter
 
 /* g = gate(x) with parameters A_log [H], dt_bias [H·K] (kernels.h, hy_decay_gate); x [T,H·K]. */
 hy_var hy_node_decay_gate(hy_graph *g, hy_var x, int64_t heads, int64_t K, double lower_bound, double a_init_low);
+/* The lower bound of `layer` [cols] from the parameter bounds [layers,cols] (kernels.h, hy_bound). */
+hy_var hy_node_lower_bound(hy_graph *g, hy_weight bounds, int64_t cols, int64_t layer, int64_t layers);
+/* Log decay log(bound + (1 − bound)·σ(x)), and *k = 1 − decay; bound HY_NONE = 0. */
+hy_var hy_node_bounded_gate(hy_graph *g, hy_var x, hy_var bound, hy_var *k);
 /* A constant log decay per head, [heads]. */
 hy_var hy_node_head_decay(hy_graph *g, double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers), int64_t heads,
                           int64_t layer, int64_t layers);

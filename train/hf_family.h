@@ -103,6 +103,8 @@ struct hy_hf {
     X(hy_hf_fla_gated_deltanet)    \
     X(hy_hf_fla_mla)               \
     X(hy_hf_fla_mamba2)            \
+    X(hy_hf_fla_hgrn)              \
+    X(hy_hf_fla_hgrn2)             \
     X(hy_hf_llama)                 \
     X(hy_hf_qwen3_5)               \
     X(hy_hf_qwen3_5_text)          \

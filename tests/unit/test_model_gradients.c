@@ -184,6 +184,24 @@ static void test_delta_rows(void **state) {
     check(&config);
 }
 
+/* The lower bounds are shared by all layers; layer 0 has none. */
+static void test_lower_bounds(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    add_mixer(&config, "first", "hgrn2");
+    add_mixer(&config, "convolved", "hgrn2")->conv = 3;
+    hy_mixer_config *wide = add_mixer(&config, "wide", "hgrn2");
+    wide->lower_bounds = false;
+    wide->head_dim = 5;
+    add_mixer(&config, "hgrn", "hgrn")->heads = HY_DEFAULT;
+    hy_mixer_config *narrow = add_mixer(&config, "narrow", "hgrn");
+    narrow->heads = HY_DEFAULT;
+    narrow->lower_bounds = false;
+    narrow->value_dim = 7;
+    narrow->conv = 4;
+    check(&config);
+}
+
 /* Norms before and behind, layers without MLP, weights counted from 1. */
 static void test_block_structure(void **state) {
     (void)state;
@@ -302,6 +320,7 @@ int main(void) {
         cmocka_unit_test(test_hybrid),
         cmocka_unit_test(test_additive_rows),
         cmocka_unit_test(test_delta_rows),
+        cmocka_unit_test(test_lower_bounds),
         cmocka_unit_test(test_block_structure),
         cmocka_unit_test(test_layernorm_blocks),
         cmocka_unit_test(test_attention_options),

@@ -11,6 +11,7 @@
 #include "tests/parity_attn.h"
 #include "tests/parity_filter.h"
 #include "tests/parity_levels.h"
+#include "tests/parity_bound.h"
 #include "tests/parity_recur.h"
 #include "tests/parity_rows.h"
 
