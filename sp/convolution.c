@@ -1,12 +1,14 @@
-/* Short causal convolution over sharded sequences. While the halo travels, forward computes every output that does not
- * need it: the runs whose document starts here, and all but the first W−1 outputs of the others, whose own first rows
- * serve as halo. */
+/* Causal convolution over sharded sequences. A run that continues a document is cut in two: its edge, the first W−1
+ * tokens, needs the halo from other ranks; the inner tokens take rows of x as theirs. While the halo travels, forward
+ * computes everything but the edges. Backward begins with the edges, whose gradients of the halo travel while the rest
+ * is computed; the inner tokens' gradients of their halo are added to those of the rows that served as it. */
 #include "sp/halo.h"
 
 typedef struct conv_call {
     hy_halo halo;
-    hy_run *edge; /* [n_local] first outputs of the runs that continue a document */
-    char *d_halo; /* backward: [n_local,W−1,C] */
+    hy_run *edge;  /* [n_local] edges of the runs that continue a document */
+    char *d_halo;  /* backward: [n_local,W−1,C] */
+    char *d_inner; /* backward: [W−1,C] */
 } conv_call;
 
 static size_t cut(conv_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, bool backward,
@@ -15,6 +17,7 @@ static size_t cut(conv_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C
     c->edge = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_run));
     if (backward) {
         c->d_halo = hy_carve_take(work, (size_t)(dims->n_local * c->halo.rows) * c->halo.row_bytes);
+        c->d_inner = hy_carve_take(work, (size_t)c->halo.rows * c->halo.row_bytes);
     }
     return work->used;
 }
@@ -42,35 +45,62 @@ static conv_call begin(hy_sp *sp, hy_sp_conv *conv, bool backward) {
     return c;
 }
 
-static void fwd(hy_sp *sp, const hy_sp_conv *conv, const hy_run *runs, int64_t n_runs, const void *halo) {
-    if (n_runs == 0) {
-        return;
+/* The runs of a fragment. */
+typedef struct parts {
+    hy_run edge, inner; /* empty unless the first run continues a document */
+    const hy_run *rest;
+    int64_t n_rest;
+} parts;
+
+static parts parts_of(const conv_call *c, const hy_layout *layout, int64_t slot) {
+    parts p = {.rest = &layout->runs[layout->first_run[slot]],
+               .n_rest = layout->first_run[slot + 1] - layout->first_run[slot]};
+    if (p.n_rest > 0 && p.rest->s0 >= 0) {
+        const hy_run run = *p.rest++;
+        const int64_t edge = run.len < c->halo.rows ? run.len : c->halo.rows;
+        p.n_rest--;
+        p.edge = (hy_run){.begin = run.begin, .len = edge, .s0 = slot, .s1 = -1};
+        p.inner = (hy_run){.begin = run.begin + edge, .len = run.len - edge, .s0 = 0, .s1 = -1};
     }
+    return p;
+}
+
+static int64_t list_edges(const conv_call *c, const hy_layout *layout) {
+    int64_t n = 0;
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        const parts p = parts_of(c, layout, slot);
+        if (p.edge.len > 0) {
+            c->edge[n++] = p.edge;
+        }
+    }
+    return n;
+}
+
+/* The arguments for some runs; the rows before inner tokens are the halo of slot 0. */
+static hy_conv_args for_runs(const hy_sp_conv *conv, const hy_run *runs, int64_t n_runs) {
     hy_conv_args op = conv->op;
     op.runs = runs;
     op.n_runs = n_runs;
-    op.halo = halo;
-    hy_conv_fwd(sp->device, &op);
+    return op;
 }
 
-/* What needs no halo; the rest goes into edge. Returns the number of edges. */
-static int64_t interior(conv_call *c, hy_sp *sp, const hy_sp_conv *conv) {
-    const hy_layout *layout = sp->layout;
-    int64_t n = 0;
-    for (int64_t slot = 0; slot < layout->n_local; slot++) {
-        int64_t first = layout->first_run[slot];
-        const int64_t end = layout->first_run[slot + 1];
-        if (first < end && layout->runs[first].s0 >= 0) {
-            const hy_run run = layout->runs[first++];
-            const int64_t edge = run.len < c->halo.rows ? run.len : c->halo.rows;
-            const hy_run inner = {.begin = run.begin + edge, .len = run.len - edge, .s0 = 0, .s1 = -1};
-            c->edge[n++] = (hy_run){.begin = run.begin, .len = edge, .s0 = slot, .s1 = -1};
-            fwd(sp, conv, &inner, inner.len > 0, (const char *)conv->op.x + (size_t)run.begin * c->halo.row_bytes);
-        }
-        fwd(sp, conv, &layout->runs[first], end - first, NULL);
-        hy_comm_progress(sp->comm);
+static hy_conv_args for_inner(const conv_call *c, const hy_sp_conv *conv, const parts *p) {
+    hy_conv_args op = for_runs(conv, &p->inner, 1);
+    op.halo = (const char *)op.x + (size_t)p->edge.begin * c->halo.row_bytes;
+    op.dhalo = c->d_inner;
+    return op;
+}
+
+static void fwd(hy_sp *sp, hy_conv_args op) {
+    if (op.n_runs > 0) {
+        hy_conv_fwd(sp->device, &op);
     }
-    return n;
+}
+
+static void bwd(hy_sp *sp, hy_conv_args op) {
+    if (op.n_runs > 0) {
+        hy_conv_bwd(sp->device, &op);
+    }
 }
 
 void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *conv) {
@@ -80,9 +110,16 @@ void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *conv) {
         return;
     }
     hy_halo_post(&c.halo, conv->op.x, conv->kept);
-    const int64_t n_edges = interior(&c, sp, conv);
+    for (int64_t slot = 0; slot < sp->layout->n_local; slot++) {
+        const parts p = parts_of(&c, sp->layout, slot);
+        if (p.inner.len > 0) {
+            fwd(sp, for_inner(&c, conv, &p));
+        }
+        fwd(sp, for_runs(conv, p.rest, p.n_rest));
+        hy_comm_progress(sp->comm);
+    }
     hy_halo_finish(&c.halo, conv->kept);
-    fwd(sp, conv, c.edge, n_edges, conv->kept);
+    fwd(sp, for_runs(conv, c.edge, list_edges(&c, sp->layout)));
 }
 
 void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *conv) {
@@ -92,10 +129,26 @@ void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *conv) {
 
 void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *conv) {
     conv_call c = begin(sp, conv, true);
-    hy_conv_bwd(sp->device, &conv->op);
-    if (sp->layout->size > 1) {
-        hy_halo_return(&c.halo, c.d_halo, conv->op.dx);
+    if (sp->layout->size == 1) {
+        hy_conv_bwd(sp->device, &conv->op);
+        return;
     }
+    bwd(sp, for_runs(conv, c.edge, list_edges(&c, sp->layout)));
+    hy_halo_return_post(&c.halo, c.d_halo);
+    for (int64_t slot = 0; slot < sp->layout->n_local; slot++) {
+        const parts p = parts_of(&c, sp->layout, slot);
+        if (p.inner.len > 0) {
+            bwd(sp, for_inner(&c, conv, &p));
+            hy_axpy(sp->device, &(hy_axpy_args){.n = p.edge.len * conv->op.C,
+                                                .a = 1,
+                                                .x = c.d_inner,
+                                                .y = (char *)conv->op.dx + (size_t)p.edge.begin * c.halo.row_bytes,
+                                                .acc = 1});
+        }
+        bwd(sp, for_runs(conv, p.rest, p.n_rest));
+        hy_comm_progress(sp->comm);
+    }
+    hy_halo_return_finish(&c.halo, c.d_halo, conv->op.dx);
 }
 
 static int owner_of(const hy_layout_dims *dims, int64_t i, int64_t F) {

@@ -167,11 +167,14 @@ static void add_gradient(hy_halo *halo, const piece *p, void *context) {
     }
 }
 
-void hy_halo_return(hy_halo *halo, const void *d_rows, void *dx) {
-    arrays a = {.from = d_rows, .to = dx, .next_back = halo->rows_back};
+void hy_halo_return_post(hy_halo *halo, const void *d_rows) {
+    arrays a = {.from = d_rows, .next_back = halo->rows_back};
     halo->n_reqs = 0;
     walk(halo, post_gradient, &a);
+}
+
+void hy_halo_return_finish(hy_halo *halo, const void *d_rows, void *dx) {
+    arrays a = {.from = d_rows, .to = dx, .next_back = halo->rows_back};
     hy_comm_wait_all(halo->reqs, halo->n_reqs);
-    a.next_back = halo->rows_back;
     walk(halo, add_gradient, &a);
 }

@@ -20,7 +20,8 @@ void hy_halo_open(hy_halo *halo, hy_sp *sp, const hy_layout_dims *dims, int64_t 
  * document's start are zeros. Other entries are left alone. */
 void hy_halo_post(hy_halo *halo, const void *x, void *rows);
 void hy_halo_finish(hy_halo *halo, void *rows);
-/* The adjoint: dx [T,C] += the gradients d_rows [n_local,W−1,C] of the rows above, in a fixed order. Whole. */
-void hy_halo_return(hy_halo *halo, const void *d_rows, void *dx);
+/* The adjoint: dx [T,C] += the gradients d_rows [n_local,W−1,C] of the rows above, in a fixed order. */
+void hy_halo_return_post(hy_halo *halo, const void *d_rows);
+void hy_halo_return_finish(hy_halo *halo, const void *d_rows, void *dx);
 
 #endif

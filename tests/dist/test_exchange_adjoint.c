@@ -58,7 +58,8 @@ static void test_halo(hy_comm *world, hy_device *device, const sp_case *c, hy_la
     double *rows = sp_buffer((size_t)n_rows * sizeof *rows), *dx = calloc((size_t)n + 1, sizeof *dx);
     hy_halo_post(&halo, x, rows);
     hy_halo_finish(&halo, rows);
-    hy_halo_return(&halo, y, dx);
+    hy_halo_return_post(&halo, y);
+    hy_halo_return_finish(&halo, y, dx);
     sp_buffer_check(work, size.used, "halo work");
     sp_buffer_check(rows, (size_t)n_rows * sizeof *rows, "halo rows");
     clear_unread_halos(layout, rows, row);
