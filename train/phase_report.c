@@ -17,7 +17,7 @@ typedef enum group {
 } group;
 
 static const char *const group_names[N_GROUPS] = {
-    "matrix products", "linear recurrences", "softmax attention",  "short convolutions",
+    "matrix products", "linear recurrences", "softmax attention",  "convolutions",
     "embedding, loss", "optimizer",          "norms, elementwise",
 };
 
@@ -27,7 +27,8 @@ static group group_of(hy_op_id op) {
         const char *prefix;
         group in;
     } rules[] = {{"gemm", GROUP_PRODUCTS},  {"recur", GROUP_RECURRENCE}, {"map_", GROUP_RECURRENCE},
-                 {"attn", GROUP_ATTENTION}, {"conv", GROUP_CONVOLUTION}, {"embed", GROUP_LOSS},
+                 {"attn", GROUP_ATTENTION}, {"conv", GROUP_CONVOLUTION}, {"long_conv", GROUP_CONVOLUTION},
+                 {"modal_filter", GROUP_CONVOLUTION}, {"window_filter", GROUP_CONVOLUTION}, {"transpose", GROUP_CONVOLUTION}, {"embed", GROUP_LOSS},
                  {"cross", GROUP_LOSS},     {"adamw", GROUP_OPTIMIZER},  {"sumsq", GROUP_OPTIMIZER}};
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (strncmp(name, rules[i].prefix, strlen(rules[i].prefix)) == 0) {
