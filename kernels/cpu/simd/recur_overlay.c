@@ -1,28 +1,51 @@
-/* Fast recurrences of this instruction set: which table entries they replace, and which shapes stay with the reference. */
+/* Fast recurrences of this instruction set: which table entries they replace, and which kernels take which shapes. */
 #include "kernels/cpu/ref.h"
 #include "kernels/cpu/simd/recur_family.h"
 
-/* Chunks need keys; K = 1 may come without. */
-static int in_chunks(const hy_recur_args *a) {
-    return a->rule != HY_RULE_DPLR && a->K > 1;
+typedef struct kernels {
+    void (*fwd)(const hy_recur_args *a), (*inject)(const hy_recur_args *a), (*map)(const hy_recur_args *a);
+    void (*map_bwd)(const hy_recur_args *a), (*bwd)(const hy_recur_args *a);
+    int64_t (*fwd_floats)(const hy_recur_args *a), (*bwd_floats)(const hy_recur_args *a);
+} kernels;
+
+static const kernels in_chunks = {HY_ISA_NAME(hy_recur_fwd),     HY_ISA_NAME(hy_recur_inject),
+                                  HY_ISA_NAME(hy_recur_map),     HY_ISA_NAME(hy_recur_map_bwd),
+                                  HY_ISA_NAME(hy_recur_bwd),     HY_ISA_NAME(hy_recur_fwd_floats),
+                                  HY_ISA_NAME(hy_recur_bwd_floats)};
+static const kernels low_rank = {HY_ISA_NAME(hy_recur_dplr_fwd),       HY_ISA_NAME(hy_recur_dplr_inject),
+                                 HY_ISA_NAME(hy_recur_dplr_map),       HY_ISA_NAME(hy_recur_dplr_map_bwd),
+                                 HY_ISA_NAME(hy_recur_dplr_bwd),       HY_ISA_NAME(hy_recur_dplr_fwd_floats),
+                                 HY_ISA_NAME(hy_recur_dplr_bwd_floats)};
+static const kernels reference = {.fwd = hy_ref_recur_fwd_f32,
+                                  .inject = hy_ref_recur_inject_f32,
+                                  .map = hy_ref_recur_map_f32,
+                                  .map_bwd = hy_ref_recur_map_bwd_f32,
+                                  .bwd = hy_ref_recur_bwd_f32};
+
+/* Depends on the shape alone, as work does. K = 1 may come without keys. */
+static const kernels *kernels_for(const hy_recur_args *a) {
+    if (a->K == 1)
+        return &reference;
+    return a->rule == HY_RULE_DPLR ? &low_rank : &in_chunks;
 }
 
 static size_t recur_work(const hy_recur_args *a) {
-    if (!in_chunks(a))
+    const kernels *k = kernels_for(a);
+    if (k == &reference)
         return hy_ref_recur_work(a);
-    int64_t fwd = HY_ISA_NAME(hy_recur_fwd_floats)(a), bwd = HY_ISA_NAME(hy_recur_bwd_floats)(a);
+    const int64_t fwd = k->fwd_floats(a), bwd = k->bwd_floats(a);
     return (size_t)(fwd > bwd ? fwd : bwd) * sizeof(float) + HY_RECUR_ALIGN;
 }
 
 #define HY_RECUR_CHOICE(op)                                                                                            \
-    static void op(const hy_recur_args *a) {                                                                           \
-        (in_chunks(a) ? HY_ISA_NAME(hy_##op) : hy_ref_##op##_f32)(a);                                                  \
+    static void recur_##op(const hy_recur_args *a) {                                                                   \
+        kernels_for(a)->op(a);                                                                                         \
     }
-HY_RECUR_CHOICE(recur_fwd)
-HY_RECUR_CHOICE(recur_inject)
-HY_RECUR_CHOICE(recur_map)
-HY_RECUR_CHOICE(recur_map_bwd)
-HY_RECUR_CHOICE(recur_bwd)
+HY_RECUR_CHOICE(fwd)
+HY_RECUR_CHOICE(inject)
+HY_RECUR_CHOICE(map)
+HY_RECUR_CHOICE(map_bwd)
+HY_RECUR_CHOICE(bwd)
 
 void HY_ISA_NAME(hy_recur_overlay)(hy_table *table) {
     table->recur_fwd = recur_fwd;

@@ -133,12 +133,4 @@ static void hy_step_begin(hy_step *f, const hy_scan *s, const float *S0) {
                 given ? K : 0, given ? V : 0);
 }
 
-/* Chunks never cross multiples of 64 tokens from the run's start, so the backward pass can start from any of them. */
-#define HY_SEGMENT 64
-
-HY_INLINE int64_t hy_segment_rest(const hy_scan *s, int64_t t) {
-    int64_t into = t - s->run.begin, rest = s->run.len - into, room = HY_SEGMENT - into % HY_SEGMENT;
-    return rest < room ? rest : room;
-}
-
 #endif

@@ -4,6 +4,7 @@
 #define HY_KERNELS_CPU_SIMD_RECUR_WEIGHTS_H
 
 #include "kernels/cpu/simd/recur_chunk.h"
+#include "kernels/cpu/simd/recur_small.h"
 
 /* 16×16 matrices of a chunk, each dense. */
 typedef struct hy_small {
@@ -22,10 +23,6 @@ HY_INLINE void hy_small_layout(hy_small *x, hy_scratch *m) {
     x->t = hy_scratch_take(m, 256);
 }
 
-HY_INLINE hy_mat hy_small_mat(float *p) {
-    return (hy_mat){p, HY_CHUNK};
-}
-
 /* out_ij = f·gram_ij E_ij for j < i, and j = i if `diagonal`; selected, since above it gram may have overflowed. */
 HY_INLINE void hy_small_mask(float *out, const float *gram, const float *E, float f, int diagonal) {
     for (int32_t i = 0; i < HY_CHUNK; i++)
@@ -34,23 +31,6 @@ HY_INLINE void hy_small_mask(float *out, const float *gram, const float *E, floa
             hy_ivec below = hy_ivec_iota() + hy_ivec_set(j) < hy_ivec_set(i + diagonal);
             hy_vec_store(out + i * 16 + j, hy_vec_select(below, x, hy_vec_zero()));
         }
-}
-
-/* w = m (I + diag b m)^-1 by forward substitution: w_i = m_i − Σ_{j<i} m_ij b_j w_j. */
-static void hy_small_solve(float *w, const float *m, const float *b) {
-    memcpy(w, m, 256 * sizeof *w);
-    for (int j = 0; j < HY_CHUNK - 1; j++) {
-        hy_vec wj[HY_CHUNK / HY_VL];
-        for (int l = 0; l < HY_CHUNK / HY_VL; l++)
-            wj[l] = hy_vec_load(w + j * 16 + l * HY_VL) * hy_vec_set(-b[j]);
-        for (int i = j + 1; i < HY_CHUNK; i++) {
-            hy_vec f = hy_vec_set(m[i * 16 + j]);
-            for (int l = 0; l < HY_CHUNK / HY_VL; l++) {
-                float *wi = w + i * 16 + l * HY_VL;
-                hy_vec_store(wi, hy_vec_load(wi) + f * wj[l]);
-            }
-        }
-    }
 }
 
 /* P (if with_q) and, for the delta rule if with_w, M and w. */
