@@ -105,10 +105,12 @@ struct hy_hf {
     X(hy_hf_fla_mamba2)            \
     X(hy_hf_fla_hgrn)              \
     X(hy_hf_fla_hgrn2)             \
+    X(hy_hf_mamba2)                \
     X(hy_hf_llama)                 \
     X(hy_hf_qwen3_5)               \
     X(hy_hf_qwen3_5_text)          \
-    X(hy_hf_olmo_hybrid)
+    X(hy_hf_olmo_hybrid)           \
+    X(hy_hf_bamba)
 
 #define HY_X(family) extern const hy_hf_family family;
 HY_HF_FAMILIES(HY_X)

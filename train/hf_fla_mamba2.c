@@ -42,7 +42,11 @@ static const hy_hf_key keys[] = {
 };
 
 static bool is_fla(const json_t *config) {
-    return !json_object_get(config, "layer_norm_epsilon") && !json_object_get(config, "time_step_limit");
+    static const char *const others[] = {"layer_norm_epsilon", "time_step_floor", "time_step_limit", "time_step_max", "time_step_min", "time_step_rank"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (json_object_get(config, others[i]))
+            return false;
+    return true;
 }
 
 void hy_hf_read_limits(hy_hf_reader *reader, const char *key, hy_mixer_config *mixer) {

@@ -19,21 +19,14 @@ static void read_llama(hy_hf_reader *reader, hy_model_config *model) {
     snprintf(model->pattern[0], HY_NAME_MAX, "attention");
 }
 
-static const hy_hf_rename llama_names[] = {
-    {"model.embeddings.weight", "model.embed_tokens.weight"},
-    {"model.layers.#.attn_norm.weight", "model.layers.#.input_layernorm.weight"},
-    {"model.layers.#.mlp_norm.weight", "model.layers.#.post_attention_layernorm.weight"},
-    {"model.layers.#.attn.*", "model.layers.#.self_attn.*"},
-    {"*", "*"},
-    {NULL, NULL},
-};
-
 static int bind_llama(const json_t *config, const hy_param *param, hy_hf_binding *out) {
+    static const hy_hf_rename names[] = {{"model.embeddings.", "model.embed_tokens."},
+                                         {".attn_norm.", ".input_layernorm."},
+                                         {".mlp_norm.", ".post_attention_layernorm."},
+                                         {".attn.", ".self_attn."},
+                                         {NULL, NULL}};
     (void)config;
-    char name[192];
-    hy_hf_rename_param(llama_names, param->name, name, sizeof name);
-    hy_hf_bind_whole(param, name, out);
-    return 1;
+    return hy_hf_fla_bind_renamed(param, names, out);
 }
 
 static const char *const llama_skip[] = {"*.rotary_emb.inv_freq", NULL};

@@ -79,45 +79,23 @@ static void read_olmo(hy_hf_reader *reader, hy_model_config *model) {
 }
 
 static const hy_hf_rename linear_names[] = {
-    {"model.layers.#.attn_norm.weight", "model.layers.#.attention_layer_norm.weight"},
-    {"model.layers.#.mlp_norm.weight", "model.layers.#.feedforward_layer_norm.weight"},
-    {"model.layers.#.attn.*", "model.layers.#.linear_attn.*"},
-    {"*", "*"},
-    {NULL, NULL},
-};
-
+    {".attn_norm.", ".attention_layer_norm."}, {".mlp_norm.", ".feedforward_layer_norm."}, {".attn.", ".linear_attn."}, {NULL, NULL}};
 static const hy_hf_rename newer_linear_names[] = {
-    {"model.layers.#.attn_norm.weight", "model.layers.#.input_layernorm.weight"},
-    {"model.layers.#.mlp_norm.weight", "model.layers.#.post_attention_layernorm.weight"},
-    {"model.layers.#.attn.*", "model.layers.#.linear_attn.*"},
-    {"*", "*"},
-    {NULL, NULL},
-};
-
-static const hy_hf_rename other_names[] = {
-    {"model.embeddings.weight", "model.embed_tokens.weight"},
-    {"model.layers.#.attn_norm.weight", "model.layers.#.post_attention_layernorm.weight"},
-    {"model.layers.#.mlp_norm.weight", "model.layers.#.post_feedforward_layernorm.weight"},
-    {"model.layers.#.attn.*", "model.layers.#.self_attn.*"},
-    {"*", "*"},
-    {NULL, NULL},
-};
-
-static const hy_hf_rename resaved_other_names[] = {
-    {"model.embeddings.weight", "model.embed_tokens.weight"},
-    {"model.layers.#.attn_norm.weight", "model.layers.#.feedforward_layer_norm.weight"},
-    {"model.layers.#.mlp_norm.weight", "model.layers.#.post_feedforward_layernorm.weight"},
-    {"model.layers.#.attn.*", "model.layers.#.self_attn.*"},
-    {"*", "*"},
-    {NULL, NULL},
-};
+    {".attn_norm.", ".input_layernorm."}, {".mlp_norm.", ".post_attention_layernorm."}, {".attn.", ".linear_attn."}, {NULL, NULL}};
+static const hy_hf_rename other_names[] = {{"model.embeddings.", "model.embed_tokens."},
+                                           {".attn_norm.", ".post_attention_layernorm."},
+                                           {".mlp_norm.", ".post_feedforward_layernorm."},
+                                           {".attn.", ".self_attn."},
+                                           {NULL, NULL}};
+static const hy_hf_rename resaved_other_names[] = {{"model.embeddings.", "model.embed_tokens."},
+                                                   {".attn_norm.", ".feedforward_layer_norm."},
+                                                   {".mlp_norm.", ".post_feedforward_layernorm."},
+                                                   {".attn.", ".self_attn."},
+                                                   {NULL, NULL}};
 
 static int bind_named(const json_t *config, const hy_param *param, const hy_hf_rename *linear, const hy_hf_rename *other, hy_hf_binding *out) {
     int64_t layer = hy_hf_param_layer(param->name);
-    char name[192];
-    hy_hf_rename_param(layer >= 0 && !is_full(config, layer) ? linear : other, param->name, name, sizeof name);
-    hy_hf_bind_whole(param, name, out);
-    return 1;
+    return hy_hf_fla_bind_renamed(param, layer >= 0 && !is_full(config, layer) ? linear : other, out);
 }
 
 static int bind_published(const json_t *config, const hy_param *param, hy_hf_binding *out) {

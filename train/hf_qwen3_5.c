@@ -90,30 +90,16 @@ static void read_nested(hy_hf_reader *reader, hy_model_config *model) {
 }
 
 static const hy_hf_rename linear_names[] = {
-    {"model.layers.#.attn.A_log", "model.layers.#.linear_attn.A_log"},
-    {"model.layers.#.attn.dt_bias", "model.layers.#.linear_attn.dt_bias"},
-    {"model.layers.#.attn.q_proj.weight", "model.layers.#.linear_attn.in_proj_qkv.weight"},
-    {"model.layers.#.attn.k_proj.weight", "model.layers.#.linear_attn.in_proj_qkv.weight"},
-    {"model.layers.#.attn.v_proj.weight", "model.layers.#.linear_attn.in_proj_qkv.weight"},
-    {"model.layers.#.attn.q_conv1d.weight", "model.layers.#.linear_attn.conv1d.weight"},
-    {"model.layers.#.attn.k_conv1d.weight", "model.layers.#.linear_attn.conv1d.weight"},
-    {"model.layers.#.attn.v_conv1d.weight", "model.layers.#.linear_attn.conv1d.weight"},
-    {"model.layers.#.attn.g_proj.weight", "model.layers.#.linear_attn.in_proj_z.weight"},
-    {"model.layers.#.attn.a_proj.weight", "model.layers.#.linear_attn.in_proj_a.weight"},
-    {"model.layers.#.attn.b_proj.weight", "model.layers.#.linear_attn.in_proj_b.weight"},
-    {"model.layers.#.attn.o_norm.weight", "model.layers.#.linear_attn.norm.weight"},
-    {"model.layers.#.attn.o_proj.weight", "model.layers.#.linear_attn.out_proj.weight"},
+    {".attn.q_proj.", ".linear_attn.in_proj_qkv."}, {".attn.k_proj.", ".linear_attn.in_proj_qkv."}, {".attn.v_proj.", ".linear_attn.in_proj_qkv."},
+    {".attn.q_conv1d.", ".linear_attn.conv1d."},    {".attn.k_conv1d.", ".linear_attn.conv1d."},    {".attn.v_conv1d.", ".linear_attn.conv1d."},
+    {".attn.g_proj.", ".linear_attn.in_proj_z."},   {".attn.a_proj.", ".linear_attn.in_proj_a."},   {".attn.b_proj.", ".linear_attn.in_proj_b."},
+    {".attn.o_norm.", ".linear_attn.norm."},        {".attn.o_proj.", ".linear_attn.out_proj."},    {".attn.", ".linear_attn."},
     {NULL, NULL},
 };
 
 static const hy_hf_rename other_names[] = {
-    {"model.embeddings.weight", "model.embed_tokens.weight"},
-    {"model.layers.#.attn_norm.weight", "model.layers.#.input_layernorm.weight"},
-    {"model.layers.#.mlp_norm.weight", "model.layers.#.post_attention_layernorm.weight"},
-    {"model.layers.#.attn.g_proj.weight", "model.layers.#.self_attn.q_proj.weight"},
-    {"model.layers.#.attn.*", "model.layers.#.self_attn.*"},
-    {"*", "*"},
-    {NULL, NULL},
+    {"model.embeddings.", "model.embed_tokens."}, {".attn_norm.", ".input_layernorm."}, {".mlp_norm.", ".post_attention_layernorm."},
+    {".attn.g_proj.", ".self_attn.q_proj."},      {".attn.", ".self_attn."},            {NULL, NULL},
 };
 
 /* Rows of the joined q, k, v. */
@@ -141,14 +127,12 @@ static int bind_text(const json_t *whole, const hy_param *param, hy_hf_binding *
     int64_t layer = hy_hf_param_layer(param->name);
     const char *own = strstr(param->name, ".attn.");
     bool linear = own && !hy_hf_layer_is_full(config, layer);
-    char name[192];
-    hy_hf_rename_param(linear ? linear_names : other_names, param->name, name, sizeof name);
-    hy_hf_bind_whole(param, name, out);
-    if (linear && (strstr(name, "in_proj_qkv") || strstr(name, ".conv1d")))
+    int n = hy_hf_fla_bind_renamed(param, linear ? linear_names : other_names, out);
+    if (linear && (strstr(out->name, ".in_proj_qkv.") || strstr(out->name, ".conv1d.")))
         bind_linear(config, own[strlen(".attn.")], out);
-    else if (own && !linear && strstr(name, "q_proj"))
+    else if (own && !linear && strstr(out->name, ".q_proj."))
         bind_halves(config, param, own[strlen(".attn.")] == 'g', out);
-    return 1;
+    return n;
 }
 
 static int bind_nested(const json_t *config, const hy_param *param, hy_hf_binding *out) {

@@ -1,6 +1,5 @@
 #include "train/hf_transformers.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +27,7 @@ const hy_hf_key hy_hf_decoder_keys[] = {
     {NULL, HY_HF_HARMLESS, NULL},
 };
 
-static double small_positive(hy_hf_reader *reader, const char *key, double absent) {
+double hy_hf_share(hy_hf_reader *reader, const char *key, double absent) {
     double x = hy_hf_real(reader, key, absent);
     if (!(x >= 0 && x <= 1))
         hy_hf_unsupported(reader, key, "it must be from 0 to 1");
@@ -40,9 +39,9 @@ void hy_hf_read_decoder(hy_hf_reader *reader, hy_hf_decoder *d, hy_model_config 
     model->width = d->width = hy_hf_size(reader, "hidden_size", d->width);
     model->mlp_width = d->mlp_width = hy_hf_size(reader, "intermediate_size", d->mlp_width);
     model->layers = d->layers = hy_hf_size(reader, "num_hidden_layers", d->layers);
-    model->norm_eps = d->norm_eps = small_positive(reader, "rms_norm_eps", d->norm_eps);
+    model->norm_eps = d->norm_eps = hy_hf_share(reader, "rms_norm_eps", d->norm_eps);
     model->tied = hy_hf_flag(reader, "tie_word_embeddings", false);
-    model->init_std = small_positive(reader, "initializer_range", 0.02);
+    model->init_std = hy_hf_share(reader, "initializer_range", 0.02);
     d->heads = hy_hf_size(reader, "num_attention_heads", d->heads);
     d->kv_heads = hy_hf_size(reader, "num_key_value_heads", d->kv_heads > 0 ? d->kv_heads : d->heads);
     d->head_dim = hy_hf_size(reader, "head_dim", d->head_dim > 0 ? d->head_dim : d->width / d->heads);
@@ -89,7 +88,7 @@ static void read_rope(hy_hf_reader *reader, const hy_hf_decoder *d, hy_mixer_con
         (mixer->rope_base <= 0 && !json_is_null(base)))
         hy_hf_unsupported(at, "rope_theta", "the base of rotary positions must be positive");
     at = json_object_get(object, "partial_rotary_factor") ? &section : reader;
-    mixer->rope_fraction = small_positive(at, "partial_rotary_factor", d->rope_fraction);
+    mixer->rope_fraction = hy_hf_share(at, "partial_rotary_factor", d->rope_fraction);
     if (reader->status == HY_OK)
         reader->status = section.status;
 }
@@ -143,39 +142,7 @@ void hy_hf_read_layer_types(hy_hf_reader *reader, hy_model_config *model, const 
             hy_hf_override(model, l, "attention");
 }
 
-/* Whether `name` fits `pattern`; *number and *rest become what '#' and '*' stand for. */
-static bool fits(const char *pattern, const char *name, long *number, const char **rest) {
-    for (; *pattern && *pattern != '*'; pattern++) {
-        if (*pattern == '#' && isdigit((unsigned char)*name)) {
-            *number = strtol(name, (char **)&name, 10);
-        } else if (*pattern == *name) {
-            name++;
-        } else {
-            return false;
-        }
-    }
-    *rest = name;
-    return *pattern == '*' || *name == '\0';
-}
-
-void hy_hf_rename_param(const hy_hf_rename *table, const char *ours, char *theirs, size_t size) {
-    long number = 0;
-    const char *rest = "";
-    const hy_hf_rename *row = table;
-    while (row->ours && !fits(row->ours, ours, &number, &rest))
-        row++;
-    theirs[0] = '\0';
-    for (const char *c = row->theirs; c && *c; c++) {
-        size_t used = strlen(theirs);
-        if (*c == '#')
-            snprintf(theirs + used, size - used, "%ld", number);
-        else
-            snprintf(theirs + used, size - used, "%.*s", *c == '*' ? (int)strlen(rest) : 1, *c == '*' ? rest : c);
-    }
-}
-
 int64_t hy_hf_param_layer(const char *name) {
-    long number = -1;
-    const char *rest;
-    return fits("model.layers.#.*", name, &number, &rest) ? (int64_t)number : -1;
+    static const char prefix[] = "model.layers.";
+    return strncmp(name, prefix, sizeof prefix - 1) == 0 ? strtol(name + sizeof prefix - 1, NULL, 10) : -1;
 }

@@ -1,9 +1,9 @@
 /* What the decoders of transformers' library share: sizes under the same keys, forms of rotary parameters that changed over its
- * versions, a list of layer types, and names of tensors that differ from ours by a table. */
+ * versions, a list of layer types. */
 #ifndef HY_TRAIN_HF_TRANSFORMERS_H
 #define HY_TRAIN_HF_TRANSFORMERS_H
 
-#include "train/hf_family.h"
+#include "train/hf_fla.h"
 
 /* Keys that hy_hf_read_decoder and hy_hf_read_softmax read, and those of the library's decoders that have no effect. */
 extern const hy_hf_key hy_hf_decoder_keys[];
@@ -17,6 +17,8 @@ typedef struct hy_hf_decoder {
     bool rope_optional; /* a base of null means no rotary embedding */
 } hy_hf_decoder;
 
+/* A number from 0 to 1. */
+double hy_hf_share(hy_hf_reader *reader, const char *key, double absent);
 /* *decoder holds the class's defaults and receives what the config says. Fills the model's sizes. */
 void hy_hf_read_decoder(hy_hf_reader *reader, hy_hf_decoder *decoder, hy_model_config *model);
 /* NULL and reader->status if there are too many. */
@@ -31,12 +33,6 @@ void hy_hf_read_layer_types(hy_hf_reader *reader, hy_model_config *model, const 
 /* One more layer of the schedule that departs from its pattern. */
 void hy_hf_override(hy_model_config *model, int64_t layer, const char *mixer);
 
-/* A pattern of our names and of theirs. '#' is a layer's number, '*' at the end any text; both are carried over. */
-typedef struct hy_hf_rename {
-    const char *ours, *theirs; /* NULL ends the table */
-} hy_hf_rename;
-/* By the first row that fits, which must exist. */
-void hy_hf_rename_param(const hy_hf_rename *table, const char *ours, char *theirs, size_t size);
 /* Layer of "model.layers.12.…"; −1 for other names. */
 int64_t hy_hf_param_layer(const char *name);
 

@@ -106,6 +106,8 @@ static void test_config_json(void **unused) {
     fuzz_config("hf_llama", 1000);
     fuzz_config("hf_qwen3_5_nested", 2000);
     fuzz_config("hf_olmo_hybrid", 2000);
+    fuzz_config("hf_mamba2", 1000);
+    fuzz_config("hf_bamba", 1000);
 }
 
 /* The header gets most of the edits. What opens is read to the end. */

@@ -100,7 +100,7 @@ static void assert_same_params(const loaded *a, const loaded *b) {
 
 static void test_files_come_back(void **unused) {
     (void)unused;
-    static const char *const models[] = {"llama", "llama_packed", "qwen3_5", "olmo_hybrid"};
+    static const char *const models[] = {"llama", "llama_packed", "qwen3_5", "olmo_hybrid", "mamba2", "bamba"};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         loaded m = load(model_dir(models[i]), model_dir(models[i]));
         assert_int_equal(hy_hf_write(m.hf, dir, m.model, HY_F32, m.flat, m.types), HY_OK);
@@ -394,7 +394,16 @@ static void test_missing_keys_are_the_class_defaults(void **unused) {
     assert_string_equal(mixer_of(&c, 1)->kind, "attention");
     const hy_mixer_config *m = mixer_of(&c, 0);
     assert_true(m->heads == 4 && m->value_heads == 4 && m->head_dim == 6 && m->value_dim == 12 && m->negative_eigenvalues && m->norm_eps == 1e-5);
-    assert_true(mixer_of(&c, 1)->norm_place == HY_NORM_POST && mixer_of(&c, 0)->norm_place == HY_NORM_PRE && !c.zero_centred);
+    c = config_of("bamba", "{\"-mamba_d_head\":0,\"-mamba_d_state\":0,\"attn_layer_indices\":null,\"partial_rotary_factor\":1.0}");
+    m = mixer_of(&c, 2);
+    assert_true(strcmp(m->kind, "mamba2") == 0 && m->mlp == HY_SWITCH_ON && m->value_dim == 16 && m->head_dim == 256 && m->heads == 1);
+    c = config_of("bamba", "{\"rope_parameters\":null,\"rope_theta\":77}");
+    assert_true(mixer_of(&c, 2)->rope_base == 77 && mixer_of(&c, 2)->rope_fraction == 0.5);
+    c = config_of("mamba2", "{\"-head_dim\":0,\"num_heads\":1,\"hidden_size\":32,\"-layer_norm_epsilon\":0,\"time_step_limit\":[0.25,2]}");
+    m = mixer_of(&c, 0);
+    assert_true(m->value_dim == 64 && m->mlp == HY_SWITCH_OFF && m->step_low == 0.25 && m->step_high == 2 && c.norm_eps == 1e-5);
+    c = config_of("olmo_hybrid", "{}");
+    assert_true(mixer_of(&c, 3)->norm_place == HY_NORM_POST && mixer_of(&c, 0)->norm_place == HY_NORM_PRE && !c.zero_centred);
 }
 
 static void test_unsupported_is_named(void **unused) {
@@ -427,6 +436,19 @@ static void test_unsupported_is_named(void **unused) {
         {"olmo_hybrid", "{\"linear_num_value_heads\":3}", "linear_num_value_heads"},
         {"olmo_hybrid", "{\"rope_parameters\":{\"rope_theta\":1e4,\"partial_rotary_factor\":0.5}}", "partial_rotary_factor"},
         {"olmo_hybrid", "{\"sliding_window\":64}", "sliding_window"},
+        {"mamba2", "{\"num_heads\":4}", "num_heads"},
+        {"mamba2", "{\"n_groups\":2}", "n_groups"},
+        {"mamba2", "{\"hidden_act\":\"gelu\"}", "hidden_act"},
+        {"mamba2", "{\"norm_eps\":1e-5}", "norm_eps"}, /* the other library's */
+        {"mamba2", "{\"time_step_limit\":[1,0.5]}", "time_step_limit"},
+        {"mamba2", "{\"time_step_limit\":[0.0,{\"__float__\":\"Infinity\"}],\"use_bias\":true,\"use_conv_bias\":false}", NULL},
+        {"bamba", "{\"time_step_limit\":null,\"mamba_proj_bias\":true,\"mamba_d_head\":\"auto\"}", NULL},
+        {"bamba", "{\"attn_layer_indices\":[4]}", "attn_layer_indices"},
+        {"bamba", "{\"attn_layer_indices\":[1,1]}", "attn_layer_indices"},
+        {"bamba", "{\"attn_layer_indices\":7}", "attn_layer_indices"},
+        {"bamba", "{\"rope_parameters\":{\"partial_rotary_factor\":1.0}}", "rope_parameters"},
+        {"bamba", "{\"z_loss_coefficient\":0.1}", "z_loss_coefficient"},
+        {"bamba", "{\"mamba_expand\":3}", "mamba_n_heads"},
     };
     char message[2048];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
