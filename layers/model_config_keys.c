@@ -76,7 +76,7 @@ static const hy_schema_entry mixer_rows[] = {
     {HY_SCHEMA_BOOL(hy_mixer_config, beta, "beta", "true", "delta rules: learned write strength; false = 1")},
     {HY_SCHEMA_BOOL(hy_mixer_config, negative_eigenvalues, "negative_eigenvalues", "false",
                     "delta rules: write strength up to 2 instead of 1")},
-    MIXER_INT(filter_width, 1, FILTER_WIDTH_MAX, "conv_short, conv_medium: taps of the filter (7, 128)"),
+    MIXER_INT(filter_width, 0, FILTER_WIDTH_MAX, "conv_short, conv_medium: taps of the filter (7, 128); conv_long: 0, all"),
     MIXER_INT(filter_groups, 1, WIDTH_MAX,
               "conv_*: filters, each shared by as many channels (default: 16 share one; conv_long: none do)"),
     MIXER_INT(filter_order, 1, FILTER_WIDTH_MAX, "conv_long: exponentials that a filter is the sum of (16)"),
