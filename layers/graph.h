@@ -71,7 +71,7 @@ typedef union hy_attr {
     struct { int64_t C, W; hy_act act; } conv;
     struct { int64_t C, G, W; double low, high; } window;
     struct { int64_t C, N, group; } long_conv;
-    struct { hy_decay decay; hy_rule rule; int exclusive; int64_t H, HV, K, V; double scale; } recur;
+    struct { hy_decay decay; hy_rule rule; int exclusive; int64_t H, HV, K, V, levels; double scale; } recur; /* levels: of a log-linear one */
     struct { int64_t H; } bonus;
     struct { int64_t H, HKV, D, DV, window, sinks, rank, rope; double scale; } attn; /* rank, rope: of a latent */
     struct { int64_t H, K; double lower_bound; } decay_gate;

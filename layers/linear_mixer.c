@@ -122,7 +122,13 @@ hy_var hy_linear_build(const hy_mixer_row *table_row, hy_graph *g, const hy_mode
     if (row->rule == HY_RULE_DELTA && m->beta) {
         in.beta = hy_node_unary(g, hy_node_linear(g, x, "b_proj", m->value_heads, false), HY_ACT_SIGMOID, m->negative_eigenvalues ? 2 : 1, -INFINITY);
     }
-    hy_var o = hy_node_recur(g, &in, row->decay, row->rule, m->heads, m->value_heads, 1 / sqrt((double)K));
+    hy_var o;
+    if (table_row->leveled) {
+        hy_var l = hy_node_level_scales(g, hy_node_linear(g, x, "l_proj", m->value_heads * m->levels, false), m->value_heads, m->levels);
+        o = hy_node_level_recur(g, &in, l, row->decay, row->rule, m->heads, m->value_heads, 1 / sqrt((double)K));
+    } else {
+        o = hy_node_recur(g, &in, row->decay, row->rule, m->heads, m->value_heads, 1 / sqrt((double)K));
+    }
     if (m->output_gate == HY_GATE_NONE) {
         o = hy_node_rmsnorm(g, o, row->norm, V, 1, m->norm_eps);
     } else {

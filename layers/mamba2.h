@@ -8,6 +8,7 @@ typedef struct hy_mamba2_parts {
     hy_recur_vars in; /* q = C, k = B [T,G·N], v = Δx [T,H·P], g = −exp(A_log)Δ [T,H] */
     hy_var x, z;      /* convolved input, gate: [T,H·P] */
     hy_var more;      /* in_proj's last rows, if more were asked for */
+    hy_weight A_log;
 } hy_mamba2_parts;
 
 hy_status hy_mamba2_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m);

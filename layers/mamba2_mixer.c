@@ -3,6 +3,8 @@
  *   [z | x | B | C | dt] = in_proj u;   [x | B | C] = silu(conv [x | B | C]);   Δ = clamp(softplus(dt + dt_bias), step_low, step_high)
  *   recurrence with v = Δx, k = B, q = C, g = −exp(A_log)·Δ, scale 1;   y = o + D ⊙ x;   out_proj(RMSNorm(y ⊙ silu(z)))
  *
+ * As a log-linear mixer (Guo et al. 2025): in_proj has value_heads·levels rows more, for the scales of the levels.
+ *
  * In the terms of the family: heads = groups of B and C, head_dim = size N of the state, value_heads = heads of x, value_dim = their
  * channels P. The norm acts on the channels of one group at a time. */
 #include <math.h>
@@ -92,8 +94,9 @@ hy_mamba2_parts hy_mamba2_begin(hy_graph *g, const hy_mixer_config *m, hy_var u,
     joint = hy_node_conv(g, joint, "conv1d", m->conv, m->conv_bias == HY_SWITCH_ON, HY_ACT_SILU);
     hy_node_split(g, joint, 3, (int64_t[]){inner, groups, groups}, xBC);
     parts.x = xBC[0];
+    parts.A_log = decay_rates(g, m->value_heads);
     parts.in = (hy_recur_vars){.q = xBC[2], .k = xBC[1], .v = hy_node_glu(g, xBC[0], step, HY_ACT_IDENTITY),
-                               .g = hy_node_scale(g, step, decay_rates(g, m->value_heads), HY_ACT_NEG_EXP, 1, 1), .beta = HY_NONE};
+                               .g = hy_node_scale(g, step, parts.A_log, HY_ACT_NEG_EXP, 1, 1), .beta = HY_NONE};
     return parts;
 }
 
@@ -116,9 +119,17 @@ hy_var hy_mamba2_end(hy_graph *g, const hy_model_config *config, const hy_mixer_
 }
 
 hy_var hy_mamba2_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var u) {
-    (void)row;
     (void)layer;
-    hy_mamba2_parts parts = hy_mamba2_begin(g, m, u, 0);
-    hy_var o = hy_node_recur(g, &parts.in, HY_DECAY_SCALAR, HY_RULE_ADDITIVE, m->heads, m->value_heads, 1);
+    hy_mamba2_parts parts = hy_mamba2_begin(g, m, u, row->leveled ? m->value_heads * m->levels : 0);
+    hy_var o;
+    if (row->leveled) {
+        if (parts.A_log.param != HY_NONE) {
+            g->params[parts.A_log.param].init = HY_INIT_LOG_COUNT;
+        }
+        hy_var l = hy_node_level_scales(g, parts.more, m->value_heads, m->levels);
+        o = hy_node_level_recur(g, &parts.in, l, HY_DECAY_SCALAR, HY_RULE_ADDITIVE, m->heads, m->value_heads, 1);
+    } else {
+        o = hy_node_recur(g, &parts.in, HY_DECAY_SCALAR, HY_RULE_ADDITIVE, m->heads, m->value_heads, 1);
+    }
     return hy_mamba2_end(g, config, m, &parts, o);
 }

@@ -12,6 +12,7 @@ typedef struct hy_mixer_row {
     double mlp_ratio;            /* default width of the MLP beside it, relative to the model's */
     bool no_mlp;                 /* its layers have no MLP unless asked for */
     const char *mlp;             /* default kind of MLP of a model that begins with it; NULL = swiglu */
+    bool leveled;                /* one state per Fenwick level: a log-linear mixer */
     const hy_linear_row *linear; /* row of the generic linear layer, or NULL */
     const hy_conv_row *conv;     /* row of the gated convolutions, or NULL */
     /* Fills what is HY_DEFAULT in *mixer and checks it. HY_ERR_USAGE naming the key. */

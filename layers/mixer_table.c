@@ -48,6 +48,8 @@ static const hy_mixer_row rows[] = {
     {.kind = "gla", .help = "gated linear attention: a learned decay per key channel", .mlp_ratio = 4, LINEAR_ROW(gla)},
     {.kind = "deltanet", .help = "delta rule without decay", .mlp_ratio = 4, LINEAR_ROW(deltanet)},
     {.kind = "gated_deltanet", .help = "delta rule with a learned decay per head", .mlp_ratio = 4, LINEAR_ROW(gated_deltanet)},
+    {.kind = "log_linear_gated_deltanet", .help = "gated_deltanet with one state per Fenwick level", .mlp_ratio = 4, .leveled = true,
+     LINEAR_ROW(gated_deltanet)},
     {.kind = "mamba2", .help = "state space: a learned step per head, skip, gate before the norm", .mlp_ratio = 4, .no_mlp = true,
      .resolve = hy_mamba2_resolve, .build = hy_mamba2_build},
     {.kind = "conv_short", .help = "gated convolution with a few explicit taps", CONV_ROW(hy_conv_short)},
@@ -56,6 +58,8 @@ static const hy_mixer_row rows[] = {
     {.kind = "hgrn", .help = "gated linear recurrence per channel", .mlp_ratio = 4, .resolve = hy_hgrn_resolve, .build = hy_hgrn_build},
     {.kind = "hgrn2", .help = "linear attention whose keys are what its decays let go", .mlp_ratio = 4, .resolve = hy_hgrn2_resolve,
      .build = hy_hgrn2_build},
+    {.kind = "log_linear_mamba2", .help = "mamba2 with one state per Fenwick level", .mlp_ratio = 4, .leveled = true,
+     .resolve = hy_mamba2_resolve, .build = hy_mamba2_build},
 };
 
 const hy_mixer_row *hy_mixer_row_at(int i) {

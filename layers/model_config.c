@@ -94,6 +94,13 @@ static hy_status resolve_mlp(hy_model_config *config) {
     return HY_OK;
 }
 
+static hy_status resolve_levels(const hy_mixer_row *row, hy_mixer_config *m) {
+    if (!row->leveled && m->levels != HY_DEFAULT) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.levels: only log-linear mixers have levels", m->name);
+    }
+    return row->leveled ? hy_mixer_default(m, "levels", &m->levels, 15, 1) : HY_OK;
+}
+
 hy_status hy_model_config_resolve(hy_model_config *config) {
     if (config->layers < 1 || config->layers > HY_LAYERS_MAX) {
         return hy_fail(HY_ERR_USAGE, "model.layers: %lld, but it must be 1 to %d", (long long)config->layers, HY_LAYERS_MAX);
@@ -118,6 +125,7 @@ hy_status hy_model_config_resolve(hy_model_config *config) {
         m->mlp = m->mlp != HY_SWITCH_DEFAULT ? m->mlp : row->no_mlp ? HY_SWITCH_OFF : HY_SWITCH_ON;
         HY_TRY(row->resolve(row, config, m));
         m->norm_eps = m->norm_eps == HY_DEFAULT ? config->norm_eps : m->norm_eps;
+        HY_TRY(resolve_levels(row, m));
     }
     return resolve_mlp(config);
 }

@@ -75,6 +75,7 @@ typedef struct hy_mixer_config {
     int64_t filter_order;   /* conv_long: exponentials of a filter */
     bool learned_decay;     /* conv_medium: the damping of the taps is learned */
     bool lower_bounds;      /* hgrn, hgrn2: learned lower bounds of the decays */
+    int64_t levels;         /* log-linear: reach 2^(levels−1) tokens */
     double norm_eps;        /* of the output norm */
     double qk_norm_eps;     /* attention: of the RMSNorms of q and k; mla: of those inside its projections */
     hy_switch mlp;          /* whether its layers have an MLP after it */

@@ -83,6 +83,7 @@ static const hy_schema_entry mixer_rows[] = {
     {HY_SCHEMA_BOOL(hy_mixer_config, learned_decay, "learned_decay", "false",
                     "conv_medium: learn how fast the taps are damped with their age; false: fixed, swept over filters")},
     {HY_SCHEMA_BOOL(hy_mixer_config, lower_bounds, "lower_bounds", "true", "hgrn, hgrn2: learned lower bounds of the decays")},
+    MIXER_INT(levels, 1, 62, "log-linear: states of blocks of 1, 1, 2, 4 ... tokens, in all 2^(levels-1); default 15"),
     MIXER_DOUBLE(norm_eps, 0.0, 1.0, "epsilon of the output norm"),
     {HY_SCHEMA_DOUBLE(hy_mixer_config, qk_norm_eps, "qk_norm_eps", "1e-5", 0.0, 1.0,
                       "attention: epsilon of the RMSNorms of q and k")},

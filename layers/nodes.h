@@ -78,6 +78,12 @@ hy_var hy_node_recur_exclusive(hy_graph *g, const hy_recur_vars *in, hy_decay de
 /* (Σ_K r⊙u⊙k)·v per head, to be added to an output (hy_node_residual); u [heads,K]. */
 hy_var hy_node_bonus(hy_graph *g, hy_var r, hy_var k, hy_var v, hy_weight u, int64_t heads);
 
+/* Log-linear: one state per Fenwick level, read with the scales l [value_heads·levels] (kernels.h, hy_level_recur). */
+hy_var hy_node_level_recur(hy_graph *g, const hy_recur_vars *in, hy_var l, hy_decay decay, hy_rule rule, int64_t heads, int64_t value_heads,
+                           double scale);
+/* l = softplus(L ⊙ x), L a parameter [value_heads,levels]. */
+hy_var hy_node_level_scales(hy_graph *g, hy_var x, int64_t value_heads, int64_t levels);
+
 typedef struct hy_attn_shape { int64_t heads, kv_heads, head_dim, value_dim, window, sinks; double scale; } hy_attn_shape;
 /* With sinks: parameter sinks [heads,sinks], logits in the softmax's denominator only. */
 hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_attn_shape *shape);
@@ -90,9 +96,10 @@ hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab);
 void hy_node_head_loss(hy_graph *g, hy_var x, hy_weight w, int64_t width, int64_t vocab);
 
 /* Classes that callers recognise. */
-extern const hy_node_class hy_class_recur, hy_class_attention, hy_class_conv, hy_class_long_conv;
+extern const hy_node_class hy_class_recur, hy_class_levels, hy_class_attention, hy_class_conv, hy_class_long_conv;
 /* Shape-only argument structs of such nodes, for byte counts. */
 hy_recur_args hy_recur_shape(const hy_node *node, int64_t T);
+hy_level_recur_args hy_level_recur_shape(const hy_node *node, int64_t T);
 hy_sp_attn hy_attention_shape(const hy_node *node);
 
 #endif

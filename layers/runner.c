@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "layers/graph_plan.h"
+#include "layers/mixer.h"
 #include "layers/model_build.h"
 
 struct hy_runner {
@@ -22,9 +23,26 @@ static int64_t head_tile_rows(const hy_run_shape *shape, const hy_layout_dims *d
     return rows > 0 ? rows : 1;
 }
 
+/* L levels reach 2^(L−1) tokens, and a document may be as long as its sequence. */
+static hy_status check_levels(const hy_model_config *config, int64_t len) {
+    for (int64_t l = 0; l < config->layers; l++) {
+        const hy_mixer_config *m = &config->mixers[config->layer_mixer[l]];
+        int64_t needed = 1;
+        for (int64_t last = len - 1; last > 0; last >>= 1) {
+            needed++;
+        }
+        if (hy_mixer_row_find(m->kind)->leveled && m->levels < needed) {
+            return hy_fail(HY_ERR_USAGE, "model.mixers.%s.levels: %lld reach %lld tokens, but sequences have %lld; nearest: %lld", m->name,
+                           (long long)m->levels, (long long)1 << (m->levels - 1), (long long)len, (long long)needed);
+        }
+    }
+    return HY_OK;
+}
+
 /* Everything of *r but memory: sizes and plan. */
 static hy_status prepare(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence, int broken, hy_runner *r) {
     *r = (hy_runner){.model = model, .shape = *shape};
+    HY_TRY(check_levels(hy_model_config_of(model), shape->len));
     r->dims = hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
     r->sp = (hy_sp){.device = device, .comm = sequence, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap, .broken = broken};
     r->shape.head_tile = head_tile_rows(shape, &r->dims, hy_model_config_of(model)->vocab);
@@ -121,6 +139,9 @@ static void node_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_nod
     if (node->class == &hy_class_recur) {
         hy_recur_args shape = hy_recur_shape(node, dims->T);
         hy_sp_recur_bytes(sp, dims, &shape, fwd, bwd);
+    } else if (node->class == &hy_class_levels) {
+        hy_level_recur_args shape = hy_level_recur_shape(node, dims->T);
+        hy_sp_level_recur_bytes(sp, dims, &shape, fwd, bwd);
     } else if (node->class == &hy_class_attention) {
         hy_sp_attn shape = hy_attention_shape(node);
         hy_sp_attn_bytes(sp, dims, &shape, fwd, bwd);
@@ -151,7 +172,7 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const
         for (int64_t s = 0; s < shape->n_seq && node->class->flops; s++) {
             out->flops_fwd += node->class->flops(node, shape->len, (int64_t[]){0, shape->len}, 1);
         }
-        if (node->class == &hy_class_recur) {
+        if (node->class == &hy_class_recur || node->class == &hy_class_levels) {
             out->method = shape->state == HY_STATE_RING ? "state ring" : "state all-gather";
         } else if (node->class == &hy_class_long_conv) {
             out->method = "channel all-to-all";

@@ -106,6 +106,7 @@ struct hy_hf {
     X(hy_hf_fla_hgrn)              \
     X(hy_hf_fla_hgrn2)             \
     X(hy_hf_mamba2)                \
+    X(hy_hf_fla_log_linear_mamba2) \
     X(hy_hf_llama)                 \
     X(hy_hf_qwen3_5)               \
     X(hy_hf_qwen3_5_text)          \

@@ -16,6 +16,8 @@ void hy_hf_fla_read_attn(hy_hf_reader *reader, hy_model_config *model);
 void hy_hf_fla_read_softmax(hy_hf_reader *reader, const hy_model_config *model, hy_mixer_config *mixer, int64_t heads);
 /* width·expand channels over `heads` heads. */
 int64_t hy_hf_fla_channels(hy_hf_reader *reader, const char *key, double expand, int64_t width, int64_t heads);
+/* The keys of mamba2, for models of mixer `kind`; the mixer is returned. */
+hy_mixer_config *hy_hf_fla_read_mamba2(hy_hf_reader *reader, hy_model_config *model, const char *kind);
 /* [low, high] of the step of mamba2's layers. */
 void hy_hf_read_limits(hy_hf_reader *reader, const char *key, hy_mixer_config *mixer);
 /* rope_theta under its newer name must agree with the older one, which is what the model's code reads. */
@@ -44,6 +46,8 @@ json_t *hy_hf_fla_describe_common(const hy_model_config *model, const char *type
 /* Adds the keys of `more`, which is released. */
 void hy_hf_fla_merge(json_t *object, json_t *more);
 
+/* Of mamba2, and of models with the same keys: model_type is the mixer's kind. */
+json_t *hy_hf_fla_describe_mamba2(const hy_model_config *model, const char *kind, const char *class);
 json_t *hy_hf_fla_describe_transformer(const hy_model_config *model);
 json_t *hy_hf_fla_describe_retnet(const hy_model_config *model);
 json_t *hy_hf_fla_describe_gla(const hy_model_config *model);

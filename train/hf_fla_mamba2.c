@@ -8,6 +8,7 @@
 static const hy_hf_key keys[] = {
     {"A_init_range", HY_HF_HARMLESS, NULL}, /* how a new model starts, so too dt_* and rescale_* */
     {"D_has_hdim", HY_HF_USED, NULL},
+    {"attnres_block_size", HY_HF_ONLY, "[null]"},
     {"chunk_size", HY_HF_HARMLESS, NULL},
     {"conv_init", HY_HF_HARMLESS, NULL},
     {"conv_kernel", HY_HF_USED, NULL},
@@ -62,9 +63,9 @@ void hy_hf_read_limits(hy_hf_reader *reader, const char *key, hy_mixer_config *m
     json_decref(both);
 }
 
-static void read_mamba2(hy_hf_reader *reader, hy_model_config *model) {
+hy_mixer_config *hy_hf_fla_read_mamba2(hy_hf_reader *reader, hy_model_config *model, const char *kind) {
     hy_hf_check_keys(reader, (const hy_hf_key *const[]){keys, hy_hf_common_keys, NULL});
-    hy_mixer_config *mixer = hy_hf_fla_read_common(reader, model, "mamba2", 4, 48, 1);
+    hy_mixer_config *mixer = hy_hf_fla_read_common(reader, model, kind, 4, 48, 1);
     model->norm_eps = mixer->norm_eps = hy_hf_real(reader, "norm_eps", 1e-5);
     model->mlp_width = 0;
     mixer->heads = hy_hf_size(reader, "n_groups", 1);
@@ -85,22 +86,31 @@ static void read_mamba2(hy_hf_reader *reader, hy_model_config *model) {
     mixer->output_norm = hy_hf_flag(reader, "rmsnorm", true) ? HY_SWITCH_ON : HY_SWITCH_OFF;
     mixer->gate_first = hy_hf_flag(reader, "norm_before_gate", false) ? HY_SWITCH_OFF : HY_SWITCH_ON;
     hy_hf_read_limits(reader, "dt_limit", mixer);
+    return mixer;
 }
 
-static json_t *describe_mamba2(const hy_model_config *model) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "mamba2");
-    if (!mixer || hy_hf_fla_only_mixer(model, "attention") || !hy_hf_fla_fits(model, "mamba2"))
+static void read_mamba2(hy_hf_reader *reader, hy_model_config *model) {
+    hy_hf_fla_read_mamba2(reader, model, "mamba2");
+}
+
+json_t *hy_hf_fla_describe_mamba2(const hy_model_config *model, const char *kind, const char *class) {
+    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, kind);
+    if (!mixer || hy_hf_fla_only_mixer(model, "attention") || !hy_hf_fla_fits(model, kind))
         return NULL; /* no hybrids */
     json_t *high = isfinite(mixer->step_high) ? json_real(mixer->step_high) : json_pack("{s:s}", "__float__", "Infinity");
     return json_pack(
-        "{s:s, s:[s], s:I, s:I, s:I, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:[f, o], s:s, s:b}", "model_type", "mamba2",
-        "architectures", "Mamba2ForCausalLM", "hidden_size", (json_int_t)model->width, "num_hidden_layers", (json_int_t)model->layers, "vocab_size",
+        "{s:s, s:[s], s:I, s:I, s:I, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:[f, o], s:s, s:b}", "model_type", kind,
+        "architectures", class, "hidden_size", (json_int_t)model->width, "num_hidden_layers", (json_int_t)model->layers, "vocab_size",
         (json_int_t)model->vocab, "tie_word_embeddings", (int)model->tied, "norm_eps", model->norm_eps, "initializer_range", model->init_std, "expand",
         (double)(mixer->value_heads * mixer->value_dim) / (double)model->width, "n_groups", (json_int_t)mixer->heads, "state_size",
         (json_int_t)mixer->head_dim, "head_dim", (json_int_t)mixer->value_dim, "num_heads", (json_int_t)mixer->value_heads, "conv_kernel",
         (json_int_t)mixer->conv, "use_conv_bias", mixer->conv_bias == HY_SWITCH_ON, "use_bias", (int)mixer->proj_bias, "D_has_hdim",
         mixer->skip == HY_SKIP_CHANNEL, "rmsnorm", mixer->output_norm == HY_SWITCH_ON, "norm_before_gate", mixer->gate_first == HY_SWITCH_OFF,
         "dt_limit", mixer->step_low, high, "hidden_act", "silu", "use_cache", 1);
+}
+
+static json_t *describe_mamba2(const hy_model_config *model) {
+    return hy_hf_fla_describe_mamba2(model, "mamba2", "Mamba2ForCausalLM");
 }
 
 static int bind_mamba2(const json_t *config, const hy_param *param, hy_hf_binding *out) {

@@ -315,6 +315,40 @@ static void test_convolution_rows(void **state) {
     check(&config);
 }
 
+static void test_log_linear(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    hy_mixer_config *mamba2 = add_mixer(&config, "mamba2", "log_linear_mamba2");
+    mamba2->value_heads = 4;
+    mamba2->value_dim = 3;
+    mamba2->head_dim = 5;
+    mamba2->levels = 7; /* sequences have 45 tokens */
+    hy_mixer_config *gated = add_mixer(&config, "gated", "log_linear_gated_deltanet");
+    gated->head_dim = 4;
+    gated->value_heads = 4;
+    gated->value_dim = 3;
+    check(&config);
+}
+
+/* Sequences of 45 tokens need 7 levels; no other mixer has any. */
+static void test_log_linear_refusals(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    add_mixer(&config, "short", "log_linear_gated_deltanet")->levels = 6;
+    config.layers = 1;
+    assert_int_equal(hy_model_config_resolve(&config), HY_OK);
+    hy_model *model = NULL;
+    hy_device device;
+    hy_plan plan = {0};
+    assert_int_equal(hy_model_create(&config, 1, &model), HY_OK);
+    assert_int_equal(hy_device_init(&device, "cpu_ref", HY_F64), HY_OK);
+    hy_run_shape shape = {.sequence_size = 1, .n_seq = 1, .len = TOKENS, .dtype = HY_F64};
+    assert_int_equal(hy_runner_plan(model, &shape, &device, &plan), HY_ERR_USAGE);
+    hy_model_destroy(model);
+    snprintf(config.mixers[0].kind, sizeof config.mixers[0].kind, "gated_deltanet");
+    assert_int_equal(hy_model_config_resolve(&config), HY_ERR_USAGE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hybrid),
@@ -327,6 +361,8 @@ int main(void) {
         cmocka_unit_test(test_mamba2),
         cmocka_unit_test(test_latent_attention),
         cmocka_unit_test(test_convolution_rows),
+        cmocka_unit_test(test_log_linear),
+        cmocka_unit_test(test_log_linear_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
