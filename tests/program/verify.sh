@@ -28,7 +28,7 @@ expect 0 "convolutions, every method" "$mpirun" -np 4 "$hylas" verify "${config%
 for mixer in conv_short conv_long; do
     expect 9 "broken exchange, $mixer" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-convolution.yaml" --tokens 149 --break-exchange --set "model.schedule.pattern=[$mixer]"
 done
-for mixer in gated_deltanet gla attention mla; do
+for mixer in gated_deltanet gla attention mla log_linear_mamba2; do
     expect 9 "broken exchange, $mixer" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --break-exchange --set "model.schedule.pattern=[$mixer]"
 done
 expect 9 "a bound that nothing meets" "$mpirun" -np 2 "$hylas" verify "$config" --tokens 149 --dtype f32 --bound 1e-30
