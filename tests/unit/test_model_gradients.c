@@ -239,6 +239,7 @@ static void test_attention_options(void **state) {
     channel->qk_norm_eps = 1e-3;
     channel->head_dim = 10;
     channel->kv_heads = 1;
+    channel->conv = 3;
     channel->rope_fraction = 0.45; /* 4 of 10 channels */
     hy_mixer_config *head = add_mixer(&config, "head", "attention");
     head->output_gate = HY_GATE_HEAD;

@@ -65,7 +65,7 @@ static void check_document(const hy_recall_shape *s, uint64_t document, int64_t 
 
 static void answers_follow_from_the_context(void **state) {
     (void)state;
-    for (uint64_t c = 0; c < 400; c++) {
+    for (uint64_t c = 0; c < 200; c++) {
         hy_recall_shape s = {.task = c % 2 ? HY_RECALL_NEEDLE : HY_RECALL_MQAR,
                              .pairs_max = 1 + (int64_t)(hy_random_u64(1, c, 0) % 40),
                              .queries = c % 3 == 0 ? 0 : 1 + (int64_t)(hy_random_u64(1, c, 1) % 90),
@@ -121,7 +121,7 @@ static void text_is_the_filler(void **state) {
 /* One needle: every depth, in nearly equal numbers (chi-squared of 100 cells, five standard deviations). */
 static void depth_is_uniform(void **state) {
     (void)state;
-    enum { LEN = 104, DEPTHS = LEN - 3, DOCUMENTS = 20000 };
+    enum { LEN = 104, DEPTHS = LEN - 3, DOCUMENTS = 8000 };
     const hy_recall_shape s = {.task = HY_RECALL_NEEDLE, .pairs_min = 1, .pairs_max = 1, .filler = 9, .keys = 3, .values = 3, .seed = 8};
     int counts[DEPTHS] = {0};
     double chi2 = 0;

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# The recall study of docs/recall.md: gated_deltanet and gla, each pure and with every fourth layer softmax, and softmax alone, at a size that
+# a laptop trains in minutes. Recall tasks (train/recall_data.h) show what a model finds in its context, text what it costs as a language
+# model. Prints the table; writes it with the plot into the output folder. Goes on where it was stopped; --fresh starts over.
+#
+#     launch/recall-study.sh [--out runs/recall] [--jobs 2] [--steps 6000] [--hylas build/bin/hylas] [--fresh]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+out=runs/recall jobs=2 steps=6000 hylas=build/bin/hylas fresh=0
+fail() { # exit code, message
+    printf 'recall-study.sh: %s\n' "$2" >&2
+    exit "$1"
+}
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help | -h) sed -n '2,6s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    --fresh) fresh=1 && shift ;;
+    --out | --jobs | --steps | --hylas)
+        [ $# -ge 2 ] || fail 2 "$1 needs a value"
+        printf -v "${1#--}" %s "$2"
+        shift 2
+        ;;
+    *) fail 2 "unknown option $1 (--help lists them)" ;;
+    esac
+done
+[ -x "$hylas" ] || fail 3 "$hylas is not there: build first, or name it with --hylas"
+export OMP_NUM_THREADS=1
+[ $fresh -eq 0 ] || rm -rf "$out"
+mkdir -p "$out/data" "$out/result"
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+
+# name, layers of the pattern, softmax layers of four
+variants="gated_deltanet:gated_deltanet:0
+gated_deltanet-3-1:gated_deltanet,gated_deltanet,gated_deltanet,attention:1
+gla:gla:0
+gla-3-1:gla,gla,gla,attention:1
+attention:attention:4"
+counts="2 4 6 8 10 12 14 16" # facts per document in the evaluation
+
+# ---- data ----
+
+recall() { # store, then options: made once
+    local store=$out/data/$1.h5
+    shift
+    [ -f "$store" ] || "$hylas" data recall --vocab 40 --keys 16 --values 16 --tokens 256 --out "$store" "$@"
+}
+recall mqar --task mqar --documents 4 --pairs 16 --pairs-min 1 --sequences $((4 * steps))
+for n in $counts; do
+    recall "mqar-$n" --task mqar --documents 4 --pairs "$n" --sequences 128 --seed 2
+done
+recall needle --task needle --pairs 4 --pairs-min 1 --sequences $((steps))
+recall needle-1 --task needle --pairs 1 --sequences 1024 --seed 2
+recall needle-4 --task needle --pairs 4 --sequences 256 --seed 2
+if [ ! -f "$out/data/text.h5" ]; then # the sources and pages of this repository, as bytes
+    "$hylas" data text base comm docs kernels launch layers sp train tests/unit --out "$out/data/text.h5" --hold-out "$out/data/text-eval.h5"
+fi
+
+# ---- one variant: three trainings, then evaluations ----
+
+train() { # variant, pattern, run, overrides "a.b=value"
+    local name=$1 pattern=$2 run=$3 sets=() set
+    shift 3
+    for set in "run.dir=$out/$name/$run" "model.schedule.pattern=[$pattern]" "$@"; do
+        sets+=(--set "$set")
+    done
+    "$hylas" train configs/recall.yaml "${sets[@]}" >>"$out/$name-$run.log" 2>&1
+}
+evaluate() { # variant, run, store: the output of eval, kept
+    local result=$out/result/$1-$3
+    [ -f "$result" ] && return
+    "$hylas" eval "$out/$1/$2" --store "$out/data/$3.h5" --sequences 1024 --set data.batch=16 >"$result.tmp" 2>>"$out/$1-$2.log"
+    mv "$result.tmp" "$result"
+}
+study() { # variant, pattern
+    local n
+    train "$1" "$2" mqar "data.store=$out/data/mqar.h5" "data.eval_store=$out/data/mqar-16.h5" "train.steps=$steps"
+    # the needle: the same model goes on, on haystacks of 256 tokens
+    train "$1" "$2" needle "data.store=$out/data/needle.h5" "data.eval_store=$out/data/needle-4.h5" "train.steps=$((steps / 6))" \
+        "train.init=$out/$1/mqar" train.lr=1e-3
+    train "$1" "$2" text "data.store=$out/data/text.h5" "data.eval_store=$out/data/text-eval.h5" "train.steps=$((steps / 6))" \
+        data.loss=all data.sequence=512 data.batch=8 model.vocab=256
+    for n in $counts; do
+        evaluate "$1" mqar "mqar-$n"
+    done
+    evaluate "$1" needle needle-1
+    evaluate "$1" needle needle-4
+    evaluate "$1" text text-eval
+}
+
+running=0
+while IFS=: read -r name pattern _; do
+    if [ $running -eq "$jobs" ]; then
+        wait -n || fail 1 "a training failed; see the logs in $out"
+        running=$((running - 1))
+    fi
+    printf '%s  %s\n' "$(date +%T)" "$name"
+    study "$name" "$pattern" &
+    running=$((running + 1))
+done <<<"$variants"
+while [ $running -gt 0 ]; do
+    wait -n || fail 1 "a training failed; see the logs in $out"
+    running=$((running - 1))
+done
+
+# ---- table and plot ----
+
+accuracy() { sed -n 's/^answers .*right: \([0-9.]*\)%.*/\1/p' "$out/result/$1-$2"; }
+loss() { sed -n 's/^loss *\([0-9.]*\)$/\1/p' "$out/result/$1-text-eval"; }
+{
+    printf '# variant, softmax layers of 4, text loss, needle 1, needle 4, then mqar with %s facts\n' "$counts"
+    while IFS=: read -r name _ softmax; do
+        printf '%s %s %s %s %s' "$name" "$softmax" "$(loss "$name")" "$(accuracy "$name" needle-1)" "$(accuracy "$name" needle-4)"
+        for n in $counts; do
+            printf ' %s' "$(accuracy "$name" "mqar-$n")"
+        done
+        printf '\n'
+    done <<<"$variants"
+} >"$out/table.dat"
+while IFS=: read -r name _ _; do
+    for n in $counts; do
+        printf '%s %s\n' "$n" "$(accuracy "$name" "mqar-$n")"
+    done >"$out/result/$name.curve"
+done <<<"$variants"
+column -t "$out/table.dat" 2>/dev/null || cat "$out/table.dat"
+
+command -v gnuplot >/dev/null || fail 3 "gnuplot is not there: no plot"
+gnuplot <<END
+set terminal svg size 900,360 font "sans,12"
+set output "$out/recall.svg"
+set multiplot layout 1,2
+set key bottom left; set grid; set yrange [0:105]
+set xlabel "facts in the document"; set ylabel "answers right, %"
+plot for [v in "gated_deltanet gla gated_deltanet-3-1 gla-3-1 attention"] "$out/result/".v.".curve" with linespoints title v noenhanced
+set key off; set style data histogram; set style fill solid 0.6; set boxwidth 0.7
+set yrange [0:*]; set xlabel ""; set ylabel "loss on text, nats per byte"; set xtics rotate by -25 noenhanced
+plot "$out/table.dat" using 3:xtic(1) title ""
+unset multiplot
+END
+printf 'table       %s\nplot        %s\n' "$out/table.dat" "$out/recall.svg"
