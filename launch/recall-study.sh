@@ -3,11 +3,11 @@
 # a laptop trains in minutes. Recall tasks (train/recall_data.h) show what a model finds in its context, text what it costs as a language
 # model. Prints the table; writes it with the plot into the output folder. Goes on where it was stopped; --fresh starts over.
 #
-#     launch/recall-study.sh [--out runs/recall] [--jobs 2] [--steps 6000] [--hylas build/bin/hylas] [--fresh]
+#     launch/recall-study.sh [--out runs/recall] [--jobs 2] [--steps 4000] [--hylas build/bin/hylas] [--fresh]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-out=runs/recall jobs=2 steps=6000 hylas=build/bin/hylas fresh=0
+out=runs/recall jobs=2 steps=4000 hylas=build/bin/hylas fresh=0
 fail() { # exit code, message
     printf 'recall-study.sh: %s\n' "$2" >&2
     exit "$1"
@@ -45,18 +45,18 @@ recall() { # store, then options: made once
     shift
     [ -f "$store" ] || "$hylas" data recall --vocab 40 --keys 16 --values 16 --tokens 256 --out "$store" "$@"
 }
-recall mqar --task mqar --documents 4 --pairs 16 --pairs-min 1 --sequences $((4 * steps))
+recall mqar --task mqar --documents 4 --pairs 16 --pairs-min 1 --queries 16 --sequences $((4 * steps))
 for n in $counts; do
     recall "mqar-$n" --task mqar --documents 4 --pairs "$n" --sequences 128 --seed 2
 done
-recall needle --task needle --pairs 4 --pairs-min 1 --sequences $((steps))
+recall needle --task needle --pairs 4 --pairs-min 1 --queries 16 --sequences $((steps / 2))
 recall needle-1 --task needle --pairs 1 --sequences 1024 --seed 2
 recall needle-4 --task needle --pairs 4 --sequences 256 --seed 2
 if [ ! -f "$out/data/text.h5" ]; then # the sources and pages of this repository, as bytes
     "$hylas" data text base comm docs kernels launch layers sp train tests/unit --out "$out/data/text.h5" --hold-out "$out/data/text-eval.h5"
 fi
 
-# ---- one variant: three trainings, then evaluations ----
+# ---- trainings, and what their models give ----
 
 train() { # variant, pattern, run, overrides "a.b=value"
     local name=$1 pattern=$2 run=$3 sets=() set
@@ -66,41 +66,46 @@ train() { # variant, pattern, run, overrides "a.b=value"
     done
     "$hylas" train configs/recall.yaml "${sets[@]}" >>"$out/$name-$run.log" 2>&1
 }
-evaluate() { # variant, run, store: the output of eval, kept
-    local result=$out/result/$1-$3
-    [ -f "$result" ] && return
-    "$hylas" eval "$out/$1/$2" --store "$out/data/$3.h5" --sequences 1024 --set data.batch=16 >"$result.tmp" 2>>"$out/$1-$2.log"
-    mv "$result.tmp" "$result"
-}
-study() { # variant, pattern
-    local n
-    train "$1" "$2" mqar "data.store=$out/data/mqar.h5" "data.eval_store=$out/data/mqar-16.h5" "train.steps=$steps"
-    # the needle: the same model goes on, on haystacks of 256 tokens
-    train "$1" "$2" needle "data.store=$out/data/needle.h5" "data.eval_store=$out/data/needle-4.h5" "train.steps=$((steps / 6))" \
-        "train.init=$out/$1/mqar" train.lr=1e-3
-    train "$1" "$2" text "data.store=$out/data/text.h5" "data.eval_store=$out/data/text-eval.h5" "train.steps=$((steps / 6))" \
-        data.loss=all data.sequence=512 data.batch=8 model.vocab=256
-    for n in $counts; do
-        evaluate "$1" mqar "mqar-$n"
+evaluate() { # variant, run, stores: the output of eval, kept
+    local name=$1 run=$2 store result
+    shift 2
+    for store in "$@"; do
+        result=$out/result/$name-$store
+        [ ! -f "$result" ] || continue
+        "$hylas" eval "$out/$name/$run" --store "$out/data/$store.h5" --sequences 1024 --set data.batch=16 >"$result.tmp" 2>>"$out/$name-$run.log"
+        mv "$result.tmp" "$result"
     done
-    evaluate "$1" needle needle-1
-    evaluate "$1" needle needle-4
+}
+stage_mqar() { # variant, pattern
+    train "$1" "$2" mqar "data.store=$out/data/mqar.h5" "data.eval_store=$out/data/mqar-16.h5" "train.steps=$steps"
+    evaluate "$1" mqar $(printf 'mqar-%s ' $counts)
+}
+stage_text() {
+    train "$1" "$2" text "data.store=$out/data/text.h5" "data.eval_store=$out/data/text-eval.h5" "train.steps=$((steps / 8))" \
+        data.loss=all data.sequence=512 data.batch=4 model.vocab=256
     evaluate "$1" text text-eval
 }
+stage_needle() { # the model of stage_mqar goes on, on haystacks of 256 tokens
+    train "$1" "$2" needle "data.store=$out/data/needle.h5" "data.eval_store=$out/data/needle-4.h5" "train.steps=$((steps / 8))" \
+        "train.init=$out/$1/mqar" train.lr=1e-3
+    evaluate "$1" needle needle-1 needle-4
+}
 
-running=0
-while IFS=: read -r name pattern _; do
-    if [ $running -eq "$jobs" ]; then
+collect() { # until no more than $1 run
+    while [ $running -gt "$1" ]; do
         wait -n || fail 1 "a training failed; see the logs in $out"
         running=$((running - 1))
-    fi
-    printf '%s  %s\n' "$(date +%T)" "$name"
-    study "$name" "$pattern" &
-    running=$((running + 1))
-done <<<"$variants"
-while [ $running -gt 0 ]; do
-    wait -n || fail 1 "a training failed; see the logs in $out"
-    running=$((running - 1))
+    done
+}
+running=0
+for stage in mqar text needle; do
+    while IFS=: read -r name pattern _; do
+        collect $((jobs - 1))
+        printf '%s  %-6s  %s\n' "$(date +%T)" $stage "$name"
+        stage_$stage "$name" "$pattern" &
+        running=$((running + 1))
+    done <<<"$variants"
+    collect 0
 done
 
 # ---- table and plot ----
