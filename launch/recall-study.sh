@@ -113,7 +113,7 @@ done
 accuracy() { sed -n 's/^answers .*right: \([0-9.]*\)%.*/\1/p' "$out/result/$1-$2"; }
 loss() { sed -n 's/^loss *\([0-9.]*\)$/\1/p' "$out/result/$1-text-eval"; }
 {
-    printf '# variant, softmax layers of 4, text loss, needle 1, needle 4, then mqar with %s facts\n' "$counts"
+    printf '# variant softmax-layers text-loss needle-1 needle-4 %s\n' "$(printf 'mqar-%s ' $counts)"
     while IFS=: read -r name _ softmax; do
         printf '%s %s %s %s %s' "$name" "$softmax" "$(loss "$name")" "$(accuracy "$name" needle-1)" "$(accuracy "$name" needle-4)"
         for n in $counts; do
@@ -131,15 +131,17 @@ column -t "$out/table.dat" 2>/dev/null || cat "$out/table.dat"
 
 command -v gnuplot >/dev/null || fail 3 "gnuplot is not there: no plot"
 gnuplot <<END
-set terminal svg size 900,360 font "sans,12"
+set terminal svg size 900,360 font "sans,12" background "#ffffff"
 set output "$out/recall.svg"
 set multiplot layout 1,2
-set key bottom left; set grid; set yrange [0:105]
+set key bottom left; set grid; set yrange [0:105]; set xrange [1:17]
+set linetype 1 lc rgb "#c44e52" dt 2 pt 6; set linetype 2 lc rgb "#4c72b0" dt 2 pt 4 # pure: dashed, open marks
+set linetype 3 lc rgb "#c44e52" pt 7; set linetype 4 lc rgb "#4c72b0" pt 5; set linetype 5 lc rgb "black" pt 9
 set xlabel "facts in the document"; set ylabel "answers right, %"
 plot for [v in "gated_deltanet gla gated_deltanet-3-1 gla-3-1 attention"] "$out/result/".v.".curve" with linespoints title v noenhanced
-set key off; set style data histogram; set style fill solid 0.6; set boxwidth 0.7
+set key off; set autoscale x; set style data histogram; set style fill solid 0.6; set boxwidth 0.7
 set yrange [0:*]; set xlabel ""; set ylabel "loss on text, nats per byte"; set xtics rotate by -25 noenhanced
-plot "$out/table.dat" using 3:xtic(1) title ""
+plot "$out/table.dat" using 3:xtic(1) lc rgb "#8c8c8c" title ""
 unset multiplot
 END
 printf 'table       %s\nplot        %s\n' "$out/table.dat" "$out/recall.svg"
