@@ -21,7 +21,7 @@ static const hy_linear_row retention = {
 /* Gated linear attention (Yang et al. 2023). */
 static const hy_linear_row gla = {
     .decay = HY_DECAY_VECTOR, .rule = HY_RULE_ADDITIVE, .source = HY_DECAY_FROM_LOW_RANK,
-    .heads = 4, .key_ratio = 0.5, .value_ratio = 1, .feature_map = HY_FEATURE_IDENTITY,
+    .heads = 4, .key_ratio = 0.5, .value_ratio = 1, .gate_rank = 16, .feature_map = HY_FEATURE_IDENTITY,
     .qk_norm = HY_QK_NORM_NONE, .gate = HY_GATE_SWISH, .norm = "g_norm", .gated_norm = "g_norm_swish_gate"};
 
 /* DeltaNet (Yang et al. 2024, parallelising linear transformers with the delta rule over sequence length). */
@@ -35,6 +35,49 @@ static const hy_linear_row gated_deltanet = {
     .decay = HY_DECAY_SCALAR, .rule = HY_RULE_DELTA, .source = HY_DECAY_FROM_STEP,
     .head_dim = 256, .conv = 4, .activated = true, .feature_map = HY_FEATURE_SILU,
     .qk_norm = HY_QK_NORM_L2, .gate = HY_GATE_SWISH, .norm = "o_norm", .gated_norm = "o_norm"};
+
+/* Kimi delta attention (Kimi team 2025): gated DeltaNet with a decay per key channel; both gates of low rank. */
+static const hy_linear_row kda = {
+    .decay = HY_DECAY_VECTOR, .rule = HY_RULE_DELTA, .source = HY_DECAY_FROM_LOW_RANK_STEP,
+    .head_dim = 128, .conv = 4, .activated = true, .feature_map = HY_FEATURE_SILU, .qk_norm = HY_QK_NORM_L2,
+    .gate = HY_GATE_SIGMOID, .low_rank_gate = true, .norm = "o_norm", .gated_norm = "o_norm"};
+
+/* Linear attention (Katharopoulos et al. 2020). */
+static const hy_linear_row linear = {
+    .decay = HY_DECAY_NONE, .rule = HY_RULE_ADDITIVE, .heads = 4, .key_ratio = 1, .value_ratio = 1, .feature_map = HY_FEATURE_PRODUCT,
+    .qk_norm = HY_QK_NORM_NONE, .normaliser_eps = 1e-10, .gate = HY_GATE_NONE, .norm = "norm", .gated_norm = "norm"};
+
+/* Based (Arora et al. 2024): exp to second order, normalised. */
+static const hy_linear_row based = {
+    .decay = HY_DECAY_NONE, .rule = HY_RULE_ADDITIVE, .heads = 16, .head_dim = 16, .value_ratio = 1, .feature_map = HY_FEATURE_TAYLOR,
+    .qk_norm = HY_QK_NORM_NONE, .unit_scale = true, .normaliser = true, .normaliser_eps = 1e-6, .gate = HY_GATE_NONE,
+    .scope = HY_SCOPE_NOTHING, .norm = "norm", .gated_norm = "norm"};
+
+/* ReBased (Aksenov et al. 2024): squared products of affinely normed queries and keys. */
+static const hy_linear_row rebased = {
+    .decay = HY_DECAY_NONE, .rule = HY_RULE_ADDITIVE, .heads = 16, .head_dim = 16, .value_ratio = 1, .feature_map = HY_FEATURE_SQUARE,
+    .qk_norm = HY_QK_NORM_LAYER, .unit_scale = true, .normaliser = true, .normaliser_eps = 1e-5, .gate = HY_GATE_NONE,
+    .scope = HY_SCOPE_NOTHING, .norm = "norm", .gated_norm = "norm"};
+
+/* Lightning attention (Qin et al. 2024): slopes that shrink with depth. */
+static double lightning_log_decay(int64_t head, int64_t heads, int64_t layer, int64_t layers) {
+    return -8.0 / (double)heads * (1 - (double)layer / (double)layers) * (double)head;
+}
+
+/* MiniMax-01 (2025): slopes of ALiBi; the small terms are the model's own. */
+static double minimax_log_decay(int64_t head, int64_t heads, int64_t layer, int64_t layers) {
+    return -exp2(-8.0 * (double)(head + 1) / (double)heads) * (1 - (double)layer / ((double)layers - 1 + 1e-5) + 1e-5);
+}
+
+static const hy_linear_row lightning = {
+    .decay = HY_DECAY_HEAD, .rule = HY_RULE_ADDITIVE, .source = HY_DECAY_FROM_HEAD, .log_decay = lightning_log_decay,
+    .key_ratio = 1, .value_ratio = 1, .feature_map = HY_FEATURE_IDENTITY, .qk_norm = HY_QK_NORM_NONE, .gate = HY_GATE_NONE,
+    .norm = "norm", .gated_norm = "norm"};
+
+static const hy_linear_row lightning_minimax = {
+    .decay = HY_DECAY_HEAD, .rule = HY_RULE_ADDITIVE, .source = HY_DECAY_FROM_HEAD, .log_decay = minimax_log_decay,
+    .key_ratio = 1, .value_ratio = 1, .activated = true, .feature_map = HY_FEATURE_SILU, .qk_norm = HY_QK_NORM_NONE, .unit_scale = true,
+    .gate = HY_GATE_SIGMOID, .scope = HY_SCOPE_ALL, .norm = "norm", .gated_norm = "norm"};
 
 #define CONV_ROW(row)   .conv = &(row), .mlp_ratio = 4, .resolve = hy_conv_resolve, .build = hy_conv_build
 #define LINEAR_ROW(row) .linear = &(row), .resolve = hy_linear_resolve, .build = hy_linear_build
@@ -50,6 +93,13 @@ static const hy_mixer_row rows[] = {
     {.kind = "gated_deltanet", .help = "delta rule with a learned decay per head", .mlp_ratio = 4, LINEAR_ROW(gated_deltanet)},
     {.kind = "log_linear_gated_deltanet", .help = "gated_deltanet with one state per Fenwick level", .mlp_ratio = 4, .leveled = true,
      LINEAR_ROW(gated_deltanet)},
+    {.kind = "kda", .help = "delta rule with a learned decay per key channel", .mlp_ratio = 4, LINEAR_ROW(kda)},
+    {.kind = "linear", .help = "linear attention with a feature map", .mlp_ratio = 4, LINEAR_ROW(linear)},
+    {.kind = "based", .help = "linear attention, exp to second order", .mlp_ratio = 4, LINEAR_ROW(based)},
+    {.kind = "rebased", .help = "linear attention, learned quadratic kernel", .mlp_ratio = 4, LINEAR_ROW(rebased)},
+    {.kind = "lightning", .help = "linear attention with slopes that shrink with depth", .mlp_ratio = 4, LINEAR_ROW(lightning)},
+    {.kind = "lightning_minimax", .help = "the same with MiniMax-01's slopes, activations, norm and gate", .mlp_ratio = 4,
+     LINEAR_ROW(lightning_minimax)},
     {.kind = "mamba2", .help = "state space: a learned step per head, skip, gate before the norm", .mlp_ratio = 4, .no_mlp = true,
      .resolve = hy_mamba2_resolve, .build = hy_mamba2_build},
     {.kind = "conv_short", .help = "gated convolution with a few explicit taps", CONV_ROW(hy_conv_short)},

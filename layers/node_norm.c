@@ -91,6 +91,16 @@ hy_var hy_node_layernorm(hy_graph *g, hy_var x, const char *name, int64_t cols, 
     return node ? node->out[0] : HY_NONE;
 }
 
+hy_var hy_node_layernorm_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t cols, int64_t w_rows, double eps) {
+    hy_node *node = weighted_norm(g, &layernorm_class, x, NULL, cols, w_rows, eps, HY_INIT_ONE);
+    if (!node) {
+        return HY_NONE;
+    }
+    node->w[0] = w;
+    node->w[1] = bias;
+    return node->out[0];
+}
+
 /* Both norms without weight take the same arguments. */
 static hy_l2norm_args plain_args(const hy_exec *x, const hy_node *node) {
     int64_t cols = node->attr.norm.cols;

@@ -20,6 +20,8 @@ hy_var hy_node_rmsnorm(hy_graph *g, hy_var x, const char *name, int64_t cols, in
 hy_var hy_node_rmsnorm_zero_centred(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps);
 /* Minus the mean; bias name.bias if asked for. w_rows = heads with cols = head size is a GroupNorm of one group per head. */
 hy_var hy_node_layernorm(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps, bool bias);
+/* The same with given weights [w_rows·cols]. */
+hy_var hy_node_layernorm_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t cols, int64_t w_rows, double eps);
 hy_var hy_node_l2norm(hy_graph *g, hy_var x, int64_t cols, double eps);
 /* x / (Σx + eps). */
 hy_var hy_node_sumnorm(hy_graph *g, hy_var x, int64_t cols, double eps);

@@ -107,6 +107,10 @@ struct hy_hf {
     X(hy_hf_fla_hgrn2)             \
     X(hy_hf_mamba2)                \
     X(hy_hf_fla_log_linear_mamba2) \
+    X(hy_hf_fla_kda)               \
+    X(hy_hf_fla_linear_attn)       \
+    X(hy_hf_fla_based)             \
+    X(hy_hf_fla_rebased)           \
     X(hy_hf_llama)                 \
     X(hy_hf_qwen3_5)               \
     X(hy_hf_qwen3_5_text)          \

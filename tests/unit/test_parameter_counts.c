@@ -25,6 +25,7 @@ static const expected_count expected[] = {
     {"gated_deltanet", 399531200, 366763200, 1466343808, 1400807808},
     {"hgrn", 373916672, 341148672, 1364396032, 1298860032},
     {"hgrn2", 373916672, 341148672, 1364396032, 1298860032},
+    {"kda", 386994368, 354226368, 1390941568, 1325405568},
 };
 
 static hy_model_config *config_of(int64_t width, bool tied) {
