@@ -23,6 +23,8 @@ expect 0 "7 ranks, fewer tokens than a chunk" "$mpirun" -np 7 "$hylas" verify "$
 expect 0 "more ranks than tokens" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 3 --documents 1
 expect 0 "starting itself" "$hylas" verify "$config" --tokens 97 --dtype f64 --set train.recompute=block
 grep -q '4 ranks' verify.out || { printf 'FAILED: no column for 4 ranks\n'; failed=1; }
+expect 0 "other linear mixers on 7 ranks" "$mpirun" -np 7 "$hylas" verify "${config%.yaml}-linear.yaml" --tokens 149
+expect 0 "other linear mixers, every method" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-linear.yaml" --tokens 67 --all --dtype f64
 expect 0 "convolutions on 7 ranks" "$mpirun" -np 7 "$hylas" verify "${config%.yaml}-convolution.yaml" --tokens 149
 expect 0 "convolutions, every method" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-convolution.yaml" --tokens 97 --all --dtype f64
 for mixer in conv_short conv_long; do
