@@ -42,7 +42,10 @@ static hy_status find_family(const char *file, const json_t *config, const hy_hf
             return HY_OK;
         }
         size_t used = strlen(known);
-        if (i == 0 || strcmp(families[i]->model_type, families[i - 1]->model_type) != 0)
+        int same = 0; /* two libraries may share a name */
+        while (strcmp(families[same]->model_type, families[i]->model_type) != 0)
+            same++;
+        if (same == i)
             snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", families[i]->model_type);
     }
     return hy_fail(HY_ERR_USAGE, "%s: model_type %s is not supported; these are: %s", file, type ? type : "(absent)", known);
@@ -134,24 +137,31 @@ bool hy_hf_fits(const hy_hf *hf, const hy_model_config *model) {
     return same;
 }
 
-hy_status hy_hf_describe(const hy_model_config *model, hy_hf **out) {
-    json_t *json = NULL;
-    for (int i = 0; i < N_FAMILIES && !json; i++)
-        json = families[i]->describe ? families[i]->describe(model) : NULL;
+/* *out becomes a description by this family that says exactly the same, or stays NULL. */
+static hy_status try_family(const hy_hf_family *family, const hy_model_config *model, hy_hf **out) {
+    json_t *json = family->describe ? family->describe(model) : NULL;
     char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(json);
     if (!text)
-        return hy_fail(HY_ERR_USAGE, "no published family has this schedule of mixers: the model cannot be exported");
+        return HY_OK;
     hy_hf *hf = NULL;
     hy_status status = hy_hf_parse("config.json to be written", text, strlen(text), &hf);
     free(text);
     HY_TRY(status);
-    if (!hy_hf_fits(hf, model)) {
-        status = hy_fail(HY_ERR_USAGE, "a mixer of this model has an option that model_type %s cannot express: the model cannot be exported",
-                         hf->family->model_type);
+    if (hy_hf_fits(hf, model))
+        *out = hf;
+    else
         hy_hf_close(hf);
-        return status;
-    }
-    *out = hf;
     return HY_OK;
+}
+
+hy_status hy_hf_describe(const hy_model_config *model, hy_hf **out) {
+    *out = NULL;
+    for (int own = 1; own >= 0; own--) /* first the family that the model came from */
+        for (int i = 0; i < N_FAMILIES && !*out; i++)
+            if (own == (strcmp(families[i]->model_type, model->family) == 0))
+                HY_TRY(try_family(families[i], model, out));
+    if (*out)
+        return HY_OK;
+    return hy_fail(HY_ERR_USAGE, "no published family has this schedule of mixers with these options: the model cannot be exported");
 }

@@ -31,4 +31,4 @@ static int bind_llama(const json_t *config, const hy_param *param, hy_hf_binding
 
 static const char *const llama_skip[] = {"*.rotary_emb.inv_freq", NULL};
 
-const hy_hf_family hy_hf_llama = {.model_type = "llama", .read = read_llama, .bind = bind_llama, .skip = llama_skip};
+const hy_hf_family hy_hf_llama = {.model_type = "llama", .read = read_llama, .bind = bind_llama, .skip = llama_skip, .describe = hy_hf_describe_llama};

@@ -158,4 +158,4 @@ static int bind_bamba(const json_t *config, const hy_param *param, hy_hf_binding
 }
 
 const hy_hf_family hy_hf_mamba2 = {.model_type = "mamba2", .read = read_mamba2, .bind = bind_mamba2};
-const hy_hf_family hy_hf_bamba = {.model_type = "bamba", .read = read_bamba, .bind = bind_bamba};
+const hy_hf_family hy_hf_bamba = {.model_type = "bamba", .read = read_bamba, .bind = bind_bamba, .describe = hy_hf_describe_bamba};

@@ -156,4 +156,5 @@ static const hy_hf_family *form(const json_t *names) {
     return found;
 }
 
-const hy_hf_family hy_hf_olmo_hybrid = {.model_type = "olmo_hybrid", .read = read_olmo, .bind = bind_published, .form = form};
+const hy_hf_family hy_hf_olmo_hybrid = {.model_type = "olmo_hybrid", .read = read_olmo, .bind = bind_published, .form = form,
+                                        .describe = hy_hf_describe_olmo_hybrid};

@@ -148,5 +148,6 @@ static int bind_nested(const json_t *config, const hy_param *param, hy_hf_bindin
 static const char *const text_skip[] = {"mtp.*", NULL};
 static const char *const nested_skip[] = {"model.visual.*", "mtp.*", NULL};
 
-const hy_hf_family hy_hf_qwen3_5_text = {.model_type = "qwen3_5_text", .read = read_text, .bind = bind_text, .skip = text_skip};
+const hy_hf_family hy_hf_qwen3_5_text = {.model_type = "qwen3_5_text", .read = read_text, .bind = bind_text, .skip = text_skip,
+                                            .describe = hy_hf_describe_qwen3_5};
 const hy_hf_family hy_hf_qwen3_5 = {.model_type = "qwen3_5", .read = read_nested, .bind = bind_nested, .skip = nested_skip};

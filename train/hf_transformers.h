@@ -36,4 +36,10 @@ void hy_hf_override(hy_model_config *model, int64_t layer, const char *mixer);
 /* Layer of "model.layers.12.…"; −1 for other names. */
 int64_t hy_hf_param_layer(const char *name);
 
+/* config.json of a model of ours; NULL where the mixers are others. */
+json_t *hy_hf_describe_llama(const hy_model_config *model);
+json_t *hy_hf_describe_qwen3_5(const hy_model_config *model);
+json_t *hy_hf_describe_olmo_hybrid(const hy_model_config *model);
+json_t *hy_hf_describe_bamba(const hy_model_config *model);
+
 #endif

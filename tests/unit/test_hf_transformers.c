@@ -110,6 +110,22 @@ static void test_files_come_back(void **unused) {
     }
 }
 
+/* A description made from our own config, without the original, gives the same tensors. */
+static void test_description_is_exact(void **unused) {
+    (void)unused;
+    static const char *const models[] = {"llama", "llama_packed", "qwen3_5", "olmo_hybrid", "bamba"};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        loaded m = load(model_dir(models[i]), model_dir(models[i]));
+        hy_hf *made = NULL;
+        assert_int_equal(hy_hf_describe(hy_hf_model_config(m.hf), &made), HY_OK);
+        assert_string_equal(hy_hf_model_config(made)->family, hy_hf_model_config(m.hf)->family);
+        assert_int_equal(hy_hf_write(made, dir, m.model, HY_F32, m.flat, NULL), HY_OK);
+        assert_same_file(model_dir(models[i]), dir, "model.safetensors");
+        hy_hf_close(made);
+        unload(&m);
+    }
+}
+
 /* Tensors held in memory, to be written under other names or divided otherwise. */
 typedef struct tensor {
     char name[160];
@@ -460,7 +476,7 @@ static void test_unsupported_is_named(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files_come_back), cmocka_unit_test(test_nested_skips_by_name), cmocka_unit_test(test_olmo_forms),
+        cmocka_unit_test(test_files_come_back), cmocka_unit_test(test_description_is_exact), cmocka_unit_test(test_nested_skips_by_name), cmocka_unit_test(test_olmo_forms),
         cmocka_unit_test(test_shards),          cmocka_unit_test(test_rope_forms),           cmocka_unit_test(test_missing_keys_are_the_class_defaults),
         cmocka_unit_test(test_unsupported_is_named),
     };
