@@ -1,6 +1,6 @@
-/* hylas eval CKPT: loss and perplexity of a checkpoint on a token store, also by position within the document; where the
- * store marks answers, how many the model gives. The configuration is the one saved in the checkpoint, changed by the
- * options. */
+/* hylas eval CKPT: loss and perplexity of a checkpoint on a token store, also by position within the document; where
+ * the store marks answers, how many the model gives. The configuration is the one saved in the checkpoint, changed by
+ * the options. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

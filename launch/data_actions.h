@@ -18,8 +18,8 @@
 HY_DATA_ACTIONS(HY_X)
 #undef HY_X
 
-/* Whether unit `i` (a file, a sequence) goes to the store held out: one of each 50, the second of them, so that two units
- * make two stores. */
+/* Whether unit `i` (a file, a sequence) goes to the store held out: one of each 50, the second of them, so that two
+ * units make two stores. */
 static inline bool hy_data_holds(int64_t i) {
     return i % 50 == 1;
 }

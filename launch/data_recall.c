@@ -1,5 +1,5 @@
-/* hylas data recall: token stores of recall tasks (train/recall_data.h), with their answers marked. Filler is random, or the
- * text of another store, so that one model shows recall and the loss of a language model. */
+/* hylas data recall: token stores of recall tasks (train/recall_data.h), with their answers marked. Filler is random,
+ * or the text of another store, so that one model shows recall and the loss of a language model. */
 #include <stdio.h>
 #include <string.h>
 
@@ -65,7 +65,8 @@ static hy_status open_text(recall_job *job) {
     HY_TRY(hy_token_store_check(job->options->filler, 0, &summary));
     HY_TRY(hy_token_store_open(job->options->filler, &job->text));
     if (summary.vocab > job->shape.filler) {
-        return hy_fail(HY_ERR_USAGE, "--filler %s: its vocabulary of %lld needs --vocab %lld beside %lld keys and %lld values",
+        return hy_fail(HY_ERR_USAGE,
+                       "--filler %s: its vocabulary of %lld needs --vocab %lld beside %lld keys and %lld values",
                        job->options->filler, (long long)summary.vocab,
                        (long long)(summary.vocab + job->shape.keys + job->shape.values), (long long)job->shape.keys,
                        (long long)job->shape.values);
@@ -76,8 +77,9 @@ static hy_status open_text(recall_job *job) {
 /* The document's share of the text, read on where the last one ended. */
 static hy_status read_filler(recall_job *job, int64_t n) {
     if (n > hy_token_store_tokens(job->text) - job->text_used) {
-        return hy_fail(HY_ERR_DATA, "--filler %s: its %lld tokens are used up after %lld of %lld documents; fewer --sequences, "
-                                    "or more text",
+        return hy_fail(HY_ERR_DATA,
+                       "--filler %s: its %lld tokens are used up after %lld of %lld documents; fewer --sequences, "
+                       "or more text",
                        job->options->filler, (long long)hy_token_store_tokens(job->text), (long long)job->written,
                        (long long)(job->options->sequences * job->options->documents));
     }
@@ -141,8 +143,8 @@ static hy_status make_store(const recall_options *options) {
                hy_text_count((double)(options->sequences * options->tokens)).s, (long long)job.written,
                (long long)job.n_answers, (long long)job.shape.values);
         if (options->hold_out != NULL) {
-            printf("%s: %lld of these %lld sequences, held out for validation\n", options->hold_out, (long long)job.n_held,
-                   (long long)options->sequences);
+            printf("%s: %lld of these %lld sequences, held out for validation\n", options->hold_out,
+                   (long long)job.n_held, (long long)options->sequences);
         }
     }
     hy_token_writer_destroy(job.main);
@@ -157,9 +159,11 @@ static hy_status make_store(const recall_options *options) {
 hy_status hy_data_recall(int argc, char **argv, hy_comm *world) {
     recall_options o = {.sequences = 1024, .tokens = 256, .documents = 1, .pairs = 8, .vocab = 512, .seed = 1};
     const hy_option options[] = {
-        {"--task", HY_OPTION_TEXT, &o.task, "TASK", "mqar: facts, then queries among filler; needle: facts among filler, then queries"},
+        {"--task", HY_OPTION_TEXT, &o.task, "TASK",
+         "mqar: facts, then queries among filler; needle: facts among filler, then queries"},
         {"--out", HY_OPTION_TEXT, &o.out, "FILE", "the token store to write"},
-        {"--hold-out", HY_OPTION_TEXT, &o.hold_out, "FILE", "every 50th sequence goes to this second store instead: for validation"},
+        {"--hold-out", HY_OPTION_TEXT, &o.hold_out, "FILE",
+         "every 50th sequence goes to this second store instead: for validation"},
         {"--sequences", HY_OPTION_INT, &o.sequences, "N", "sequences (1024)"},
         {"--tokens", HY_OPTION_INT, &o.tokens, "N", "tokens of a sequence (256): data.sequence of the training"},
         {"--documents", HY_OPTION_INT, &o.documents, "N", "documents of equal length in a sequence (1)"},
@@ -172,14 +176,15 @@ hy_status hy_data_recall(int argc, char **argv, hy_comm *world) {
         {"--filler", HY_OPTION_TEXT, &o.filler, "FILE", "a token store whose text is the filler (random ids)"},
         {"--seed", HY_OPTION_INT, &o.seed, "N", "other seeds, other documents (1)"},
     };
-    const hy_usage usage = {"hylas data recall --task mqar|needle --out FILE [options]",
-                            "Makes a token store that asks for facts of its own context: pairs of a key and a value are stated, later\n"
-                            "a key comes again and its value is the answer. Which tokens are answers is stored with them; training\n"
-                            "(data.loss), validation and eval use it. The same options give the same file.",
-                            options,
-                            sizeof options / sizeof options[0],
-                            0,
-                            0};
+    const hy_usage usage = {
+        "hylas data recall --task mqar|needle --out FILE [options]",
+        "Makes a token store that asks for facts of its own context: pairs of a key and a value are stated, later\n"
+        "a key comes again and its value is the answer. Which tokens are answers is stored with them; training\n"
+        "(data.loss), validation and eval use it. The same options give the same file.",
+        options,
+        sizeof options / sizeof options[0],
+        0,
+        0};
     hy_args args;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {

@@ -1,5 +1,5 @@
-/* Validation: the mean loss over the first sequences of the evaluation store, in their order; where the store marks answers,
- * also the loss over them and how many are the argmax of their logits. */
+/* Validation: the mean loss over the first sequences of the evaluation store, in their order; where the store marks
+ * answers, also the loss over them and how many are the argmax of their logits. */
 #ifndef HY_TRAIN_EVAL_PASS_H
 #define HY_TRAIN_EVAL_PASS_H
 
@@ -11,8 +11,8 @@ enum { HY_EVAL_BUCKETS = 40, HY_EVAL_FIRST_BUCKET = 128 };
 typedef struct hy_eval_result {
     double loss;
     int64_t valid, sequences;
-    double answer_loss, other_loss; /* means over the answers, and over the targets that are none */
-    int64_t answers, correct;       /* answers −1: the store marks none */
+    double answer_loss, other_loss;      /* means over the answers, and over the targets that are none */
+    int64_t answers, correct;            /* answers −1: the store marks none */
     double bucket_loss[HY_EVAL_BUCKETS]; /* means */
     int64_t bucket_valid[HY_EVAL_BUCKETS];
 } hy_eval_result;

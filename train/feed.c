@@ -65,8 +65,9 @@ hy_status hy_feed_create(const hy_feed_shape *shape, hy_token_store *store, hy_f
             (long long)shape->len, (long long)hy_token_store_tokens(store));
     }
     if (shape->answers_only && !hy_token_store_has_answers(store)) {
-        return hy_fail(HY_ERR_DATA, "data.loss answers: the token store marks no answers; train on all targets, or make a store "
-                                    "that does: hylas data recall");
+        return hy_fail(HY_ERR_DATA,
+                       "data.loss answers: the token store marks no answers; train on all targets, or make a store "
+                       "that does: hylas data recall");
     }
     HY_TRY(HY_NEW("feed", 1, &feed));
     feed->shape = *shape;
@@ -103,9 +104,10 @@ static int64_t *documents_at(const hy_feed *feed, int64_t call) {
     return feed->docs + call * (feed->shape.unit * feed->shape.len + 1);
 }
 
-/* Answers among the labels of tokens [begin, begin + n), n > 0, which are the tokens one further; `more`: the store has one
- * there for the last of them. */
-static hy_status mark_answers(hy_feed *feed, int64_t begin, int64_t n, int64_t more, int32_t *labels, uint8_t *answers) {
+/* Answers among the labels of tokens [begin, begin + n), n > 0, which are the tokens one further; `more`: the store has
+ * one there for the last of them. */
+static hy_status mark_answers(hy_feed *feed, int64_t begin, int64_t n, int64_t more, int32_t *labels,
+                              uint8_t *answers) {
     if (!hy_token_store_has_answers(feed->store)) {
         return HY_OK;
     }

@@ -43,7 +43,8 @@ static void put_pair(writer *w, int64_t pair, uint8_t answer) {
     put(w, shape->filler + shape->keys + (int64_t)below(w, "recall values", shape->values, pair), answer);
 }
 
-/* The fact that query number `query` asks: all in each round of n_pairs, in one random order, entered one further each round. */
+/* The fact that query number `query` asks: all in each round of n_pairs, in one random order, entered one further each
+ * round. */
 static int64_t asked(const writer *w, int64_t query) {
     const int64_t round = query / w->n_pairs, i = query % w->n_pairs;
     return (int64_t)((permuted(w, "recall queries", w->n_pairs, i) + (uint64_t)round) % (uint64_t)w->n_pairs);
@@ -64,17 +65,23 @@ static void put_stretch(writer *w, int64_t n, int64_t n_filler, int queries, con
 hy_recall_counts hy_recall_count(const hy_recall_shape *shape, uint64_t document, int64_t len) {
     const uint64_t choices = (uint64_t)(shape->pairs_max - shape->pairs_min + 1);
     hy_recall_counts c;
-    c.pairs = shape->pairs_min + (int64_t)(hy_random_u64(shape->seed, hy_random_stream("recall pairs"), document) % choices);
+    c.pairs =
+        shape->pairs_min + (int64_t)(hy_random_u64(shape->seed, hy_random_stream("recall pairs"), document) % choices);
     c.queries = shape->queries > 0 ? shape->queries : c.pairs;
     c.filler = len - 2 * (c.pairs + c.queries);
     return c;
 }
 
-void hy_recall_document(const hy_recall_shape *shape, uint64_t document, int64_t len, const int32_t *text, int32_t *tokens,
-                        uint8_t *answers) {
+void hy_recall_document(const hy_recall_shape *shape, uint64_t document, int64_t len, const int32_t *text,
+                        int32_t *tokens, uint8_t *answers) {
     const hy_recall_counts counts = hy_recall_count(shape, document, len);
     const int64_t among_queries = shape->task == HY_RECALL_MQAR ? counts.filler : 0;
-    writer w = {.shape = shape, .document = document, .text = text, .tokens = tokens, .answers = answers, .n_pairs = counts.pairs};
+    writer w = {.shape = shape,
+                .document = document,
+                .text = text,
+                .tokens = tokens,
+                .answers = answers,
+                .n_pairs = counts.pairs};
     put_stretch(&w, counts.pairs, counts.filler - among_queries, 0, "recall places of facts");
     put_stretch(&w, counts.queries, among_queries, 1, "recall places of queries");
 }
@@ -91,18 +98,20 @@ hy_status hy_recall_check(const hy_recall_shape *shape, int64_t len) {
                        (long long)shape->pairs_max, (long long)shape->keys);
     }
     if (shape->queries < 0 || shape->values < 2) {
-        return hy_fail(HY_ERR_USAGE, "--queries %lld, --values %lld: not below 0, not below 2", (long long)shape->queries,
-                       (long long)shape->values);
+        return hy_fail(HY_ERR_USAGE, "--queries %lld, --values %lld: not below 0, not below 2",
+                       (long long)shape->queries, (long long)shape->values);
     }
     if (shape->filler < 1) {
-        return hy_fail(HY_ERR_USAGE, "--vocab: no id is left for filler beside --keys %lld and --values %lld; nearest: --vocab %lld",
+        return hy_fail(HY_ERR_USAGE,
+                       "--vocab: no id is left for filler beside --keys %lld and --values %lld; nearest: --vocab %lld",
                        (long long)shape->keys, (long long)shape->values, (long long)(shape->keys + shape->values + 1));
     }
     if (len < least) {
-        return hy_fail(HY_ERR_USAGE,
-                       "a document of %lld tokens (--tokens over --documents) is too short for %lld facts and %lld queries; "
-                       "nearest: %lld",
-                       (long long)len, (long long)shape->pairs_max, (long long)queries, (long long)least);
+        return hy_fail(
+            HY_ERR_USAGE,
+            "a document of %lld tokens (--tokens over --documents) is too short for %lld facts and %lld queries; "
+            "nearest: %lld",
+            (long long)len, (long long)shape->pairs_max, (long long)queries, (long long)least);
     }
     return HY_OK;
 }

@@ -1,14 +1,18 @@
-/* Documents whose marked tokens follow from their context alone: associative recall at a chosen number of facts and distance.
+/* Documents whose marked tokens follow from their context alone: associative recall at a chosen number of facts and
+ * distance.
  *
- * A fact is a pair of tokens, key then value. A document states `pairs` facts with distinct keys and then asks `queries` of them:
- * a query is the key and its value once more, and that second value is an answer. Two tasks differ in where the filler lies,
- * that is all other tokens:
+ * A fact is a pair of tokens, key then value. A document states `pairs` facts with distinct keys and then asks
+ * `queries` of them: a query is the key and its value once more, and that second value is an answer. Two tasks differ
+ * in where the filler lies, that is all other tokens:
  *
- *     mqar    k v k v k v  . . k v . . . k v . k v   multi-query associative recall (Arora et al. 2023, Zoology): facts, then queries
- *                                                    at uniformly distributed places (there: by a power law)
- *     needle  . . . . k v . . . . . . . . . . . k v  needle in a haystack: facts at uniformly distributed depths, asked at the end
+ *     mqar    k v k v k v . . k v . . . k v . k v   facts, then queries at uniformly distributed places
+ *     needle  . . . . k v . . . . . . . . . . k v   facts at uniformly distributed depths, then queries
  *
- * Ids: filler [0, filler), keys [filler, filler + keys), values the next `values`. Everything is a function of (seed, document). */
+ * mqar is the multi-query associative recall of Arora et al. (2023, Zoology), who space queries by a power law; needle
+ * with one fact is the needle in a haystack.
+ *
+ * Ids: filler [0, filler), keys [filler, filler + keys), values the next `values`. Everything is a function of
+ * (seed, document). */
 #ifndef HY_TRAIN_RECALL_DATA_H
 #define HY_TRAIN_RECALL_DATA_H
 
@@ -37,7 +41,7 @@ hy_recall_counts hy_recall_count(const hy_recall_shape *shape, uint64_t document
 
 /* The document's tokens [len] and answers [len]: 1 where the token is one. text: its filler in order; NULL: random ids.
  * Requires a checked shape. */
-void hy_recall_document(const hy_recall_shape *shape, uint64_t document, int64_t len, const int32_t *text, int32_t *tokens,
-                        uint8_t *answers);
+void hy_recall_document(const hy_recall_shape *shape, uint64_t document, int64_t len, const int32_t *text,
+                        int32_t *tokens, uint8_t *answers);
 
 #endif

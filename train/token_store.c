@@ -91,7 +91,8 @@ static hy_status open_answers(hy_token_store *store) {
     }
     HY_TRY(open_integers(store, "answers", &store->answers, &n, &bytes, &is_signed));
     if (is_signed || bytes != 1 || n != store->n_tokens) {
-        return hy_fail(HY_ERR_DATA, "%s: answers are %lld integers of %d bytes; they must be uint8, one for each of %lld tokens",
+        return hy_fail(HY_ERR_DATA,
+                       "%s: answers are %lld integers of %d bytes; they must be uint8, one for each of %lld tokens",
                        store->path, (long long)n, bytes, (long long)store->n_tokens);
     }
     return HY_OK;

@@ -1,6 +1,6 @@
 /* ranks: 1 2 3 4 */
-/* Answers of a store across ranks: any number of ranks, layout and mesh counts the same answers and the same right ones as one
- * rank, with the same losses; training on answers alone makes the same step. */
+/* Answers of a store across ranks: any number of ranks, layout and mesh counts the same answers and the same right ones
+ * as one rank, with the same losses; training on answers alone makes the same step. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +31,14 @@ static const char yaml[] = "model:\n"
                            "run: {device: cpu_ref}\n";
 
 static hy_status make_store(void) {
-    static const hy_recall_shape shape = {
-        .task = HY_RECALL_MQAR, .pairs_min = 1, .pairs_max = 5, .queries = 9, .filler = 5, .keys = 6, .values = 5, .seed = 3};
+    static const hy_recall_shape shape = {.task = HY_RECALL_MQAR,
+                                          .pairs_min = 1,
+                                          .pairs_max = 5,
+                                          .queries = 9,
+                                          .filler = 5,
+                                          .keys = 6,
+                                          .values = 5,
+                                          .seed = 3};
     char path[128];
     int32_t tokens[LEN];
     uint8_t answers[LEN];
@@ -50,7 +56,8 @@ static hy_status make_store(void) {
     return HY_OK;
 }
 
-static hy_status evaluate_and_step(hy_comm *comm, int groups, const char *layout, hy_eval_result *result, hy_step_result *step) {
+static hy_status evaluate_and_step(hy_comm *comm, int groups, const char *layout, hy_eval_result *result,
+                                   hy_step_result *step) {
     static hy_config config;
     char text[1024];
     hy_trainer *trainer = NULL;
@@ -81,14 +88,17 @@ static hy_status run(hy_comm *world) {
     for (int i = 0; i < 4; i++) {
         const int groups = i >= 2 && hy_comm_size(world) % 2 == 0 ? 2 : 1;
         HY_TRY(evaluate_and_step(world, groups, layouts[i % 2], &many, &step));
-        CHECK(many.answers == one.answers && many.correct == one.correct && many.valid == one.valid, "%lld of %lld, one rank %lld of %lld",
-              (long long)many.correct, (long long)many.answers, (long long)one.correct, (long long)one.answers);
-        CHECK(close_to(many.loss, one.loss) && close_to(many.answer_loss, one.answer_loss) && close_to(many.other_loss, one.other_loss),
-              "%.9g %.9g %.9g, one rank %.9g %.9g %.9g", many.loss, many.answer_loss, many.other_loss, one.loss, one.answer_loss,
-              one.other_loss);
-        CHECK(step.valid == one_step.valid && close_to(step.loss, one_step.loss) && close_to(step.grad_norm, one_step.grad_norm),
-              "%lld targets, loss %.9g, norm %.9g; one rank %lld, %.9g, %.9g", (long long)step.valid, step.loss, step.grad_norm,
-              (long long)one_step.valid, one_step.loss, one_step.grad_norm);
+        CHECK(many.answers == one.answers && many.correct == one.correct && many.valid == one.valid,
+              "%lld of %lld, one rank %lld of %lld", (long long)many.correct, (long long)many.answers,
+              (long long)one.correct, (long long)one.answers);
+        CHECK(close_to(many.loss, one.loss) && close_to(many.answer_loss, one.answer_loss) &&
+                  close_to(many.other_loss, one.other_loss),
+              "%.9g %.9g %.9g, one rank %.9g %.9g %.9g", many.loss, many.answer_loss, many.other_loss, one.loss,
+              one.answer_loss, one.other_loss);
+        CHECK(step.valid == one_step.valid && close_to(step.loss, one_step.loss) &&
+                  close_to(step.grad_norm, one_step.grad_norm),
+              "%lld targets, loss %.9g, norm %.9g; one rank %lld, %.9g, %.9g", (long long)step.valid, step.loss,
+              step.grad_norm, (long long)one_step.valid, one_step.loss, one_step.grad_norm);
     }
     hy_comm_destroy(self);
     return HY_OK;

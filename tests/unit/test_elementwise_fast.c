@@ -336,8 +336,8 @@ static void check_loss(void) {
     }
 }
 
-/* Rows whose answer is known: the label's logit is the largest, equal to one after it, before it, or not the largest; the
- * other one at every place. */
+/* Rows whose answer is known: the label's logit is the largest, equal to one after it, before it, or not the largest;
+ * the other one at every place. */
 static void check_correct_rows(void) {
     enum { VOCAB = 67, LABEL = 33 };
     float logits[VOCAB] = {0};
@@ -348,8 +348,12 @@ static void check_correct_rows(void) {
             memset(logits, 0, sizeof logits);
             logits[LABEL] = 5;
             logits[place] = (float)(4 + case_number);
-            hy_cross_entropy(&fast_device, &(hy_cross_entropy_args){.rows = 1, .vocab = VOCAB, .labels = (int32_t[]){LABEL},
-                                                                    .logits = logits, .loss = &loss, .row_correct = &correct});
+            hy_cross_entropy(&fast_device, &(hy_cross_entropy_args){.rows = 1,
+                                                                    .vocab = VOCAB,
+                                                                    .labels = (int32_t[]){LABEL},
+                                                                    .logits = logits,
+                                                                    .loss = &loss,
+                                                                    .row_correct = &correct});
             assert_int_equal(correct, case_number == 0 || (case_number == 1 && place > LABEL));
         }
     }

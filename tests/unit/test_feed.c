@@ -18,7 +18,7 @@
 
 enum { MAX_TOKENS = 20000 };
 static int32_t tokens[MAX_TOKENS];
-static uint8_t last[MAX_TOKENS]; /* a document ends after this token */
+static uint8_t last[MAX_TOKENS];   /* a document ends after this token */
 static uint8_t marked[MAX_TOKENS]; /* answers */
 static int64_t n_tokens;
 

@@ -23,8 +23,8 @@ static int is_value(const hy_recall_shape *s, int32_t id) {
     return id >= s->filler + s->keys && id < s->filler + s->keys + s->values;
 }
 
-/* Reads a document as a reader would: a key is followed by its value; the first time it is a fact, every other time a query
- * whose value is marked and is that of the fact; the rest is filler. Counts and the task's order hold. */
+/* Reads a document as a reader would: a key is followed by its value; the first time it is a fact, every other time a
+ * query whose value is marked and is that of the fact; the rest is filler. Counts and the task's order hold. */
 static void check_document(const hy_recall_shape *s, uint64_t document, int64_t len) {
     const hy_recall_counts counts = hy_recall_count(s, document, len);
     int32_t value_of[LEN_MAX];
@@ -55,7 +55,8 @@ static void check_document(const hy_recall_shape *s, uint64_t document, int64_t 
     }
     for (int64_t key = 0; key < s->keys; key++) {
         if (value_of[key] >= 0) {
-            assert_in_range(asked[key], counts.queries / counts.pairs, (counts.queries + counts.pairs - 1) / counts.pairs);
+            assert_in_range(asked[key], counts.queries / counts.pairs,
+                            (counts.queries + counts.pairs - 1) / counts.pairs);
         }
     }
     assert_int_equal(pairs, counts.pairs);
@@ -87,7 +88,8 @@ static void answers_follow_from_the_context(void **state) {
 
 static void documents_differ(void **state) {
     (void)state;
-    hy_recall_shape s = {.task = HY_RECALL_MQAR, .pairs_min = 8, .pairs_max = 8, .filler = 50, .keys = 50, .values = 50, .seed = 1};
+    hy_recall_shape s = {
+        .task = HY_RECALL_MQAR, .pairs_min = 8, .pairs_max = 8, .filler = 50, .keys = 50, .values = 50, .seed = 1};
     hy_recall_document(&s, 0, 64, NULL, tokens, answers);
     hy_recall_document(&s, 1, 64, NULL, again, answers_again);
     assert_memory_not_equal(tokens, again, 64 * sizeof *tokens);
@@ -100,7 +102,13 @@ static void documents_differ(void **state) {
 static void text_is_the_filler(void **state) {
     (void)state;
     for (int task = 0; task < 2; task++) {
-        const hy_recall_shape s = {.task = (hy_recall_task)task, .pairs_min = 2, .pairs_max = 9, .filler = 256, .keys = 20, .values = 20, .seed = 5};
+        const hy_recall_shape s = {.task = (hy_recall_task)task,
+                                   .pairs_min = 2,
+                                   .pairs_max = 9,
+                                   .filler = 256,
+                                   .keys = 20,
+                                   .values = 20,
+                                   .seed = 5};
         for (uint64_t document = 0; document < 20; document++) {
             const int64_t n = hy_recall_count(&s, document, 300).filler;
             int64_t seen = 0;
@@ -122,7 +130,8 @@ static void text_is_the_filler(void **state) {
 static void depth_is_uniform(void **state) {
     (void)state;
     enum { LEN = 104, DEPTHS = LEN - 3, DOCUMENTS = 8000 };
-    const hy_recall_shape s = {.task = HY_RECALL_NEEDLE, .pairs_min = 1, .pairs_max = 1, .filler = 9, .keys = 3, .values = 3, .seed = 8};
+    const hy_recall_shape s = {
+        .task = HY_RECALL_NEEDLE, .pairs_min = 1, .pairs_max = 1, .filler = 9, .keys = 3, .values = 3, .seed = 8};
     int counts[DEPTHS] = {0};
     double chi2 = 0;
     for (uint64_t document = 0; document < DOCUMENTS; document++) {
@@ -149,8 +158,12 @@ static void shapes_that_do_not_work(void **state) {
         hy_recall_shape shape;
         int64_t len;
         const char *says;
-    } cases[] = {{good, 31, "too short for 8 facts and 8 queries; nearest: 32"}, {good, 40, "keys are distinct and there are --keys 7"},
-                 {good, 40, "--pairs-min 9"}, {good, 40, "--pairs-min 0"}, {good, 40, "no id is left"}, {good, 40, "--values 1"}};
+    } cases[] = {{good, 31, "too short for 8 facts and 8 queries; nearest: 32"},
+                 {good, 40, "keys are distinct and there are --keys 7"},
+                 {good, 40, "--pairs-min 9"},
+                 {good, 40, "--pairs-min 0"},
+                 {good, 40, "no id is left"},
+                 {good, 40, "--values 1"}};
     cases[1].shape.keys = 7;
     cases[2].shape.pairs_min = 9;
     cases[3].shape.pairs_min = 0;
@@ -167,8 +180,11 @@ static void shapes_that_do_not_work(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_follow_from_the_context), cmocka_unit_test(documents_differ), cmocka_unit_test(text_is_the_filler),
-        cmocka_unit_test(depth_is_uniform),                cmocka_unit_test(shapes_that_do_not_work),
+        cmocka_unit_test(answers_follow_from_the_context),
+        cmocka_unit_test(documents_differ),
+        cmocka_unit_test(text_is_the_filler),
+        cmocka_unit_test(depth_is_uniform),
+        cmocka_unit_test(shapes_that_do_not_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

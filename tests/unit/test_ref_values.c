@@ -192,15 +192,16 @@ static void test_cross_entropy(void **unused) {
     assert_close("dlogits", want, y, N, HY_TOL_F64_FORMULA);
 }
 
-/* The label is right if it is the largest logit, of equal ones the first; never where it is not counted or not a number. */
+/* The label is right if it is the largest logit, of equal ones the first; never where it is not counted or not a
+ * number. */
 static void test_correct_rows(void **unused) {
     (void)unused;
     static const struct {
         double logits[3];
         int32_t label;
         uint8_t right;
-    } cases[] = {{{1, 2, 3}, 2, 1}, {{1, 2, 3}, 1, 0}, {{-5, -5, -6}, 0, 1}, {{-5, -5, -6}, 1, 0},
-                 {{4, 0, 4}, 2, 0}, {{1, 2, 3}, -100, 0}};
+    } cases[] = {{{1, 2, 3}, 2, 1},    {{1, 2, 3}, 1, 0}, {{-5, -5, -6}, 0, 1},
+                 {{-5, -5, -6}, 1, 0}, {{4, 0, 4}, 2, 0}, {{1, 2, 3}, -100, 0}};
     enum { CASES = sizeof cases / sizeof cases[0] };
     double logits[CASES][3], loss = 0;
     int32_t labels[CASES];
@@ -209,8 +210,14 @@ static void test_correct_rows(void **unused) {
         memcpy(logits[i], cases[i].logits, sizeof logits[i]);
         labels[i] = cases[i].label;
     }
-    hy_cross_entropy(&device, &(hy_cross_entropy_args){.rows = CASES, .vocab = 3, .labels = labels, .logits = logits, .grad = 1,
-                                                       .d_scale = 1, .loss = &loss, .row_correct = correct});
+    hy_cross_entropy(&device, &(hy_cross_entropy_args){.rows = CASES,
+                                                       .vocab = 3,
+                                                       .labels = labels,
+                                                       .logits = logits,
+                                                       .grad = 1,
+                                                       .d_scale = 1,
+                                                       .loss = &loss,
+                                                       .row_correct = correct});
     for (int i = 0; i < CASES; i++) {
         assert_int_equal(correct[i], cases[i].right);
     }
@@ -261,8 +268,8 @@ int main(void) {
         cmocka_unit_test_setup(test_gemm, setup),          cmocka_unit_test_setup(test_norms, setup),
         cmocka_unit_test_setup(test_activations, setup),   cmocka_unit_test_setup(test_activations_far_out, setup),
         cmocka_unit_test_setup(test_decay_gate, setup),    cmocka_unit_test_setup(test_rope, setup),
-        cmocka_unit_test_setup(test_cross_entropy, setup), cmocka_unit_test_setup(test_correct_rows, setup), cmocka_unit_test_setup(test_adamw, setup),
-        cmocka_unit_test_setup(test_sumsq, setup),
+        cmocka_unit_test_setup(test_cross_entropy, setup), cmocka_unit_test_setup(test_correct_rows, setup),
+        cmocka_unit_test_setup(test_adamw, setup),         cmocka_unit_test_setup(test_sumsq, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
