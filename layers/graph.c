@@ -8,6 +8,7 @@
 void hy_graph_init(hy_graph *graph) {
     memset(graph, 0, sizeof(*graph));
     graph->init_std = 0.02;
+    graph->first_value = HY_NONE;
 }
 
 void hy_graph_fini(hy_graph *graph) {
@@ -102,4 +103,19 @@ hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, c
         p->bucket = 0;
     }
     return w;
+}
+
+void hy_graph_start(hy_graph *graph, hy_var v, hy_init init, double a) {
+    if (v != HY_NONE) {
+        hy_param *p = &graph->params[graph->nodes[graph->vars[v].producer].w[0].param];
+        p->init = init;
+        p->init_a = a;
+    }
+}
+
+void hy_graph_formula(hy_graph *graph, hy_weight w, double (*formula)(const hy_param *p, int64_t index)) {
+    if (w.param != HY_NONE) {
+        graph->params[w.param].init = HY_INIT_FORMULA;
+        graph->params[w.param].formula = formula;
+    }
 }

@@ -16,7 +16,7 @@
 #include "layers/model.h"
 
 typedef int hy_var; /* index into graph->vars; HY_NONE = absent */
-enum { HY_NONE = -1, HY_NODE_INPUTS = 8, HY_NODE_OUTPUTS = 4, HY_NODE_WEIGHTS = 4 };
+enum { HY_NONE = -1, HY_NODE_INPUTS = 8, HY_NODE_OUTPUTS = 5, HY_NODE_WEIGHTS = 4 };
 
 typedef struct hy_variable {
     char name[24];
@@ -63,7 +63,7 @@ typedef struct hy_node_class {
 
 /* Attributes, by class. */
 typedef union hy_attr {
-    struct { int64_t in, out, heads; } linear;
+    struct { int64_t in, out, heads, ld; } linear;
     struct { hy_act act; double scale, floor; } unary;
     struct { hy_act act; int64_t group; } glu;
     struct { int64_t cols, w_rows; double eps; int zero_centred; } norm;
@@ -100,6 +100,7 @@ typedef struct hy_graph {
     hy_node *nodes;
     hy_param *params;
     int block;
+    hy_var first_value; /* rwkv7: values of the first such layer, which all later ones read; HY_NONE before it */
     char prefix[64];  /* of parameter names */
     double init_std;
 } hy_graph;
@@ -115,6 +116,10 @@ hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, co
 hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay);
 /* The parameter called `name`, without prefix, which all layers share: added to bucket 0 by the first that asks for it. */
 hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay);
+/* The weight of the node that makes `v` starts as `init` with init_a = a. */
+void hy_graph_start(hy_graph *graph, hy_var v, hy_init init, double a);
+/* The parameter starts by a formula of its elements' indices. */
+void hy_graph_formula(hy_graph *graph, hy_weight w, double (*formula)(const hy_param *p, int64_t index));
 /* The part of `weight` that starts `elements` further. */
 static inline hy_weight hy_weight_at(hy_weight weight, int64_t elements) {
     return (hy_weight){weight.param, weight.offset + elements};

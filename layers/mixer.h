@@ -13,6 +13,8 @@ typedef struct hy_mixer_row {
     bool no_mlp;                 /* its layers have no MLP unless asked for */
     const char *mlp;             /* default kind of MLP of a model that begins with it; NULL = swiglu */
     bool leveled;                /* one state per Fenwick level: a log-linear mixer */
+    double embedding_range;      /* a model that begins with it has embeddings that start U(−range, range); 0: N(0, init_std) */
+    double head_gain;            /* and a head that starts orthogonal, gain·√max(1, vocab/width); 0: N(0, init_std) */
     const hy_linear_row *linear; /* row of the generic linear layer, or NULL */
     const hy_conv_row *conv;     /* row of the gated convolutions, or NULL */
     /* Fills what is HY_DEFAULT in *mixer and checks it. HY_ERR_USAGE naming the key. */
@@ -43,5 +45,9 @@ hy_var hy_hgrn2_build(const hy_mixer_row *row, hy_graph *g, const hy_model_confi
 extern const hy_conv_row hy_conv_short, hy_conv_medium, hy_conv_long;
 hy_status hy_conv_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
 hy_var hy_conv_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
+hy_status hy_rwkv6_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
+hy_var hy_rwkv6_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
+hy_status hy_rwkv7_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
+hy_var hy_rwkv7_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 
 #endif

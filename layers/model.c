@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "layers/model_build.h"
+#include "layers/orthogonal.h"
 
 struct hy_model {
     hy_model_config config;
@@ -113,6 +114,12 @@ static double initial_value(const hy_param *p, uint64_t seed, uint64_t stream, u
         return p->init_a + (p->init_b - p->init_a) * (p->size > 1 ? (double)index / (double)(p->size - 1) : 0);
     case HY_INIT_UNIFORM:
         return p->init_a * (2 * hy_random_uniform(seed, stream, index) - 1);
+    case HY_INIT_CONSTANT:
+        return p->init_a;
+    case HY_INIT_FORMULA:
+        return p->formula(p, (int64_t)index);
+    case HY_INIT_ORTHOGONAL:
+        return hy_random_normal(seed, stream, index);
     default:
         return 0;
     }
@@ -130,6 +137,9 @@ void hy_model_init_params(const hy_model *model, uint64_t seed, hy_dtype dtype, 
             } else {
                 ((float *)flat)[p->offset + j] = (float)value;
             }
+        }
+        if (p->init == HY_INIT_ORTHOGONAL) {
+            hy_orthogonalise((char *)flat + (size_t)p->offset * hy_dtype_size(dtype), dtype, p->shape[0], p->size / p->shape[0], p->init_a);
         }
     }
 }

@@ -19,10 +19,14 @@ typedef enum hy_init {
     HY_INIT_LOG_COUNT, /* log 1, log 2, ... */
     HY_INIT_DT_BIAS,   /* softplus^-1 of exp(U(ln 1e-3, ln 1e-1)) floored at 1e-4 */
     HY_INIT_UNIFORM,   /* U(−scale, scale) */
-    HY_INIT_RAMP       /* from init_a (first element) to init_b (last) in equal steps */
+    HY_INIT_RAMP,      /* from init_a (first element) to init_b (last) in equal steps */
+    HY_INIT_CONSTANT,  /* init_a */
+    HY_INIT_FORMULA,   /* formula(param, index) */
+    HY_INIT_ORTHOGONAL /* rows, or columns if there are fewer, orthogonal and of length init_a */
 } hy_init;
 
-typedef struct hy_param {
+typedef struct hy_param hy_param;
+struct hy_param {
     char name[128];    /* as in published checkpoints of flash-linear-attention, e.g. model.layers.3.attn.q_proj.weight */
     int n_dims;
     int64_t shape[4];
@@ -31,7 +35,8 @@ typedef struct hy_param {
     bool decay;        /* weight decay applies */
     hy_init init;
     double init_a, init_b; /* parameters of the initialiser */
-} hy_param;
+    double (*formula)(const hy_param *param, int64_t index);
+};
 
 typedef struct hy_model hy_model;
 
@@ -46,7 +51,8 @@ int64_t hy_model_flat_size(const hy_model *model);       /* elements, with paddi
 int hy_model_bucket_count(const hy_model *model);
 void hy_model_bucket(const hy_model *model, int bucket, int64_t *begin, int64_t *end);
 
-/* Initial parameters: each element a function of (seed, parameter name, its index) only. Padding is 0. Local. */
+/* Initial parameters: each element a function of (seed, parameter name, its index) only; of an orthogonal matrix, of all elements
+ * of that parameter. Padding is 0. Local. */
 void hy_model_init_params(const hy_model *model, uint64_t seed, hy_dtype dtype, void *flat);
 
 /* What backward computes again instead of holding it: nothing; norms, activations, gates and convolutions; everything inside a block

@@ -5,6 +5,7 @@
  * By the config: norms behind mixer and MLP instead of before them, layers without MLP, a norm right after the embedding.
  *
  * A block must hold a mixer that knows how to work across ranks: one without is an error, never silently local. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,6 +63,20 @@ static hy_status build_block(hy_graph *g, const hy_model_config *config, int64_t
     return check_mixing(g, first_node, mixer, layer);
 }
 
+/* The first layer's mixer may want embedding and head to start in a way of their own; a tied head starts as the embedding. */
+static void start_ends(hy_graph *g, const hy_model_config *config, hy_weight embedding, hy_weight head) {
+    const hy_mixer_row *first = hy_mixer_row_find(config->mixers[config->layer_mixer[0]].kind);
+    double ratio = (double)config->vocab / (double)config->width;
+    if (g->status == HY_OK && first->embedding_range > 0) {
+        g->params[embedding.param].init = HY_INIT_UNIFORM;
+        g->params[embedding.param].init_a = first->embedding_range;
+    }
+    if (g->status == HY_OK && first->head_gain > 0 && !config->tied) {
+        g->params[head.param].init = HY_INIT_ORTHOGONAL;
+        g->params[head.param].init_a = first->head_gain * sqrt(ratio > 1 ? ratio : 1);
+    }
+}
+
 hy_status hy_model_build(hy_graph *g, const hy_model_config *config) {
     int64_t shape[2] = {config->vocab, config->width};
     g->init_std = config->init_std;
@@ -77,5 +92,6 @@ hy_status hy_model_build(hy_graph *g, const hy_model_config *config) {
     x = build_norm(g, config, x, "model.norm");
     hy_weight head = config->tied ? embedding : hy_graph_param(g, "lm_head.weight", 2, shape, HY_INIT_NORMAL, true);
     hy_node_head_loss(g, x, head, config->width, config->vocab);
+    start_ends(g, config, embedding, head);
     return g->status;
 }

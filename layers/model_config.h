@@ -60,7 +60,7 @@ typedef struct hy_mixer_config {
     bool tie_feature_maps;  /* learned feature maps: one for q and k */
     hy_feature_norm feature_norm; /* mapped q, k divided by the sum of their channels */
     hy_switch normaliser;   /* output divided by that of values 1 */
-    int64_t gate_rank;      /* gla, kda, mamba1: rank of the decay projection */
+    int64_t gate_rank;      /* gla, kda, mamba1, rwkv: rank of the decay projection */
     double gate_divisor;    /* gla: decay = logsigmoid/divisor */
     double gate_floor;      /* gla: lower clamp of the decay (clamp_min); -INFINITY = none */
     double lower_bound;     /* kda: the decay's lowest value, in a gate that stays above it; 0 = plain gate */
@@ -76,6 +76,9 @@ typedef struct hy_mixer_config {
     bool learned_decay;     /* conv_medium: the damping of the taps is learned */
     bool lower_bounds;      /* hgrn, hgrn2: learned lower bounds of the decays */
     int64_t levels;         /* log-linear: reach 2^(levels−1) tokens */
+    int64_t mix_rank;       /* rwkv6: rank of each mixture of a token with the one before it */
+    int64_t rate_rank, value_rank, output_rank; /* rwkv7: ranks of a, of the value residual, of the output gate */
+    double key_norm_eps;    /* rwkv7: under the root of the removed key's norm */
     double norm_eps;        /* of the output norm */
     double qk_norm_eps;     /* attention: of the RMSNorms of q and k; mla: of those inside its projections */
     hy_switch mlp;          /* whether its layers have an MLP after it */

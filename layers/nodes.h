@@ -9,6 +9,8 @@
 hy_var hy_node_linear(hy_graph *g, hy_var x, const char *name, int64_t out, bool bias);
 /* The same with given weights: w.offset selects a range of rows. bias.param may be HY_NONE. */
 hy_var hy_node_linear_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t out);
+/* The same with a range of columns of a weight that has w_cols of them: w.offset is that of the first. */
+hy_var hy_node_linear_columns(hy_graph *g, hy_var x, hy_weight w, int64_t w_cols, hy_weight bias, int64_t out);
 /* One matrix for every head: x [T,heads·in], w [out,in], bias [out] or HY_NONE; y [T,heads·out]. */
 hy_var hy_node_linear_heads(hy_graph *g, hy_var x, int64_t heads, hy_weight w, hy_weight bias, int64_t out);
 /* y = x + b, b [cols]. Requires: x has no other consumer. */
@@ -50,6 +52,12 @@ hy_var hy_node_feature(hy_graph *g, hy_var x, hy_feature_kind kind, int64_t cols
 /* For a normaliser: every head's channels get a column of ones; later that column divides the others: y = x/(last + eps). */
 hy_var hy_node_append_one(hy_graph *g, hy_var x, int64_t heads);
 hy_var hy_node_ratio(hy_graph *g, hy_var x, int64_t heads, double eps);
+
+/* The token before, zero before a document's start. */
+hy_var hy_node_shift(hy_graph *g, hy_var x);
+/* x + (z − x) ⊙ m with m [T,cols], or with a weight per channel. */
+hy_var hy_node_lerp(hy_graph *g, hy_var x, hy_var z, hy_var m);
+hy_var hy_node_lerp_weight(hy_graph *g, hy_var x, hy_var z, hy_weight m);
 
 /* Depthwise causal convolution over the documents, then act: name.weight [cols,1,width]; bias name.bias [cols]. */
 hy_var hy_node_conv(hy_graph *g, hy_var x, const char *name, int64_t width, bool bias, hy_act act);
