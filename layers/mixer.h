@@ -37,6 +37,8 @@ hy_status hy_attention_resolve(const hy_mixer_row *row, const hy_model_config *c
 hy_var hy_attention_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 hy_status hy_mla_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
 hy_var hy_mla_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
+hy_status hy_mamba1_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
+hy_var hy_mamba1_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 hy_status hy_hgrn_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
 hy_var hy_hgrn_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 hy_status hy_hgrn2_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);

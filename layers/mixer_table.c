@@ -100,6 +100,8 @@ static const hy_mixer_row rows[] = {
     {.kind = "lightning", .help = "linear attention with slopes that shrink with depth", .mlp_ratio = 4, LINEAR_ROW(lightning)},
     {.kind = "lightning_minimax", .help = "the same with MiniMax-01's slopes, activations, norm and gate", .mlp_ratio = 4,
      LINEAR_ROW(lightning_minimax)},
+    {.kind = "mamba1", .help = "state space: a learned step and a decaying state per channel", .mlp_ratio = 4,
+     .resolve = hy_mamba1_resolve, .build = hy_mamba1_build},
     {.kind = "mamba2", .help = "state space: a learned step per head, skip, gate before the norm", .mlp_ratio = 4, .no_mlp = true,
      .resolve = hy_mamba2_resolve, .build = hy_mamba2_build},
     {.kind = "conv_short", .help = "gated convolution with a few explicit taps", CONV_ROW(hy_conv_short)},

@@ -105,7 +105,7 @@ static double initial_value(const hy_param *p, uint64_t seed, uint64_t stream, u
     case HY_INIT_LOG_UNIFORM_A:
         return log(p->init_a + (p->init_b - p->init_a) * hy_random_uniform(seed, stream, index));
     case HY_INIT_LOG_COUNT:
-        return log1p((double)index);
+        return log1p((double)(index % (uint64_t)p->shape[p->n_dims - 1]));
     case HY_INIT_DT_BIAS:
         u = exp(log(1e-3) + (log(1e-1) - log(1e-3)) * hy_random_uniform(seed, stream, index));
         u = u > 1e-4 ? u : 1e-4;

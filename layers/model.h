@@ -16,7 +16,7 @@ typedef enum hy_init {
     HY_INIT_ZERO,
     HY_INIT_ONE,
     HY_INIT_LOG_UNIFORM_A, /* log U(0,16) or log U(1,16): A_log */
-    HY_INIT_LOG_COUNT, /* log 1, log 2, ... */
+    HY_INIT_LOG_COUNT, /* log 1, log 2, ..., in every row */
     HY_INIT_DT_BIAS,   /* softplus^-1 of exp(U(ln 1e-3, ln 1e-1)) floored at 1e-4 */
     HY_INIT_UNIFORM,   /* U(−scale, scale) */
     HY_INIT_RAMP,      /* from init_a (first element) to init_b (last) in equal steps */

@@ -113,6 +113,7 @@ struct hy_hf {
     X(hy_hf_fla_rebased)           \
     X(hy_hf_fla_rwkv6)             \
     X(hy_hf_fla_rwkv7)             \
+    X(hy_hf_fla_samba)             \
     X(hy_hf_llama)                 \
     X(hy_hf_qwen3_5)               \
     X(hy_hf_qwen3_5_text)          \

@@ -350,6 +350,23 @@ static void test_log_linear_refusals(void **state) {
     assert_int_equal(hy_model_config_resolve(&config), HY_ERR_USAGE);
 }
 
+static void test_mamba1(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    hy_mixer_config *m = add_mixer(&config, "mamba1", "mamba1");
+    m->heads = HY_DEFAULT;
+    m->value_heads = 5;
+    m->head_dim = 3;
+    m->gate_rank = 2;
+    hy_mixer_config *other = add_mixer(&config, "other", "mamba1");
+    other->heads = HY_DEFAULT;
+    other->head_dim = 2;
+    other->conv = 2;
+    other->conv_bias = HY_SWITCH_OFF;
+    other->proj_bias = true;
+    check(&config);
+}
+
 static void test_kda(void **state) {
     (void)state;
     hy_model_config config = base_config();
@@ -431,6 +448,7 @@ int main(void) {
         cmocka_unit_test(test_convolution_rows),
         cmocka_unit_test(test_log_linear),
         cmocka_unit_test(test_log_linear_refusals),
+        cmocka_unit_test(test_mamba1),
         cmocka_unit_test(test_kda),
         cmocka_unit_test(test_feature_maps),
         cmocka_unit_test(test_expansions),
