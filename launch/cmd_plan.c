@@ -12,6 +12,7 @@
 #include "launch/commands.h"
 #include "launch/config_option.h"
 #include "launch/options.h"
+#include "layers/mlp.h"
 #include "train/trainer.h"
 
 typedef struct plan_job {
@@ -35,14 +36,15 @@ typedef struct part {
 static void name_part(const plan_job *job, const hy_param *param, char *name, size_t size) {
     const hy_model_config *model = &job->config->model;
     const bool in_block = param->bucket > 0;
-    const char *kind = "norms";
+    const hy_mlp_row *mlp = hy_mlp_row_find(model->mlp_kind);
+    const char *kind = "norms", *own = in_block ? strchr(param->name + strlen("model.layers."), '.') : NULL; /* after the layer's number */
     if (!in_block && strncmp(param->name, "model.embeddings", 16) == 0) {
         kind = model->tied ? "embedding and head" : "embedding";
     } else if (!in_block && strncmp(param->name, "lm_head", 7) == 0) {
         kind = "head";
-    } else if (in_block && strstr(param->name, ".mlp.") != NULL) {
+    } else if (own && strncmp(own + 1, mlp->part, strlen(mlp->part)) == 0) {
         kind = "MLPs";
-    } else if (in_block && strstr(param->name, ".attn.") != NULL) {
+    } else if (own && strncmp(own, ".attn.", 6) == 0) {
         snprintf(name, size, "mixers: %s", model->mixers[model->layer_mixer[param->bucket - 1]].name);
         return;
     }
