@@ -202,7 +202,8 @@ typedef enum hy_feature_kind {
     HY_FEATURES_TAYLOR,   /* 1, x_i/d^¼, x_i²/√(2d), x_i x_j/√d for i < j:  φ(q)·φ(k) = 1 + s + s²/2, s = q·k/√d */
     HY_FEATURES_SQUARE,   /* x_i²/√d, x_i x_j·√(2/d) for i < j:  φ(q)·φ(k) = (q·k)²/d */
     HY_FEATURES_DPFP,     /* z = [relu x, relu −x], then z ⊙ (z turned by j places), j = 1..4 */
-    HY_FEATURES_HEDGEHOG  /* softmax of [2x, −2x] */
+    HY_FEATURES_HEDGEHOG, /* softmax of [2x, −2x] */
+    HY_FEATURES_TWO_SOFTMAX /* softmax of x, then softmax of −x */
 } hy_feature_kind;
 
 static inline int64_t hy_feature_cols(hy_feature_kind kind, int64_t d) {

@@ -51,5 +51,7 @@ hy_status hy_rwkv6_resolve(const hy_mixer_row *row, const hy_model_config *confi
 hy_var hy_rwkv6_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 hy_status hy_rwkv7_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
 hy_var hy_rwkv7_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
+hy_status hy_lizard_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *mixer);
+hy_var hy_lizard_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *mixer, int64_t layer, hy_var x);
 
 #endif

@@ -87,6 +87,8 @@ static const hy_mixer_row rows[] = {
      .resolve = hy_attention_resolve, .build = hy_attention_build},
     {.kind = "mla", .help = "softmax attention whose keys and values come from a narrow latent, which is what ranks exchange", .mlp_ratio = 4,
      .resolve = hy_mla_resolve, .build = hy_mla_build},
+    {.kind = "lizard", .help = "linear attention on softmax features, plus softmax attention over a window with sinks", .mlp_ratio = 4,
+     .resolve = hy_lizard_resolve, .build = hy_lizard_build},
     {.kind = "retention", .help = "linear attention with one constant decay per head", .mlp_ratio = 2, LINEAR_ROW(retention)},
     {.kind = "gla", .help = "gated linear attention: a learned decay per key channel", .mlp_ratio = 4, LINEAR_ROW(gla)},
     {.kind = "deltanet", .help = "delta rule without decay", .mlp_ratio = 4, LINEAR_ROW(deltanet)},

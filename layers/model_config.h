@@ -44,8 +44,9 @@ typedef struct hy_mixer_config {
     int64_t head_dim;       /* K (attention: D) */
     int64_t value_dim;      /* V */
     int64_t conv;           /* width of the short convolution on q, k, v; 0 = none */
-    int64_t window;         /* attention, mla: tokens incl. self, 0 = all */
-    int64_t sinks;          /* attention, mla: learned logits per head in the softmax's denominator */
+    int64_t window;         /* softmax attention: tokens incl. self, 0 = all */
+    int64_t sinks;          /* softmax attention: learned logits per head in the softmax's denominator */
+    int64_t feature_dim;    /* lizard: rows of the learned feature map */
     int64_t kv_rank;        /* mla: width of the latent that keys and values are made of */
     int64_t q_rank;         /* mla: rank of the queries' projection; 0 = full */
     int64_t rope_dim;       /* mla: last channels of a key head, the same for all heads; of q and k, those that turn */

@@ -38,6 +38,7 @@ static const hy_schema_entry mixer_rows[] = {
     MIXER_INT(conv, 0, CONV_MAX, "width of the short convolution on q, k, v; 0 = none"),
     MIXER_INT(window, 0, HY_SCHEMA_NO_MAX, "softmax: tokens seen, the token itself included; 0 = all"),
     MIXER_INT(sinks, 0, HEADS_MAX, "softmax: learned logits per head that only enlarge the denominator"),
+    MIXER_INT(feature_dim, 1, HEAD_DIM_MAX, "lizard: rows of the learned feature map"),
     MIXER_INT(kv_rank, 1, WIDTH_MAX, "mla: channels of the latent that keys and values are made of"),
     MIXER_INT(q_rank, 0, WIDTH_MAX, "mla: rank of the projection to queries; 0 = full"),
     MIXER_INT(rope_dim, 1, HEAD_DIM_MAX, "mla: last channels of a head, whose keys all heads share; the rotary ones"),

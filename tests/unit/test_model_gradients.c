@@ -434,6 +434,21 @@ static void test_expansions(void **state) {
     check(&config);
 }
 
+static void test_lizard(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    hy_mixer_config *plain = add_mixer(&config, "plain", "lizard");
+    plain->feature_dim = 5;
+    plain->window = 6;
+    hy_mixer_config *grouped = add_mixer(&config, "grouped", "lizard");
+    grouped->feature_dim = 3;
+    grouped->kv_heads = 1;
+    grouped->value_dim = 4;
+    grouped->window = 0;
+    grouped->sinks = 0;
+    check(&config);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hybrid),
@@ -445,6 +460,7 @@ int main(void) {
         cmocka_unit_test(test_attention_options),
         cmocka_unit_test(test_mamba2),
         cmocka_unit_test(test_latent_attention),
+        cmocka_unit_test(test_lizard),
         cmocka_unit_test(test_convolution_rows),
         cmocka_unit_test(test_log_linear),
         cmocka_unit_test(test_log_linear_refusals),

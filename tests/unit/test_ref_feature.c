@@ -39,7 +39,7 @@ static double loss_feature(const void *context) {
 
 static void test_feature_gradients(void **state) {
     for (int64_t cols = 1; cols <= COLS; cols++)
-        for (hy_feature_kind kind = HY_FEATURES_TAYLOR; kind <= HY_FEATURES_HEDGEHOG; kind++) {
+        for (hy_feature_kind kind = HY_FEATURES_TAYLOR; kind <= HY_FEATURES_TWO_SOFTMAX; kind++) {
             setup(state);
             for (int64_t i = 0; i < WIDE; i++)
                 x[i] += x[i] < 0 ? -0.01 : 0.01; /* dpfp has a kink at 0 */
