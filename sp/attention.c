@@ -110,16 +110,18 @@ static int64_t queries_seeing(const hy_attn_call *c, const hy_fragment *f, int64
     return low;
 }
 
-bool hy_attn_seen(const hy_attn_call *c, int64_t begin, int64_t rows) {
+int64_t hy_attn_first_seen(const hy_attn_call *c, int64_t begin, int64_t end) {
     const hy_layout *layout = c->sp->layout;
+    int64_t first = end;
     for (int64_t slot = 0; slot < layout->n_local; slot++) {
         const hy_fragment *f = &layout->frags[layout->local[slot]];
-        const int64_t n = begin < f->begin + f->len ? queries_seeing(c, f, begin + rows) : 0;
-        if (n > 0 && f->begin + n > begin) {
-            return true;
+        const int64_t behind = begin > f->begin ? begin - f->begin : 0; /* queries before it see none of the keys */
+        if (behind < f->len) {
+            const int64_t lo = c->s.lo[f->local + behind], seen = lo > begin ? lo : begin;
+            first = seen < first ? seen : first;
         }
     }
-    return false;
+    return first;
 }
 
 void hy_attn_block(hy_attn_call *c, const hy_kv_block *block) {

@@ -50,8 +50,8 @@ void hy_attn_block(hy_attn_call *c, const hy_kv_block *block);
 void hy_attn_keys(hy_attn_call *c, const hy_kv_block *block);
 /* The same for rows of a latent (attention_latent.c). */
 void hy_attn_latent(hy_attn_call *c, const hy_kv_block *block);
-/* True if some own query sees a key at positions begin..begin + rows − 1. */
-bool hy_attn_seen(const hy_attn_call *c, int64_t begin, int64_t rows);
+/* The first key position in [begin, end) that some own query sees; end if there is none. */
+int64_t hy_attn_first_seen(const hy_attn_call *c, int64_t begin, int64_t end);
 /* Cuts the scratch of hy_attn_latent. */
 void hy_latent_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, hy_carve *work,
                    hy_attn_scratch *scratch);

@@ -151,25 +151,28 @@ static void zero(hy_attn_call *c, char *y, int64_t n) {
     hy_fill(c->sp->device, &(hy_fill_args){.n = n, .value = 0, .y = y});
 }
 
+static void attend(hy_attn_call *c, const hy_kv_block *part) {
+    each_slice(c, part, make);
+    if (c->backward) {
+        zero(c, c->s.made_dk, part->rows * c->a->HKV * c->a->D);
+        zero(c, c->s.made_dv, part->rows * c->a->HKV * c->a->DV);
+    }
+    hy_attn_keys(c, &(hy_kv_block){.begin = part->begin,
+                                   .rows = part->rows,
+                                   .k = c->s.made_k,
+                                   .v = c->s.made_v,
+                                   .d_k = c->s.made_dk,
+                                   .d_v = c->s.made_dv});
+    if (c->backward) {
+        each_slice(c, part, make_bwd);
+    }
+}
+
 void hy_attn_latent(hy_attn_call *c, const hy_kv_block *block) {
-    for (int64_t first = 0; first < block->rows; first += BLOCK) {
-        const hy_kv_block part = part_of(c, block, first, least(BLOCK, block->rows - first));
-        if (!hy_attn_seen(c, part.begin, part.rows)) {
-            continue;
-        }
-        each_slice(c, &part, make);
-        if (c->backward) {
-            zero(c, c->s.made_dk, part.rows * c->a->HKV * c->a->D);
-            zero(c, c->s.made_dv, part.rows * c->a->HKV * c->a->DV);
-        }
-        hy_attn_keys(c, &(hy_kv_block){.begin = part.begin,
-                                       .rows = part.rows,
-                                       .k = c->s.made_k,
-                                       .v = c->s.made_v,
-                                       .d_k = c->s.made_dk,
-                                       .d_v = c->s.made_dv});
-        if (c->backward) {
-            each_slice(c, &part, make_bwd);
-        }
+    const int64_t end = block->begin + block->rows;
+    for (int64_t at = hy_attn_first_seen(c, block->begin, end); at < end; at = hy_attn_first_seen(c, at, end)) {
+        const hy_kv_block part = part_of(c, block, at - block->begin, least(BLOCK, end - at));
+        attend(c, &part);
+        at += part.rows;
     }
 }
