@@ -55,8 +55,8 @@ static hy_status check_choices(const hy_linear_row *row, const hy_mixer_config *
     if (m->rope_base > 0 && m->head_dim % 2 != 0) {
         return hy_fail(HY_ERR_USAGE, "model.mixers.%s.head_dim: %lld is odd, which a rotary embedding cannot turn", m->name, (long long)m->head_dim);
     }
-    if (m->window > 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.window: a linear mixer has no window", m->name);
+    if (m->window > 0 || m->sinks > 0) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.%s: a linear mixer has none", m->name, m->window > 0 ? "window" : "sinks");
     }
     return HY_OK;
 }

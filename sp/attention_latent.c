@@ -2,10 +2,11 @@
  * away after; in backward their gradients go back through the same product at once:
  *
  *   product = latent Wᵀ [n,HKV,nope+DV];   key_h = [product_h, first nope | shared];   value_h = product_h, last DV
- *   d product = [dkey_h, first nope | dvalue_h];   dlatent += d product W;   dW += d productᵀ latent;   dshared += Σ_h dkey_h, last rope
+ *   d product = [dkey_h, first nope | dvalue_h];   dlatent += d product W;   dW += d productᵀ latent
+ *   dshared += Σ_h dkey_h, last rope
  *
- * A block is cut into BLOCK rows, so that what is made stays small; a product into SLICE rows, so that it stays in cache and
- * exchanges advance in between. Whatever the method, a row is made once on every rank that sees it. */
+ * A block is cut into BLOCK rows, so that what is made stays small; a product into SLICE rows, so that it stays in
+ * cache and exchanges advance in between. Whatever the method, a row is made once on every rank that sees it. */
 #include "sp/attention_internal.h"
 
 enum { BLOCK = 1024, SLICE = 128 };
@@ -23,7 +24,8 @@ void hy_latent_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn
                    hy_attn_scratch *s) {
     const size_t esize = hy_dtype_size(sp->device->table.dtype);
     const int64_t rows = least(BLOCK, dims->frag_max);
-    const size_t k = (size_t)(rows * shape->HKV * shape->D) * esize, v = (size_t)(rows * shape->HKV * shape->DV) * esize;
+    const size_t k = (size_t)(rows * shape->HKV * shape->D) * esize,
+                 v = (size_t)(rows * shape->HKV * shape->DV) * esize;
     s->made_k = hy_carve_take(work, k);
     s->made_v = hy_carve_take(work, v);
     s->made_dk = hy_carve_take(work, k);
@@ -34,12 +36,9 @@ void hy_latent_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn
 /* Copies a part of every head: [n,HKV,cols] between rows of heads that are src_ld and dst_ld wide. */
 static void copy_heads(hy_attn_call *c, int64_t n, int64_t cols, const char *src, int64_t src_ld, char *dst,
                        int64_t dst_ld) {
-    hy_copy2d(c->sp->device, &(hy_copy2d_args){.rows = n * c->a->HKV,
-                                               .cols = cols,
-                                               .src_ld = src_ld,
-                                               .dst_ld = dst_ld,
-                                               .src = src,
-                                               .dst = dst});
+    hy_copy2d(c->sp->device,
+              &(hy_copy2d_args){
+                  .rows = n * c->a->HKV, .cols = cols, .src_ld = src_ld, .dst_ld = dst_ld, .src = src, .dst = dst});
 }
 
 /* Where a slice of n rows of a block begins, in every array. */
@@ -52,7 +51,8 @@ typedef struct slice {
 
 static slice slice_of(const hy_attn_call *c, const hy_kv_block *block, int64_t first, int64_t n) {
     const hy_sp_attn *a = c->a;
-    const size_t latent = (size_t)(first * a->latent.rank) * c->esize, shared = (size_t)(first * a->latent.rope) * c->esize;
+    const size_t latent = (size_t)(first * a->latent.rank) * c->esize,
+                 shared = (size_t)(first * a->latent.rope) * c->esize;
     const size_t k = (size_t)(first * a->HKV * a->D) * c->esize, v = (size_t)(first * a->HKV * a->DV) * c->esize;
     slice s = {.n = n,
                .latent = block->k + latent,

@@ -228,7 +228,8 @@ static void check_latent(hy_comm *self, const problem *p, const result *got) {
             }
         }
     }
-    const int64_t wrong = arrays_differ(got->o, want.o, n * a->H * a->DV) + arrays_differ(got->dq, want.dq, n * a->H * a->D);
+    const int64_t wrong =
+        arrays_differ(got->o, want.o, n * a->H * a->DV) + arrays_differ(got->dq, want.dq, n * a->H * a->D);
     CHECK(wrong + arrays_differ(got->dk, d_latent, n * p->k) + arrays_differ(got->dv, d_shared, n * p->v) +
                   arrays_differ(got->dw, dw, w_rows(a) * p->k) ==
               0,
@@ -269,11 +270,12 @@ static void test_problem(hy_comm *world, hy_comm *self, problem p) {
                 hy_comm_size(world) > 1 && c->n_docs == c->n_seq && c->len >= 30 && (a->window == 0 || a->window > 1);
             CHECK(!crosses || (wrong[0] > 0 && wrong[2] > 0), "a damaged exchange is not noticed");
         } else {
-            CHECK(wrong[0] + wrong[1] + wrong[2] + wrong[3] + wrong[4] + wrong[5] + wrong[6] == 0,
-                  "o %g lse %g dq %g dk %g dv %g dw %g dsinks %g elements differ; layout %d method %d, %lld×%lld tokens, "
-                  "window %lld, latent %lld",
-                  wrong[0], wrong[1], wrong[2], wrong[3], wrong[4], wrong[5], wrong[6], (int)m.kind, (int)m.method,
-                  (long long)c->n_seq, (long long)c->len, (long long)a->window, (long long)a->latent.rank);
+            CHECK(
+                wrong[0] + wrong[1] + wrong[2] + wrong[3] + wrong[4] + wrong[5] + wrong[6] == 0,
+                "o %g lse %g dq %g dk %g dv %g dw %g dsinks %g elements differ; layout %d method %d, %lld×%lld tokens, "
+                "window %lld, latent %lld",
+                wrong[0], wrong[1], wrong[2], wrong[3], wrong[4], wrong[5], wrong[6], (int)m.kind, (int)m.method,
+                (long long)c->n_seq, (long long)c->len, (long long)a->window, (long long)a->latent.rank);
         }
         result_free(&got);
         hy_layout_destroy(layout);

@@ -332,6 +332,19 @@ static void test_options_reach_the_model(void **unused) {
     hy_hf_close(made);
 }
 
+/* Keys may be missing: then the library's own defaults hold. */
+static void test_mla_defaults(void **unused) {
+    (void)unused;
+    static const char text[] = "{\"model_type\":\"mla\"}";
+    hy_hf *hf;
+    assert_int_equal(hy_hf_parse("config.json", text, strlen(text), &hf), HY_OK);
+    const hy_model_config *c = hy_hf_model_config(hf);
+    const hy_mixer_config *m = &c->mixers[c->layer_mixer[0]];
+    assert_true(c->layers == 24 && c->width == 2048 && m->heads == 16 && m->head_dim == 192 && m->rope_dim == 64);
+    assert_true(m->value_dim == 128 && m->kv_rank == 512 && m->q_rank == 64 && m->window == 0 && m->rope_base == 10000);
+    hy_hf_close(hf);
+}
+
 static void test_bad_json(void **unused) {
     (void)unused;
     static const char *const texts[] = {"", "[", "[]", "{}x", "{\"model_type\":\"gla\",\"model_type\":\"gla\"}", "\"gla\"", "{\"model_type\":Infinite}"};
@@ -391,7 +404,7 @@ int main(void) {
         cmocka_unit_test(test_files_come_back),      cmocka_unit_test(test_description_is_exact),
         cmocka_unit_test(test_bfloat16_comes_back),
         cmocka_unit_test(test_unfused_norm_is_renamed), cmocka_unit_test(test_unsupported_keys_are_named),
-        cmocka_unit_test(test_options_reach_the_model), cmocka_unit_test(test_bad_json),
+        cmocka_unit_test(test_options_reach_the_model), cmocka_unit_test(test_bad_json), cmocka_unit_test(test_mla_defaults),
         cmocka_unit_test(test_wrong_tensors),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -131,6 +131,22 @@ static void test_gates_count(void **unused) {
     hy_model_destroy(without);
 }
 
+/* Softmax layers by hand, for documents of 5 and 3 tokens: every pair of tokens that see each other costs D + DV, a latent its
+ * product once per token. Without mixer: the MLP of 256, and the head. */
+static void test_softmax_flops(void **unused) {
+    (void)unused;
+    int64_t docs[] = {0, 5, 8};
+    const double T = 8, rest = T * (3 * 16 * 256 + 16 * 11), all = 15 + 6, window2 = 9 + 5;
+    hy_model *mla = make("{layers: 1, width: 16, vocab: 11, schedule: {pattern: [mla]}, mixers: {mla: {heads: 2, head_dim: 7, rope_dim: 4, "
+                         "value_dim: 5, kv_rank: 6, q_rank: 9, window: 2, sinks: 3}}}");
+    const double projections = T * (16 * 9 + 9 * 14 + 16 * 4 + 16 * 6 + 6 * 2 * (3 + 5) + 10 * 16);
+    assert_true(hy_model_flops_fwd(mla, docs, 2) == 2 * (projections + window2 * 2 * (7 + 5) + rest));
+    hy_model *plain = make("{layers: 1, width: 16, vocab: 11, schedule: {pattern: [attention]}, mixers: {attention: {heads: 2, sinks: 1}}}");
+    assert_true(hy_model_flops_fwd(plain, docs, 2) == 2 * (T * 4 * 16 * 16 + all * 2 * 16 + rest));
+    hy_model_destroy(mla);
+    hy_model_destroy(plain);
+}
+
 static void test_refused(void **unused) {
     (void)unused;
     static const char *const texts[] = {
@@ -141,6 +157,13 @@ static void test_refused(void **unused) {
         "{schedule: {pattern: [attention]}, mixers: {attention: {rope_fraction: 0.52}}}", /* 33 of 64 channels */
         "{schedule: {pattern: [gla]}, mixers: {gla: {output_gate: head}}}",
         "{schedule: {pattern: [gla]}, mixers: {gla: {qk_norm: rms_all}}}",
+        "{schedule: {pattern: [mla]}, mixers: {mla: {kv_heads: 1, heads: 2}}}",
+        "{schedule: {pattern: [mla]}, mixers: {mla: {rope_dim: 192}}}",
+        "{schedule: {pattern: [mla]}, mixers: {mla: {rope_dim: 63}}}",
+        "{schedule: {pattern: [mla]}, mixers: {mla: {output_gate: head}}}",
+        "{schedule: {pattern: [lizard]}, mixers: {lizard: {rope_base: 10000}}}",
+        "{schedule: {pattern: [gla]}, mixers: {gla: {sinks: 1}}}",
+        "{schedule: {pattern: [lizard]}, mixers: {lizard: {heads: 3, kv_heads: 2}}}",
     };
     hy_model_config *config = calloc(1, sizeof *config);
     assert_non_null(config);
@@ -177,7 +200,8 @@ static void test_written_and_read(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layers_without_mlp), cmocka_unit_test(test_norms),   cmocka_unit_test(test_attention_shapes),
-        cmocka_unit_test(test_gates_count),        cmocka_unit_test(test_refused), cmocka_unit_test(test_written_and_read),
+        cmocka_unit_test(test_gates_count), cmocka_unit_test(test_softmax_flops),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_written_and_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

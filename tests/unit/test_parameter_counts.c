@@ -98,10 +98,22 @@ static void test_hybrid_is_the_sum_of_its_layers(void **state) {
     assert_int_equal(count_and_free(config), outside_blocks(1024) + 22 * linear_block + 2 * attention_block);
 }
 
+/* Width 1024, heads of 128 values: q 8·192, shared part 64, latent 512 with its norm, keys and values 8·(128 + 128) of 512, output.
+ * lizard: q, k, v, o, the feature map 128×128, one decay, 8·4 sinks, α. */
+static void test_counts_by_hand(void **state) {
+    (void)state;
+    const int64_t w = 1024, rest = 3 * w * 2816 + 2 * w; /* MLP and norms of a block */
+    const int64_t mla = 8 * 192 * w + 64 * w + 512 * w + 512 + 8 * 256 * 512 + w * w;
+    const int64_t lizard = 4 * w * w + 128 * 128 + w + 8 * 4 + 1;
+    assert_int_equal(count_pure("mla", w, false), outside_blocks(w) + 24 * (mla + rest));
+    assert_int_equal(count_pure("lizard", w, false), outside_blocks(w) + 24 * (lizard + rest));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_counts),
         cmocka_unit_test(test_hybrid_is_the_sum_of_its_layers),
+        cmocka_unit_test(test_counts_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

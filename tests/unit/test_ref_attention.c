@@ -68,13 +68,8 @@ static void set_block(problem *p, const int64_t *block) {
 }
 
 static hy_attn_sink_args sink_args(problem *p) {
-    return (hy_attn_sink_args){.T = NQ,
-                               .H = H,
-                               .N = p->n_sinks,
-                               .sinks = p->sinks,
-                               .lse = p->lse,
-                               .delta = p->delta,
-                               .dsinks = p->dsinks};
+    return (hy_attn_sink_args){
+        .T = NQ, .H = H, .N = p->n_sinks, .sinks = p->sinks, .lse = p->lse, .delta = p->delta, .dsinks = p->dsinks};
 }
 
 static void run_fwd(problem *p) {
