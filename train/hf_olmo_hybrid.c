@@ -11,7 +11,6 @@
 #include "train/hf_transformers.h"
 
 static const hy_hf_key olmo_keys[] = {
-    {"head_dim", HY_HF_USED, NULL},
     {"layer_types", HY_HF_USED, NULL},
     {"linear_a_log_max", HY_HF_HARMLESS, NULL}, /* these five: of initial values */
     {"linear_a_log_min", HY_HF_HARMLESS, NULL},

@@ -14,7 +14,6 @@
 static const hy_hf_key text_keys[] = {
     {"attn_output_gate", HY_HF_ONLY, "[true]"},
     {"full_attention_interval", HY_HF_USED, NULL},
-    {"head_dim", HY_HF_USED, NULL},
     {"layer_types", HY_HF_USED, NULL},
     {"linear_conv_kernel_dim", HY_HF_USED, NULL},
     {"linear_key_head_dim", HY_HF_USED, NULL},

@@ -8,6 +8,7 @@
 const hy_hf_key hy_hf_decoder_keys[] = {
     {"attention_bias", HY_HF_ONLY, "[false]"},
     {"attention_dropout", HY_HF_ONLY, "[0, 0.0, null]"},
+    {"head_dim", HY_HF_USED, NULL},
     {"hidden_act", HY_HF_ONLY, "[\"silu\", \"swish\"]"},
     {"hidden_size", HY_HF_USED, NULL},
     {"initializer_range", HY_HF_USED, NULL},
@@ -105,15 +106,10 @@ hy_mixer_config *hy_hf_read_softmax(hy_hf_reader *reader, const hy_hf_decoder *d
     return mixer;
 }
 
-static int64_t full_interval(const json_t *config) {
-    const json_t *interval = json_object_get(config, "full_attention_interval");
-    return json_is_integer(interval) && json_integer_value(interval) > 0 ? json_integer_value(interval) : 4;
-}
-
 bool hy_hf_layer_is_full(const json_t *config, int64_t layer) {
     const json_t *types = json_object_get(config, "layer_types");
     if (!json_is_array(types))
-        return (layer + 1) % full_interval(config) == 0;
+        return (layer + 1) % hy_hf_size(&(hy_hf_reader){.object = config}, "full_attention_interval", 4) == 0;
     const char *type = json_string_value(json_array_get(types, (size_t)layer));
     return type && strcmp(type, "full_attention") == 0;
 }
@@ -128,6 +124,7 @@ void hy_hf_override(hy_model_config *model, int64_t layer, const char *mixer) {
 void hy_hf_read_layer_types(hy_hf_reader *reader, hy_model_config *model, const char *linear) {
     const json_t *types = json_object_get(reader->object, "layer_types"), *type;
     size_t i;
+    hy_hf_size(reader, "full_attention_interval", 4); /* complains if it is none */
     if (types && !json_is_null(types) && (!json_is_array(types) || (int64_t)json_array_size(types) != model->layers))
         hy_hf_unsupported(reader, "layer_types", "wanted a list with a word for each layer");
     json_array_foreach(types, i, type) {

@@ -71,7 +71,6 @@ json_t *hy_hf_describe_bamba(const hy_model_config *model) {
         if (is_attention(model, l))
             json_array_append_new(layers, json_integer(l));
     json_t *high = isfinite(mamba->step_high) ? json_real(mamba->step_high) : json_pack("{s:s}", "__float__", "Infinity");
-    json_object_del(json, "head_dim"); /* always hidden_size over the heads */
     hy_hf_fla_merge(json, json_pack("{s:o, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:[f, o]}", "attn_layer_indices", layers, "mamba_expand",
                                     (double)(mamba->value_heads * mamba->value_dim) / (double)model->width, "mamba_n_heads",
                                     (json_int_t)mamba->value_heads, "mamba_d_head", (json_int_t)mamba->value_dim, "mamba_n_groups",

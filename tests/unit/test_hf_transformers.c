@@ -413,6 +413,7 @@ static void test_missing_keys_are_the_class_defaults(void **unused) {
     c = config_of("bamba", "{\"-mamba_d_head\":0,\"-mamba_d_state\":0,\"attn_layer_indices\":null,\"partial_rotary_factor\":1.0}");
     m = mixer_of(&c, 2);
     assert_true(strcmp(m->kind, "mamba2") == 0 && m->mlp == HY_SWITCH_ON && m->value_dim == 16 && m->head_dim == 256 && m->heads == 1);
+    assert_true(config_of("bamba", "{\"head_dim\":12}").mixers[1].head_dim == 12);
     c = config_of("bamba", "{\"rope_parameters\":null,\"rope_theta\":77}");
     assert_true(mixer_of(&c, 2)->rope_base == 77 && mixer_of(&c, 2)->rope_fraction == 0.5);
     c = config_of("mamba2", "{\"-head_dim\":0,\"num_heads\":1,\"hidden_size\":32,\"-layer_norm_epsilon\":0,\"time_step_limit\":[0.25,2]}");
@@ -445,6 +446,8 @@ static void test_unsupported_is_named(void **unused) {
         {"qwen3_5", "{\"layer_types\":[\"linear_attention\"]}", "layer_types"},
         {"qwen3_5", "{\"layer_types\":[\"a\",\"b\",\"c\",\"d\"]}", "layer_types"},
         {"qwen3_5", "{\"linear_num_value_heads\":3}", "linear_num_value_heads"},
+        {"qwen3_5", "{\"add_cross_attention\":false,\"num_beams\":1,\"top_p\":1.0,\"tie_encoder_decoder\":false}", NULL},
+        {"qwen3_5", "{\"add_cross_attention\":true}", "add_cross_attention"},
         {"qwen3_5_nested", "{\"tie_word_embeddings\":true}", "tie_word_embeddings"},
         {"qwen3_5_nested", "{\"text_config\":{\"new_key\":1}}", "text_config.new_key"},
         {"qwen3_5_nested", "{\"text_config\":{\"num_experts\":8}}", "mixture-of-experts"},
