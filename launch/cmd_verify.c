@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/table.h"
 #include "launch/commands.h"
 #include "launch/config_option.h"
@@ -121,6 +122,18 @@ static hy_status run_one_rank(verify *v, const precision *p, buffers *b) {
     return status;
 }
 
+/* Initial values, all moved a little: what starts at zero would hide the gradients behind it. */
+static void make_params(const verify *v, hy_dtype dtype, void *params) {
+    hy_model_init_params(v->model, (uint64_t)v->seed, dtype, params);
+    for (int64_t i = 0; i < hy_model_flat_size(v->model); i++) {
+        double step = 0.02 * hy_random_normal((uint64_t)v->seed, hy_random_stream("verify"), (uint64_t)i);
+        if (dtype == HY_F64)
+            ((double *)params)[i] += step;
+        else
+            ((float *)params)[i] += (float)step;
+    }
+}
+
 static hy_status run_precision(verify *v, const precision *p) {
     buffers b = {0};
     double begin = hy_now();
@@ -135,7 +148,7 @@ static hy_status run_precision(verify *v, const precision *p) {
     if (status == HY_OK && hy_comm_rank(v->world) == 0)
         status = hy_alloc("gradients of one rank", bytes, &b.want);
     if (status == HY_OK)
-        hy_model_init_params(v->model, (uint64_t)v->seed, p->dtype, b.params);
+        make_params(v, p->dtype, b.params);
     if (status == HY_OK && hy_comm_rank(v->world) == 0)
         status = run_one_rank(v, p, &b);
     status = hy_comm_agree(v->world, status);

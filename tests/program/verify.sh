@@ -30,6 +30,11 @@ expect 0 "convolutions, every method" "$mpirun" -np 4 "$hylas" verify "${config%
 blocks=${config%.yaml}-blocks.yaml
 expect 0 "blocks on 7 ranks" "$mpirun" -np 7 "$hylas" verify "$blocks" --tokens 149 --set model.zero_centred=true
 expect 0 "blocks, every method" "$mpirun" -np 4 "$hylas" verify "$blocks" --tokens 67 --all --dtype f64 --set model.norm=layer --set model.pre_norm=true
+expect 0 "recurrent mixers on 7 ranks" "$mpirun" -np 7 "$hylas" verify "${config%.yaml}-recurrent.yaml" --tokens 149
+expect 0 "recurrent mixers, every method" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-recurrent.yaml" --tokens 67 --all --dtype f64
+for mixer in hgrn rwkv6 rwkv7; do
+    expect 9 "broken exchange, $mixer" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-recurrent.yaml" --tokens 149 --break-exchange --set "model.schedule.pattern=[$mixer]"
+done
 for mixer in conv_short conv_long; do
     expect 9 "broken exchange, $mixer" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-convolution.yaml" --tokens 149 --break-exchange --set "model.schedule.pattern=[$mixer]"
 done

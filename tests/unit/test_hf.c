@@ -21,7 +21,8 @@
 static const char *const models[] = {"transformer",    "retnet", "gla", "gla_hybrid_packed", "delta_net", "gated_deltanet", "gated_deltanet_hybrid",
                                      "gated_deltanet_hybrid_packed", "mla", "mla_packed",
                                      "mamba2", "log_linear_mamba2", "kda", "kda_hybrid_packed", "kda_safe_gate", "linear_attn",
-                                     "linear_attn_relu_norm", "based", "rebased", "samba"};
+                                     "linear_attn_relu_norm", "based", "rebased", "samba",
+                                     "hgrn", "hgrn2", "rwkv6", "rwkv6_packed", "rwkv7", "rwkv7_packed"};
 enum { N_MODELS = sizeof models / sizeof models[0] };
 
 static char dir[] = "/tmp/hylas-hf-XXXXXX";

@@ -202,6 +202,45 @@ static void test_lower_bounds(void **state) {
     check(&config);
 }
 
+/* RWKV's layers with attention among them: token shifts in mixers and MLPs, values of the first rwkv7 layer read by all later ones. */
+static void test_rwkv6(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    hy_mixer_config *wide = add_mixer(&config, "wide", "rwkv6");
+    wide->head_dim = 4;
+    wide->value_dim = 5;
+    wide->mix_rank = 3;
+    wide->gate_rank = 2;
+    add_mixer(&config, "attention", "attention");
+    hy_mixer_config *narrow = add_mixer(&config, "narrow", "rwkv6");
+    narrow->heads = 1;
+    narrow->mix_rank = 1;
+    narrow->gate_rank = 4;
+    config.norm = HY_NORM_LAYER;
+    config.pre_norm = true;
+    check(&config);
+}
+
+static void test_rwkv7(void **state) {
+    (void)state;
+    hy_model_config config = base_config();
+    add_mixer(&config, "attention", "attention");
+    for (int i = 0; i < 3; i++) {
+        char name[] = {'r', (char)('0' + i), 0};
+        hy_mixer_config *m = add_mixer(&config, name, "rwkv7");
+        m->heads = i == 1 ? 3 : 2;
+        m->value_dim = i == 1 ? 8 : 12;
+        m->gate_rank = 2 + i;
+        m->rate_rank = 3;
+        m->value_rank = 1 + i;
+        m->output_rank = 5;
+        m->key_norm_eps = i == 2 ? 1e-24 : 1e-6;
+    }
+    config.norm = HY_NORM_LAYER;
+    snprintf(config.mlp_kind, sizeof(config.mlp_kind), "rwkv7");
+    check(&config);
+}
+
 /* Norms before and behind, layers without MLP, weights counted from 1. */
 static void test_block_structure(void **state) {
     (void)state;
@@ -455,6 +494,8 @@ int main(void) {
         cmocka_unit_test(test_additive_rows),
         cmocka_unit_test(test_delta_rows),
         cmocka_unit_test(test_lower_bounds),
+        cmocka_unit_test(test_rwkv6),
+        cmocka_unit_test(test_rwkv7),
         cmocka_unit_test(test_block_structure),
         cmocka_unit_test(test_layernorm_blocks),
         cmocka_unit_test(test_attention_options),
