@@ -52,8 +52,8 @@ static int check_folder(const char *folder) {
 static void test_recipes_load(void **state) {
     (void)state;
     assert_true(check_folder(HY_TEST_DATA "/../../configs") >= 4);
-    assert_true(check_folder(HY_TEST_DATA "/../../configs/study") >= 8);
-    assert_true(check_folder(HY_TEST_DATA "/../../configs/hybrids") >= 3);
+    assert_true(check_folder(HY_TEST_DATA "/../../configs/study") >= 12);
+    assert_true(check_folder(HY_TEST_DATA "/../../configs/hybrids") >= 8);
 }
 
 int main(void) {
