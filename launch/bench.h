@@ -11,6 +11,7 @@ typedef struct hy_bench_op {
     bool attention; /* softmax, causal; else the recurrence of decay and rule */
     hy_decay decay;
     hy_rule rule;
+    int exclusive;
     int64_t T, H, K, V;
 } hy_bench_op;
 
@@ -19,7 +20,7 @@ void hy_bench_op_name(const hy_bench_op *op, char *name, size_t size);
 double hy_bench_op_work(const hy_bench_op *op); /* useful operations of the forward pass; backward: twice that */
 
 /* Every array of one operation in one element type. Inputs are the same for every T (a prefix) and for both types. */
-enum { HY_BENCH_ARRAYS = 15 };
+enum { HY_BENCH_ARRAYS = 19 };
 typedef struct hy_bench_run {
     hy_bench_op op;
     hy_device device;

@@ -129,6 +129,10 @@ static hy_status bench_all(kernels_bench *b) {
                 HY_TRY(bench_op(b, op, &b->recur_tokens));
             }
         }
+        hy_bench_op rwkv = {.decay = HY_DECAY_VECTOR, .exclusive = 1, .H = b->heads, .K = size, .V = size};
+        HY_TRY(bench_op(b, rwkv, &b->recur_tokens));
+        rwkv.exclusive = 0, rwkv.rule = HY_RULE_DPLR;
+        HY_TRY(bench_op(b, rwkv, &b->recur_tokens));
         HY_TRY(
             bench_op(b, (hy_bench_op){.attention = true, .H = b->heads, .K = size, .V = size}, &b->attention_tokens));
     }

@@ -12,15 +12,17 @@
 #include "launch/bench.h"
 #include "launch/useful_work.h"
 
-enum { Q, K_, V_, G, BETA, D_O, INPUTS, O = INPUTS, LSE, DELTA, DQ, DK, DV, DG, DBETA, WORK };
+enum { Q, K_, A_, B_, V_, G, BETA, D_O, INPUTS, O = INPUTS, LSE, DELTA, DQ, DK, DV, DA, DB, DG, DBETA, WORK };
 
 static const char *const decay_names[] = {"none", "head", "scalar", "vector"};
+static const char *const rule_names[] = {"additive", "delta", "dplr"};
 
 void hy_bench_op_name(const hy_bench_op *op, char *name, size_t size) {
     if (op->attention) {
         snprintf(name, size, "attention");
     } else {
-        snprintf(name, size, "recur %s %s", decay_names[op->decay], op->rule == HY_RULE_DELTA ? "delta" : "additive");
+        snprintf(name, size, "recur %s %s", decay_names[op->decay],
+                 op->exclusive ? "exclusive" : rule_names[op->rule]);
     }
 }
 
@@ -38,6 +40,11 @@ static int64_t elements(const hy_bench_op *op, int array) {
     case DQ:
     case DK:
         return rows * op->K;
+    case A_:
+    case B_:
+    case DA:
+    case DB:
+        return op->attention || op->rule != HY_RULE_DPLR ? 0 : rows * op->K;
     case V_:
     case D_O:
     case O:
@@ -51,7 +58,7 @@ static int64_t elements(const hy_bench_op *op, int array) {
         return op->decay == HY_DECAY_HEAD ? op->H : op->decay == HY_DECAY_SCALAR ? rows : rows * op->K;
     case BETA:
     case DBETA:
-        return op->attention || op->rule == HY_RULE_ADDITIVE ? 0 : rows;
+        return op->attention || op->rule != HY_RULE_DELTA ? 0 : rows;
     default: /* LSE, DELTA */
         return op->attention ? rows : 0;
     }
@@ -62,6 +69,7 @@ static hy_recur_args recur_args(const hy_bench_run *r) {
     void *const *a = r->arrays;
     return (hy_recur_args){.decay = op->decay,
                            .rule = op->rule,
+                           .exclusive = op->exclusive,
                            .T = op->T,
                            .H = op->H,
                            .HV = op->H,
@@ -72,6 +80,8 @@ static hy_recur_args recur_args(const hy_bench_run *r) {
                            .n_runs = 1,
                            .q = a[Q],
                            .k = a[K_],
+                           .a = a[A_],
+                           .b = a[B_],
                            .v = a[V_],
                            .g = a[G],
                            .beta = a[BETA],
@@ -80,6 +90,8 @@ static hy_recur_args recur_args(const hy_bench_run *r) {
                            .d_o = a[D_O],
                            .dq = a[DQ],
                            .dk = a[DK],
+                           .da = a[DA],
+                           .db = a[DB],
                            .dv = a[DV],
                            .dg = a[DG],
                            .dbeta = a[DBETA]};
@@ -129,7 +141,7 @@ enum {
 }; /* a prime, so that rows of one array differ; drawing every number would take longer than the bench */
 
 static void fill_array(const hy_bench_run *r, int array, const double *pool) {
-    const int64_t n = elements(&r->op, array), cols = array == Q || array == K_ ? r->op.K : 1;
+    const int64_t n = elements(&r->op, array), cols = array <= B_ ? r->op.K : 1;
     for (int64_t i = 0; i < n; i += cols) {
         double squares = 0;
         for (int64_t j = 0; j < cols; j++) {
@@ -139,7 +151,7 @@ static void fill_array(const hy_bench_run *r, int array, const double *pool) {
             const double x = pool[(i + j + 7919 * array) % POOL], uniform = 0.5 * erfc(x * sqrt(0.5));
             double value = x;
             if (cols > 1) {
-                value = x / sqrt(squares);
+                value = (array == B_ ? -0.5 : 1) * x / sqrt(squares);
             } else if (array == G) {
                 value = r->op.decay == HY_DECAY_HEAD ? log1p(-exp2(-5.0 - (double)(i + j))) : -0.1 * uniform;
             } else if (array == BETA) {
@@ -260,7 +272,7 @@ static int64_t count_wrong(const hy_bench_run *got, const hy_bench_run *want, in
 
 hy_status hy_bench_count_wrong(const hy_bench_op *op, int64_t *wrong) {
     enum { PREFIX = 203 }; /* three chunks of 64 and a rest */
-    static const int outputs[] = {O, DQ, DK, DV, DG, DBETA};
+    static const int outputs[] = {O, DQ, DK, DV, DA, DB, DG, DBETA};
     hy_bench_op prefix = *op;
     hy_bench_run got, want;
     prefix.T = op->T < PREFIX ? op->T : PREFIX;

@@ -61,10 +61,10 @@ static double recur_flops(const hy_node *node, int64_t tokens, const int64_t *do
     (void)docs;
     (void)n_docs;
     double C = 64, K = (double)node->attr.recur.K, V = (double)node->attr.recur.V;
-    double additive = C * K / 2 + C * V / 2 + 2 * K * V, per_token[] = {
-        [HY_RULE_ADDITIVE] = additive,
+    double per_token[] = {
+        [HY_RULE_ADDITIVE] = C * K / 2 + C * V / 2 + 2 * K * V,
         [HY_RULE_DELTA] = C * K + C * C / 6 + C * (K + V) / 2 + 3 * K * V + C * V / 2,
-        [HY_RULE_DPLR] = additive + 3 * C * K / 2 + C * C / 6 + C * (K + V) / 2 + C * V + 2 * K * V,
+        [HY_RULE_DPLR] = 2 * C * K + C * C / 6 + 2 * C * V + 4 * K * V,
     };
     return 2.0 * (double)tokens * (double)node->attr.recur.HV * (K * V > 1 ? per_token[node->attr.recur.rule] : 1);
 }

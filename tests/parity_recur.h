@@ -27,6 +27,7 @@ static const run_shape run_shapes[RUN_SHAPES] = {
 typedef struct recur_case {
     hy_decay decay;
     hy_rule rule;
+    int exclusive;
     gate_strength gate;
     int shape;
     int64_t H, HV, K, V;
@@ -66,16 +67,27 @@ static void unit_rows(double *x, int64_t rows, int64_t cols) {
     }
 }
 
-/* Shapes, k, g, beta: what every recurrence operation reads. */
+/* a of unit length, b = −a⊙r with r in (0, 1), as rwkv7 makes them: states do not grow. */
+static void low_rank_fill(parity *p, const recur_case *c, int64_t T) {
+    const int64_t n = T * c->H * c->K;
+    double *a = PARITY_IN(p, hy_recur, a, n), *b = PARITY_IN(p, hy_recur, b, n);
+    unit_rows(a, T * c->H, c->K);
+    for (int64_t i = 0; i < n; i++)
+        b[i] = -a[i] * parity_uniform(p);
+}
+
+/* Shapes, k, a, b, g, beta: what every recurrence operation reads. */
 static void recur_begin(parity *p, const recur_case *c, hy_op_id op) {
     static const char *const decays[] = {"none", "head", "scalar", "vector"};
+    static const char *const rules[] = {"additive", "delta", "dplr"};
     const run_shape *s = &run_shapes[c->shape];
     parity_begin(p, op, HY_TOL_F32_RECURRENCE);
     snprintf(p->label, sizeof p->label, "%s decay=%s rule=%s gate=%d H=%d HV=%d K=%d V=%d T=%d runs=%d sparse=%d",
-             hy_op_name(op), decays[c->decay], c->rule == HY_RULE_DELTA ? "delta" : "additive", c->gate, (int)c->H,
+             hy_op_name(op), decays[c->decay], c->exclusive ? "exclusive" : rules[c->rule], c->gate, (int)c->H,
              (int)c->HV, (int)c->K, (int)c->V, (int)s->T, (int)s->n_runs, c->sparse);
     p->args.recur_fwd = (hy_recur_args){.decay = c->decay,
                                         .rule = c->rule,
+                                        .exclusive = c->exclusive,
                                         .T = s->T,
                                         .H = c->H,
                                         .HV = c->HV,
@@ -85,6 +97,8 @@ static void recur_begin(parity *p, const recur_case *c, hy_op_id op) {
                                         .runs = s->runs,
                                         .n_runs = s->n_runs};
     unit_rows(PARITY_IN(p, hy_recur, k, s->T * c->H * c->K), s->T * c->H, c->K);
+    if (c->rule == HY_RULE_DPLR)
+        low_rank_fill(p, c, s->T);
     const int64_t n_gates = gate_count(c, s->T);
     if (c->decay != HY_DECAY_NONE)
         gate_fill(p, c->gate, PARITY_IN(p, hy_recur, g, n_gates), n_gates);
@@ -148,6 +162,10 @@ static void recur_bwd_case(parity *p, const recur_case *c) {
     }
     PARITY_OUT(p, hy_recur, dq, T * c->H * c->K);
     PARITY_OUT(p, hy_recur, dk, T * c->H * c->K);
+    if (c->rule == HY_RULE_DPLR) {
+        PARITY_OUT(p, hy_recur, da, T * c->H * c->K);
+        PARITY_OUT(p, hy_recur, db, T * c->H * c->K);
+    }
     PARITY_OUT(p, hy_recur, dv, T * c->HV * c->V);
     parity_run(p);
 }

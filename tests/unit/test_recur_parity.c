@@ -13,16 +13,17 @@ static const int64_t sizes[][2] = {{1, 1},   {3, 16},   {16, 24},  {24, 3},    {
                                    {16, 80}, {64, 128}, {128, 64}, {128, 128}, {153, 24}, {3, 153}, {80, 80}};
 #define SIZES (sizeof sizes / sizeof sizes[0])
 
-/* Each (decay, rule, size) meets two run shapes and two gates; over the sizes every combination of these comes up. */
-static void check(hy_decay decay, hy_rule rule) {
+/* Each (decay, rule, size) meets two run shapes and two gates, exclusive and dplr one; over the sizes every combination of these comes up. */
+static void check(hy_decay decay, hy_rule rule, int exclusive) {
     parity p;
     assert_int_equal(parity_init(&p), HY_OK);
     for (size_t i = 0; i < SIZES; i++) {
-        for (size_t j = 0; j < 2; j++) {
+        for (size_t j = 0; j < (exclusive || rule == HY_RULE_DPLR ? 1 : 2); j++) {
             const size_t n = 2 * i + j;
             const int grouped = n / 3 % 2 == 0;
             const recur_case c = {.decay = decay,
                                   .rule = rule,
+                                  .exclusive = exclusive,
                                   .gate = (gate_strength)(n % GATE_STRENGTHS),
                                   .shape = (int)(n % RUN_SHAPES),
                                   .H = grouped ? 1 : 2,
@@ -38,27 +39,28 @@ static void check(hy_decay decay, hy_rule rule) {
     assert_int_equal(p.failures, 0);
 }
 
-#define CHECK(name, decay, rule)                                                                                       \
+#define CHECK(name, decay, rule, exclusive)                                                                            \
     static void test_##name(void **unused) {                                                                           \
         (void)unused;                                                                                                  \
-        check(decay, rule);                                                                                            \
+        check(decay, rule, exclusive);                                                                                 \
     }
 
-CHECK(additive_none, HY_DECAY_NONE, HY_RULE_ADDITIVE)
-CHECK(additive_head, HY_DECAY_HEAD, HY_RULE_ADDITIVE)
-CHECK(additive_scalar, HY_DECAY_SCALAR, HY_RULE_ADDITIVE)
-CHECK(additive_vector, HY_DECAY_VECTOR, HY_RULE_ADDITIVE)
-CHECK(delta_none, HY_DECAY_NONE, HY_RULE_DELTA)
-CHECK(delta_head, HY_DECAY_HEAD, HY_RULE_DELTA)
-CHECK(delta_scalar, HY_DECAY_SCALAR, HY_RULE_DELTA)
-CHECK(delta_vector, HY_DECAY_VECTOR, HY_RULE_DELTA)
+#define EACH_DECAY(name, rule, exclusive)                                                                              \
+    CHECK(name##_none, HY_DECAY_NONE, rule, exclusive)                                                                 \
+    CHECK(name##_head, HY_DECAY_HEAD, rule, exclusive)                                                                 \
+    CHECK(name##_scalar, HY_DECAY_SCALAR, rule, exclusive)                                                             \
+    CHECK(name##_vector, HY_DECAY_VECTOR, rule, exclusive)
+
+EACH_DECAY(additive, HY_RULE_ADDITIVE, 0)
+EACH_DECAY(exclusive, HY_RULE_ADDITIVE, 1)
+EACH_DECAY(delta, HY_RULE_DELTA, 0)
+EACH_DECAY(dplr, HY_RULE_DPLR, 0)
+
+#define TESTS(name)                                                                                                    \
+    cmocka_unit_test(test_##name##_none), cmocka_unit_test(test_##name##_head), cmocka_unit_test(test_##name##_scalar),  \
+        cmocka_unit_test(test_##name##_vector)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_additive_none),   cmocka_unit_test(test_additive_head),
-        cmocka_unit_test(test_additive_scalar), cmocka_unit_test(test_additive_vector),
-        cmocka_unit_test(test_delta_none),      cmocka_unit_test(test_delta_head),
-        cmocka_unit_test(test_delta_scalar),    cmocka_unit_test(test_delta_vector),
-    };
+    const struct CMUnitTest tests[] = {TESTS(additive), TESTS(exclusive), TESTS(delta), TESTS(dplr)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

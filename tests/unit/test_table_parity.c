@@ -311,7 +311,8 @@ static void parity_conv_bwd(parity *p) {
 static void recur_sample(parity *p, void (*one)(parity *, const recur_case *)) {
     for (int n = 0; n < 8 * RUN_SHAPES; n++) {
         const recur_case c = {.decay = (hy_decay)(n % 4),
-                              .rule = (hy_rule)(n / 4 % 2),
+                              .rule = (hy_rule)(n / 4 % 4 % 3),
+                              .exclusive = n / 4 % 4 == 3,
                               .gate = (gate_strength)(n % 3),
                               .shape = n % RUN_SHAPES,
                               .H = 2,

@@ -8,33 +8,46 @@ typedef struct kernels {
     int64_t (*fwd_floats)(const hy_recur_args *a), (*bwd_floats)(const hy_recur_args *a);
 } kernels;
 
-static const kernels in_chunks = {HY_ISA_NAME(hy_recur_fwd),     HY_ISA_NAME(hy_recur_inject),
-                                  HY_ISA_NAME(hy_recur_map),     HY_ISA_NAME(hy_recur_map_bwd),
-                                  HY_ISA_NAME(hy_recur_bwd),     HY_ISA_NAME(hy_recur_fwd_floats),
-                                  HY_ISA_NAME(hy_recur_bwd_floats)};
-static const kernels low_rank = {HY_ISA_NAME(hy_recur_dplr_fwd),       HY_ISA_NAME(hy_recur_dplr_inject),
-                                 HY_ISA_NAME(hy_recur_dplr_map),       HY_ISA_NAME(hy_recur_dplr_map_bwd),
-                                 HY_ISA_NAME(hy_recur_dplr_bwd),       HY_ISA_NAME(hy_recur_dplr_fwd_floats),
-                                 HY_ISA_NAME(hy_recur_dplr_bwd_floats)};
+#define HY_KERNELS_OF(form, fwd_work, bwd_work)                                                                        \
+    {HY_ISA_NAME(form##fwd), HY_ISA_NAME(form##inject), HY_ISA_NAME(form##map), HY_ISA_NAME(form##map_bwd),            \
+     HY_ISA_NAME(form##bwd), HY_ISA_NAME(fwd_work), HY_ISA_NAME(bwd_work)}
+
+static const kernels in_chunks = HY_KERNELS_OF(hy_recur_, hy_recur_fwd_floats, hy_recur_bwd_floats);
+static const kernels low_rank = HY_KERNELS_OF(hy_recur_dplr_, hy_recur_dplr_fwd_floats, hy_recur_dplr_bwd_floats);
+static const kernels diagonal = HY_KERNELS_OF(hy_recur_diagonal_, hy_recur_diagonal_floats, hy_recur_diagonal_floats);
+static const kernels elementwise =
+    HY_KERNELS_OF(hy_recur_elementwise_, hy_recur_elementwise_floats, hy_recur_elementwise_floats);
 static const kernels reference = {.fwd = hy_ref_recur_fwd_f32,
                                   .inject = hy_ref_recur_inject_f32,
                                   .map = hy_ref_recur_map_f32,
                                   .map_bwd = hy_ref_recur_map_bwd_f32,
                                   .bwd = hy_ref_recur_bwd_f32};
 
-/* Depends on the shape alone, as work does. K = 1 may come without keys. */
+static int is_plain(const hy_recur_args *a) {
+    return a->rule == HY_RULE_ADDITIVE && !a->exclusive && a->V == 1;
+}
+
 static const kernels *kernels_for(const hy_recur_args *a) {
+    if (a->K == 1 && (a->q || a->k || a->beta || !is_plain(a) || a->decay < HY_DECAY_SCALAR))
+        return &reference; /* K = 1 may come without keys */
     if (a->K == 1)
-        return &reference;
+        return &elementwise;
+    if (is_plain(a) && a->decay == HY_DECAY_VECTOR && a->K <= HY_DIAGONAL_MAX)
+        return &diagonal;
     return a->rule == HY_RULE_DPLR ? &low_rank : &in_chunks;
 }
 
+/* Of the shape alone: with K = 1 pointers choose between two. */
 static size_t recur_work(const hy_recur_args *a) {
-    const kernels *k = kernels_for(a);
+    const size_t plain = a->K == 1 ? hy_ref_recur_work(a) : 0;
+    hy_recur_args shape = *a;
+    shape.q = shape.k = shape.beta = NULL;
+    const kernels *k = kernels_for(&shape);
     if (k == &reference)
-        return hy_ref_recur_work(a);
+        return plain;
     const int64_t fwd = k->fwd_floats(a), bwd = k->bwd_floats(a);
-    return (size_t)(fwd > bwd ? fwd : bwd) * sizeof(float) + HY_RECUR_ALIGN;
+    const size_t fast = (size_t)(fwd > bwd ? fwd : bwd) * sizeof(float) + HY_RECUR_ALIGN;
+    return fast > plain ? fast : plain;
 }
 
 #define HY_RECUR_CHOICE(op)                                                                                            \
