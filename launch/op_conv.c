@@ -2,8 +2,9 @@
  *
  *   o[t,c] = bias[c] + Σ_j w[c,j]·x[t−(W−1)+j, c]          the last tap multiplies the present token
  *
- * x, do [B,T,D]; w [D,W]; bias [D]; h0, dht [N,W−1,D]. A state is the W−1 inputs before a token, oldest first: h0 those before each
- * document (zeros if absent), ht those at its end. With h0 every document is run with its state as W−1 more tokens in front. */
+ * x, do [B,T,D]; w [D,W]; bias [D]; h0, dht [N,W−1,D]. A state is the W−1 inputs before a token, oldest first: h0 those
+ * before each document (zeros if absent), ht those at its end. With h0 every document is run with its state as W−1 more
+ * tokens in front. A file with dy instead of do gets y instead of o. */
 #include <string.h>
 
 #include "launch/op.h"
@@ -12,13 +13,15 @@ typedef struct convolution {
     hy_op_input in;
     const hy_op_tensor *x, *w, *bias, *d_o, *h0, *dht, *cu;
     int64_t B, T, D, W, N;
-    int64_t pad;    /* tokens put in front of each document */
-    size_t row;     /* bytes of [D] */
-    int64_t *docs;  /* [N+1] of x, without padding */
+    int64_t pad;   /* tokens put in front of each document */
+    size_t row;    /* bytes of [D] */
+    int64_t *docs; /* [N+1] of x, without padding */
 } convolution;
 
 static hy_status check_inputs(const hy_op_context *context, convolution *c) {
     const hy_op_input *in = &c->in;
+    if (!c->d_o)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: do (or dy), the gradient of the output, is missing", in->path);
     if (c->x->shape.n != 3 || c->w->shape.n != 2)
         return hy_op_fail(context, HY_ERR_DATA, "%s: x must be [B,T,D] and w [D,W]", in->path);
     c->B = c->x->shape.dim[0], c->T = c->x->shape.dim[1], c->D = c->x->shape.dim[2];
@@ -47,7 +50,8 @@ static char *row_at(const convolution *c, int64_t doc, int64_t r, const void *to
 typedef enum direction { TO_RANK, FROM_RANK } direction;
 
 /* This rank's rows of a whole array of tokens, and of its states where they are tokens of the layout. */
-static void copy_rows(const convolution *c, const hy_layout *layout, direction way, void *local, const void *tokens, const void *states) {
+static void copy_rows(const convolution *c, const hy_layout *layout, direction way, void *local, const void *tokens,
+                      const void *states) {
     for (int64_t i = 0; i < layout->n_runs && c->row > 0; i++) {
         const hy_run *run = &layout->runs[i];
         for (int64_t t = run->begin; t < run->begin + run->len; t++) {
@@ -72,16 +76,19 @@ static hy_status make_layout(const hy_op_context *context, convolution *c, hy_op
         return HY_OK;
     hy_layout_destroy(*out);
     *out = NULL;
-    HY_TRY(hy_layout_create(context->options.layout, hy_comm_size(context->world), hy_comm_rank(context->world), 1, padded[c->N], out));
+    HY_TRY(hy_layout_create(context->options.layout, hy_comm_size(context->world), hy_comm_rank(context->world), 1,
+                            padded[c->N], out));
     return hy_layout_set_documents(*out, padded, c->N);
 }
 
-static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const convolution *c, hy_sp *sp, hy_sp_conv *run) {
+static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const convolution *c, hy_sp *sp,
+                         hy_sp_conv *run) {
     const hy_layout *layout = sp->layout;
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     const size_t rows = (size_t)layout->T * c->row, real = hy_dtype_size(context->options.dtype);
     void *x = hy_op_take(pool, "x", rows), *dy = hy_op_take(pool, "do", rows);
-    run->op = (hy_conv_args){.T = layout->T, .C = c->D, .W = c->W, .act = HY_ACT_IDENTITY, .x = x, .w = c->w->data, .dy = dy};
+    run->op =
+        (hy_conv_args){.T = layout->T, .C = c->D, .W = c->W, .act = HY_ACT_IDENTITY, .x = x, .w = c->w->data, .dy = dy};
     run->op.bias = c->bias ? c->bias->data : NULL;
     run->op.y = hy_op_take(pool, "o", rows);
     run->op.dx = hy_op_take(pool, "dx", rows);
@@ -121,9 +128,10 @@ static void final_states(const hy_op_context *context, const convolution *c, con
     }
 }
 
-static void write_results(const hy_op_context *context, hy_op_output *out, const convolution *c, const hy_sp_conv *run, const results *r) {
+static void write_results(const hy_op_context *context, hy_op_output *out, const convolution *c, const hy_sp_conv *run,
+                          const results *r) {
     const hy_shape states = HY_SHAPE(c->N, c->W - 1, c->D);
-    hy_op_output_sum(context, out, "o", c->x->shape, r->o);
+    hy_op_output_sum(context, out, strcmp(c->d_o->name, "dy") == 0 ? "y" : "o", c->x->shape, r->o);
     hy_op_output_sum(context, out, "dx", c->x->shape, r->dx);
     hy_op_output_sum(context, out, "dw", c->w->shape, run->op.dw);
     if (c->bias)
@@ -164,14 +172,15 @@ done:
 
 hy_status hy_op_conv(hy_op_context *context, const char *in, const char *out) {
     hy_element real = hy_op_element(context);
-    const hy_op_wanted wanted[] = {{"x", real, true},   {"w", real, true},    {"bias", real, false},
-                                   {"h0", real, false}, {"do", real, true},   {"dht", real, false},
-                                   {"cu_seqlens", HY_ELEMENT_I64, false}};
+    const hy_op_wanted wanted[] = {
+        {"x", real, true},   {"w", real, true},   {"bias", real, false}, {"h0", real, false},
+        {"do", real, false}, {"dy", real, false}, {"dht", real, false},  {"cu_seqlens", HY_ELEMENT_I64, false}};
     convolution c = {0};
     HY_TRY(hy_op_input_read(context->world, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &c.in));
     c.x = hy_op_input_find(&c.in, "x"), c.w = hy_op_input_find(&c.in, "w"), c.bias = hy_op_input_find(&c.in, "bias");
-    c.h0 = hy_op_input_find(&c.in, "h0"), c.d_o = hy_op_input_find(&c.in, "do"), c.dht = hy_op_input_find(&c.in, "dht");
+    c.h0 = hy_op_input_find(&c.in, "h0"), c.dht = hy_op_input_find(&c.in, "dht"),
     c.cu = hy_op_input_find(&c.in, "cu_seqlens");
+    c.d_o = hy_op_input_find(&c.in, hy_op_input_find(&c.in, "do") ? "do" : "dy");
     hy_status status = check_inputs(context, &c);
     if (status == HY_OK)
         status = run_convolution(context, &c, out);

@@ -20,7 +20,8 @@ static hy_channel_way open_way(const char *name, int size, size_t block, hy_carv
     return way;
 }
 
-void hy_channel_exchange_open(hy_channel_exchange *x, hy_sp *sp, const hy_layout_dims *dims, int64_t C, hy_carve *work) {
+void hy_channel_exchange_open(hy_channel_exchange *x, hy_sp *sp, const hy_layout_dims *dims, int64_t C,
+                              hy_carve *work) {
     const int64_t most = (C + dims->size - 1) / dims->size;
     *x = (hy_channel_exchange){.sp = sp, .C = C, .tokens = dims->n_seq * dims->len};
     x->slices = most < HY_SLICES_MAX ? (int)most : HY_SLICES_MAX;
@@ -57,9 +58,19 @@ static void turn(hy_channel_exchange *x, int slice, bool to_block, char *blocks,
         for (int64_t slot = 0; slot < layout->n_local; slot++) {
             const hy_fragment *f = &layout->frags[layout->local[slot]];
             char *own = (char *)rows + (size_t)(f->local * x->C + c.begin) * element(x);
-            const hy_transpose_args args =
-                to_block ? (hy_transpose_args){.rows = f->len, .cols = c.n, .src_ld = x->C, .dst_ld = f->len, .src = own, .dst = at}
-                         : (hy_transpose_args){.rows = c.n, .cols = f->len, .src_ld = f->len, .dst_ld = x->C, .src = at, .dst = own, .acc = acc};
+            const hy_transpose_args args = to_block ? (hy_transpose_args){.rows = f->len,
+                                                                          .cols = c.n,
+                                                                          .src_ld = x->C,
+                                                                          .dst_ld = f->len,
+                                                                          .src = own,
+                                                                          .dst = at}
+                                                    : (hy_transpose_args){.rows = c.n,
+                                                                          .cols = f->len,
+                                                                          .src_ld = f->len,
+                                                                          .dst_ld = x->C,
+                                                                          .src = at,
+                                                                          .dst = own,
+                                                                          .acc = acc};
             hy_transpose(x->sp->device, &args);
             at += (size_t)(c.n * f->len) * element(x);
         }
@@ -89,7 +100,8 @@ static void place(hy_channel_exchange *x, int slice, bool to_lines, char *blocks
 
 static void post(hy_channel_exchange *x, hy_channel_way *way, int slice) {
     if (x->sp->layout->size > 1) {
-        hy_comm_all_to_all(x->sp->comm, way->name, way->send[slice % 2], way->recv[slice % 2], x->block, &way->req[slice % 2]);
+        hy_comm_all_to_all(x->sp->comm, way->name, way->send[slice % 2], way->recv[slice % 2], x->block,
+                           &way->req[slice % 2]);
     }
 }
 

@@ -1,7 +1,7 @@
 /* From shards of tokens to shards of channels and back. Rows [T,C] are this rank's tokens with all channels; lines are
- * [channels, n_seq·len]: all tokens, in global order, of this rank's channels. Rank r has channels ⌊r·C/P⌋ .. ⌊(r+1)·C/P⌋ − 1,
- * cut into slices that travel one by one, so that one is on its way while another is worked on: at most two at a time in
- * each direction. One rank alone exchanges nothing. */
+ * [channels, n_seq·len]: all tokens, in global order, of this rank's channels. Rank r has channels ⌊r·C/P⌋ ..
+ * ⌊(r+1)·C/P⌋ − 1, cut into slices that travel one by one, so that one is on its way while another is worked on: at
+ * most two at a time in each direction. One rank alone exchanges nothing. */
 #ifndef HY_SP_CHANNEL_EXCHANGE_H
 #define HY_SP_CHANNEL_EXCHANGE_H
 

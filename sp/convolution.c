@@ -155,7 +155,8 @@ static int owner_of(const hy_layout_dims *dims, int64_t i, int64_t F) {
     return (int)(i < dims->size ? i : F - 1 - i);
 }
 
-/* Rows of `owner` in the halos of `reader`, for one sequence of one document: as the pieces of halo.c, without a layout at hand. */
+/* Rows of `owner` in the halos of `reader`, for one sequence of one document: as the pieces of halo.c, without a layout
+ * at hand. */
 static int64_t rows_between(const hy_layout_dims *dims, int owner, int reader, int64_t rows) {
     const int64_t F = hy_layout_sizes(dims->kind, dims->size, 0, 1, dims->len).n_frags;
     int64_t total = 0;

@@ -1,7 +1,8 @@
 /* Convolution with filters as long as the documents, h_τ = Σ_n R_n λ_n^τ. A token sees every earlier one and a channel
- * only itself, so channels are what ranks can share out: an all-to-all brings whole sequences of a rank's channels to it,
- * another takes the results back, and the filters never travel. Gradients of R and p are those of this rank's channels; the
- * sum over ranks that every parameter gets completes them. What the first all-to-all brought is kept: backward needs it. */
+ * only itself, so channels are what ranks can share out: an all-to-all brings whole sequences of a rank's channels to
+ * it, another takes the results back, and the filters never travel. Gradients of R and p are those of this rank's
+ * channels; the sum over ranks that every parameter gets completes them. What the first all-to-all brought is kept:
+ * backward needs it. */
 #include "sp/channel_exchange.h"
 
 typedef struct long_call {
@@ -29,7 +30,8 @@ static size_t cut(long_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C
 }
 
 size_t hy_sp_long_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
-    return (size_t)((C + dims->size - 1) / dims->size * dims->n_seq * dims->len) * hy_dtype_size(sp->device->table.dtype);
+    return (size_t)((C + dims->size - 1) / dims->size * dims->n_seq * dims->len) *
+           hy_dtype_size(sp->device->table.dtype);
 }
 
 size_t hy_sp_long_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
@@ -69,14 +71,24 @@ static long_call begin(hy_sp *sp, hy_sp_long_conv *conv) {
 
 static hy_modal_filter_args filter_of(const long_call *c, hy_channels channels) {
     const hy_sp_long_conv *conv = c->conv;
-    return (hy_modal_filter_args){.C = channels.n, .L = c->op.L, .N = conv->N, .first = channels.begin, .group = conv->group,
-                                  .R = conv->R, .p = conv->p, .h = c->h, .dh = c->dh, .dR = conv->dR, .dp = conv->dp};
+    return (hy_modal_filter_args){.C = channels.n,
+                                  .L = c->op.L,
+                                  .N = conv->N,
+                                  .first = channels.begin,
+                                  .group = conv->group,
+                                  .R = conv->R,
+                                  .p = conv->p,
+                                  .h = c->h,
+                                  .dh = c->dh,
+                                  .dR = conv->dR,
+                                  .dp = conv->dp};
 }
 
 /* Kept inputs of a slice. */
 static char *kept_lines(const long_call *c, hy_channels channels) {
     const int64_t first = hy_channels_of(&c->exchange, c->sp->layout->rank).begin;
-    return (char *)c->conv->kept + (size_t)((channels.begin - first) * c->op.T) * hy_dtype_size(c->sp->device->table.dtype);
+    return (char *)c->conv->kept +
+           (size_t)((channels.begin - first) * c->op.T) * hy_dtype_size(c->sp->device->table.dtype);
 }
 
 static void compute_fwd(long_call *c, int slice, hy_channels channels) {
@@ -97,7 +109,8 @@ static void compute_bwd(long_call *c, int slice, hy_channels channels) {
 }
 
 /* While a slice is worked on, the next is coming and the one before is going. */
-static void each_slice(long_call *c, const void *from, void *to, int acc, void (*compute)(long_call *, int, hy_channels)) {
+static void each_slice(long_call *c, const void *from, void *to, int acc,
+                       void (*compute)(long_call *, int, hy_channels)) {
     hy_channel_exchange *x = &c->exchange;
     if (x->slices > 0) {
         hy_channels_post_lines(x, 0, from);

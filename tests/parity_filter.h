@@ -64,8 +64,7 @@ static void modal_filter_cases(parity *p, hy_op_id op) {
             const int64_t C = sizes[i][0], L = sizes[i][1], N = sizes[i][2], first = sizes[i][3];
             const int64_t filters = (first + C + group - 1) / group;
             parity_begin(p, op, HY_TOL_F32_SUM);
-            p->args.modal_filter_fwd =
-                (hy_modal_filter_args){.C = C, .L = L, .N = N, .first = first, .group = group};
+            p->args.modal_filter_fwd = (hy_modal_filter_args){.C = C, .L = L, .N = N, .first = first, .group = group};
             PARITY_IN(p, hy_modal_filter, R, filters * N);
             double *decay = PARITY_IN(p, hy_modal_filter, p, filters * N);
             for (int64_t n = 0; n < filters * N; n++)

@@ -1,6 +1,6 @@
-/* Long convolutions through FFTW, a channel per thread. A document of n tokens takes transforms of m ≥ 2n − 1 points, m the
- * smallest of 2, 3, 4, 6, 8, 12, ...; with the filter cut to (m+1)/2 taps nothing wraps around that any document of this
- * size can see, so all of them share one transform of the filter. With ^ for transforms and * for conjugates:
+/* Long convolutions through FFTW, a channel per thread. A document of n tokens takes transforms of m ≥ 2n − 1 points, m
+ * the smallest of 2, 3, 4, 6, 8, 12, ...; with the filter cut to (m+1)/2 taps nothing wraps around that any document of
+ * this size can see, so all of them share one transform of the filter. With ^ for transforms and * for conjugates:
  *
  *   y^ = h^·x^;   dx^ = h^*·dy^;   dh^ = Σ_documents x^*·dy^
  *

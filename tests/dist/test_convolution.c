@@ -71,7 +71,8 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     hy_exchange_reset();
     hy_sp_conv_fwd(&sp, &c);
     sp_exchanges(HY_X_SEND, &sent);
-    CHECK(p->c.n_docs > p->c.n_seq || sent == told[0], "%lld bytes sent forward, %lld told", (long long)sent, (long long)told[0]);
+    CHECK(p->c.n_docs > p->c.n_seq || sent == told[0], "%lld bytes sent forward, %lld told", (long long)sent,
+          (long long)told[0]);
     double *again = sp_shard(layout, NULL, p->C);
     memset(c.work, 0xFF, work);
     hy_exchange_reset();
@@ -89,7 +90,8 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     hy_exchange_reset();
     hy_sp_conv_bwd(&sp, &c);
     sp_exchanges(HY_X_SEND, &sent);
-    CHECK(p->c.n_docs > p->c.n_seq || sent == told[1], "%lld bytes sent backward, %lld told", (long long)sent, (long long)told[1]);
+    CHECK(p->c.n_docs > p->c.n_seq || sent == told[1], "%lld bytes sent backward, %lld told", (long long)sent,
+          (long long)told[1]);
     sp_buffer_check(c.kept, kept, "kept");
     sp_buffer_check(c.work, work, "work");
     sp_sum(comm, r.dw, p->C * p->W);

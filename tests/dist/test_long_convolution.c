@@ -1,6 +1,6 @@
 /* ranks: 1 2 3 4 7 */
-/* The long convolution: P ranks equal one rank, forward and backward, with channels that divide by nothing or are fewer than ranks,
- * shared filters, packed documents, empty fragments; the bytes sent are those that the plan tells. */
+/* The long convolution: P ranks equal one rank, forward and backward, with channels that divide by nothing or are fewer
+ * than ranks, shared filters, packed documents, empty fragments; the bytes sent are those that the plan tells. */
 #include "tests/dist/sp_case.h"
 
 typedef struct problem {
@@ -57,8 +57,15 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     r.dp = calloc((size_t)modes, sizeof(double));
     double *x = sp_shard(layout, p->x, p->C), *dy = sp_shard(layout, p->dy, p->C);
     const size_t kept = hy_sp_long_conv_kept(&sp, &dims, p->C), work = hy_sp_long_conv_work(&sp, &dims, p->C);
-    hy_sp_long_conv c = {.C = p->C, .N = p->N, .group = p->group, .x = x, .R = p->R, .p = p->p, .y = r.y,
-                         .kept = sp_buffer(kept), .work = sp_buffer(work)};
+    hy_sp_long_conv c = {.C = p->C,
+                         .N = p->N,
+                         .group = p->group,
+                         .x = x,
+                         .R = p->R,
+                         .p = p->p,
+                         .y = r.y,
+                         .kept = sp_buffer(kept),
+                         .work = sp_buffer(work)};
     int64_t sent, told[2];
     hy_sp_long_conv_bytes(&sp, &dims, p->C, &told[0], &told[1]);
     hy_exchange_reset();
@@ -96,13 +103,15 @@ static void test_case(hy_comm *world, hy_comm *self, const sp_case *c) {
     for (int mode = 0; mode < 4; mode++) {
         const int broken = mode >= 2;
         result got = run(&p, world, mode & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS, broken, &layout);
-        double wrong[2] = {(double)sp_rows_differ(layout, got.y, want.y, p.C), (double)sp_rows_differ(layout, got.dx, want.dx, p.C)};
+        double wrong[2] = {(double)sp_rows_differ(layout, got.y, want.y, p.C),
+                           (double)sp_rows_differ(layout, got.dx, want.dx, p.C)};
         if (broken) {
             sp_sum(world, wrong, 2);
-            CHECK(hy_comm_size(world) == 1 || c->len < 20 || (wrong[0] > 0 && wrong[1] > 0), "a damaged exchange is not noticed");
+            CHECK(hy_comm_size(world) == 1 || c->len < 20 || (wrong[0] > 0 && wrong[1] > 0),
+                  "a damaged exchange is not noticed");
         } else {
-            CHECK(wrong[0] == 0 && wrong[1] == 0, "y: %g, dx: %g elements differ; layout %d, %lld×%lld tokens, C %lld", wrong[0], wrong[1],
-                  mode & 1, (long long)c->n_seq, (long long)c->len, (long long)p.C);
+            CHECK(wrong[0] == 0 && wrong[1] == 0, "y: %g, dx: %g elements differ; layout %d, %lld×%lld tokens, C %lld",
+                  wrong[0], wrong[1], mode & 1, (long long)c->n_seq, (long long)c->len, (long long)p.C);
             CHECK(sp_differences(got.dR, want.dR, modes, HY_TOL_F64_REORDERED, sp_rms(want.dR, modes)) == 0, "dR");
             CHECK(sp_differences(got.dp, want.dp, modes, HY_TOL_F64_REORDERED, sp_rms(want.dp, modes)) == 0, "dp");
         }

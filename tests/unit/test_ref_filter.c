@@ -25,10 +25,28 @@ typedef struct problem {
 static void problem_init(problem *p) {
     memset(p, 0, sizeof *p);
     assert_int_equal(hy_device_init(&p->device, "cpu_ref", HY_F64), HY_OK);
-    p->filter = (hy_modal_filter_args){.C = C, .L = L, .N = N, .first = FIRST, .group = GROUP, .R = p->R, .p = p->p,
-                                       .h = p->h, .dh = p->dh, .dR = p->dR, .dp = p->dp};
-    p->conv = (hy_long_conv_args){.C = C, .T = T, .L = L, .docs = docs, .n_docs = 4, .x = p->x, .h = p->h, .y = p->y,
-                                  .dy = p->dy, .dx = p->dx, .dh = p->dh};
+    p->filter = (hy_modal_filter_args){.C = C,
+                                       .L = L,
+                                       .N = N,
+                                       .first = FIRST,
+                                       .group = GROUP,
+                                       .R = p->R,
+                                       .p = p->p,
+                                       .h = p->h,
+                                       .dh = p->dh,
+                                       .dR = p->dR,
+                                       .dp = p->dp};
+    p->conv = (hy_long_conv_args){.C = C,
+                                  .T = T,
+                                  .L = L,
+                                  .docs = docs,
+                                  .n_docs = 4,
+                                  .x = p->x,
+                                  .h = p->h,
+                                  .y = p->y,
+                                  .dy = p->dy,
+                                  .dx = p->dx,
+                                  .dh = p->dh};
     normal_fill(p->R, FILTERS * N);
     normal_fill(p->p, FILTERS * N);
     normal_fill(p->x, C * T);
@@ -95,8 +113,8 @@ static double window_loss(const void *context) {
 static void window_init(window *w, int learned) {
     memset(w, 0, sizeof *w);
     assert_int_equal(hy_device_init(&w->device, "cpu_ref", HY_F64), HY_OK);
-    w->args = (hy_window_filter_args){.C = C, .G = G, .W = W, .low = 0.5, .high = 2, .h = w->h, .w = w->w, .dw = w->dw,
-                                      .dh = w->dh};
+    w->args = (hy_window_filter_args){
+        .C = C, .G = G, .W = W, .low = 0.5, .high = 2, .h = w->h, .w = w->w, .dw = w->dw, .dh = w->dh};
     if (learned) {
         w->args.log_alpha = w->log_alpha;
         w->args.dlog_alpha = w->dlog_alpha;

@@ -78,7 +78,8 @@ HY_INLINE hy_vec hy_panel_row(const hy_conv_args *a, const hy_run *run, int64_t 
 }
 
 /* The gradient of that row. */
-HY_INLINE void hy_panel_put_row(const hy_conv_args *a, const hy_run *run, int64_t r, int64_t c, int64_t count, hy_vec v) {
+HY_INLINE void hy_panel_put_row(const hy_conv_args *a, const hy_run *run, int64_t r, int64_t c, int64_t count,
+                                hy_vec v) {
     const int64_t before = a->W - 1;
     if (r >= before && a->dx != NULL)
         hy_vec_put((float *)a->dx + (run->begin + r - before) * a->C + c, v, count, a->acc);
@@ -110,7 +111,8 @@ HY_INLINE void hy_panels_end_bwd(const hy_conv_args *a, const hy_conv_panels *p,
         hy_vec_put((float *)a->dbias + c, p->dbias, count, 1);
 }
 
-HY_INLINE void hy_panels_fwd_run(const hy_conv_args *a, hy_conv_panels *p, const hy_run *run, int64_t c, int64_t count) {
+HY_INLINE void hy_panels_fwd_run(const hy_conv_args *a, hy_conv_panels *p, const hy_run *run, int64_t c,
+                                 int64_t count) {
     const int64_t before = a->W - 1;
     for (int64_t r = 0; r < before; r++)
         p->x[r] = hy_panel_row(a, run, r, c, count);
@@ -129,8 +131,8 @@ HY_INLINE void hy_panels_fwd_run(const hy_conv_args *a, hy_conv_panels *p, const
 }
 
 /* dp of tokens i .. i + n − 1, zeros from the run's end on. */
-HY_INLINE void hy_panels_dp(const hy_conv_args *a, hy_conv_panels *p, const hy_run *run, int64_t i, int64_t n, int64_t c,
-                            int64_t count) {
+HY_INLINE void hy_panels_dp(const hy_conv_args *a, hy_conv_panels *p, const hy_run *run, int64_t i, int64_t n,
+                            int64_t c, int64_t count) {
     const float *dy = (const float *)a->dy + run->begin * a->C + c;
     if (a->act == HY_ACT_SILU)
         hy_panel_product(p->out, n, p->w, a->W, p->x, 0);
@@ -143,7 +145,8 @@ HY_INLINE void hy_panels_dp(const hy_conv_args *a, hy_conv_panels *p, const hy_r
     }
 }
 
-HY_INLINE void hy_panels_bwd_run(const hy_conv_args *a, hy_conv_panels *p, const hy_run *run, int64_t c, int64_t count) {
+HY_INLINE void hy_panels_bwd_run(const hy_conv_args *a, hy_conv_panels *p, const hy_run *run, int64_t c,
+                                 int64_t count) {
     const int64_t before = a->W - 1, rows = before + run->len;
     for (int64_t r = 0; r < before; r++) {
         p->x[r] = hy_panel_row(a, run, r, c, count);

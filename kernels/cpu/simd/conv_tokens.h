@@ -63,7 +63,8 @@ HY_INLINE void hy_conv_put(float *dx, hy_vec v, int64_t count, int acc) {
 /* The first W − 1 rows have been written by the tokens before, the others are written here first. */
 HY_INLINE void hy_conv_bwd_column(const hy_conv_args *a, hy_conv_piece *p, const hy_conv_rows *rows, const int W,
                                   const float *dy, int64_t n, int64_t c, int64_t count) {
-    hy_vec w[HY_CONV_WIDTH_MAX], x[HY_CONV_WIDTH_MAX], dw[HY_CONV_WIDTH_MAX], dx[HY_CONV_WIDTH_MAX], dbias = hy_vec_zero();
+    hy_vec w[HY_CONV_WIDTH_MAX], x[HY_CONV_WIDTH_MAX], dw[HY_CONV_WIDTH_MAX], dx[HY_CONV_WIDTH_MAX],
+        dbias = hy_vec_zero();
     HY_UNROLL
     for (int j = 0; j < W; j++) {
         w[j] = hy_vec_load_tail(p->w + j * p->n + c, count);
