@@ -275,6 +275,19 @@ typedef struct hy_lerp {
     int acc_x, acc_z, acc_m;
 } hy_lerp_args;
 
+/* What a token's own value adds to its output where weights are squared scores: y[r,:] = add[r,:] + s²/cols·v[r,:], s = q[r]·k[r]; add NULL = 0.
+ * bwd: dq, dk, dv (+)=; the gradient of add is dy itself. */
+typedef struct hy_own {
+    int64_t rows, cols, V;
+    const void *q, *k;  /* [rows,cols] */
+    const void *v;      /* [rows,V] */
+    const void *add;    /* [rows,V] */
+    void *y;
+    const void *dy;
+    void *dq, *dk, *dv;
+    int acc_q, acc_k, acc_v;
+} hy_own_args;
+
 /* ---- runs, convolution ---- */
 
 /* A range of consecutive local tokens of one document. s0: which entry of a state (or halo) array enters before
@@ -556,6 +569,8 @@ typedef struct hy_adamw {
     X(feature_bwd, hy_feature)         \
     X(ratio_fwd, hy_ratio)             \
     X(ratio_bwd, hy_ratio)             \
+    X(own_fwd, hy_own)                 \
+    X(own_bwd, hy_own)                 \
     X(bound_fwd, hy_bound)             \
     X(bound_bwd, hy_bound)             \
     X(bound_gate_fwd, hy_bound_gate)   \

@@ -80,6 +80,7 @@ typedef union hy_attr {
     struct { int64_t heads, repeat, cols; } repeat;
     struct { hy_act act; int64_t expand, group; } scale;
     struct { hy_feature_kind kind; int64_t cols; double eps; } feature;
+    struct { int64_t heads; } own;
     struct { int64_t D, vocab; } ends;
 } hy_attr;
 

@@ -117,13 +117,15 @@ static hy_var normalise(hy_graph *g, const key_side *side, hy_var x) {
     }
 }
 
-/* Norm, rotation, feature map and its norm, of q or k. */
-static hy_var prepare(hy_graph *g, const key_side *side, hy_var x, int64_t heads, const hy_feature_weights *weights, hy_feature_norm mine) {
+/* Norm and rotation of q or k. */
+static hy_var prepare(hy_graph *g, const key_side *side, hy_var x, int64_t heads) {
     const hy_mixer_config *m = side->m;
     x = normalise(g, side, x);
-    if (m->rope_base > 0) {
-        x = hy_node_rope(g, x, heads, m->head_dim, 0, m->head_dim, m->rope_base);
-    }
+    return m->rope_base > 0 ? hy_node_rope(g, x, heads, m->head_dim, 0, m->head_dim, m->rope_base) : x;
+}
+
+/* The feature map and its norm. */
+static hy_var map_features(hy_graph *g, const hy_mixer_config *m, hy_var x, int64_t heads, const hy_feature_weights *weights, hy_feature_norm mine) {
     x = hy_feature_build(g, m->feature_map, x, heads, weights);
     return m->feature_norm == mine || m->feature_norm == HY_FEATURE_NORM_BOTH ? hy_node_sumnorm(g, x, hy_var_cols(g, x) / heads, 1e-4) : x;
 }
@@ -167,6 +169,34 @@ static hy_var finish(hy_graph *g, const hy_linear_row *row, const hy_mixer_confi
     return gated && !first ? hy_node_glu(g, o, gate, act) : o;
 }
 
+/* q and k as they were before the feature map. */
+typedef struct plain_keys {
+    hy_var q, k;
+} plain_keys;
+
+static bool own_apart(const hy_linear_row *row, const hy_mixer_config *m) {
+    return row->own_apart && m->normaliser == HY_SWITCH_ON && m->feature_map == HY_FEATURE_SQUARE && m->feature_norm == HY_FEATURE_NORM_NONE;
+}
+
+/* The recurrence of the row's kind, and the normaliser. */
+static hy_var mix(hy_graph *g, const hy_mixer_row *table_row, const hy_mixer_config *m, hy_recur_vars in, const plain_keys *plain, hy_var x) {
+    const hy_linear_row *row = table_row->linear;
+    double scale = row->unit_scale ? 1 : 1 / sqrt((double)(hy_var_cols(g, in.q) / m->heads));
+    bool normalised = m->normaliser == HY_SWITCH_ON;
+    hy_var v = in.v, o;
+    in.v = normalised ? hy_node_append_one(g, v, m->value_heads) : v;
+    if (table_row->leveled) {
+        hy_var l = hy_node_level_scales(g, hy_node_linear(g, x, "l_proj", m->value_heads * m->levels, false), m->value_heads, m->levels);
+        o = hy_node_level_recur(g, &in, l, row->decay, row->rule, m->heads, m->value_heads, scale);
+    } else if (own_apart(row, m)) {
+        o = hy_node_recur_exclusive(g, &in, row->decay, m->heads, m->value_heads, scale);
+        o = hy_node_own(g, o, plain->q, plain->k, hy_node_append_one(g, v, m->value_heads), m->heads);
+    } else {
+        o = hy_node_recur(g, &in, row->decay, row->rule, m->heads, m->value_heads, scale);
+    }
+    return normalised ? hy_node_ratio(g, o, m->value_heads, row->normaliser_eps) : o;
+}
+
 hy_var hy_linear_build(const hy_mixer_row *table_row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var x) {
     const hy_linear_row *row = table_row->linear;
     int64_t K = m->head_dim, values = row->rule == HY_RULE_DELTA ? m->value_heads : m->kv_heads, repeat = m->heads / m->kv_heads;
@@ -176,25 +206,16 @@ hy_var hy_linear_build(const hy_mixer_row *table_row, hy_graph *g, const hy_mode
     in.k = project(g, row, m, x, (const char *[]){"k_proj", "k_conv1d"}, m->kv_heads * K, feature);
     in.v = project(g, row, m, x, (const char *[]){"v_proj", "v_conv1d"}, values * m->value_dim, row->activated ? HY_ACT_SILU : HY_ACT_IDENTITY);
     key_side side = make_key_side(g, m);
+    plain_keys plain = {.q = prepare(g, &side, in.q, m->heads), .k = prepare(g, &side, in.k, m->kv_heads)};
     hy_feature_weights map = hy_feature_params(g, m->feature_map, K, "feature_map_q");
-    in.q = prepare(g, &side, in.q, m->heads, &map, HY_FEATURE_NORM_Q);
+    in.q = map_features(g, m, plain.q, m->heads, &map, HY_FEATURE_NORM_Q);
     map = m->tie_feature_maps ? map : hy_feature_params(g, m->feature_map, K, "feature_map_k");
-    in.k = prepare(g, &side, in.k, m->kv_heads, &map, HY_FEATURE_NORM_K);
-    in.k = hy_node_repeat(g, in.k, m->kv_heads, repeat);
+    in.k = hy_node_repeat(g, map_features(g, m, plain.k, m->kv_heads, &map, HY_FEATURE_NORM_K), m->kv_heads, repeat);
+    plain.k = own_apart(row, m) ? hy_node_repeat(g, plain.k, m->kv_heads, repeat) : plain.k;
     in.v = hy_node_repeat(g, in.v, values, row->rule == HY_RULE_DELTA ? 1 : repeat);
-    in.v = m->normaliser == HY_SWITCH_ON ? hy_node_append_one(g, in.v, m->value_heads) : in.v;
     in.g = decay(g, row, config, m, layer, x);
     if (row->rule == HY_RULE_DELTA && m->beta) {
         in.beta = hy_node_unary(g, hy_node_linear(g, x, "b_proj", m->value_heads, false), HY_ACT_SIGMOID, m->negative_eigenvalues ? 2 : 1, -INFINITY);
     }
-    double scale = row->unit_scale ? 1 : 1 / sqrt((double)(hy_var_cols(g, in.q) / m->heads));
-    hy_var o;
-    if (table_row->leveled) {
-        hy_var l = hy_node_level_scales(g, hy_node_linear(g, x, "l_proj", m->value_heads * m->levels, false), m->value_heads, m->levels);
-        o = hy_node_level_recur(g, &in, l, row->decay, row->rule, m->heads, m->value_heads, scale);
-    } else {
-        o = hy_node_recur(g, &in, row->decay, row->rule, m->heads, m->value_heads, scale);
-    }
-    o = m->normaliser == HY_SWITCH_ON ? hy_node_ratio(g, o, m->value_heads, row->normaliser_eps) : o;
-    return hy_node_linear(g, finish(g, row, m, x, o), "o_proj", config->width, false);
+    return hy_node_linear(g, finish(g, row, m, x, mix(g, table_row, m, in, &plain, x)), "o_proj", config->width, false);
 }

@@ -34,6 +34,7 @@ struct hy_linear_row {
     double rope_base;
     hy_qk_norm qk_norm;
     bool unit_scale;               /* 1 instead of (channels of a mapped key)^(−1/2) */
+    bool own_apart;                /* the recurrence stops before the present token, whose squared score is computed directly */
     bool normaliser;               /* default */
     double normaliser_eps;
     hy_out_gate gate;

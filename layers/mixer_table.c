@@ -53,10 +53,11 @@ static const hy_linear_row based = {
     .qk_norm = HY_QK_NORM_NONE, .unit_scale = true, .normaliser = true, .normaliser_eps = 1e-6, .gate = HY_GATE_NONE,
     .scope = HY_SCOPE_NOTHING, .norm = "norm", .gated_norm = "norm"};
 
-/* ReBased (Aksenov et al. 2024): squared products of affinely normed queries and keys. */
+/* ReBased (Aksenov et al. 2024): squared products of affinely normed queries and keys. The sum over features has the rounding error of its
+ * largest terms, too much for the first token of a document, which is normalised by its own score alone: that one is computed apart. */
 static const hy_linear_row rebased = {
     .decay = HY_DECAY_NONE, .rule = HY_RULE_ADDITIVE, .heads = 16, .head_dim = 16, .value_ratio = 1, .feature_map = HY_FEATURE_SQUARE,
-    .qk_norm = HY_QK_NORM_LAYER, .unit_scale = true, .normaliser = true, .normaliser_eps = 1e-5, .gate = HY_GATE_NONE,
+    .qk_norm = HY_QK_NORM_LAYER, .unit_scale = true, .own_apart = true, .normaliser = true, .normaliser_eps = 1e-5, .gate = HY_GATE_NONE,
     .scope = HY_SCOPE_NOTHING, .norm = "norm", .gated_norm = "norm"};
 
 /* Lightning attention (Qin et al. 2024): slopes that shrink with depth. */

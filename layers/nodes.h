@@ -51,6 +51,9 @@ hy_var hy_node_skip(hy_graph *g, hy_var add, hy_var x, hy_weight w, int64_t grou
 hy_var hy_node_feature(hy_graph *g, hy_var x, hy_feature_kind kind, int64_t cols);
 /* For a normaliser: every head's channels get a column of ones; later that column divides the others: y = x/(last + eps). */
 hy_var hy_node_append_one(hy_graph *g, hy_var x, int64_t heads);
+/* add + s²/d·v per head, s = q·k over its d channels: what a token gives itself where weights are squared scores. This is the only consumer
+ * of `add`. */
+hy_var hy_node_own(hy_graph *g, hy_var add, hy_var q, hy_var k, hy_var v, int64_t heads);
 hy_var hy_node_ratio(hy_graph *g, hy_var x, int64_t heads, double eps);
 
 /* The token before, zero before a document's start. */

@@ -93,6 +93,27 @@ static void test_scale_gradients(void **state) {
         }
 }
 
+static double loss_own(const void *context) {
+    hy_own_fwd(&device, context);
+    return dot(y, dy, ROWS * COLS);
+}
+
+static void test_own_gradients(void **unused) {
+    (void)unused;
+    static double dv[WIDE];
+    hy_own_args a = {.rows = ROWS, .cols = 3, .V = COLS, .q = x, .k = w, .v = x + 100, .add = add, .y = y, .dy = dy, .dq = dx, .dk = dw, .dv = dv};
+    memset(dv, 0, sizeof dv);
+    hy_own_bwd(&device, &a);
+    a.acc_q = a.acc_k = a.acc_v = 1;
+    hy_own_bwd(&device, &a);
+    halve(dx, WIDE);
+    halve(dw, WIDE);
+    halve(dv, WIDE);
+    assert_gradient("dq", loss_own, &a, x, ROWS * 3, dx);
+    assert_gradient("dk", loss_own, &a, w, ROWS * 3, dw);
+    assert_gradient("dv", loss_own, &a, x + 100, ROWS * COLS, dv);
+}
+
 /* φ(q)·φ(k) of two rows. */
 static double product(hy_feature_kind kind, const double *pair) {
     hy_feature_fwd(&device, &(hy_feature_args){.kind = kind, .rows = 2, .cols = COLS, .x = pair, .y = y});
@@ -201,7 +222,8 @@ static void test_constant_vector_decay(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_feature_gradients, setup), cmocka_unit_test_setup(test_ratio_gradients, setup),
-        cmocka_unit_test_setup(test_scale_gradients, setup),   cmocka_unit_test_setup(test_products, setup),
+        cmocka_unit_test_setup(test_scale_gradients, setup),   cmocka_unit_test_setup(test_own_gradients, setup),
+        cmocka_unit_test_setup(test_products, setup),
         cmocka_unit_test_setup(test_dpfp, setup),              cmocka_unit_test_setup(test_hedgehog, setup),
         cmocka_unit_test_setup(test_based_expands_softmax, setup), cmocka_unit_test_setup(test_constant_vector_decay, setup),
     };
