@@ -40,6 +40,9 @@ change 's/"use_gv": false/"use_gv": true/'
 expect 2 use_gv "$hylas" import hf "$work/changed" --out "$work/bad"
 change 's/"model_type": "gla"/"model_type": "gpt2"/'
 expect 2 gpt2 "$hylas" import hf "$work/changed" --out "$work/bad"
+change 's/"model_type": "gla"/"model_type": "qwen3_next"/'
+expect 2 mixture-of-experts "$hylas" import hf "$work/changed" --out "$work/bad"
+expect 2 mixture-of-experts "$hylas" op model --model "$work/changed" --in "$gla/check.h5" --out "$work/bad.h5"
 change 's/"num_hidden_layers": 3/"num_hidden_layers": 4/'
 expect 4 model.layers.3 "$hylas" import hf "$work/changed" --out "$work/bad"
 change 's/"num_hidden_layers": 3/"num_hidden_layers": 2/'
