@@ -105,7 +105,7 @@ static const hy_schema_entry model_rows[] = {
     {HY_SCHEMA_INT(hy_model_config, width, "width", "1024", 1, WIDTH_MAX, "channels of the residual stream")},
     {HY_SCHEMA_INT(hy_model_config, vocab, "vocab", "32000", 2, INT32_MAX, "token ids are 0 .. vocab-1")},
     {HY_SCHEMA_BOOL(hy_model_config, tied, "tied", "false", "embedding and head share one matrix")},
-    {HY_SCHEMA_STRING(hy_model_config, mlp_kind, "mlp.kind", NULL, "swiglu; empty: that of the first layer's mixer")},
+    {HY_SCHEMA_STRING(hy_model_config, mlp_kind, "mlp.kind", NULL, "swiglu, rwkv6, rwkv7; empty: that of the first layer's mixer")},
     {HY_SCHEMA_INT(hy_model_config, mlp_width, "mlp.width", "default", 1, WIDTH_MAX,
                    "hidden channels of the MLP; default: 256*ceil(int(width*ratio*2/3)/256)"),
      HY_SCHEMA_SPECIAL("default", 0)},
