@@ -65,6 +65,11 @@ enum { HY_HF_BINDINGS_MAX = 4 }; /* of one parameter */
 
 /* The whole parameter under `name`, in its own shape. */
 void hy_hf_bind_whole(const hy_param *param, const char *name, hy_hf_binding *out);
+/* Whole, under our name in which the first place of every row's `ours` became `theirs`, row by row; ours = NULL ends the table. */
+typedef struct hy_hf_rename {
+    const char *ours, *theirs;
+} hy_hf_rename;
+int hy_hf_bind_renamed(const hy_param *param, const hy_hf_rename *renames, hy_hf_binding *out);
 
 typedef struct hy_hf_family hy_hf_family;
 struct hy_hf_family {

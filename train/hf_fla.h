@@ -28,11 +28,6 @@ void hy_hf_fla_check_rope_parameters(hy_hf_reader *reader, double base);
 /* Every parameter whole, under our name. */
 int hy_hf_fla_bind_same(const json_t *config, const hy_param *param, hy_hf_binding *out);
 extern const char *const hy_hf_fla_skip[];
-/* Whole, under our name in which the first place of every row's `ours` became `theirs`, row by row; ours = NULL ends the table. */
-typedef struct hy_hf_rename {
-    const char *ours, *theirs;
-} hy_hf_rename;
-int hy_hf_fla_bind_renamed(const hy_param *param, const hy_hf_rename *renames, hy_hf_binding *out);
 
 /* ---- writing config.json: NULL where the schedule does not fit. Whether every number survives is found out by reading it back ---- */
 

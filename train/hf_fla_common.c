@@ -154,17 +154,3 @@ int hy_hf_fla_bind_same(const json_t *config, const hy_param *param, hy_hf_bindi
 }
 
 const char *const hy_hf_fla_skip[] = {"*.rotary.inv_freq", NULL};
-
-int hy_hf_fla_bind_renamed(const hy_param *param, const hy_hf_rename *renames, hy_hf_binding *out) {
-    char name[sizeof out->name], next[sizeof out->name];
-    snprintf(name, sizeof name, "%s", param->name);
-    for (const hy_hf_rename *r = renames; r->ours; r++) {
-        const char *at = strstr(name, r->ours);
-        if (at) {
-            snprintf(next, sizeof next, "%.*s%s%s", (int)(at - name), name, r->theirs, at + strlen(r->ours));
-            memcpy(name, next, sizeof name);
-        }
-    }
-    hy_hf_bind_whole(param, name, out);
-    return 1;
-}

@@ -77,7 +77,7 @@ static const char *const q_name = ".attn.feature_map_q.", *const k_name = ".attn
 
 static int bind_k(const json_t *config, const hy_param *param, hy_hf_binding *out) {
     (void)config;
-    return hy_hf_fla_bind_renamed(param, (const hy_hf_rename[]){{q_name, k_name}, {NULL, NULL}}, out);
+    return hy_hf_bind_renamed(param, (const hy_hf_rename[]){{q_name, k_name}, {NULL, NULL}}, out);
 }
 
 static int bind_both(const json_t *config, const hy_param *param, hy_hf_binding *out) {

@@ -34,7 +34,7 @@ static int bind_log_linear_mamba2(const json_t *config, const hy_param *param, h
                                          {".attn.", ".mixer."},
                                          {NULL, NULL}};
     (void)config;
-    return hy_hf_fla_bind_renamed(param, names, out);
+    return hy_hf_bind_renamed(param, names, out);
 }
 
 const hy_hf_family hy_hf_fla_log_linear_mamba2 = {.model_type = "log_linear_mamba2",

@@ -121,7 +121,7 @@ static int bind_mamba2(const json_t *config, const hy_param *param, hy_hf_bindin
                                          {".attn.", ".mixer."},
                                          {NULL, NULL}};
     (void)config;
-    return hy_hf_fla_bind_renamed(param, names, out);
+    return hy_hf_bind_renamed(param, names, out);
 }
 
 const hy_hf_family hy_hf_fla_mamba2 = {

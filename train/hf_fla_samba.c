@@ -76,7 +76,7 @@ static int bind_samba(const json_t *config, const hy_param *param, hy_hf_binding
                                          {".attn.", ".mixer."},
                                          {NULL, NULL}};
     (void)config;
-    return hy_hf_fla_bind_renamed(param, names, out);
+    return hy_hf_bind_renamed(param, names, out);
 }
 
 const hy_hf_family hy_hf_fla_samba = {

@@ -21,7 +21,7 @@ static int bind_llama(const json_t *config, const hy_param *param, hy_hf_binding
                                          {".attn.", ".self_attn."},
                                          {NULL, NULL}};
     (void)config;
-    return hy_hf_fla_bind_renamed(param, names, out);
+    return hy_hf_bind_renamed(param, names, out);
 }
 
 static const char *const llama_skip[] = {"*.rotary_emb.inv_freq", NULL};

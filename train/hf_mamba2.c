@@ -137,7 +137,7 @@ static int bind_mamba2(const json_t *config, const hy_param *param, hy_hf_bindin
                                          {".attn.", ".mixer."},
                                          {NULL, NULL}};
     (void)config;
-    return hy_hf_fla_bind_renamed(param, names, out);
+    return hy_hf_bind_renamed(param, names, out);
 }
 
 static bool is_attention(const json_t *config, int64_t layer) {
@@ -154,7 +154,7 @@ static int bind_bamba(const json_t *config, const hy_param *param, hy_hf_binding
                             {NULL, NULL}};
     if (is_attention(config, hy_hf_param_layer(param->name)))
         names[5].theirs = ".self_attn.";
-    return hy_hf_fla_bind_renamed(param, names, out);
+    return hy_hf_bind_renamed(param, names, out);
 }
 
 const hy_hf_family hy_hf_mamba2 = {.model_type = "mamba2", .read = read_mamba2, .bind = bind_mamba2};

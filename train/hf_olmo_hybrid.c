@@ -94,7 +94,7 @@ static const hy_hf_rename resaved_other_names[] = {{"model.embeddings.", "model.
 
 static int bind_named(const json_t *config, const hy_param *param, const hy_hf_rename *linear, const hy_hf_rename *other, hy_hf_binding *out) {
     int64_t layer = hy_hf_param_layer(param->name);
-    return hy_hf_fla_bind_renamed(param, layer >= 0 && !is_full(config, layer) ? linear : other, out);
+    return hy_hf_bind_renamed(param, layer >= 0 && !is_full(config, layer) ? linear : other, out);
 }
 
 static int bind_published(const json_t *config, const hy_param *param, hy_hf_binding *out) {

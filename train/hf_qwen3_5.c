@@ -126,7 +126,7 @@ static int bind_text(const json_t *whole, const hy_param *param, hy_hf_binding *
     int64_t layer = hy_hf_param_layer(param->name);
     const char *own = strstr(param->name, ".attn.");
     bool linear = own && !hy_hf_layer_is_full(config, layer);
-    int n = hy_hf_fla_bind_renamed(param, linear ? linear_names : other_names, out);
+    int n = hy_hf_bind_renamed(param, linear ? linear_names : other_names, out);
     if (linear && (strstr(out->name, ".in_proj_qkv.") || strstr(out->name, ".conv1d.")))
         bind_linear(config, own[strlen(".attn.")], out);
     else if (own && !linear && strstr(out->name, ".q_proj."))

@@ -15,6 +15,20 @@ void hy_hf_bind_whole(const hy_param *param, const char *name, hy_hf_binding *ou
     memcpy(out->shape, param->shape, sizeof out->shape);
 }
 
+int hy_hf_bind_renamed(const hy_param *param, const hy_hf_rename *renames, hy_hf_binding *out) {
+    char name[sizeof out->name], next[sizeof out->name];
+    snprintf(name, sizeof name, "%s", param->name);
+    for (const hy_hf_rename *r = renames; r->ours; r++) {
+        const char *at = strstr(name, r->ours);
+        if (at) {
+            snprintf(next, sizeof next, "%.*s%s%s", (int)(at - name), name, r->theirs, at + strlen(r->ours));
+            memcpy(name, next, sizeof name);
+        }
+    }
+    hy_hf_bind_whole(param, name, out);
+    return 1;
+}
+
 hy_status hy_hf_map_create(const hy_hf *hf, const hy_hf_family *form, const hy_model *model, hy_hf_map *map) {
     int64_t n_params;
     const hy_param *params = hy_model_params(model, &n_params);
