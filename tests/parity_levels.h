@@ -93,7 +93,7 @@ static PARITY_UNUSED void level_sample(parity *p, void (*one)(parity *, const re
                               .rule = (hy_rule)(n / 4 % 2),
                               .gate = (gate_strength)(n % 3),
                               .shape = n % LEVEL_SHAPES,
-                              .H = 2,
+                              .H = n % 3 == 1 ? 1 : 2,
                               .HV = n % 7 ? 4 : 2,
                               .K = 8 + n % 5 * 7,
                               .V = 24 - n % 3 * 5,

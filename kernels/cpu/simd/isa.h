@@ -14,6 +14,7 @@
 
 #define HY_SIMD_FAMILIES(X)                                                                                            \
     X(recur)                                                                                                           \
+    X(level)                                                                                                           \
     X(attn)                                                                                                            \
     X(elementwise)
 

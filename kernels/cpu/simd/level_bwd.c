@@ -1,0 +1,210 @@
+/* level_bwd, level_map_bwd. Backward sweeps twice over each (run, value head): forward, which keeps the states before every √n-th of
+ * the n chunks; then backward in segments of √n chunks, whose states are made again from those (level_grad.h).
+ *
+ * Value heads of one group add to the same dq, dk: a task takes them in order. Where there are fewer key heads than threads a group is
+ * cut into parts; the first part writes dq, dk and the others buffers that are added in order. */
+#include <omp.h>
+
+#include "kernels/cpu/simd/level_family.h"
+#include "kernels/cpu/simd/level_grad.h"
+
+typedef struct bwd {
+    hy_level_chunk chunk;
+    hy_level_grad grad;
+    hy_mat turn;     /* [K,V] */
+    int64_t segment; /* chunks */
+    float *dX;       /* [N] states */
+    float *heads;    /* [segments,N] states before each segment */
+    float *path;     /* [segment,N] states before the chunks of one segment */
+    float *starts;   /* int64_t [chunks]: first token of each chunk */
+} bwd;
+
+static void bwd_layout(bwd *f, const hy_level_scan *s, hy_scratch *m) {
+    const int64_t chunks = hy_level_chunks_max(s->scan.a->T), states = s->N * s->size;
+    for (f->segment = 1; f->segment * f->segment < chunks;)
+        f->segment++;
+    hy_level_chunk_layout(&f->chunk, s, m);
+    hy_level_grad_layout(&f->grad, s, m);
+    f->turn = hy_scratch_mat(m, s->scan.Kp, s->scan.Vp);
+    f->dX = hy_scratch_take(m, states);
+    f->heads = hy_scratch_take(m, f->segment * states);
+    f->path = hy_scratch_take(m, f->segment * states);
+    f->starts = hy_scratch_take(m, chunks * (int64_t)(sizeof(int64_t) / sizeof(float)));
+}
+
+static int64_t *starts_of(const bwd *f) {
+    return (int64_t *)(void *)f->starts;
+}
+
+/* The chunks of the run; returns how many. */
+static int64_t list_chunks(const bwd *f, const hy_level_scan *s) {
+    int64_t n = 0;
+    for (int64_t t = s->scan.run.begin; t < s->scan.run.begin + s->scan.run.len; n++) {
+        starts_of(f)[n] = t;
+        t += hy_level_chunk_length(s, t);
+    }
+    return n;
+}
+
+/* The states that enter position pos. */
+static void copy_states(const hy_level_scan *s, int64_t pos, const float *from, float *to) {
+    for (int64_t bit = 0; bit < s->N; bit++)
+        if (pos >> bit & 1)
+            memcpy(to + bit * s->size, from + bit * s->size, (size_t)s->size * sizeof *to);
+}
+
+/* Chunks of segment g from `first` on move `states` from one to the next; each but the first also keeps what enters it. */
+static void rebuild_segment(bwd *f, const hy_level_scan *s, int64_t first, int64_t n) {
+    const int64_t states = s->N * s->size;
+    copy_states(s, s->levels->pos[starts_of(f)[first]], f->heads + first / f->segment * states, f->path);
+    for (int64_t i = 0; i + 1 < n; i++) {
+        hy_level_chunk_prepare(&f->chunk, s, starts_of(f)[first + i]);
+        copy_states(s, f->chunk.pos, f->path + i * states, f->path + (i + 1) * states);
+        hy_level_advance(&f->grad.move, s, &f->chunk, f->path + (i + 1) * states);
+    }
+}
+
+/* First sweep, in f->path; the last segment need not be walked. */
+static void keep_heads(bwd *f, const hy_level_scan *s, int64_t n_chunks) {
+    const int64_t states = s->N * s->size, last = (n_chunks - 1) / f->segment * f->segment;
+    hy_level_load(s, f->turn, s->scan.a->S0, s->scan.run.s0, s->levels->pos[s->scan.run.begin], f->path);
+    for (int64_t i = 0; i <= last; i++) {
+        if (i % f->segment == 0)
+            copy_states(s, s->levels->pos[starts_of(f)[i]], f->path, f->heads + i / f->segment * states);
+        if (i == last)
+            break;
+        hy_level_chunk_prepare(&f->chunk, s, starts_of(f)[i]);
+        hy_level_advance(&f->grad.move, s, &f->chunk, f->path);
+    }
+}
+
+/* What hy_level_load loads, stored; zeros for the bits that pos has not. */
+static void store_states(const hy_level_scan *s, hy_mat turn, float *states, int64_t slot, int64_t pos, float *array) {
+    const hy_recur_args *a = s->scan.a;
+    for (int64_t bit = 0; bit < s->N; bit++) {
+        float *to = array + hy_level_state_at(s, slot, bit);
+        if (!(pos >> bit & 1)) {
+            memset(to, 0, (size_t)(a->K * a->V) * sizeof *to);
+            continue;
+        }
+        hy_mat_transpose(turn, hy_level_state(s, states, bit), s->scan.Vp, s->scan.Kp);
+        hy_mat_write(to, a->V, turn, a->K, a->V);
+    }
+}
+
+static int64_t end_pos(const hy_level_scan *s) {
+    return s->levels->pos[s->scan.run.begin + s->scan.run.len - 1] + 1;
+}
+
+static void bwd_run(bwd *f, const hy_level_scan *s, const hy_level_out *out) {
+    const hy_recur_args *a = s->scan.a;
+    const hy_run *run = &s->scan.run;
+    const int64_t states = s->N * s->size, n_chunks = list_chunks(f, s);
+    if (n_chunks == 0)
+        return;
+    keep_heads(f, s, n_chunks);
+    hy_level_load(s, f->turn, a->dS1, run->s1, end_pos(s), f->dX);
+    for (int64_t first = (n_chunks - 1) / f->segment * f->segment; first >= 0; first -= f->segment) {
+        const int64_t n = n_chunks - first < f->segment ? n_chunks - first : f->segment;
+        rebuild_segment(f, s, first, n);
+        for (int64_t i = n - 1; i >= 0; i--) {
+            hy_level_chunk_prepare(&f->chunk, s, starts_of(f)[first + i]);
+            hy_level_grad_chunk(&f->grad, s, &f->chunk, f->path + i * states, f->dX, out);
+        }
+    }
+    if (a->dS0 && run->s0 >= 0)
+        store_states(s, f->turn, f->dX, run->s0, s->levels->pos[run->begin], a->dS0);
+}
+
+static int64_t thread_floats(const hy_level_recur_args *a) {
+    hy_level_scan s = hy_level_scan_make(a, NULL, 0);
+    hy_scratch m = {0};
+    bwd f = {0};
+    bwd_layout(&f, &s, &m);
+    return m.used;
+}
+
+/* Parts of a group that run at the same time. */
+static int64_t part_count(const hy_recur_args *a) {
+    const int64_t threads = omp_get_max_threads(), group = a->H ? a->HV / a->H : 1;
+    const int64_t parts = a->H ? (threads + a->H - 1) / a->H : 1;
+    return parts > group ? group : parts;
+}
+
+int64_t HY_ISA_NAME(hy_level_bwd_floats)(const hy_level_recur_args *a) {
+    return thread_floats(a) * omp_get_max_threads() + (part_count(&a->base) - 1) * 2 * a->base.T * a->base.H * a->base.K;
+}
+
+static void add_parts(const hy_recur_args *a, const float *buffers, int64_t parts) {
+    const int64_t row = a->H * a->K, size = a->T * row;
+    float *dq = a->dq, *dk = a->dk;
+    for (int64_t r = 0; r < a->n_runs; r++) {
+        const int64_t begin = a->runs[r].begin * row, end = begin + a->runs[r].len * row;
+#pragma omp parallel for
+        for (int64_t i = begin; i < end; i++)
+            for (int64_t p = 0; p < parts - 1; p++) {
+                dq[i] += buffers[p * 2 * size + i];
+                dk[i] += buffers[p * 2 * size + size + i];
+            }
+    }
+}
+
+void HY_ISA_NAME(hy_level_bwd_chunks)(const hy_level_recur_args *args) {
+    const hy_recur_args *a = &args->base;
+    if (a->HV == 0 || a->H == 0)
+        return;
+    const int64_t per_thread = thread_floats(args), parts = part_count(a), group = a->HV / a->H, size = a->T * a->H * a->K;
+    float *work = hy_align_floats(a->work), *buffers = work + per_thread * omp_get_max_threads();
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t i = 0; i < a->H * parts; i++) {
+        const int64_t head = i / parts, part = i % parts, first = head * group + part * group / parts;
+        for (int64_t vhead = first; vhead < head * group + (part + 1) * group / parts; vhead++)
+            for (int64_t r = 0; r < a->n_runs; r++) {
+                hy_level_scan s = hy_level_scan_make(args, &a->runs[r], vhead);
+                hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
+                bwd f = {0};
+                bwd_layout(&f, &s, &m);
+                const hy_level_out out = {.dq = part ? buffers + (part - 1) * 2 * size : a->dq,
+                                          .dk = part ? buffers + (part - 1) * 2 * size + size : a->dk,
+                                          .acc = vhead > first};
+                bwd_run(&f, &s, &out);
+            }
+    }
+    if (parts > 1)
+        add_parts(a, buffers, parts);
+}
+
+/* The gradient of the states alone. */
+static void map_bwd_run(bwd *f, const hy_level_scan *s) {
+    const hy_run *run = &s->scan.run;
+    const int64_t n_chunks = list_chunks(f, s);
+    memset(f->dX, 0, (size_t)(s->N * s->size) * sizeof(float));
+    for (int64_t i = n_chunks - 1; i >= 0; i--) {
+        hy_level_chunk *c = &f->chunk;
+        hy_level_chunk_prepare(c, s, starts_of(f)[i]);
+        hy_level_grad_begin(&f->grad, s, c, f->dX);
+        for (int64_t bit = 0; bit < s->N; bit++) {
+            if (!hy_level_enters(c, bit))
+                continue;
+            hy_mat dX = hy_level_state(s, f->dX, bit);
+            if (s->scan.delta)
+                hy_level_grad_correction(&f->grad, s, c, dX);
+            hy_level_grad_state(&f->grad, s, c, bit, dX);
+        }
+    }
+    store_states(s, f->turn, f->dX, run->s0, n_chunks > 0 ? s->levels->pos[run->begin] : 0, s->scan.a->dH);
+}
+
+void HY_ISA_NAME(hy_level_map_bwd_chunks)(const hy_level_recur_args *a) {
+    const int64_t per_thread = thread_floats(a), HV = a->base.HV;
+    float *work = hy_align_floats(a->base.work);
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t i = 0; i < a->base.n_runs * HV; i++) {
+        hy_level_scan s = hy_level_scan_make(a, &a->base.runs[i / HV], i % HV);
+        hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
+        bwd f = {0};
+        bwd_layout(&f, &s, &m);
+        if (s.scan.run.s0 >= 0)
+            map_bwd_run(&f, &s);
+    }
+}
