@@ -7,8 +7,7 @@ static void read_llama(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_decoder d = {.vocab = 32000, .width = 4096, .mlp_width = 11008, .layers = 32, .heads = 32, .norm_eps = 1e-6, .rope_fraction = 1};
     hy_hf_check_keys(reader, (const hy_hf_key *const[]){hy_hf_decoder_keys, hy_hf_common_keys, NULL});
     hy_hf_read_decoder(reader, &d, model);
-    const hy_mixer_config *mixer = hy_hf_read_softmax(reader, &d, model);
-    if (mixer && mixer->rope_fraction < 1)
+    if (hy_hf_read_softmax(reader, &d, model)->rope_fraction < 1)
         hy_hf_unsupported(reader, "partial_rotary_factor", "this family turns whole heads");
     model->n_pattern = 1;
     snprintf(model->pattern[0], HY_NAME_MAX, "attention");

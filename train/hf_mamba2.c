@@ -60,7 +60,7 @@ static const layer_keys bamba_layer = {"mamba_n_heads", "mamba_d_head", "mamba_n
                                        "mamba_expand",  128,            0,                1,               256};
 
 static void read_layer(hy_hf_reader *reader, const layer_keys *keys, hy_model_config *model) {
-    hy_mixer_config *mixer = hy_hf_add_mixer(reader, model, "mamba2");
+    hy_mixer_config *mixer = hy_hf_add_mixer(model, "mamba2");
     double inner = trunc(hy_hf_real(reader, keys->expand, 2) * (double)model->width);
     mixer->heads = hy_hf_size(reader, keys->groups, keys->d_groups);
     mixer->head_dim = hy_hf_size(reader, keys->state, keys->d_state);
@@ -122,8 +122,7 @@ static void read_bamba(hy_hf_reader *reader, hy_model_config *model) {
     const json_t *factor = json_object_get(json_object_get(reader->object, "rope_parameters"), "partial_rotary_factor");
     if (factor && json_number_value(factor) != 0.5)
         hy_hf_unsupported(reader, "rope_parameters", "this family turns half of a head");
-    if (attention)
-        attention->rope_fraction = 0.5; /* whatever the factor at top level */
+    attention->rope_fraction = 0.5; /* whatever the factor at top level */
     model->n_pattern = 1;
     snprintf(model->pattern[0], HY_NAME_MAX, "mamba2");
     read_attention_layers(reader, model);

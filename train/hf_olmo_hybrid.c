@@ -55,7 +55,7 @@ static void read_olmo(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_decoder d = class_defaults;
     hy_hf_check_keys(reader, (const hy_hf_key *const[]){olmo_keys, hy_hf_decoder_keys, hy_hf_common_keys, NULL});
     hy_hf_read_decoder(reader, &d, model);
-    hy_mixer_config *linear = hy_hf_add_mixer(reader, model, "gated_deltanet"), *full = hy_hf_read_softmax(reader, &d, model);
+    hy_mixer_config *linear = hy_hf_add_mixer(model, "gated_deltanet"), *full = hy_hf_read_softmax(reader, &d, model);
     linear_sizes s = read_sizes(reader);
     linear->heads = s.keys;
     linear->value_heads = s.values;

@@ -1,5 +1,6 @@
 #include "train/hf_transformers.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,8 @@ void hy_hf_read_decoder(hy_hf_reader *reader, hy_hf_decoder *d, hy_model_config 
     model->tied = hy_hf_flag(reader, "tie_word_embeddings", false);
     model->init_std = hy_hf_share(reader, "initializer_range", 0.02);
     d->heads = hy_hf_size(reader, "num_attention_heads", d->heads);
-    d->kv_heads = hy_hf_size(reader, "num_key_value_heads", d->kv_heads > 0 ? d->kv_heads : d->heads);
+    bool as_heads = d->kv_heads == 0 || json_is_null(json_object_get(reader->object, "num_key_value_heads"));
+    d->kv_heads = hy_hf_size(reader, "num_key_value_heads", as_heads ? d->heads : d->kv_heads);
     d->head_dim = hy_hf_size(reader, "head_dim", d->head_dim > 0 ? d->head_dim : d->width / d->heads);
     if (d->heads % d->kv_heads != 0)
         hy_hf_unsupported(reader, "num_key_value_heads", "it must divide num_attention_heads");
@@ -52,11 +54,8 @@ void hy_hf_read_decoder(hy_hf_reader *reader, hy_hf_decoder *d, hy_model_config 
         hy_hf_unsupported(reader, "num_attention_heads", "more heads than channels");
 }
 
-hy_mixer_config *hy_hf_add_mixer(hy_hf_reader *reader, hy_model_config *model, const char *kind) {
-    if (model->n_mixers == HY_MIXERS_MAX) {
-        hy_hf_unsupported(reader, "layer_types", "too many different mixers");
-        return NULL;
-    }
+hy_mixer_config *hy_hf_add_mixer(hy_model_config *model, const char *kind) {
+    assert(model->n_mixers < HY_MIXERS_MAX);
     hy_mixer_config *mixer = &model->mixers[model->n_mixers++];
     hy_mixer_config_init(mixer, kind);
     return mixer;
@@ -95,9 +94,7 @@ static void read_rope(hy_hf_reader *reader, const hy_hf_decoder *d, hy_mixer_con
 }
 
 hy_mixer_config *hy_hf_read_softmax(hy_hf_reader *reader, const hy_hf_decoder *d, hy_model_config *model) {
-    hy_mixer_config *mixer = hy_hf_add_mixer(reader, model, "attention");
-    if (!mixer)
-        return NULL;
+    hy_mixer_config *mixer = hy_hf_add_mixer(model, "attention");
     mixer->heads = d->heads;
     mixer->kv_heads = d->kv_heads;
     mixer->head_dim = d->head_dim;

@@ -10,7 +10,7 @@ extern const hy_hf_key hy_hf_decoder_keys[];
 
 typedef struct hy_hf_decoder {
     int64_t vocab, width, mlp_width, layers, heads;
-    int64_t kv_heads; /* 0 = heads */
+    int64_t kv_heads; /* 0 = heads, which is what null says in every family */
     int64_t head_dim; /* 0 = width/heads */
     double norm_eps;
     double rope_fraction;
@@ -21,8 +21,8 @@ typedef struct hy_hf_decoder {
 double hy_hf_share(hy_hf_reader *reader, const char *key, double absent);
 /* *decoder holds the class's defaults and receives what the config says. Fills the model's sizes. */
 void hy_hf_read_decoder(hy_hf_reader *reader, hy_hf_decoder *decoder, hy_model_config *model);
-/* NULL and reader->status if there are too many. */
-hy_mixer_config *hy_hf_add_mixer(hy_hf_reader *reader, hy_model_config *model, const char *kind);
+/* A family adds one or two: there is room. */
+hy_mixer_config *hy_hf_add_mixer(hy_model_config *model, const char *kind);
 /* Adds the softmax mixer "attention" of the decoder. */
 hy_mixer_config *hy_hf_read_softmax(hy_hf_reader *reader, const hy_hf_decoder *decoder, hy_model_config *model);
 

@@ -414,6 +414,8 @@ static void test_missing_keys_are_the_class_defaults(void **unused) {
     m = mixer_of(&c, 2);
     assert_true(strcmp(m->kind, "mamba2") == 0 && m->mlp == HY_SWITCH_ON && m->value_dim == 16 && m->head_dim == 256 && m->heads == 1);
     assert_true(config_of("bamba", "{\"head_dim\":12}").mixers[1].head_dim == 12);
+    assert_true(config_of("bamba", "{\"num_key_value_heads\":null}").mixers[1].kv_heads == 4);
+    assert_true(config_of("bamba", "{\"-num_key_value_heads\":0,\"num_attention_heads\":16,\"head_dim\":4}").mixers[1].kv_heads == 8);
     c = config_of("bamba", "{\"rope_parameters\":null,\"rope_theta\":77}");
     assert_true(mixer_of(&c, 2)->rope_base == 77 && mixer_of(&c, 2)->rope_fraction == 0.5);
     c = config_of("mamba2", "{\"-head_dim\":0,\"num_heads\":1,\"hidden_size\":32,\"-layer_norm_epsilon\":0,\"time_step_limit\":[0.25,2]}");
