@@ -6,7 +6,10 @@
  *
  * H at the end of a run, position p: the blocks of p's set bits cut the run into at most N pieces. Each piece is a run of the base
  * recurrence, whose map (A_i,H_i) the base kernels make; the later pieces' transitions carry H_i to the end, and all of them together
- * are A. */
+ * are A.
+ *
+ * Behind the exchange run what needs nothing from elsewhere: forward the runs whose document starts here, backward those whose document
+ * ends here. The others start from what arrives, whatever sp->overlap says. */
 #include "sp/sp.h"
 #include "sp/state_exchange.h"
 

@@ -1,5 +1,4 @@
-/* flash-linear-attention's log_linear_mamba2: mamba2's keys and layer, with 15 levels, and beside it an MLP whose width no key changes. Of
- * the layer's options its code knows the usual choice only. */
+/* flash-linear-attention's log_linear_mamba2: mamba2's keys and layer, with 15 levels, and beside it an MLP whose width no key changes. */
 #include <math.h>
 
 #include "train/hf_fla.h"
@@ -12,12 +11,6 @@ static void read_log_linear_mamba2(hy_hf_reader *reader, hy_model_config *model)
     model->mlp_ratio = 4;
     if (mixer->step_low > 0 || isfinite(mixer->step_high))
         hy_hf_unsupported(reader, "dt_limit", "only [0, Infinity]");
-    if (mixer->skip == HY_SKIP_CHANNEL)
-        hy_hf_unsupported(reader, "D_has_hdim", "only false");
-    if (mixer->output_norm == HY_SWITCH_OFF)
-        hy_hf_unsupported(reader, "rmsnorm", "only true");
-    if (mixer->gate_first == HY_SWITCH_OFF)
-        hy_hf_unsupported(reader, "norm_before_gate", "only false");
     if (hy_hf_flag(reader, "residual_in_fp32", false))
         hy_hf_unsupported(reader, "residual_in_fp32", "only false");
 }
