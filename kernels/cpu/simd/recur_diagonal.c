@@ -10,7 +10,7 @@
 #include "kernels/cpu/simd/recur_family.h"
 #include "kernels/cpu/simd/recur_scan.h"
 
-#define CHANNELS 16 /* of one task */
+#define CHANNELS 256 /* most of one task: long rows, or memory is read at a fraction of its speed */
 
 typedef struct block {
     const hy_recur_args *a;
@@ -65,26 +65,46 @@ static void store(const block *b, void *states, int64_t slot) {
             hy_vec_store_tail((float *)states + value_at(b, slot, c) * K + j, hy_vec_load(b->state + c * b->K + j), K - j);
 }
 
-/* One token: h of all channels; o, if not NULL, is written or, without v, added to. */
-static void advance_token(block *b, int64_t t, int with_v, float *o) {
+/* K consecutive floats, all lanes there if `whole`. */
+HY_INLINE hy_vec lanes(const float *p, int64_t j, int64_t K, int whole) {
+    return whole ? hy_vec_load(p + j) : hy_vec_load_tail(p + j, K - j);
+}
+
+/* One token: h of all channels; o, if not NULL, is written or, without v, added to. The flags are constants. */
+HY_INLINE void advance_channels(block *b, int64_t t, int with_v, int with_o, int whole, float *o) {
     const hy_recur_args *a = b->a;
-    const float *k = with_v ? key_row(b, a->k, t) : NULL, *q = o ? key_row(b, a->q, t) : NULL;
-    for (int64_t c = 0; c < b->n; c++) {
-        const int64_t at = value_at(b, t, c);
-        const hy_vec w = hy_vec_set(with_v ? written(b, at) : 0);
+    const int64_t K = a->K, wide = b->K, at = value_at(b, t, 0);
+    const float scale = (float)a->scale, *g = (const float *)a->g + at * K;
+    const float *k = with_v ? key_row(b, a->k, t) : NULL, *q = with_o ? key_row(b, a->q, t) : NULL;
+    for (int64_t c = 0; c < b->n; c++, g += K) {
+        const hy_vec w = hy_vec_set(with_v ? written(b, at + c) : 0);
+        float *state = b->state + c * wide;
         hy_vec sum = hy_vec_zero();
-        for (int64_t j = 0; j < a->K; j += HY_VL) {
-            float *state = b->state + c * b->K + j;
-            hy_vec h = hy_vec_exp(hy_vec_load_tail((const float *)a->g + at * a->K + j, a->K - j)) * hy_vec_load(state);
-            if (k)
-                h += w * hy_vec_load_tail(k + j, a->K - j);
-            hy_vec_store(state, h);
-            if (q)
-                sum += h * hy_vec_load_tail(q + j, a->K - j);
+        for (int64_t j = 0; j < K; j += HY_VL) {
+            hy_vec h = hy_vec_exp(lanes(g, j, K, whole)) * hy_vec_load(state + j);
+            if (with_v)
+                h += w * lanes(k, j, K, whole);
+            hy_vec_store(state + j, h);
+            if (with_o)
+                sum += h * lanes(q, j, K, whole);
         }
-        if (o)
-            o[at] = (with_v ? 0 : o[at]) + (float)a->scale * hy_vec_sum(sum);
+        if (with_o)
+            o[at + c] = (with_v ? 0 : o[at + c]) + scale * hy_vec_sum(sum);
     }
+}
+
+static void advance_token(block *b, int64_t t, int with_v, float *o) {
+    const int whole = b->a->K == b->K;
+    if (!with_v)
+        advance_channels(b, t, 0, 1, 0, o);
+    else if (o && whole)
+        advance_channels(b, t, 1, 1, 1, o);
+    else if (o)
+        advance_channels(b, t, 1, 1, 0, o);
+    else if (whole)
+        advance_channels(b, t, 1, 0, 1, NULL);
+    else
+        advance_channels(b, t, 1, 0, 0, NULL);
 }
 
 static void advance(block *b, int with_v, float *o) {
@@ -153,38 +173,44 @@ static void map_bwd(block *b) {
     store(b, a->dH, b->run.s0);
 }
 
-/* One token of one channel backward; h: before the token. Adds to the part's dq, dk; returns dw. */
-HY_INLINE float bwd_channel(block *b, int64_t t, int64_t c, const float *h) {
+/* One token backward, h before it; adds to the part's dq, dk. `whole` is a constant. */
+HY_INLINE void bwd_channels(block *b, int64_t t, const float *h, int whole) {
     const hy_recur_args *a = b->a;
-    const int64_t at = value_at(b, t, c), row = (t * a->H + b->head) * a->K;
-    const hy_vec w = hy_vec_set(written(b, at)), d_o = hy_vec_set((float)a->scale * ((const float *)a->d_o)[at]);
-    hy_vec dw = hy_vec_zero();
-    for (int64_t j = 0; j < a->K; j += HY_VL) {
-        const int64_t n = a->K - j;
-        const hy_vec q = hy_vec_load_tail((const float *)a->q + row + j, n), k = hy_vec_load_tail((const float *)a->k + row + j, n);
-        const hy_vec e = hy_vec_exp(hy_vec_load_tail((const float *)a->g + at * a->K + j, n));
-        const hy_vec decayed = e * hy_vec_load(h + j), dh = hy_vec_load(b->state + c * b->K + j) + d_o * q;
-        hy_vec_store_tail(b->dq + row + j, hy_vec_load_tail(b->dq + row + j, n) + d_o * (decayed + w * k), n);
-        hy_vec_store_tail(b->dk + row + j, hy_vec_load_tail(b->dk + row + j, n) + w * dh, n);
-        if (a->dg)
-            hy_vec_store_tail((float *)a->dg + at * a->K + j, dh * decayed, n);
-        hy_vec_store(b->state + c * b->K + j, e * dh);
-        dw += k * dh;
+    const int64_t K = a->K, wide = b->K, at = value_at(b, t, 0), row = (t * a->H + b->head) * K;
+    const float *q = (const float *)a->q + row, *k = (const float *)a->k + row, *g = (const float *)a->g + at * K;
+    const float *v = (const float *)a->v + at, *beta = a->beta ? (const float *)a->beta + at : NULL;
+    float *dq = b->dq + row, *dk = b->dk + row, *dg = a->dg ? (float *)a->dg + at * K : NULL;
+    for (int64_t c = 0; c < b->n; c++) {
+        const float rate = beta ? beta[c] : 1;
+        const hy_vec w = hy_vec_set(v[c] * rate), d_o = hy_vec_set((float)a->scale * ((const float *)a->d_o)[at + c]);
+        hy_vec sum = hy_vec_zero();
+        for (int64_t j = 0; j < K; j += HY_VL) {
+            const hy_vec qj = lanes(q, j, K, whole), kj = lanes(k, j, K, whole);
+            const hy_vec e = hy_vec_exp(lanes(g + c * K, j, K, whole)), decayed = e * hy_vec_load(h + c * wide + j);
+            const hy_vec dh = hy_vec_load(b->state + c * wide + j) + d_o * qj;
+            const int64_t n = whole ? HY_VL : K - j;
+            hy_vec_store_tail(dq + j, lanes(dq, j, K, whole) + d_o * (decayed + w * kj), n);
+            hy_vec_store_tail(dk + j, lanes(dk, j, K, whole) + w * dh, n);
+            if (dg)
+                hy_vec_store_tail(dg + c * K + j, dh * decayed, n);
+            hy_vec_store(b->state + c * wide + j, e * dh);
+            sum += kj * dh;
+        }
+        const float dw = hy_vec_sum(sum);
+        ((float *)a->dv)[at + c] = dw * rate;
+        if (a->dbeta)
+            ((float *)a->dbeta)[at + c] = dw * v[c];
     }
-    return hy_vec_sum(dw);
 }
 
 static void bwd_segment(block *b, int64_t begin, int64_t end) {
-    const hy_recur_args *a = b->a;
-    const int64_t size = CHANNELS * b->K;
-    for (int64_t t = end - 1; t >= begin; t--)
-        for (int64_t c = 0; c < b->n; c++) {
-            const int64_t at = value_at(b, t, c);
-            const float dw = bwd_channel(b, t, c, b->h + (t - begin) * size + c * b->K);
-            ((float *)a->dv)[at] = dw * (a->beta ? ((const float *)a->beta)[at] : 1);
-            if (a->dbeta)
-                ((float *)a->dbeta)[at] = dw * ((const float *)a->v)[at];
-        }
+    for (int64_t t = end - 1; t >= begin; t--) {
+        const float *h = b->h + (t - begin) * CHANNELS * b->K;
+        if (b->a->K == b->K)
+            bwd_channels(b, t, h, 1);
+        else
+            bwd_channels(b, t, h, 0);
+    }
 }
 
 static void bwd(block *b) {
@@ -222,7 +248,9 @@ static void bwd(block *b) {
 
 /* Every block of channels of every run: blocks are dealt out to as many parts as there are threads. */
 static void each_block(const hy_recur_args *a, void (*one)(block *b), int64_t parts) {
-    const int64_t group = a->H ? a->HV / a->H : 0, per_head = (group + CHANNELS - 1) / CHANNELS, tasks = a->H * per_head;
+    const int64_t group = a->H ? a->HV / a->H : 0, share = a->H < parts ? group / parts + 1 : group;
+    const int64_t width = share < CHANNELS ? share : CHANNELS, per_head = width ? (group + width - 1) / width : 0;
+    const int64_t tasks = a->H * per_head;
     const int64_t size = CHANNELS * padded(a), keys = a->T * a->H * a->K;
 #pragma omp parallel for schedule(static, 1)
     for (int64_t p = 0; p < parts; p++) {
@@ -235,11 +263,11 @@ static void each_block(const hy_recur_args *a, void (*one)(block *b), int64_t pa
         b.kept = m.base + m.used;
         for (int64_t i = tasks * p / parts; i < tasks * (p + 1) / parts; i++)
             for (int64_t r = 0; r < a->n_runs; r++) {
-                const int64_t into = i % per_head * CHANNELS;
+                const int64_t into = i % per_head * width;
                 b.run = a->runs[r];
                 b.head = i / per_head;
                 b.first = b.head * group + into;
-                b.n = group - into < CHANNELS ? group - into : CHANNELS;
+                b.n = group - into < width ? group - into : width;
                 one(&b);
             }
     }
