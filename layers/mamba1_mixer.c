@@ -7,35 +7,21 @@
  * decay. Its log decays are an array [T,channels,N]. */
 #include <math.h>
 
-#include "layers/mixer.h"
+#include "layers/mamba2.h"
 
 hy_status hy_mamba1_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
     (void)row;
     HY_TRY(hy_mixer_default(m, "heads", &m->heads, 1, 1));
-    HY_TRY(hy_mixer_default(m, "kv_heads", &m->kv_heads, 1, 1));
     HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, 16, 1));
     HY_TRY(hy_mixer_default(m, "value_heads", &m->value_heads, 2 * config->width, 1));
     HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, 1, 1));
     HY_TRY(hy_mixer_default(m, "gate_rank", &m->gate_rank, (config->width + 15) / 16, 1));
-    HY_TRY(hy_mixer_default(m, "conv", &m->conv, 4, 1));
-    HY_TRY(hy_mixer_default(m, "window", &m->window, 0, 0));
-    m->rope_base = m->rope_base == HY_DEFAULT ? 0 : m->rope_base;
-    m->qk_norm = m->qk_norm == HY_QK_NORM_DEFAULT ? HY_QK_NORM_NONE : m->qk_norm;
-    m->output_gate = m->output_gate == HY_GATE_DEFAULT ? HY_GATE_SWISH : m->output_gate;
-    m->feature_map = m->feature_map == HY_FEATURE_DEFAULT ? HY_FEATURE_SILU : m->feature_map;
-    m->conv_bias = m->conv_bias == HY_SWITCH_DEFAULT ? HY_SWITCH_ON : m->conv_bias;
-    m->output_norm = m->output_norm == HY_SWITCH_DEFAULT ? HY_SWITCH_OFF : m->output_norm;
-    m->gate_first = m->gate_first == HY_SWITCH_DEFAULT ? HY_SWITCH_OFF : m->gate_first;
-    m->normaliser = m->normaliser == HY_SWITCH_DEFAULT ? HY_SWITCH_OFF : m->normaliser;
-    m->skip = m->skip == HY_SKIP_DEFAULT ? HY_SKIP_CHANNEL : m->skip;
-    if (m->heads != 1 || m->kv_heads != 1 || m->value_dim != 1) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: mamba1 has heads, kv_heads and value_dim 1; its channels are value_heads", m->name);
+    HY_TRY(hy_mamba_resolve_choices(m, false, HY_SKIP_CHANNEL));
+    if (m->heads != 1 || m->value_dim != 1) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: mamba1 has heads and value_dim 1; its channels are value_heads", m->name);
     }
-    if (m->window > 0 || m->rope_base > 0 || m->qk_norm != HY_QK_NORM_NONE || m->feature_map != HY_FEATURE_SILU || m->output_gate != HY_GATE_SWISH ||
-        m->output_norm == HY_SWITCH_ON || m->normaliser == HY_SWITCH_ON || m->skip != HY_SKIP_CHANNEL) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s: mamba1 has no window, rope_base, qk_norm, feature_map, output_gate, output_norm, normaliser or skip of its own",
-                       m->name);
+    if (m->output_norm == HY_SWITCH_ON || m->skip != HY_SKIP_CHANNEL) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: mamba1 has no output_norm, and a skip per channel", m->name);
     }
     return HY_OK;
 }

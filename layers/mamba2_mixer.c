@@ -11,6 +11,29 @@
 
 #include "layers/mamba2.h"
 
+hy_status hy_mamba_resolve_choices(hy_mixer_config *m, bool normed, hy_skip skip) {
+    const hy_switch norm = normed ? HY_SWITCH_ON : HY_SWITCH_OFF;
+    HY_TRY(hy_mixer_default(m, "kv_heads", &m->kv_heads, m->heads, 1));
+    HY_TRY(hy_mixer_default(m, "conv", &m->conv, 4, 1));
+    HY_TRY(hy_mixer_default(m, "window", &m->window, 0, 0));
+    m->rope_base = m->rope_base == HY_DEFAULT ? 0 : m->rope_base;
+    m->qk_norm = m->qk_norm == HY_QK_NORM_DEFAULT ? HY_QK_NORM_NONE : m->qk_norm;
+    m->output_gate = m->output_gate == HY_GATE_DEFAULT ? HY_GATE_SWISH : m->output_gate;
+    m->feature_map = m->feature_map == HY_FEATURE_DEFAULT ? HY_FEATURE_SILU : m->feature_map;
+    m->conv_bias = m->conv_bias == HY_SWITCH_DEFAULT ? HY_SWITCH_ON : m->conv_bias;
+    m->gate_first = m->gate_first == HY_SWITCH_DEFAULT ? norm : m->gate_first;
+    m->output_norm = m->output_norm == HY_SWITCH_DEFAULT ? norm : m->output_norm;
+    m->normaliser = m->normaliser == HY_SWITCH_DEFAULT ? HY_SWITCH_OFF : m->normaliser;
+    m->skip = m->skip == HY_SKIP_DEFAULT ? skip : m->skip;
+    if (m->window > 0 || m->sinks > 0 || m->rope_base > 0 || m->qk_norm != HY_QK_NORM_NONE || m->feature_map != HY_FEATURE_SILU ||
+        m->kv_heads != m->heads || m->output_gate != HY_GATE_SWISH || m->normaliser != HY_SWITCH_OFF) {
+        return hy_fail(HY_ERR_USAGE,
+                       "model.mixers.%s: a Mamba layer has no window, sinks, rope_base, qk_norm, feature_map, kv_heads, output_gate or normaliser of its own",
+                       m->name);
+    }
+    return HY_OK;
+}
+
 hy_status hy_mamba2_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
     (void)row;
     HY_TRY(hy_mixer_default(m, "heads", &m->heads, 1, 1));
@@ -18,31 +41,14 @@ hy_status hy_mamba2_resolve(const hy_mixer_row *row, const hy_model_config *conf
     HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, 64, 1));
     int64_t heads = 2 * config->width / m->value_dim;
     HY_TRY(hy_mixer_default(m, "value_heads", &m->value_heads, heads > 0 ? heads : 1, 1));
-    HY_TRY(hy_mixer_default(m, "kv_heads", &m->kv_heads, m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "conv", &m->conv, 4, 1));
-    HY_TRY(hy_mixer_default(m, "window", &m->window, 0, 0));
     HY_TRY(hy_mixer_default(m, "gate_rank", &m->gate_rank, 1, 1));
-    m->rope_base = m->rope_base == HY_DEFAULT ? 0 : m->rope_base;
-    m->qk_norm = m->qk_norm == HY_QK_NORM_DEFAULT ? HY_QK_NORM_NONE : m->qk_norm;
-    m->output_gate = m->output_gate == HY_GATE_DEFAULT ? HY_GATE_SWISH : m->output_gate;
-    m->feature_map = m->feature_map == HY_FEATURE_DEFAULT ? HY_FEATURE_SILU : m->feature_map;
-    m->conv_bias = m->conv_bias == HY_SWITCH_DEFAULT ? HY_SWITCH_ON : m->conv_bias;
-    m->gate_first = m->gate_first == HY_SWITCH_DEFAULT ? HY_SWITCH_ON : m->gate_first;
-    m->output_norm = m->output_norm == HY_SWITCH_DEFAULT ? HY_SWITCH_ON : m->output_norm;
-    m->normaliser = m->normaliser == HY_SWITCH_DEFAULT ? HY_SWITCH_OFF : m->normaliser;
-    m->skip = m->skip == HY_SKIP_DEFAULT ? HY_SKIP_HEAD : m->skip;
     if (m->value_heads % m->heads != 0) {
         return hy_fail(HY_ERR_USAGE, "model.mixers.%s.value_heads: %lld is no multiple of heads = %lld", m->name, (long long)m->value_heads, (long long)m->heads);
     }
     if (!(m->step_low <= m->step_high)) {
         return hy_fail(HY_ERR_USAGE, "model.mixers.%s.step_low: %g is above step_high = %g", m->name, m->step_low, m->step_high);
     }
-    if (m->window > 0 || m->rope_base > 0 || m->qk_norm != HY_QK_NORM_NONE || m->feature_map != HY_FEATURE_SILU || m->kv_heads != m->heads ||
-        m->output_gate != HY_GATE_SWISH || m->normaliser != HY_SWITCH_OFF) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: mamba2 has no window, rope_base, qk_norm, feature_map, kv_heads, output_gate or normaliser of its own",
-                       m->name);
-    }
-    return HY_OK;
+    return hy_mamba_resolve_choices(m, true, HY_SKIP_HEAD);
 }
 
 /* min(max(softplus(dt + dt_bias), low), high); min(a, b) = −max(−a, −b). */
