@@ -1,15 +1,16 @@
-/* Log-linear recurrences over sharded sequences (Guo et al. 2025, made sequence-parallel; the derivation is in docs/mixers.md).
+/* Log-linear recurrences over sharded sequences (Guo et al. 2025, made sequence-parallel; the derivation is in
+ * docs/mixers.md).
  *
- * The state that passes from fragment to fragment is one matrix per set bit of the position, but a fragment acts on all of them by one
- * transition A, that of the base recurrence; blocks are merged on the way, which the positions at its two ends tell. So the exchange
- * is the base recurrence's, with N states instead of one (segment_map.h, levels).
+ * The state that passes from fragment to fragment is one matrix per set bit of the position, but a fragment acts on all
+ * of them by one transition A, that of the base recurrence; blocks are merged on the way, which the positions at its
+ * two ends tell. So the exchange is the base recurrence's, with N states instead of one (segment_map.h, levels).
  *
- * H at the end of a run, position p: the blocks of p's set bits cut the run into at most N pieces. Each piece is a run of the base
- * recurrence, whose map (A_i,H_i) the base kernels make; the later pieces' transitions carry H_i to the end, and all of them together
- * are A.
+ * H at the end of a run, position p: the blocks of p's set bits cut the run into at most N pieces. Each piece is a run
+ * of the base recurrence, whose map (A_i,H_i) the base kernels make; the later pieces' transitions carry H_i to the
+ * end, and all of them together are A.
  *
- * Behind the exchange run what needs nothing from elsewhere: forward the runs whose document starts here, backward those whose document
- * ends here. The others start from what arrives, whatever sp->overlap says. */
+ * Behind the exchange run what needs nothing from elsewhere: forward the runs whose document starts here, backward
+ * those whose document ends here. The others start from what arrives, whatever sp->overlap says. */
 #include "sp/sp.h"
 #include "sp/state_exchange.h"
 
@@ -93,8 +94,8 @@ size_t hy_sp_level_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const
     return fwd > bwd ? fwd : bwd;
 }
 
-void hy_sp_level_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape, int64_t *fwd,
-                             int64_t *bwd) {
+void hy_sp_level_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape,
+                             int64_t *fwd, int64_t *bwd) {
     hy_sp copy = *sp;
     const level_call c = call_of(&copy, dims, shape);
     hy_state_bytes(sp, dims, &c.shape, fwd, bwd);
@@ -168,13 +169,23 @@ static void join_pieces(level_call *c, const hy_run *run) {
         }
         hy_segment_apply(device, &c->piece, 1, A, H_i, NULL, H);
         char *product = c->suffix[A == c->suffix[0]];
-        hy_map_compose(device, &(hy_map_compose_args){.n = c->piece.HV, .K = c->piece.K, .V = c->piece.V, .a_size = c->piece.a_size,
-                                                      .A1 = A_i, .H1 = H_i, .A2 = A, .H2 = H_i, .A = product, .H = c->unused});
+        hy_map_compose(device, &(hy_map_compose_args){.n = c->piece.HV,
+                                                      .K = c->piece.K,
+                                                      .V = c->piece.V,
+                                                      .a_size = c->piece.a_size,
+                                                      .A1 = A_i,
+                                                      .H1 = H_i,
+                                                      .A2 = A,
+                                                      .H2 = H_i,
+                                                      .A = product,
+                                                      .H = c->unused});
         A = product;
     }
     const int64_t n = c->piece.HV * c->piece.a_size;
-    hy_copy2d(device, &(hy_copy2d_args){.rows = 1, .cols = n, .src_ld = n, .dst_ld = n, .src = A,
-                                        .dst = c->pass.own_A + (size_t)run->s1 * a});
+    hy_copy2d(
+        device,
+        &(hy_copy2d_args){
+            .rows = 1, .cols = n, .src_ld = n, .dst_ld = n, .src = A, .dst = c->pass.own_A + (size_t)run->s1 * a});
 }
 
 static void maps(level_call *c) {
@@ -191,7 +202,8 @@ static void maps(level_call *c) {
 
 typedef void level_kernel(hy_device *device, const hy_level_recur_args *op);
 
-/* Whether a run waits for what another fragment sends: forward if it continues a document, backward if its document goes on. */
+/* Whether a run waits for what another fragment sends: forward if it continues a document, backward if its document
+ * goes on. */
 static bool waits(const hy_run *run, int step) {
     return (step > 0 ? run->s0 : run->s1) >= 0;
 }

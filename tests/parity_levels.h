@@ -1,5 +1,5 @@
-/* Parity cases of the log-linear recurrences: runs that start anywhere in their documents, aligned to nothing, with states entering and
- * leaving. */
+/* Parity cases of the log-linear recurrences: runs that start anywhere in their documents, aligned to nothing, with
+ * states entering and leaving. */
 #ifndef HY_TESTS_PARITY_LEVELS_H
 #define HY_TESTS_PARITY_LEVELS_H
 
@@ -14,7 +14,11 @@ typedef struct level_shape {
 } level_shape;
 
 static const level_shape level_shapes[LEVEL_SHAPES] = {
-    {.T = 33, .N = 6, .n_runs = 4, .runs = {{0, 5, 2, -1}, {5, 1, -1, -1}, {6, 16, -1, 0}, {22, 11, -1, 1}}, .first = {11}},
+    {.T = 33,
+     .N = 6,
+     .n_runs = 4,
+     .runs = {{0, 5, 2, -1}, {5, 1, -1, -1}, {6, 16, -1, 0}, {22, 11, -1, 1}},
+     .first = {11}},
     {.T = 64, .N = 9, .n_runs = 1, .runs = {{0, 64, 1, 2}}, .first = {191}},
     {.T = 200, .N = 8, .n_runs = 2, .runs = {{0, 130, 0, 1}, {130, 70, -1, 0}}, .first = {126, 0}},
     {.T = 1, .N = 1, .n_runs = 1, .runs = {{0, 1, 3, 0}}, .first = {1}},
@@ -30,11 +34,20 @@ static void level_begin(parity *p, const recur_case *c, hy_op_id op) {
         for (int64_t i = 0; i < s->runs[r].len; i++)
             pos[s->runs[r].begin + i] = s->first[r] + i;
     parity_begin(p, op, HY_TOL_F32_RECURRENCE);
-    snprintf(p->label, sizeof p->label, "%s decay=%d rule=%d gate=%d shape=%d H=%d HV=%d K=%d V=%d sparse=%d", hy_op_name(op), c->decay,
-             c->rule, c->gate, c->shape, (int)c->H, (int)c->HV, (int)c->K, (int)c->V, c->sparse);
+    snprintf(p->label, sizeof p->label, "%s decay=%d rule=%d gate=%d shape=%d H=%d HV=%d K=%d V=%d sparse=%d",
+             hy_op_name(op), c->decay, c->rule, c->gate, c->shape, (int)c->H, (int)c->HV, (int)c->K, (int)c->V,
+             c->sparse);
     p->args.level_fwd = (hy_level_recur_args){.L = L, .N = s->N, .pos = pos};
-    p->args.level_fwd.base = (hy_recur_args){.decay = c->decay, .rule = c->rule, .T = s->T, .H = c->H, .HV = c->HV, .K = c->K, .V = c->V,
-                                             .scale = 1 / sqrt((double)c->K), .runs = s->runs, .n_runs = s->n_runs};
+    p->args.level_fwd.base = (hy_recur_args){.decay = c->decay,
+                                             .rule = c->rule,
+                                             .T = s->T,
+                                             .H = c->H,
+                                             .HV = c->HV,
+                                             .K = c->K,
+                                             .V = c->V,
+                                             .scale = 1 / sqrt((double)c->K),
+                                             .runs = s->runs,
+                                             .n_runs = s->n_runs};
     PARITY_IN(p, hy_level_recur, base.q, s->T * c->H * c->K);
     unit_rows(PARITY_IN(p, hy_level_recur, base.k, s->T * c->H * c->K), s->T * c->H, c->K);
     PARITY_IN(p, hy_level_recur, l, s->T * c->HV * L);

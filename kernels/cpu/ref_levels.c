@@ -1,9 +1,9 @@
-/* Reference log-linear recurrences, token by token in double (kernels.h has the equations): one state per set bit of the position,
- * merged like the carry of a binary counter.
+/* Reference log-linear recurrences, token by token in double (kernels.h has the equations): one state per set bit of
+ * the position, merged like the carry of a binary counter.
  *
- * The backward pass needs the states entering each token. It keeps those at the head of every segment of √T tokens and recomputes
- * the others inside one segment at a time, so it never divides by a decay.
- * This part holds the arithmetic on states; ref_levels.inc loads, stores and loops over runs and heads. */
+ * The backward pass needs the states entering each token. It keeps those at the head of every segment of √T tokens and
+ * recomputes the others inside one segment at a time, so it never divides by a decay. This part holds the arithmetic on
+ * states; ref_levels.inc loads, stores and loops over runs and heads. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -138,8 +138,8 @@ static void level_transition(const level_scratch *w, const double *E, double *S)
             S[i * V + j] -= in->b * in->k[i] * w->u[j];
 }
 
-/* The states entering the next token, from those after this one: bits below z and the token itself into bit z. Bit N is of no use to
- * anyone: a document that long ends here. */
+/* The states entering the next token, from those after this one: bits below z and the token itself into bit z. Bit N is
+ * of no use to anyone: a document that long ends here. */
 static void level_carry(const level_scratch *w, double *E) {
     const level_token *in = &w->in;
     const int64_t n = w->K * w->V, z = trailing_ones(in->pos);
@@ -217,8 +217,9 @@ static void level_retreat(const level_scratch *w, double *dE) {
     }
 }
 
-/* What one state E of bit b gives to the token's gradients; dS becomes dE. With S' = D E, u = S'ᵀk, S = S' − δ b k uᵀ, r = dSᵀk:
- *   dl = qᵀS d_o;  dq += l S d_o;  db −= r·u;  dk −= b (dS u + S' r);  dg_i += d_i Σ_j dE_ij E_ij  (of dE before D) */
+/* What one state E of bit b gives to the token's gradients; dS becomes dE. With S' = D E, u = S'ᵀk, S = S' − δ b k uᵀ,
+ * r = dSᵀk: dl = qᵀS d_o;  dq += l S d_o;  db −= r·u;  dk −= b (dS u + S' r);  dg_i += d_i Σ_j dE_ij E_ij  (of dE
+ * before D) */
 static void level_backward_state(level_scratch *w, int64_t b, const double *E, double *dS) {
     const level_token *in = &w->in;
     level_grad *out = &w->out;

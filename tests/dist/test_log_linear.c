@@ -1,7 +1,8 @@
 /* ranks: 1 2 3 4 7 */
-/* Log-linear recurrences: P ranks equal one rank for every decay, rule, layout and state exchange, on random packed documents,
- * several sequences, lengths below the number of ranks, and documents whose states merge many times inside a fragment. One all-gather
- * per direction; a recompute exchanges nothing and gives the same bits; sizes of scratch are exact bounds. */
+/* Log-linear recurrences: P ranks equal one rank for every decay, rule, layout and state exchange, on random packed
+ * documents, several sequences, lengths below the number of ranks, and documents whose states merge many times inside a
+ * fragment. One all-gather per direction; a recompute exchanges nothing and gives the same bits; sizes of scratch are
+ * exact bounds. */
 #include "tests/dist/sp_case.h"
 
 enum { INPUTS = 7, OUTPUTS = 7 };
@@ -32,10 +33,12 @@ static bool per_token(const problem *p, int input) {
 }
 
 static problem problem_draw(hy_decay decay, hy_rule rule, const sp_case *c) {
-    const int64_t H = 1 + sp_draw(2), HV = H * (1 + sp_draw(2)), K = 1 + sp_draw(4), V = 1 + sp_draw(5), n = c->n_seq * c->len;
+    const int64_t H = 1 + sp_draw(2), HV = H * (1 + sp_draw(2)), K = 1 + sp_draw(4), V = 1 + sp_draw(5),
+                  n = c->n_seq * c->len;
     problem p = {.c = *c, .op = {.L = 12}};
     p.op.base = (hy_recur_args){.decay = decay, .rule = rule, .H = H, .HV = HV, .K = K, .V = V, .scale = 0.7};
-    const int64_t rows[INPUTS] = {H * K, H * K, HV * V, decay == HY_DECAY_VECTOR ? HV * K : HV, HV, HV * p.op.L, HV * V};
+    const int64_t rows[INPUTS] = {H * K, H * K,       HV * V, decay == HY_DECAY_VECTOR ? HV * K : HV,
+                                  HV,    HV * p.op.L, HV * V};
     for (int i = 0; i < INPUTS; i++) {
         p.rows[i] = rows[i];
         p.in[i] = sp_normal((per_token(&p, i) ? n : 1) * rows[i], i == 1 ? 0.5 : i == 3 ? 0.3 : 1);
@@ -99,7 +102,8 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
         in[i] = sp_shard(layout, per_token(p, i) ? p->in[i] : NULL, p->rows[i]);
     }
     for (int i = 0; i < OUTPUTS; i++) {
-        out.x[i] = per_token(p, like[i]) ? sp_shard(layout, NULL, p->rows[like[i]]) : calloc((size_t)p->rows[like[i]], sizeof(double));
+        out.x[i] = per_token(p, like[i]) ? sp_shard(layout, NULL, p->rows[like[i]])
+                                         : calloc((size_t)p->rows[like[i]], sizeof(double));
     }
     hy_sp_level_recur r = {.op = p->op};
     hy_recur_args *op = &r.op.base;
@@ -143,8 +147,9 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
 
 static int64_t count_wrong(const problem *p, const hy_layout *layout, const result *got, const result *want, int i) {
     const int64_t row = p->rows[like[i]];
-    return per_token(p, like[i]) ? sp_rows_differ(layout, got->x[i], want->x[i], row)
-                                 : sp_differences(got->x[i], want->x[i], row, HY_TOL_F64_REORDERED, sp_rms(want->x[i], row));
+    return per_token(p, like[i])
+               ? sp_rows_differ(layout, got->x[i], want->x[i], row)
+               : sp_differences(got->x[i], want->x[i], row, HY_TOL_F64_REORDERED, sp_rms(want->x[i], row));
 }
 
 /* A damaged exchange must change o and dk of some rank wherever a state crosses ranks. */
@@ -165,12 +170,14 @@ static void test_case(hy_comm *world, hy_comm *self, hy_decay decay, hy_rule rul
     const mode one = {.kind = HY_LAYOUT_CONTIGUOUS};
     result want = run(&p, self, &one, &whole);
     for (int i = 0; i < 4; i++) {
-        const mode m = {.kind = i & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS, .state = i & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER};
+        const mode m = {.kind = i & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
+                        .state = i & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER};
         result got = run(&p, world, &m, &layout);
         for (int j = 0; j < OUTPUTS; j++) {
             const int64_t wrong = count_wrong(&p, layout, &got, &want, j);
-            CHECK(wrong == 0, "%s: %lld elements differ; decay %d rule %d layout %d state %d, %lld×%lld tokens", names[j], (long long)wrong,
-                  (int)decay, (int)rule, (int)m.kind, (int)m.state, (long long)c->n_seq, (long long)c->len);
+            CHECK(wrong == 0, "%s: %lld elements differ; decay %d rule %d layout %d state %d, %lld×%lld tokens",
+                  names[j], (long long)wrong, (int)decay, (int)rule, (int)m.kind, (int)m.state, (long long)c->n_seq,
+                  (long long)c->len);
         }
         if (hy_comm_size(world) > 1 && c->n_docs == c->n_seq && c->len >= 20) {
             check_broken(&p, world, &want, m);

@@ -1,8 +1,9 @@
-/* level_bwd, level_map_bwd. Backward sweeps twice over each (run, value head): forward, which keeps the states before every √n-th of
- * the n chunks; then backward in segments of √n chunks, whose states are made again from those (level_grad.h).
+/* level_bwd, level_map_bwd. Backward sweeps twice over each (run, value head): forward, which keeps the states before
+ * every √n-th of the n chunks; then backward in segments of √n chunks, whose states are made again from those
+ * (level_grad.h).
  *
- * Value heads of one group add to the same dq, dk: a task takes them in order. Where there are fewer key heads than threads a group is
- * cut into parts; the first part writes dq, dk and the others buffers that are added in order. */
+ * Value heads of one group add to the same dq, dk: a task takes them in order. Where there are fewer key heads than
+ * threads a group is cut into parts; the first part writes dq, dk and the others buffers that are added in order. */
 #include <omp.h>
 
 #include "kernels/cpu/simd/level_family.h"
@@ -53,7 +54,8 @@ static void copy_states(const hy_level_scan *s, int64_t pos, const float *from, 
             memcpy(to + bit * s->size, from + bit * s->size, (size_t)s->size * sizeof *to);
 }
 
-/* Chunks of segment g from `first` on move `states` from one to the next; each but the first also keeps what enters it. */
+/* Chunks of segment g from `first` on move `states` from one to the next; each but the first also keeps what enters it.
+ */
 static void rebuild_segment(bwd *f, const hy_level_scan *s, int64_t first, int64_t n) {
     const int64_t states = s->N * s->size;
     copy_states(s, s->levels->pos[starts_of(f)[first]], f->heads + first / f->segment * states, f->path);
@@ -132,7 +134,8 @@ static int64_t part_count(const hy_recur_args *a) {
 }
 
 int64_t HY_ISA_NAME(hy_level_bwd_floats)(const hy_level_recur_args *a) {
-    return thread_floats(a) * omp_get_max_threads() + (part_count(&a->base) - 1) * 2 * a->base.T * a->base.H * a->base.K;
+    return thread_floats(a) * omp_get_max_threads() +
+           (part_count(&a->base) - 1) * 2 * a->base.T * a->base.H * a->base.K;
 }
 
 static void add_parts(const hy_recur_args *a, const float *buffers, int64_t parts) {
@@ -153,7 +156,8 @@ void HY_ISA_NAME(hy_level_bwd_chunks)(const hy_level_recur_args *args) {
     const hy_recur_args *a = &args->base;
     if (a->HV == 0 || a->H == 0)
         return;
-    const int64_t per_thread = thread_floats(args), parts = part_count(a), group = a->HV / a->H, size = a->T * a->H * a->K;
+    const int64_t per_thread = thread_floats(args), parts = part_count(a), group = a->HV / a->H,
+                  size = a->T * a->H * a->K;
     float *work = hy_align_floats(a->work), *buffers = work + per_thread * omp_get_max_threads();
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->H * parts; i++) {

@@ -1,6 +1,6 @@
-/* Log-linear recurrences in chunks that are aligned blocks of the document: a power of two of tokens, at most 16, from a multiple of
- * that on. So every state entering a chunk stays at its level throughout, the pairs inside have levels 0..4, and what the chunk leaves
- * goes into one bit. With M, P as in recur_chunk.h and one value head:
+/* Log-linear recurrences in chunks that are aligned blocks of the document: a power of two of tokens, at most 16, from
+ * a multiple of that on. So every state entering a chunk stays at its level throughout, the pairs inside have levels
+ * 0..4, and what the chunk leaves goes into one bit. With M, P as in recur_chunk.h and one value head:
  *
  *     B = diag(b) (I + M diag b)^-1  (additive rule: diag b)      N = P B
  *     Q = scale (q e^G) − N (k e^G)     R = B (k e^G)             (additive rule: Q = scale q e^G, R = 0)
@@ -102,7 +102,9 @@ static void hy_level_weights(hy_level_chunk *c, const hy_level_scan *s) {
         hy_small_inverse(c->small.t, c->small.w, NULL, beta);
     for (int i = 0; i < HY_CHUNK; i++)
         for (int j = 0; j < HY_CHUNK; j++)
-            c->b[i * 16 + j] = c->n[256 + i * 16 + j] = beta[i] * (s->scan.delta ? c->small.t[i * 16 + j] : i == j ? 1.0f : 0.0f);
+            c->b[i * 16 + j] = c->n[256 + i * 16 + j] = beta[i] * (s->scan.delta ? c->small.t[i * 16 + j]
+                                                                   : i == j      ? 1.0f
+                                                                                 : 0.0f);
     hy_mul_ab(hy_small_mat(c->weights), hy_small_mat(c->small.p), hy_small_mat(c->b), (hy_shape){16, 16, 16}, NULL);
     for (int i = 0; i < HY_CHUNK; i++)
         for (int j = 0; j < HY_CHUNK; j++) {
@@ -132,8 +134,8 @@ static void hy_level_chunk_prepare(hy_level_chunk *c, const hy_level_scan *s, in
     }
     hy_mat_transpose(c->cols, c->rows, s->scan.delta ? 32 : 16, Kp);
     if (a->v)
-        hy_mat_read(c->v, (const float *)a->v + hy_scan_v_at(&s->scan, t), a->HV * a->V, (hy_shape){16, s->scan.Vp, 0}, c->chunk.len,
-                    a->V);
+        hy_mat_read(c->v, (const float *)a->v + hy_scan_v_at(&s->scan, t), a->HV * a->V, (hy_shape){16, s->scan.Vp, 0},
+                    c->chunk.len, a->V);
 }
 
 HY_INLINE int hy_level_enters(const hy_level_chunk *c, int64_t bit) {
@@ -142,8 +144,8 @@ HY_INLINE int hy_level_enters(const hy_level_chunk *c, int64_t bit) {
 
 /* What moving states takes beside them. */
 typedef struct hy_level_move {
-    hy_mat t;       /* [V,16] */
-    hy_mat x;       /* [16,V] */
+    hy_mat t; /* [V,16] */
+    hy_mat x; /* [16,V] */
 } hy_level_move;
 
 HY_INLINE void hy_level_move_layout(hy_level_move *f, const hy_level_scan *s, hy_scratch *m) {
@@ -188,8 +190,10 @@ HY_INLINE int64_t hy_level_state_at(const hy_level_scan *s, int64_t slot, int64_
     return ((slot * s->N + bit) * a->HV + s->scan.vhead) * a->K * a->V;
 }
 
-/* The states of a slot, those of the bits of pos; zeros if there is none. `turn` is a [K,V] matrix to turn states in. */
-static void hy_level_load(const hy_level_scan *s, hy_mat turn, const float *array, int64_t slot, int64_t pos, float *states) {
+/* The states of a slot, those of the bits of pos; zeros if there is none. `turn` is a [K,V] matrix to turn states in.
+ */
+static void hy_level_load(const hy_level_scan *s, hy_mat turn, const float *array, int64_t slot, int64_t pos,
+                          float *states) {
     const hy_recur_args *a = s->scan.a;
     for (int64_t bit = 0; bit < s->N; bit++) {
         hy_mat X = hy_level_state(s, states, bit);
@@ -197,7 +201,8 @@ static void hy_level_load(const hy_level_scan *s, hy_mat turn, const float *arra
             memset(X.p, 0, (size_t)s->size * sizeof *X.p);
             continue;
         }
-        hy_mat_read(turn, array + hy_level_state_at(s, slot, bit), a->V, (hy_shape){s->scan.Kp, s->scan.Vp, 0}, a->K, a->V);
+        hy_mat_read(turn, array + hy_level_state_at(s, slot, bit), a->V, (hy_shape){s->scan.Kp, s->scan.Vp, 0}, a->K,
+                    a->V);
         hy_mat_transpose(X, turn, s->scan.Kp, s->scan.Vp);
     }
 }

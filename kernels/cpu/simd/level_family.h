@@ -1,4 +1,5 @@
-/* The log-linear recurrences of one instruction set, across files. Decay that is one number per token; the others stay on cpu_ref. */
+/* The log-linear recurrences of one instruction set, across files. Decay that is one number per token; the others stay
+ * on cpu_ref. */
 #ifndef HY_KERNELS_CPU_SIMD_LEVEL_FAMILY_H
 #define HY_KERNELS_CPU_SIMD_LEVEL_FAMILY_H
 

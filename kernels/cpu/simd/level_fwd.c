@@ -8,11 +8,11 @@ typedef struct fwd {
     hy_level_chunk chunk;
     hy_level_move move;
     float *states;
-    hy_mat turn;    /* [K,V] */
-    hy_mat scaled;  /* [K,16] columns of Q times the scales of a level */
-    hy_mat o;       /* [16,V] */
-    hy_mat ot;      /* [V,16] */
-    float *ones;    /* [V] */
+    hy_mat turn;   /* [K,V] */
+    hy_mat scaled; /* [K,16] columns of Q times the scales of a level */
+    hy_mat o;      /* [16,V] */
+    hy_mat ot;     /* [V,16] */
+    float *ones;   /* [V] */
 } fwd;
 
 static void fwd_layout(fwd *f, const hy_level_scan *s, hy_scratch *m) {
@@ -49,7 +49,8 @@ static void read_states(fwd *f, const hy_level_scan *s) {
             continue;
         for (int64_t k = 0; k < Kp; k++)
             for (int64_t i = 0; i < HY_CHUNK; i += HY_VL)
-                hy_vec_store(hy_mat_at(f->scaled, k, i).p, hy_vec_load(hy_mat_at(c->cols, k, i).p) * hy_vec_load(c->l + (bit + 1) * 16 + i));
+                hy_vec_store(hy_mat_at(f->scaled, k, i).p,
+                             hy_vec_load(hy_mat_at(c->cols, k, i).p) * hy_vec_load(c->l + (bit + 1) * 16 + i));
         hy_mul_ab_rows(f->ot, hy_level_state(s, f->states, bit), f->scaled, (hy_shape){Vp, 16, Kp}, f->ones);
     }
     hy_mat_transpose(f->o, f->ot, Vp, 16);

@@ -1,5 +1,6 @@
-/* The backward step over one chunk of a log-linear recurrence (level_chunk.h has the forward). dX_bit is the gradient of the state
- * after the chunk, dO that of the states' common end, both transposed like X. With F_bit = do X_bitᵀ and, summed over bits,
+/* The backward step over one chunk of a log-linear recurrence (level_chunk.h has the forward). dX_bit is the gradient
+ * of the state after the chunk, dO that of the states' common end, both transposed like X. With F_bit = do X_bitᵀ and,
+ * summed over bits,
  *
  *     dQ = Σ l_{bit+1} F_bit      dl_{bit+1} = Q·F_bit      U_bit = −e^{Gn−G} (k dX_bit)      dR = Σ U_bit X_bitᵀ
  *     dX_bit' = e^{Gn} dX_bit + (l_{bit+1} do)ᵀ Q + U_bitᵀ R
@@ -9,8 +10,9 @@
  *     dv = (N ⊙ Λ)ᵀ do + Bᵀ D     dN = (do vᵀ) ⊙ Λ − dQ (k e^G)ᵀ     dB = D vᵀ + dR (k e^G)ᵀ + Pᵀ dN     dP = dN Bᵀ
  *     T = (I + M diag b)^-1, dT = diag(b) dB, Z = Tᵀ dT Tᵀ:     dM = −Z diag b     db = Σ_j dB_ij T_ij − Σ_i Z_ij M_ij
  *
- * and from dP, dM, dQ, d(k e^G) = −Nᵀ dQ + Bᵀ dR and W = e^{Gn−G} ((B v) dOᵀ − Σ (R X_bit) dX_bitᵀ) the gradients of q, k, g.
- * dg_t sums what lies across t: pairs i ≥ t > j of dP ⊙ P + dM ⊙ M, reads at i ≥ t, writes at j < t; no sum cancels. */
+ * and from dP, dM, dQ, d(k e^G) = −Nᵀ dQ + Bᵀ dR and W = e^{Gn−G} ((B v) dOᵀ − Σ (R X_bit) dX_bitᵀ) the gradients of q,
+ * k, g. dg_t sums what lies across t: pairs i ≥ t > j of dP ⊙ P + dM ⊙ M, reads at i ≥ t, writes at j < t; no sum
+ * cancels. */
 #ifndef HY_KERNELS_CPU_SIMD_LEVEL_GRAD_H
 #define HY_KERNELS_CPU_SIMD_LEVEL_GRAD_H
 
@@ -89,7 +91,8 @@ static void hy_level_keys_times(hy_level_grad *f, const hy_level_scan *s, const 
     hy_mat_transpose(f->move.x, f->move.t, s->scan.Vp, 16);
 }
 
-/* The carry's adjoint: gradients of the states entering the next chunk to those of the states after this one, and dO. */
+/* The carry's adjoint: gradients of the states entering the next chunk to those of the states after this one, and dO.
+ */
 static void hy_level_carry_back(hy_level_grad *f, const hy_level_scan *s, const hy_level_chunk *c, float *dX) {
     const size_t bytes = (size_t)s->size * sizeof(float);
     if (c->carry >= s->N) {
@@ -106,13 +109,14 @@ static void hy_level_carry_back(hy_level_grad *f, const hy_level_scan *s, const 
 static void hy_level_grad_begin(hy_level_grad *f, const hy_level_scan *s, hy_level_chunk *c, float *dX) {
     const hy_recur_args *a = s->scan.a;
     hy_ahead_reset();
-    hy_mat_read(f->both, (const float *)a->d_o + hy_scan_v_at(&s->scan, c->chunk.begin), a->HV * a->V, (hy_shape){16, s->scan.Vp, 0},
-                c->chunk.len, a->V);
+    hy_mat_read(f->both, (const float *)a->d_o + hy_scan_v_at(&s->scan, c->chunk.begin), a->HV * a->V,
+                (hy_shape){16, s->scan.Vp, 0}, c->chunk.len, a->V);
     hy_level_carry_back(f, s, c, dX);
 }
 
 /* dX of one bit to that before the chunk. U is in `both` if the rule is delta. */
-static void hy_level_grad_state(hy_level_grad *f, const hy_level_scan *s, const hy_level_chunk *c, int64_t bit, hy_mat dX) {
+static void hy_level_grad_state(hy_level_grad *f, const hy_level_scan *s, const hy_level_chunk *c, int64_t bit,
+                                hy_mat dX) {
     const int64_t Vp = s->scan.Vp;
     hy_level_scale_rows(f->write, f->both, c->l + (bit + 1) * 16, 1, Vp);
     for (int64_t i = 16; s->scan.delta && i < 32; i++)
@@ -127,7 +131,8 @@ static void hy_level_grad_correction(hy_level_grad *f, const hy_level_scan *s, c
 }
 
 /* The sums over bits, and every dX to before the chunk. X: the states before it. */
-static void hy_level_grad_states(hy_level_grad *f, const hy_level_scan *s, const hy_level_chunk *c, float *X, float *dX) {
+static void hy_level_grad_states(hy_level_grad *f, const hy_level_scan *s, const hy_level_chunk *c, float *X,
+                                 float *dX) {
     const int64_t Kp = s->scan.Kp, Vp = s->scan.Vp, rows = s->scan.delta ? 32 : 16;
     hy_level_clear(f->sums, 32);
     f->across = 0;
@@ -235,7 +240,8 @@ static void hy_level_grad_decay(hy_level_grad *f, const hy_level_scan *s, const 
     const int64_t Kp = s->scan.Kp;
     float read[HY_CHUNK], written[HY_CHUNK];
     for (int64_t i = 0; i < HY_CHUNK; i++) {
-        read[i] = s->scan.scale * c->chunk.er[i] * hy_level_dot(hy_mat_at(c->chunk.qk, i, 0).p, hy_mat_at(f->sums, i, 0).p, Kp);
+        read[i] = s->scan.scale * c->chunk.er[i] *
+                  hy_level_dot(hy_mat_at(c->chunk.qk, i, 0).p, hy_mat_at(f->sums, i, 0).p, Kp);
         if (s->scan.delta)
             read[i] += hy_level_dot(hy_mat_at(c->kr, i, 0).p, hy_mat_at(f->dkr, i, 0).p, Kp);
         written[i] = hy_level_dot(hy_mat_at(c->chunk.km, i, 0).p, hy_mat_at(f->w, i, 0).p, Kp);
@@ -245,7 +251,8 @@ static void hy_level_grad_decay(hy_level_grad *f, const hy_level_scan *s, const 
         for (int64_t i = t; i < HY_CHUNK; i++) {
             sum += read[i];
             for (int64_t j = 0; j < t; j++)
-                sum += f->dp[i * 16 + j] * c->small.p[i * 16 + j] + (s->scan.delta ? f->dp[256 + i * 16 + j] * c->small.m[i * 16 + j] : 0);
+                sum += f->dp[i * 16 + j] * c->small.p[i * 16 + j] +
+                       (s->scan.delta ? f->dp[256 + i * 16 + j] * c->small.m[i * 16 + j] : 0);
         }
         for (int64_t j = 0; j < t; j++)
             sum += written[j];
@@ -292,7 +299,8 @@ static void hy_level_add_out(float *to, int64_t stride, hy_mat x, int64_t rows, 
             hy_vec_store_tail(to + j, hy_vec_load_tail(to + j, cols - j) + hy_vec_load(hy_mat_at(x, i, j).p), cols - j);
 }
 
-static void hy_level_write(const hy_level_grad *f, const hy_level_scan *s, const hy_level_chunk *c, const hy_level_out *out) {
+static void hy_level_write(const hy_level_grad *f, const hy_level_scan *s, const hy_level_chunk *c,
+                           const hy_level_out *out) {
     const hy_level_recur_args *args = s->levels;
     const hy_recur_args *a = &args->base;
     const int64_t begin = c->chunk.begin, len = c->chunk.len, keys = hy_scan_k_at(&s->scan, begin);
@@ -309,7 +317,8 @@ static void hy_level_write(const hy_level_grad *f, const hy_level_scan *s, const
 }
 
 /* The whole chunk; X the states before it; dX from those of the next chunk to those of this one. */
-static void hy_level_grad_chunk(hy_level_grad *f, const hy_level_scan *s, hy_level_chunk *c, float *X, float *dX, const hy_level_out *out) {
+static void hy_level_grad_chunk(hy_level_grad *f, const hy_level_scan *s, hy_level_chunk *c, float *X, float *dX,
+                                const hy_level_out *out) {
     hy_level_grad_begin(f, s, c, dX);
     hy_level_grad_inside(f, s, c);
     hy_level_grad_states(f, s, c, X, dX);
