@@ -172,10 +172,13 @@ static double beta_at(const problem *p, int64_t t, int64_t h) {
     return p->beta ? (double)p->beta[t * p->s.HV + h] : 1;
 }
 
-/* Rows of q, k, a, b of a value head; ones without. */
-static double key_at(const problem *p, const float *keys, int64_t t, int64_t h, int64_t c) {
-    const shape *s = &p->s;
-    return keys ? (double)keys[(t * s->H + h / (s->HV / s->H)) * s->K + c] : 1;
+/* Where the row of q, k, a, b of a value head begins, and an element of it; one without keys. */
+static int64_t key_row(const shape *s, int64_t t, int64_t h) {
+    return (t * s->H + h / (s->HV / s->H)) * s->K;
+}
+
+static double key_at(const float *keys, int64_t i) {
+    return keys ? (double)keys[i] : 1;
 }
 
 /* S = state after token t from S before it [K,cols]; v NULL = 0; S before, decayed S', e and u = Sᵀa are kept; o may be
@@ -187,6 +190,8 @@ typedef struct token_kept {
 static void token_forward(const problem *p, int64_t t, int64_t h, int64_t cols, const float *v, double *S,
                           token_kept kept, double *o) {
     const shape *s = &p->s;
+    const int64_t at = key_row(s, t, h);
+    const double beta = beta_at(p, t, h);
     memcpy(kept.S, S, (size_t)(s->K * cols) * sizeof *S);
     for (int64_t c = 0; c < s->K; c++) {
         const double decay = decay_at(p, t, h, c);
@@ -196,14 +201,14 @@ static void token_forward(const problem *p, int64_t t, int64_t h, int64_t cols, 
     for (int64_t j = 0; j < cols; j++) {
         double e = v ? (double)v[j] : 0, u = 0, sum = 0;
         for (int64_t c = 0; s->rule == HY_RULE_DELTA && c < s->K; c++)
-            e -= kept.decayed[c * cols + j] * key_at(p, p->k, t, h, c);
+            e -= kept.decayed[c * cols + j] * key_at(p->k, at + c);
         for (int64_t c = 0; s->rule == HY_RULE_DPLR && c < s->K; c++)
-            u += kept.S[c * cols + j] * key_at(p, p->a, t, h, c);
+            u += kept.S[c * cols + j] * key_at(p->a, at + c);
         for (int64_t c = 0; c < s->K; c++) {
-            S[c * cols + j] = kept.decayed[c * cols + j] + beta_at(p, t, h) * key_at(p, p->k, t, h, c) * e;
+            S[c * cols + j] = kept.decayed[c * cols + j] + beta * key_at(p->k, at + c) * e;
             if (s->rule == HY_RULE_DPLR)
-                S[c * cols + j] += key_at(p, p->b, t, h, c) * u;
-            sum += (s->exclusive ? kept.S : S)[c * cols + j] * key_at(p, p->q, t, h, c);
+                S[c * cols + j] += key_at(p->b, at + c) * u;
+            sum += (s->exclusive ? kept.S : S)[c * cols + j] * key_at(p->q, at + c);
         }
         kept.e[j] = e;
         kept.u[j] = u;
@@ -213,10 +218,11 @@ static void token_forward(const problem *p, int64_t t, int64_t h, int64_t cols, 
 }
 
 static void add_read(const problem *p, int64_t t, int64_t h, double *dS) {
+    const int64_t at = key_row(&p->s, t, h);
     for (int64_t c = 0; c < p->s.K; c++)
         for (int64_t j = 0; j < p->s.V; j++)
             dS[c * p->s.V + j] +=
-                scale_of(p) * key_at(p, p->q, t, h, c) * (double)p->d_o[(t * p->s.HV + h) * p->s.V + j];
+                scale_of(p) * key_at(p->q, at + c) * (double)p->d_o[(t * p->s.HV + h) * p->s.V + j];
 }
 
 static int64_t gate_at(const shape *s, int64_t t, int64_t h, int64_t c) {
@@ -227,15 +233,15 @@ static int64_t gate_at(const shape *s, int64_t t, int64_t h, int64_t c) {
  * only dS. */
 static void token_backward(problem *p, int64_t t, int64_t h, const double *after, const token_kept *kept, double *dS) {
     const shape *s = &p->s;
-    int64_t K = s->K, V = s->V, at = (t * s->H + h / (s->HV / s->H)) * K, vat = (t * s->HV + h) * V;
+    int64_t K = s->K, V = s->V, at = key_row(s, t, h), vat = (t * s->HV + h) * V;
     double b = beta_at(p, t, h), delta = s->rule == HY_RULE_DELTA, db = 0;
     double *de = doubles(V), *du = doubles(V);
     if (!s->exclusive)
         add_read(p, t, h, dS);
     for (int64_t c = 0; c < K; c++)
         for (int64_t j = 0; j < V; j++) {
-            de[j] += dS[c * V + j] * key_at(p, p->k, t, h, c);
-            du[j] += s->rule == HY_RULE_DPLR ? dS[c * V + j] * key_at(p, p->b, t, h, c) : 0;
+            de[j] += dS[c * V + j] * key_at(p->k, at + c);
+            du[j] += s->rule == HY_RULE_DPLR ? dS[c * V + j] * key_at(p->b, at + c) : 0;
         }
     for (int64_t j = 0; j < V; j++) {
         db += kept ? de[j] * kept->e[j] : 0;
@@ -245,7 +251,7 @@ static void token_backward(problem *p, int64_t t, int64_t h, const double *after
     }
     p->dbeta[t * s->HV + h] = kept ? db : p->dbeta[t * s->HV + h];
     for (int64_t c = 0; c < K; c++) {
-        const double decay = decay_at(p, t, h, c), a = s->rule == HY_RULE_DPLR ? key_at(p, p->a, t, h, c) : 0;
+        const double decay = decay_at(p, t, h, c), a = s->rule == HY_RULE_DPLR ? key_at(p->a, at + c) : 0;
         for (int64_t j = 0; j < V; j++) {
             int64_t i = c * V + j;
             double x = dS[i];
@@ -256,7 +262,7 @@ static void token_backward(problem *p, int64_t t, int64_t h, const double *after
                 p->da[at + c] += kept->S[i] * du[j];
                 p->db[at + c] += x * kept->u[j];
             }
-            x -= delta * key_at(p, p->k, t, h, c) * de[j];
+            x -= delta * key_at(p->k, at + c) * de[j];
             if (kept && p->g_size)
                 p->dg[gate_at(s, t, h, c)] += x * kept->decayed[i];
             dS[i] = x * decay + a * du[j];
