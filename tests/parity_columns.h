@@ -43,7 +43,7 @@ static void parity_scale_bwd(parity *p) {
 }
 
 static void feature_cases(parity *p, hy_op_id op) {
-    static const int64_t sizes[][2] = {{0, 4}, {1, 1}, {3, 2}, {5, 7}, {300, 16}};
+    static const int64_t sizes[][2] = {{0, 4}, {1, 1}, {3, 2}, {5, 7}, {300, 16}, {3, 37}};
     for (size_t i = 0; i < COUNT_OF(sizes); i++)
         for (int mode = 0; mode < 10; mode++) {
             const int64_t rows = sizes[i][0], cols = sizes[i][1];

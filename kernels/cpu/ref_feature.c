@@ -1,5 +1,5 @@
 /* Reference feature maps of linear attention, and the division by a normalising column. Rows are shared among threads:
- * no other table replaces these. */
+ * of these, other tables replace only the softmaxes. */
 #include <math.h>
 
 #include "kernels/cpu/ref.h"

@@ -7,6 +7,7 @@
     X(fill) X(copy2d) X(transpose) X(axpy) X(add) X(bias_fwd) X(bias_bwd) X(embed_fwd) X(embed_bwd) \
     X(rmsnorm_fwd) X(rmsnorm_bwd) X(layernorm_fwd) X(layernorm_bwd) X(l2norm_fwd) X(l2norm_bwd) \
     X(unary_fwd) X(unary_bwd) X(glu_fwd) X(glu_bwd) X(rope) X(decay_gate_fwd) X(decay_gate_bwd) X(scale_fwd) X(scale_bwd) \
+    X(feature_fwd) X(feature_bwd) \
     X(conv_fwd) X(conv_bwd) X(window_filter_fwd) X(window_filter_bwd) X(modal_filter_fwd) X(modal_filter_bwd) \
     X(bonus_fwd) X(bonus_bwd) X(bound_gate_fwd) X(bound_gate_bwd) X(lerp_fwd) X(lerp_bwd) X(cross_entropy) X(sumsq) X(adamw)
 /* clang-format on */
