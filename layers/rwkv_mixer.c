@@ -17,14 +17,6 @@
 
 enum { MIXED = 5 }; /* inputs r, w, k, v, g */
 
-static hy_status check_width(const hy_model_config *config, const hy_mixer_config *m) {
-    if (m->heads * m->head_dim != config->width) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.head_dim: heads = %lld of %lld channels are not the model's width of %lld", m->name,
-                       (long long)m->heads, (long long)m->head_dim, (long long)config->width);
-    }
-    return HY_OK;
-}
-
 hy_status hy_rwkv6_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
     (void)row;
     HY_TRY(hy_mixer_default(m, "heads", &m->heads, 4, 1));
@@ -101,7 +93,11 @@ hy_status hy_rwkv7_resolve(const hy_mixer_row *row, const hy_model_config *confi
     HY_TRY(hy_mixer_default(m, "value_rank", &m->value_rank, default_rank(config->width, 1.7 * wide), 1));
     HY_TRY(hy_mixer_default(m, "output_rank", &m->output_rank, default_rank(config->width, 5), 1));
     m->norm_eps = m->norm_eps == HY_DEFAULT ? (double)m->head_dim * config->norm_eps : m->norm_eps;
-    return check_width(config, m);
+    if (m->heads * m->head_dim != config->width) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.head_dim: heads = %lld of %lld channels are not the model's width of %lld", m->name,
+                       (long long)m->heads, (long long)m->head_dim, (long long)config->width);
+    }
+    return HY_OK;
 }
 
 /* Starts by channel. y and z run from end to end of the width and of a head; the parameter's a and b are the exponent and the
@@ -132,10 +128,10 @@ static double start_key(const hy_param *p, int64_t n) {
     return 0.71 - 0.1 * (ramp(n, p->size) - 0.5);
 }
 
-static hy_weight channel_param(hy_graph *g, const char *name, int64_t cols, hy_init init, double a) {
-    hy_weight w = hy_graph_param(g, name, 1, &cols, init, false);
+static hy_weight constant_param(hy_graph *g, const char *name, int n_dims, const int64_t *shape, double value) {
+    hy_weight w = hy_graph_param(g, name, n_dims, shape, HY_INIT_CONSTANT, false);
     if (w.param != HY_NONE) {
-        g->params[w.param].init_a = a;
+        g->params[w.param].init_a = value;
     }
     return w;
 }
@@ -145,12 +141,6 @@ static hy_var orthogonal_linear(hy_graph *g, hy_var x, const char *name, int64_t
     hy_graph_start(g, y, HY_INIT_ORTHOGONAL, gain);
     return y;
 }
-
-/* What distinguishes the layers at the start: their depth. */
-typedef struct depth {
-    double left; /* 1 in layer 0, to nearly 0 */
-    double gone; /* 0 in layer 0, 1 in the last */
-} depth;
 
 /* x + (x' − x)⊙μ with the parameter x_<letter>. */
 static hy_var mix(hy_graph *g, hy_var x, hy_var before, char letter, double exponent) {
@@ -176,7 +166,7 @@ static hy_var values_of(hy_graph *g, const hy_mixer_config *m, hy_var x_v) {
 static void keys_of(hy_graph *g, const hy_mixer_config *m, hy_var x_k, hy_var rate, hy_recur_vars *in) {
     int64_t keys = m->heads * m->head_dim;
     hy_var k = orthogonal_linear(g, x_k, "k_proj", keys, 0.1);
-    hy_weight k_k = channel_param(g, "k_k", keys, HY_INIT_FORMULA, 0), k_a = channel_param(g, "k_a", keys, HY_INIT_CONSTANT, 1.02);
+    hy_weight k_k = constant_param(g, "k_k", 1, &keys, 0), k_a = constant_param(g, "k_a", 1, &keys, 1.02);
     hy_graph_formula(g, k_k, start_key);
     in->a = hy_node_l2norm(g, hy_node_scale(g, k, k_k, HY_ACT_IDENTITY, 1, 1), m->head_dim, m->key_norm_eps);
     in->b = hy_node_glu(g, in->a, hy_node_unary(g, rate, HY_ACT_SIGMOID, -1, -INFINITY), HY_ACT_IDENTITY);
@@ -186,19 +176,19 @@ static void keys_of(hy_graph *g, const hy_mixer_config *m, hy_var x_k, hy_var ra
 hy_var hy_rwkv7_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var x) {
     (void)row;
     int64_t keys = m->heads * m->head_dim, values = m->heads * m->value_dim;
-    const depth at = {1 - (double)layer / (double)config->layers, config->layers > 1 ? (double)layer / (double)(config->layers - 1) : 0};
+    const double left = 1 - (double)layer / (double)config->layers, gone = ramp(layer, config->layers); /* the layer's depth decides how it starts */
     hy_var before = hy_node_shift(g, x);
     hy_recur_vars in = {.beta = HY_NONE};
-    in.q = orthogonal_linear(g, mix(g, x, before, 'r', 0.2 * at.left), "r_proj", keys, 1);
-    in.g = hy_rwkv_lora(g, mix(g, x, before, 'w', 0.9 * at.left), "w_lora", &(hy_rwkv_lora_shape){m->gate_rank, keys, HY_ACT_TANH, true});
-    hy_rwkv_start_bias(g, in.g, start_decay, 1 + pow(at.gone, 0.3), (double)m->head_dim);
+    in.q = orthogonal_linear(g, mix(g, x, before, 'r', 0.2 * left), "r_proj", keys, 1);
+    in.g = hy_rwkv_lora(g, mix(g, x, before, 'w', 0.9 * left), "w_lora", &(hy_rwkv_lora_shape){m->gate_rank, keys, HY_ACT_TANH, true});
+    hy_rwkv_start_bias(g, in.g, start_decay, 1 + pow(gone, 0.3), (double)m->head_dim);
     in.g = hy_node_unary(g, in.g, HY_ACT_SIGMOID, -exp(-0.5), -INFINITY);
-    hy_var rate = hy_rwkv_lora(g, mix(g, x, before, 'a', 0.9 * at.left), "a_lora", &(hy_rwkv_lora_shape){m->rate_rank, keys, HY_ACT_IDENTITY, true});
+    hy_var rate = hy_rwkv_lora(g, mix(g, x, before, 'a', 0.9 * left), "a_lora", &(hy_rwkv_lora_shape){m->rate_rank, keys, HY_ACT_IDENTITY, true});
     hy_rwkv_start_bias(g, rate, start_rate, 0, (double)m->head_dim);
-    keys_of(g, m, mix(g, x, before, 'k', 0.7 * at.left), rate, &in);
-    in.v = values_of(g, m, mix(g, x, before, 'v', 0.7 * at.left));
-    hy_var gate = hy_rwkv_lora(g, mix(g, x, before, 'g', 0.2 * at.left), "g_lora", &(hy_rwkv_lora_shape){m->output_rank, values, HY_ACT_SIGMOID, false});
-    hy_weight r_k = hy_graph_param(g, "r_k", 2, (int64_t[]){m->heads, m->head_dim}, HY_INIT_CONSTANT, false);
+    keys_of(g, m, mix(g, x, before, 'k', 0.7 * left), rate, &in);
+    in.v = values_of(g, m, mix(g, x, before, 'v', 0.7 * left));
+    hy_var gate = hy_rwkv_lora(g, mix(g, x, before, 'g', 0.2 * left), "g_lora", &(hy_rwkv_lora_shape){m->output_rank, values, HY_ACT_SIGMOID, false});
+    hy_weight r_k = constant_param(g, "r_k", 2, (int64_t[]){m->heads, m->head_dim}, -0.04);
     hy_var bonus = hy_node_bonus(g, in.q, in.k, in.v, r_k, m->heads);
     hy_var o = hy_node_recur(g, &in, HY_DECAY_VECTOR, HY_RULE_DPLR, m->heads, m->heads, 1);
     o = hy_node_layernorm(g, o, "g_norm", m->value_dim, m->heads, m->norm_eps, true);
@@ -206,8 +196,5 @@ hy_var hy_rwkv7_build(const hy_mixer_row *row, hy_graph *g, const hy_model_confi
     o = hy_node_glu(g, hy_node_residual(g, o, bonus), gate, HY_ACT_IDENTITY);
     o = hy_node_linear(g, o, "o_proj", config->width, false);
     hy_graph_start(g, o, HY_INIT_ZERO, 0);
-    if (r_k.param != HY_NONE) {
-        g->params[r_k.param].init_a = -0.04;
-    }
     return o;
 }
