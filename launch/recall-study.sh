@@ -3,11 +3,11 @@
 # a laptop trains in minutes. Recall tasks (train/recall_data.h) show what a model finds in its context, text what it costs as a language
 # model. Prints the table; writes it with the plot into the output folder. Goes on where it was stopped; --fresh starts over.
 #
-#     launch/recall-study.sh [--out runs/recall] [--jobs 2] [--steps 4000] [--hylas build/bin/hylas] [--fresh]
+#     launch/recall-study.sh [--out runs/recall] [--jobs 2] [--steps 4000] [--seed 1] [--hylas build/bin/hylas] [--fresh]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-out=runs/recall jobs=2 steps=4000 hylas=build/bin/hylas fresh=0
+out=runs/recall jobs=2 steps=4000 seed=1 hylas=build/bin/hylas fresh=0
 fail() { # exit code, message
     printf 'recall-study.sh: %s\n' "$2" >&2
     exit "$1"
@@ -16,7 +16,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) sed -n '2,6s/^# \{0,1\}//p' "$0" && exit 0 ;;
     --fresh) fresh=1 && shift ;;
-    --out | --jobs | --steps | --hylas)
+    --out | --jobs | --steps | --seed | --hylas)
         [ $# -ge 2 ] || fail 2 "$1 needs a value"
         printf -v "${1#--}" %s "$2"
         shift 2
@@ -61,7 +61,7 @@ fi
 train() { # variant, pattern, run, overrides "a.b=value"
     local name=$1 pattern=$2 run=$3 sets=() set
     shift 3
-    for set in "run.dir=$out/$name/$run" "model.schedule.pattern=[$pattern]" "$@"; do
+    for set in "run.dir=$out/$name/$run" "train.seed=$seed" "model.schedule.pattern=[$pattern]" "$@"; do
         sets+=(--set "$set")
     done
     "$hylas" train configs/recall.yaml "${sets[@]}" >>"$out/$name-$run.log" 2>&1
