@@ -61,8 +61,13 @@ static hid_t begin_access(void) {
 
 hy_status hy_h5_create(const char *path, hy_status on_error, hid_t *file) {
     const hid_t access = begin_access();
-    const hid_t id = access < 0 ? -1 : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    const hid_t creation = H5Pcreate(H5P_FILE_CREATE);
+    const int ready = access >= 0 && creation >= 0 && H5Pset_obj_track_times(creation, 0) >= 0;
+    const hid_t id = ready ? H5Fcreate(path, H5F_ACC_TRUNC, creation, access) : -1;
     hy_status status = id < 0 ? hy_h5_fail(on_error, path, "cannot be created") : HY_OK;
+    if (creation >= 0) {
+        H5Pclose(creation);
+    }
     if (access >= 0) {
         H5Pclose(access);
     }
@@ -90,7 +95,8 @@ hid_t hy_h5_dataset_create(hid_t file, const char *name, hid_t type, int64_t n, 
     const hid_t space = H5Screate_simple(1, &dims, &no_limit);
     const hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
     hid_t dataset = -1;
-    if (space >= 0 && plist >= 0 && H5Pset_chunk(plist, 1, &chunk_dims) >= 0 && H5Pset_fletcher32(plist) >= 0) {
+    if (space >= 0 && plist >= 0 && H5Pset_obj_track_times(plist, 0) >= 0 && H5Pset_chunk(plist, 1, &chunk_dims) >= 0 &&
+        H5Pset_fletcher32(plist) >= 0) {
         dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
     }
     if (plist >= 0) {

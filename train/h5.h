@@ -1,5 +1,6 @@
 /* HDF5 as this room uses it: quiet (the library prints nothing; its reason goes into our message), superblock and
  * metadata of the latest version (checksummed), every dataset one-dimensional, chunked, with Fletcher32 on each chunk.
+ * No times are kept: the same content makes the same file.
  *
  * libhdf5 1.10 may crash or hang on mutated bytes: verify a file's hash (train/file_hash.h) before it is opened here,
  * or open it in a child first (train/store_check.h). */
