@@ -21,8 +21,7 @@ void hy_bench_op_name(const hy_bench_op *op, char *name, size_t size) {
     if (op->attention) {
         snprintf(name, size, "attention");
     } else {
-        snprintf(name, size, "recur %s %s", decay_names[op->decay],
-                 op->exclusive ? "exclusive" : rule_names[op->rule]);
+        snprintf(name, size, "recur %s %s", decay_names[op->decay], op->exclusive ? "exclusive" : rule_names[op->rule]);
     }
 }
 

@@ -9,100 +9,28 @@
  *
  * q, k, r, a, b [B,T,H,K]; v, do [B,T,HV,V]; g, w [HV], [B,T,HV] or [B,T,HV,K]; beta [B,T,HV]; u [H,K] (then HV = H);
  * x, g, do of hgrn [B,T,D]; l [B,T,HV,Levels]; h0, dht [N,HV,K,V], of hgrn [N,D]. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "launch/op.h"
-
-typedef enum role { Q, KEY, VALUE, DECAY, BETA, READ, WRITE, BONUS, LEVELS, H0, D_O, DHT, DOCUMENTS, ROLES } role;
-
-typedef struct op_form {
-    const char *names[ROLES]; /* of datasets; NULL: this operation has none such */
-    unsigned required;        /* bit per role */
-    hy_rule rule;
-    bool rule_in_file, exclusive, elementwise;
-    double scale; /* if the file has none; 0: K^-1/2 */
-} op_form;
+#include "launch/op_recurrence.h"
 
 #define STATES  [H0] = "h0", [D_O] = "do", [DHT] = "dht", [DOCUMENTS] = "cu_seqlens"
 #define BIT(r)  (1u << (r))
 #define QKV     (BIT(Q) | BIT(KEY) | BIT(VALUE) | BIT(D_O))
 
-static const op_form recurrence_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [BETA] = "beta", STATES},
+static const hy_op_form recurrence_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [BETA] = "beta", STATES},
                                      .required = QKV, .rule_in_file = true};
-static const op_form log_linear_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [BETA] = "beta", [LEVELS] = "l", STATES},
+static const hy_op_form log_linear_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [BETA] = "beta", [LEVELS] = "l", STATES},
                                      .required = QKV | BIT(LEVELS), .rule_in_file = true};
-static const op_form dplr_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [READ] = "a", [WRITE] = "b", STATES},
+static const hy_op_form dplr_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [READ] = "a", [WRITE] = "b", STATES},
                                .required = QKV | BIT(DECAY) | BIT(READ) | BIT(WRITE), .rule = HY_RULE_DPLR, .scale = 1};
-static const op_form rwkv6_form = {.names = {[Q] = "r", [KEY] = "k", [VALUE] = "v", [DECAY] = "w", [BONUS] = "u", STATES},
+static const hy_op_form rwkv6_form = {.names = {[Q] = "r", [KEY] = "k", [VALUE] = "v", [DECAY] = "w", [BONUS] = "u", STATES},
                                 .required = QKV | BIT(DECAY) | BIT(BONUS), .exclusive = true, .scale = 1};
-static const op_form hgrn_form = {.names = {[VALUE] = "x", [DECAY] = "g", STATES},
+static const hy_op_form hgrn_form = {.names = {[VALUE] = "x", [DECAY] = "g", STATES},
                                .required = BIT(VALUE) | BIT(DECAY) | BIT(D_O), .elementwise = true, .scale = 1};
 
-typedef struct recurrence {
-    const op_form *form;
-    hy_op_input in;
-    const hy_op_tensor *t[ROLES]; /* NULL: absent */
-    int64_t B, T, N;
-    hy_shape states;
-    hy_recur_args shape;
-} recurrence;
-
-/* Sizes from q and v, or from x alone. */
-static hy_status read_sizes(const hy_op_context *context, recurrence *r) {
-    const hy_op_tensor *q = r->t[Q], *v = r->t[VALUE];
-    hy_recur_args *s = &r->shape;
-    if (r->form->elementwise && v->shape.n != 3)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: %s must be [B,T,D]", r->in.path, v->name);
-    if (!r->form->elementwise && (q->shape.n != 4 || v->shape.n != 4))
-        return hy_op_fail(context, HY_ERR_DATA, "%s: %s must be [B,T,H,K] and v [B,T,HV,V]", r->in.path, q->name);
-    r->B = v->shape.dim[0], r->T = v->shape.dim[1];
-    s->H = q ? q->shape.dim[2] : 1, s->K = q ? q->shape.dim[3] : 1;
-    s->HV = v->shape.dim[2], s->V = q ? v->shape.dim[3] : 1;
-    r->N = r->t[DOCUMENTS] ? r->t[DOCUMENTS]->shape.dim[0] - 1 : r->B;
-    r->states = q ? HY_SHAPE(r->N, s->HV, s->K, s->V) : HY_SHAPE(r->N, s->HV);
-    if (r->B < 1 || s->H < 1 || s->K < 1 || s->HV < 1 || s->V < 1)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: only the number of tokens may be 0", r->in.path);
-    if (s->HV % s->H != 0 || (r->t[BONUS] && s->HV != s->H))
-        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld value heads do not fit %lld query heads", r->in.path, (long long)s->HV,
-                          (long long)s->H);
-    return HY_OK;
-}
-
-static hy_status read_decay(const hy_op_context *context, recurrence *r) {
-    const hy_op_tensor *g = r->t[DECAY];
-    hy_recur_args *s = &r->shape;
-    if (!g) {
-        s->decay = HY_DECAY_NONE;
-        return HY_OK;
-    }
-    if (g->shape.n == 1) {
-        s->decay = HY_DECAY_HEAD;
-        return hy_op_check_shape(context, &r->in, g, HY_SHAPE(s->HV));
-    }
-    if (g->shape.n == 3) {
-        s->decay = HY_DECAY_SCALAR;
-        return hy_op_check_shape(context, &r->in, g, HY_SHAPE(r->B, r->T, s->HV));
-    }
-    s->decay = HY_DECAY_VECTOR;
-    return hy_op_check_shape(context, &r->in, g, HY_SHAPE(r->B, r->T, s->HV, s->K));
-}
-
-/* A state of a document's past has no place among the levels: these count from the document's first token. */
-static hy_status check_levels(const hy_op_context *context, const recurrence *r) {
-    const hy_op_tensor *l = r->t[LEVELS];
-    if (!l)
-        return HY_OK;
-    if (l->shape.n != 4 || l->shape.dim[3] < 1)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: l must be [B,T,HV,Levels] with at least one level", r->in.path);
-    if (r->t[H0])
-        return hy_op_fail(context, HY_ERR_DATA, "%s: h0: a log-linear recurrence takes no initial state", r->in.path);
-    return hy_op_check_shape(context, &r->in, l, HY_SHAPE(r->B, r->T, r->shape.HV, l->shape.dim[3]));
-}
-
 /* L levels reach 2^(L−1) tokens. */
-static hy_status check_lengths(const hy_op_context *context, const recurrence *r, const hy_layout *layout) {
+static hy_status check_lengths(const hy_op_context *context, const hy_op_recurrence_input *r, const hy_layout *layout) {
     const int64_t levels = r->t[LEVELS] ? r->t[LEVELS]->shape.dim[3] : 64;
     for (int64_t d = 0; d < layout->n_docs && levels < 64; d++) {
         const int64_t len = layout->docs[d + 1] - layout->docs[d];
@@ -110,43 +38,6 @@ static hy_status check_lengths(const hy_op_context *context, const recurrence *r
             return hy_op_fail(context, HY_ERR_DATA, "%s: document %lld has %lld tokens, but the %lld levels of l reach only 2^%lld", r->in.path,
                               (long long)d, (long long)len, (long long)levels, (long long)levels - 1);
     }
-    return HY_OK;
-}
-
-static hy_status check_inputs(const hy_op_context *context, recurrence *r) {
-    const hy_op_input *in = &r->in;
-    HY_TRY(read_sizes(context, r));
-    const hy_recur_args *s = &r->shape;
-    const hy_shape keys = HY_SHAPE(r->B, r->T, s->H, s->K);
-    HY_TRY(hy_op_check_shape(context, in, r->t[Q], keys));
-    HY_TRY(hy_op_check_shape(context, in, r->t[KEY], keys));
-    HY_TRY(hy_op_check_shape(context, in, r->t[READ], keys));
-    HY_TRY(hy_op_check_shape(context, in, r->t[WRITE], keys));
-    HY_TRY(hy_op_check_shape(context, in, r->t[D_O], r->t[VALUE]->shape));
-    HY_TRY(hy_op_check_shape(context, in, r->t[BETA], HY_SHAPE(r->B, r->T, s->HV)));
-    HY_TRY(hy_op_check_shape(context, in, r->t[BONUS], HY_SHAPE(s->H, s->K)));
-    HY_TRY(check_levels(context, r));
-    HY_TRY(hy_op_check_shape(context, in, r->t[H0], r->states));
-    HY_TRY(hy_op_check_shape(context, in, r->t[DHT], r->states));
-    return read_decay(context, r);
-}
-
-static hy_status check_attributes(const hy_op_context *context, recurrence *r) {
-    const hy_op_input *in = &r->in;
-    r->shape.rule = r->form->rule;
-    r->shape.exclusive = r->form->exclusive;
-    if (r->form->rule_in_file && !in->has_rule)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: attribute rule is missing", in->path);
-    if (r->form->rule_in_file) {
-        const bool delta = strcmp(in->rule, "delta") == 0;
-        if (!delta && strcmp(in->rule, "additive") != 0)
-            return hy_op_fail(context, HY_ERR_DATA, "%s: rule \"%s\" is neither \"additive\" nor \"delta\"", in->path, in->rule);
-        r->shape.rule = delta ? HY_RULE_DELTA : HY_RULE_ADDITIVE;
-    }
-    const double scale = r->form->scale > 0 ? r->form->scale : 1 / sqrt((double)r->shape.K);
-    r->shape.scale = in->has_scale ? in->scale : scale;
-    if (!isfinite(r->shape.scale))
-        return hy_op_fail(context, HY_ERR_DATA, "%s: attribute scale is not finite", in->path);
     return HY_OK;
 }
 
@@ -188,7 +79,7 @@ static void *take_gradient(const hy_op_context *context, hy_op_pool *pool, const
     return hy_op_take(pool, "gradient", (size_t)own_elements(layout, t) * hy_dtype_size(context->options.dtype));
 }
 
-static void take_inputs(hy_op_pool *pool, const recurrence *r, const hy_layout *layout, hy_recur_args *op) {
+static void take_inputs(hy_op_pool *pool, const hy_op_recurrence_input *r, const hy_layout *layout, hy_recur_args *op) {
     *op = r->shape;
     op->T = layout->T;
     op->q = hy_op_take_shard(pool, layout, r->t[Q]), op->k = hy_op_take_shard(pool, layout, r->t[KEY]);
@@ -198,14 +89,14 @@ static void take_inputs(hy_op_pool *pool, const recurrence *r, const hy_layout *
     op->d_o = hy_op_take_shard(pool, layout, r->t[D_O]);
 }
 
-static void take_gradients(const hy_op_context *context, hy_op_pool *pool, const recurrence *r, const hy_layout *layout, hy_recur_args *op) {
+static void take_gradients(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r, const hy_layout *layout, hy_recur_args *op) {
     op->dq = take_gradient(context, pool, layout, r->t[Q]), op->dk = take_gradient(context, pool, layout, r->t[KEY]);
     op->da = take_gradient(context, pool, layout, r->t[READ]), op->db = take_gradient(context, pool, layout, r->t[WRITE]);
     op->dv = take_gradient(context, pool, layout, r->t[VALUE]), op->dg = take_gradient(context, pool, layout, r->t[DECAY]);
     op->dbeta = take_gradient(context, pool, layout, r->t[BETA]);
 }
 
-static void take_levels(const hy_op_context *context, hy_op_pool *pool, const recurrence *r, hy_sp *sp, job *j) {
+static void take_levels(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
     const hy_layout *layout = sp->layout;
     hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
     hy_level_recur_args *op = &j->levels.op;
@@ -221,7 +112,7 @@ static void take_levels(const hy_op_context *context, hy_op_pool *pool, const re
 }
 
 /* Buffers of this rank, in place in the job. */
-static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const recurrence *r, hy_sp *sp, job *j) {
+static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
     const hy_layout *layout = sp->layout;
     hy_sp_recur *run = &j->recur;
     hy_recur_args *op = &run->op;
@@ -251,7 +142,7 @@ static void add(hy_sp *sp, const hy_op_tensor *t, const void *x, void *y) {
 }
 
 /* The recurrence without levels gives ht, and an o that is overwritten. */
-static void compute_levels(const recurrence *r, hy_sp *sp, job *j) {
+static void compute_levels(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
     hy_recur_args *op = &j->levels.op.base, *from = &j->from_ht;
     hy_sp_recur_fwd(sp, &j->recur);
     hy_sp_level_recur_fwd(sp, &j->levels);
@@ -268,7 +159,7 @@ static void compute_levels(const recurrence *r, hy_sp *sp, job *j) {
 }
 
 /* Forward and backward. The bonus adds to what the recurrence leaves. */
-static void compute(const recurrence *r, hy_sp *sp, job *j) {
+static void compute(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
     const hy_axpy_args scaled = {.n = r->shape.H * r->shape.K, .a = r->shape.scale};
     if (r->t[LEVELS]) {
         compute_levels(r, sp, j);
@@ -300,7 +191,7 @@ static void write_gradient(const hy_op_context *context, hy_op_output *out, cons
         hy_op_output_sum(context, out, name, t->shape, data);
 }
 
-static void write_results(const hy_op_context *context, hy_op_output *out, const recurrence *r, const hy_layout *layout, job *j) {
+static void write_results(const hy_op_context *context, hy_op_output *out, const hy_op_recurrence_input *r, const hy_layout *layout, job *j) {
     const hy_recur_args *op = &j->recur.op;
     void *const gradients[ROLES] = {[Q] = op->dq, [KEY] = op->dk, [VALUE] = op->dv, [DECAY] = op->dg, [BETA] = op->dbeta,
                                     [READ] = op->da, [WRITE] = op->db, [BONUS] = j->bonus.du, [LEVELS] = j->levels.op.dl};
@@ -316,7 +207,7 @@ static void write_results(const hy_op_context *context, hy_op_output *out, const
     }
 }
 
-static hy_status run_recurrence(hy_op_context *context, const recurrence *r, const char *path) {
+static hy_status run_recurrence(hy_op_context *context, const hy_op_recurrence_input *r, const char *path) {
     hy_op_pool pool = {.n = 0};
     hy_layout *layout = NULL;
     job j = {.recur = {.kept = NULL}};
@@ -342,21 +233,10 @@ done:
     return status;
 }
 
-static hy_status run_form(hy_op_context *context, const op_form *form, const char *in, const char *out) {
-    hy_op_wanted wanted[ROLES];
-    int n = 0;
-    recurrence r = {.form = form};
-    for (int i = 0; i < ROLES; i++)
-        if (form->names[i])
-            wanted[n++] = (hy_op_wanted){form->names[i], i == DOCUMENTS ? HY_ELEMENT_I64 : hy_op_element(context), form->required >> i & 1};
-    HY_TRY(hy_op_input_read(context->world, in, wanted, n, &r.in));
-    for (int i = 0; i < ROLES; i++)
-        r.t[i] = form->names[i] ? hy_op_input_find(&r.in, form->names[i]) : NULL;
-    hy_status status = check_inputs(context, &r);
-    if (status == HY_OK)
-        status = check_attributes(context, &r);
-    if (status == HY_OK)
-        status = run_recurrence(context, &r, out);
+static hy_status run_form(hy_op_context *context, const hy_op_form *form, const char *in, const char *out) {
+    hy_op_recurrence_input r;
+    HY_TRY(hy_op_recurrence_read(context, form, in, &r));
+    hy_status status = run_recurrence(context, &r, out);
     hy_op_input_free(&r.in);
     return status;
 }

@@ -16,16 +16,16 @@
 
 /* One token of one value head. decay[i] multiplies row i of S. */
 typedef struct token {
-    double *q, *k, *decay;   /* [K] */
-    double *reads, *writes;  /* [K] a and b of dplr */
-    double *v;               /* [V]; d_o in the operations that read no v */
+    double *q, *k, *decay;  /* [K] */
+    double *reads, *writes; /* [K] a and b of dplr */
+    double *v;              /* [V]; d_o in the operations that read no v */
     double b;
 } token;
 
 typedef struct token_grad {
-    double *dq, *dk, *dg;      /* [K]; dg per row of S */
-    double *dreads, *dwrites;  /* [K] */
-    double *dv;                /* [V] */
+    double *dq, *dk, *dg;     /* [K]; dg per row of S */
+    double *dreads, *dwrites; /* [K] */
+    double *dv;               /* [V] */
     double db;
 } token_grad;
 
@@ -37,10 +37,10 @@ typedef struct scratch {
     token in;
     token_grad out;
     double *d_o, *o, *e, *zeros; /* [M] */
-    double *u, *du;          /* [M] Sᵀa and its gradient, dplr */
-    double *S, *dS;          /* [K,M] */
-    double *heads;           /* [segment,K,V] state before each segment */
-    double *path;            /* [segment+1,K,V] states inside one segment */
+    double *u, *du;              /* [M] Sᵀa and its gradient, dplr */
+    double *S, *dS;              /* [K,M] */
+    double *heads;               /* [segment,K,V] state before each segment */
+    double *path;                /* [segment+1,K,V] states inside one segment */
 } scratch;
 
 static int64_t segment_of(int64_t T) {

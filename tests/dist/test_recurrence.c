@@ -222,7 +222,7 @@ static int64_t states_differ(const problem *p, const hy_layout *layout, const do
 static void compare(const problem *p, const hy_layout *layout, const result *got, const result *want, const mode *m) {
     const int64_t q = p->op.H * p->op.K, v = p->op.HV * p->op.V;
     int64_t wrong[10] = {sp_rows_differ(layout, got->o, want->o, v), sp_rows_differ(layout, got->dq, want->dq, q),
-                        sp_rows_differ(layout, got->dk, want->dk, q), sp_rows_differ(layout, got->dv, want->dv, v)};
+                         sp_rows_differ(layout, got->dk, want->dk, q), sp_rows_differ(layout, got->dv, want->dv, v)};
     wrong[4] = p->g_row ? sp_rows_differ(layout, got->dg, want->dg, p->g_row)
                         : sp_differences(got->dg, want->dg, p->op.HV, HY_TOL_F64_REORDERED, sp_rms(want->dg, p->op.HV));
     wrong[5] = sp_rows_differ(layout, got->dbeta, want->dbeta, p->op.HV);
@@ -236,8 +236,8 @@ static void compare(const problem *p, const hy_layout *layout, const result *got
     for (int i = 0; i < 10; i++) {
         CHECK(wrong[i] == 0,
               "%s: %lld elements differ; decay %d rule %d%s layout %d state %d overlap %d, %lld×%lld tokens", names[i],
-              (long long)wrong[i], (int)p->op.decay, (int)p->op.rule, p->op.exclusive ? " exclusive" : "", (int)m->kind, (int)m->state, (int)m->overlap,
-              (long long)p->c.n_seq, (long long)p->c.len);
+              (long long)wrong[i], (int)p->op.decay, (int)p->op.rule, p->op.exclusive ? " exclusive" : "", (int)m->kind,
+              (int)m->state, (int)m->overlap, (long long)p->c.n_seq, (long long)p->c.len);
     }
 }
 

@@ -81,7 +81,8 @@ static void make_keys(problem *p) {
     }
 }
 
-/* As rwkv7 makes them: a of unit length, b = −a⊙r, r in (0, 1), so that states do not grow; off the exact line by noise. */
+/* As rwkv7 makes them: a of unit length, b = −a⊙r, r in (0, 1), so that states do not grow; off the exact line by
+ * noise. */
 static void make_low_rank(problem *p) {
     const int64_t n = p->T * p->s.H * p->s.K;
     p->a = floats(n, -1, 1);
@@ -144,8 +145,8 @@ static problem make_problem(shape s) {
 }
 
 static void free_problem(problem *p) {
-    void *all[] = {p->q,  p->k,  p->v,  p->g,  p->beta,  p->d_o, p->S0, p->dS1, p->o,  p->S1,
-                   p->a,  p->b,  p->da, p->db, p->dq, p->dk, p->dv, p->dg, p->dbeta, p->dS0, p->A,  p->H,   p->dH, p->inject};
+    void *all[] = {p->q,  p->k,  p->v,  p->g,  p->beta, p->d_o, p->S0,    p->dS1, p->o, p->S1, p->a,  p->b,
+                   p->da, p->db, p->dq, p->dk, p->dv,   p->dg,  p->dbeta, p->dS0, p->A, p->H,  p->dH, p->inject};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -221,8 +222,7 @@ static void add_read(const problem *p, int64_t t, int64_t h, double *dS) {
     const int64_t at = key_row(&p->s, t, h);
     for (int64_t c = 0; c < p->s.K; c++)
         for (int64_t j = 0; j < p->s.V; j++)
-            dS[c * p->s.V + j] +=
-                scale_of(p) * key_at(p->q, at + c) * (double)p->d_o[(t * p->s.HV + h) * p->s.V + j];
+            dS[c * p->s.V + j] += scale_of(p) * key_at(p->q, at + c) * (double)p->d_o[(t * p->s.HV + h) * p->s.V + j];
 }
 
 static int64_t gate_at(const shape *s, int64_t t, int64_t h, int64_t c) {
@@ -256,8 +256,7 @@ static void token_backward(problem *p, int64_t t, int64_t h, const double *after
             int64_t i = c * V + j;
             double x = dS[i];
             if (kept) {
-                p->dq[at + c] +=
-                    scale_of(p) * (s->exclusive ? kept->S : after)[i] * (double)p->d_o[vat + j];
+                p->dq[at + c] += scale_of(p) * (s->exclusive ? kept->S : after)[i] * (double)p->d_o[vat + j];
                 p->dk[at + c] += b * x * kept->e[j] - delta * kept->decayed[i] * de[j];
                 p->da[at + c] += kept->S[i] * du[j];
                 p->db[at + c] += x * kept->u[j];

@@ -35,7 +35,8 @@ static int setup(void **unused) {
 }
 
 typedef struct results {
-    double o[N_V], S1[SLOTS * STATE], dq[N_K], dk[N_K], da[N_K], db[N_K], dv[N_V], dg[N_K], dbeta[T * H], dS0[SLOTS * STATE];
+    double o[N_V], S1[SLOTS * STATE], dq[N_K], dk[N_K], da[N_K], db[N_K], dv[N_V], dg[N_K], dbeta[T * H],
+        dS0[SLOTS * STATE];
 } results;
 
 /* Forward and backward of *a, whose inputs are set, into *r. */

@@ -160,8 +160,10 @@ static const int64_t mixed[] = {1, 70, 16, 0, 33, 129, -1}, one[] = {97, -1}, si
                      nothing[] = {-1};
 
 static void for_all_kinds(shape s) {
-    static const struct { hy_rule rule; int exclusive; } forms[] = {
-        {HY_RULE_ADDITIVE, 0}, {HY_RULE_ADDITIVE, 1}, {HY_RULE_DELTA, 0}, {HY_RULE_DPLR, 0}};
+    static const struct {
+        hy_rule rule;
+        int exclusive;
+    } forms[] = {{HY_RULE_ADDITIVE, 0}, {HY_RULE_ADDITIVE, 1}, {HY_RULE_DELTA, 0}, {HY_RULE_DPLR, 0}};
     for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++)
         for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
             s.decay = (hy_decay)decay;

@@ -13,7 +13,8 @@ static const int64_t sizes[][2] = {{1, 1},   {3, 16},   {16, 24},  {24, 3},    {
                                    {16, 80}, {64, 128}, {128, 64}, {128, 128}, {153, 24}, {3, 153}, {80, 80}};
 #define SIZES (sizeof sizes / sizeof sizes[0])
 
-/* Each (decay, rule, size) meets two run shapes and two gates, exclusive and dplr one; over the sizes every combination of these comes up. */
+/* Each (decay, rule, size) meets two run shapes and two gates, exclusive and dplr one; over the sizes every combination
+ * of these comes up. */
 static void check(hy_decay decay, hy_rule rule, int exclusive) {
     parity p;
     assert_int_equal(parity_init(&p), HY_OK);
@@ -57,8 +58,8 @@ EACH_DECAY(delta, HY_RULE_DELTA, 0)
 EACH_DECAY(dplr, HY_RULE_DPLR, 0)
 
 #define TESTS(name)                                                                                                    \
-    cmocka_unit_test(test_##name##_none), cmocka_unit_test(test_##name##_head), cmocka_unit_test(test_##name##_scalar),  \
-        cmocka_unit_test(test_##name##_vector)
+    cmocka_unit_test(test_##name##_none), cmocka_unit_test(test_##name##_head),                                        \
+        cmocka_unit_test(test_##name##_scalar), cmocka_unit_test(test_##name##_vector)
 
 int main(void) {
     const struct CMUnitTest tests[] = {TESTS(additive), TESTS(exclusive), TESTS(delta), TESTS(dplr)};

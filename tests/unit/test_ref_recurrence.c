@@ -27,10 +27,12 @@ typedef struct problem {
     hy_device device;
     hy_recur_args args;
     hy_run runs[6];
-    double q[T_MAX * H * K], k[T_MAX * H * K], a[T_MAX * H * K], b[T_MAX * H * K], v[T_MAX * HV * V], g[T_MAX * HV * K], beta[T_MAX * HV];
+    double q[T_MAX * H * K], k[T_MAX * H * K], a[T_MAX * H * K], b[T_MAX * H * K], v[T_MAX * HV * V], g[T_MAX * HV * K],
+        beta[T_MAX * HV];
     double S0[SLOTS * STATE], S1[SLOTS * STATE], o[T_MAX * HV * V];
     double d_o[T_MAX * HV * V], dS1[SLOTS * STATE];
-    double dq[T_MAX * H * K], dk[T_MAX * H * K], da[T_MAX * H * K], db[T_MAX * H * K], dv[T_MAX * HV * V], dg[T_MAX * HV * K], dbeta[T_MAX * HV];
+    double dq[T_MAX * H * K], dk[T_MAX * H * K], da[T_MAX * H * K], db[T_MAX * H * K], dv[T_MAX * HV * V],
+        dg[T_MAX * HV * K], dbeta[T_MAX * HV];
     double dS0[SLOTS * STATE], dH[SLOTS * STATE], A[SLOTS * MAP], H_map[SLOTS * STATE];
 } problem;
 
@@ -104,7 +106,8 @@ static void problem_fini(problem *p) {
 }
 
 static void for_each_kind(void (*check)(kind c)) {
-    static const kind forms[] = {{.rule = HY_RULE_ADDITIVE}, {.exclusive = 1}, {.rule = HY_RULE_DELTA}, {.rule = HY_RULE_DPLR}};
+    static const kind forms[] = {
+        {.rule = HY_RULE_ADDITIVE}, {.exclusive = 1}, {.rule = HY_RULE_DELTA}, {.rule = HY_RULE_DPLR}};
     for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++)
         for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
             kind c = forms[i];

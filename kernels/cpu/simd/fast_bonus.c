@@ -19,7 +19,8 @@ void HY_ISA_NAME(hy_fast_bonus_fwd)(const hy_bonus_args *a) {
 #pragma omp parallel for if (a->T * a->H * (a->K + a->V) > HY_PARALLEL_MIN)
     for (int64_t row = 0; row < a->T * a->H; row++) {
         const int64_t at = row * a->K;
-        const float s = score((const float *)a->r + at, (const float *)a->u + row % a->H * a->K, (const float *)a->k + at, a->K);
+        const float s =
+            score((const float *)a->r + at, (const float *)a->u + row % a->H * a->K, (const float *)a->k + at, a->K);
         scaled((float *)a->o + row * a->V, s, (const float *)a->v + row * a->V, a->V, a->acc_o);
     }
 }
@@ -33,7 +34,8 @@ HY_INLINE float product(const float *x, const float *y, int64_t n) {
 
 static void bwd_row(const hy_bonus_args *a, int64_t row) {
     const int64_t K = a->K, h = row % a->H;
-    const float *r = (const float *)a->r + row * K, *k = (const float *)a->k + row * K, *u = (const float *)a->u + h * K;
+    const float *r = (const float *)a->r + row * K, *k = (const float *)a->k + row * K,
+                *u = (const float *)a->u + h * K;
     const float *d_o = (const float *)a->d_o + row * a->V, ds = product(d_o, (const float *)a->v + row * a->V, a->V);
     scaled((float *)a->dv + row * a->V, score(r, u, k, K), d_o, a->V, a->acc_v);
     for (int64_t i = 0; i < K; i += HY_VL) {

@@ -31,7 +31,8 @@ typedef struct hy_chunk {
     float *d, *ea, *ec; /* [K] e^{Gn}, e^a, e^{Gn−a}; the last two for vector decay only */
     float *er, *ew;     /* [16] factors of rows that read and write the state: e^Gr, e^{Gn−G}; 1 for vector decay */
     float *b;           /* [16] beta, 0 beyond len */
-    float *E;           /* [16,16] e^{Gri−Gj}, Gr_i = G_i or, exclusive, G_{i−1}; unspecified above the diagonal; 1 for vector decay */
+    float *E; /* [16,16] e^{Gri−Gj}, Gr_i = G_i or, exclusive, G_{i−1}; unspecified above the diagonal; 1 for vector
+                 decay */
 } hy_chunk;
 
 HY_INLINE void hy_chunk_layout(hy_chunk *c, const hy_scan *s, hy_scratch *m, int with_lt) {
@@ -112,8 +113,9 @@ static int64_t hy_chunk_length_vector(const hy_scan *s, int64_t begin, int64_t t
 }
 
 /* n channels from j on of a chunk with vector decay: everything but transposes. G here leaves out the first token's
- * decay, which may be any size and concerns the state only; exclusive, the first q does not even meet that. What only the products inside a chunk need is made if there
- * will be any (`inside`), for q if it is given; wp and wm if the chunk has lt, for the backward pass. */
+ * decay, which may be any size and concerns the state only; exclusive, the first q does not even meet that. What only
+ * the products inside a chunk need is made if there will be any (`inside`), for q if it is given; wp and wm if the
+ * chunk has lt, for the backward pass. */
 HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const float *q, const float *k, int64_t j,
                                      int64_t n, int inside) {
     int64_t K = s->a->K, stride = s->a->H * K;

@@ -1,6 +1,6 @@
 /* Additive recurrences of vectors, V = 1, with vector decay (mamba1: K states per channel, q and k shared by all
- * channels):  h = e^g ⊙ h + k w,  w = β v;  o = scale·q·h. Lanes are the K states of a channel; g [T,HV,K] is read in the
- * order of memory.
+ * channels):  h = e^g ⊙ h + k w,  w = β v;  o = scale·q·h. Lanes are the K states of a channel; g [T,HV,K] is read in
+ * the order of memory.
  *
  * Backward: a first sweep keeps h at every 64th token, each segment of 64 tokens then makes its own again, and
  *     dh += scale q do;  dq += scale h do;  dk += w dh;  dw = k·dh;  dg = dh ⊙ e^g h;  dh = e^g dh
@@ -62,7 +62,8 @@ static void store(const block *b, void *states, int64_t slot) {
     const int64_t K = b->a->K;
     for (int64_t c = 0; states && slot >= 0 && c < b->n; c++)
         for (int64_t j = 0; j < K; j += HY_VL)
-            hy_vec_store_tail((float *)states + value_at(b, slot, c) * K + j, hy_vec_load(b->state + c * b->K + j), K - j);
+            hy_vec_store_tail((float *)states + value_at(b, slot, c) * K + j, hy_vec_load(b->state + c * b->K + j),
+                              K - j);
 }
 
 /* K consecutive floats, all lanes there if `whole`. */
@@ -284,7 +285,8 @@ HY_DIAGONAL(map_bwd)
 
 /* Tokens of a run in the sums of every part: made zero, or added up into dq, dk. */
 static void run_sums(const hy_recur_args *a, const hy_run *run, int64_t parts, int add) {
-    const int64_t row = a->H * a->K, begin = run->begin * row, end = begin + run->len * row, keys = hy_round16(a->T * row);
+    const int64_t row = a->H * a->K, begin = run->begin * row, end = begin + run->len * row,
+                  keys = hy_round16(a->T * row);
     float *sums = hy_align_floats(a->work), *out[] = {a->dq, a->dk};
     for (int64_t which = 0; which < 2; which++)
         for (int64_t p = 0; p < parts; p++) {

@@ -136,8 +136,14 @@ void HY_ISA_NAME(hy_recur_dplr_bwd)(const hy_recur_args *a) {
         for (int64_t r = first; r < last; r++)
             for (int64_t vhead = head * group; vhead < (head + 1) * group; vhead++) {
                 const hy_scan s = hy_scan_make(a, &a->runs[r], vhead);
-                const hy_dplr_out out = {.dq = a->dq, .dk = a->dk, .da = a->da, .db = a->db, .acc = vhead > head * group,
-                                         .dv = a->dv, .dg = a->decay == HY_DECAY_NONE ? NULL : a->dg, .dbeta = a->dbeta};
+                const hy_dplr_out out = {.dq = a->dq,
+                                         .dk = a->dk,
+                                         .da = a->da,
+                                         .db = a->db,
+                                         .acc = vhead > head * group,
+                                         .dv = a->dv,
+                                         .dg = a->decay == HY_DECAY_NONE ? NULL : a->dg,
+                                         .dbeta = a->dbeta};
                 bwd_run(&f, &s, &out);
             }
     }

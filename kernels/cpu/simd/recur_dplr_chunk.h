@@ -87,8 +87,8 @@ HY_INLINE hy_vec hy_dplr_row(const hy_dplr_chunk *c, const hy_scan *s, const voi
     return hy_vec_load_tail((const float *)keys + hy_scan_k_at(s, c->begin + i) + j, s->a->K - j);
 }
 
-/* Channels from j on. G leaves out the first token's decay, which may be any size and concerns the state only; the first
- * a does not meet even that. */
+/* Channels from j on. G leaves out the first token's decay, which may be any size and concerns the state only; the
+ * first a does not meet even that. */
 static void hy_dplr_scale(hy_dplr_chunk *c, const hy_scan *s, int64_t j, int with_q) {
     const hy_recur_args *a = s->a;
     hy_vec G[HY_CHUNK], first = j < a->K ? hy_dplr_gate(s, c->begin, j, a->K - j) : hy_vec_zero(), sum = hy_vec_zero();
@@ -146,15 +146,16 @@ static void hy_dplr_values(hy_mat z, const hy_dplr_chunk *c, const hy_scan *s, c
     for (int64_t i = 0; i < HY_CHUNK; i++) {
         const float *row = v && i < c->len ? v + hy_scan_v_at(s, c->begin + i) : NULL;
         for (int64_t j = 0; j < width; j += HY_VL)
-            hy_vec_store(hy_mat_at(z, i, j).p, row && j < V ? hy_vec_load_tail(row + j, V - j) * hy_vec_set(c->b[i]) : hy_vec_zero());
+            hy_vec_store(hy_mat_at(z, i, j).p,
+                         row && j < V ? hy_vec_load_tail(row + j, V - j) * hy_vec_set(c->b[i]) : hy_vec_zero());
     }
 }
 
 /* The matrices of a chunk. */
 typedef struct hy_dplr_small {
-    hy_mat gram; /* [32,32] P Q above N M, masked */
-    float *m;    /* [16,16] M */
-    float *t;    /* [16,16] (I − M)^-1 */
+    hy_mat gram;  /* [32,32] P Q above N M, masked */
+    float *m;     /* [16,16] M */
+    float *t;     /* [16,16] (I − M)^-1 */
     float *minus; /* [16] −1 */
 } hy_dplr_small;
 
@@ -165,8 +166,8 @@ HY_INLINE void hy_dplr_small_layout(hy_dplr_small *x, hy_scratch *m) {
     x->minus = hy_scratch_take(m, HY_CHUNK);
 }
 
-/* Rows of gram from `first` on: f·gram where column mod 16 < row + keep, else 0; selected, since what is dropped may have
- * overflowed. */
+/* Rows of gram from `first` on: f·gram where column mod 16 < row + keep, else 0; selected, since what is dropped may
+ * have overflowed. */
 static void hy_dplr_mask(hy_mat gram, int64_t first, float f, int32_t keep) {
     for (int32_t i = 0; i < HY_CHUNK; i++)
         for (int32_t j = 0; j < HY_ROWS; j += HY_VL) {
@@ -179,8 +180,8 @@ static void hy_dplr_mask(hy_mat gram, int64_t first, float f, int32_t keep) {
 /* N, M, the inverse and, if with_q, P and Q. (I − M)^-1 = I + M (I − M)^-1. */
 static void hy_dplr_weights(const hy_dplr_chunk *c, const hy_scan *s, hy_dplr_small *x, int with_q) {
     const int64_t first = with_q ? 0 : 16;
-    hy_mul_ab(hy_mat_at(x->gram, first, 0), hy_mat_at(c->r, first, 0), c->wt, (hy_shape){HY_ROWS - first, HY_ROWS, s->Kp},
-              NULL);
+    hy_mul_ab(hy_mat_at(x->gram, first, 0), hy_mat_at(c->r, first, 0), c->wt,
+              (hy_shape){HY_ROWS - first, HY_ROWS, s->Kp}, NULL);
     if (with_q)
         hy_dplr_mask(x->gram, 0, s->scale, 1);
     hy_dplr_mask(x->gram, 16, 1, 0);

@@ -1,5 +1,5 @@
-/* The backward step of the diagonal-plus-low-rank rule over one chunk. dX is the gradient of the state after the chunk, X
- * the state before it, both held transposed, [V,K]. From recur_dplr_chunk.h's equations, rows stacked as there:
+/* The backward step of the diagonal-plus-low-rank rule over one chunk. dX is the gradient of the state after the chunk,
+ * X the state before it, both held transposed, [V,K]. From recur_dplr_chunk.h's equations, rows stacked as there:
  *
  *     du = Qᵀ do + (b e^{Gn−G}) dX      dw = (I − M)^-T du     dz = Pᵀ do + Nᵀ dw + (k e^{Gn−G}) dX;  dv = β dz
  *     gram = [scale do; dw] [z; u]ᵀ, masked: the gradients of P, Q, N, M
@@ -15,16 +15,16 @@
 
 typedef struct hy_dplr_grad {
     hy_dplr_small small;
-    hy_mat dx;      /* [V,K] */
-    hy_mat dyt, dy; /* [V,32], [32,V] dz, du */
-    hy_mat both;    /* [32,V] scale do, dw */
-    hy_mat y, yt;   /* [32,V] z, u and the transpose */
-    hy_mat gram;    /* [32,32] without what does not decay */
-    hy_mat from_x;  /* [32,K] both Xᵀ */
-    hy_mat from_dx; /* [32,K] y dXᵀ */
-    hy_mat upper;   /* [32,K] gram w */
-    hy_mat lower;   /* [32,K] gramᵀ r */
-    float *xdx;     /* [K] Σ_V X ⊙ dX */
+    hy_mat dx;                /* [V,K] */
+    hy_mat dyt, dy;           /* [V,32], [32,V] dz, du */
+    hy_mat both;              /* [32,V] scale do, dw */
+    hy_mat y, yt;             /* [32,V] z, u and the transpose */
+    hy_mat gram;              /* [32,32] without what does not decay */
+    hy_mat from_x;            /* [32,K] both Xᵀ */
+    hy_mat from_dx;           /* [32,K] y dXᵀ */
+    hy_mat upper;             /* [32,K] gram w */
+    hy_mat lower;             /* [32,K] gramᵀ r */
+    float *xdx;               /* [K] Σ_V X ⊙ dX */
     float *qk, *qb, *ak, *ab; /* [16] of gram: q's own token; a's token before */
     float *sums;              /* [16,HY_VL] of dg that is one number per token: lanes still apart */
 } hy_dplr_grad;
@@ -60,7 +60,8 @@ static void hy_dplr_grad_outputs(hy_dplr_grad *f, const hy_scan *s, const hy_dpl
     const hy_shape inner = {16, s->Vp, 16};
     const hy_mat du = hy_mat_at(f->dy, 16, 0), dw = hy_mat_at(f->both, 16, 0), p = f->small.gram;
     hy_dplr_weights(c, s, &f->small, 1);
-    hy_mat_read(f->both, (const float *)s->a->d_o + hy_scan_v_at(s, c->begin), s->a->HV * s->a->V, inner, c->len, s->a->V);
+    hy_mat_read(f->both, (const float *)s->a->d_o + hy_scan_v_at(s, c->begin), s->a->HV * s->a->V, inner, c->len,
+                s->a->V);
     hy_mul_ab(f->dyt, f->dx, c->lt, (hy_shape){s->Vp, HY_ROWS, s->Kp}, NULL);
     hy_mat_transpose(f->dy, f->dyt, s->Vp, HY_ROWS);
     hy_mul_atb_add(du, hy_mat_at(p, 0, 16), f->both, inner, NULL);
@@ -74,7 +75,8 @@ static void hy_dplr_grad_outputs(hy_dplr_grad *f, const hy_scan *s, const hy_dpl
 }
 
 /* dv = β dz, dbeta = dz·v. */
-static void hy_dplr_grad_values(const hy_dplr_grad *f, const hy_scan *s, const hy_dplr_chunk *c, const hy_dplr_out *out) {
+static void hy_dplr_grad_values(const hy_dplr_grad *f, const hy_scan *s, const hy_dplr_chunk *c,
+                                const hy_dplr_out *out) {
     const int64_t V = s->a->V;
     for (int64_t i = 0; i < c->len; i++) {
         const int64_t at = hy_scan_v_at(s, c->begin + i);
@@ -141,7 +143,8 @@ static void hy_dplr_grad_channels(hy_dplr_grad *f, const hy_scan *s, const hy_dp
         hy_vec da = i == 0 ? read_a
                            : (read_a * ea + hy_vec_load(hy_mat_at(f->upper, 16 + i, j).p)) *
                                  hy_vec_load(hy_mat_at(c->fr, i - 1, j).p);
-        hy_vec dk = hy_vec_load(hy_mat_at(f->lower, i, j).p) * fw, db = hy_vec_load(hy_mat_at(f->lower, 16 + i, j).p) * fw;
+        hy_vec dk = hy_vec_load(hy_mat_at(f->lower, i, j).p) * fw,
+               db = hy_vec_load(hy_mat_at(f->lower, 16 + i, j).p) * fw;
         sum += q * dq - k * dk - b * db;
         if (out->dg && a->decay == HY_DECAY_VECTOR)
             hy_vec_store_tail(out->dg + ((c->begin + i) * a->HV + s->vhead) * a->K + j, sum + before[i], n);
@@ -187,7 +190,8 @@ static void hy_dplr_grad_state(hy_dplr_grad *f, const hy_scan *s, const hy_dplr_
 }
 
 /* The whole chunk; x is the state before it, f->y holds z and u. */
-static void hy_dplr_grad_chunk(hy_dplr_grad *f, const hy_scan *s, const hy_dplr_chunk *c, hy_mat x, const hy_dplr_out *out) {
+static void hy_dplr_grad_chunk(hy_dplr_grad *f, const hy_scan *s, const hy_dplr_chunk *c, hy_mat x,
+                               const hy_dplr_out *out) {
     const hy_shape wide = {HY_ROWS, s->Kp, s->Vp}, inside = {HY_ROWS, s->Kp, HY_ROWS};
     hy_dplr_grad_outputs(f, s, c);
     hy_dplr_grad_values(f, s, c, out);

@@ -1,6 +1,6 @@
 /* The forward step of the diagonal-plus-low-rank rule over one chunk: reads the state, writes o, advances the state. As
- * in recur_step.h the same step makes outputs, segment maps (K more columns of state, starting from I, with v = 0 there),
- * what a state adds to o (v = 0 everywhere), and the first sweep of the backward pass (which keeps u). */
+ * in recur_step.h the same step makes outputs, segment maps (K more columns of state, starting from I, with v = 0
+ * there), what a state adds to o (v = 0 everywhere), and the first sweep of the backward pass (which keeps u). */
 #ifndef HY_KERNELS_CPU_SIMD_RECUR_DPLR_STEP_H
 #define HY_KERNELS_CPU_SIMD_RECUR_DPLR_STEP_H
 

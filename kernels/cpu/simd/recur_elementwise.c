@@ -1,5 +1,5 @@
-/* The recurrence of channels without keys, h = e^g h + x, o = scale·h (hgrn): lanes are channels, [T,HV] rows are walked
- * token by token. Memory bounds it: forward reads g and x and writes o, once each.
+/* The recurrence of channels without keys, h = e^g h + x, o = scale·h (hgrn): lanes are channels, [T,HV] rows are
+ * walked token by token. Memory bounds it: forward reads g and x and writes o, once each.
  *
  * Backward needs h before every token. A first sweep keeps it at every 64th token; each segment of 64 tokens, last to
  * first, then makes its own again. Nothing divides by a decay. */
@@ -13,8 +13,8 @@
 typedef struct block {
     const hy_recur_args *a;
     hy_run run;
-    int64_t first, n;           /* channels */
-    float *kept, *h, *e;        /* [segments,BLOCK], [HY_SEGMENT,BLOCK] e^g h and e^g; backward only */
+    int64_t first, n;             /* channels */
+    float *kept, *h, *e;          /* [segments,BLOCK], [HY_SEGMENT,BLOCK] e^g h and e^g; backward only */
     float state[BLOCK], x[BLOCK]; /* the state, or its gradient; a second row */
 } block;
 
@@ -168,7 +168,8 @@ static void each_block(const hy_recur_args *a, void (*one)(block *b)) {
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->n_runs * blocks; i++) {
         const int64_t first = i % blocks * width;
-        block b = {.a = a, .run = a->runs[i / blocks], .first = first, .n = a->HV - first < width ? a->HV - first : width};
+        block b = {
+            .a = a, .run = a->runs[i / blocks], .first = first, .n = a->HV - first < width ? a->HV - first : width};
         hy_scratch m = {hy_align_floats(a->work) + floats * omp_get_thread_num(), 0};
         b.h = hy_scratch_take(&m, HY_SEGMENT * BLOCK);
         b.e = hy_scratch_take(&m, HY_SEGMENT * BLOCK);

@@ -10,8 +10,8 @@ static inline float *hy_align_floats(void *work) {
     return (float *)(((uintptr_t)work + HY_RECUR_ALIGN - 1) & ~(uintptr_t)(HY_RECUR_ALIGN - 1));
 }
 
-/* The kernels of one form of the recurrence, and the floats of work they need, all threads together: for fwd, inject and
- * map, and for bwd and map_bwd. */
+/* The kernels of one form of the recurrence, and the floats of work they need, all threads together: for fwd, inject
+ * and map, and for bwd and map_bwd. */
 #define HY_RECUR_KERNELS(form)                                                                                         \
     void HY_ISA_NAME(form##fwd)(const hy_recur_args *a);                                                               \
     void HY_ISA_NAME(form##inject)(const hy_recur_args *a);                                                            \

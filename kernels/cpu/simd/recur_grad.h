@@ -27,21 +27,21 @@ typedef struct hy_grad_out {
 
 typedef struct hy_grad {
     hy_small small;
-    hy_mat dx;      /* [V,K] */
-    hy_mat dzt;     /* [V,16] */
-    hy_mat dz;      /* [16,V] */
-    hy_mat both;    /* [32,V] do, then du */
-    hy_mat write;   /* [32,V] the same, scaled to what the state's gradient receives */
-    hy_mat e;       /* [16,V] */
-    hy_mat et;      /* [V,16] */
-    hy_mat dpm;     /* [32,16] dP without what does not decay, then dM */
-    hy_mat from_x;  /* [32,K] do Xᵀ, du Xᵀ */
-    hy_mat from_dx; /* [16,K] e dXᵀ */
-    hy_mat upper;   /* [32,K] dP k, dM k */
-    hy_mat lower;   /* [16,K] dPᵀ q + dMᵀ k */
-    float *xdx;     /* [K] Σ_V X ⊙ dX */
+    hy_mat dx;        /* [V,K] */
+    hy_mat dzt;       /* [V,16] */
+    hy_mat dz;        /* [16,V] */
+    hy_mat both;      /* [32,V] do, then du */
+    hy_mat write;     /* [32,V] the same, scaled to what the state's gradient receives */
+    hy_mat e;         /* [16,V] */
+    hy_mat et;        /* [V,16] */
+    hy_mat dpm;       /* [32,16] dP without what does not decay, then dM */
+    hy_mat from_x;    /* [32,K] do Xᵀ, du Xᵀ */
+    hy_mat from_dx;   /* [16,K] e dXᵀ */
+    hy_mat upper;     /* [32,K] dP k, dM k */
+    hy_mat lower;     /* [16,K] dPᵀ q + dMᵀ k */
+    float *xdx;       /* [K] Σ_V X ⊙ dX */
     float *undecayed; /* [16] diagonal of dP; exclusive: what lies below it */
-    float *sums;    /* [16,HY_VL] of dg, scalar decay: lanes still apart */
+    float *sums;      /* [16,HY_VL] of dg, scalar decay: lanes still apart */
 } hy_grad;
 
 HY_INLINE void hy_grad_layout(hy_grad *f, const hy_scan *s, hy_scratch *m) {

@@ -9,8 +9,10 @@ typedef struct kernels {
 } kernels;
 
 #define HY_KERNELS_OF(form, fwd_work, bwd_work)                                                                        \
-    {HY_ISA_NAME(form##fwd), HY_ISA_NAME(form##inject), HY_ISA_NAME(form##map), HY_ISA_NAME(form##map_bwd),            \
-     HY_ISA_NAME(form##bwd), HY_ISA_NAME(fwd_work), HY_ISA_NAME(bwd_work)}
+    {                                                                                                                  \
+        HY_ISA_NAME(form##fwd), HY_ISA_NAME(form##inject), HY_ISA_NAME(form##map), HY_ISA_NAME(form##map_bwd),         \
+            HY_ISA_NAME(form##bwd), HY_ISA_NAME(fwd_work), HY_ISA_NAME(bwd_work)                                       \
+    }
 
 static const kernels in_chunks = HY_KERNELS_OF(hy_recur_, hy_recur_fwd_floats, hy_recur_bwd_floats);
 static const kernels low_rank = HY_KERNELS_OF(hy_recur_dplr_, hy_recur_dplr_fwd_floats, hy_recur_dplr_bwd_floats);

@@ -1,4 +1,5 @@
-/* What every chunked recurrence shares: sizes of chunks, scratch memory, and where a value head of a run lies in memory. */
+/* What every chunked recurrence shares: sizes of chunks, scratch memory, and where a value head of a run lies in
+ * memory. */
 #ifndef HY_KERNELS_CPU_SIMD_RECUR_SCAN_H
 #define HY_KERNELS_CPU_SIMD_RECUR_SCAN_H
 

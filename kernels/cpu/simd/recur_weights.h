@@ -1,5 +1,5 @@
-/* The 16×16 matrices of a chunk: P, M and the inverse of I + M diag b (recur_chunk.h), by forward substitution, which is
- * stable however the keys correlate. */
+/* The 16×16 matrices of a chunk: P, M and the inverse of I + M diag b (recur_chunk.h), by forward substitution, which
+ * is stable however the keys correlate. */
 #ifndef HY_KERNELS_CPU_SIMD_RECUR_WEIGHTS_H
 #define HY_KERNELS_CPU_SIMD_RECUR_WEIGHTS_H
 
