@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
 # The recall study of docs/recall.md: gated_deltanet and gla, each pure and with every fourth layer softmax, and softmax alone, at a size that
 # a laptop trains in minutes. Recall tasks (train/recall_data.h) show what a model finds in its context, text what it costs as a language
-# model. Prints the table; writes it with the plot into the output folder. Goes on where it was stopped; --fresh starts over.
+# model. Prints one table per seed (of the initial parameters and the order of the data) and writes them with a plot of all into the output
+# folder. Goes on where it was stopped; --fresh starts over.
 #
-#     launch/recall-study.sh [--out runs/recall] [--jobs 2] [--steps 4000] [--seed 1] [--hylas build/bin/hylas] [--fresh]
+#     launch/recall-study.sh [--out runs/recall] [--jobs 2] [--steps 4000] [--seeds "1 2"] [--hylas build/bin/hylas] [--fresh]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-out=runs/recall jobs=2 steps=4000 seed=1 hylas=build/bin/hylas fresh=0
+out=runs/recall jobs=2 steps=4000 seeds="1 2" hylas=build/bin/hylas fresh=0
 fail() { # exit code, message
     printf 'recall-study.sh: %s\n' "$2" >&2
     exit "$1"
 }
 while [ $# -gt 0 ]; do
     case $1 in
-    --help | -h) sed -n '2,6s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    --help | -h) sed -n '2,7s/^# \{0,1\}//p' "$0" && exit 0 ;;
     --fresh) fresh=1 && shift ;;
-    --out | --jobs | --steps | --seed | --hylas)
+    --out | --jobs | --steps | --seeds | --hylas)
         [ $# -ge 2 ] || fail 2 "$1 needs a value"
         printf -v "${1#--}" %s "$2"
         shift 2
@@ -27,7 +28,7 @@ done
 [ -x "$hylas" ] || fail 3 "$hylas is not there: build first, or name it with --hylas"
 export OMP_NUM_THREADS=1
 [ $fresh -eq 0 ] || rm -rf "$out"
-mkdir -p "$out/data" "$out/result"
+mkdir -p "$out/data"
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 
 # name, layers of the pattern, softmax layers of four
@@ -61,18 +62,18 @@ fi
 train() { # variant, pattern, run, overrides "a.b=value"
     local name=$1 pattern=$2 run=$3 sets=() set
     shift 3
-    for set in "run.dir=$out/$name/$run" "train.seed=$seed" "model.schedule.pattern=[$pattern]" "$@"; do
+    for set in "run.dir=$here/$name/$run" "train.seed=$seed" "model.schedule.pattern=[$pattern]" "$@"; do
         sets+=(--set "$set")
     done
-    "$hylas" train configs/recall.yaml "${sets[@]}" >>"$out/$name-$run.log" 2>&1
+    "$hylas" train configs/recall.yaml "${sets[@]}" >>"$here/$name-$run.log" 2>&1
 }
 evaluate() { # variant, run, stores: the output of eval, kept
     local name=$1 run=$2 store result
     shift 2
     for store in "$@"; do
-        result=$out/result/$name-$store
+        result=$here/result/$name-$store
         [ ! -f "$result" ] || continue
-        "$hylas" eval "$out/$name/$run" --store "$out/data/$store.h5" --sequences 1024 --set data.batch=16 >"$result.tmp" 2>>"$out/$name-$run.log"
+        "$hylas" eval "$here/$name/$run" --store "$out/data/$store.h5" --sequences 1024 --set data.batch=16 >"$result.tmp" 2>>"$here/$name-$run.log"
         mv "$result.tmp" "$result"
     done
 }
@@ -87,61 +88,69 @@ stage_text() {
 }
 stage_needle() { # the model of stage_mqar goes on, on haystacks of 256 tokens
     train "$1" "$2" needle "data.store=$out/data/needle.h5" "data.eval_store=$out/data/needle-4.h5" "train.steps=$((steps / 8))" \
-        "train.init=$out/$1/mqar" train.lr=1e-3
+        "train.init=$here/$1/mqar" train.lr=1e-3
     evaluate "$1" needle needle-1 needle-4
 }
 
 collect() { # until no more than $1 run
     while [ $running -gt "$1" ]; do
-        wait -n || fail 1 "a training failed; see the logs in $out"
+        wait -n || fail 1 "a training failed; see the logs in $here"
         running=$((running - 1))
     done
 }
 running=0
-for stage in mqar text needle; do
-    while IFS=: read -r name pattern _; do
-        collect $((jobs - 1))
-        printf '%s  %-6s  %s\n' "$(date +%T)" $stage "$name"
-        stage_$stage "$name" "$pattern" &
-        running=$((running + 1))
-    done <<<"$variants"
-    collect 0
+for seed in $seeds; do
+    here=$out/seed-$seed
+    mkdir -p "$here/result"
+    for stage in mqar text needle; do
+        while IFS=: read -r name pattern _; do
+            collect $((jobs - 1))
+            printf '%s  seed %s  %-6s  %s\n' "$(date +%T)" "$seed" $stage "$name"
+            stage_$stage "$name" "$pattern" &
+            running=$((running + 1))
+        done <<<"$variants"
+        collect 0
+    done
 done
 
-# ---- table and plot ----
+# ---- tables and plot ----
 
-accuracy() { sed -n 's/^answers .*right: \([0-9.]*\)%.*/\1/p' "$out/result/$1-$2"; }
-loss() { sed -n 's/^loss *\([0-9.]*\)$/\1/p' "$out/result/$1-text-eval"; }
-{
-    printf '# variant softmax-layers text-loss needle-1 needle-4 %s\n' "$(printf 'mqar-%s ' $counts)"
-    while IFS=: read -r name _ softmax; do
-        printf '%s %s %s %s %s' "$name" "$softmax" "$(loss "$name")" "$(accuracy "$name" needle-1)" "$(accuracy "$name" needle-4)"
-        for n in $counts; do
-            printf ' %s' "$(accuracy "$name" "mqar-$n")"
-        done
-        printf '\n'
-    done <<<"$variants"
-} >"$out/table.dat"
-while IFS=: read -r name _ _; do
-    for n in $counts; do
-        printf '%s %s\n' "$n" "$(accuracy "$name" "mqar-$n")"
-    done >"$out/result/$name.curve"
-done <<<"$variants"
-column -t "$out/table.dat" 2>/dev/null || cat "$out/table.dat"
+accuracy() { sed -n 's/^answers .*right: \([0-9.]*\)%.*/\1/p' "$here/result/$1-$2"; }
+loss() { sed -n 's/^loss *\([0-9.]*\)$/\1/p' "$here/result/$1-text-eval"; }
+for seed in $seeds; do
+    here=$out/seed-$seed
+    {
+        printf '# variant softmax-layers text-loss needle-1 needle-4 %s\n' "$(printf 'mqar-%s ' $counts)"
+        while IFS=: read -r name _ softmax; do
+            printf '%s %s %s %s %s' "$name" "$softmax" "$(loss "$name")" "$(accuracy "$name" needle-1)" "$(accuracy "$name" needle-4)"
+            for n in $counts; do
+                accuracy=$(accuracy "$name" "mqar-$n")
+                printf ' %s' "$accuracy"
+                printf '%s %s\n' "$n" "$accuracy" >&3
+            done 3>"$here/result/$name.curve"
+            printf '\n'
+        done <<<"$variants"
+    } >"$here/table.dat"
+    printf '\nseed %s\n' "$seed"
+    column -t "$here/table.dat" 2>/dev/null || cat "$here/table.dat"
+done
 
 command -v gnuplot >/dev/null || fail 3 "gnuplot is not there: no plot"
 gnuplot <<END
 set terminal svg size 900,360 font "sans,12" background "#ffffff"
 set output "$out/recall.svg"
 set multiplot layout 1,2
-set key bottom left; set grid; set yrange [0:105]; set xrange [1:17]
+variants = "gated_deltanet gla gated_deltanet-3-1 gla-3-1 attention"
+seeds = "$seeds"
 set linetype 1 lc rgb "#c44e52" dt 2 pt 6; set linetype 2 lc rgb "#4c72b0" dt 2 pt 4 # pure: dashed, open marks
 set linetype 3 lc rgb "#c44e52" pt 7; set linetype 4 lc rgb "#4c72b0" pt 5; set linetype 5 lc rgb "black" pt 9
+set key bottom left opaque; set grid; set yrange [0:105]; set xrange [1:17]
 set xlabel "facts in the document"; set ylabel "answers right, %"
-plot for [v in "gated_deltanet gla gated_deltanet-3-1 gla-3-1 attention"] "$out/result/".v.".curve" with linespoints title v noenhanced
-set key off; set autoscale x; set style data histogram; set style fill solid 0.6; set boxwidth 0.7
+plot for [s in seeds] for [i=1:5] "$out/seed-".s."/result/".word(variants, i).".curve" \
+    with linespoints lt i title (s eq word(seeds, 1) ? word(variants, i) : "") noenhanced
+set key off; set autoscale x; set style data histogram; set style histogram clustered gap 1; set style fill solid 0.6
 set yrange [0:*]; set xlabel ""; set ylabel "loss on text, nats per byte"; set xtics rotate by -25 noenhanced
-plot "$out/table.dat" using 3:xtic(1) lc rgb "#8c8c8c" title ""
+plot for [s in seeds] "$out/seed-".s."/table.dat" using 3:xtic(1) lc rgb "#8c8c8c" title ""
 unset multiplot
 END
-printf 'table       %s\nplot        %s\n' "$out/table.dat" "$out/recall.svg"
+printf '\ntables      %s/seed-*/table.dat\nplot        %s/recall.svg\n' "$out" "$out"
