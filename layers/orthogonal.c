@@ -1,10 +1,14 @@
 /* Gram-Schmidt, modified: each vector is made orthogonal to all later ones as soon as it is done. A matrix with more rows than columns
- * has its columns as vectors; it is swept by rows for many of them at once, so memory is read in order. */
+ * has its columns as vectors; it is swept by rows for many of them at once, so memory is read in order. Every sum is one thread's,
+ * so the number of threads does not matter. */
 #include "layers/orthogonal.h"
 
 #include <math.h>
 
-enum { TILE = 128 }; /* columns in one sweep */
+enum {
+    TILE = 128,            /* columns in one sweep */
+    PARALLEL_MIN = 1 << 16 /* elements of a matrix that several threads are worth for */
+};
 
 #define REAL      float
 #define OWN(name) name##_f32

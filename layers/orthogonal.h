@@ -7,7 +7,7 @@
 #include "kernels/dtype.h"
 
 /* w [rows,cols] in place: the shorter side's vectors become orthogonal to each other and of length `gain`, by Gram and Schmidt.
- * Of normal numbers that makes a uniformly distributed matrix. The arithmetic is the same on every machine. */
+ * Of normal numbers that makes a uniformly distributed matrix. The same program makes the same matrix on any number of threads. */
 void hy_orthogonalise(void *w, hy_dtype dtype, int64_t rows, int64_t cols, double gain);
 
 #endif
