@@ -16,10 +16,10 @@ static const hy_hf_key transformer_keys[] = {
 };
 
 static const hy_hf_key retnet_keys[] = {
-    {"attn", HY_HF_USED, NULL},           {"conv_size", HY_HF_USED, NULL},    {"expand_k", HY_HF_USED, NULL},
-    {"expand_v", HY_HF_USED, NULL},       {"feature_map", HY_HF_USED, NULL},  {"num_kv_heads", HY_HF_USED, NULL},
-    {"use_output_gate", HY_HF_USED, NULL}, {"use_short_conv", HY_HF_USED, NULL}, {NULL, HY_HF_HARMLESS, NULL},
-};
+    {"attn", HY_HF_USED, NULL},            {"conv_size", HY_HF_HARMLESS, NULL},      {"expand_k", HY_HF_USED, NULL},
+    {"expand_v", HY_HF_USED, NULL},        {"feature_map", HY_HF_USED, NULL},        {"num_kv_heads", HY_HF_USED, NULL},
+    {"use_output_gate", HY_HF_USED, NULL}, {"use_short_conv", HY_HF_HARMLESS, NULL}, {NULL, HY_HF_HARMLESS, NULL},
+}; /* their model does not pass the convolution on to its layers: files never hold one */
 
 static const hy_hf_key gla_keys[] = {
     {"attn", HY_HF_USED, NULL},         {"clamp_min", HY_HF_USED, NULL},        {"conv_size", HY_HF_USED, NULL},
@@ -64,14 +64,13 @@ static void read_transformer(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_fla_check_rope_parameters(reader, mixer->rope_base);
 }
 
-/* What retnet and gla share: expansion of hidden_size, grouped keys, optional convolution, feature map and gate. */
+/* What retnet and gla share: expansion of hidden_size, grouped keys, feature map and gate. */
 static void read_expanded(hy_hf_reader *reader, const hy_model_config *model, hy_mixer_config *mixer, double expand_k, double expand_v) {
     mixer->kv_heads = hy_hf_size(reader, "num_kv_heads", mixer->heads);
     if (mixer->heads % mixer->kv_heads != 0)
         hy_hf_unsupported(reader, "num_kv_heads", "it must divide num_heads");
     mixer->head_dim = hy_hf_fla_channels(reader, "expand_k", hy_hf_real(reader, "expand_k", expand_k), model->width, mixer->heads);
     mixer->value_dim = hy_hf_fla_channels(reader, "expand_v", hy_hf_real(reader, "expand_v", expand_v), model->width, mixer->heads);
-    mixer->conv = hy_hf_flag(reader, "use_short_conv", false) ? hy_hf_size(reader, "conv_size", 4) : 0;
     mixer->output_gate = hy_hf_flag(reader, "use_output_gate", true) ? HY_GATE_SWISH : HY_GATE_NONE;
     const char *map = hy_hf_word(reader, "feature_map", "identity");
     if (strcmp(map, "elu") == 0) /* theirs lacks the +1 of ours here */
@@ -91,6 +90,7 @@ static void read_gla(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_check_keys(reader, (const hy_hf_key *const[]){gla_keys, hy_hf_fla_keys, hy_hf_common_keys, NULL});
     hy_mixer_config *mixer = hy_hf_fla_read_common(reader, model, "gla", 4, 24, 4);
     read_expanded(reader, model, mixer, 0.5, 1);
+    mixer->conv = hy_hf_flag(reader, "use_short_conv", false) ? hy_hf_size(reader, "conv_size", 4) : 0;
     mixer->gate_rank = 16; /* these two are not in the config */
     mixer->gate_divisor = 16;
     mixer->gate_floor = hy_hf_real(reader, "clamp_min", (double)-INFINITY);

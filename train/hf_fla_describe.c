@@ -104,7 +104,7 @@ static json_t *describe_expanded(const hy_model_config *model, const hy_mixer_co
 
 json_t *hy_hf_fla_describe_retnet(const hy_model_config *model) {
     const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "retention");
-    return mixer && hy_hf_fla_fits(model, "retention") ? describe_expanded(model, mixer, "retnet", "RetNetForCausalLM", 2) : NULL;
+    return mixer && mixer->conv == 0 && hy_hf_fla_fits(model, "retention") ? describe_expanded(model, mixer, "retnet", "RetNetForCausalLM", 2) : NULL;
 }
 
 json_t *hy_hf_fla_describe_gla(const hy_model_config *model) {

@@ -247,6 +247,19 @@ static hy_status parse_changed(int i, const char *key, const char *value, char *
     return status;
 }
 
+/* RetNet's model class has the keys of a short convolution but never builds one; gla's does. */
+static void test_retnet_has_no_convolution(void **unused) {
+    (void)unused;
+    char message[1024];
+    hy_model_config *model = calloc(1, sizeof *model);
+    assert_non_null(model);
+    for (int i = 1; i <= 2; i++) {
+        assert_int_equal(parse_changed(i, "use_short_conv", "true", message, sizeof message, model), HY_OK);
+        assert_int_equal(model->mixers[0].conv, i == 1 ? 0 : 4);
+    }
+    free(model);
+}
+
 static void test_unsupported_keys_are_named(void **unused) {
     (void)unused;
     static const struct {
@@ -404,7 +417,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files_come_back),      cmocka_unit_test(test_description_is_exact),
         cmocka_unit_test(test_bfloat16_comes_back),
-        cmocka_unit_test(test_unfused_norm_is_renamed), cmocka_unit_test(test_unsupported_keys_are_named),
+        cmocka_unit_test(test_unfused_norm_is_renamed), cmocka_unit_test(test_retnet_has_no_convolution), cmocka_unit_test(test_unsupported_keys_are_named),
         cmocka_unit_test(test_options_reach_the_model), cmocka_unit_test(test_bad_json), cmocka_unit_test(test_mla_defaults),
         cmocka_unit_test(test_wrong_tensors),
     };
