@@ -15,7 +15,7 @@ fail() {
 
 promised=$(sed -n 's/^# parameters: //p' "$config")
 [ -n "$promised" ] || fail "no line '# parameters: N'"
-"$hylas" plan "$config" --ranks 8 >"$log" 2>&1 || fail "plan"
+"$hylas" plan "$config" >"$log" 2>&1 || fail "plan"
 planned=$(awk '$1 == "total" { print $3; exit }' "$log")
 [ "$planned" = "$promised" ] || fail "$planned parameters, but the count by hand is $promised"
 
