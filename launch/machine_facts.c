@@ -85,9 +85,13 @@ bool hy_machine_find_program(const char *name, char *path, size_t size) {
     const char *at = getenv("PATH");
     while (at != NULL && *at != '\0') {
         const size_t length = strcspn(at, ":");
-        const int written = snprintf(path, size, "%.*s/%s", (int)length, at, name);
-        if (written > 0 && (size_t)written < size && access(path, X_OK) == 0 && !hy_file_is_dir(path)) {
-            return true;
+        if (length + 1 + strlen(name) < size) {
+            memcpy(path, at, length);
+            path[length] = '/';
+            memcpy(path + length + 1, name, strlen(name) + 1);
+            if (access(path, X_OK) == 0 && !hy_file_is_dir(path)) {
+                return true;
+            }
         }
         at += length + (at[length] == ':');
     }
