@@ -28,6 +28,10 @@ static int64_t lowest_gap(const hy_interval *intervals, const int *neighbours, i
 
 hy_status hy_interval_pack(hy_interval *intervals, int n, int64_t *total) {
     int *by_offset = NULL, *neighbours = NULL; /* placed intervals in order of offset; those that overlap in time */
+    *total = 0;
+    if (n == 0) {
+        return HY_OK; /* qsort takes no NULL */
+    }
     HY_TRY(HY_NEW("packing order", n, &by_offset));
     hy_status status = HY_NEW("packing neighbours", n, &neighbours);
     if (status != HY_OK) {
@@ -38,7 +42,6 @@ hy_status hy_interval_pack(hy_interval *intervals, int n, int64_t *total) {
         intervals[i].bytes = (intervals[i].bytes + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
     }
     qsort(intervals, (size_t)n, sizeof(*intervals), larger_first);
-    *total = 0;
     for (int i = 0; i < n; i++) {
         int n_neighbours = 0;
         for (int j = 0; j < i; j++) {
