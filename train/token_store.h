@@ -62,7 +62,7 @@ HY_MUST_CHECK hy_status hy_token_store_offsets(hy_token_store *store, int64_t fi
 
 typedef struct hy_token_writer hy_token_writer;
 
-/* vocab decides the width of a token: uint8 up to 256, uint16 up to 65,536, uint32 above. */
+/* Creates missing folders above `path`. vocab decides the width of a token: uint8 up to 256, uint16 up to 65,536, uint32 above. */
 HY_MUST_CHECK hy_status hy_token_writer_create(const char *path, int64_t vocab, const char *tokenizer,
                                                hy_token_writer **out);
 HY_MUST_CHECK hy_status hy_token_writer_append(hy_token_writer *writer, const int32_t *tokens, int64_t n);

@@ -98,6 +98,17 @@ static hy_status create_file(hy_token_writer *writer, const char *tokenizer) {
     return list_append(writer, &writer->offsets, &zero, 1);
 }
 
+/* The folder that `path` lies in. */
+static hy_status make_folder(const char *path) {
+    char folder[HY_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL || slash == path) {
+        return HY_OK;
+    }
+    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    return hy_file_make_dirs(folder, HY_ERR_DATA);
+}
+
 hy_status hy_token_writer_create(const char *path, int64_t vocab, const char *tokenizer, hy_token_writer **out) {
     hy_token_writer *writer = NULL;
     if (vocab < 2 || vocab > INT32_MAX) {
@@ -111,7 +122,8 @@ hy_status hy_token_writer_create(const char *path, int64_t vocab, const char *to
     if (n >= HY_PATH_MAX || snprintf(writer->partial, sizeof writer->partial, "%s.tmp", path) >= HY_PATH_MAX) {
         status = hy_fail(HY_ERR_DATA, "%s: the path is too long", path);
     } else {
-        status = create_file(writer, tokenizer);
+        status = make_folder(path);
+        status = status == HY_OK ? create_file(writer, tokenizer) : status;
     }
     if (status != HY_OK) {
         hy_token_writer_destroy(writer);

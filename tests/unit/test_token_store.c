@@ -155,6 +155,14 @@ static void add_answers(const char *path, hsize_t n, uint8_t value) {
     remove(seal);
 }
 
+static void makes_missing_folders(void **state) {
+    (void)state;
+    hy_token_writer *writer = NULL;
+    const char *path = scratch_path("new/folders/store.h5");
+    assert_int_equal(hy_token_writer_create(path, 256, "bytes", &writer), HY_OK);
+    hy_token_writer_destroy(writer);
+}
+
 static void writer_refuses(void **state) {
     (void)state;
     hy_token_writer *writer = NULL;
@@ -349,7 +357,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),      cmocka_unit_test(writer_refuses),      cmocka_unit_test(foreign_stores),
         cmocka_unit_test(damage),          cmocka_unit_test(damage_without_seal), cmocka_unit_test(answers_round_trip),
-        cmocka_unit_test(foreign_answers),
+        cmocka_unit_test(foreign_answers),   cmocka_unit_test(makes_missing_folders),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }
