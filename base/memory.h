@@ -18,9 +18,9 @@ void hy_free(void *ptr);
 /* hy_alloc for `count` objects of the type *out_ptr points to: HY_TRY(HY_NEW("runs", n, &layout->runs)); */
 #define HY_NEW(name, count, out_ptr) hy_alloc((name), (size_t)(count) * sizeof(**(out_ptr)), (void **)(out_ptr))
 
-int64_t hy_alloc_count(void);   /* allocations made so far by this process */
-int64_t hy_alloc_bytes(void);   /* bytes allocated now */
-int64_t hy_alloc_peak(void);    /* highest value of hy_alloc_bytes so far */
+int64_t hy_alloc_count(void); /* allocations made so far by this process */
+int64_t hy_alloc_bytes(void); /* bytes allocated now */
+int64_t hy_alloc_peak(void);  /* highest value of hy_alloc_bytes so far */
 
 /* Test hook: the n-th allocation from now fails (1 = the next); 0 switches off. */
 void hy_alloc_fail_after(int64_t n);

@@ -54,7 +54,8 @@ void hy_comm_all_gather(hy_comm *comm, const char *name, const void *send, void 
 void hy_comm_all_reduce(hy_comm *comm, const char *name, void *buf, int64_t n, hy_type type, hy_reduce op, hy_req *req);
 /* send [size·n]; recv [n] = Σ over ranks of block `rank`. recv may be send + rank·n elements (in place; the other
  * blocks of send are undefined afterwards). */
-void hy_comm_reduce_scatter(hy_comm *comm, const char *name, const void *send, void *recv, int64_t n, hy_type type, hy_req *req);
+void hy_comm_reduce_scatter(hy_comm *comm, const char *name, const void *send, void *recv, int64_t n, hy_type type,
+                            hy_req *req);
 /* Block r of send (bytes each) goes to rank r, block r of recv comes from it. */
 void hy_comm_all_to_all(hy_comm *comm, const char *name, const void *send, void *recv, size_t bytes, hy_req *req);
 void hy_comm_broadcast(hy_comm *comm, const char *name, void *buf, size_t bytes, int root, hy_req *req);
@@ -74,12 +75,21 @@ void hy_comm_barrier(hy_comm *comm);
 HY_MUST_CHECK hy_status hy_comm_agree(hy_comm *comm, hy_status mine);
 
 /* ---- records ---- */
-typedef enum hy_exchange_kind { HY_X_ALL_GATHER, HY_X_ALL_REDUCE, HY_X_REDUCE_SCATTER, HY_X_ALL_TO_ALL, HY_X_BROADCAST, HY_X_SEND, HY_X_RECV, HY_X_KINDS } hy_exchange_kind;
+typedef enum hy_exchange_kind {
+    HY_X_ALL_GATHER,
+    HY_X_ALL_REDUCE,
+    HY_X_REDUCE_SCATTER,
+    HY_X_ALL_TO_ALL,
+    HY_X_BROADCAST,
+    HY_X_SEND,
+    HY_X_RECV,
+    HY_X_KINDS
+} hy_exchange_kind;
 
 typedef struct hy_exchange_record {
     const char *name;
     hy_exchange_kind kind;
-    int64_t count, bytes;    /* bytes this rank sent (recv: received) */
+    int64_t count, bytes;     /* bytes this rank sent (recv: received) */
     double in_flight, waited; /* seconds; waited = exposed */
 } hy_exchange_record;
 

@@ -21,7 +21,11 @@
 
 /* ---- memory ---- */
 
-typedef struct hy_fill { int64_t n; double value; void *y; /* [n] */ } hy_fill_args;
+typedef struct hy_fill {
+    int64_t n;
+    double value;
+    void *y; /* [n] */
+} hy_fill_args;
 
 typedef struct hy_copy2d {
     int64_t rows, cols, src_ld, dst_ld; /* leading dimensions in elements */
@@ -39,10 +43,20 @@ typedef struct hy_transpose {
 } hy_transpose_args;
 
 /* y = a·x + (acc ? y : 0);  y may alias x. */
-typedef struct hy_axpy { int64_t n; double a; const void *x; void *y; int acc; } hy_axpy_args;
+typedef struct hy_axpy {
+    int64_t n;
+    double a;
+    const void *x;
+    void *y;
+    int acc;
+} hy_axpy_args;
 
 /* y = a + b elementwise; y may alias either. */
-typedef struct hy_add { int64_t n; const void *a, *b; void *y; } hy_add_args;
+typedef struct hy_add {
+    int64_t n;
+    const void *a, *b;
+    void *y;
+} hy_add_args;
 
 /* ---- products ---- */
 
@@ -62,7 +76,13 @@ typedef struct hy_gemm {
 } hy_gemm_args;
 
 /* fwd: y[t,:] += bias.  bwd: dbias += Σ_t dy[t,:]. */
-typedef struct hy_bias { int64_t rows, cols; const void *bias; void *y; const void *dy; void *dbias; } hy_bias_args;
+typedef struct hy_bias {
+    int64_t rows, cols;
+    const void *bias;
+    void *y;
+    const void *dy;
+    void *dbias;
+} hy_bias_args;
 
 /* fwd: y[t,:] = w[tokens[t],:].  bwd: dw[tokens[t],:] += dy[t,:], in token order (deterministic). */
 typedef struct hy_embed {
@@ -119,15 +139,15 @@ typedef struct hy_l2norm {
 typedef enum hy_act {
     HY_ACT_IDENTITY,
     HY_ACT_SIGMOID,
-    HY_ACT_SILU,        /* x·sigmoid(x), also called swish */
+    HY_ACT_SILU, /* x·sigmoid(x), also called swish */
     HY_ACT_RELU,
-    HY_ACT_RELU2,       /* relu(x)² */
-    HY_ACT_ELU1,        /* elu(x) + 1 */
+    HY_ACT_RELU2, /* relu(x)² */
+    HY_ACT_ELU1,  /* elu(x) + 1 */
     HY_ACT_TANH,
     HY_ACT_SOFTPLUS,
     HY_ACT_LOGSIGMOID,
     HY_ACT_EXP,
-    HY_ACT_NEG_EXP,     /* −exp(x) */
+    HY_ACT_NEG_EXP, /* −exp(x) */
     HY_ACT_SQUARE
 } hy_act;
 
@@ -199,10 +219,10 @@ typedef struct hy_scale {
 /* ---- feature maps; a row is one head's `cols` channels ---- */
 
 typedef enum hy_feature_kind {
-    HY_FEATURES_TAYLOR,   /* 1, x_i/d^¼, x_i²/√(2d), x_i x_j/√d for i < j:  φ(q)·φ(k) = 1 + s + s²/2, s = q·k/√d */
-    HY_FEATURES_SQUARE,   /* x_i²/√d, x_i x_j·√(2/d) for i < j:  φ(q)·φ(k) = (q·k)²/d */
-    HY_FEATURES_DPFP,     /* z = [relu x, relu −x], then z ⊙ (z turned by j places), j = 1..4 */
-    HY_FEATURES_HEDGEHOG, /* softmax of [2x, −2x] */
+    HY_FEATURES_TAYLOR, /* 1, x_i/d^¼, x_i²/√(2d), x_i x_j/√d for i < j:  φ(q)·φ(k) = 1 + s + s²/2, s = q·k/√d */
+    HY_FEATURES_SQUARE,     /* x_i²/√d, x_i x_j·√(2/d) for i < j:  φ(q)·φ(k) = (q·k)²/d */
+    HY_FEATURES_DPFP,       /* z = [relu x, relu −x], then z ⊙ (z turned by j places), j = 1..4 */
+    HY_FEATURES_HEDGEHOG,   /* softmax of [2x, −2x] */
     HY_FEATURES_TWO_SOFTMAX /* softmax of x, then softmax of −x */
 } hy_feature_kind;
 
@@ -279,9 +299,9 @@ typedef struct hy_lerp {
  * bwd: dq, dk, dv (+)=; the gradient of add is dy itself. */
 typedef struct hy_own {
     int64_t rows, cols, V;
-    const void *q, *k;  /* [rows,cols] */
-    const void *v;      /* [rows,V] */
-    const void *add;    /* [rows,V] */
+    const void *q, *k; /* [rows,cols] */
+    const void *v;     /* [rows,V] */
+    const void *add;   /* [rows,V] */
     void *y;
     const void *dy;
     void *dq, *dk, *dv;
@@ -293,7 +313,9 @@ typedef struct hy_own {
 /* A range of consecutive local tokens of one document. s0: which entry of a state (or halo) array enters before
  * its first token, −1 for none (the document starts here: zero). s1: which entry receives the state after its
  * last token, −1 if nobody wants it. No two runs share an s0 or an s1. */
-typedef struct hy_run { int64_t begin, len, s0, s1; } hy_run;
+typedef struct hy_run {
+    int64_t begin, len, s0, s1;
+} hy_run;
 
 /* Depthwise causal convolution of width W, then act: y[t,c] = act(bias[c] + Σ_j w[c,j]·x[t−(W−1)+j, c]), j = W−1 being
  * the present token. Tokens before a run's first come from halo[s0] (rows oldest first; row W−2 is the token just
@@ -346,13 +368,13 @@ typedef struct hy_long_conv {
     int64_t C, T, L;
     const int64_t *docs; /* [n_docs+1] from 0 to T, nondecreasing */
     int64_t n_docs;
-    const void *x;       /* [C,T] */
-    const void *h;       /* [C,L] */
-    void *y;             /* [C,T] */
+    const void *x; /* [C,T] */
+    const void *h; /* [C,L] */
+    void *y;       /* [C,T] */
     const void *dy;
-    void *dx;            /* [C,T] */
-    void *dh;            /* [C,L] */
-    void *work;          /* device->table->long_conv_work(args) bytes */
+    void *dx;   /* [C,T] */
+    void *dh;   /* [C,L] */
+    void *work; /* device->table->long_conv_work(args) bytes */
 } hy_long_conv_args;
 
 /* ---- linear recurrences: mixers.md section 1 ----
@@ -411,9 +433,9 @@ typedef struct hy_recur {
      * accumulates; dg, dbeta may be NULL. dS0[s0] for runs with s0 ≥ 0, dS0 may be NULL. */
     const void *d_o; /* [T,HV,V] */
     const void *dS1;
-    void *dq, *dk;   /* [T,H,K] */
-    void *da, *db;   /* [T,H,K]; dplr only */
-    void *dv;        /* [T,HV,V] */
+    void *dq, *dk; /* [T,H,K] */
+    void *da, *db; /* [T,H,K]; dplr only */
+    void *dv;      /* [T,HV,V] */
     void *dg, *dbeta;
     void *dS0;
 } hy_recur_args;
@@ -448,11 +470,12 @@ typedef struct hy_bonus {
  *
  * A state array is [slots,N,HV,K,V], bit b at index b. Of what enters only set bits are read; unset ones leave as zeros. */
 typedef struct hy_level_recur {
-    hy_recur_args base;  /* additive or delta, not exclusive; all as above but for states (S0, dS1, dS0, dH); scratch: level_work */
-    int64_t L, N;        /* columns of l; states of a slot. Positions are below 2^N and below 2^(L−1) */
-    const int64_t *pos;  /* [T] position inside the document */
-    const void *l;       /* [T,HV,L] */
-    void *dl;            /* [T,HV,L], overwritten */
+    hy_recur_args
+        base; /* additive or delta, not exclusive; all as above but for states (S0, dS1, dS0, dH); scratch: level_work */
+    int64_t L, N;       /* columns of l; states of a slot. Positions are below 2^N and below 2^(L−1) */
+    const int64_t *pos; /* [T] position inside the document */
+    const void *l;      /* [T,HV,L] */
+    void *dl;           /* [T,HV,L], overwritten */
 } hy_level_recur_args;
 
 /* Segment maps on states, for `n` heads: out[n] = A[n]·S[n] + H[n], or Aᵀ·S + H if `transpose`. A has `a_size`
@@ -483,14 +506,14 @@ typedef struct hy_attn {
     int64_t H, HKV, D, DV;
     double scale;
     int64_t nq, q_begin, nk, k_begin;
-    const int64_t *lo;    /* [nq] */
-    const void *q;        /* [nq,H,D] */
-    const void *k;        /* [nk,HKV,D] */
-    const void *v;        /* [nk,HKV,DV] */
-    void *o;              /* [nq,H,DV] */
-    void *lse;            /* [nq,H] */
-    const void *d_o;      /* [nq,H,DV] */
-    void *delta;          /* [nq,H] */
+    const int64_t *lo; /* [nq] */
+    const void *q;     /* [nq,H,D] */
+    const void *k;     /* [nk,HKV,D] */
+    const void *v;     /* [nk,HKV,DV] */
+    void *o;           /* [nq,H,DV] */
+    void *lse;         /* [nq,H] */
+    const void *d_o;   /* [nq,H,DV] */
+    void *delta;       /* [nq,H] */
     void *dq, *dk, *dv;
     void *work; /* device->table->attn_work(args) bytes */
 } hy_attn_args;
@@ -517,13 +540,18 @@ typedef struct hy_cross_entropy {
     void *logits;          /* [rows,vocab] */
     int grad;
     double d_scale;
-    double *loss;          /* host */
-    double *row_loss;      /* host [rows] or NULL: each row's loss, 0 where not counted */
-    uint8_t *row_correct;  /* host [rows] or NULL: 1 where the label is the argmax of the logits (of equal ones the first), else 0 */
+    double *loss;     /* host */
+    double *row_loss; /* host [rows] or NULL: each row's loss, 0 where not counted */
+    uint8_t *
+        row_correct; /* host [rows] or NULL: 1 where the label is the argmax of the logits (of equal ones the first), else 0 */
 } hy_cross_entropy_args;
 
 /* *sum += Σ x² in double (host). Non-finite elements make it non-finite. */
-typedef struct hy_sumsq { int64_t n; const void *x; double *sum; } hy_sumsq_args;
+typedef struct hy_sumsq {
+    int64_t n;
+    const void *x;
+    double *sum;
+} hy_sumsq_args;
 
 /* AdamW (Loshchilov & Hutter 2019, decoupled): m, v, w [n]; g is multiplied by g_scale (clipping) first.
  *   m = b1 m + (1−b1) g;  v = b2 v + (1−b2) g²;  w −= lr·( (m/(1−b1^t)) / (sqrt(v/(1−b2^t)) + eps) + decay·w ) */
@@ -537,80 +565,80 @@ typedef struct hy_adamw {
 /* ---- the list ---- */
 
 /* X(operation, args struct without the suffix) */
-#define HY_OPS(X)                      \
-    X(fill, hy_fill)                   \
-    X(copy2d, hy_copy2d)               \
-    X(transpose, hy_transpose)         \
-    X(axpy, hy_axpy)                   \
-    X(add, hy_add)                     \
-    X(gemm, hy_gemm)                   \
-    X(bias_fwd, hy_bias)               \
-    X(bias_bwd, hy_bias)               \
-    X(embed_fwd, hy_embed)             \
-    X(embed_bwd, hy_embed)             \
-    X(rmsnorm_fwd, hy_rmsnorm)         \
-    X(rmsnorm_bwd, hy_rmsnorm)         \
-    X(layernorm_fwd, hy_layernorm)     \
-    X(layernorm_bwd, hy_layernorm)     \
-    X(l2norm_fwd, hy_l2norm)           \
-    X(l2norm_bwd, hy_l2norm)           \
-    X(sumnorm_fwd, hy_l2norm)          \
-    X(sumnorm_bwd, hy_l2norm)          \
-    X(unary_fwd, hy_unary)             \
-    X(unary_bwd, hy_unary)             \
-    X(glu_fwd, hy_glu)                 \
-    X(glu_bwd, hy_glu)                 \
-    X(rope, hy_rope)                   \
-    X(decay_gate_fwd, hy_decay_gate)   \
-    X(decay_gate_bwd, hy_decay_gate)   \
-    X(scale_fwd, hy_scale)             \
-    X(scale_bwd, hy_scale)             \
-    X(feature_fwd, hy_feature)         \
-    X(feature_bwd, hy_feature)         \
-    X(ratio_fwd, hy_ratio)             \
-    X(ratio_bwd, hy_ratio)             \
-    X(own_fwd, hy_own)                 \
-    X(own_bwd, hy_own)                 \
-    X(bound_fwd, hy_bound)             \
-    X(bound_bwd, hy_bound)             \
-    X(bound_gate_fwd, hy_bound_gate)   \
-    X(bound_gate_bwd, hy_bound_gate)   \
-    X(lerp_fwd, hy_lerp)               \
-    X(lerp_bwd, hy_lerp)               \
-    X(conv_fwd, hy_conv)               \
-    X(conv_bwd, hy_conv)               \
-    X(window_filter_fwd, hy_window_filter) \
-    X(window_filter_bwd, hy_window_filter) \
-    X(modal_filter_fwd, hy_modal_filter) \
-    X(modal_filter_bwd, hy_modal_filter) \
-    X(long_conv_fwd, hy_long_conv)     \
-    X(long_conv_bwd, hy_long_conv)     \
-    X(recur_map, hy_recur)             \
-    X(recur_fwd, hy_recur)             \
-    X(recur_inject, hy_recur)          \
-    X(recur_map_bwd, hy_recur)         \
-    X(recur_bwd, hy_recur)             \
-    X(bonus_fwd, hy_bonus)             \
-    X(bonus_bwd, hy_bonus)             \
-    X(level_fwd, hy_level_recur)       \
-    X(level_map_bwd, hy_level_recur)   \
-    X(level_bwd, hy_level_recur)       \
-    X(map_apply, hy_map_apply)         \
-    X(map_compose, hy_map_compose)     \
-    X(attn_fwd, hy_attn)               \
-    X(attn_delta, hy_attn)             \
-    X(attn_bwd, hy_attn)               \
-    X(attn_sink_fwd, hy_attn_sink)     \
-    X(attn_sink_bwd, hy_attn_sink)     \
-    X(cross_entropy, hy_cross_entropy) \
-    X(sumsq, hy_sumsq)                 \
+#define HY_OPS(X)                                                                                                      \
+    X(fill, hy_fill)                                                                                                   \
+    X(copy2d, hy_copy2d)                                                                                               \
+    X(transpose, hy_transpose)                                                                                         \
+    X(axpy, hy_axpy)                                                                                                   \
+    X(add, hy_add)                                                                                                     \
+    X(gemm, hy_gemm)                                                                                                   \
+    X(bias_fwd, hy_bias)                                                                                               \
+    X(bias_bwd, hy_bias)                                                                                               \
+    X(embed_fwd, hy_embed)                                                                                             \
+    X(embed_bwd, hy_embed)                                                                                             \
+    X(rmsnorm_fwd, hy_rmsnorm)                                                                                         \
+    X(rmsnorm_bwd, hy_rmsnorm)                                                                                         \
+    X(layernorm_fwd, hy_layernorm)                                                                                     \
+    X(layernorm_bwd, hy_layernorm)                                                                                     \
+    X(l2norm_fwd, hy_l2norm)                                                                                           \
+    X(l2norm_bwd, hy_l2norm)                                                                                           \
+    X(sumnorm_fwd, hy_l2norm)                                                                                          \
+    X(sumnorm_bwd, hy_l2norm)                                                                                          \
+    X(unary_fwd, hy_unary)                                                                                             \
+    X(unary_bwd, hy_unary)                                                                                             \
+    X(glu_fwd, hy_glu)                                                                                                 \
+    X(glu_bwd, hy_glu)                                                                                                 \
+    X(rope, hy_rope)                                                                                                   \
+    X(decay_gate_fwd, hy_decay_gate)                                                                                   \
+    X(decay_gate_bwd, hy_decay_gate)                                                                                   \
+    X(scale_fwd, hy_scale)                                                                                             \
+    X(scale_bwd, hy_scale)                                                                                             \
+    X(feature_fwd, hy_feature)                                                                                         \
+    X(feature_bwd, hy_feature)                                                                                         \
+    X(ratio_fwd, hy_ratio)                                                                                             \
+    X(ratio_bwd, hy_ratio)                                                                                             \
+    X(own_fwd, hy_own)                                                                                                 \
+    X(own_bwd, hy_own)                                                                                                 \
+    X(bound_fwd, hy_bound)                                                                                             \
+    X(bound_bwd, hy_bound)                                                                                             \
+    X(bound_gate_fwd, hy_bound_gate)                                                                                   \
+    X(bound_gate_bwd, hy_bound_gate)                                                                                   \
+    X(lerp_fwd, hy_lerp)                                                                                               \
+    X(lerp_bwd, hy_lerp)                                                                                               \
+    X(conv_fwd, hy_conv)                                                                                               \
+    X(conv_bwd, hy_conv)                                                                                               \
+    X(window_filter_fwd, hy_window_filter)                                                                             \
+    X(window_filter_bwd, hy_window_filter)                                                                             \
+    X(modal_filter_fwd, hy_modal_filter)                                                                               \
+    X(modal_filter_bwd, hy_modal_filter)                                                                               \
+    X(long_conv_fwd, hy_long_conv)                                                                                     \
+    X(long_conv_bwd, hy_long_conv)                                                                                     \
+    X(recur_map, hy_recur)                                                                                             \
+    X(recur_fwd, hy_recur)                                                                                             \
+    X(recur_inject, hy_recur)                                                                                          \
+    X(recur_map_bwd, hy_recur)                                                                                         \
+    X(recur_bwd, hy_recur)                                                                                             \
+    X(bonus_fwd, hy_bonus)                                                                                             \
+    X(bonus_bwd, hy_bonus)                                                                                             \
+    X(level_fwd, hy_level_recur)                                                                                       \
+    X(level_map_bwd, hy_level_recur)                                                                                   \
+    X(level_bwd, hy_level_recur)                                                                                       \
+    X(map_apply, hy_map_apply)                                                                                         \
+    X(map_compose, hy_map_compose)                                                                                     \
+    X(attn_fwd, hy_attn)                                                                                               \
+    X(attn_delta, hy_attn)                                                                                             \
+    X(attn_bwd, hy_attn)                                                                                               \
+    X(attn_sink_fwd, hy_attn_sink)                                                                                     \
+    X(attn_sink_bwd, hy_attn_sink)                                                                                     \
+    X(cross_entropy, hy_cross_entropy)                                                                                 \
+    X(sumsq, hy_sumsq)                                                                                                 \
     X(adamw, hy_adamw)
 
 typedef enum hy_op_id {
 #define HY_X(op, args) HY_OP_##op,
     HY_OPS(HY_X)
 #undef HY_X
-    HY_OP_COUNT
+        HY_OP_COUNT
 } hy_op_id;
 
 typedef struct hy_table {

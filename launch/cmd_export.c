@@ -22,7 +22,8 @@ typedef struct export {
     const char *types;
     hy_model *model;
     void *params;
-} export;
+}
+export;
 
 /* The attached config.json, if it still says what the checkpoint's model is; else a new one. */
 static hy_status find_description(export *ex) {
@@ -54,8 +55,8 @@ static hy_status run(export *ex, const char *path, const char *out, const char *
     if (rest)
         HY_TRY(hy_hf_take_rest(ex->hf, rest));
     HY_TRY(hy_hf_write(ex->hf, out, ex->model, dtype, ex->params, ex->types));
-    printf("%s: %s, %s parameters\n%s/config.json\n%s/model.safetensors\n", ex->checkpoint.path, hy_hf_model_config(ex->hf)->family,
-           hy_text_count((double)hy_model_parameter_count(ex->model)).s, out, out);
+    printf("%s: %s, %s parameters\n%s/config.json\n%s/model.safetensors\n", ex->checkpoint.path,
+           hy_hf_model_config(ex->hf)->family, hy_text_count((double)hy_model_parameter_count(ex->model)).s, out, out);
     return HY_OK;
 }
 
@@ -80,11 +81,13 @@ hy_status hy_cmd_export(int argc, char **argv, hy_comm *world) {
     const char *out = NULL, *rest = NULL;
     const hy_option options[] = {
         {"--out", HY_OPTION_TEXT, &out, "DIR", "folder for config.json and model.safetensors"},
-        {"--rest", HY_OPTION_TEXT, &rest, "DIR", "the imported model's folder: tensors that import skips (of images, of drafts) are copied from it"},
+        {"--rest", HY_OPTION_TEXT, &rest, "DIR",
+         "the imported model's folder: tensors that import skips (of images, of drafts) are copied from it"},
     };
     const hy_usage usage = {
         .line = "hylas export hf CKPT --out DIR [--rest DIR]",
-        .about = "Writes a checkpoint (or a run folder's newest) as a published model. Without training in between, an imported model's "
+        .about = "Writes a checkpoint (or a run folder's newest) as a published model. Without training in between, an "
+                 "imported model's "
                  "tensors come back byte for byte.",
         .options = options,
         .n_options = 2,

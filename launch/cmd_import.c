@@ -23,7 +23,8 @@ static hy_status make_config(const hy_hf *hf, const char *out, char **text, size
     if (status == HY_OK) {
         config->model = *hy_hf_model_config(hf);
         char place[PATH_MAX]; /* absolute, so that the config works from any folder */
-        if (!realpath(out, place) || snprintf(config->train.init, sizeof config->train.init, "%s", place) >= (int)sizeof config->train.init)
+        if (!realpath(out, place) ||
+            snprintf(config->train.init, sizeof config->train.init, "%s", place) >= (int)sizeof config->train.init)
             status = hy_fail(HY_ERR_USAGE, "--out %s: not a usable path", out);
     }
     if (status == HY_OK)
@@ -79,8 +80,8 @@ static hy_status run(import *im, const char *dir, const char *out) {
     HY_TRY(hy_hf_read_params(im->hf, dir, im->model, im->dtype, im->params, &im->types));
     HY_TRY(save(im, out));
     const hy_model_config *model = hy_hf_model_config(im->hf);
-    printf("%s: %s, %lld layers of width %lld, %s parameters\n", dir, model->family, (long long)model->layers, (long long)model->width,
-           hy_text_count((double)hy_model_parameter_count(im->model)).s);
+    printf("%s: %s, %lld layers of width %lld, %s parameters\n", dir, model->family, (long long)model->layers,
+           (long long)model->width, hy_text_count((double)hy_model_parameter_count(im->model)).s);
     printf("checkpoint  %s/step-0\n", out);
     printf("train it    mpirun -np N hylas train %s/config.yaml --set data.store=FILE --set run.dir=DIR\n", out);
     return HY_OK;
@@ -88,11 +89,14 @@ static hy_status run(import *im, const char *dir, const char *out) {
 
 hy_status hy_cmd_import(int argc, char **argv, hy_comm *world) {
     const char *out = NULL;
-    const hy_option options[] = {{"--out", HY_OPTION_TEXT, &out, "CKPT", "folder for the checkpoint, which becomes CKPT/step-0"}};
+    const hy_option options[] = {
+        {"--out", HY_OPTION_TEXT, &out, "CKPT", "folder for the checkpoint, which becomes CKPT/step-0"}};
     const hy_usage usage = {
         .line = "hylas import hf DIR --out CKPT",
-        .about = "Reads a published model (config.json and model.safetensors, whole or sharded; models and hybrids of flash-linear-attention, dense "
-                 "hybrids of transformers) into a checkpoint of step 0. A model_type that is not known, or a key of config.json that changes "
+        .about = "Reads a published model (config.json and model.safetensors, whole or sharded; models and hybrids of "
+                 "flash-linear-attention, dense "
+                 "hybrids of transformers) into a checkpoint of step 0. A model_type that is not known, or a key of "
+                 "config.json that changes "
                  "the mathematics and is not supported, is an error that names it.",
         .options = options,
         .n_options = 1,
@@ -105,7 +109,7 @@ hy_status hy_cmd_import(int argc, char **argv, hy_comm *world) {
         return HY_OK;
     hy_status status = HY_OK;
     if (hy_comm_rank(world) == 0) {
-        import im = {.dtype = HY_F32};
+import im = {.dtype = HY_F32 };
         status = hy_published_check_format(args.positional[0]);
         if (status == HY_OK && !out)
             status = hy_fail(HY_ERR_USAGE, "import needs --out CKPT");

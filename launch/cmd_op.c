@@ -18,10 +18,12 @@ static const choice layouts[] = {{"contiguous", HY_LAYOUT_CONTIGUOUS}, {"zigzag"
 static const choice states[] = {{"allgather", HY_STATE_ALLGATHER}, {"ring", HY_STATE_RING}, {NULL, 0}};
 static const choice attentions[] = {{"ring", HY_ATTENTION_RING}, {"allgather", HY_ATTENTION_ALLGATHER}, {NULL, 0}};
 static const choice overlaps[] = {{"split", HY_OVERLAP_SPLIT}, {"seeded", HY_OVERLAP_SEEDED}, {NULL, 0}};
-static const choice recomputes[] = {{"none", HY_RECOMPUTE_NONE}, {"light", HY_RECOMPUTE_LIGHT}, {"block", HY_RECOMPUTE_BLOCK}, {NULL, 0}};
+static const choice recomputes[] = {
+    {"none", HY_RECOMPUTE_NONE}, {"light", HY_RECOMPUTE_LIGHT}, {"block", HY_RECOMPUTE_BLOCK}, {NULL, 0}};
 static const choice dtypes[] = {{"f64", HY_F64}, {"f32", HY_F32}, {NULL, 0}};
 
-static hy_status choose(const hy_op_context *context, const char *option, const char *text, const choice *choices, int *value) {
+static hy_status choose(const hy_op_context *context, const char *option, const char *text, const choice *choices,
+                        int *value) {
     char known[128] = "";
     for (const choice *c = choices; c->name; c++) {
         if (strcmp(c->name, text) == 0) {
@@ -39,9 +41,9 @@ typedef struct op_row {
     hy_status (*run)(hy_op_context *context, const char *in, const char *out);
 } op_row;
 
-static const op_row op_rows[] = {{"recurrence", hy_op_recurrence}, {"dplr", hy_op_dplr}, {"rwkv6", hy_op_rwkv6},
-                                 {"hgrn", hy_op_hgrn}, {"log_linear", hy_op_log_linear},
-                                 {"attention", hy_op_attention}, {"conv", hy_op_conv}, {"model", hy_op_model}};
+static const op_row op_rows[] = {
+    {"recurrence", hy_op_recurrence}, {"dplr", hy_op_dplr},           {"rwkv6", hy_op_rwkv6}, {"hgrn", hy_op_hgrn},
+    {"log_linear", hy_op_log_linear}, {"attention", hy_op_attention}, {"conv", hy_op_conv},   {"model", hy_op_model}};
 enum { OP_ROWS = sizeof op_rows / sizeof op_rows[0] };
 
 static hy_status find_op(const hy_op_context *context, const char *name, const op_row **row) {
@@ -53,7 +55,8 @@ static hy_status find_op(const hy_op_context *context, const char *name, const o
             return HY_OK;
         }
     }
-    return hy_op_fail(context, HY_ERR_USAGE, "op %s: no such operation; nearest: %s", name, names[hy_text_nearest(name, names, OP_ROWS)]);
+    return hy_op_fail(context, HY_ERR_USAGE, "op %s: no such operation; nearest: %s", name,
+                      names[hy_text_nearest(name, names, OP_ROWS)]);
 }
 
 static const char *base_name(const char *path) {
@@ -62,7 +65,8 @@ static const char *base_name(const char *path) {
 }
 
 /* One output for one input; for several a folder of outputs, named as the inputs (op model: as the models). */
-static hy_status run_files(hy_op_context *context, const op_row *row, const hy_option_list *in, const hy_option_list *models, const char *out) {
+static hy_status run_files(hy_op_context *context, const op_row *row, const hy_option_list *in,
+                           const hy_option_list *models, const char *out) {
     if (in->n == 1) {
         context->options.model = models->n == 1 ? models->items[0] : NULL;
         return row->run(context, in->items[0], out);
@@ -83,12 +87,14 @@ static hy_status run_files(hy_op_context *context, const op_row *row, const hy_o
 hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     hy_op_context context = {.world = world};
     hy_option_list in = {.n = 0}, models = {.n = 0};
-    const char *out = NULL, *layout = "contiguous", *state = "allgather", *attention = "ring", *overlap = "split", *dtype = "f64";
+    const char *out = NULL, *layout = "contiguous", *state = "allgather", *attention = "ring", *overlap = "split",
+               *dtype = "f64";
     const char *table = "cpu_ref", *recompute = "none";
     const hy_option options[] = {
         {"--in", HY_OPTION_LIST, &in, "FILE", "HDF5 file with the input tensors; may be given many times"},
         {"--out", HY_OPTION_TEXT, &out, "FILE", "HDF5 file to write; with several inputs a folder"},
-        {"--model", HY_OPTION_LIST, &models, "DIR", "op model: folder with config.json and model.safetensors; one for each --in"},
+        {"--model", HY_OPTION_LIST, &models, "DIR",
+         "op model: folder with config.json and model.safetensors; one for each --in"},
         {"--layout", HY_OPTION_TEXT, &layout, "NAME", "contiguous (default) or zigzag"},
         {"--state", HY_OPTION_TEXT, &state, "NAME", "exchange of states: allgather (default) or ring"},
         {"--attention", HY_OPTION_TEXT, &attention, "NAME", "exchange of keys and values: ring (default) or allgather"},
@@ -99,7 +105,8 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     };
     const hy_usage usage = {
         .line = "hylas op recurrence|dplr|rwkv6|hgrn|log_linear|attention|conv|model --in FILE --out FILE [options]",
-        .about = "Runs one core operation forward and backward on tensors from a file, with the sequence sharded over the ranks "
+        .about = "Runs one core operation forward and backward on tensors from a file, with the sequence sharded over "
+                 "the ranks "
                  "of mpirun, and writes the gathered outputs and gradients.",
         .options = options,
         .n_options = (int)(sizeof options / sizeof options[0]),

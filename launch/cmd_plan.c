@@ -37,7 +37,8 @@ static void name_part(const plan_job *job, const hy_param *param, char *name, si
     const hy_model_config *model = &job->config->model;
     const bool in_block = param->bucket > 0;
     const hy_mlp_row *mlp = hy_mlp_row_find(model->mlp_kind);
-    const char *kind = "norms", *own = in_block ? strchr(param->name + strlen("model.layers."), '.') : NULL; /* after the layer's number */
+    const char *kind = "norms", *own = in_block ? strchr(param->name + strlen("model.layers."), '.')
+                                                : NULL; /* after the layer's number */
     if (!in_block && strncmp(param->name, "model.embeddings", 16) == 0) {
         kind = model->tied ? "embedding and head" : "embedding";
     } else if (!in_block && strncmp(param->name, "lm_head", 7) == 0) {
@@ -118,13 +119,15 @@ static hy_status print_memory(const plan_job *job) {
     hy_text_table_cell(table, "%s", hy_text_bytes((double)hy_plan_total(&plan)).s);
     const hy_status status = hy_text_table_print(table, stdout);
     hy_text_table_destroy(table);
-    printf("The total is the most at a time: what the start takes is given back. Beside it: the program, its libraries, MPI's buffers.\n\n");
+    printf("The total is the most at a time: what the start takes is given back. Beside it: the program, its "
+           "libraries, MPI's buffers.\n\n");
     return status;
 }
 
 /* ---- layers: work and exchanges ---- */
 
-static void add_exchange(hy_text_table *table, const char *name, const char *method, double share, double fwd, double bwd) {
+static void add_exchange(hy_text_table *table, const char *name, const char *method, double share, double fwd,
+                         double bwd) {
     hy_text_table_cell(table, "%s", name);
     hy_text_table_cell(table, "%s", method);
     hy_text_table_cell(table, "%.1f%%", 100.0 * share);
@@ -143,13 +146,14 @@ static hy_status print_layers(const plan_job *job) {
     const bool alone = job->shape.sequence_size == 1;
     const double calls = (double)job->split.calls, all = flops_of_call(job);
     double fwd = 0.0, bwd = 0.0, flops = 0.0;
-    HY_TRY(hy_text_table_create(6, (const char *const[]){"layer", "mixer", "exchange", "FLOPs", "sent forward", "sent backward"}, &table));
+    HY_TRY(hy_text_table_create(
+        6, (const char *const[]){"layer", "mixer", "exchange", "FLOPs", "sent forward", "sent backward"}, &table));
     for (int64_t layer = 0; layer < job->config->model.layers; layer++) {
         hy_layer_info info;
         hy_model_layer_info(job->model, &job->shape, &job->device, layer, &info);
         hy_text_table_cell(table, "%lld", (long long)layer);
-        add_exchange(table, info.mixer, alone ? "none: one rank" : info.method, info.flops_fwd / all, calls * (double)info.bytes_fwd,
-                     calls * (double)info.bytes_bwd);
+        add_exchange(table, info.mixer, alone ? "none: one rank" : info.method, info.flops_fwd / all,
+                     calls * (double)info.bytes_fwd, calls * (double)info.bytes_bwd);
         fwd += calls * (double)info.bytes_fwd;
         bwd += calls * (double)info.bytes_bwd;
         flops += info.flops_fwd;
@@ -173,8 +177,9 @@ static void print_step(const plan_job *job) {
         printf("optimizer   gradients reduce-scattered: %s sent per rank; parameters all-gathered: %s\n",
                hy_text_bytes(flat * (ranks - 1.0) / ranks).s, hy_text_bytes(flat * (ranks - 1.0) / ranks).s);
     }
-    printf("step        %s tokens, %sFLOP forward and backward: %sFLOP per token, %sFLOP per rank\n", hy_text_count(tokens).s,
-           hy_text_count(flops).s, hy_text_count(flops / tokens).s, hy_text_count(flops / ranks).s);
+    printf("step        %s tokens, %sFLOP forward and backward: %sFLOP per token, %sFLOP per rank\n",
+           hy_text_count(tokens).s, hy_text_count(flops).s, hy_text_count(flops / tokens).s,
+           hy_text_count(flops / ranks).s);
     printf("run         %lld steps: %s tokens, %sFLOP\n", (long long)config->train.steps,
            hy_text_count(tokens * (double)config->train.steps).s, hy_text_count(flops * (double)config->train.steps).s);
 }
@@ -187,8 +192,9 @@ static void print_head(const plan_job *job) {
            job->shape.sequence_size, config->parallel.layout == HY_LAYOUT_ZIGZAG ? "zigzag" : "contiguous");
     printf("model       %lld layers of width %lld, MLPs of %lld, vocabulary %lld\n", (long long)config->model.layers,
            (long long)config->model.width, (long long)config->model.mlp_width, (long long)config->model.vocab);
-    printf("step        %lld sequences of %lld tokens; %lld micro-steps of %lld in a group\n\n", (long long)config->data.batch,
-           (long long)config->data.sequence, (long long)job->split.calls, (long long)job->shape.n_seq);
+    printf("step        %lld sequences of %lld tokens; %lld micro-steps of %lld in a group\n\n",
+           (long long)config->data.batch, (long long)config->data.sequence, (long long)job->split.calls,
+           (long long)job->shape.n_seq);
 }
 
 /* The first rank of the first group that has as many tokens as any. */
@@ -226,7 +232,8 @@ static hy_status print_plan(plan_job *job) {
 
 /* Ranks asked for; else those of mpirun; else those the config fixes. */
 static hy_status choose_ranks(int64_t asked, const hy_comm *world, plan_job *job) {
-    const int64_t fixed = job->config->parallel.data * (job->config->parallel.sequence > 0 ? job->config->parallel.sequence : 1);
+    const int64_t fixed =
+        job->config->parallel.data * (job->config->parallel.sequence > 0 ? job->config->parallel.sequence : 1);
     const int64_t ranks = asked > 0 ? asked : hy_comm_size(world) > 1 ? hy_comm_size(world) : fixed;
     if (asked < 0 || ranks > 1 << 24) {
         return hy_fail(HY_ERR_USAGE, "--ranks %lld: must be 1 to %d", (long long)asked, 1 << 24);
@@ -239,13 +246,18 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
     int64_t ranks = 0;
     hy_option_list sets = {.n = 0};
     const hy_option options[] = {
-        {"--ranks", HY_OPTION_INT, &ranks, "N", "plan for N ranks (default: parallel.data x parallel.sequence, where that is fixed, else 1)"},
+        {"--ranks", HY_OPTION_INT, &ranks, "N",
+         "plan for N ranks (default: parallel.data x parallel.sequence, where that is fixed, else 1)"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };
     const hy_usage usage = {"hylas plan CONFIG [options]",
-                            "What a run of CONFIG takes, without running it: parameters by kind, memory of the fullest rank, FLOPs, and what every\n"
+                            "What a run of CONFIG takes, without running it: parameters by kind, memory of the fullest "
+                            "rank, FLOPs, and what every\n"
                             "layer's exchange sends in one step. Needs neither mpirun nor a token store.",
-                            options, 2, 1, 1};
+                            options,
+                            2,
+                            1,
+                            1};
     hy_args args;
     hy_config *config = NULL;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));

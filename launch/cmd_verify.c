@@ -43,20 +43,25 @@ typedef struct verify {
     hy_model *model;
     hy_verify_data data;
     int sizes[SIZES_MAX], n_sizes;
-    double *errors;                /* rank 0: [n_params + 1][n_sizes]: the loss last */
-    double worst, seconds;         /* of one precision */
+    double *errors;        /* rank 0: [n_params + 1][n_sizes]: the loss last */
+    double worst, seconds; /* of one precision */
     char worst_at[192];
 } verify;
 
 static hy_verify_method method_of(const verify *v, const precision *p) {
     const char *table = v->table ? v->table : v->config->run.device;
-    return (hy_verify_method){.layout = v->config->parallel.layout, .state = v->config->parallel.state,
-                              .attention = v->config->parallel.attention, .overlap = v->config->parallel.overlap,
-                              .recompute = v->config->train.recompute, .dtype = p->dtype, .table = table};
+    return (hy_verify_method){.layout = v->config->parallel.layout,
+                              .state = v->config->parallel.state,
+                              .attention = v->config->parallel.attention,
+                              .overlap = v->config->parallel.overlap,
+                              .recompute = v->config->train.recompute,
+                              .dtype = p->dtype,
+                              .table = table};
 }
 
 /* Rank 0: folds the differences of one run into errors. */
-static void compare(verify *v, const precision *p, int column, double loss, double want_loss, const void *grads, const void *want) {
+static void compare(verify *v, const precision *p, int column, double loss, double want_loss, const void *grads,
+                    const void *want) {
     int64_t n;
     const hy_param *params = hy_model_params(v->model, &n);
     size_t real = hy_dtype_size(p->dtype);
@@ -64,8 +69,9 @@ static void compare(verify *v, const precision *p, int column, double loss, doub
     for (int64_t i = 0; i <= n; i++) {
         double error = fabs(loss - want_loss) / fabs(want_loss);
         if (i < n)
-            error = hy_verify_error((const char *)grads + (size_t)params[i].offset * real, (const char *)want + (size_t)params[i].offset * real,
-                                    params[i].size, p->dtype, floor);
+            error =
+                hy_verify_error((const char *)grads + (size_t)params[i].offset * real,
+                                (const char *)want + (size_t)params[i].offset * real, params[i].size, p->dtype, floor);
         double *worst = &v->errors[i * v->n_sizes + column];
         if (isnan(error))
             error = (double)INFINITY;
@@ -73,7 +79,8 @@ static void compare(verify *v, const precision *p, int column, double loss, doub
             *worst = error;
         if (error >= v->worst) {
             v->worst = error;
-            snprintf(v->worst_at, sizeof v->worst_at, "%s on %d ranks", i < n ? params[i].name : "loss", v->sizes[column]);
+            snprintf(v->worst_at, sizeof v->worst_at, "%s on %d ranks", i < n ? params[i].name : "loss",
+                     v->sizes[column]);
         }
     }
 }
@@ -216,7 +223,8 @@ static hy_status report(const verify *v, const precision *p, double bound) {
     printf("\n%s, table %s: relative error against 1 rank\n", p->name, v->table ? v->table : v->config->run.device);
     hy_status status = hy_text_table_print(table, stdout);
     hy_text_table_destroy(table);
-    printf("worst: %.1e, %s; bound %.0e: %s (%.1f s)\n", v->worst, v->worst_at, bound, v->worst <= bound ? "ok" : "FAILED", v->seconds);
+    printf("worst: %.1e, %s; bound %.0e: %s (%.1f s)\n", v->worst, v->worst_at, bound,
+           v->worst <= bound ? "ok" : "FAILED", v->seconds);
     return status;
 }
 
@@ -224,8 +232,9 @@ static hy_status run_all(verify *v) {
     int64_t n_params;
     bool failed = false;
     hy_model_params(v->model, &n_params);
-    printf("%s: %lld layers, %lld parameters; %lld tokens in %lld documents, %lld labels counted\n", v->path, (long long)v->config->model.layers,
-           (long long)hy_model_parameter_count(v->model), (long long)v->tokens, (long long)v->data.n_docs, (long long)v->data.counted);
+    printf("%s: %lld layers, %lld parameters; %lld tokens in %lld documents, %lld labels counted\n", v->path,
+           (long long)v->config->model.layers, (long long)hy_model_parameter_count(v->model), (long long)v->tokens,
+           (long long)v->data.n_docs, (long long)v->data.counted);
     for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
         const precision *p = &precisions[i];
         double bound = v->bound > 0 ? v->bound : p->bound;
@@ -278,12 +287,15 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
         {"--bound", HY_OPTION_REAL, &v.bound, "X", "largest relative error (default 1e-10 in f64, 1e-4 in f32)"},
         {"--all", HY_OPTION_FLAG, &v.all, NULL, "every layout, exchange and overlap, not only the config's"},
         {"--each", HY_OPTION_FLAG, &v.each, NULL, "one row for each parameter"},
-        {"--break-exchange", HY_OPTION_FLAG, &v.broken, NULL, "damage every exchange on purpose: verification must fail"},
+        {"--break-exchange", HY_OPTION_FLAG, &v.broken, NULL,
+         "damage every exchange on purpose: verification must fail"},
     };
     const hy_usage usage = {
         .line = "[mpirun -np N] hylas verify CONFIG [options]",
-        .about = "Runs one step of the config's model, randomly initialised, on one rank and with its sequence sharded over 2, 3, 4 ranks "
-                 "(and N, if more), and compares loss and every parameter's gradient. Without mpirun it starts itself on 4 ranks. "
+        .about = "Runs one step of the config's model, randomly initialised, on one rank and with its sequence sharded "
+                 "over 2, 3, 4 ranks "
+                 "(and N, if more), and compares loss and every parameter's gradient. Without mpirun it starts itself "
+                 "on 4 ranks. "
                  "Exit code 9 if they differ.",
         .options = options,
         .n_options = (int)(sizeof options / sizeof options[0]),
@@ -303,7 +315,8 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
     }
     hy_status status = HY_OK;
     if (hy_comm_size(world) < 2)
-        status = hy_fail(HY_ERR_USAGE, "verify compares one rank with several: start it with mpirun -np 4, or without mpirun");
+        status = hy_fail(HY_ERR_USAGE,
+                         "verify compares one rank with several: start it with mpirun -np 4, or without mpirun");
     if (status == HY_OK)
         status = hy_comm_agree(world, prepare(&v));
     if (status == HY_OK)

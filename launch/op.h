@@ -58,21 +58,25 @@ typedef struct hy_op_input {
 } hy_op_input;
 
 /* Collective. On failure nothing is left to free. */
-HY_MUST_CHECK hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted *wanted, int n_wanted, hy_op_input *in);
+HY_MUST_CHECK hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted *wanted, int n_wanted,
+                                         hy_op_input *in);
 void hy_op_input_free(hy_op_input *in);
 /* Rank 0's bytes to all; waits. Collective. */
 void hy_op_broadcast(hy_comm *world, const char *name, void *data, size_t bytes);
 /* NULL if the file does not have it. */
 const hy_op_tensor *hy_op_input_find(const hy_op_input *in, const char *name);
 /* HY_ERR_DATA unless the tensor (NULL = absent, which is fine) has this shape. Same verdict on every rank, logged by rank 0. */
-HY_MUST_CHECK hy_status hy_op_check_shape(const hy_op_context *context, const hy_op_input *in, const hy_op_tensor *tensor, hy_shape want);
+HY_MUST_CHECK hy_status hy_op_check_shape(const hy_op_context *context, const hy_op_input *in,
+                                          const hy_op_tensor *tensor, hy_shape want);
 /* Logs on rank 0 only: for verdicts that all ranks reach alike. */
-HY_MUST_CHECK HY_PRINTF(3, 4) hy_status hy_op_fail(const hy_op_context *context, hy_status status, const char *format, ...);
+HY_MUST_CHECK HY_PRINTF(3, 4) hy_status
+    hy_op_fail(const hy_op_context *context, hy_status status, const char *format, ...);
 
 #define HY_SHAPE(...) ((hy_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
 
 /* The layout of B sequences of T tokens; with cu_seqlens [N+1] (B must be 1) its documents, else one per sequence. Local. */
-HY_MUST_CHECK hy_status hy_op_layout(const hy_op_context *context, const hy_op_input *in, int64_t B, int64_t T, hy_layout **out);
+HY_MUST_CHECK hy_status hy_op_layout(const hy_op_context *context, const hy_op_input *in, int64_t B, int64_t T,
+                                     hy_layout **out);
 
 /* ---- memory: freed together, checked once ---- */
 
@@ -98,8 +102,8 @@ typedef struct hy_op_output {
 /* Collective; the verdict of the whole output comes from hy_op_output_finish. */
 void hy_op_output_create(const hy_op_context *context, const char *path, hy_op_output *out);
 /* Gathers rows [T,...] into [B,T,...] = shape on rank 0, which writes them. Collective. */
-void hy_op_output_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name, hy_shape shape,
-                       const void *local);
+void hy_op_output_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name,
+                       hy_shape shape, const void *local);
 /* Sums over ranks, in place, and writes. Collective. */
 void hy_op_output_sum(const hy_op_context *context, hy_op_output *out, const char *name, hy_shape shape, void *data);
 HY_MUST_CHECK hy_status hy_op_output_finish(const hy_op_context *context, hy_op_output *out); /* Collective */

@@ -23,8 +23,8 @@ static hy_status check_inputs(const hy_op_context *context, attention *a) {
     if (a->B < 1 || s->H < 1 || s->D < 1 || s->HKV < 1 || s->DV < 1)
         return hy_op_fail(context, HY_ERR_DATA, "%s: only the number of tokens may be 0", in->path);
     if (s->H % s->HKV != 0)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld query heads are no multiple of %lld key heads", in->path, (long long)s->H,
-                          (long long)s->HKV);
+        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld query heads are no multiple of %lld key heads", in->path,
+                          (long long)s->H, (long long)s->HKV);
     HY_TRY(hy_op_check_shape(context, in, a->k, HY_SHAPE(a->B, a->T, s->HKV, s->D)));
     HY_TRY(hy_op_check_shape(context, in, a->v, HY_SHAPE(a->B, a->T, s->HKV, s->DV)));
     HY_TRY(hy_op_check_shape(context, in, a->d_o, HY_SHAPE(a->B, a->T, s->H, s->DV)));
@@ -40,7 +40,8 @@ static hy_status check_inputs(const hy_op_context *context, attention *a) {
     return HY_OK;
 }
 
-static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const attention *a, hy_sp *sp, hy_sp_attn *run) {
+static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const attention *a, hy_sp *sp,
+                         hy_sp_attn *run) {
     const hy_layout *layout = sp->layout;
     size_t real = hy_dtype_size(context->options.dtype), T = (size_t)layout->T;
     hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
@@ -93,8 +94,8 @@ done:
 
 hy_status hy_op_attention(hy_op_context *context, const char *in, const char *out) {
     hy_element real = hy_op_element(context);
-    const hy_op_wanted wanted[] = {
-        {"q", real, true}, {"k", real, true}, {"v", real, true}, {"do", real, true}, {"sinks", real, false}, {"cu_seqlens", HY_ELEMENT_I64, false}};
+    const hy_op_wanted wanted[] = {{"q", real, true},  {"k", real, true},      {"v", real, true},
+                                   {"do", real, true}, {"sinks", real, false}, {"cu_seqlens", HY_ELEMENT_I64, false}};
     attention a = {0};
     HY_TRY(hy_op_input_read(context->world, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &a.in));
     a.q = hy_op_input_find(&a.in, "q"), a.k = hy_op_input_find(&a.in, "k");

@@ -24,7 +24,8 @@ static hy_status read_tensor(const hy_tensor_file *file, const hy_op_wanted *wan
         return HY_OK;
     HY_TRY(hy_tensor_file_shape(file, wanted->name, &shape, &integer));
     if (integer != wants_integer)
-        return hy_fail(HY_ERR_DATA, "%s: %s must hold %s", in->path, wanted->name, wants_integer ? "integers" : "floating point numbers");
+        return hy_fail(HY_ERR_DATA, "%s: %s must hold %s", in->path, wanted->name,
+                       wants_integer ? "integers" : "floating point numbers");
     hy_op_tensor *tensor = &in->tensors[in->n];
     snprintf(tensor->name, sizeof tensor->name, "%s", wanted->name);
     tensor->element = wanted->element;
@@ -56,7 +57,8 @@ void hy_op_broadcast(hy_comm *world, const char *name, void *data, size_t bytes)
     hy_comm_wait(&req);
 }
 
-hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted *wanted, int n_wanted, hy_op_input *in) {
+hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted *wanted, int n_wanted,
+                           hy_op_input *in) {
     hy_status status = HY_OK;
     bool root = hy_comm_rank(world) == 0;
     memset(in, 0, sizeof *in);
@@ -73,7 +75,8 @@ hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted 
         hy_op_tensor *tensor = &in->tensors[i];
         tensor->data = mine[i];
         if (!root && status == HY_OK)
-            status = hy_alloc(tensor->name, (size_t)hy_shape_size(&tensor->shape) * hy_element_size(tensor->element), &tensor->data);
+            status = hy_alloc(tensor->name, (size_t)hy_shape_size(&tensor->shape) * hy_element_size(tensor->element),
+                              &tensor->data);
     }
     HY_TRY_GOTO(status, hy_comm_agree(world, status), done);
     for (int i = 0; i < in->n; i++)
@@ -100,18 +103,22 @@ const hy_op_tensor *hy_op_input_find(const hy_op_input *in, const char *name) {
     return NULL;
 }
 
-hy_status hy_op_check_shape(const hy_op_context *context, const hy_op_input *in, const hy_op_tensor *tensor, hy_shape want) {
+hy_status hy_op_check_shape(const hy_op_context *context, const hy_op_input *in, const hy_op_tensor *tensor,
+                            hy_shape want) {
     char is[128], wanted[128];
     if (!tensor || hy_shape_equal(&tensor->shape, &want))
         return HY_OK;
-    return hy_op_fail(context, HY_ERR_DATA, "%s: %s has shape %s, but the other tensors make it %s", in->path, tensor->name,
-                      hy_shape_text(&tensor->shape, is, sizeof is), hy_shape_text(&want, wanted, sizeof wanted));
+    return hy_op_fail(context, HY_ERR_DATA, "%s: %s has shape %s, but the other tensors make it %s", in->path,
+                      tensor->name, hy_shape_text(&tensor->shape, is, sizeof is),
+                      hy_shape_text(&want, wanted, sizeof wanted));
 }
 
 /* The verdict on cu_seqlens is reached by every rank alike, before the layout sees it. */
-static hy_status check_documents(const hy_op_context *context, const hy_op_input *in, const hy_op_tensor *cu, int64_t B, int64_t T) {
+static hy_status check_documents(const hy_op_context *context, const hy_op_input *in, const hy_op_tensor *cu, int64_t B,
+                                 int64_t T) {
     if (B != 1)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: cu_seqlens needs a batch of 1, this one has %lld", in->path, (long long)B);
+        return hy_op_fail(context, HY_ERR_DATA, "%s: cu_seqlens needs a batch of 1, this one has %lld", in->path,
+                          (long long)B);
     if (cu->shape.n != 1 || cu->shape.dim[0] < 1 || (cu->shape.dim[0] == 1 && T > 0))
         return hy_op_fail(context, HY_ERR_DATA, "%s: cu_seqlens must be [documents + 1]", in->path);
     const int64_t *at = cu->data;
@@ -120,7 +127,8 @@ static hy_status check_documents(const hy_op_context *context, const hy_op_input
     for (int64_t i = 0; i < n; i++)
         ok = ok && at[i] <= at[i + 1];
     if (!ok)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: cu_seqlens must rise from 0 to the number of tokens, %lld", in->path, (long long)T);
+        return hy_op_fail(context, HY_ERR_DATA, "%s: cu_seqlens must rise from 0 to the number of tokens, %lld",
+                          in->path, (long long)T);
     return HY_OK;
 }
 
@@ -129,7 +137,8 @@ hy_status hy_op_layout(const hy_op_context *context, const hy_op_input *in, int6
     hy_layout *layout;
     if (cu)
         HY_TRY(check_documents(context, in, cu, B, T));
-    HY_TRY(hy_layout_create(context->options.layout, hy_comm_size(context->world), hy_comm_rank(context->world), B, T, &layout));
+    HY_TRY(hy_layout_create(context->options.layout, hy_comm_size(context->world), hy_comm_rank(context->world), B, T,
+                            &layout));
     if (cu) {
         hy_status status = hy_layout_set_documents(layout, cu->data, cu->shape.dim[0] - 1);
         if (status != HY_OK) {

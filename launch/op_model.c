@@ -61,10 +61,11 @@ static hy_status check_labels(const hy_op_context *context, model_run *run) {
     HY_TRY(hy_op_check_shape(context, &run->in, run->labels, run->tokens->shape));
     for (int64_t i = 0; i < run->B * run->T; i++) {
         if (tokens[i] < 0 || tokens[i] >= vocab)
-            return hy_op_fail(context, HY_ERR_DATA, "%s: token %d at %lld, but the vocabulary has %lld", run->in.path, tokens[i], (long long)i,
-                              (long long)vocab);
+            return hy_op_fail(context, HY_ERR_DATA, "%s: token %d at %lld, but the vocabulary has %lld", run->in.path,
+                              tokens[i], (long long)i, (long long)vocab);
         if (labels[i] != -100 && (labels[i] < 0 || labels[i] >= vocab))
-            return hy_op_fail(context, HY_ERR_DATA, "%s: label %d at %lld is neither a token nor -100", run->in.path, labels[i], (long long)i);
+            return hy_op_fail(context, HY_ERR_DATA, "%s: label %d at %lld is neither a token nor -100", run->in.path,
+                              labels[i], (long long)i);
         run->counted += labels[i] != -100;
     }
     return HY_OK;
@@ -72,9 +73,17 @@ static hy_status check_labels(const hy_op_context *context, model_run *run) {
 
 static hy_run_shape run_shape(const hy_op_context *context, const model_run *run, bool train) {
     const hy_op_options *o = &context->options;
-    return (hy_run_shape){.layout = o->layout, .sequence_size = run->layout->size, .sequence_rank = run->layout->rank, .n_seq = run->B,
-                          .len = run->T, .dtype = o->dtype, .recompute = o->recompute, .state = o->state, .attention = o->attention,
-                          .overlap = o->overlap, .train = train};
+    return (hy_run_shape){.layout = o->layout,
+                          .sequence_size = run->layout->size,
+                          .sequence_rank = run->layout->rank,
+                          .n_seq = run->B,
+                          .len = run->T,
+                          .dtype = o->dtype,
+                          .recompute = o->recompute,
+                          .state = o->state,
+                          .attention = o->attention,
+                          .overlap = o->overlap,
+                          .train = train};
 }
 
 static hy_status make_model(hy_op_context *context, model_run *run) {
@@ -92,8 +101,8 @@ static hy_status make_model(hy_op_context *context, model_run *run) {
 static hy_status pass(hy_op_context *context, model_run *run, const hy_batch *batch, bool train) {
     hy_run_shape shape = run_shape(context, run, train);
     hy_runner *runner = NULL;
-    HY_TRY(hy_comm_agree(context->world, hy_runner_create(run->model, &shape, &context->device, context->world, run->params,
-                                                          train ? run->grads : NULL, 0, &runner)));
+    HY_TRY(hy_comm_agree(context->world, hy_runner_create(run->model, &shape, &context->device, context->world,
+                                                          run->params, train ? run->grads : NULL, 0, &runner)));
     double unused = 0;
     if (train)
         hy_runner_step(runner, batch, run->counted > 0 ? 1 / (double)run->counted : 0, &run->loss_sum, NULL, NULL);
@@ -136,7 +145,8 @@ static hy_status write_results(const hy_op_context *context, model_run *run, con
         if (out.status == HY_OK)
             out.status = hy_hf_visit_tensors(run->hf, run->model, dtype, run->grads, write_gradient, &to);
     }
-    hy_op_output_rows(context, &out, run->layout, "logits", HY_SHAPE(run->B, run->T, hy_hf_model_config(run->hf)->vocab), run->logits);
+    hy_op_output_rows(context, &out, run->layout, "logits",
+                      HY_SHAPE(run->B, run->T, hy_hf_model_config(run->hf)->vocab), run->logits);
     return hy_op_output_finish(context, &out);
 }
 
@@ -145,9 +155,11 @@ static hy_status run_model(hy_op_context *context, model_run *run, const char *p
     HY_TRY(hy_comm_agree(context->world, make_model(context, run)));
     hy_status status = HY_OK;
     if (hy_comm_rank(context->world) == 0)
-        status = hy_hf_read_params(run->hf, context->options.model, run->model, context->options.dtype, run->params, NULL);
+        status =
+            hy_hf_read_params(run->hf, context->options.model, run->model, context->options.dtype, run->params, NULL);
     HY_TRY(hy_comm_agree(context->world, status));
-    hy_op_broadcast(context->world, "parameters", run->params, (size_t)hy_model_flat_size(run->model) * hy_dtype_size(context->options.dtype));
+    hy_op_broadcast(context->world, "parameters", run->params,
+                    (size_t)hy_model_flat_size(run->model) * hy_dtype_size(context->options.dtype));
     hy_batch batch = {.layout = run->layout};
     batch.tokens = hy_op_take_shard(&run->pool, run->layout, run->tokens);
     batch.labels = hy_op_take_shard(&run->pool, run->layout, run->labels);

@@ -11,7 +11,8 @@ void hy_op_output_create(const hy_op_context *context, const char *path, hy_op_o
         out->status = hy_tensor_file_create(path, &out->file);
 }
 
-static void write_tensor(const hy_op_context *context, hy_op_output *out, const char *name, const hy_shape *shape, const void *data) {
+static void write_tensor(const hy_op_context *context, hy_op_output *out, const char *name, const hy_shape *shape,
+                         const void *data) {
     if (out->status == HY_OK)
         out->status = hy_tensor_file_write(out->file, name, hy_op_element(context), shape, data);
 }
@@ -25,8 +26,8 @@ static void place_rows(const hy_layout *layout, int rank, size_t row, const char
     }
 }
 
-static void gather_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name, hy_shape shape,
-                        size_t row, const void *local) {
+static void gather_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name,
+                        hy_shape shape, size_t row, const void *local) {
     void *full = NULL, *part = NULL;
     int64_t most = hy_layout_sizes(layout->kind, layout->size, 0, layout->n_seq, layout->len).T_max;
     hy_status full_status = hy_alloc("op gathered", (size_t)(layout->n_seq * layout->len) * row, &full);
@@ -46,8 +47,8 @@ static void gather_rows(const hy_op_context *context, hy_op_output *out, const h
     hy_free(full);
 }
 
-void hy_op_output_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name, hy_shape shape,
-                       const void *local) {
+void hy_op_output_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name,
+                       hy_shape shape, const void *local) {
     int64_t tokens = layout->n_seq * layout->len;
     size_t row = tokens == 0 ? 0 : (size_t)(hy_shape_size(&shape) / tokens) * hy_dtype_size(context->options.dtype);
     if (layout->rank == 0) {

@@ -14,20 +14,32 @@
 
 #include "launch/op_recurrence.h"
 
-#define STATES  [H0] = "h0", [D_O] = "do", [DHT] = "dht", [DOCUMENTS] = "cu_seqlens"
-#define BIT(r)  (1u << (r))
-#define QKV     (BIT(Q) | BIT(KEY) | BIT(VALUE) | BIT(D_O))
+#define STATES [H0] = "h0", [D_O] = "do", [DHT] = "dht", [DOCUMENTS] = "cu_seqlens"
+#define BIT(r) (1u << (r))
+#define QKV    (BIT(Q) | BIT(KEY) | BIT(VALUE) | BIT(D_O))
 
-static const hy_op_form recurrence_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [BETA] = "beta", STATES},
-                                     .required = QKV, .rule_in_file = true};
-static const hy_op_form log_linear_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [BETA] = "beta", [LEVELS] = "l", STATES},
-                                     .required = QKV | BIT(LEVELS), .rule_in_file = true};
-static const hy_op_form dplr_form = {.names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [READ] = "a", [WRITE] = "b", STATES},
-                               .required = QKV | BIT(DECAY) | BIT(READ) | BIT(WRITE), .rule = HY_RULE_DPLR, .scale = 1};
-static const hy_op_form rwkv6_form = {.names = {[Q] = "r", [KEY] = "k", [VALUE] = "v", [DECAY] = "w", [BONUS] = "u", STATES},
-                                .required = QKV | BIT(DECAY) | BIT(BONUS), .exclusive = true, .scale = 1};
+static const hy_op_form recurrence_form = {
+    .names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [BETA] = "beta", STATES},
+    .required = QKV,
+    .rule_in_file = true};
+static const hy_op_form log_linear_form = {
+    .names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [BETA] = "beta", [LEVELS] = "l", STATES},
+    .required = QKV | BIT(LEVELS),
+    .rule_in_file = true};
+static const hy_op_form dplr_form = {
+    .names = {[Q] = "q", [KEY] = "k", [VALUE] = "v", [DECAY] = "g", [READ] = "a", [WRITE] = "b", STATES},
+    .required = QKV | BIT(DECAY) | BIT(READ) | BIT(WRITE),
+    .rule = HY_RULE_DPLR,
+    .scale = 1};
+static const hy_op_form rwkv6_form = {
+    .names = {[Q] = "r", [KEY] = "k", [VALUE] = "v", [DECAY] = "w", [BONUS] = "u", STATES},
+    .required = QKV | BIT(DECAY) | BIT(BONUS),
+    .exclusive = true,
+    .scale = 1};
 static const hy_op_form hgrn_form = {.names = {[VALUE] = "x", [DECAY] = "g", STATES},
-                               .required = BIT(VALUE) | BIT(DECAY) | BIT(D_O), .elementwise = true, .scale = 1};
+                                     .required = BIT(VALUE) | BIT(DECAY) | BIT(D_O),
+                                     .elementwise = true,
+                                     .scale = 1};
 
 /* L levels reach 2^(L−1) tokens. */
 static hy_status check_lengths(const hy_op_context *context, const hy_op_recurrence_input *r, const hy_layout *layout) {
@@ -35,8 +47,9 @@ static hy_status check_lengths(const hy_op_context *context, const hy_op_recurre
     for (int64_t d = 0; d < layout->n_docs && levels < 64; d++) {
         const int64_t len = layout->docs[d + 1] - layout->docs[d];
         if (len > 0 && (len - 1) >> (levels - 1) > 0)
-            return hy_op_fail(context, HY_ERR_DATA, "%s: document %lld has %lld tokens, but the %lld levels of l reach only 2^%lld", r->in.path,
-                              (long long)d, (long long)len, (long long)levels, (long long)levels - 1);
+            return hy_op_fail(context, HY_ERR_DATA,
+                              "%s: document %lld has %lld tokens, but the %lld levels of l reach only 2^%lld",
+                              r->in.path, (long long)d, (long long)len, (long long)levels, (long long)levels - 1);
     }
     return HY_OK;
 }
@@ -73,7 +86,8 @@ static int64_t own_elements(const hy_layout *layout, const hy_op_tensor *t) {
 }
 
 /* Room for the gradient of an input. */
-static void *take_gradient(const hy_op_context *context, hy_op_pool *pool, const hy_layout *layout, const hy_op_tensor *t) {
+static void *take_gradient(const hy_op_context *context, hy_op_pool *pool, const hy_layout *layout,
+                           const hy_op_tensor *t) {
     if (!t)
         return NULL;
     return hy_op_take(pool, "gradient", (size_t)own_elements(layout, t) * hy_dtype_size(context->options.dtype));
@@ -89,14 +103,18 @@ static void take_inputs(hy_op_pool *pool, const hy_op_recurrence_input *r, const
     op->d_o = hy_op_take_shard(pool, layout, r->t[D_O]);
 }
 
-static void take_gradients(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r, const hy_layout *layout, hy_recur_args *op) {
+static void take_gradients(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r,
+                           const hy_layout *layout, hy_recur_args *op) {
     op->dq = take_gradient(context, pool, layout, r->t[Q]), op->dk = take_gradient(context, pool, layout, r->t[KEY]);
-    op->da = take_gradient(context, pool, layout, r->t[READ]), op->db = take_gradient(context, pool, layout, r->t[WRITE]);
-    op->dv = take_gradient(context, pool, layout, r->t[VALUE]), op->dg = take_gradient(context, pool, layout, r->t[DECAY]);
+    op->da = take_gradient(context, pool, layout, r->t[READ]),
+    op->db = take_gradient(context, pool, layout, r->t[WRITE]);
+    op->dv = take_gradient(context, pool, layout, r->t[VALUE]),
+    op->dg = take_gradient(context, pool, layout, r->t[DECAY]);
     op->dbeta = take_gradient(context, pool, layout, r->t[BETA]);
 }
 
-static void take_levels(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
+static void take_levels(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r, hy_sp *sp,
+                        job *j) {
     const hy_layout *layout = sp->layout;
     hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
     hy_level_recur_args *op = &j->levels.op;
@@ -112,7 +130,8 @@ static void take_levels(const hy_op_context *context, hy_op_pool *pool, const hy
 }
 
 /* Buffers of this rank, in place in the job. */
-static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
+static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r, hy_sp *sp,
+                         job *j) {
     const hy_layout *layout = sp->layout;
     hy_sp_recur *run = &j->recur;
     hy_recur_args *op = &run->op;
@@ -130,9 +149,23 @@ static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const h
     if (r->t[LEVELS])
         take_levels(context, pool, r, sp, j);
     if (r->t[BONUS])
-        j->bonus = (hy_bonus_args){.T = op->T, .H = op->H, .K = op->K, .V = op->V, .r = op->q, .k = op->k, .v = op->v,
-                                   .u = take_gradient(context, pool, layout, r->t[BONUS]), .o = op->o, .acc_o = 1, .d_o = op->d_o,
-                                   .dr = op->dq, .dk = op->dk, .dv = op->dv, .acc_r = 1, .acc_k = 1, .acc_v = 1,
+        j->bonus = (hy_bonus_args){.T = op->T,
+                                   .H = op->H,
+                                   .K = op->K,
+                                   .V = op->V,
+                                   .r = op->q,
+                                   .k = op->k,
+                                   .v = op->v,
+                                   .u = take_gradient(context, pool, layout, r->t[BONUS]),
+                                   .o = op->o,
+                                   .acc_o = 1,
+                                   .d_o = op->d_o,
+                                   .dr = op->dq,
+                                   .dk = op->dk,
+                                   .dv = op->dv,
+                                   .acc_r = 1,
+                                   .acc_k = 1,
+                                   .acc_v = 1,
                                    .du = take_gradient(context, pool, layout, r->t[BONUS])};
 }
 
@@ -180,7 +213,8 @@ static void compute(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
 }
 
 /* The gradient of an input under the input's name after a d; arrays without tokens are summed over ranks. */
-static void write_gradient(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const hy_op_tensor *t, void *data) {
+static void write_gradient(const hy_op_context *context, hy_op_output *out, const hy_layout *layout,
+                           const hy_op_tensor *t, void *data) {
     char name[40];
     if (!t)
         return;
@@ -191,10 +225,12 @@ static void write_gradient(const hy_op_context *context, hy_op_output *out, cons
         hy_op_output_sum(context, out, name, t->shape, data);
 }
 
-static void write_results(const hy_op_context *context, hy_op_output *out, const hy_op_recurrence_input *r, const hy_layout *layout, job *j) {
+static void write_results(const hy_op_context *context, hy_op_output *out, const hy_op_recurrence_input *r,
+                          const hy_layout *layout, job *j) {
     const hy_recur_args *op = &j->recur.op;
-    void *const gradients[ROLES] = {[Q] = op->dq, [KEY] = op->dk, [VALUE] = op->dv, [DECAY] = op->dg, [BETA] = op->dbeta,
-                                    [READ] = op->da, [WRITE] = op->db, [BONUS] = j->bonus.du, [LEVELS] = j->levels.op.dl};
+    void *const gradients[ROLES] = {
+        [Q] = op->dq,    [KEY] = op->dk,   [VALUE] = op->dv,      [DECAY] = op->dg,          [BETA] = op->dbeta,
+        [READ] = op->da, [WRITE] = op->db, [BONUS] = j->bonus.du, [LEVELS] = j->levels.op.dl};
     const size_t state_bytes = (size_t)(op->HV * op->K * op->V) * hy_dtype_size(context->options.dtype);
     hy_op_output_rows(context, out, layout, "o", r->t[VALUE]->shape, op->o);
     for (int i = 0; i < H0; i++)

@@ -4,7 +4,22 @@
 
 #include "launch/op.h"
 
-typedef enum hy_op_role { Q, KEY, VALUE, DECAY, BETA, READ, WRITE, BONUS, LEVELS, H0, D_O, DHT, DOCUMENTS, ROLES } hy_op_role;
+typedef enum hy_op_role {
+    Q,
+    KEY,
+    VALUE,
+    DECAY,
+    BETA,
+    READ,
+    WRITE,
+    BONUS,
+    LEVELS,
+    H0,
+    D_O,
+    DHT,
+    DOCUMENTS,
+    ROLES
+} hy_op_role;
 
 /* One operation. */
 typedef struct hy_op_form {

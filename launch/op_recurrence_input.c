@@ -20,8 +20,8 @@ static hy_status read_sizes(const hy_op_context *context, hy_op_recurrence_input
     if (r->B < 1 || s->H < 1 || s->K < 1 || s->HV < 1 || s->V < 1)
         return hy_op_fail(context, HY_ERR_DATA, "%s: only the number of tokens may be 0", r->in.path);
     if (s->HV % s->H != 0 || (r->t[BONUS] && s->HV != s->H))
-        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld value heads do not fit %lld query heads", r->in.path, (long long)s->HV,
-                          (long long)s->H);
+        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld value heads do not fit %lld query heads", r->in.path,
+                          (long long)s->HV, (long long)s->H);
     return HY_OK;
 }
 
@@ -83,7 +83,8 @@ static hy_status check_attributes(const hy_op_context *context, hy_op_recurrence
     if (r->form->rule_in_file) {
         const bool delta = strcmp(in->rule, "delta") == 0;
         if (!delta && strcmp(in->rule, "additive") != 0)
-            return hy_op_fail(context, HY_ERR_DATA, "%s: rule \"%s\" is neither \"additive\" nor \"delta\"", in->path, in->rule);
+            return hy_op_fail(context, HY_ERR_DATA, "%s: rule \"%s\" is neither \"additive\" nor \"delta\"", in->path,
+                              in->rule);
         r->shape.rule = delta ? HY_RULE_DELTA : HY_RULE_ADDITIVE;
     }
     const double scale = r->form->scale > 0 ? r->form->scale : 1 / sqrt((double)r->shape.K);
@@ -93,13 +94,15 @@ static hy_status check_attributes(const hy_op_context *context, hy_op_recurrence
     return HY_OK;
 }
 
-hy_status hy_op_recurrence_read(const hy_op_context *context, const hy_op_form *form, const char *path, hy_op_recurrence_input *r) {
+hy_status hy_op_recurrence_read(const hy_op_context *context, const hy_op_form *form, const char *path,
+                                hy_op_recurrence_input *r) {
     hy_op_wanted wanted[ROLES];
     int n = 0;
     *r = (hy_op_recurrence_input){.form = form};
     for (int i = 0; i < ROLES; i++)
         if (form->names[i])
-            wanted[n++] = (hy_op_wanted){form->names[i], i == DOCUMENTS ? HY_ELEMENT_I64 : hy_op_element(context), form->required >> i & 1};
+            wanted[n++] = (hy_op_wanted){form->names[i], i == DOCUMENTS ? HY_ELEMENT_I64 : hy_op_element(context),
+                                         form->required >> i & 1};
     HY_TRY(hy_op_input_read(context->world, path, wanted, n, &r->in));
     for (int i = 0; i < ROLES; i++)
         r->t[i] = form->names[i] ? hy_op_input_find(&r->in, form->names[i]) : NULL;

@@ -28,7 +28,8 @@ hy_status hy_relaunch(int ranks, int argc, char **argv) {
     char launcher[] = "mpirun", np[] = "-np";
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
     if (len <= 0)
-        return hy_fail(HY_ERR_ENV, "cannot find this program's own file; start it as mpirun -np %d hylas %s ...", ranks, argv[0]);
+        return hy_fail(HY_ERR_ENV, "cannot find this program's own file; start it as mpirun -np %d hylas %s ...", ranks,
+                       argv[0]);
     self[len] = '\0';
     snprintf(count, sizeof count, "%d", ranks);
     char **words = calloc((size_t)argc + 5, sizeof *words);
@@ -40,5 +41,6 @@ hy_status hy_relaunch(int ranks, int argc, char **argv) {
     hy_info("starting mpirun -np %d", ranks);
     execvp(launcher, words);
     free(words);
-    return hy_fail(HY_ERR_ENV, "mpirun cannot be started: %s (Debian, Ubuntu: apt-get install openmpi-bin)", strerror(errno));
+    return hy_fail(HY_ERR_ENV, "mpirun cannot be started: %s (Debian, Ubuntu: apt-get install openmpi-bin)",
+                   strerror(errno));
 }

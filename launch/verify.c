@@ -58,12 +58,20 @@ typedef struct step {
     int32_t *ids, *labels; /* [T] this rank's */
 } step;
 
-static hy_status prepare(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method, hy_comm *comm, void *params,
-                         void *grads, step *s) {
+static hy_status prepare(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
+                         hy_comm *comm, void *params, void *grads, step *s) {
     int size = hy_comm_size(comm), rank = hy_comm_rank(comm);
-    hy_run_shape shape = {.layout = method->layout, .sequence_size = size, .sequence_rank = rank, .n_seq = 1, .len = data->tokens,
-                          .dtype = method->dtype, .recompute = method->recompute, .state = method->state, .attention = method->attention,
-                          .overlap = method->overlap, .train = true};
+    hy_run_shape shape = {.layout = method->layout,
+                          .sequence_size = size,
+                          .sequence_rank = rank,
+                          .n_seq = 1,
+                          .len = data->tokens,
+                          .dtype = method->dtype,
+                          .recompute = method->recompute,
+                          .state = method->state,
+                          .attention = method->attention,
+                          .overlap = method->overlap,
+                          .train = true};
     HY_TRY(hy_device_init(&s->device, method->table, method->dtype));
     HY_TRY(hy_layout_create(method->layout, size, rank, 1, data->tokens, &s->layout));
     HY_TRY(hy_layout_set_documents(s->layout, data->docs, data->n_docs));
@@ -80,8 +88,8 @@ static void sum(hy_comm *comm, void *data, int64_t n, hy_type type) {
     hy_comm_wait(&req);
 }
 
-hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method, hy_comm *comm, void *params,
-                         double *loss, void *grads) {
+hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
+                         hy_comm *comm, void *params, double *loss, void *grads) {
     step s = {.layout = NULL};
     int64_t flat = hy_model_flat_size(model);
     memset(grads, 0, (size_t)flat * hy_dtype_size(method->dtype));

@@ -10,11 +10,12 @@
  * empty), labels with gaps. */
 typedef struct hy_verify_data {
     int64_t tokens, n_docs, counted;
-    int64_t *docs;            /* [n_docs+1] */
-    int32_t *ids, *labels;    /* [tokens] */
+    int64_t *docs;         /* [n_docs+1] */
+    int32_t *ids, *labels; /* [tokens] */
 } hy_verify_data;
 
-HY_MUST_CHECK hy_status hy_verify_data_create(int64_t tokens, int64_t n_docs, int64_t vocab, uint64_t seed, hy_verify_data *data);
+HY_MUST_CHECK hy_status hy_verify_data_create(int64_t tokens, int64_t n_docs, int64_t vocab, uint64_t seed,
+                                              hy_verify_data *data);
 void hy_verify_data_free(hy_verify_data *data);
 
 /* How the step runs. */
@@ -30,8 +31,9 @@ typedef struct hy_verify_method {
 } hy_verify_method;
 
 /* Forward and backward over the ranks of `comm`: the mean loss, and every gradient summed over ranks, into grads (flat). Collective. */
-HY_MUST_CHECK hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method, hy_comm *comm,
-                                       void *params, double *loss, void *grads);
+HY_MUST_CHECK hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data,
+                                       const hy_verify_method *method, hy_comm *comm, void *params, double *loss,
+                                       void *grads);
 
 /* rms(got − want) / rms(want) of n elements; where rms(want) is below `floor`, floor stands for it. Infinite if not finite. */
 double hy_verify_error(const void *got, const void *want, int64_t n, hy_dtype dtype, double floor);

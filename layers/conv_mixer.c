@@ -33,11 +33,12 @@ hy_status hy_conv_resolve(const hy_mixer_row *table_row, const hy_model_config *
     HY_TRY(hy_mixer_default(m, "filter_groups", &m->filter_groups, default_filters(config->width, row->group), 1));
     HY_TRY(hy_mixer_default(m, "filter_order", &m->filter_order, 16, 1));
     if (config->width % m->filter_groups != 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.filter_groups: %lld filters do not divide the width %lld", m->name, (long long)m->filter_groups,
-                       (long long)config->width);
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.filter_groups: %lld filters do not divide the width %lld",
+                       m->name, (long long)m->filter_groups, (long long)config->width);
     }
     if (row->width == 0 && m->filter_width > 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.filter_width: the filter of %s is as long as the document", m->name, m->kind);
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.filter_width: the filter of %s is as long as the document",
+                       m->name, m->kind);
     }
     if (m->learned_decay && row->high == 0) {
         return hy_fail(HY_ERR_USAGE, "model.mixers.%s.learned_decay: only conv_medium damps its taps", m->name);
@@ -63,7 +64,8 @@ static hy_var project(hy_graph *g, const hy_mixer_config *m, hy_var x, const cha
     return y;
 }
 
-hy_var hy_conv_build(const hy_mixer_row *table_row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var x) {
+hy_var hy_conv_build(const hy_mixer_row *table_row, hy_graph *g, const hy_model_config *config,
+                     const hy_mixer_config *m, int64_t layer, hy_var x) {
     (void)layer;
     const hy_conv_row *row = table_row->conv;
     const int64_t D = config->width;
@@ -74,7 +76,11 @@ hy_var hy_conv_build(const hy_mixer_row *table_row, hy_graph *g, const hy_model_
     if (row->width == 0) {
         y = hy_node_long_conv(g, y, "filter", m->filter_groups, m->filter_order);
     } else {
-        const hy_window window = {.filters = m->filter_groups, .width = m->filter_width, .low = row->low, .high = row->high, .learned = m->learned_decay};
+        const hy_window window = {.filters = m->filter_groups,
+                                  .width = m->filter_width,
+                                  .low = row->low,
+                                  .high = row->high,
+                                  .learned = m->learned_decay};
         y = hy_node_conv_by(g, y, hy_node_window_filter(g, "filter", D, &window), m->filter_width);
     }
     return hy_node_linear(g, hy_node_glu(g, y, q, HY_ACT_IDENTITY), "o_proj", D, false);

@@ -5,10 +5,10 @@
 #include "layers/feature_maps.h"
 
 typedef struct feature_row {
-    hy_act act;           /* elementwise maps, applied where q and k are made */
-    int layers;           /* learned K×K maps: 1, or 2 whose products count */
-    bool bias;            /* in them */
-    hy_act after;         /* on what they give */
+    hy_act act;   /* elementwise maps, applied where q and k are made */
+    int layers;   /* learned K×K maps: 1, or 2 whose products count */
+    bool bias;    /* in them */
+    hy_act after; /* on what they give */
     bool fixed;
     hy_feature_kind kind; /* of the fixed map, which comes last */
 } feature_row;

@@ -37,7 +37,8 @@ static hy_status grow(const char *name, void **array, int count, int *capacity, 
 
 hy_var hy_graph_var(hy_graph *graph, const char *name, int64_t cols) {
     if (graph->status == HY_OK) {
-        graph->status = grow("graph variables", (void **)&graph->vars, graph->n_vars, &graph->cap_vars, sizeof(*graph->vars));
+        graph->status =
+            grow("graph variables", (void **)&graph->vars, graph->n_vars, &graph->cap_vars, sizeof(*graph->vars));
     }
     if (graph->status != HY_OK) {
         return HY_NONE;
@@ -48,9 +49,11 @@ hy_var hy_graph_var(hy_graph *graph, const char *name, int64_t cols) {
     return graph->n_vars++;
 }
 
-hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, const hy_var *in, int n_out, const hy_var *out) {
+hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, const hy_var *in, int n_out,
+                       const hy_var *out) {
     if (graph->status == HY_OK) {
-        graph->status = grow("graph nodes", (void **)&graph->nodes, graph->n_nodes, &graph->cap_nodes, sizeof(*graph->nodes));
+        graph->status =
+            grow("graph nodes", (void **)&graph->nodes, graph->n_nodes, &graph->cap_nodes, sizeof(*graph->nodes));
     }
     if (graph->status != HY_OK) {
         return NULL;
@@ -73,15 +76,18 @@ hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, co
     return node;
 }
 
-hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay) {
+hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init,
+                         bool decay) {
     if (graph->status == HY_OK) {
-        graph->status = grow("graph parameters", (void **)&graph->params, graph->n_params, &graph->cap_params, sizeof(*graph->params));
+        graph->status = grow("graph parameters", (void **)&graph->params, graph->n_params, &graph->cap_params,
+                             sizeof(*graph->params));
     }
     if (graph->status != HY_OK) {
         return (hy_weight){HY_NONE, 0};
     }
     hy_param *p = &graph->params[graph->n_params];
-    *p = (hy_param){.n_dims = n_dims, .size = 1, .bucket = graph->block, .decay = decay, .init = init, .init_a = graph->init_std};
+    *p = (hy_param){
+        .n_dims = n_dims, .size = 1, .bucket = graph->block, .decay = decay, .init = init, .init_a = graph->init_std};
     snprintf(p->name, sizeof(p->name), "%s%s", graph->prefix, name);
     for (int i = 0; i < n_dims; i++) {
         p->shape[i] = shape[i];
@@ -90,7 +96,8 @@ hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const in
     return (hy_weight){graph->n_params++, 0};
 }
 
-hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay) {
+hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init,
+                                bool decay) {
     for (int i = 0; i < graph->n_params; i++) {
         if (strcmp(graph->params[i].name, name) == 0) {
             return (hy_weight){i, 0};

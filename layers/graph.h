@@ -21,7 +21,7 @@ enum { HY_NONE = -1, HY_NODE_INPUTS = 8, HY_NODE_OUTPUTS = 5, HY_NODE_WEIGHTS = 
 typedef struct hy_variable {
     char name[24];
     int64_t cols;
-    bool per_token;    /* [T,cols], else [cols] */
+    bool per_token; /* [T,cols], else [cols] */
     bool has_grad;
     bool kept;         /* held from forward to backward even where the block is recomputed */
     int producer;      /* node */
@@ -52,10 +52,10 @@ typedef struct hy_node_class {
     bool mixes;                           /* it looks at other tokens, and exchanges what other ranks hold of them */
     bool light;                           /* costs little beside what it holds: recompute = light runs it again */
     bool overwrites;                      /* its backward cannot accumulate into input gradients */
-    bool loss;                            /* computes its gradients in one go with the loss: in training it runs in backward only */
+    bool loss; /* computes its gradients in one go with the loss: in training it runs in backward only */
     void (*fwd)(hy_exec *x, const hy_node *node);
-    void (*recompute)(hy_exec *x, const hy_node *node); /* forward again without exchanges; NULL = fwd */
-    void (*bwd)(hy_exec *x, const hy_node *node);       /* NULL = nothing to do (aliased gradients) */
+    void (*recompute)(hy_exec *x, const hy_node *node);       /* forward again without exchanges; NULL = fwd */
+    void (*bwd)(hy_exec *x, const hy_node *node);             /* NULL = nothing to do (aliased gradients) */
     int64_t (*kept)(const hy_sizing *s, const hy_node *node); /* bytes from forward to backward; NULL = 0 */
     int64_t (*work)(const hy_sizing *s, const hy_node *node); /* scratch bytes of any one call; NULL = 0 */
     double (*flops)(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs); /* forward; NULL = 0 */
@@ -63,25 +63,80 @@ typedef struct hy_node_class {
 
 /* Attributes, by class. */
 typedef union hy_attr {
-    struct { int64_t in, out, heads, ld; } linear;
-    struct { hy_act act; double scale, floor; } unary;
-    struct { hy_act act; int64_t group; } glu;
-    struct { int64_t cols, w_rows; double eps; int zero_centred; } norm;
-    struct { int64_t H, D, first, rot; double base; } rope;
-    struct { int64_t C, W; hy_act act; } conv;
-    struct { int64_t C, G, W; double low, high; } window;
-    struct { int64_t C, N, group; } long_conv;
-    struct { hy_decay decay; hy_rule rule; int exclusive; int64_t H, HV, K, V, levels; double scale; } recur; /* levels: of a log-linear one */
-    struct { int64_t H; } bonus;
-    struct { int64_t H, HKV, D, DV, window, sinks, rank, rope; double scale; } attn; /* rank, rope: of a latent */
-    struct { int64_t H, K; double lower_bound; } decay_gate;
-    struct { int64_t layer, layers; } lower_bound;
-    struct { double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers); int64_t heads, layer, layers; } head_decay;
-    struct { int64_t heads, repeat, cols; } repeat;
-    struct { hy_act act; int64_t expand, group; } scale;
-    struct { hy_feature_kind kind; int64_t cols; double eps; } feature;
-    struct { int64_t heads; } own;
-    struct { int64_t D, vocab; } ends;
+    struct {
+        int64_t in, out, heads, ld;
+    } linear;
+    struct {
+        hy_act act;
+        double scale, floor;
+    } unary;
+    struct {
+        hy_act act;
+        int64_t group;
+    } glu;
+    struct {
+        int64_t cols, w_rows;
+        double eps;
+        int zero_centred;
+    } norm;
+    struct {
+        int64_t H, D, first, rot;
+        double base;
+    } rope;
+    struct {
+        int64_t C, W;
+        hy_act act;
+    } conv;
+    struct {
+        int64_t C, G, W;
+        double low, high;
+    } window;
+    struct {
+        int64_t C, N, group;
+    } long_conv;
+    struct {
+        hy_decay decay;
+        hy_rule rule;
+        int exclusive;
+        int64_t H, HV, K, V, levels;
+        double scale;
+    } recur; /* levels: of a log-linear one */
+    struct {
+        int64_t H;
+    } bonus;
+    struct {
+        int64_t H, HKV, D, DV, window, sinks, rank, rope;
+        double scale;
+    } attn; /* rank, rope: of a latent */
+    struct {
+        int64_t H, K;
+        double lower_bound;
+    } decay_gate;
+    struct {
+        int64_t layer, layers;
+    } lower_bound;
+    struct {
+        double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers);
+        int64_t heads, layer, layers;
+    } head_decay;
+    struct {
+        int64_t heads, repeat, cols;
+    } repeat;
+    struct {
+        hy_act act;
+        int64_t expand, group;
+    } scale;
+    struct {
+        hy_feature_kind kind;
+        int64_t cols;
+        double eps;
+    } feature;
+    struct {
+        int64_t heads;
+    } own;
+    struct {
+        int64_t D, vocab;
+    } ends;
 } hy_attr;
 
 struct hy_node {
@@ -102,7 +157,7 @@ typedef struct hy_graph {
     hy_param *params;
     int block;
     hy_var first_value; /* rwkv7: values of the first such layer, which all later ones read; HY_NONE before it */
-    char prefix[64];  /* of parameter names */
+    char prefix[64];    /* of parameter names */
     double init_std;
 } hy_graph;
 
@@ -112,11 +167,13 @@ void hy_graph_fini(hy_graph *graph);
 /* ---- used by node builders ---- */
 hy_var hy_graph_var(hy_graph *graph, const char *name, int64_t cols);
 /* Adds a node with `in` (n_in entries, HY_NONE allowed) and n_out fresh outputs; NULL if the graph has failed. Valid until the next call. */
-hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, const hy_var *in, int n_out, const hy_var *out);
+hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, const hy_var *in, int n_out,
+                       const hy_var *out);
 /* Adds parameter prefix+name. */
 hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay);
 /* The parameter called `name`, without prefix, which all layers share: added to bucket 0 by the first that asks for it. */
-hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay);
+hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init,
+                                bool decay);
 /* The weight of the node that makes `v` starts as `init` with init_a = a. */
 void hy_graph_start(hy_graph *graph, hy_var v, hy_init init, double a);
 /* The parameter starts by a formula of its elements' indices. */
@@ -137,10 +194,10 @@ struct hy_exec {
     int64_t T;
     hy_dtype dtype;
     size_t esize;
-    char *arena, *params, *grads; /* grads NULL in evaluation */
-    const int64_t *value_offset;  /* [n_vars] of the phase that runs */
-    const int64_t *grad_offset;   /* [n_vars] */
-    const uint8_t (*acc)[HY_NODE_INPUTS]; /* [n_nodes] */
+    char *arena, *params, *grads;             /* grads NULL in evaluation */
+    const int64_t *value_offset;              /* [n_vars] of the phase that runs */
+    const int64_t *grad_offset;               /* [n_vars] */
+    const uint8_t (*acc)[HY_NODE_INPUTS];     /* [n_nodes] */
     const int64_t *kept_offset, *work_offset; /* [n_nodes]; work_offset of the phase that runs */
     const hy_batch *batch;
     int64_t head_tile;

@@ -11,11 +11,11 @@ typedef struct planner {
     const hy_sizing *s;
     hy_recompute recompute;
     int last_block;
-    bool *crosses;      /* [vars] read by a node of another segment (stretch of nodes of one block) */
-    bool *needed;       /* [vars] its value is read after the forward pass */
-    bool *again;        /* [nodes] runs in recompute */
-    int *segment;       /* [nodes] */
-    int (*life)[2][2];  /* [vars][phase][first, last] */
+    bool *crosses;     /* [vars] read by a node of another segment (stretch of nodes of one block) */
+    bool *needed;      /* [vars] its value is read after the forward pass */
+    bool *again;       /* [nodes] runs in recompute */
+    int *segment;      /* [nodes] */
+    int (*life)[2][2]; /* [vars][phase][first, last] */
     int (*grad_life)[2];
     int *fwd_time, *bwd_time; /* [nodes] */
     hy_graph_plan *plan;
@@ -132,7 +132,8 @@ static hy_status touch_gradients(planner *p, int n, int time) {
         if (g->vars[node->out[i]].has_grad) {
             hy_var root = grad_root(g, node->out[i]);
             if (p->grad_life[root][0] < 0) {
-                return hy_fail(HY_ERR_FAILED, "graph: no node gives variable '%s' of node '%s' a gradient", g->vars[root].name, node->class->name);
+                return hy_fail(HY_ERR_FAILED, "graph: no node gives variable '%s' of node '%s' a gradient",
+                               g->vars[root].name, node->class->name);
             }
             touch(p->grad_life[root], time);
         }
@@ -143,7 +144,8 @@ static hy_status touch_gradients(planner *p, int n, int time) {
             hy_var root = grad_root(g, v);
             p->plan->acc[n][i] = p->grad_life[root][0] >= 0;
             if (p->plan->acc[n][i] && node->class->overwrites) {
-                return hy_fail(HY_ERR_FAILED, "graph: an input of node '%s' has a second consumer; give it a copy", node->class->name);
+                return hy_fail(HY_ERR_FAILED, "graph: an input of node '%s' has a second consumer; give it a copy",
+                               node->class->name);
             }
             touch(p->grad_life[root], time);
         }
@@ -179,7 +181,8 @@ static hy_status find_lifetimes(planner *p) {
 static void add_interval(planner *p, int64_t bytes, const int life[2], int64_t *offset) {
     *offset = -1;
     if (life[0] >= 0) {
-        p->intervals[p->n_intervals++] = (hy_interval){.bytes = bytes, .first = life[0], .last = life[1], .offset = offset};
+        p->intervals[p->n_intervals++] =
+            (hy_interval){.bytes = bytes, .first = life[0], .last = life[1], .offset = offset};
     }
 }
 
@@ -187,7 +190,8 @@ static void collect_intervals(planner *p) {
     const hy_graph *g = p->g;
     hy_graph_plan *plan = p->plan;
     for (int v = 0; v < g->n_vars; v++) {
-        int64_t bytes = g->vars[v].cols * (g->vars[v].per_token ? p->s->dims->T : 1) * (int64_t)hy_dtype_size(p->s->dtype);
+        int64_t bytes =
+            g->vars[v].cols * (g->vars[v].per_token ? p->s->dims->T : 1) * (int64_t)hy_dtype_size(p->s->dtype);
         add_interval(p, bytes, p->life[v][0], &plan->value_offset[0][v]);
         add_interval(p, bytes, p->life[v][1], &plan->value_offset[1][v]);
         add_interval(p, bytes, p->grad_life[v], &plan->grad_offset[v]);
@@ -201,7 +205,8 @@ static void collect_intervals(planner *p) {
     for (int t = 0; t < plan->n_instructions; t++) {
         const hy_instruction *ins = &plan->instructions[t];
         const hy_node *node = &g->nodes[ins->node];
-        add_interval(p, node->class->work ? node->class->work(p->s, node) : 0, (int[]){t, t}, &plan->work_offset[ins->phase][ins->node]);
+        add_interval(p, node->class->work ? node->class->work(p->s, node) : 0, (int[]){t, t},
+                     &plan->work_offset[ins->phase][ins->node]);
     }
 }
 
@@ -263,7 +268,8 @@ static hy_status make(planner *p) {
     return HY_OK;
 }
 
-hy_status hy_graph_plan_create(const hy_graph *graph, const hy_sizing *sizing, hy_recompute recompute, hy_graph_plan **out) {
+hy_status hy_graph_plan_create(const hy_graph *graph, const hy_sizing *sizing, hy_recompute recompute,
+                               hy_graph_plan **out) {
     planner p = {.g = graph, .s = sizing, .recompute = recompute};
     HY_TRY(HY_NEW("graph plan", 1, &p.plan));
     hy_status status = make(&p);

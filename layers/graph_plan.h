@@ -28,7 +28,8 @@ typedef struct hy_graph_plan {
     uint8_t (*acc)[HY_NODE_INPUTS];        /* [n_nodes] */
 } hy_graph_plan;
 
-HY_MUST_CHECK hy_status hy_graph_plan_create(const hy_graph *graph, const hy_sizing *sizing, hy_recompute recompute, hy_graph_plan **out);
+HY_MUST_CHECK hy_status hy_graph_plan_create(const hy_graph *graph, const hy_sizing *sizing, hy_recompute recompute,
+                                             hy_graph_plan **out);
 void hy_graph_plan_destroy(hy_graph_plan *plan);
 
 #endif

@@ -9,9 +9,12 @@
 
 #include "layers/mixer.h"
 
-static hy_status check_bounds(const hy_model_config *config, const hy_mixer_config *m, int64_t channels, const char *key) {
+static hy_status check_bounds(const hy_model_config *config, const hy_mixer_config *m, int64_t channels,
+                              const char *key) {
     if (m->lower_bounds && channels != config->width) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.%s: %lld decays, but lower bounds are for %lld, the model's width; nearest: lower_bounds: false",
+        return hy_fail(HY_ERR_USAGE,
+                       "model.mixers.%s.%s: %lld decays, but lower bounds are for %lld, the model's width; nearest: "
+                       "lower_bounds: false",
                        m->name, key, (long long)channels, (long long)config->width);
     }
     return HY_OK;
@@ -24,7 +27,8 @@ hy_status hy_hgrn_resolve(const hy_mixer_row *row, const hy_model_config *config
     HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, config->width, 1));
     HY_TRY(hy_mixer_default(m, "conv", &m->conv, 0, 0));
     if (m->heads != 1 || m->head_dim != 1) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: hgrn has neither heads nor keys; nearest: value_dim, its channels", m->name);
+        return hy_fail(HY_ERR_USAGE,
+                       "model.mixers.%s: hgrn has neither heads nor keys; nearest: value_dim, its channels", m->name);
     }
     return check_bounds(config, m, m->value_dim, "value_dim");
 }
@@ -38,8 +42,9 @@ hy_status hy_hgrn2_resolve(const hy_mixer_row *row, const hy_model_config *confi
     HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, config->width / m->heads, 1));
     HY_TRY(hy_mixer_default(m, "conv", &m->conv, 0, 0));
     if (m->heads * m->value_dim != config->width) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.value_dim: heads = %lld of %lld channels are not the model's width of %lld", m->name,
-                       (long long)m->heads, (long long)m->value_dim, (long long)config->width);
+        return hy_fail(HY_ERR_USAGE,
+                       "model.mixers.%s.value_dim: heads = %lld of %lld channels are not the model's width of %lld",
+                       m->name, (long long)m->heads, (long long)m->value_dim, (long long)config->width);
     }
     m->norm_eps = m->norm_eps == HY_DEFAULT ? 1e-5 : m->norm_eps;
     return check_bounds(config, m, m->heads * m->head_dim, "head_dim");
@@ -51,16 +56,19 @@ static hy_var project(hy_graph *g, const hy_mixer_config *m, hy_var x, const cha
 }
 
 /* The log decay of `cols` channels; *k = 1 − decay. */
-static hy_var bounded_decay(hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var x, int64_t cols, hy_var *k) {
+static hy_var bounded_decay(hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer,
+                            hy_var x, int64_t cols, hy_var *k) {
     hy_var bound = HY_NONE;
     if (m->lower_bounds) {
-        hy_weight bounds = hy_graph_shared_param(g, "model.lower_bounds", 2, (int64_t[]){config->layers, config->width}, HY_INIT_ZERO, false);
+        hy_weight bounds = hy_graph_shared_param(g, "model.lower_bounds", 2, (int64_t[]){config->layers, config->width},
+                                                 HY_INIT_ZERO, false);
         bound = layer > 0 ? hy_node_lower_bound(g, bounds, cols, layer, config->layers) : HY_NONE;
     }
     return hy_node_bounded_gate(g, project(g, m, x, (const char *[]){"f_proj", "f_conv1d"}, cols), bound, k);
 }
 
-hy_var hy_hgrn_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var x) {
+hy_var hy_hgrn_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
+                     int64_t layer, hy_var x) {
     (void)row;
     int64_t channels = m->value_dim;
     hy_var k, input = project(g, m, x, (const char *[]){"i_proj", "i_conv1d"}, channels);
@@ -73,13 +81,15 @@ hy_var hy_hgrn_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config
     return hy_node_linear(g, h, "o_proj", config->width, false);
 }
 
-hy_var hy_hgrn2_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var x) {
+hy_var hy_hgrn2_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
+                      int64_t layer, hy_var x) {
     (void)row;
     int64_t keys = m->heads * m->head_dim, values = m->heads * m->value_dim;
     hy_recur_vars in = {.beta = HY_NONE};
     in.q = hy_node_unary(g, project(g, m, x, (const char *[]){"q_proj", "q_conv1d"}, keys), HY_ACT_SILU, 1, -INFINITY);
     in.v = project(g, m, x, (const char *[]){"i_proj", "i_conv1d"}, values);
     in.g = bounded_decay(g, config, m, layer, x, keys, &in.k);
-    hy_var o = hy_node_recur(g, &in, HY_DECAY_VECTOR, HY_RULE_ADDITIVE, m->heads, m->heads, 1 / sqrt((double)m->head_dim));
+    hy_var o =
+        hy_node_recur(g, &in, HY_DECAY_VECTOR, HY_RULE_ADDITIVE, m->heads, m->heads, 1 / sqrt((double)m->head_dim));
     return hy_node_linear(g, hy_node_rmsnorm(g, o, "g_norm", values, 1, m->norm_eps), "o_proj", config->width, false);
 }

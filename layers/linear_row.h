@@ -10,9 +10,9 @@
 
 typedef enum hy_decay_source {
     HY_DECAY_FROM_NOTHING,
-    HY_DECAY_FROM_HEAD,         /* a constant per head: log_decay() */
-    HY_DECAY_FROM_LOW_RANK,     /* logsigmoid(W2 W1 x + b2)/divisor: gk_proj.0, gk_proj.1 */
-    HY_DECAY_FROM_STEP,         /* −exp(A_log)·softplus(a_proj x + dt_bias), per value head */
+    HY_DECAY_FROM_HEAD,     /* a constant per head: log_decay() */
+    HY_DECAY_FROM_LOW_RANK, /* logsigmoid(W2 W1 x + b2)/divisor: gk_proj.0, gk_proj.1 */
+    HY_DECAY_FROM_STEP,     /* −exp(A_log)·softplus(a_proj x + dt_bias), per value head */
     HY_DECAY_FROM_LOW_RANK_STEP /* the same of f_proj.1 f_proj.0 x, per channel of every value head; or its form with a lower bound */
 } hy_decay_source;
 
@@ -33,12 +33,12 @@ struct hy_linear_row {
     hy_feature_map feature_map;    /* default map of q and k */
     double rope_base;
     hy_qk_norm qk_norm;
-    bool unit_scale;               /* 1 instead of (channels of a mapped key)^(−1/2) */
-    bool own_apart;                /* the recurrence stops before the present token, whose squared score is computed directly */
-    bool normaliser;               /* default */
+    bool unit_scale; /* 1 instead of (channels of a mapped key)^(−1/2) */
+    bool own_apart;  /* the recurrence stops before the present token, whose squared score is computed directly */
+    bool normaliser; /* default */
     double normaliser_eps;
     hy_out_gate gate;
-    bool low_rank_gate;            /* g_proj.1 g_proj.0 x of rank V, with a bias, instead of g_proj x */
+    bool low_rank_gate; /* g_proj.1 g_proj.0 x of rank V, with a bias, instead of g_proj x */
     hy_norm_scope scope;
     const char *norm, *gated_norm; /* names of the output norm without and with a gate */
 };

@@ -17,8 +17,10 @@ hy_status hy_mamba2_resolve(const hy_mixer_row *row, const hy_model_config *conf
 /* Everything before the recurrence. more: extra rows of in_proj, behind those of the step. */
 hy_mamba2_parts hy_mamba2_begin(hy_graph *g, const hy_mixer_config *m, hy_var u, int64_t more);
 /* Everything behind it: o [T,H·P] is its output. */
-hy_var hy_mamba2_end(hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, const hy_mamba2_parts *parts, hy_var o);
+hy_var hy_mamba2_end(hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, const hy_mamba2_parts *parts,
+                     hy_var o);
 
-hy_var hy_mamba2_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var u);
+hy_var hy_mamba2_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
+                       int64_t layer, hy_var u);
 
 #endif

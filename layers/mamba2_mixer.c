@@ -25,10 +25,12 @@ hy_status hy_mamba_resolve_choices(hy_mixer_config *m, bool normed, hy_skip skip
     m->output_norm = m->output_norm == HY_SWITCH_DEFAULT ? norm : m->output_norm;
     m->normaliser = m->normaliser == HY_SWITCH_DEFAULT ? HY_SWITCH_OFF : m->normaliser;
     m->skip = m->skip == HY_SKIP_DEFAULT ? skip : m->skip;
-    if (m->window > 0 || m->sinks > 0 || m->rope_base > 0 || m->qk_norm != HY_QK_NORM_NONE || m->feature_map != HY_FEATURE_SILU ||
-        m->kv_heads != m->heads || m->output_gate != HY_GATE_SWISH || m->normaliser != HY_SWITCH_OFF) {
+    if (m->window > 0 || m->sinks > 0 || m->rope_base > 0 || m->qk_norm != HY_QK_NORM_NONE ||
+        m->feature_map != HY_FEATURE_SILU || m->kv_heads != m->heads || m->output_gate != HY_GATE_SWISH ||
+        m->normaliser != HY_SWITCH_OFF) {
         return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s: a Mamba layer has no window, sinks, rope_base, qk_norm, feature_map, kv_heads, output_gate or normaliser of its own",
+                       "model.mixers.%s: a Mamba layer has no window, sinks, rope_base, qk_norm, feature_map, "
+                       "kv_heads, output_gate or normaliser of its own",
                        m->name);
     }
     return HY_OK;
@@ -43,10 +45,12 @@ hy_status hy_mamba2_resolve(const hy_mixer_row *row, const hy_model_config *conf
     HY_TRY(hy_mixer_default(m, "value_heads", &m->value_heads, heads > 0 ? heads : 1, 1));
     HY_TRY(hy_mixer_default(m, "gate_rank", &m->gate_rank, 1, 1));
     if (m->value_heads % m->heads != 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.value_heads: %lld is no multiple of heads = %lld", m->name, (long long)m->value_heads, (long long)m->heads);
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.value_heads: %lld is no multiple of heads = %lld", m->name,
+                       (long long)m->value_heads, (long long)m->heads);
     }
     if (!(m->step_low <= m->step_high)) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.step_low: %g is above step_high = %g", m->name, m->step_low, m->step_high);
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.step_low: %g is above step_high = %g", m->name, m->step_low,
+                       m->step_high);
     }
     return hy_mamba_resolve_choices(m, true, HY_SKIP_HEAD);
 }
@@ -54,7 +58,8 @@ hy_status hy_mamba2_resolve(const hy_mixer_row *row, const hy_model_config *conf
 /* min(max(softplus(dt + dt_bias), low), high); min(a, b) = −max(−a, −b). */
 static hy_var step_of(hy_graph *g, const hy_mixer_config *m, hy_var dt) {
     hy_weight bias = hy_graph_param(g, "dt_bias", 1, &m->value_heads, HY_INIT_DT_BIAS, false);
-    hy_var step = hy_node_unary(g, hy_node_bias(g, dt, bias), HY_ACT_SOFTPLUS, 1, m->step_low > 0 ? m->step_low : -INFINITY);
+    hy_var step =
+        hy_node_unary(g, hy_node_bias(g, dt, bias), HY_ACT_SOFTPLUS, 1, m->step_low > 0 ? m->step_low : -INFINITY);
     if (!isfinite(m->step_high)) {
         return step;
     }
@@ -84,7 +89,8 @@ static hy_var take_rows(hy_graph *g, joined *in_proj, hy_var u, int64_t rows) {
 }
 
 hy_mamba2_parts hy_mamba2_begin(hy_graph *g, const hy_mixer_config *m, hy_var u, int64_t more) {
-    int64_t inner = m->value_heads * m->value_dim, groups = m->heads * m->head_dim, rows = 2 * inner + 2 * groups + m->value_heads + more;
+    int64_t inner = m->value_heads * m->value_dim, groups = m->heads * m->head_dim,
+            rows = 2 * inner + 2 * groups + m->value_heads + more;
     joined in_proj = {.width = hy_var_cols(g, u), .bias = {HY_NONE, 0}};
     hy_mamba2_parts parts = {.more = HY_NONE};
     in_proj.w = hy_graph_param(g, "in_proj.weight", 2, (int64_t[]){rows, in_proj.width}, HY_INIT_NORMAL, true);
@@ -101,12 +107,16 @@ hy_mamba2_parts hy_mamba2_begin(hy_graph *g, const hy_mixer_config *m, hy_var u,
     hy_node_split(g, joint, 3, (int64_t[]){inner, groups, groups}, xBC);
     parts.x = xBC[0];
     parts.A_log = decay_rates(g, m->value_heads);
-    parts.in = (hy_recur_vars){.q = xBC[2], .k = xBC[1], .v = hy_node_glu(g, xBC[0], step, HY_ACT_IDENTITY),
-                               .g = hy_node_scale(g, step, parts.A_log, HY_ACT_NEG_EXP, 1, 1), .beta = HY_NONE};
+    parts.in = (hy_recur_vars){.q = xBC[2],
+                               .k = xBC[1],
+                               .v = hy_node_glu(g, xBC[0], step, HY_ACT_IDENTITY),
+                               .g = hy_node_scale(g, step, parts.A_log, HY_ACT_NEG_EXP, 1, 1),
+                               .beta = HY_NONE};
     return parts;
 }
 
-hy_var hy_mamba2_end(hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, const hy_mamba2_parts *parts, hy_var o) {
+hy_var hy_mamba2_end(hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, const hy_mamba2_parts *parts,
+                     hy_var o) {
     int64_t inner = m->value_heads * m->value_dim, factors = m->skip == HY_SKIP_CHANNEL ? inner : m->value_heads;
     hy_weight D = hy_graph_param(g, "D", 1, &factors, HY_INIT_ONE, false);
     hy_var y = hy_node_skip(g, o, parts->x, D, inner / factors);
@@ -114,9 +124,11 @@ hy_var hy_mamba2_end(hy_graph *g, const hy_model_config *config, const hy_mixer_
     y = gate_last ? y : hy_node_glu(g, y, parts->z, HY_ACT_SILU);
     y = m->output_norm == HY_SWITCH_ON ? hy_node_rmsnorm(g, y, "norm", inner / m->heads, m->heads, m->norm_eps) : y;
     y = gate_last ? hy_node_glu(g, y, parts->z, HY_ACT_SILU) : y;
-    hy_weight w = hy_graph_param(g, "out_proj.weight", 2, (int64_t[]){config->width, inner}, HY_INIT_UNIFORM, true), bias = {HY_NONE, 0};
+    hy_weight w = hy_graph_param(g, "out_proj.weight", 2, (int64_t[]){config->width, inner}, HY_INIT_UNIFORM, true),
+              bias = {HY_NONE, 0};
     if (w.param != HY_NONE) {
-        g->params[w.param].init_a = 1 / sqrt((double)inner * (double)config->layers); /* the residual stream keeps its size */
+        g->params[w.param].init_a =
+            1 / sqrt((double)inner * (double)config->layers); /* the residual stream keeps its size */
     }
     if (m->proj_bias) {
         bias = hy_graph_param(g, "out_proj.bias", 1, &config->width, HY_INIT_ZERO, false);
@@ -124,7 +136,8 @@ hy_var hy_mamba2_end(hy_graph *g, const hy_model_config *config, const hy_mixer_
     return hy_node_linear_weight(g, y, w, bias, config->width);
 }
 
-hy_var hy_mamba2_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var u) {
+hy_var hy_mamba2_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
+                       int64_t layer, hy_var u) {
     (void)layer;
     hy_mamba2_parts parts = hy_mamba2_begin(g, m, u, row->leveled ? m->value_heads * m->levels : 0);
     hy_var o;

@@ -6,8 +6,8 @@
 
 typedef struct hy_mlp_row {
     const char *kind, *help;
-    const char *norm, *part;                              /* names: model.layers.N.<norm>.weight, model.layers.N.<part><parameter> */
-    int64_t (*width)(int64_t model_width, double ratio);  /* hidden channels, unless model.mlp.width says so */
+    const char *norm, *part; /* names: model.layers.N.<norm>.weight, model.layers.N.<part><parameter> */
+    int64_t (*width)(int64_t model_width, double ratio); /* hidden channels, unless model.mlp.width says so */
     /* Adds its nodes for input x (already normed) and returns its output, both [T,width]. */
     hy_var (*build)(hy_graph *g, const hy_model_config *config, int64_t layer, hy_var x);
 } hy_mlp_row;

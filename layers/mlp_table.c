@@ -18,11 +18,24 @@ static hy_var swiglu_build(hy_graph *g, const hy_model_config *config, int64_t l
 }
 
 static const hy_mlp_row rows[] = {
-    {.kind = "swiglu", .help = "down(silu(gate x) * up x)", .norm = "mlp_norm", .part = "mlp.", .width = swiglu_width, .build = swiglu_build},
-    {.kind = "rwkv6", .help = "sigmoid(r) * value(relu(key)^2), r and key of a token and the one before it", .norm = "ffn_norm", .part = "ffn.",
-     .width = hy_rwkv_mlp_width, .build = hy_rwkv6_mlp_build},
-    {.kind = "rwkv7", .help = "value(relu(key)^2), key of a token and the one before it", .norm = "ffn_norm", .part = "ffn.",
-     .width = hy_rwkv_mlp_width, .build = hy_rwkv7_mlp_build},
+    {.kind = "swiglu",
+     .help = "down(silu(gate x) * up x)",
+     .norm = "mlp_norm",
+     .part = "mlp.",
+     .width = swiglu_width,
+     .build = swiglu_build},
+    {.kind = "rwkv6",
+     .help = "sigmoid(r) * value(relu(key)^2), r and key of a token and the one before it",
+     .norm = "ffn_norm",
+     .part = "ffn.",
+     .width = hy_rwkv_mlp_width,
+     .build = hy_rwkv6_mlp_build},
+    {.kind = "rwkv7",
+     .help = "value(relu(key)^2), key of a token and the one before it",
+     .norm = "ffn_norm",
+     .part = "ffn.",
+     .width = hy_rwkv_mlp_width,
+     .build = hy_rwkv7_mlp_build},
 };
 
 const hy_mlp_row *hy_mlp_row_at(int i) {

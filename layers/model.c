@@ -139,7 +139,8 @@ void hy_model_init_params(const hy_model *model, uint64_t seed, hy_dtype dtype, 
             }
         }
         if (p->init == HY_INIT_ORTHOGONAL) {
-            hy_orthogonalise((char *)flat + (size_t)p->offset * hy_dtype_size(dtype), dtype, p->shape[0], p->size / p->shape[0], p->init_a);
+            hy_orthogonalise((char *)flat + (size_t)p->offset * hy_dtype_size(dtype), dtype, p->shape[0],
+                             p->size / p->shape[0], p->init_a);
         }
     }
 }

@@ -12,27 +12,27 @@
 #include "sp/sp.h"
 
 typedef enum hy_init {
-    HY_INIT_NORMAL,    /* N(0, init_std) */
+    HY_INIT_NORMAL, /* N(0, init_std) */
     HY_INIT_ZERO,
     HY_INIT_ONE,
     HY_INIT_LOG_UNIFORM_A, /* log U(0,16) or log U(1,16): A_log */
-    HY_INIT_LOG_COUNT, /* log 1, log 2, ..., in every row */
-    HY_INIT_DT_BIAS,   /* softplus^-1 of exp(U(ln 1e-3, ln 1e-1)) floored at 1e-4 */
-    HY_INIT_UNIFORM,   /* U(−scale, scale) */
-    HY_INIT_RAMP,      /* from init_a (first element) to init_b (last) in equal steps */
-    HY_INIT_CONSTANT,  /* init_a */
-    HY_INIT_FORMULA,   /* formula(param, index) */
-    HY_INIT_ORTHOGONAL /* rows, or columns if there are fewer, orthogonal and of length init_a */
+    HY_INIT_LOG_COUNT,     /* log 1, log 2, ..., in every row */
+    HY_INIT_DT_BIAS,       /* softplus^-1 of exp(U(ln 1e-3, ln 1e-1)) floored at 1e-4 */
+    HY_INIT_UNIFORM,       /* U(−scale, scale) */
+    HY_INIT_RAMP,          /* from init_a (first element) to init_b (last) in equal steps */
+    HY_INIT_CONSTANT,      /* init_a */
+    HY_INIT_FORMULA,       /* formula(param, index) */
+    HY_INIT_ORTHOGONAL     /* rows, or columns if there are fewer, orthogonal and of length init_a */
 } hy_init;
 
 typedef struct hy_param hy_param;
 struct hy_param {
-    char name[128];    /* as in published checkpoints of flash-linear-attention, e.g. model.layers.3.attn.q_proj.weight */
+    char name[128]; /* as in published checkpoints of flash-linear-attention, e.g. model.layers.3.attn.q_proj.weight */
     int n_dims;
     int64_t shape[4];
     int64_t size, offset; /* elements; offset into the flat array */
     int bucket;
-    bool decay;        /* weight decay applies */
+    bool decay; /* weight decay applies */
     hy_init init;
     double init_a, init_b; /* parameters of the initialiser */
     double (*formula)(const hy_param *param, int64_t index);
@@ -69,25 +69,26 @@ typedef struct hy_run_shape {
     hy_state_exchange state;
     hy_attention_method attention;
     hy_overlap overlap;
-    bool train;                       /* false: forward only, less memory */
-    int64_t head_tile;                /* rows of logits at a time; 0 = chosen */
+    bool train;        /* false: forward only, less memory */
+    int64_t head_tile; /* rows of logits at a time; 0 = chosen */
 } hy_run_shape;
 
 /* A model bound to memory on one rank. */
 typedef struct hy_runner hy_runner;
 
 /* Adds this runner's buffers to `plan` (name, bytes, lifetime) without allocating. Local. */
-HY_MUST_CHECK hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_device *device, hy_plan *plan);
+HY_MUST_CHECK hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_device *device,
+                                       hy_plan *plan);
 /* Reserves exactly that. `params` and `grads` (grads NULL if !train) are the flat arrays, borrowed for the runner's life. `broken`
  * is the test hook of hy_sp. Local. */
-HY_MUST_CHECK hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
-                                         void *params, void *grads, int broken, hy_runner **out);
+HY_MUST_CHECK hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device,
+                                         hy_comm *sequence, void *params, void *grads, int broken, hy_runner **out);
 void hy_runner_destroy(hy_runner *runner);
 
 typedef struct hy_batch {
-    const hy_layout *layout;   /* same kind, sizes as the runner's shape; documents set */
-    const int32_t *tokens;     /* [T] local order */
-    const int32_t *labels;     /* [T]; −100 = not counted */
+    const hy_layout *layout; /* same kind, sizes as the runner's shape; documents set */
+    const int32_t *tokens;   /* [T] local order */
+    const int32_t *labels;   /* [T]; −100 = not counted */
 } hy_batch;
 
 /* Called when a bucket's gradient is complete on this rank, while backward goes on with the next. */
@@ -95,7 +96,8 @@ typedef void (*hy_bucket_ready)(void *context, int bucket);
 
 /* Forward and backward: adds this rank's Σ of token losses to *loss_sum; adds d(loss_sum·d_scale)/dθ to the gradients.
  * d_scale is 1 / (valid tokens of the step over all ranks). ready may be NULL. Collective over the sequence communicator. */
-void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready, void *context);
+void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready,
+                    void *context);
 
 /* What an evaluation may fill in per local token; each may be NULL. */
 typedef struct hy_eval_rows {
@@ -111,11 +113,13 @@ void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, 
 typedef struct hy_layer_info {
     const char *mixer, *kind, *method;
     int64_t bytes_fwd, bytes_bwd;
-    double flops_fwd; /* model FLOPs of the whole layer per micro-step of the group (all ranks), causal and window counted exactly for one document per sequence */
+    double
+        flops_fwd; /* model FLOPs of the whole layer per micro-step of the group (all ranks), causal and window counted exactly for one document per sequence */
 } hy_layer_info;
 void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info *out);
 /* The same without a runner: for plan. Local. */
-void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_device *device, int64_t layer, hy_layer_info *out);
+void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_device *device, int64_t layer,
+                         hy_layer_info *out);
 /* Model FLOPs, forward, of the whole model for sequences with these documents (backward counts twice). Head included. Local. */
 double hy_model_flops_fwd(const hy_model *model, const int64_t *docs, int64_t n_docs);
 

@@ -23,7 +23,8 @@ static hy_var build_norm(hy_graph *g, const hy_model_config *config, hy_var x, c
     if (config->norm == HY_NORM_LAYER) {
         return hy_node_layernorm(g, x, name, width, 1, config->norm_eps, config->norm_bias);
     }
-    return (config->zero_centred ? hy_node_rmsnorm_zero_centred : hy_node_rmsnorm)(g, x, name, width, 1, config->norm_eps);
+    return (config->zero_centred ? hy_node_rmsnorm_zero_centred : hy_node_rmsnorm)(g, x, name, width, 1,
+                                                                                   config->norm_eps);
 }
 
 static hy_var norm_if(bool wanted, hy_graph *g, const hy_model_config *config, hy_var x, const char *name) {
@@ -36,7 +37,8 @@ static hy_status check_mixing(const hy_graph *g, int first_node, const hy_mixer_
             return HY_OK;
         }
     }
-    return hy_fail(HY_ERR_USAGE, "layer %lld: mixer '%s' has no sequence-parallel method", (long long)layer, mixer->kind);
+    return hy_fail(HY_ERR_USAGE, "layer %lld: mixer '%s' has no sequence-parallel method", (long long)layer,
+                   mixer->kind);
 }
 
 static hy_status build_block(hy_graph *g, const hy_model_config *config, int64_t layer, hy_var *x) {

@@ -37,7 +37,9 @@ static hy_status mixer_index(hy_model_config *config, const char *name, int *out
         }
     }
     if (!hy_mixer_row_find(name)) {
-        return hy_fail(HY_ERR_USAGE, "model.schedule: no mixer '%s' under model.mixers and no kind of that name; nearest: '%s'", name, nearest_kind(name));
+        return hy_fail(HY_ERR_USAGE,
+                       "model.schedule: no mixer '%s' under model.mixers and no kind of that name; nearest: '%s'", name,
+                       nearest_kind(name));
     }
     if (config->n_mixers == HY_MIXERS_MAX) {
         return hy_fail(HY_ERR_USAGE, "model.mixers: more than %d", HY_MIXERS_MAX);
@@ -49,7 +51,8 @@ static hy_status mixer_index(hy_model_config *config, const char *name, int *out
 
 static hy_status expand_schedule(hy_model_config *config) {
     if (config->n_pattern == 0) {
-        return hy_fail(HY_ERR_USAGE, "model.schedule.pattern: empty; name at least one mixer, e.g. [gated_deltanet, attention]");
+        return hy_fail(HY_ERR_USAGE,
+                       "model.schedule.pattern: empty; name at least one mixer, e.g. [gated_deltanet, attention]");
     }
     for (int64_t l = 0; l < config->layers; l++) {
         HY_TRY(mixer_index(config, config->pattern[l % config->n_pattern], &config->layer_mixer[l]));
@@ -57,7 +60,8 @@ static hy_status expand_schedule(hy_model_config *config) {
     for (int64_t i = 0; i < config->n_overrides; i++) {
         int64_t l = config->overrides[i].layer;
         if (l < 0 || l >= config->layers) {
-            return hy_fail(HY_ERR_USAGE, "model.schedule.overrides: layer %lld, but the model has layers 0 to %lld", (long long)l, (long long)config->layers - 1);
+            return hy_fail(HY_ERR_USAGE, "model.schedule.overrides: layer %lld, but the model has layers 0 to %lld",
+                           (long long)l, (long long)config->layers - 1);
         }
         HY_TRY(mixer_index(config, config->overrides[i].mixer, &config->layer_mixer[l]));
     }
@@ -81,7 +85,8 @@ static hy_status resolve_mlp(hy_model_config *config) {
         for (; n < 16 && hy_mlp_row_at(n); n++) {
             names[n] = hy_mlp_row_at(n)->kind;
         }
-        return hy_fail(HY_ERR_USAGE, "model.mlp.kind: no MLP '%s'; nearest: '%s'", config->mlp_kind, names[hy_text_nearest(config->mlp_kind, names, n)]);
+        return hy_fail(HY_ERR_USAGE, "model.mlp.kind: no MLP '%s'; nearest: '%s'", config->mlp_kind,
+                       names[hy_text_nearest(config->mlp_kind, names, n)]);
     }
     if (config->mlp_ratio <= 0) {
         config->mlp_ratio = first->mlp_ratio;
@@ -103,11 +108,12 @@ static hy_status resolve_levels(const hy_mixer_row *row, hy_mixer_config *m) {
 
 hy_status hy_model_config_resolve(hy_model_config *config) {
     if (config->layers < 1 || config->layers > HY_LAYERS_MAX) {
-        return hy_fail(HY_ERR_USAGE, "model.layers: %lld, but it must be 1 to %d", (long long)config->layers, HY_LAYERS_MAX);
+        return hy_fail(HY_ERR_USAGE, "model.layers: %lld, but it must be 1 to %d", (long long)config->layers,
+                       HY_LAYERS_MAX);
     }
     if (config->width < 1 || config->vocab < 2 || config->mlp_width < 0) {
-        return hy_fail(HY_ERR_USAGE, "model: width %lld, vocab %lld, mlp.width %lld: all must be positive", (long long)config->width,
-                       (long long)config->vocab, (long long)config->mlp_width);
+        return hy_fail(HY_ERR_USAGE, "model: width %lld, vocab %lld, mlp.width %lld: all must be positive",
+                       (long long)config->width, (long long)config->vocab, (long long)config->mlp_width);
     }
     if (config->norm == HY_NORM_LAYER && config->zero_centred) {
         return hy_fail(HY_ERR_USAGE, "model.zero_centred: only RMSNorm counts its weight from 1; nearest: norm: rms");
@@ -120,7 +126,8 @@ hy_status hy_model_config_resolve(hy_model_config *config) {
         }
         const hy_mixer_row *row = hy_mixer_row_find(m->kind);
         if (!row) {
-            return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kind: no mixer '%s'; nearest: '%s'", m->name, m->kind, nearest_kind(m->kind));
+            return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kind: no mixer '%s'; nearest: '%s'", m->name, m->kind,
+                           nearest_kind(m->kind));
         }
         m->mlp = m->mlp != HY_SWITCH_DEFAULT ? m->mlp : row->no_mlp ? HY_SWITCH_OFF : HY_SWITCH_ON;
         HY_TRY(row->resolve(row, config, m));

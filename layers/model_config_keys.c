@@ -4,8 +4,9 @@
 
 static const char *const qk_norm_names[] = {"default", "none", "l2", "sum", "rms_head", "rms_all", "layer", NULL};
 static const char *const output_gate_names[] = {"default", "none", "swish", "sigmoid", "head", "channel", NULL};
-static const char *const feature_map_names[] = {"default", "identity", "relu", "silu", "elu", "elementwise_product",
-                                                "hedgehog", "t2r", "dpfp", "taylor", "square", NULL};
+static const char *const feature_map_names[] = {
+    "default",  "identity", "relu", "silu",   "elu",    "elementwise_product",
+    "hedgehog", "t2r",      "dpfp", "taylor", "square", NULL};
 static const char *const feature_norm_names[] = {"none", "q", "k", "both", NULL};
 static const char *const skip_names[] = {"default", "head", "channel", NULL};
 
@@ -27,8 +28,7 @@ enum { HEADS_MAX = 65536, HEAD_DIM_MAX = 65536, CONV_MAX = 64, FILTER_WIDTH_MAX 
     }
 
 static const hy_schema_entry mixer_rows[] = {
-    {HY_SCHEMA_STRING(hy_mixer_config, kind, "kind", NULL,
-                      "a row of docs/mixers.md; empty: the entry's own name")},
+    {HY_SCHEMA_STRING(hy_mixer_config, kind, "kind", NULL, "a row of docs/mixers.md; empty: the entry's own name")},
     MIXER_INT(heads, 1, HEADS_MAX, "query and key heads"),
     MIXER_INT(kv_heads, 1, HEADS_MAX,
               "attention, gla, retention: key and value heads, each serving heads/kv_heads query heads"),
@@ -45,7 +45,8 @@ static const hy_schema_entry mixer_rows[] = {
     MIXER_DOUBLE(rope_base, 0.0, HY_SCHEMA_HIGHEST, "base of the rotary embedding; 0 = none"),
     {HY_SCHEMA_DOUBLE(hy_mixer_config, rope_fraction, "rope_fraction", "1", 0.0, 1.0,
                       "share of the head's channels that the rotary embedding turns")},
-    {HY_SCHEMA_ENUM(hy_mixer_config, conv_bias, "conv_bias", "default", switch_names, "bias in the short convolutions")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, conv_bias, "conv_bias", "default", switch_names,
+                    "bias in the short convolutions")},
     {HY_SCHEMA_BOOL(hy_mixer_config, proj_bias, "proj_bias", "false", "mamba: biases in in_proj and out_proj")},
     {HY_SCHEMA_BOOL(hy_mixer_config, qkv_bias, "qkv_bias", "false", "biases in the q, k, v projections")},
     {HY_SCHEMA_ENUM(hy_mixer_config, qk_norm, "qk_norm", "default", qk_norm_names,
@@ -69,7 +70,8 @@ static const hy_schema_entry mixer_rows[] = {
                       "kda: log decay = lower_bound*sigmoid(...), so never lower; 0 = the plain gate")},
     {HY_SCHEMA_DOUBLE(hy_mixer_config, step_low, "step_low", "0", 0.0, HY_SCHEMA_HIGHEST, "mamba2: least step")},
     {HY_SCHEMA_DOUBLE(hy_mixer_config, step_high, "step_high", ".inf", 0.0, INFINITY, "mamba2: greatest step")},
-    {HY_SCHEMA_ENUM(hy_mixer_config, skip, "skip", "default", skip_names, "mamba2: the skip has a factor per head or channel")},
+    {HY_SCHEMA_ENUM(hy_mixer_config, skip, "skip", "default", skip_names,
+                    "mamba2: the skip has a factor per head or channel")},
     {HY_SCHEMA_ENUM(hy_mixer_config, gate_first, "gate_first", "default", switch_names,
                     "mamba2: the output gate comes before the output norm")},
     {HY_SCHEMA_ENUM(hy_mixer_config, output_norm, "output_norm", "default", switch_names,
@@ -77,19 +79,22 @@ static const hy_schema_entry mixer_rows[] = {
     {HY_SCHEMA_BOOL(hy_mixer_config, beta, "beta", "true", "delta rules: learned write strength; false = 1")},
     {HY_SCHEMA_BOOL(hy_mixer_config, negative_eigenvalues, "negative_eigenvalues", "false",
                     "delta rules: write strength up to 2 instead of 1")},
-    MIXER_INT(filter_width, 0, FILTER_WIDTH_MAX, "conv_short, conv_medium: taps of the filter (7, 128); conv_long: 0, all"),
+    MIXER_INT(filter_width, 0, FILTER_WIDTH_MAX,
+              "conv_short, conv_medium: taps of the filter (7, 128); conv_long: 0, all"),
     MIXER_INT(filter_groups, 1, WIDTH_MAX,
               "conv_*: filters, each shared by as many channels (default: 16 share one; conv_long: none do)"),
     MIXER_INT(filter_order, 1, FILTER_WIDTH_MAX, "conv_long: exponentials that a filter is the sum of (16)"),
-    {HY_SCHEMA_BOOL(hy_mixer_config, learned_decay, "learned_decay", "false",
-                    "conv_medium: learn how fast the taps are damped with their age; false: fixed, swept over filters")},
+    {HY_SCHEMA_BOOL(
+        hy_mixer_config, learned_decay, "learned_decay", "false",
+        "conv_medium: learn how fast the taps are damped with their age; false: fixed, swept over filters")},
     MIXER_INT(mix_rank, 1, WIDTH_MAX, "rwkv6: rank of each mixture of a token with the one before it (32)"),
     MIXER_INT(rate_rank, 1, WIDTH_MAX, "rwkv7: rank of the removal's rate"),
     MIXER_INT(value_rank, 1, WIDTH_MAX, "rwkv7: rank of the share of the first layer's values"),
     MIXER_INT(output_rank, 1, WIDTH_MAX, "rwkv7: rank of the output gate"),
     {HY_SCHEMA_DOUBLE(hy_mixer_config, key_norm_eps, "key_norm_eps", "1e-6", 0.0, 1.0,
                       "rwkv7: epsilon under the root of the removed key's norm")},
-    {HY_SCHEMA_BOOL(hy_mixer_config, lower_bounds, "lower_bounds", "true", "hgrn, hgrn2: learned lower bounds of the decays")},
+    {HY_SCHEMA_BOOL(hy_mixer_config, lower_bounds, "lower_bounds", "true",
+                    "hgrn, hgrn2: learned lower bounds of the decays")},
     MIXER_INT(levels, 1, 62, "log-linear: states of blocks of 1, 1, 2, 4 ... tokens, in all 2^(levels-1); default 15"),
     MIXER_DOUBLE(norm_eps, 0.0, 1.0, "epsilon of the output norm"),
     {HY_SCHEMA_DOUBLE(hy_mixer_config, qk_norm_eps, "qk_norm_eps", "1e-5", 0.0, 1.0,
@@ -105,14 +110,15 @@ static const hy_schema_entry model_rows[] = {
     {HY_SCHEMA_INT(hy_model_config, width, "width", "1024", 1, WIDTH_MAX, "channels of the residual stream")},
     {HY_SCHEMA_INT(hy_model_config, vocab, "vocab", "32000", 2, INT32_MAX, "token ids are 0 .. vocab-1")},
     {HY_SCHEMA_BOOL(hy_model_config, tied, "tied", "false", "embedding and head share one matrix")},
-    {HY_SCHEMA_STRING(hy_model_config, mlp_kind, "mlp.kind", NULL, "swiglu, rwkv6, rwkv7; empty: that of the first layer's mixer")},
+    {HY_SCHEMA_STRING(hy_model_config, mlp_kind, "mlp.kind", NULL,
+                      "swiglu, rwkv6, rwkv7; empty: that of the first layer's mixer")},
     {HY_SCHEMA_INT(hy_model_config, mlp_width, "mlp.width", "default", 1, WIDTH_MAX,
                    "hidden channels of the MLP; default: 256*ceil(int(width*ratio*2/3)/256)"),
      HY_SCHEMA_SPECIAL("default", 0)},
-    {HY_SCHEMA_DOUBLE(hy_model_config, mlp_ratio, "mlp.ratio", "default", DBL_MIN, 1024.0, "default: 4; retention: 2; rwkv6: 3.5"),
+    {HY_SCHEMA_DOUBLE(hy_model_config, mlp_ratio, "mlp.ratio", "default", DBL_MIN, 1024.0,
+                      "default: 4; retention: 2; rwkv6: 3.5"),
      HY_SCHEMA_SPECIAL("default", 0)},
-    {HY_SCHEMA_ENUM(hy_model_config, norm, "norm", "rms", norm_names,
-                    "block and final norms: RMSNorm or LayerNorm")},
+    {HY_SCHEMA_ENUM(hy_model_config, norm, "norm", "rms", norm_names, "block and final norms: RMSNorm or LayerNorm")},
     {HY_SCHEMA_BOOL(hy_model_config, norm_bias, "norm_bias", "true", "LayerNorm: with a bias")},
     {HY_SCHEMA_BOOL(hy_model_config, zero_centred, "zero_centred", "false",
                     "RMSNorms of blocks, of q and k and the final one multiply by 1 + weight")},

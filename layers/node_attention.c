@@ -5,9 +5,14 @@
 #include "layers/nodes.h"
 
 hy_sp_attn hy_attention_shape(const hy_node *node) {
-    return (hy_sp_attn){.H = node->attr.attn.H, .HKV = node->attr.attn.HKV, .D = node->attr.attn.D, .DV = node->attr.attn.DV,
-                        .window = node->attr.attn.window, .scale = node->attr.attn.scale,
-                        .latent = {.rank = node->attr.attn.rank, .rope = node->attr.attn.rope}, .n_sinks = node->attr.attn.sinks};
+    return (hy_sp_attn){.H = node->attr.attn.H,
+                        .HKV = node->attr.attn.HKV,
+                        .D = node->attr.attn.D,
+                        .DV = node->attr.attn.DV,
+                        .window = node->attr.attn.window,
+                        .scale = node->attr.attn.scale,
+                        .latent = {.rank = node->attr.attn.rank, .rope = node->attr.attn.rope},
+                        .n_sinks = node->attr.attn.sinks};
 }
 
 static hy_sp_attn attention_args(const hy_exec *x, const hy_node *node) {
@@ -58,11 +63,19 @@ static double visible_pairs(const int64_t *docs, int64_t n_docs, int64_t window)
 static double attention_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
     double D = (double)node->attr.attn.D, DV = (double)node->attr.attn.DV;
     double made = (double)(node->attr.attn.rank * node->attr.attn.HKV) * (D - (double)node->attr.attn.rope + DV);
-    return 2.0 * (visible_pairs(docs, n_docs, node->attr.attn.window) * (double)node->attr.attn.H * (D + DV) + (double)tokens * made);
+    return 2.0 * (visible_pairs(docs, n_docs, node->attr.attn.window) * (double)node->attr.attn.H * (D + DV) +
+                  (double)tokens * made);
 }
 
-const hy_node_class hy_class_attention = {.name = "attention", .mixes = true, .bwd_reads_in = 7, .overwrites = true, .bwd_reads_out = 3, .fwd = attention_fwd,
-                                          .bwd = attention_bwd, .work = attention_work, .flops = attention_flops};
+const hy_node_class hy_class_attention = {.name = "attention",
+                                          .mixes = true,
+                                          .bwd_reads_in = 7,
+                                          .overwrites = true,
+                                          .bwd_reads_out = 3,
+                                          .fwd = attention_fwd,
+                                          .bwd = attention_bwd,
+                                          .work = attention_work,
+                                          .flops = attention_flops};
 
 hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_attn_shape *shape) {
     hy_weight sinks = {HY_NONE, 0};
@@ -88,7 +101,8 @@ hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_att
     return o;
 }
 
-hy_var hy_node_latent_attention(hy_graph *g, hy_var q, hy_var latent, hy_var shared, const char *name, const hy_attn_shape *shape) {
+hy_var hy_node_latent_attention(hy_graph *g, hy_var q, hy_var latent, hy_var shared, const char *name,
+                                const hy_attn_shape *shape) {
     int64_t rank = hy_var_cols(g, latent), rope = hy_var_cols(g, shared);
     int64_t rows = shape->kv_heads * (shape->head_dim - rope + shape->value_dim);
     char full[64];

@@ -3,8 +3,13 @@
 
 static hy_bonus_args bonus_args(const hy_exec *x, const hy_node *node) {
     int64_t H = node->attr.bonus.H;
-    return (hy_bonus_args){.T = x->T, .H = H, .K = x->graph->vars[node->in[0]].cols / H, .V = x->graph->vars[node->in[2]].cols / H,
-                           .r = hy_value(x, node->in[0]), .k = hy_value(x, node->in[1]), .v = hy_value(x, node->in[2]),
+    return (hy_bonus_args){.T = x->T,
+                           .H = H,
+                           .K = x->graph->vars[node->in[0]].cols / H,
+                           .V = x->graph->vars[node->in[2]].cols / H,
+                           .r = hy_value(x, node->in[0]),
+                           .k = hy_value(x, node->in[1]),
+                           .v = hy_value(x, node->in[2]),
                            .u = hy_param_value(x, node->w[0])};
 }
 
@@ -27,7 +32,8 @@ static void bonus_bwd(hy_exec *x, const hy_node *node) {
     hy_bonus_bwd(x->device, &a);
 }
 
-static const hy_node_class bonus_class = {.name = "bonus", .light = true, .bwd_reads_in = 7, .fwd = bonus_fwd, .bwd = bonus_bwd};
+static const hy_node_class bonus_class = {
+    .name = "bonus", .light = true, .bwd_reads_in = 7, .fwd = bonus_fwd, .bwd = bonus_bwd};
 
 hy_var hy_node_bonus(hy_graph *g, hy_var r, hy_var k, hy_var v, hy_weight u, int64_t heads) {
     hy_var y = hy_graph_var(g, "bonus", hy_var_cols(g, v));

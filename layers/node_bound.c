@@ -5,8 +5,10 @@
 #include "layers/nodes.h"
 
 static hy_bound_args bound_args(const hy_exec *x, const hy_node *node) {
-    return (hy_bound_args){.layers = node->attr.lower_bound.layers, .layer = node->attr.lower_bound.layer,
-                                 .C = x->graph->vars[node->out[0]].cols, .w = hy_param_value(x, node->w[0])};
+    return (hy_bound_args){.layers = node->attr.lower_bound.layers,
+                           .layer = node->attr.lower_bound.layer,
+                           .C = x->graph->vars[node->out[0]].cols,
+                           .w = hy_param_value(x, node->w[0])};
 }
 
 static void bound_fwd(hy_exec *x, const hy_node *node) {
@@ -38,8 +40,10 @@ hy_var hy_node_lower_bound(hy_graph *g, hy_weight bounds, int64_t cols, int64_t 
 }
 
 static hy_bound_gate_args gate_args(const hy_exec *x, const hy_node *node) {
-    return (hy_bound_gate_args){.T = x->T, .C = x->graph->vars[node->in[0]].cols, .x = hy_value(x, node->in[0]),
-                                  .bound = hy_value(x, node->in[1])};
+    return (hy_bound_gate_args){.T = x->T,
+                                .C = x->graph->vars[node->in[0]].cols,
+                                .x = hy_value(x, node->in[0]),
+                                .bound = hy_value(x, node->in[1])};
 }
 
 static void gate_fwd(hy_exec *x, const hy_node *node) {
@@ -62,7 +66,8 @@ static void gate_bwd(hy_exec *x, const hy_node *node) {
     hy_bound_gate_bwd(x->device, &a);
 }
 
-static const hy_node_class gate_class = {.name = "bounded gate", .light = true, .bwd_reads_in = 3, .fwd = gate_fwd, .bwd = gate_bwd};
+static const hy_node_class gate_class = {
+    .name = "bounded gate", .light = true, .bwd_reads_in = 3, .fwd = gate_fwd, .bwd = gate_bwd};
 
 hy_var hy_node_bounded_gate(hy_graph *g, hy_var x, hy_var bound, hy_var *k) {
     hy_var out[2] = {hy_graph_var(g, "decay", hy_var_cols(g, x)), hy_graph_var(g, "1 - decay", hy_var_cols(g, x))};

@@ -8,10 +8,16 @@ static void copy_pieces(hy_exec *x, const hy_node *node, bool backward, int acc)
     int64_t all = x->graph->vars[node->in[0]].cols, begin = 0;
     for (int i = 0; i < node->n_out; i++) {
         int64_t cols = x->graph->vars[node->out[i]].cols;
-        char *joined = (char *)(backward ? hy_grad(x, node->in[0]) : hy_value(x, node->in[0])) + (size_t)begin * x->esize;
+        char *joined =
+            (char *)(backward ? hy_grad(x, node->in[0]) : hy_value(x, node->in[0])) + (size_t)begin * x->esize;
         void *piece = backward ? hy_grad(x, node->out[i]) : hy_value(x, node->out[i]);
-        hy_copy2d(x->device, &(hy_copy2d_args){.rows = x->T, .cols = cols, .src_ld = backward ? cols : all, .dst_ld = backward ? all : cols,
-                                               .src = backward ? piece : joined, .dst = backward ? joined : piece, .acc = acc});
+        hy_copy2d(x->device, &(hy_copy2d_args){.rows = x->T,
+                                               .cols = cols,
+                                               .src_ld = backward ? cols : all,
+                                               .dst_ld = backward ? all : cols,
+                                               .src = backward ? piece : joined,
+                                               .dst = backward ? joined : piece,
+                                               .acc = acc});
         begin += cols;
     }
 }
@@ -36,8 +42,13 @@ void hy_node_split(hy_graph *g, hy_var x, int n, const int64_t *cols, hy_var *ou
 /* ---- a factor per channel; the gradient of what it is added to is its own, in one buffer ---- */
 
 static hy_scale_args scale_args(const hy_exec *x, const hy_node *node) {
-    return (hy_scale_args){.act = node->attr.scale.act, .T = x->T, .cols = x->graph->vars[node->out[0]].cols, .expand = node->attr.scale.expand,
-                           .group = node->attr.scale.group, .x = hy_value(x, node->in[0]), .w = hy_param_value(x, node->w[0])};
+    return (hy_scale_args){.act = node->attr.scale.act,
+                           .T = x->T,
+                           .cols = x->graph->vars[node->out[0]].cols,
+                           .expand = node->attr.scale.expand,
+                           .group = node->attr.scale.group,
+                           .x = hy_value(x, node->in[0]),
+                           .w = hy_param_value(x, node->w[0])};
 }
 
 static void scale_fwd(hy_exec *x, const hy_node *node) {
@@ -56,7 +67,8 @@ static void scale_bwd(hy_exec *x, const hy_node *node) {
     hy_scale_bwd(x->device, &a);
 }
 
-static const hy_node_class scale_class = {.name = "scale", .light = true, .bwd_reads_in = 1, .fwd = scale_fwd, .bwd = scale_bwd};
+static const hy_node_class scale_class = {
+    .name = "scale", .light = true, .bwd_reads_in = 1, .fwd = scale_fwd, .bwd = scale_bwd};
 
 static hy_var scaled(hy_graph *g, hy_var x, hy_var add, hy_weight w, hy_act act, int64_t expand, int64_t group) {
     hy_var y = hy_graph_var(g, "scaled", hy_var_cols(g, x) * expand);

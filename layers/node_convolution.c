@@ -9,7 +9,8 @@
 
 static hy_sp_conv conv_args(const hy_exec *x, const hy_node *node) {
     hy_sp_conv c = {.op = {.T = x->T, .C = node->attr.conv.C, .W = node->attr.conv.W, .act = node->attr.conv.act},
-                    .kept = hy_kept(x, node), .work = hy_work(x, node)};
+                    .kept = hy_kept(x, node),
+                    .work = hy_work(x, node)};
     c.op.x = hy_value(x, node->in[0]);
     c.op.w = node->in[1] == HY_NONE ? hy_param_value(x, node->w[0]) : hy_value(x, node->in[1]);
     c.op.bias = hy_param_value(x, node->w[1]);
@@ -58,8 +59,16 @@ static double conv_flops(const hy_node *node, int64_t tokens, const int64_t *doc
     return 2.0 * (double)tokens * (double)node->attr.conv.C * (double)node->attr.conv.W;
 }
 
-const hy_node_class hy_class_conv = {.name = "convolution", .mixes = true, .light = true, .bwd_reads_in = 3, .fwd = conv_fwd, .recompute = conv_recompute,
-                                     .bwd = conv_bwd, .kept = conv_kept, .work = conv_work, .flops = conv_flops};
+const hy_node_class hy_class_conv = {.name = "convolution",
+                                     .mixes = true,
+                                     .light = true,
+                                     .bwd_reads_in = 3,
+                                     .fwd = conv_fwd,
+                                     .recompute = conv_recompute,
+                                     .bwd = conv_bwd,
+                                     .kept = conv_kept,
+                                     .work = conv_work,
+                                     .flops = conv_flops};
 
 static hy_node *add_conv(hy_graph *g, hy_var x, hy_var taps, int64_t width, hy_act act, hy_var *y) {
     *y = hy_graph_var(g, "conv", hy_var_cols(g, x));
@@ -100,8 +109,13 @@ hy_var hy_node_conv_by(hy_graph *g, hy_var x, hy_var taps, int64_t width) {
 /* ---- windows: taps of groups of channels, damped with their age ---- */
 
 static hy_window_filter_args window_args(const hy_exec *x, const hy_node *node) {
-    return (hy_window_filter_args){.C = node->attr.window.C, .G = node->attr.window.G, .W = node->attr.window.W, .low = node->attr.window.low,
-                                   .high = node->attr.window.high, .h = hy_param_value(x, node->w[0]), .log_alpha = hy_param_value(x, node->w[1])};
+    return (hy_window_filter_args){.C = node->attr.window.C,
+                                   .G = node->attr.window.G,
+                                   .W = node->attr.window.W,
+                                   .low = node->attr.window.low,
+                                   .high = node->attr.window.high,
+                                   .h = hy_param_value(x, node->w[0]),
+                                   .log_alpha = hy_param_value(x, node->w[1])};
 }
 
 static void window_fwd(hy_exec *x, const hy_node *node) {
@@ -118,12 +132,14 @@ static void window_bwd(hy_exec *x, const hy_node *node) {
     hy_window_filter_bwd(x->device, &a);
 }
 
-static const hy_node_class window_class = {.name = "window filter", .light = true, .fwd = window_fwd, .bwd = window_bwd};
+static const hy_node_class window_class = {
+    .name = "window filter", .light = true, .fwd = window_fwd, .bwd = window_bwd};
 
 hy_var hy_node_window_filter(hy_graph *g, const char *name, int64_t channels, const hy_window *window) {
     char full[64];
     snprintf(full, sizeof(full), "%s.h", name);
-    hy_weight h = hy_graph_param(g, full, 2, (int64_t[]){window->filters, window->width}, HY_INIT_NORMAL, true), log_alpha = {HY_NONE, 0};
+    hy_weight h = hy_graph_param(g, full, 2, (int64_t[]){window->filters, window->width}, HY_INIT_NORMAL, true),
+              log_alpha = {HY_NONE, 0};
     hy_var w = hy_graph_var(g, "taps", channels * window->width);
     hy_node *node = NULL;
     if (window->learned) {
@@ -153,9 +169,13 @@ hy_var hy_node_window_filter(hy_graph *g, const char *name, int64_t channels, co
 /* ---- long convolution: its result and the exchanged inputs are kept, so that a recompute skips it ---- */
 
 static hy_sp_long_conv long_args(const hy_exec *x, const hy_node *node) {
-    return (hy_sp_long_conv){.C = node->attr.long_conv.C, .N = node->attr.long_conv.N, .group = node->attr.long_conv.group,
-                             .R = hy_param_value(x, node->w[0]), .p = hy_param_value(x, node->w[1]),
-                             .kept = hy_kept(x, node), .work = hy_work(x, node)};
+    return (hy_sp_long_conv){.C = node->attr.long_conv.C,
+                             .N = node->attr.long_conv.N,
+                             .group = node->attr.long_conv.group,
+                             .R = hy_param_value(x, node->w[0]),
+                             .p = hy_param_value(x, node->w[1]),
+                             .kept = hy_kept(x, node),
+                             .work = hy_work(x, node)};
 }
 
 static void long_fwd(hy_exec *x, const hy_node *node) {
@@ -194,8 +214,13 @@ static double long_flops(const hy_node *node, int64_t tokens, const int64_t *doc
     return total * (double)node->attr.long_conv.C;
 }
 
-const hy_node_class hy_class_long_conv = {.name = "long convolution", .mixes = true, .fwd = long_fwd, .bwd = long_bwd, .kept = long_kept,
-                                          .work = long_work, .flops = long_flops};
+const hy_node_class hy_class_long_conv = {.name = "long convolution",
+                                          .mixes = true,
+                                          .fwd = long_fwd,
+                                          .bwd = long_bwd,
+                                          .kept = long_kept,
+                                          .work = long_work,
+                                          .flops = long_flops};
 
 hy_var hy_node_long_conv(hy_graph *g, hy_var x, const char *name, int64_t filters, int64_t order) {
     const int64_t cols = hy_var_cols(g, x);

@@ -2,9 +2,13 @@
 #include "layers/nodes.h"
 
 static hy_decay_gate_args gate_args(const hy_exec *x, const hy_node *node) {
-    return (hy_decay_gate_args){.T = x->T, .H = node->attr.decay_gate.H, .K = node->attr.decay_gate.K,
-                                .lower_bound = node->attr.decay_gate.lower_bound, .x = hy_value(x, node->in[0]),
-                                .A_log = hy_param_value(x, node->w[0]), .dt_bias = hy_param_value(x, node->w[1])};
+    return (hy_decay_gate_args){.T = x->T,
+                                .H = node->attr.decay_gate.H,
+                                .K = node->attr.decay_gate.K,
+                                .lower_bound = node->attr.decay_gate.lower_bound,
+                                .x = hy_value(x, node->in[0]),
+                                .A_log = hy_param_value(x, node->w[0]),
+                                .dt_bias = hy_param_value(x, node->w[1])};
 }
 
 static void gate_fwd(hy_exec *x, const hy_node *node) {
@@ -23,10 +27,12 @@ static void gate_bwd(hy_exec *x, const hy_node *node) {
     hy_decay_gate_bwd(x->device, &a);
 }
 
-static const hy_node_class gate_class = {.name = "decay gate", .light = true, .bwd_reads_in = 1, .fwd = gate_fwd, .bwd = gate_bwd};
+static const hy_node_class gate_class = {
+    .name = "decay gate", .light = true, .bwd_reads_in = 1, .fwd = gate_fwd, .bwd = gate_bwd};
 
 hy_var hy_node_decay_gate(hy_graph *g, hy_var x, int64_t heads, int64_t K, double lower_bound, double a_init_low) {
-    hy_weight A_log = hy_graph_param(g, "A_log", 1, &heads, lower_bound < 0 ? HY_INIT_ZERO : HY_INIT_LOG_UNIFORM_A, false);
+    hy_weight A_log =
+        hy_graph_param(g, "A_log", 1, &heads, lower_bound < 0 ? HY_INIT_ZERO : HY_INIT_LOG_UNIFORM_A, false);
     hy_weight dt_bias = hy_graph_param(g, "dt_bias", 1, (int64_t[]){heads * K}, HY_INIT_DT_BIAS, false);
     hy_var y = hy_graph_var(g, "decay", hy_var_cols(g, x));
     hy_node *node = hy_graph_node(g, &gate_class, 1, &x, 1, &y);
@@ -46,14 +52,16 @@ hy_var hy_node_decay_gate(hy_graph *g, hy_var x, int64_t heads, int64_t K, doubl
 static void head_decay_fwd(hy_exec *x, const hy_node *node) {
     char *g = hy_value(x, node->out[0]);
     for (int64_t h = 0; h < node->attr.head_decay.heads; h++) {
-        double value = node->attr.head_decay.log_decay(h, node->attr.head_decay.heads, node->attr.head_decay.layer, node->attr.head_decay.layers);
+        double value = node->attr.head_decay.log_decay(h, node->attr.head_decay.heads, node->attr.head_decay.layer,
+                                                       node->attr.head_decay.layers);
         hy_fill(x->device, &(hy_fill_args){.n = 1, .value = value, .y = g + (size_t)h * x->esize});
     }
 }
 
 static const hy_node_class head_decay_class = {.name = "head decay", .light = true, .fwd = head_decay_fwd};
 
-hy_var hy_node_head_decay(hy_graph *g, double (*log_decay)(int64_t, int64_t, int64_t, int64_t), int64_t heads, int64_t layer, int64_t layers) {
+hy_var hy_node_head_decay(hy_graph *g, double (*log_decay)(int64_t, int64_t, int64_t, int64_t), int64_t heads,
+                          int64_t layer, int64_t layers) {
     hy_var y = hy_graph_var(g, "head decay", heads);
     hy_node *node = hy_graph_node(g, &head_decay_class, 0, NULL, 1, &y);
     if (!node) {

@@ -6,8 +6,11 @@
 /* ---- unary ---- */
 
 static hy_unary_args unary_args(const hy_exec *x, const hy_node *node) {
-    return (hy_unary_args){.act = node->attr.unary.act, .n = x->T * x->graph->vars[node->in[0]].cols, .scale = node->attr.unary.scale,
-                           .floor = node->attr.unary.floor, .x = hy_value(x, node->in[0])};
+    return (hy_unary_args){.act = node->attr.unary.act,
+                           .n = x->T * x->graph->vars[node->in[0]].cols,
+                           .scale = node->attr.unary.scale,
+                           .floor = node->attr.unary.floor,
+                           .x = hy_value(x, node->in[0])};
 }
 
 static void unary_fwd(hy_exec *x, const hy_node *node) {
@@ -24,7 +27,8 @@ static void unary_bwd(hy_exec *x, const hy_node *node) {
     hy_unary_bwd(x->device, &a);
 }
 
-static const hy_node_class unary_class = {.name = "unary", .light = true, .bwd_reads_in = 1, .fwd = unary_fwd, .bwd = unary_bwd};
+static const hy_node_class unary_class = {
+    .name = "unary", .light = true, .bwd_reads_in = 1, .fwd = unary_fwd, .bwd = unary_bwd};
 
 hy_var hy_node_unary(hy_graph *g, hy_var x, hy_act act, double scale, double floor) {
     hy_var y = hy_graph_var(g, "act", hy_var_cols(g, x));
@@ -41,8 +45,11 @@ hy_var hy_node_unary(hy_graph *g, hy_var x, hy_act act, double scale, double flo
 /* ---- gated product ---- */
 
 static hy_glu_args glu_args(const hy_exec *x, const hy_node *node) {
-    return (hy_glu_args){.act = node->attr.glu.act, .n = x->T * x->graph->vars[node->in[0]].cols, .group = node->attr.glu.group,
-                         .a = hy_value(x, node->in[0]), .z = hy_value(x, node->in[1])};
+    return (hy_glu_args){.act = node->attr.glu.act,
+                         .n = x->T * x->graph->vars[node->in[0]].cols,
+                         .group = node->attr.glu.group,
+                         .a = hy_value(x, node->in[0]),
+                         .z = hy_value(x, node->in[1])};
 }
 
 static void glu_fwd(hy_exec *x, const hy_node *node) {
@@ -61,7 +68,8 @@ static void glu_bwd(hy_exec *x, const hy_node *node) {
     hy_glu_bwd(x->device, &a);
 }
 
-static const hy_node_class glu_class = {.name = "glu", .light = true, .bwd_reads_in = 3, .fwd = glu_fwd, .bwd = glu_bwd};
+static const hy_node_class glu_class = {
+    .name = "glu", .light = true, .bwd_reads_in = 3, .fwd = glu_fwd, .bwd = glu_bwd};
 
 hy_var hy_node_glu(hy_graph *g, hy_var a, hy_var z, hy_act act) {
     hy_var y = hy_graph_var(g, "gated", hy_var_cols(g, a));
@@ -77,8 +85,10 @@ hy_var hy_node_glu(hy_graph *g, hy_var a, hy_var z, hy_act act) {
 /* ---- residual sum ---- */
 
 static void residual_fwd(hy_exec *x, const hy_node *node) {
-    hy_add(x->device, &(hy_add_args){.n = x->T * x->graph->vars[node->out[0]].cols, .a = hy_value(x, node->in[0]),
-                                     .b = hy_value(x, node->in[1]), .y = hy_value(x, node->out[0])});
+    hy_add(x->device, &(hy_add_args){.n = x->T * x->graph->vars[node->out[0]].cols,
+                                     .a = hy_value(x, node->in[0]),
+                                     .b = hy_value(x, node->in[1]),
+                                     .y = hy_value(x, node->out[0])});
 }
 
 static const hy_node_class residual_class = {.name = "residual", .fwd = residual_fwd};
@@ -100,18 +110,26 @@ hy_var hy_node_residual(hy_graph *g, hy_var x, hy_var branch) {
 static void repeat_fwd(hy_exec *x, const hy_node *node) {
     int64_t cols = node->attr.repeat.cols, repeat = node->attr.repeat.repeat, rows = x->T * node->attr.repeat.heads;
     for (int64_t r = 0; r < repeat; r++) {
-        hy_copy2d(x->device, &(hy_copy2d_args){.rows = rows, .cols = cols, .src_ld = cols, .dst_ld = repeat * cols,
-                                               .src = hy_value(x, node->in[0]),
-                                               .dst = (char *)hy_value(x, node->out[0]) + (size_t)(r * cols) * x->esize});
+        hy_copy2d(x->device,
+                  &(hy_copy2d_args){.rows = rows,
+                                    .cols = cols,
+                                    .src_ld = cols,
+                                    .dst_ld = repeat * cols,
+                                    .src = hy_value(x, node->in[0]),
+                                    .dst = (char *)hy_value(x, node->out[0]) + (size_t)(r * cols) * x->esize});
     }
 }
 
 static void repeat_bwd(hy_exec *x, const hy_node *node) {
     int64_t cols = node->attr.repeat.cols, repeat = node->attr.repeat.repeat, rows = x->T * node->attr.repeat.heads;
     for (int64_t r = 0; r < repeat; r++) {
-        hy_copy2d(x->device, &(hy_copy2d_args){.rows = rows, .cols = cols, .src_ld = repeat * cols, .dst_ld = cols,
+        hy_copy2d(x->device, &(hy_copy2d_args){.rows = rows,
+                                               .cols = cols,
+                                               .src_ld = repeat * cols,
+                                               .dst_ld = cols,
                                                .src = (char *)hy_grad(x, node->out[0]) + (size_t)(r * cols) * x->esize,
-                                               .dst = hy_grad(x, node->in[0]), .acc = r > 0 || hy_acc(x, node, 0)});
+                                               .dst = hy_grad(x, node->in[0]),
+                                               .acc = r > 0 || hy_acc(x, node, 0)});
     }
 }
 
@@ -135,8 +153,13 @@ hy_var hy_node_repeat(hy_graph *g, hy_var x, int64_t heads, int64_t repeat) {
 /* ---- rotary embedding: its backward is the rotation the other way ---- */
 
 static hy_rope_args rope_args(const hy_exec *x, const hy_node *node) {
-    return (hy_rope_args){.T = x->T, .H = node->attr.rope.H, .D = node->attr.rope.D, .first = node->attr.rope.first,
-                          .rot = node->attr.rope.rot, .base = node->attr.rope.base, .pos = x->sp->layout->doc_pos};
+    return (hy_rope_args){.T = x->T,
+                          .H = node->attr.rope.H,
+                          .D = node->attr.rope.D,
+                          .first = node->attr.rope.first,
+                          .rot = node->attr.rope.rot,
+                          .base = node->attr.rope.base,
+                          .pos = x->sp->layout->doc_pos};
 }
 
 static void rope_fwd(hy_exec *x, const hy_node *node) {

@@ -5,7 +5,9 @@
 
 static hy_feature_args feature_args(const hy_exec *x, const hy_node *node) {
     int64_t cols = node->attr.feature.cols;
-    return (hy_feature_args){.kind = node->attr.feature.kind, .rows = x->T * (x->graph->vars[node->in[0]].cols / cols), .cols = cols,
+    return (hy_feature_args){.kind = node->attr.feature.kind,
+                             .rows = x->T * (x->graph->vars[node->in[0]].cols / cols),
+                             .cols = cols,
                              .x = hy_value(x, node->in[0])};
 }
 
@@ -23,7 +25,8 @@ static void feature_bwd(hy_exec *x, const hy_node *node) {
     hy_feature_bwd(x->device, &a);
 }
 
-static const hy_node_class feature_class = {.name = "features", .light = true, .bwd_reads_in = 1, .fwd = feature_fwd, .bwd = feature_bwd};
+static const hy_node_class feature_class = {
+    .name = "features", .light = true, .bwd_reads_in = 1, .fwd = feature_fwd, .bwd = feature_bwd};
 
 hy_var hy_node_feature(hy_graph *g, hy_var x, hy_feature_kind kind, int64_t cols) {
     hy_var y = hy_graph_var(g, "features", hy_var_cols(g, x) / cols * hy_feature_cols(kind, cols));
@@ -40,12 +43,14 @@ hy_var hy_node_feature(hy_graph *g, hy_var x, hy_feature_kind kind, int64_t cols
 
 static hy_copy2d_args append_copy(const hy_exec *x, const hy_node *node) {
     int64_t cols = node->attr.feature.cols;
-    return (hy_copy2d_args){.rows = x->T * (x->graph->vars[node->in[0]].cols / cols), .cols = cols, .src_ld = cols, .dst_ld = cols + 1};
+    return (hy_copy2d_args){
+        .rows = x->T * (x->graph->vars[node->in[0]].cols / cols), .cols = cols, .src_ld = cols, .dst_ld = cols + 1};
 }
 
 static void append_fwd(hy_exec *x, const hy_node *node) {
     hy_copy2d_args a = append_copy(x, node);
-    hy_fill(x->device, &(hy_fill_args){.n = x->T * x->graph->vars[node->out[0]].cols, .value = 1, .y = hy_value(x, node->out[0])});
+    hy_fill(x->device,
+            &(hy_fill_args){.n = x->T * x->graph->vars[node->out[0]].cols, .value = 1, .y = hy_value(x, node->out[0])});
     a.src = hy_value(x, node->in[0]);
     a.dst = hy_value(x, node->out[0]);
     hy_copy2d(x->device, &a);
@@ -75,7 +80,9 @@ hy_var hy_node_append_one(hy_graph *g, hy_var x, int64_t heads) {
 
 static hy_ratio_args ratio_args(const hy_exec *x, const hy_node *node) {
     int64_t cols = node->attr.feature.cols;
-    return (hy_ratio_args){.rows = x->T * (x->graph->vars[node->out[0]].cols / cols), .cols = cols, .eps = node->attr.feature.eps,
+    return (hy_ratio_args){.rows = x->T * (x->graph->vars[node->out[0]].cols / cols),
+                           .cols = cols,
+                           .eps = node->attr.feature.eps,
                            .x = hy_value(x, node->in[0])};
 }
 
@@ -93,7 +100,8 @@ static void ratio_bwd(hy_exec *x, const hy_node *node) {
     hy_ratio_bwd(x->device, &a);
 }
 
-static const hy_node_class ratio_class = {.name = "ratio", .light = true, .bwd_reads_in = 1, .fwd = ratio_fwd, .bwd = ratio_bwd};
+static const hy_node_class ratio_class = {
+    .name = "ratio", .light = true, .bwd_reads_in = 1, .fwd = ratio_fwd, .bwd = ratio_bwd};
 
 hy_var hy_node_ratio(hy_graph *g, hy_var x, int64_t heads, double eps) {
     hy_var y = hy_graph_var(g, "normalised", hy_var_cols(g, x) - heads);
@@ -111,8 +119,12 @@ hy_var hy_node_ratio(hy_graph *g, hy_var x, int64_t heads, double eps) {
 static hy_own_args own_args(const hy_exec *x, const hy_node *node) {
     const hy_variable *vars = x->graph->vars;
     int64_t heads = node->attr.own.heads;
-    return (hy_own_args){.rows = x->T * heads, .cols = vars[node->in[1]].cols / heads, .V = vars[node->in[0]].cols / heads,
-                         .q = hy_value(x, node->in[1]), .k = hy_value(x, node->in[2]), .v = hy_value(x, node->in[3])};
+    return (hy_own_args){.rows = x->T * heads,
+                         .cols = vars[node->in[1]].cols / heads,
+                         .V = vars[node->in[0]].cols / heads,
+                         .q = hy_value(x, node->in[1]),
+                         .k = hy_value(x, node->in[2]),
+                         .v = hy_value(x, node->in[3])};
 }
 
 static void own_fwd(hy_exec *x, const hy_node *node) {
@@ -134,7 +146,8 @@ static void own_bwd(hy_exec *x, const hy_node *node) {
     hy_own_bwd(x->device, &a);
 }
 
-static const hy_node_class own_class = {.name = "own part", .light = true, .bwd_reads_in = 0xe, .fwd = own_fwd, .bwd = own_bwd};
+static const hy_node_class own_class = {
+    .name = "own part", .light = true, .bwd_reads_in = 0xe, .fwd = own_fwd, .bwd = own_bwd};
 
 hy_var hy_node_own(hy_graph *g, hy_var add, hy_var q, hy_var k, hy_var v, int64_t heads) {
     hy_var y = hy_graph_var(g, "with own", hy_var_cols(g, add));

@@ -69,19 +69,27 @@ static double blocks_read(const int64_t *docs, int64_t n_docs) {
 /* The chunk form's products at C = 64, triangles counted half: the weights inside the chunk, one state written, every larger block's
  * state read (delta rule: and put through the chunk's transition). */
 static double level_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
-    const double C = 64, K = (double)node->attr.recur.K, V = (double)node->attr.recur.V, blocks = blocks_read(docs, n_docs);
+    const double C = 64, K = (double)node->attr.recur.K, V = (double)node->attr.recur.V,
+                 blocks = blocks_read(docs, n_docs);
     const double per_token = node->attr.recur.rule == HY_RULE_DELTA
                                  ? C * K + C * C / 3 + C * (K + V) / 2 + C * V / 2 + K * V + 3 * blocks * K * V
                                  : C * K / 2 + C * V / 2 + K * V + blocks * K * V;
     return 2.0 * (double)tokens * (double)node->attr.recur.HV * per_token;
 }
 
-const hy_node_class hy_class_levels = {.name = "log-linear recurrence", .mixes = true, .bwd_reads_in = 0x3f, .overwrites = true, .fwd = level_fwd,
-                                       .recompute = level_recompute, .bwd = level_bwd, .kept = level_kept, .work = level_work,
+const hy_node_class hy_class_levels = {.name = "log-linear recurrence",
+                                       .mixes = true,
+                                       .bwd_reads_in = 0x3f,
+                                       .overwrites = true,
+                                       .fwd = level_fwd,
+                                       .recompute = level_recompute,
+                                       .bwd = level_bwd,
+                                       .kept = level_kept,
+                                       .work = level_work,
                                        .flops = level_flops};
 
-hy_var hy_node_level_recur(hy_graph *g, const hy_recur_vars *in, hy_var l, hy_decay decay, hy_rule rule, int64_t heads, int64_t value_heads,
-                           double scale) {
+hy_var hy_node_level_recur(hy_graph *g, const hy_recur_vars *in, hy_var l, hy_decay decay, hy_rule rule, int64_t heads,
+                           int64_t value_heads, double scale) {
     hy_var o = hy_graph_var(g, "mixed", hy_var_cols(g, in->v));
     hy_node *node = hy_graph_node(g, &hy_class_levels, 6, (hy_var[]){in->q, in->k, in->v, in->g, in->beta, l}, 1, &o);
     if (!node) {

@@ -6,33 +6,62 @@
 
 static void linear_fwd(hy_exec *x, const hy_node *node) {
     int64_t in = node->attr.linear.in, out = node->attr.linear.out, rows = x->T * node->attr.linear.heads;
-    hy_gemm(x->device, &(hy_gemm_args){.trans_b = 1, .m = rows, .n = out, .k = in, .alpha = 1,
-                                       .a = hy_value(x, node->in[0]), .lda = in,
-                                       .b = hy_param_value(x, node->w[0]), .ldb = node->attr.linear.ld,
-                                       .c = hy_value(x, node->out[0]), .ldc = out});
+    hy_gemm(x->device, &(hy_gemm_args){.trans_b = 1,
+                                       .m = rows,
+                                       .n = out,
+                                       .k = in,
+                                       .alpha = 1,
+                                       .a = hy_value(x, node->in[0]),
+                                       .lda = in,
+                                       .b = hy_param_value(x, node->w[0]),
+                                       .ldb = node->attr.linear.ld,
+                                       .c = hy_value(x, node->out[0]),
+                                       .ldc = out});
     if (node->w[1].param != HY_NONE) {
-        hy_bias_fwd(x->device, &(hy_bias_args){.rows = rows, .cols = out, .bias = hy_param_value(x, node->w[1]), .y = hy_value(x, node->out[0])});
+        hy_bias_fwd(x->device, &(hy_bias_args){.rows = rows,
+                                               .cols = out,
+                                               .bias = hy_param_value(x, node->w[1]),
+                                               .y = hy_value(x, node->out[0])});
     }
 }
 
 static void linear_bwd(hy_exec *x, const hy_node *node) {
     int64_t in = node->attr.linear.in, out = node->attr.linear.out, rows = x->T * node->attr.linear.heads;
     const void *dy = hy_grad(x, node->out[0]);
-    hy_gemm(x->device, &(hy_gemm_args){.m = rows, .n = in, .k = out, .alpha = 1,
-                                       .a = dy, .lda = out, .b = hy_param_value(x, node->w[0]), .ldb = node->attr.linear.ld,
-                                       .beta = hy_acc(x, node, 0) ? 1 : 0, .c = hy_grad(x, node->in[0]), .ldc = in});
-    hy_gemm(x->device, &(hy_gemm_args){.trans_a = 1, .m = out, .n = in, .k = rows, .alpha = 1,
-                                       .a = dy, .lda = out, .b = hy_value(x, node->in[0]), .ldb = in,
-                                       .beta = 1, .c = hy_param_grad(x, node->w[0]), .ldc = node->attr.linear.ld});
+    hy_gemm(x->device, &(hy_gemm_args){.m = rows,
+                                       .n = in,
+                                       .k = out,
+                                       .alpha = 1,
+                                       .a = dy,
+                                       .lda = out,
+                                       .b = hy_param_value(x, node->w[0]),
+                                       .ldb = node->attr.linear.ld,
+                                       .beta = hy_acc(x, node, 0) ? 1 : 0,
+                                       .c = hy_grad(x, node->in[0]),
+                                       .ldc = in});
+    hy_gemm(x->device, &(hy_gemm_args){.trans_a = 1,
+                                       .m = out,
+                                       .n = in,
+                                       .k = rows,
+                                       .alpha = 1,
+                                       .a = dy,
+                                       .lda = out,
+                                       .b = hy_value(x, node->in[0]),
+                                       .ldb = in,
+                                       .beta = 1,
+                                       .c = hy_param_grad(x, node->w[0]),
+                                       .ldc = node->attr.linear.ld});
     if (node->w[1].param != HY_NONE) {
-        hy_bias_bwd(x->device, &(hy_bias_args){.rows = rows, .cols = out, .dy = dy, .dbias = hy_param_grad(x, node->w[1])});
+        hy_bias_bwd(x->device,
+                    &(hy_bias_args){.rows = rows, .cols = out, .dy = dy, .dbias = hy_param_grad(x, node->w[1])});
     }
 }
 
 static double linear_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
     (void)docs;
     (void)n_docs;
-    return 2.0 * (double)(tokens * node->attr.linear.heads) * (double)node->attr.linear.in * (double)node->attr.linear.out;
+    return 2.0 * (double)(tokens * node->attr.linear.heads) * (double)node->attr.linear.in *
+           (double)node->attr.linear.out;
 }
 
 static const hy_node_class linear_class = {
@@ -81,7 +110,8 @@ hy_var hy_node_linear(hy_graph *g, hy_var x, const char *name, int64_t out, bool
 /* ---- a bias of its own; both gradients are one buffer ---- */
 
 static hy_bias_args bias_args(const hy_exec *x, const hy_node *node) {
-    return (hy_bias_args){.rows = x->T, .cols = x->graph->vars[node->out[0]].cols, .bias = hy_param_value(x, node->w[0])};
+    return (hy_bias_args){
+        .rows = x->T, .cols = x->graph->vars[node->out[0]].cols, .bias = hy_param_value(x, node->w[0])};
 }
 
 static void bias_fwd(hy_exec *x, const hy_node *node) {

@@ -5,8 +5,15 @@
 /* ---- recurrence ---- */
 
 hy_recur_args hy_recur_shape(const hy_node *node, int64_t T) {
-    return (hy_recur_args){.decay = node->attr.recur.decay, .rule = node->attr.recur.rule,
-                           .exclusive = node->attr.recur.exclusive, .T = T, .H = node->attr.recur.H, .HV = node->attr.recur.HV, .K = node->attr.recur.K, .V = node->attr.recur.V, .scale = node->attr.recur.scale};
+    return (hy_recur_args){.decay = node->attr.recur.decay,
+                           .rule = node->attr.recur.rule,
+                           .exclusive = node->attr.recur.exclusive,
+                           .T = T,
+                           .H = node->attr.recur.H,
+                           .HV = node->attr.recur.HV,
+                           .K = node->attr.recur.K,
+                           .V = node->attr.recur.V,
+                           .scale = node->attr.recur.scale};
 }
 
 static hy_sp_recur recur_args(const hy_exec *x, const hy_node *node) {
@@ -69,10 +76,19 @@ static double recur_flops(const hy_node *node, int64_t tokens, const int64_t *do
     return 2.0 * (double)tokens * (double)node->attr.recur.HV * (K * V > 1 ? per_token[node->attr.recur.rule] : 1);
 }
 
-const hy_node_class hy_class_recur = {.name = "recurrence", .mixes = true, .bwd_reads_in = 0x7f, .overwrites = true, .fwd = recur_fwd, .recompute = recur_recompute,
-                                      .bwd = recur_bwd, .kept = recur_kept, .work = recur_work, .flops = recur_flops};
+const hy_node_class hy_class_recur = {.name = "recurrence",
+                                      .mixes = true,
+                                      .bwd_reads_in = 0x7f,
+                                      .overwrites = true,
+                                      .fwd = recur_fwd,
+                                      .recompute = recur_recompute,
+                                      .bwd = recur_bwd,
+                                      .kept = recur_kept,
+                                      .work = recur_work,
+                                      .flops = recur_flops};
 
-static hy_node *add_recur(hy_graph *g, const hy_recur_vars *in, hy_rule rule, int64_t heads, int64_t value_heads, hy_var *o) {
+static hy_node *add_recur(hy_graph *g, const hy_recur_vars *in, hy_rule rule, int64_t heads, int64_t value_heads,
+                          hy_var *o) {
     const hy_var a = rule == HY_RULE_DPLR ? in->a : HY_NONE, b = rule == HY_RULE_DPLR ? in->b : HY_NONE;
     *o = hy_graph_var(g, "mixed", hy_var_cols(g, in->v));
     hy_node *node = hy_graph_node(g, &hy_class_recur, 7, (hy_var[]){in->q, in->k, in->v, in->g, in->beta, a, b}, 1, o);
@@ -89,7 +105,8 @@ static hy_node *add_recur(hy_graph *g, const hy_recur_vars *in, hy_rule rule, in
     return node;
 }
 
-hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_rule rule, int64_t heads, int64_t value_heads, double scale) {
+hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_rule rule, int64_t heads,
+                     int64_t value_heads, double scale) {
     hy_var o;
     hy_node *node = add_recur(g, in, rule, heads, value_heads, &o);
     if (node) {
@@ -99,7 +116,8 @@ hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_ru
     return o;
 }
 
-hy_var hy_node_recur_exclusive(hy_graph *g, const hy_recur_vars *in, hy_decay decay, int64_t heads, int64_t value_heads, double scale) {
+hy_var hy_node_recur_exclusive(hy_graph *g, const hy_recur_vars *in, hy_decay decay, int64_t heads, int64_t value_heads,
+                               double scale) {
     hy_var o;
     hy_node *node = add_recur(g, in, HY_RULE_ADDITIVE, heads, value_heads, &o);
     if (node) {

@@ -9,7 +9,9 @@ static void taps_fwd(hy_exec *x, const hy_node *node) {
     int64_t n = x->graph->vars[node->out[0]].cols;
     hy_fill(x->device, &(hy_fill_args){.n = n, .y = taps});
     hy_fill(x->device, &(hy_fill_args){.n = 1, .value = 1, .y = taps});
-    hy_copy2d(x->device, &(hy_copy2d_args){.rows = n / 2 - 1, .cols = 1, .src_ld = 0, .dst_ld = 2, .src = taps, .dst = taps + 2 * x->esize});
+    hy_copy2d(x->device,
+              &(hy_copy2d_args){
+                  .rows = n / 2 - 1, .cols = 1, .src_ld = 0, .dst_ld = 2, .src = taps, .dst = taps + 2 * x->esize});
 }
 
 static const hy_node_class taps_class = {.name = "shift taps", .light = true, .fwd = taps_fwd};
@@ -25,8 +27,12 @@ hy_var hy_node_shift(hy_graph *g, hy_var x) {
 
 static hy_lerp_args lerp_args(const hy_exec *x, const hy_node *node) {
     bool shared = node->in[2] == HY_NONE;
-    return (hy_lerp_args){.rows = x->T, .cols = x->graph->vars[node->out[0]].cols, .shared = shared, .x = hy_value(x, node->in[0]),
-                          .z = hy_value(x, node->in[1]), .m = shared ? hy_param_value(x, node->w[0]) : hy_value(x, node->in[2])};
+    return (hy_lerp_args){.rows = x->T,
+                          .cols = x->graph->vars[node->out[0]].cols,
+                          .shared = shared,
+                          .x = hy_value(x, node->in[0]),
+                          .z = hy_value(x, node->in[1]),
+                          .m = shared ? hy_param_value(x, node->w[0]) : hy_value(x, node->in[2])};
 }
 
 static void lerp_fwd(hy_exec *x, const hy_node *node) {
@@ -47,7 +53,8 @@ static void lerp_bwd(hy_exec *x, const hy_node *node) {
     hy_lerp_bwd(x->device, &a);
 }
 
-static const hy_node_class lerp_class = {.name = "lerp", .light = true, .bwd_reads_in = 7, .fwd = lerp_fwd, .bwd = lerp_bwd};
+static const hy_node_class lerp_class = {
+    .name = "lerp", .light = true, .bwd_reads_in = 7, .fwd = lerp_fwd, .bwd = lerp_bwd};
 
 static hy_var add_lerp(hy_graph *g, hy_var x, hy_var z, hy_var m, hy_weight w) {
     hy_var y = hy_graph_var(g, "lerp", hy_var_cols(g, x));

@@ -23,7 +23,8 @@ hy_var hy_node_rmsnorm_zero_centred(hy_graph *g, hy_var x, const char *name, int
 /* Minus the mean; bias name.bias if asked for. w_rows = heads with cols = head size is a GroupNorm of one group per head. */
 hy_var hy_node_layernorm(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps, bool bias);
 /* The same with given weights [w_rows·cols]. */
-hy_var hy_node_layernorm_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t cols, int64_t w_rows, double eps);
+hy_var hy_node_layernorm_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t cols, int64_t w_rows,
+                                double eps);
 hy_var hy_node_l2norm(hy_graph *g, hy_var x, int64_t cols, double eps);
 /* x / (Σx + eps). */
 hy_var hy_node_sumnorm(hy_graph *g, hy_var x, int64_t cols, double eps);
@@ -68,7 +69,11 @@ hy_var hy_node_conv(hy_graph *g, hy_var x, const char *name, int64_t width, bool
 hy_var hy_node_conv_by(hy_graph *g, hy_var x, hy_var taps, int64_t width);
 /* Taps of `channels` channels, each filter shared by channels/filters of them (kernels.h, hy_window_filter): name.h [filters,width], and
  * name.log_alpha [filters] if the damping is learned; low and high are its values at the start. */
-typedef struct hy_window { int64_t filters, width; double low, high; bool learned; } hy_window;
+typedef struct hy_window {
+    int64_t filters, width;
+    double low, high;
+    bool learned;
+} hy_window;
 hy_var hy_node_window_filter(hy_graph *g, const char *name, int64_t channels, const hy_window *window);
 /* Convolution as long as the documents with filters of `order` exponentials: name.R, name.p [filters,order]. */
 hy_var hy_node_long_conv(hy_graph *g, hy_var x, const char *name, int64_t filters, int64_t order);
@@ -80,29 +85,37 @@ hy_var hy_node_lower_bound(hy_graph *g, hy_weight bounds, int64_t cols, int64_t 
 /* Log decay log(bound + (1 − bound)·σ(x)), and *k = 1 − decay; bound HY_NONE = 0. */
 hy_var hy_node_bounded_gate(hy_graph *g, hy_var x, hy_var bound, hy_var *k);
 /* A constant log decay per head, [heads]. */
-hy_var hy_node_head_decay(hy_graph *g, double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers), int64_t heads,
-                          int64_t layer, int64_t layers);
+hy_var hy_node_head_decay(hy_graph *g, double (*log_decay)(int64_t head, int64_t heads, int64_t layer, int64_t layers),
+                          int64_t heads, int64_t layer, int64_t layers);
 
 /* g, beta may be HY_NONE; a, b are read for HY_RULE_DPLR only. q and k may be HY_NONE = ones, K = 1: then heads = 1, value_heads = channels. */
-typedef struct hy_recur_vars { hy_var q, k, v, g, beta, a, b; } hy_recur_vars;
-hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_rule rule, int64_t heads, int64_t value_heads, double scale);
+typedef struct hy_recur_vars {
+    hy_var q, k, v, g, beta, a, b;
+} hy_recur_vars;
+hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_rule rule, int64_t heads,
+                     int64_t value_heads, double scale);
 /* Additive rule; o reads the state before the token's decay and update. */
-hy_var hy_node_recur_exclusive(hy_graph *g, const hy_recur_vars *in, hy_decay decay, int64_t heads, int64_t value_heads, double scale);
+hy_var hy_node_recur_exclusive(hy_graph *g, const hy_recur_vars *in, hy_decay decay, int64_t heads, int64_t value_heads,
+                               double scale);
 /* (Σ_K r⊙u⊙k)·v per head, to be added to an output (hy_node_residual); u [heads,K]. */
 hy_var hy_node_bonus(hy_graph *g, hy_var r, hy_var k, hy_var v, hy_weight u, int64_t heads);
 
 /* Log-linear: one state per Fenwick level, read with the scales l [value_heads·levels] (kernels.h, hy_level_recur). */
-hy_var hy_node_level_recur(hy_graph *g, const hy_recur_vars *in, hy_var l, hy_decay decay, hy_rule rule, int64_t heads, int64_t value_heads,
-                           double scale);
+hy_var hy_node_level_recur(hy_graph *g, const hy_recur_vars *in, hy_var l, hy_decay decay, hy_rule rule, int64_t heads,
+                           int64_t value_heads, double scale);
 /* l = softplus(L ⊙ x), L a parameter [value_heads,levels]. */
 hy_var hy_node_level_scales(hy_graph *g, hy_var x, int64_t value_heads, int64_t levels);
 
-typedef struct hy_attn_shape { int64_t heads, kv_heads, head_dim, value_dim, window, sinks; double scale; } hy_attn_shape;
+typedef struct hy_attn_shape {
+    int64_t heads, kv_heads, head_dim, value_dim, window, sinks;
+    double scale;
+} hy_attn_shape;
 /* With sinks: parameter sinks [heads,sinks], logits in the softmax's denominator only. */
 hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_attn_shape *shape);
 /* Keys and values from latent [T,rank] and shared [T,rope] (sp.h, hy_sp_latent), by name.weight [kv_heads·(head_dim−rope+value_dim),rank];
  * ranks exchange the two as they are. */
-hy_var hy_node_latent_attention(hy_graph *g, hy_var q, hy_var latent, hy_var shared, const char *name, const hy_attn_shape *shape);
+hy_var hy_node_latent_attention(hy_graph *g, hy_var q, hy_var latent, hy_var shared, const char *name,
+                                const hy_attn_shape *shape);
 
 /* The two ends. */
 hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab);

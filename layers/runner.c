@@ -32,21 +32,29 @@ static hy_status check_levels(const hy_model_config *config, int64_t len) {
             needed++;
         }
         if (hy_mixer_row_find(m->kind)->leveled && m->levels < needed) {
-            return hy_fail(HY_ERR_USAGE, "model.mixers.%s.levels: %lld reach %lld tokens, but sequences have %lld; nearest: %lld", m->name,
-                           (long long)m->levels, (long long)1 << (m->levels - 1), (long long)len, (long long)needed);
+            return hy_fail(
+                HY_ERR_USAGE, "model.mixers.%s.levels: %lld reach %lld tokens, but sequences have %lld; nearest: %lld",
+                m->name, (long long)m->levels, (long long)1 << (m->levels - 1), (long long)len, (long long)needed);
         }
     }
     return HY_OK;
 }
 
 /* Everything of *r but memory: sizes and plan. */
-static hy_status prepare(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence, int broken, hy_runner *r) {
+static hy_status prepare(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                         int broken, hy_runner *r) {
     *r = (hy_runner){.model = model, .shape = *shape};
     HY_TRY(check_levels(hy_model_config_of(model), shape->len));
     r->dims = hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
-    r->sp = (hy_sp){.device = device, .comm = sequence, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap, .broken = broken};
+    r->sp = (hy_sp){.device = device,
+                    .comm = sequence,
+                    .state = shape->state,
+                    .attention = shape->attention,
+                    .overlap = shape->overlap,
+                    .broken = broken};
     r->shape.head_tile = head_tile_rows(shape, &r->dims, hy_model_config_of(model)->vocab);
-    hy_sizing sizing = {.sp = &r->sp, .dims = &r->dims, .dtype = shape->dtype, .train = shape->train, .head_tile = r->shape.head_tile};
+    hy_sizing sizing = {
+        .sp = &r->sp, .dims = &r->dims, .dtype = shape->dtype, .train = shape->train, .head_tile = r->shape.head_tile};
     return hy_graph_plan_create(hy_model_graph(model), &sizing, shape->recompute, &r->plan);
 }
 
@@ -63,8 +71,8 @@ hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const
     return hy_plan_add(plan, "evaluation: activations, scratch", "block", rest);
 }
 
-hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence, void *params, void *grads,
-                           int broken, hy_runner **out) {
+hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                           void *params, void *grads, int broken, hy_runner **out) {
     hy_runner *r = NULL;
     HY_TRY(HY_NEW("runner", 1, &r));
     hy_status status = prepare(model, shape, device, sequence, broken, r);
@@ -75,10 +83,19 @@ hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_
         hy_runner_destroy(r);
         return status;
     }
-    r->exec = (hy_exec){.device = device, .sp = &r->sp, .graph = hy_model_graph(model), .T = r->dims.T, .dtype = shape->dtype,
-                        .esize = hy_dtype_size(shape->dtype), .arena = r->arena, .params = params, .grads = grads,
-                        .grad_offset = r->plan->grad_offset, .acc = (const uint8_t(*)[HY_NODE_INPUTS])r->plan->acc,
-                        .kept_offset = r->plan->kept_offset, .head_tile = r->shape.head_tile};
+    r->exec = (hy_exec){.device = device,
+                        .sp = &r->sp,
+                        .graph = hy_model_graph(model),
+                        .T = r->dims.T,
+                        .dtype = shape->dtype,
+                        .esize = hy_dtype_size(shape->dtype),
+                        .arena = r->arena,
+                        .params = params,
+                        .grads = grads,
+                        .grad_offset = r->plan->grad_offset,
+                        .acc = (const uint8_t(*)[HY_NODE_INPUTS])r->plan->acc,
+                        .kept_offset = r->plan->kept_offset,
+                        .head_tile = r->shape.head_tile};
     *out = r;
     return HY_OK;
 }
@@ -120,7 +137,8 @@ static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void
     }
 }
 
-void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready, void *context) {
+void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready,
+                    void *context) {
     runner->exec.d_scale = d_scale;
     runner->exec.loss_sum = loss_sum;
     run(runner, batch, ready, context);
@@ -152,13 +170,16 @@ static void node_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_nod
     }
 }
 
-void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_device *device, int64_t layer, hy_layer_info *out) {
+void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_device *device, int64_t layer,
+                         hy_layer_info *out) {
     const hy_graph *g = hy_model_graph(model);
     const hy_model_config *config = hy_model_config_of(model);
     const hy_mixer_config *mixer = &config->mixers[config->layer_mixer[layer]];
-    const hy_layout_dims dims = hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
+    const hy_layout_dims dims =
+        hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
     hy_device sizing_device = *device;
-    const hy_sp sp = {.device = &sizing_device, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
+    const hy_sp sp = {
+        .device = &sizing_device, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
     *out = (hy_layer_info){.mixer = mixer->name, .kind = mixer->kind};
     for (int n = 0; n < g->n_nodes; n++) {
         const hy_node *node = &g->nodes[n];
@@ -179,7 +200,8 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const
         } else if (node->class == &hy_class_conv && !out->method) {
             out->method = "halo"; /* of a mixer that has nothing else; others replace it */
         } else if (node->class == &hy_class_attention) {
-            static const char *const methods[2][2] = {{"K/V all-gather", "ring attention"}, {"latent all-gather", "latent ring"}};
+            static const char *const methods[2][2] = {{"K/V all-gather", "ring attention"},
+                                                      {"latent all-gather", "latent ring"}};
             out->method = methods[node->attr.attn.rank > 0][shape->attention == HY_ATTENTION_RING];
         }
     }

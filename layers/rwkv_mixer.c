@@ -43,17 +43,20 @@ static void mix_by_data(hy_graph *g, const hy_mixer_config *m, hy_var x, hy_var 
     hy_var low[MIXED];
     hy_weight mu = hy_graph_param(g, "x_proj.0.mu", 1, &width, HY_INIT_ZERO, false);
     hy_var n = xavier_linear(g, hy_node_lerp_weight(g, x, before, mu), "x_proj.0.linear", MIXED * rank);
-    hy_node_split(g, hy_node_unary(g, n, HY_ACT_TANH, 1, -INFINITY), MIXED, (int64_t[]){rank, rank, rank, rank, rank}, low);
+    hy_node_split(g, hy_node_unary(g, n, HY_ACT_TANH, 1, -INFINITY), MIXED, (int64_t[]){rank, rank, rank, rank, rank},
+                  low);
     hy_weight P = hy_graph_param(g, "x_proj.2.weight", 2, (int64_t[]){width, MIXED * rank}, HY_INIT_UNIFORM, true);
     hy_weight B = hy_graph_param(g, "x_bias", 2, (int64_t[]){MIXED, width}, HY_INIT_ZERO, false);
     for (int i = 0; i < MIXED; i++) {
-        hy_var by = hy_node_linear_columns(g, low[i], hy_weight_at(P, i * rank), MIXED * rank, hy_weight_at(B, i * width), width);
+        hy_var by = hy_node_linear_columns(g, low[i], hy_weight_at(P, i * rank), MIXED * rank,
+                                           hy_weight_at(B, i * width), width);
         hy_graph_start(g, by, HY_INIT_UNIFORM, xavier(MIXED * rank, width));
         out[i] = hy_node_lerp(g, x, before, by);
     }
 }
 
-hy_var hy_rwkv6_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var x) {
+hy_var hy_rwkv6_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
+                      int64_t layer, hy_var x) {
     (void)row;
     (void)layer;
     int64_t keys = m->heads * m->head_dim, values = m->heads * m->value_dim;
@@ -83,7 +86,9 @@ static int64_t default_rank(int64_t width, double factor) {
 
 hy_status hy_rwkv7_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
     (void)row;
-    int64_t wanted = m->heads != HY_DEFAULT && m->heads > 0 ? config->width / m->heads : config->width < 64 ? config->width : 64;
+    int64_t wanted = m->heads != HY_DEFAULT && m->heads > 0 ? config->width / m->heads
+                     : config->width < 64                   ? config->width
+                                                            : 64;
     HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, wanted, 1));
     HY_TRY(hy_mixer_default(m, "heads", &m->heads, config->width / m->head_dim, 1));
     HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, config->width / m->heads, 1));
@@ -94,8 +99,9 @@ hy_status hy_rwkv7_resolve(const hy_mixer_row *row, const hy_model_config *confi
     HY_TRY(hy_mixer_default(m, "output_rank", &m->output_rank, default_rank(config->width, 5), 1));
     m->norm_eps = m->norm_eps == HY_DEFAULT ? (double)m->head_dim * config->norm_eps : m->norm_eps;
     if (m->heads * m->head_dim != config->width) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.head_dim: heads = %lld of %lld channels are not the model's width of %lld", m->name,
-                       (long long)m->heads, (long long)m->head_dim, (long long)config->width);
+        return hy_fail(HY_ERR_USAGE,
+                       "model.mixers.%s.head_dim: heads = %lld of %lld channels are not the model's width of %lld",
+                       m->name, (long long)m->heads, (long long)m->head_dim, (long long)config->width);
     }
     return HY_OK;
 }
@@ -157,7 +163,8 @@ static hy_var values_of(hy_graph *g, const hy_mixer_config *m, hy_var x_v) {
         g->first_value = v;
         return hy_node_unary(g, v, HY_ACT_IDENTITY, 1, -INFINITY);
     }
-    hy_var share = hy_rwkv_lora(g, x_v, "v_lora", &(hy_rwkv_lora_shape){m->value_rank, hy_var_cols(g, v), HY_ACT_IDENTITY, true});
+    hy_var share =
+        hy_rwkv_lora(g, x_v, "v_lora", &(hy_rwkv_lora_shape){m->value_rank, hy_var_cols(g, v), HY_ACT_IDENTITY, true});
     hy_rwkv_start_bias(g, share, start_value, 0, 0);
     return hy_node_lerp(g, v, g->first_value, hy_node_unary(g, share, HY_ACT_SIGMOID, 1, -INFINITY));
 }
@@ -173,21 +180,26 @@ static void keys_of(hy_graph *g, const hy_mixer_config *m, hy_var x_k, hy_var ra
     in->k = hy_node_lerp_weight(g, k, hy_node_glu(g, k, rate, HY_ACT_SIGMOID), k_a);
 }
 
-hy_var hy_rwkv7_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, int64_t layer, hy_var x) {
+hy_var hy_rwkv7_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
+                      int64_t layer, hy_var x) {
     (void)row;
     int64_t keys = m->heads * m->head_dim, values = m->heads * m->value_dim;
-    const double left = 1 - (double)layer / (double)config->layers, gone = ramp(layer, config->layers); /* the layer's depth decides how it starts */
+    const double left = 1 - (double)layer / (double)config->layers,
+                 gone = ramp(layer, config->layers); /* the layer's depth decides how it starts */
     hy_var before = hy_node_shift(g, x);
     hy_recur_vars in = {.beta = HY_NONE};
     in.q = orthogonal_linear(g, mix(g, x, before, 'r', 0.2 * left), "r_proj", keys, 1);
-    in.g = hy_rwkv_lora(g, mix(g, x, before, 'w', 0.9 * left), "w_lora", &(hy_rwkv_lora_shape){m->gate_rank, keys, HY_ACT_TANH, true});
+    in.g = hy_rwkv_lora(g, mix(g, x, before, 'w', 0.9 * left), "w_lora",
+                        &(hy_rwkv_lora_shape){m->gate_rank, keys, HY_ACT_TANH, true});
     hy_rwkv_start_bias(g, in.g, start_decay, 1 + pow(gone, 0.3), (double)m->head_dim);
     in.g = hy_node_unary(g, in.g, HY_ACT_SIGMOID, -exp(-0.5), -INFINITY);
-    hy_var rate = hy_rwkv_lora(g, mix(g, x, before, 'a', 0.9 * left), "a_lora", &(hy_rwkv_lora_shape){m->rate_rank, keys, HY_ACT_IDENTITY, true});
+    hy_var rate = hy_rwkv_lora(g, mix(g, x, before, 'a', 0.9 * left), "a_lora",
+                               &(hy_rwkv_lora_shape){m->rate_rank, keys, HY_ACT_IDENTITY, true});
     hy_rwkv_start_bias(g, rate, start_rate, 0, (double)m->head_dim);
     keys_of(g, m, mix(g, x, before, 'k', 0.7 * left), rate, &in);
     in.v = values_of(g, m, mix(g, x, before, 'v', 0.7 * left));
-    hy_var gate = hy_rwkv_lora(g, mix(g, x, before, 'g', 0.2 * left), "g_lora", &(hy_rwkv_lora_shape){m->output_rank, values, HY_ACT_SIGMOID, false});
+    hy_var gate = hy_rwkv_lora(g, mix(g, x, before, 'g', 0.2 * left), "g_lora",
+                               &(hy_rwkv_lora_shape){m->output_rank, values, HY_ACT_SIGMOID, false});
     hy_weight r_k = constant_param(g, "r_k", 2, (int64_t[]){m->heads, m->head_dim}, -0.04);
     hy_var bonus = hy_node_bonus(g, in.q, in.k, in.v, r_k, m->heads);
     hy_var o = hy_node_recur(g, &in, HY_DECAY_VECTOR, HY_RULE_DPLR, m->heads, m->heads, 1);

@@ -22,7 +22,8 @@ hy_var hy_rwkv_lora(hy_graph *g, hy_var x, const char *name, const hy_rwkv_lora_
     return y;
 }
 
-void hy_rwkv_start_bias(hy_graph *g, hy_var lora, double (*formula)(const hy_param *p, int64_t index), double a, double b) {
+void hy_rwkv_start_bias(hy_graph *g, hy_var lora, double (*formula)(const hy_param *p, int64_t index), double a,
+                        double b) {
     if (lora == HY_NONE) {
         return;
     }

@@ -33,17 +33,18 @@ typedef struct hy_layout {
     hy_layout_kind kind;
     int size, rank;
     int64_t n_seq, len;
-    int64_t n_frags;   /* of all ranks: n_seq·F, ids in global order */
+    int64_t n_frags; /* of all ranks: n_seq·F, ids in global order */
     hy_fragment *frags;
-    int64_t n_local;   /* this rank's fragments: n_seq (contiguous, or one rank) or 2·n_seq */
-    int64_t *local;    /* [n_local] their ids, increasing */
-    int64_t T;         /* this rank's tokens */
+    int64_t n_local; /* this rank's fragments: n_seq (contiguous, or one rank) or 2·n_seq */
+    int64_t *local;  /* [n_local] their ids, increasing */
+    int64_t T;       /* this rank's tokens */
 
     /* what hy_layout_set_documents fills */
     int64_t n_docs;
-    int64_t *docs;      /* [n_docs+1] global positions: 0 = docs[0] ≤ ... = n_seq·len; equal neighbours are empty documents */
+    int64_t
+        *docs; /* [n_docs+1] global positions: 0 = docs[0] ≤ ... = n_seq·len; equal neighbours are empty documents */
     int64_t n_runs;
-    hy_run *runs;       /* this rank's runs. s0 = slot of the fragment if the run continues a document begun earlier, else −1;
+    hy_run *runs; /* this rank's runs. s0 = slot of the fragment if the run continues a document begun earlier, else −1;
                            s1 = slot of the fragment if its document goes on after the fragment, else −1 */
     int64_t *run_doc;   /* [n_runs] index of the run's document */
     int64_t *first_run; /* [n_local+1] index of each own fragment's first run; a fragment's runs follow one another */
@@ -57,10 +58,10 @@ typedef struct hy_layout_dims {
     hy_layout_kind kind;
     int size, rank;
     int64_t n_seq, len;
-    int64_t n_local;      /* fragments of this rank */
-    int64_t n_frags;      /* of all ranks */
-    int64_t T, T_max;     /* this rank's tokens; most of any rank */
-    int64_t frag_max;     /* longest fragment */
+    int64_t n_local;  /* fragments of this rank */
+    int64_t n_frags;  /* of all ranks */
+    int64_t T, T_max; /* this rank's tokens; most of any rank */
+    int64_t frag_max; /* longest fragment */
 } hy_layout_dims;
 hy_layout_dims hy_layout_sizes(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len);
 /* The sizes of a layout. */
@@ -70,7 +71,8 @@ hy_layout_dims hy_layout_dims_of(const hy_layout *layout);
 int64_t hy_layout_bytes(const hy_layout_dims *dims);
 
 /* Allocates everything (documents may then change every step without allocation; one document per sequence is set). Local. */
-HY_MUST_CHECK hy_status hy_layout_create(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len, hy_layout **out);
+HY_MUST_CHECK hy_status hy_layout_create(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len,
+                                         hy_layout **out);
 void hy_layout_destroy(hy_layout *layout);
 
 /* Sets the documents: `docs` [n_docs+1] global positions, nondecreasing, 0 first, n_seq·len last. Sequence starts are

@@ -39,8 +39,8 @@ static int64_t highest_difference(int64_t p, int64_t q) {
     return bit;
 }
 
-void hy_segment_pass(hy_device *device, const hy_segment_shape *shape, const hy_fragment *f, int step, const void *A, const void *S,
-                     void *H) {
+void hy_segment_pass(hy_device *device, const hy_segment_shape *shape, const hy_fragment *f, int step, const void *A,
+                     const void *S, void *H) {
     if (shape->levels == 0) {
         hy_segment_apply(device, shape, step, A, S, H, H);
         return;

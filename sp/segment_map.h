@@ -28,7 +28,7 @@ static inline bool hy_segment_passes(const hy_fragment *f) {
 typedef struct hy_segment_shape {
     int64_t HV, K, V, a_size; /* a_size: hy_transition_size */
     size_t a_bytes, h_bytes;  /* of A [HV,a_size] and of what passes: a state [HV,K,V], or `levels` of them */
-    int64_t levels;           /* 0: one state. Else the states of a position's set bits (hy_level_recur), bit b at index b */
+    int64_t levels; /* 0: one state. Else the states of a position's set bits (hy_level_recur), bit b at index b */
 } hy_segment_shape;
 
 hy_segment_shape hy_segment_shape_of(const hy_recur_args *op, hy_dtype dtype);
@@ -43,8 +43,8 @@ void hy_segment_apply(hy_device *device, const hy_segment_shape *shape, int step
                       const void *H, void *out);
 /* H = A·S + H (Aᵀ·S + H) for all that passes fragment f. With levels, forward: the state of bit b at f's first position goes through
  * the fragment and is at its end part of the block of a higher bit, or of the same; backward the other way. */
-void hy_segment_pass(hy_device *device, const hy_segment_shape *shape, const hy_fragment *f, int step, const void *A, const void *S,
-                     void *H);
+void hy_segment_pass(hy_device *device, const hy_segment_shape *shape, const hy_fragment *f, int step, const void *A,
+                     const void *S, void *H);
 void hy_segment_copy(hy_device *device, const hy_segment_shape *shape, const void *from, void *to);
 
 /* The maps of every rank's fragments; those of a rank lie together, by slot. */

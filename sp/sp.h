@@ -19,18 +19,19 @@ typedef enum hy_overlap { HY_OVERLAP_SPLIT, HY_OVERLAP_SEEDED } hy_overlap;
 
 typedef struct hy_sp {
     hy_device *device;
-    hy_comm *comm;           /* ranks that share the sequences; size == layout->size */
+    hy_comm *comm; /* ranks that share the sequences; size == layout->size */
     const hy_layout *layout;
     hy_state_exchange state;
     hy_attention_method attention;
     hy_overlap overlap;
-    int broken;              /* test hook: damage every exchange of states, K/V and halos (verify must notice) */
+    int broken; /* test hook: damage every exchange of states, K/V and halos (verify must notice) */
 } hy_sp;
 
 /* ---- linear recurrence (segment maps; LASP-2, generalised) ---- */
 
 typedef struct hy_sp_recur {
-    hy_recur_args op;   /* shapes, q k v g beta, o, and in bwd d_o dq dk dv dg dbeta; runs, states, work are filled in here */
+    hy_recur_args
+        op; /* shapes, q k v g beta, o, and in bwd d_o dq dk dv dg dbeta; runs, states, work are filled in here */
     void *kept, *work;
     /* initial and final states per document [n_docs,HV,K,V], for `hylas op`; NULL in training. Every rank passes all of h0
      * and dht; ht and dh0 are filled on the rank that owns the document's last (first) token; an empty document's
@@ -40,7 +41,8 @@ typedef struct hy_sp_recur {
 } hy_sp_recur;
 
 size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape);
-size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t n_docs_with_states);
+size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape,
+                        int64_t n_docs_with_states);
 /* n_docs_with_states: n_docs if h0/ht/dht/dh0 are used, else 0. */
 void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r);       /* Collective */
 void hy_sp_recur_recompute(hy_sp *sp, hy_sp_recur *r); /* o again, from kept states; Local */
@@ -49,7 +51,8 @@ void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r);       /* Collective */
 /* ---- log-linear recurrence: the same exchange, of one state per Fenwick level ---- */
 
 typedef struct hy_sp_level_recur {
-    hy_level_recur_args op; /* shapes, L, q k v g beta l, o, and in bwd d_o dq dk dv dg dbeta dl; the rest is filled in here.
+    hy_level_recur_args
+        op; /* shapes, L, q k v g beta l, o, and in bwd d_o dq dk dv dg dbeta dl; the rest is filled in here.
                                No document may be longer than 2^(L−1) tokens */
     void *kept, *work;
 } hy_sp_level_recur;
@@ -75,15 +78,15 @@ typedef struct hy_sp_attn {
     int64_t H, HKV, D, DV, window; /* window: tokens including self, 0 = none */
     double scale;
     hy_sp_latent latent;
-    int64_t n_sinks;       /* learned logits in the denominator of every query head; 0 = none */
-    const void *sinks;     /* [H,n_sinks] */
-    void *dsinks;          /* accumulated: this rank's queries */
-    const void *q;      /* [T,H,D] */
-    const void *k, *v;  /* [T,HKV,D] [T,HKV,DV]; with a latent: latent [T,rank], shared [T,rope] */
-    void *o;               /* [T,H,DV]; kept by the caller for the backward */
-    void *lse;             /* [T,H]; likewise */
+    int64_t n_sinks;   /* learned logits in the denominator of every query head; 0 = none */
+    const void *sinks; /* [H,n_sinks] */
+    void *dsinks;      /* accumulated: this rank's queries */
+    const void *q;     /* [T,H,D] */
+    const void *k, *v; /* [T,HKV,D] [T,HKV,DV]; with a latent: latent [T,rank], shared [T,rope] */
+    void *o;           /* [T,H,DV]; kept by the caller for the backward */
+    void *lse;         /* [T,H]; likewise */
     const void *d_o;
-    void *dq, *dk, *dv;    /* overwritten; shapes of q, k, v */
+    void *dq, *dk, *dv; /* overwritten; shapes of q, k, v */
     void *work;
 } hy_sp_attn;
 
@@ -108,15 +111,15 @@ void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *c);       /* Collective */
 /* ---- long convolution: kernels.h, hy_modal_filter and hy_long_conv; channels are shared out by all-to-all ---- */
 
 typedef struct hy_sp_long_conv {
-    int64_t C, N, group;  /* channels; exponentials of a filter; channels that share one */
-    const void *x;        /* [T,C] */
-    const void *R, *p;    /* [C/group,N] */
-    void *y;              /* [T,C] */
+    int64_t C, N, group; /* channels; exponentials of a filter; channels that share one */
+    const void *x;       /* [T,C] */
+    const void *R, *p;   /* [C/group,N] */
+    void *y;             /* [T,C] */
     const void *dy;
-    void *dx;             /* [T,C] */
-    int acc;              /* dx adds */
-    void *dR, *dp;        /* this rank's channels' part is added */
-    void *kept;           /* all tokens of this rank's channels of x: backward does not read x */
+    void *dx;      /* [T,C] */
+    int acc;       /* dx adds */
+    void *dR, *dp; /* this rank's channels' part is added */
+    void *kept;    /* all tokens of this rank's channels of x: backward does not read x */
     void *work;
 } hy_sp_long_conv;
 
@@ -126,8 +129,10 @@ void hy_sp_long_conv_fwd(hy_sp *sp, hy_sp_long_conv *c); /* Collective */
 void hy_sp_long_conv_bwd(hy_sp *sp, hy_sp_long_conv *c); /* Collective */
 
 /* Bytes this rank sends per call, for plan tables (forward, backward), one document per sequence. Local. */
-void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd, int64_t *bwd);
-void hy_sp_level_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape, int64_t *fwd, int64_t *bwd);
+void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd,
+                       int64_t *bwd);
+void hy_sp_level_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape,
+                             int64_t *fwd, int64_t *bwd);
 void hy_sp_attn_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd, int64_t *bwd);
 void hy_sp_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, int64_t *fwd, int64_t *bwd);
 void hy_sp_long_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t *fwd, int64_t *bwd);

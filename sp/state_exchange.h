@@ -33,7 +33,8 @@ size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy
 size_t hy_state_message_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int step);
 
 /* Bytes this rank sends, forward and backward, for one document per sequence. */
-void hy_state_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd_bytes, int64_t *bwd_bytes);
+void hy_state_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd_bytes,
+                    int64_t *bwd_bytes);
 
 /* Cuts the pass's scratch from `work`. kept_A, in: see above. */
 void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,

@@ -42,8 +42,16 @@ static void open_bench(bench *b, const hy_model_config *config, hy_recompute rec
         b->tokens[t] = (int32_t)(hy_random_u64(5, 2, (uint64_t)t) % VOCAB);
         b->labels[t] = t % 7 == 3 ? -100 : (int32_t)(hy_random_u64(5, 3, (uint64_t)t) % VOCAB);
     }
-    hy_run_shape shape = {.layout = HY_LAYOUT_ZIGZAG, .sequence_size = 1, .n_seq = 1, .len = TOKENS, .dtype = HY_F64, .recompute = recompute, .train = true, .head_tile = 7};
-    assert_int_equal(hy_runner_create(b->model, &shape, &b->device, b->comm, b->params, b->grads, 0, &b->runner), HY_OK);
+    hy_run_shape shape = {.layout = HY_LAYOUT_ZIGZAG,
+                          .sequence_size = 1,
+                          .n_seq = 1,
+                          .len = TOKENS,
+                          .dtype = HY_F64,
+                          .recompute = recompute,
+                          .train = true,
+                          .head_tile = 7};
+    assert_int_equal(hy_runner_create(b->model, &shape, &b->device, b->comm, b->params, b->grads, 0, &b->runner),
+                     HY_OK);
 }
 
 static void close_bench(bench *b) {
@@ -87,7 +95,8 @@ static void check_gradients(const hy_model_config *config) {
             b.params[i] = kept;
             double numeric = (up - down) / (2 * h);
             if (fabs(numeric - grads[i]) > 1e-6 * (fabs(numeric) + largest + 1e-2)) {
-                fail_msg("%s[%lld]: gradient %.12g, central difference %.12g", params[p].name, (long long)(i - params[p].offset), grads[i], numeric);
+                fail_msg("%s[%lld]: gradient %.12g, central difference %.12g", params[p].name,
+                         (long long)(i - params[p].offset), grads[i], numeric);
             }
         }
     }

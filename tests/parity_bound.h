@@ -80,8 +80,12 @@ static void lerp_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mo
     const int shared = mode & 1;
     parity_begin(p, op, HY_TOL_F32_SUM);
     snprintf(p->label, sizeof p->label, "%s %d×%d mode=%d", hy_op_name(op), (int)rows, (int)cols, mode);
-    p->args.lerp_fwd = (hy_lerp_args){.rows = rows, .cols = cols, .shared = shared, .acc_x = mode >> 1 & 1,
-                                      .acc_z = mode >> 2 & 1, .acc_m = !shared && mode >> 3};
+    p->args.lerp_fwd = (hy_lerp_args){.rows = rows,
+                                      .cols = cols,
+                                      .shared = shared,
+                                      .acc_x = mode >> 1 & 1,
+                                      .acc_z = mode >> 2 & 1,
+                                      .acc_m = !shared && mode >> 3};
     PARITY_IN(p, hy_lerp, x, rows * cols);
     PARITY_IN(p, hy_lerp, z, rows * cols);
     PARITY_IN(p, hy_lerp, m, shared ? cols : rows * cols);

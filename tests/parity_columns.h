@@ -7,9 +7,10 @@
 static void scale_case(parity *p, hy_op_id op, const int64_t *size, hy_act act, int mode) {
     const int64_t T = size[0], cols = size[1], expand = size[2], group = size[3];
     parity_begin(p, op, HY_TOL_F32_SUM);
-    snprintf(p->label, sizeof p->label, "%s T=%d cols=%d expand=%d group=%d act=%d mode=%d", hy_op_name(op), (int)T, (int)cols,
-             (int)expand, (int)group, act, mode);
-    p->args.scale_fwd = (hy_scale_args){.act = act, .T = T, .cols = cols, .expand = expand, .group = group, .acc = mode};
+    snprintf(p->label, sizeof p->label, "%s T=%d cols=%d expand=%d group=%d act=%d mode=%d", hy_op_name(op), (int)T,
+             (int)cols, (int)expand, (int)group, act, mode);
+    p->args.scale_fwd =
+        (hy_scale_args){.act = act, .T = T, .cols = cols, .expand = expand, .group = group, .acc = mode};
     PARITY_IN(p, hy_scale, x, T * cols / expand);
     PARITY_IN(p, hy_scale, w, cols / group);
     if (op == HY_OP_scale_fwd) {
@@ -25,7 +26,7 @@ static void scale_case(parity *p, hy_op_id op, const int64_t *size, hy_act act, 
 }
 
 static void scale_cases(parity *p, hy_op_id op) {
-    static const int64_t sizes[][4] = {{0, 3, 1, 1},  {1, 1, 1, 1},    {33, 17, 1, 1},    {9, 130, 1, 13},
+    static const int64_t sizes[][4] = {{0, 3, 1, 1},   {1, 1, 1, 1},    {33, 17, 1, 1},     {9, 130, 1, 13},
                                        {5, 48, 16, 1}, {3, 9000, 1, 2}, {2, 9003, 3001, 1}, {40, 1000, 1, 1000}};
     static const hy_act acts[] = {HY_ACT_IDENTITY, HY_ACT_NEG_EXP, HY_ACT_SIGMOID};
     for (size_t i = 0; i < COUNT_OF(sizes); i++)
@@ -49,7 +50,8 @@ static void feature_cases(parity *p, hy_op_id op) {
             const int64_t rows = sizes[i][0], cols = sizes[i][1];
             const hy_feature_kind kind = (hy_feature_kind)(mode >> 1);
             parity_begin(p, op, HY_TOL_F32_SUM);
-            snprintf(p->label, sizeof p->label, "%s rows=%d cols=%d mode=%d", hy_op_name(op), (int)rows, (int)cols, mode);
+            snprintf(p->label, sizeof p->label, "%s rows=%d cols=%d mode=%d", hy_op_name(op), (int)rows, (int)cols,
+                     mode);
             p->args.feature_fwd = (hy_feature_args){.kind = kind, .rows = rows, .cols = cols, .acc = mode & 1};
             PARITY_IN(p, hy_feature, x, rows * cols);
             if (op == HY_OP_feature_fwd) {
@@ -104,8 +106,10 @@ static void own_cases(parity *p, hy_op_id op) {
         for (int mode = 0; mode < 4; mode++) {
             const int64_t rows = sizes[i][0], cols = sizes[i][1], V = sizes[i][2];
             parity_begin(p, op, HY_TOL_F32_SUM);
-            snprintf(p->label, sizeof p->label, "%s rows=%d cols=%d V=%d mode=%d", hy_op_name(op), (int)rows, (int)cols, (int)V, mode);
-            p->args.own_fwd = (hy_own_args){.rows = rows, .cols = cols, .V = V, .acc_q = mode & 1, .acc_k = mode >> 1, .acc_v = mode == 3};
+            snprintf(p->label, sizeof p->label, "%s rows=%d cols=%d V=%d mode=%d", hy_op_name(op), (int)rows, (int)cols,
+                     (int)V, mode);
+            p->args.own_fwd = (hy_own_args){
+                .rows = rows, .cols = cols, .V = V, .acc_q = mode & 1, .acc_k = mode >> 1, .acc_v = mode == 3};
             PARITY_IN(p, hy_own, q, rows * cols);
             PARITY_IN(p, hy_own, k, rows * cols);
             PARITY_IN(p, hy_own, v, rows * V);

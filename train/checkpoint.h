@@ -25,12 +25,12 @@ bool hy_bucket_shard_overlap(const hy_bucket_shard *shard, const hy_param *param
 
 /* What is saved. */
 typedef struct hy_checkpoint_source {
-    const hy_model *model;   /* created for size(world) shards */
+    const hy_model *model; /* created for size(world) shards */
     hy_comm *world;
     hy_dtype dtype;
-    const void *params;      /* flat, whole on every rank */
-    const void *m, *v;       /* own shards; NULL: no optimizer state */
-    const char *config;      /* resolved configuration, YAML */
+    const void *params; /* flat, whole on every rank */
+    const void *m, *v;  /* own shards; NULL: no optimizer state */
+    const char *config; /* resolved configuration, YAML */
     int64_t step, updates, skipped, bad_in_row;
     int64_t n_attachments;
     const hy_attachment *attachments;
@@ -54,12 +54,13 @@ void hy_checkpoint_close(hy_checkpoint *checkpoint);
 
 /* Reads the parameters of `model` (created for size(world) shards) into the flat array, whole on every rank, and m, v into own shards
  * (both NULL: not wanted). A tensor that is missing or of another size is an error that names it. Collective. */
-HY_MUST_CHECK hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *model, hy_comm *world, hy_dtype dtype, void *params,
-                                           void *m, void *v);
+HY_MUST_CHECK hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *model, hy_comm *world,
+                                           hy_dtype dtype, void *params, void *m, void *v);
 
 /* A step-0 checkpoint without optimizer state at folder/step-0, from the whole flat array: import's output. One process. */
-HY_MUST_CHECK hy_status hy_checkpoint_write_params(const char *folder, const hy_model *model, hy_comm *self, const char *config,
-                                                   hy_dtype dtype, const void *params, const hy_attachment *attachments, int64_t n_attachments);
+HY_MUST_CHECK hy_status hy_checkpoint_write_params(const char *folder, const hy_model *model, hy_comm *self,
+                                                   const char *config, hy_dtype dtype, const void *params,
+                                                   const hy_attachment *attachments, int64_t n_attachments);
 
 /* Text of the attachment of that name, or NULL. */
 const char *hy_checkpoint_attachment(const hy_checkpoint *checkpoint, const char *name);

@@ -14,7 +14,8 @@ hy_status hy_checkpoint_path(char path[HY_PATH_MAX], const char *folder, int64_t
 }
 
 int64_t hy_checkpoint_step_of(const char *name) {
-    if (strncmp(name, "step-", 5) != 0 || strlen(name) > 5 + 18 || name[5] == 0 || strspn(name + 5, "0123456789") != strlen(name + 5)) {
+    if (strncmp(name, "step-", 5) != 0 || strlen(name) > 5 + 18 || name[5] == 0 ||
+        strspn(name + 5, "0123456789") != strlen(name + 5)) {
         return -1;
     }
     return strtoll(name + 5, NULL, 10);
@@ -54,7 +55,8 @@ static hy_status remove_unfinished(const char *folder) {
     for (int64_t i = 0; i < list.count && status == HY_OK; i++) {
         size_t length = strlen(list.names[i]);
         char path[HY_PATH_MAX];
-        bool unfinished = strncmp(list.names[i], "step-", 5) == 0 && length > 4 && strcmp(list.names[i] + length - 4, ".tmp") == 0;
+        bool unfinished =
+            strncmp(list.names[i], "step-", 5) == 0 && length > 4 && strcmp(list.names[i] + length - 4, ".tmp") == 0;
         if (unfinished && snprintf(path, sizeof(path), "%s/%s", folder, list.names[i]) < (int)sizeof(path)) {
             status = hy_file_remove_tree(path, HY_ERR_CHECKPOINT);
         }

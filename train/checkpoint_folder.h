@@ -5,7 +5,8 @@
 #include "base/file.h"
 
 /* folder/step-N<suffix>. HY_ERR_CHECKPOINT if too long. */
-HY_MUST_CHECK hy_status hy_checkpoint_path(char path[HY_PATH_MAX], const char *folder, int64_t step, const char *suffix);
+HY_MUST_CHECK hy_status hy_checkpoint_path(char path[HY_PATH_MAX], const char *folder, int64_t step,
+                                           const char *suffix);
 /* N if `name` is exactly step-N, else −1. */
 int64_t hy_checkpoint_step_of(const char *name);
 /* Steps of the finished checkpoints, newest first, into *steps (freed with hy_free). No folder: none. */

@@ -17,8 +17,8 @@ static hy_status verify_files(const char *path, const hy_manifest *m, int rank, 
         }
         HY_TRY(hy_file_hash_compute(file, HY_ERR_CHECKPOINT, &hash));
         if (hash.size != m->files[i].hash.size) {
-            return hy_fail(HY_ERR_CHECKPOINT, "%s: %lld bytes, written with %lld: truncated or replaced", file, (long long)hash.size,
-                           (long long)m->files[i].hash.size);
+            return hy_fail(HY_ERR_CHECKPOINT, "%s: %lld bytes, written with %lld: truncated or replaced", file,
+                           (long long)hash.size, (long long)m->files[i].hash.size);
         }
         if (hash.xxh3 != m->files[i].hash.xxh3) {
             return hy_fail(HY_ERR_CHECKPOINT, "%s: its hash is not the one it was written with: damaged", file);
@@ -93,7 +93,8 @@ static hy_status open_newest(const candidates *c, hy_comm *world, hy_checkpoint 
             return HY_OK;
         }
     }
-    return hy_comm_rank(world) == 0 ? hy_fail(HY_ERR_CHECKPOINT, "%s: no checkpoint here is whole (%lld looked at)", c->folder, (long long)c->n)
+    return hy_comm_rank(world) == 0 ? hy_fail(HY_ERR_CHECKPOINT, "%s: no checkpoint here is whole (%lld looked at)",
+                                              c->folder, (long long)c->n)
                                     : HY_ERR_PEER;
 }
 
@@ -112,7 +113,8 @@ hy_status hy_checkpoint_open(const char *path, hy_comm *world, bool *found, hy_c
         } else if (c.n > 0) {
             status = open_newest(&c, world, out);
         } else if (!found) {
-            status = hy_comm_rank(world) == 0 ? hy_fail(HY_ERR_CHECKPOINT, "%s: no checkpoint here", path) : HY_ERR_PEER;
+            status =
+                hy_comm_rank(world) == 0 ? hy_fail(HY_ERR_CHECKPOINT, "%s: no checkpoint here", path) : HY_ERR_PEER;
         }
     }
     hy_free(c.steps);

@@ -15,8 +15,8 @@ typedef struct reading {
     const hy_model *model;
     hy_dtype dtype;
     int rank, size;
-    char *into[3];    /* params (flat), m, v (own shards); NULL = not wanted */
-    int64_t *tensor;  /* [n_params] index in the manifest */
+    char *into[3];   /* params (flat), m, v (own shards); NULL = not wanted */
+    int64_t *tensor; /* [n_params] index in the manifest */
 } reading;
 
 /* The manifest's index of every parameter of the model. */
@@ -35,8 +35,8 @@ static hy_status match_tensors(reading *r) {
         }
         r->tensor[i] = (i + at) % m->n_tensors;
         if (m->tensors[r->tensor[i]].size != params[i].size) {
-            return hy_fail(HY_ERR_CHECKPOINT, "%s: '%s' has %lld elements, the model's has %lld", r->checkpoint->path, params[i].name,
-                           (long long)m->tensors[r->tensor[i]].size, (long long)params[i].size);
+            return hy_fail(HY_ERR_CHECKPOINT, "%s: '%s' has %lld elements, the model's has %lld", r->checkpoint->path,
+                           params[i].name, (long long)m->tensors[r->tensor[i]].size, (long long)params[i].size);
         }
     }
     return HY_OK;
@@ -55,7 +55,8 @@ static int read_overlap(const reading *r, hid_t data[3], const hy_slice *slice, 
     size_t esize = hy_dtype_size(r->dtype);
     for (int k = 0; k < 3; k++) {
         int64_t at = k == 0 ? p->offset + begin : shard.state + p->offset + begin - shard.flat;
-        if (r->into[k] && hy_h5_read_range(data[k], type, slice->at + begin - slice->begin, end - begin, r->into[k] + (size_t)at * esize) < 0) {
+        if (r->into[k] && hy_h5_read_range(data[k], type, slice->at + begin - slice->begin, end - begin,
+                                           r->into[k] + (size_t)at * esize) < 0) {
             return 0;
         }
     }
@@ -125,14 +126,20 @@ static hy_status read_own(reading *r) {
         HY_TRY(read_file(r, &m->files[i], &covered));
     }
     if (covered != wanted_elements(r)) {
-        return hy_fail(HY_ERR_CHECKPOINT, "%s: its files hold %lld of the %lld elements wanted here", r->checkpoint->path, (long long)covered,
-                       (long long)wanted_elements(r));
+        return hy_fail(HY_ERR_CHECKPOINT, "%s: its files hold %lld of the %lld elements wanted here",
+                       r->checkpoint->path, (long long)covered, (long long)wanted_elements(r));
     }
     return HY_OK;
 }
 
-hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *model, hy_comm *world, hy_dtype dtype, void *params, void *m, void *v) {
-    reading r = {.checkpoint = checkpoint, .model = model, .dtype = dtype, .rank = hy_comm_rank(world), .size = hy_comm_size(world), .into = {params, m, v}};
+hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *model, hy_comm *world, hy_dtype dtype,
+                             void *params, void *m, void *v) {
+    reading r = {.checkpoint = checkpoint,
+                 .model = model,
+                 .dtype = dtype,
+                 .rank = hy_comm_rank(world),
+                 .size = hy_comm_size(world),
+                 .into = {params, m, v}};
     hy_status status = hy_comm_agree(world, read_own(&r));
     hy_free(r.tensor);
     HY_TRY(status);
@@ -141,7 +148,8 @@ hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *mo
         hy_bucket_shard shard = hy_bucket_shard_of(model, r.size, r.rank, b);
         char *bucket = (char *)params + (size_t)(shard.flat - r.rank * shard.n) * esize;
         hy_req req = {0};
-        hy_comm_all_gather(world, "checkpoint parameters", (char *)params + (size_t)shard.flat * esize, bucket, (size_t)shard.n * esize, &req);
+        hy_comm_all_gather(world, "checkpoint parameters", (char *)params + (size_t)shard.flat * esize, bucket,
+                           (size_t)shard.n * esize, &req);
         hy_comm_wait(&req);
     }
     return HY_OK;

@@ -38,7 +38,8 @@ static hid_t h5_type(hy_dtype dtype) {
 
 /* Writes one dataset from this rank's shards of all buckets. `flat`: data is the whole flat array; else own shards one after the other.
  * Adds the data's hash to *content. */
-static int write_shards(hid_t file, const char *name, const hy_checkpoint_source *s, const char *data, bool flat, uint64_t *content) {
+static int write_shards(hid_t file, const char *name, const hy_checkpoint_source *s, const char *data, bool flat,
+                        uint64_t *content) {
     int size = hy_comm_size(s->world), rank = hy_comm_rank(s->world), buckets = hy_model_bucket_count(s->model);
     size_t esize = hy_dtype_size(s->dtype);
     hid_t dataset = hy_h5_dataset_create(file, name, h5_type(s->dtype), hy_model_flat_size(s->model) / size, CHUNK);
@@ -61,7 +62,8 @@ static hy_status write_file(const hy_checkpoint_source *s, const char *path, hy_
     HY_TRY(hy_h5_create(path, HY_ERR_CHECKPOINT, &file));
     int ok = write_shards(file, "params", s, s->params, true, &info->content);
     if (s->m) {
-        ok = ok && write_shards(file, "m", s, s->m, false, &info->content) && write_shards(file, "v", s, s->v, false, &info->content);
+        ok = ok && write_shards(file, "m", s, s->m, false, &info->content) &&
+             write_shards(file, "v", s, s->v, false, &info->content);
     }
     hy_status status = ok ? HY_OK : hy_h5_fail(HY_ERR_CHECKPOINT, path, "cannot be written");
     if (H5Fclose(file) < 0 && status == HY_OK) {
@@ -124,7 +126,11 @@ static hy_status fill_manifest(const hy_checkpoint_source *s, const hy_manifest_
 }
 
 static hy_status write_manifest(const hy_checkpoint_source *s, const hy_manifest_file *infos, const char *folder) {
-    hy_manifest m = {.step = s->step, .updates = s->updates, .skipped = s->skipped, .bad_in_row = s->bad_in_row, .optimizer = s->m != NULL};
+    hy_manifest m = {.step = s->step,
+                     .updates = s->updates,
+                     .skipped = s->skipped,
+                     .bad_in_row = s->bad_in_row,
+                     .optimizer = s->m != NULL};
     hy_status status = fill_manifest(s, infos, &m);
     if (status == HY_OK) {
         hy_manifest written = m; /* borrows the texts */
@@ -166,12 +172,15 @@ static hy_status publish(const char *folder, const char *unfinished, int64_t ste
     return hy_checkpoint_prune(folder, keep);
 }
 
-static hy_status save_all(const hy_checkpoint_source *s, const char *folder, const char *unfinished, hy_manifest_file *infos, int64_t keep) {
+static hy_status save_all(const hy_checkpoint_source *s, const char *folder, const char *unfinished,
+                          hy_manifest_file *infos, int64_t keep) {
     int rank = hy_comm_rank(s->world);
     char path[HY_PATH_MAX], name[64];
     HY_TRY(hy_comm_agree(s->world, rank == 0 ? prepare(folder, unfinished) : HY_OK));
     file_name(rank, name);
-    hy_status status = snprintf(path, sizeof(path), "%s/%s", unfinished, name) < (int)sizeof(path) ? HY_OK : hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", unfinished);
+    hy_status status = snprintf(path, sizeof(path), "%s/%s", unfinished, name) < (int)sizeof(path)
+                           ? HY_OK
+                           : hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", unfinished);
     if (status == HY_OK) {
         status = write_file(s, path, &infos[rank]);
     }
@@ -198,7 +207,8 @@ hy_status hy_checkpoint_save(const hy_checkpoint_source *source, const char *fol
     status = hy_comm_agree(source->world, status);
     if (status == HY_OK) {
         status = save_all(source, folder, unfinished, infos, keep);
-        if (status != HY_OK && hy_comm_rank(source->world) == 0 && hy_file_remove_tree(unfinished, HY_ERR_CHECKPOINT) != HY_OK) {
+        if (status != HY_OK && hy_comm_rank(source->world) == 0 &&
+            hy_file_remove_tree(unfinished, HY_ERR_CHECKPOINT) != HY_OK) {
             hy_warn("%s: left behind", unfinished);
         }
     }
@@ -206,9 +216,15 @@ hy_status hy_checkpoint_save(const hy_checkpoint_source *source, const char *fol
     return status;
 }
 
-hy_status hy_checkpoint_write_params(const char *folder, const hy_model *model, hy_comm *self, const char *config, hy_dtype dtype,
-                                     const void *params, const hy_attachment *attachments, int64_t n_attachments) {
-    hy_checkpoint_source source = {.model = model, .world = self, .dtype = dtype, .params = params, .config = config,
-                                   .attachments = attachments, .n_attachments = n_attachments};
+hy_status hy_checkpoint_write_params(const char *folder, const hy_model *model, hy_comm *self, const char *config,
+                                     hy_dtype dtype, const void *params, const hy_attachment *attachments,
+                                     int64_t n_attachments) {
+    hy_checkpoint_source source = {.model = model,
+                                   .world = self,
+                                   .dtype = dtype,
+                                   .params = params,
+                                   .config = config,
+                                   .attachments = attachments,
+                                   .n_attachments = n_attachments};
     return hy_checkpoint_save(&source, folder, 0);
 }

@@ -13,7 +13,8 @@ void hy_h5_version(char *text, size_t size) {
     } else if (major == H5_VERS_MAJOR && minor == H5_VERS_MINOR && release == H5_VERS_RELEASE) {
         snprintf(text, size, "%u.%u.%u", major, minor, release);
     } else {
-        snprintf(text, size, "%u.%u.%u, but compiled against %d.%d.%d", major, minor, release, H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE);
+        snprintf(text, size, "%u.%u.%u, but compiled against %d.%d.%d", major, minor, release, H5_VERS_MAJOR,
+                 H5_VERS_MINOR, H5_VERS_RELEASE);
     }
 }
 

@@ -17,7 +17,8 @@ static const hy_hf_family *const families[] = {HY_HF_FAMILIES(HY_X)};
 enum { N_FAMILIES = sizeof families / sizeof families[0], CONFIG_MAX = 1 << 24 /* bytes */ };
 
 /* Families that have such layers even where a key of their number is missing. */
-static const char *const expert_families[] = {"kimi_linear", "minimax", "minimax_m2", "mixtral", "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next"};
+static const char *const expert_families[] = {"kimi_linear", "minimax",          "minimax_m2", "mixtral",
+                                              "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next"};
 
 static bool has_experts(const json_t *config) {
     static const char *const keys[] = {"n_routed_experts", "num_experts", "num_local_experts"};
@@ -35,7 +36,8 @@ static hy_status find_family(const char *file, const json_t *config, const hy_hf
     const char *type = json_string_value(json_object_get(config, "model_type"));
     char known[1024] = "";
     if (has_experts(config) || has_experts(json_object_get(config, "text_config")))
-        return hy_fail(HY_ERR_USAGE, "%s: model_type %s has mixture-of-experts layers, which are not supported yet", file, type ? type : "(absent)");
+        return hy_fail(HY_ERR_USAGE, "%s: model_type %s has mixture-of-experts layers, which are not supported yet",
+                       file, type ? type : "(absent)");
     for (int i = 0; i < N_FAMILIES; i++) {
         if (type && strcmp(families[i]->model_type, type) == 0 && (!families[i]->is || families[i]->is(config))) {
             *out = families[i];
@@ -48,7 +50,8 @@ static hy_status find_family(const char *file, const json_t *config, const hy_hf
         if (same == i)
             snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", families[i]->model_type);
     }
-    return hy_fail(HY_ERR_USAGE, "%s: model_type %s is not supported; these are: %s", file, type ? type : "(absent)", known);
+    return hy_fail(HY_ERR_USAGE, "%s: model_type %s is not supported; these are: %s", file, type ? type : "(absent)",
+                   known);
 }
 
 static hy_status understand(const char *name, hy_hf *hf) {
@@ -112,7 +115,8 @@ const char *hy_hf_config_text(const hy_hf *hf, size_t *len) {
 
 /* What of a model's config is no mathematics of its own: the schedule and the mixers it names are compared layer by layer. */
 static bool compared(const char *key) {
-    static const char *const others[] = {"schedule.pattern", "schedule.overrides", "mixers", "family", "init_std", "mlp.ratio"};
+    static const char *const others[] = {"schedule.pattern", "schedule.overrides", "mixers",
+                                         "family",           "init_std",           "mlp.ratio"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (strcmp(key, others[i]) == 0)
             return false;
@@ -163,5 +167,6 @@ hy_status hy_hf_describe(const hy_model_config *model, hy_hf **out) {
                 HY_TRY(try_family(families[i], model, out));
     if (*out)
         return HY_OK;
-    return hy_fail(HY_ERR_USAGE, "no published family has this schedule of mixers with these options: the model cannot be exported");
+    return hy_fail(HY_ERR_USAGE,
+                   "no published family has this schedule of mixers with these options: the model cannot be exported");
 }

@@ -35,14 +35,14 @@ HY_MUST_CHECK hy_status hy_hf_read_params(hy_hf *hf, const char *dir, const hy_m
 /* Calls `visit` for every tensor of the published files, in the order of our parameters, with its elements as `dtype` gathered from
  * `flat` (parameters, or gradients of the same layout). Local. */
 typedef hy_status (*hy_hf_visit)(void *context, const char *name, int n_dims, const int64_t *shape, const void *data);
-HY_MUST_CHECK hy_status hy_hf_visit_tensors(const hy_hf *hf, const hy_model *model, hy_dtype dtype, const void *flat, hy_hf_visit visit,
-                                            void *context);
+HY_MUST_CHECK hy_status hy_hf_visit_tensors(const hy_hf *hf, const hy_model *model, hy_dtype dtype, const void *flat,
+                                            hy_hf_visit visit, void *context);
 
 /* Tensors of the published files in dir that the family skips by name will be written along. Local. */
 HY_MUST_CHECK hy_status hy_hf_take_rest(hy_hf *hf, const char *dir);
 
 /* Writes dir/config.json and dir/model.safetensors; dir is created. `types` as given by hy_hf_read_params, NULL = all F32. Local. */
-HY_MUST_CHECK hy_status hy_hf_write(const hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, const void *flat,
-                                    const char *types);
+HY_MUST_CHECK hy_status hy_hf_write(const hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype,
+                                    const void *flat, const char *types);
 
 #endif

@@ -21,9 +21,11 @@ typedef struct hy_hf_reader {
 } hy_hf_reader;
 
 /* `absent` is returned for missing keys and nulls. */
-int64_t hy_hf_size(hy_hf_reader *reader, const char *key, int64_t absent); /* 1 .. 2^31 − 1; `absent` < 0: the key must be there */
-double hy_hf_real(hy_hf_reader *reader, const char *key, double absent);   /* numbers, also Infinity and {"__float__": "Infinity"} */
-bool hy_hf_flag(hy_hf_reader *reader, const char *key, bool absent);       /* null = false */
+int64_t hy_hf_size(hy_hf_reader *reader, const char *key,
+                   int64_t absent); /* 1 .. 2^31 − 1; `absent` < 0: the key must be there */
+double hy_hf_real(hy_hf_reader *reader, const char *key,
+                  double absent); /* numbers, also Infinity and {"__float__": "Infinity"} */
+bool hy_hf_flag(hy_hf_reader *reader, const char *key, bool absent); /* null = false */
 const char *hy_hf_word(hy_hf_reader *reader, const char *key, const char *absent);
 /* Logs and sets reader->status, unless it holds an error already: `key` has a value that this program does not support. */
 void hy_hf_unsupported(hy_hf_reader *reader, const char *key, const char *why);
@@ -100,29 +102,29 @@ struct hy_hf {
 };
 
 /* Every family, in the order in which they are asked to describe a model that was made here. */
-#define HY_HF_FAMILIES(X)          \
-    X(hy_hf_fla_transformer)       \
-    X(hy_hf_fla_retnet)            \
-    X(hy_hf_fla_gla)               \
-    X(hy_hf_fla_delta_net)         \
-    X(hy_hf_fla_gated_deltanet)    \
-    X(hy_hf_fla_mla)               \
-    X(hy_hf_fla_mamba2)            \
-    X(hy_hf_fla_hgrn)              \
-    X(hy_hf_fla_hgrn2)             \
-    X(hy_hf_mamba2)                \
-    X(hy_hf_fla_log_linear_mamba2) \
-    X(hy_hf_fla_kda)               \
-    X(hy_hf_fla_linear_attn)       \
-    X(hy_hf_fla_based)             \
-    X(hy_hf_fla_rebased)           \
-    X(hy_hf_fla_rwkv6)             \
-    X(hy_hf_fla_rwkv7)             \
-    X(hy_hf_fla_samba)             \
-    X(hy_hf_llama)                 \
-    X(hy_hf_qwen3_5)               \
-    X(hy_hf_qwen3_5_text)          \
-    X(hy_hf_olmo_hybrid)           \
+#define HY_HF_FAMILIES(X)                                                                                              \
+    X(hy_hf_fla_transformer)                                                                                           \
+    X(hy_hf_fla_retnet)                                                                                                \
+    X(hy_hf_fla_gla)                                                                                                   \
+    X(hy_hf_fla_delta_net)                                                                                             \
+    X(hy_hf_fla_gated_deltanet)                                                                                        \
+    X(hy_hf_fla_mla)                                                                                                   \
+    X(hy_hf_fla_mamba2)                                                                                                \
+    X(hy_hf_fla_hgrn)                                                                                                  \
+    X(hy_hf_fla_hgrn2)                                                                                                 \
+    X(hy_hf_mamba2)                                                                                                    \
+    X(hy_hf_fla_log_linear_mamba2)                                                                                     \
+    X(hy_hf_fla_kda)                                                                                                   \
+    X(hy_hf_fla_linear_attn)                                                                                           \
+    X(hy_hf_fla_based)                                                                                                 \
+    X(hy_hf_fla_rebased)                                                                                               \
+    X(hy_hf_fla_rwkv6)                                                                                                 \
+    X(hy_hf_fla_rwkv7)                                                                                                 \
+    X(hy_hf_fla_samba)                                                                                                 \
+    X(hy_hf_llama)                                                                                                     \
+    X(hy_hf_qwen3_5)                                                                                                   \
+    X(hy_hf_qwen3_5_text)                                                                                              \
+    X(hy_hf_olmo_hybrid)                                                                                               \
     X(hy_hf_bamba)
 
 #define HY_X(family) extern const hy_hf_family family;

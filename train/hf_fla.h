@@ -8,8 +8,8 @@
 
 extern const hy_hf_key hy_hf_fla_keys[]; /* keys of every family */
 /* These keys, and the schedule: all layers are `kind` until attn says otherwise. The rest are defaults of the family. */
-hy_mixer_config *hy_hf_fla_read_common(hy_hf_reader *reader, hy_model_config *model, const char *kind, double hidden_ratio, int64_t layers,
-                                       int64_t heads);
+hy_mixer_config *hy_hf_fla_read_common(hy_hf_reader *reader, hy_model_config *model, const char *kind,
+                                       double hidden_ratio, int64_t layers, int64_t heads);
 hy_mixer_config *hy_hf_fla_add_mixer(hy_hf_reader *reader, hy_model_config *model, const char *name, const char *kind);
 /* The key `attn`. */
 void hy_hf_fla_read_attn(hy_hf_reader *reader, hy_model_config *model);

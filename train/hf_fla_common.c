@@ -56,8 +56,8 @@ hy_mixer_config *hy_hf_fla_add_mixer(hy_hf_reader *reader, hy_model_config *mode
     return mixer;
 }
 
-hy_mixer_config *hy_hf_fla_read_common(hy_hf_reader *reader, hy_model_config *model, const char *kind, double hidden_ratio, int64_t layers,
-                                       int64_t heads) {
+hy_mixer_config *hy_hf_fla_read_common(hy_hf_reader *reader, hy_model_config *model, const char *kind,
+                                       double hidden_ratio, int64_t layers, int64_t heads) {
     model->width = hy_hf_size(reader, "hidden_size", 2048);
     model->layers = hy_hf_size(reader, "num_hidden_layers", layers);
     model->vocab = hy_hf_size(reader, "vocab_size", 32000);
@@ -117,7 +117,8 @@ static void read_attn_spec(hy_hf_reader *outer, const json_t *spec, int index, h
             if (model->overrides[o].layer == l)
                 hy_hf_unsupported(&reader, "layers", "a layer is listed twice");
         if (l < 0 || l >= model->layers) {
-            hy_warn("%s: attn.layers names a layer that the model of %lld layers does not have", outer->file, (long long)model->layers);
+            hy_warn("%s: attn.layers names a layer that the model of %lld layers does not have", outer->file,
+                    (long long)model->layers);
         } else if (model->n_overrides < HY_LAYERS_MAX) {
             model->overrides[model->n_overrides].layer = l;
             snprintf(model->overrides[model->n_overrides++].mixer, HY_NAME_MAX, "%s", name);

@@ -2,8 +2,9 @@
 #include "train/hf_fla.h"
 
 static const hy_hf_key hgrn_keys[] = {
-    {"attn", HY_HF_USED, NULL},         {"conv_size", HY_HF_USED, NULL},      {"expand_ratio", HY_HF_USED, NULL},
-    {"use_lower_bound", HY_HF_USED, NULL}, {"use_short_conv", HY_HF_USED, NULL}, {NULL, HY_HF_HARMLESS, NULL},
+    {"attn", HY_HF_USED, NULL},           {"conv_size", HY_HF_USED, NULL},
+    {"expand_ratio", HY_HF_USED, NULL},   {"use_lower_bound", HY_HF_USED, NULL},
+    {"use_short_conv", HY_HF_USED, NULL}, {NULL, HY_HF_HARMLESS, NULL},
 };
 
 static hy_mixer_config *read_either(hy_hf_reader *reader, hy_model_config *model, const char *kind) {
@@ -18,7 +19,8 @@ static hy_mixer_config *read_either(hy_hf_reader *reader, hy_model_config *model
 static void read_hgrn(hy_hf_reader *reader, hy_model_config *model) {
     hy_mixer_config *mixer = read_either(reader, model, "hgrn");
     mixer->heads = mixer->head_dim = 1;
-    mixer->value_dim = hy_hf_fla_channels(reader, "expand_ratio", hy_hf_real(reader, "expand_ratio", 1), model->width, 1);
+    mixer->value_dim =
+        hy_hf_fla_channels(reader, "expand_ratio", hy_hf_real(reader, "expand_ratio", 1), model->width, 1);
     if (mixer->lower_bounds && mixer->value_dim != model->width)
         hy_hf_unsupported(reader, "expand_ratio", "lower bounds are for hidden_size channels: it must be 1");
 }
@@ -39,13 +41,17 @@ static void read_hgrn2(hy_hf_reader *reader, hy_model_config *model) {
     mixer->value_dim = model->width / mixer->heads;
     mixer->norm_eps = 1e-5; /* whatever the config says */
     if (mixer->lower_bounds && mixer->heads * mixer->head_dim != model->width)
-        hy_hf_unsupported(reader, "expand_ratio", "lower bounds are for hidden_size channels: it must divide hidden_size");
+        hy_hf_unsupported(reader, "expand_ratio",
+                          "lower bounds are for hidden_size channels: it must divide hidden_size");
 }
 
-static json_t *describe_either(const hy_model_config *model, const hy_mixer_config *mixer, const char *type, const char *class) {
+static json_t *describe_either(const hy_model_config *model, const hy_mixer_config *mixer, const char *type,
+                               const char *class) {
     json_t *json = hy_hf_fla_describe_common(model, type, class, 4);
-    hy_hf_fla_merge(json, json_pack("{s:b, s:b, s:I, s:o}", "use_lower_bound", (int)mixer->lower_bounds, "use_short_conv", mixer->conv > 0,
-                                    "conv_size", (json_int_t)(mixer->conv > 0 ? mixer->conv : 4), "attn", hy_hf_fla_attn_value(model)));
+    hy_hf_fla_merge(json,
+                    json_pack("{s:b, s:b, s:I, s:o}", "use_lower_bound", (int)mixer->lower_bounds, "use_short_conv",
+                              mixer->conv > 0, "conv_size", (json_int_t)(mixer->conv > 0 ? mixer->conv : 4), "attn",
+                              hy_hf_fla_attn_value(model)));
     return json;
 }
 
@@ -55,8 +61,9 @@ static json_t *describe_hgrn(const hy_model_config *model) {
         return NULL;
     json_t *json = describe_either(model, mixer, "hgrn", "HGRNForCausalLM");
     bool whole = mixer->value_dim % model->width == 0;
-    json_object_set_new(json, "expand_ratio", whole ? json_integer(mixer->value_dim / model->width)
-                                                    : json_real((double)mixer->value_dim / (double)model->width));
+    json_object_set_new(json, "expand_ratio",
+                        whole ? json_integer(mixer->value_dim / model->width)
+                              : json_real((double)mixer->value_dim / (double)model->width));
     return json;
 }
 
@@ -70,7 +77,13 @@ static json_t *describe_hgrn2(const hy_model_config *model) {
     return json;
 }
 
-const hy_hf_family hy_hf_fla_hgrn = {.model_type = "hgrn", .read = read_hgrn, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip,
+const hy_hf_family hy_hf_fla_hgrn = {.model_type = "hgrn",
+                                     .read = read_hgrn,
+                                     .bind = hy_hf_fla_bind_same,
+                                     .skip = hy_hf_fla_skip,
                                      .describe = describe_hgrn};
-const hy_hf_family hy_hf_fla_hgrn2 = {.model_type = "hgrn2", .read = read_hgrn2, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip,
+const hy_hf_family hy_hf_fla_hgrn2 = {.model_type = "hgrn2",
+                                      .read = read_hgrn2,
+                                      .bind = hy_hf_fla_bind_same,
+                                      .skip = hy_hf_fla_skip,
                                       .describe = describe_hgrn2};

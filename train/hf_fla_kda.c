@@ -5,9 +5,9 @@
 #include "train/hf_fla.h"
 
 static const hy_hf_key kda_keys[] = {
-    {"allow_neg_eigval", HY_HF_USED, NULL}, {"attn", HY_HF_USED, NULL},        {"conv_size", HY_HF_USED, NULL},
-    {"expand_v", HY_HF_USED, NULL},         {"head_dim", HY_HF_USED, NULL},    {"lower_bound", HY_HF_USED, NULL},
-    {"num_v_heads", HY_HF_USED, NULL},      {"safe_gate", HY_HF_USED, NULL},   {"use_short_conv", HY_HF_USED, NULL},
+    {"allow_neg_eigval", HY_HF_USED, NULL}, {"attn", HY_HF_USED, NULL},      {"conv_size", HY_HF_USED, NULL},
+    {"expand_v", HY_HF_USED, NULL},         {"head_dim", HY_HF_USED, NULL},  {"lower_bound", HY_HF_USED, NULL},
+    {"num_v_heads", HY_HF_USED, NULL},      {"safe_gate", HY_HF_USED, NULL}, {"use_short_conv", HY_HF_USED, NULL},
     {NULL, HY_HF_HARMLESS, NULL},
 };
 
@@ -36,14 +36,18 @@ static json_t *describe_kda(const hy_model_config *model) {
         return NULL;
     bool safe = mixer->lower_bound < 0;
     json_t *json = hy_hf_fla_describe_common(model, "kda", "KDAForCausalLM", 4);
-    hy_hf_fla_merge(json, json_pack("{s:I, s:I, s:I, s:f, s:b, s:I, s:b, s:b, s:o, s:o}", "num_heads", (json_int_t)mixer->heads, "num_v_heads",
-                                    (json_int_t)mixer->value_heads, "head_dim", (json_int_t)mixer->head_dim, "expand_v",
-                                    (double)mixer->value_dim / (double)mixer->head_dim, "use_short_conv", mixer->conv > 0, "conv_size",
-                                    (json_int_t)(mixer->conv > 0 ? mixer->conv : 4), "allow_neg_eigval", (int)mixer->negative_eigenvalues, "safe_gate",
-                                    (int)safe, "lower_bound", safe ? json_real(mixer->lower_bound) : json_null(), "attn",
-                                    hy_hf_fla_attn_value(model)));
+    hy_hf_fla_merge(
+        json, json_pack("{s:I, s:I, s:I, s:f, s:b, s:I, s:b, s:b, s:o, s:o}", "num_heads", (json_int_t)mixer->heads,
+                        "num_v_heads", (json_int_t)mixer->value_heads, "head_dim", (json_int_t)mixer->head_dim,
+                        "expand_v", (double)mixer->value_dim / (double)mixer->head_dim, "use_short_conv",
+                        mixer->conv > 0, "conv_size", (json_int_t)(mixer->conv > 0 ? mixer->conv : 4),
+                        "allow_neg_eigval", (int)mixer->negative_eigenvalues, "safe_gate", (int)safe, "lower_bound",
+                        safe ? json_real(mixer->lower_bound) : json_null(), "attn", hy_hf_fla_attn_value(model)));
     return json;
 }
 
-const hy_hf_family hy_hf_fla_kda = {
-    .model_type = "kda", .read = read_kda, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip, .describe = describe_kda};
+const hy_hf_family hy_hf_fla_kda = {.model_type = "kda",
+                                    .read = read_kda,
+                                    .bind = hy_hf_fla_bind_same,
+                                    .skip = hy_hf_fla_skip,
+                                    .describe = describe_kda};

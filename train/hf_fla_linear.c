@@ -6,19 +6,31 @@
 #include "train/hf_fla.h"
 
 static const hy_hf_key linear_keys[] = {
-    {"attn", HY_HF_USED, NULL},             {"expand_k", HY_HF_USED, NULL}, {"expand_v", HY_HF_USED, NULL},
-    {"feature_map", HY_HF_USED, NULL},      {"norm_k", HY_HF_USED, NULL},   {"norm_q", HY_HF_USED, NULL},
-    {"norm_feature_map", HY_HF_USED, NULL}, {"num_kv_heads", HY_HF_USED, NULL}, {"tie_feature_map_qk", HY_HF_USED, NULL},
+    {"attn", HY_HF_USED, NULL},
+    {"expand_k", HY_HF_USED, NULL},
+    {"expand_v", HY_HF_USED, NULL},
+    {"feature_map", HY_HF_USED, NULL},
+    {"norm_k", HY_HF_USED, NULL},
+    {"norm_q", HY_HF_USED, NULL},
+    {"norm_feature_map", HY_HF_USED, NULL},
+    {"num_kv_heads", HY_HF_USED, NULL},
+    {"tie_feature_map_qk", HY_HF_USED, NULL},
     {NULL, HY_HF_HARMLESS, NULL},
 };
 
-static const hy_hf_key based_keys[] = {{"attn", HY_HF_USED, NULL}, {"feature_dim", HY_HF_USED, NULL}, {NULL, HY_HF_HARMLESS, NULL}};
+static const hy_hf_key based_keys[] = {
+    {"attn", HY_HF_USED, NULL}, {"feature_dim", HY_HF_USED, NULL}, {NULL, HY_HF_HARMLESS, NULL}};
 
 static const struct {
     const char *word;
     hy_feature_map map;
-} maps[] = {{"elementwise_product", HY_FEATURE_PRODUCT}, {"hedgehog", HY_FEATURE_HEDGEHOG}, {"t2r", HY_FEATURE_T2R}, {"dpfp", HY_FEATURE_DPFP},
-            {"elu", HY_FEATURE_ELU},                     {"relu", HY_FEATURE_RELU},         {"identity", HY_FEATURE_IDENTITY}};
+} maps[] = {{"elementwise_product", HY_FEATURE_PRODUCT},
+            {"hedgehog", HY_FEATURE_HEDGEHOG},
+            {"t2r", HY_FEATURE_T2R},
+            {"dpfp", HY_FEATURE_DPFP},
+            {"elu", HY_FEATURE_ELU},
+            {"relu", HY_FEATURE_RELU},
+            {"identity", HY_FEATURE_IDENTITY}};
 enum { N_MAPS = sizeof maps / sizeof maps[0] };
 
 /* This layer rounds where the library's others cut off, and wants the product to be whole. */
@@ -48,7 +60,10 @@ static void read_linear(hy_hf_reader *reader, hy_model_config *model) {
     mixer->tie_feature_maps = hy_hf_flag(reader, "tie_feature_map_qk", false);
     mixer->normaliser = hy_hf_flag(reader, "norm_feature_map", false) ? HY_SWITCH_ON : HY_SWITCH_OFF;
     bool q = hy_hf_flag(reader, "norm_q", false), k = hy_hf_flag(reader, "norm_k", false);
-    mixer->feature_norm = q && k ? HY_FEATURE_NORM_BOTH : q ? HY_FEATURE_NORM_Q : k ? HY_FEATURE_NORM_K : HY_FEATURE_NORM_NONE;
+    mixer->feature_norm = q && k ? HY_FEATURE_NORM_BOTH
+                          : q    ? HY_FEATURE_NORM_Q
+                          : k    ? HY_FEATURE_NORM_K
+                                 : HY_FEATURE_NORM_NONE;
     hy_hf_fla_read_attn(reader, model);
 }
 
@@ -63,11 +78,13 @@ static json_t *describe_linear(const hy_model_config *model) {
     bool k = mixer->feature_norm == HY_FEATURE_NORM_K || mixer->feature_norm == HY_FEATURE_NORM_BOTH;
     double width = (double)model->width;
     json_t *json = hy_hf_fla_describe_common(model, "linear_attn", "LinearAttentionForCausalLM", 4);
-    hy_hf_fla_merge(json, json_pack("{s:I, s:I, s:f, s:f, s:s, s:b, s:b, s:b, s:b, s:o}", "num_heads", (json_int_t)mixer->heads, "num_kv_heads",
-                                    (json_int_t)mixer->kv_heads, "expand_k", (double)(mixer->heads * mixer->head_dim) / width, "expand_v",
-                                    (double)(mixer->heads * mixer->value_dim) / width, "feature_map", maps[i].word, "tie_feature_map_qk",
-                                    (int)mixer->tie_feature_maps, "norm_feature_map", mixer->normaliser == HY_SWITCH_ON, "norm_q", (int)q, "norm_k",
-                                    (int)k, "attn", hy_hf_fla_attn_value(model)));
+    hy_hf_fla_merge(json, json_pack("{s:I, s:I, s:f, s:f, s:s, s:b, s:b, s:b, s:b, s:o}", "num_heads",
+                                    (json_int_t)mixer->heads, "num_kv_heads", (json_int_t)mixer->kv_heads, "expand_k",
+                                    (double)(mixer->heads * mixer->head_dim) / width, "expand_v",
+                                    (double)(mixer->heads * mixer->value_dim) / width, "feature_map", maps[i].word,
+                                    "tie_feature_map_qk", (int)mixer->tie_feature_maps, "norm_feature_map",
+                                    mixer->normaliser == HY_SWITCH_ON, "norm_q", (int)q, "norm_k", (int)k, "attn",
+                                    hy_hf_fla_attn_value(model)));
     return json;
 }
 
@@ -86,8 +103,10 @@ static int bind_both(const json_t *config, const hy_param *param, hy_hf_binding 
     return 1 + (tied ? bind_k(config, param, out + 1) : 0);
 }
 
-static const hy_hf_family stored_k = {.model_type = "linear_attn", .read = read_linear, .bind = bind_k, .skip = hy_hf_fla_skip};
-static const hy_hf_family stored_both = {.model_type = "linear_attn", .read = read_linear, .bind = bind_both, .skip = hy_hf_fla_skip};
+static const hy_hf_family stored_k = {
+    .model_type = "linear_attn", .read = read_linear, .bind = bind_k, .skip = hy_hf_fla_skip};
+static const hy_hf_family stored_both = {
+    .model_type = "linear_attn", .read = read_linear, .bind = bind_both, .skip = hy_hf_fla_skip};
 
 static const hy_hf_family *linear_form(const json_t *names) {
     const char *name;
@@ -100,8 +119,12 @@ static const hy_hf_family *linear_form(const json_t *names) {
     return k ? q ? &stored_both : &stored_k : &hy_hf_fla_linear_attn;
 }
 
-const hy_hf_family hy_hf_fla_linear_attn = {.model_type = "linear_attn", .read = read_linear, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip,
-                                            .describe = describe_linear, .form = linear_form};
+const hy_hf_family hy_hf_fla_linear_attn = {.model_type = "linear_attn",
+                                            .read = read_linear,
+                                            .bind = hy_hf_fla_bind_same,
+                                            .skip = hy_hf_fla_skip,
+                                            .describe = describe_linear,
+                                            .form = linear_form};
 
 /* ---- based, rebased ---- */
 
@@ -129,8 +152,8 @@ static json_t *describe_expansion(const hy_model_config *model, const char *kind
         return NULL;
     json_t *json = hy_hf_fla_describe_common(model, kind, "", 4);
     json_object_set_new(json, "architectures", json_null()); /* the library has none */
-    hy_hf_fla_merge(json, json_pack("{s:I, s:I, s:o}", "num_heads", (json_int_t)mixer->heads, "feature_dim", (json_int_t)mixer->head_dim, "attn",
-                                    hy_hf_fla_attn_value(model)));
+    hy_hf_fla_merge(json, json_pack("{s:I, s:I, s:o}", "num_heads", (json_int_t)mixer->heads, "feature_dim",
+                                    (json_int_t)mixer->head_dim, "attn", hy_hf_fla_attn_value(model)));
     return json;
 }
 
@@ -142,7 +165,13 @@ static json_t *describe_rebased(const hy_model_config *model) {
     return describe_expansion(model, "rebased");
 }
 
-const hy_hf_family hy_hf_fla_based = {
-    .model_type = "based", .read = read_based, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip, .describe = describe_based};
-const hy_hf_family hy_hf_fla_rebased = {
-    .model_type = "rebased", .read = read_rebased, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip, .describe = describe_rebased};
+const hy_hf_family hy_hf_fla_based = {.model_type = "based",
+                                      .read = read_based,
+                                      .bind = hy_hf_fla_bind_same,
+                                      .skip = hy_hf_fla_skip,
+                                      .describe = describe_based};
+const hy_hf_family hy_hf_fla_rebased = {.model_type = "rebased",
+                                        .read = read_rebased,
+                                        .bind = hy_hf_fla_bind_same,
+                                        .skip = hy_hf_fla_skip,
+                                        .describe = describe_rebased};

@@ -43,7 +43,8 @@ static const hy_hf_key keys[] = {
 };
 
 static bool is_fla(const json_t *config) {
-    static const char *const others[] = {"layer_norm_epsilon", "time_step_floor", "time_step_limit", "time_step_max", "time_step_min", "time_step_rank"};
+    static const char *const others[] = {"layer_norm_epsilon", "time_step_floor", "time_step_limit",
+                                         "time_step_max",      "time_step_min",   "time_step_rank"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (json_object_get(config, others[i]))
             return false;
@@ -58,7 +59,8 @@ void hy_hf_read_limits(hy_hf_reader *reader, const char *key, hy_mixer_config *m
     hy_hf_reader inside = {reader->file, "limits of the step: ", both, HY_OK};
     mixer->step_low = hy_hf_real(&inside, "low", 0);
     mixer->step_high = hy_hf_real(&inside, "high", (double)INFINITY);
-    if (json_array_size(pair) != 2 || inside.status != HY_OK || !(mixer->step_low >= 0 && isfinite(mixer->step_low) && mixer->step_low <= mixer->step_high))
+    if (json_array_size(pair) != 2 || inside.status != HY_OK ||
+        !(mixer->step_low >= 0 && isfinite(mixer->step_low) && mixer->step_low <= mixer->step_high))
         hy_hf_unsupported(reader, key, "wanted a low and a high limit, none below 0");
     json_decref(both);
 }
@@ -97,16 +99,20 @@ json_t *hy_hf_fla_describe_mamba2(const hy_model_config *model, const char *kind
     const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, kind);
     if (!mixer || hy_hf_fla_only_mixer(model, "attention") || !hy_hf_fla_fits(model, kind))
         return NULL; /* no hybrids */
-    json_t *high = isfinite(mixer->step_high) ? json_real(mixer->step_high) : json_pack("{s:s}", "__float__", "Infinity");
-    return json_pack(
-        "{s:s, s:[s], s:I, s:I, s:I, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:[f, o], s:s, s:b}", "model_type", kind,
-        "architectures", class, "hidden_size", (json_int_t)model->width, "num_hidden_layers", (json_int_t)model->layers, "vocab_size",
-        (json_int_t)model->vocab, "tie_word_embeddings", (int)model->tied, "norm_eps", model->norm_eps, "initializer_range", model->init_std, "expand",
-        (double)(mixer->value_heads * mixer->value_dim) / (double)model->width, "n_groups", (json_int_t)mixer->heads, "state_size",
-        (json_int_t)mixer->head_dim, "head_dim", (json_int_t)mixer->value_dim, "num_heads", (json_int_t)mixer->value_heads, "conv_kernel",
-        (json_int_t)mixer->conv, "use_conv_bias", mixer->conv_bias == HY_SWITCH_ON, "use_bias", (int)mixer->proj_bias, "D_has_hdim",
-        mixer->skip == HY_SKIP_CHANNEL, "rmsnorm", mixer->output_norm == HY_SWITCH_ON, "norm_before_gate", mixer->gate_first == HY_SWITCH_OFF,
-        "dt_limit", mixer->step_low, high, "hidden_act", "silu", "use_cache", 1);
+    json_t *high =
+        isfinite(mixer->step_high) ? json_real(mixer->step_high) : json_pack("{s:s}", "__float__", "Infinity");
+    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, "
+                     "s:b, s:[f, o], s:s, s:b}",
+                     "model_type", kind, "architectures", class, "hidden_size", (json_int_t)model->width,
+                     "num_hidden_layers", (json_int_t)model->layers, "vocab_size", (json_int_t)model->vocab,
+                     "tie_word_embeddings", (int)model->tied, "norm_eps", model->norm_eps, "initializer_range",
+                     model->init_std, "expand", (double)(mixer->value_heads * mixer->value_dim) / (double)model->width,
+                     "n_groups", (json_int_t)mixer->heads, "state_size", (json_int_t)mixer->head_dim, "head_dim",
+                     (json_int_t)mixer->value_dim, "num_heads", (json_int_t)mixer->value_heads, "conv_kernel",
+                     (json_int_t)mixer->conv, "use_conv_bias", mixer->conv_bias == HY_SWITCH_ON, "use_bias",
+                     (int)mixer->proj_bias, "D_has_hdim", mixer->skip == HY_SKIP_CHANNEL, "rmsnorm",
+                     mixer->output_norm == HY_SWITCH_ON, "norm_before_gate", mixer->gate_first == HY_SWITCH_OFF,
+                     "dt_limit", mixer->step_low, high, "hidden_act", "silu", "use_cache", 1);
 }
 
 static json_t *describe_mamba2(const hy_model_config *model) {

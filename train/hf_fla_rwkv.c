@@ -8,12 +8,19 @@
 #include "train/hf_fla.h"
 
 static const hy_hf_key rwkv_keys[] = {
-    {"attn", HY_HF_USED, NULL},      {"gate_low_rank_dim", HY_HF_USED, NULL}, {"hidden_act", HY_HF_ONLY, "[\"sqrelu\"]"},
-    {"norm_bias", HY_HF_USED, NULL}, {"norm_first", HY_HF_USED, NULL},        {NULL, HY_HF_HARMLESS, NULL},
+    {"attn", HY_HF_USED, NULL},
+    {"gate_low_rank_dim", HY_HF_USED, NULL},
+    {"hidden_act", HY_HF_ONLY, "[\"sqrelu\"]"},
+    {"norm_bias", HY_HF_USED, NULL},
+    {"norm_first", HY_HF_USED, NULL},
+    {NULL, HY_HF_HARMLESS, NULL},
 };
 
 static const hy_hf_key rwkv6_keys[] = {
-    {"expand_k", HY_HF_USED, NULL}, {"expand_v", HY_HF_USED, NULL}, {"proj_low_rank_dim", HY_HF_USED, NULL}, {NULL, HY_HF_HARMLESS, NULL},
+    {"expand_k", HY_HF_USED, NULL},
+    {"expand_v", HY_HF_USED, NULL},
+    {"proj_low_rank_dim", HY_HF_USED, NULL},
+    {NULL, HY_HF_HARMLESS, NULL},
 };
 
 static const hy_hf_key rwkv7_keys[] = {
@@ -21,7 +28,8 @@ static const hy_hf_key rwkv7_keys[] = {
     {"v_low_rank_dim", HY_HF_USED, NULL}, {"value_dim", HY_HF_USED, NULL},          {NULL, HY_HF_HARMLESS, NULL},
 };
 
-static hy_mixer_config *read_rwkv(hy_hf_reader *reader, hy_model_config *model, const char *kind, double hidden_ratio, const hy_hf_key *keys) {
+static hy_mixer_config *read_rwkv(hy_hf_reader *reader, hy_model_config *model, const char *kind, double hidden_ratio,
+                                  const hy_hf_key *keys) {
     hy_hf_check_keys(reader, (const hy_hf_key *const[]){rwkv_keys, keys, hy_hf_fla_keys, hy_hf_common_keys, NULL});
     hy_mixer_config *mixer = hy_hf_fla_read_common(reader, model, kind, hidden_ratio, 24, 4);
     model->norm_eps = mixer->norm_eps = hy_hf_real(reader, "norm_eps", 1e-5);
@@ -35,8 +43,10 @@ static hy_mixer_config *read_rwkv(hy_hf_reader *reader, hy_model_config *model, 
 
 static void read_rwkv6(hy_hf_reader *reader, hy_model_config *model) {
     hy_mixer_config *mixer = read_rwkv(reader, model, "rwkv6", 3.5, rwkv6_keys);
-    mixer->head_dim = hy_hf_fla_channels(reader, "expand_k", hy_hf_real(reader, "expand_k", 0.5), model->width, mixer->heads);
-    mixer->value_dim = hy_hf_fla_channels(reader, "expand_v", hy_hf_real(reader, "expand_v", 1), model->width, mixer->heads);
+    mixer->head_dim =
+        hy_hf_fla_channels(reader, "expand_k", hy_hf_real(reader, "expand_k", 0.5), model->width, mixer->heads);
+    mixer->value_dim =
+        hy_hf_fla_channels(reader, "expand_v", hy_hf_real(reader, "expand_v", 1), model->width, mixer->heads);
     mixer->mix_rank = hy_hf_size(reader, "proj_low_rank_dim", 32);
     mixer->gate_rank = hy_hf_size(reader, "gate_low_rank_dim", 64);
     if (json_is_null(json_object_get(reader->object, "gate_low_rank_dim")))
@@ -46,7 +56,8 @@ static void read_rwkv6(hy_hf_reader *reader, hy_model_config *model) {
 /* One width for all layers: all add a share of the first layer's values. */
 static int64_t read_value_dim(hy_hf_reader *reader, const hy_model_config *model) {
     const json_t *value = json_object_get(reader->object, "value_dim"), *layer;
-    int64_t dim = json_is_array(value) ? json_integer_value(json_array_get(value, 0)) : hy_hf_size(reader, "value_dim", model->width);
+    int64_t dim = json_is_array(value) ? json_integer_value(json_array_get(value, 0))
+                                       : hy_hf_size(reader, "value_dim", model->width);
     size_t l;
     if (json_is_array(value) && json_array_size(value) != (size_t)model->layers)
         hy_hf_unsupported(reader, "value_dim", "one number for each layer");
@@ -84,7 +95,9 @@ static void read_rwkv7(hy_hf_reader *reader, hy_model_config *model) {
         if (model->overrides[o].layer == 0)
             hy_hf_unsupported(reader, "attn", "layer 0 must be rwkv7's: the others take its values");
     if (!json_object_get(reader->object, "use_l2warp"))
-        hy_warn("%s: use_l2warp is absent, which that library takes for true: training here goes on without that penalty on logits", reader->file);
+        hy_warn("%s: use_l2warp is absent, which that library takes for true: training here goes on without that "
+                "penalty on logits",
+                reader->file);
 }
 
 /* Older files: row i of x_x is x_<letter i>. */
@@ -92,7 +105,8 @@ static int bind_joined(const json_t *config, const hy_param *param, hy_hf_bindin
     const char *at = strstr(param->name, ".attn.x_"), *letters = "rwkvag", *letter = at ? strchr(letters, at[8]) : NULL;
     if (!letter || !*letter || at[9])
         return hy_hf_fla_bind_same(config, param, out);
-    *out = (hy_hf_binding){.n_dims = 2, .shape = {6, param->shape[2]}, .n_blocks = 1, .block_rows = 1, .file_row = letter - letters};
+    *out = (hy_hf_binding){
+        .n_dims = 2, .shape = {6, param->shape[2]}, .n_blocks = 1, .block_rows = 1, .file_row = letter - letters};
     snprintf(out->name, sizeof out->name, "%.*s.attn.x_x", (int)(at - param->name), param->name);
     return 1;
 }
@@ -112,8 +126,9 @@ static const hy_hf_family *form(const json_t *names) {
 
 static json_t *describe_rwkv(const hy_model_config *model, const char *type, const char *class) {
     json_t *json = hy_hf_fla_describe_common(model, type, class, 4);
-    hy_hf_fla_merge(json, json_pack("{s:s, s:b, s:b, s:b, s:o}", "hidden_act", "sqrelu", "norm_bias", (int)model->norm_bias, "norm_first",
-                                    (int)model->pre_norm, "use_l2warp", 0, "attn", hy_hf_fla_attn_value(model)));
+    hy_hf_fla_merge(json, json_pack("{s:s, s:b, s:b, s:b, s:o}", "hidden_act", "sqrelu", "norm_bias",
+                                    (int)model->norm_bias, "norm_first", (int)model->pre_norm, "use_l2warp", 0, "attn",
+                                    hy_hf_fla_attn_value(model)));
     return json;
 }
 
@@ -125,8 +140,8 @@ static json_t *describe_rwkv6(const hy_model_config *model) {
     json_t *json = describe_rwkv(model, "rwkv6", "RWKV6ForCausalLM");
     hy_hf_fla_merge(json, json_pack("{s:I, s:f, s:f, s:I, s:I}", "num_heads", (json_int_t)mixer->heads, "expand_k",
                                     (double)(mixer->heads * mixer->head_dim) / width, "expand_v",
-                                    (double)(mixer->heads * mixer->value_dim) / width, "proj_low_rank_dim", (json_int_t)mixer->mix_rank,
-                                    "gate_low_rank_dim", (json_int_t)mixer->gate_rank));
+                                    (double)(mixer->heads * mixer->value_dim) / width, "proj_low_rank_dim",
+                                    (json_int_t)mixer->mix_rank, "gate_low_rank_dim", (json_int_t)mixer->gate_rank));
     return json;
 }
 
@@ -137,14 +152,22 @@ static json_t *describe_rwkv7(const hy_model_config *model) {
     json_t *json = describe_rwkv(model, "rwkv7", "RWKV7ForCausalLM"), *values = json_array();
     for (int64_t l = 0; l < model->layers; l++)
         json_array_append_new(values, json_integer(mixer->heads * mixer->value_dim));
-    hy_hf_fla_merge(json, json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:b}", "num_heads", (json_int_t)mixer->heads, "head_dim",
-                                    (json_int_t)mixer->head_dim, "value_dim", values, "decay_low_rank_dim", (json_int_t)mixer->gate_rank,
-                                    "gate_low_rank_dim", (json_int_t)mixer->output_rank, "a_low_rank_dim", (json_int_t)mixer->rate_rank,
-                                    "v_low_rank_dim", (json_int_t)mixer->value_rank, "fuse_norm", mixer->key_norm_eps >= 1e-6));
+    hy_hf_fla_merge(json, json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:b}", "num_heads", (json_int_t)mixer->heads,
+                                    "head_dim", (json_int_t)mixer->head_dim, "value_dim", values, "decay_low_rank_dim",
+                                    (json_int_t)mixer->gate_rank, "gate_low_rank_dim", (json_int_t)mixer->output_rank,
+                                    "a_low_rank_dim", (json_int_t)mixer->rate_rank, "v_low_rank_dim",
+                                    (json_int_t)mixer->value_rank, "fuse_norm", mixer->key_norm_eps >= 1e-6));
     return json;
 }
 
-const hy_hf_family hy_hf_fla_rwkv6 = {.model_type = "rwkv6", .read = read_rwkv6, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip,
+const hy_hf_family hy_hf_fla_rwkv6 = {.model_type = "rwkv6",
+                                      .read = read_rwkv6,
+                                      .bind = hy_hf_fla_bind_same,
+                                      .skip = hy_hf_fla_skip,
                                       .describe = describe_rwkv6};
-const hy_hf_family hy_hf_fla_rwkv7 = {.model_type = "rwkv7", .read = read_rwkv7, .bind = hy_hf_fla_bind_same, .skip = hy_hf_fla_skip,
-                                      .describe = describe_rwkv7, .form = form};
+const hy_hf_family hy_hf_fla_rwkv7 = {.model_type = "rwkv7",
+                                      .read = read_rwkv7,
+                                      .bind = hy_hf_fla_bind_same,
+                                      .skip = hy_hf_fla_skip,
+                                      .describe = describe_rwkv7,
+                                      .form = form};

@@ -27,8 +27,8 @@ static void read_default_attn(hy_hf_reader *reader, hy_model_config *model) {
     json_t *layers = json_array();
     for (int64_t l = 1; l < model->layers && l < 18; l += 2)
         json_array_append_new(layers, json_integer(l));
-    json_t *config = json_pack("{s:{s:o, s:i, s:i, s:b, s:i, s:f}}", "attn", "layers", layers, "num_heads", 18, "num_kv_heads", 18, "qkv_bias", 0,
-                               "window_size", 2048, "rope_theta", 10000.0);
+    json_t *config = json_pack("{s:{s:o, s:i, s:i, s:b, s:i, s:f}}", "attn", "layers", layers, "num_heads", 18,
+                               "num_kv_heads", 18, "qkv_bias", 0, "window_size", 2048, "rope_theta", 10000.0);
     hy_hf_reader inside = {reader->file, "default ", config, HY_OK};
     hy_hf_fla_read_attn(&inside, model);
     if (reader->status == HY_OK)
@@ -46,7 +46,9 @@ static void read_samba(hy_hf_reader *reader, hy_model_config *model) {
     int64_t automatic = (model->width + 15) / 16;
     mixer->heads = 1;
     mixer->head_dim = hy_hf_size(reader, "state_size", 16);
-    mixer->value_heads = hy_hf_size(reader, "intermediate_size", hy_hf_fla_channels(reader, "expand", hy_hf_real(reader, "expand", 2), model->width, 1));
+    mixer->value_heads =
+        hy_hf_size(reader, "intermediate_size",
+                   hy_hf_fla_channels(reader, "expand", hy_hf_real(reader, "expand", 2), model->width, 1));
     mixer->gate_rank = rank && strcmp(rank, "auto") == 0 ? automatic : hy_hf_size(reader, "time_step_rank", automatic);
     mixer->conv = hy_hf_size(reader, "conv_kernel", 4);
     mixer->proj_bias = hy_hf_flag(reader, "use_bias", false);
@@ -61,9 +63,11 @@ static json_t *describe_samba(const hy_model_config *model) {
     if (!mixer || !hy_hf_fla_fits(model, "mamba1"))
         return NULL;
     json_t *json = hy_hf_fla_describe_common(model, "samba", "SambaForCausalLM", 4);
-    hy_hf_fla_merge(json, json_pack("{s:I, s:f, s:I, s:I, s:I, s:b, s:o}", "intermediate_size", (json_int_t)mixer->value_heads, "expand",
-                                    (double)mixer->value_heads / (double)model->width, "state_size", (json_int_t)mixer->head_dim, "time_step_rank",
-                                    (json_int_t)mixer->gate_rank, "conv_kernel", (json_int_t)mixer->conv, "use_bias", (int)mixer->proj_bias, "attn",
+    hy_hf_fla_merge(json, json_pack("{s:I, s:f, s:I, s:I, s:I, s:b, s:o}", "intermediate_size",
+                                    (json_int_t)mixer->value_heads, "expand",
+                                    (double)mixer->value_heads / (double)model->width, "state_size",
+                                    (json_int_t)mixer->head_dim, "time_step_rank", (json_int_t)mixer->gate_rank,
+                                    "conv_kernel", (json_int_t)mixer->conv, "use_bias", (int)mixer->proj_bias, "attn",
                                     hy_hf_fla_attn_value(model)));
     return json;
 }

@@ -62,7 +62,8 @@ void hy_hf_unsupported(hy_hf_reader *reader, const char *key, const char *why) {
     if (reader->status != HY_OK)
         return;
     char *value = json_dumps(json_object_get(reader->object, key), JSON_ENCODE_ANY | JSON_COMPACT);
-    reader->status = hy_fail(HY_ERR_USAGE, "%s: %s%s = %.120s is not supported: %s", reader->file, reader->prefix, key, value ? value : "(absent)", why);
+    reader->status = hy_fail(HY_ERR_USAGE, "%s: %s%s = %.120s is not supported: %s", reader->file, reader->prefix, key,
+                             value ? value : "(absent)", why);
     free(value);
 }
 

@@ -41,11 +41,20 @@ static const hy_hf_key mamba2_keys[] = {
 };
 
 static const hy_hf_key bamba_keys[] = {
-    {"attn_layer_indices", HY_HF_USED, NULL}, {"mamba_chunk_size", HY_HF_HARMLESS, NULL}, {"mamba_conv_bias", HY_HF_USED, NULL},
-    {"mamba_d_conv", HY_HF_USED, NULL},       {"mamba_d_head", HY_HF_USED, NULL},         {"mamba_d_state", HY_HF_USED, NULL},
-    {"mamba_expand", HY_HF_USED, NULL},       {"mamba_n_groups", HY_HF_USED, NULL},       {"mamba_n_heads", HY_HF_USED, NULL},
-    {"mamba_proj_bias", HY_HF_USED, NULL},    {"num_logits_to_keep", HY_HF_HARMLESS, NULL}, {"time_step_limit", HY_HF_USED, NULL},
-    {"z_loss_coefficient", HY_HF_ONLY, "[0, 0.0, null]"}, {NULL, HY_HF_HARMLESS, NULL},
+    {"attn_layer_indices", HY_HF_USED, NULL},
+    {"mamba_chunk_size", HY_HF_HARMLESS, NULL},
+    {"mamba_conv_bias", HY_HF_USED, NULL},
+    {"mamba_d_conv", HY_HF_USED, NULL},
+    {"mamba_d_head", HY_HF_USED, NULL},
+    {"mamba_d_state", HY_HF_USED, NULL},
+    {"mamba_expand", HY_HF_USED, NULL},
+    {"mamba_n_groups", HY_HF_USED, NULL},
+    {"mamba_n_heads", HY_HF_USED, NULL},
+    {"mamba_proj_bias", HY_HF_USED, NULL},
+    {"num_logits_to_keep", HY_HF_HARMLESS, NULL},
+    {"time_step_limit", HY_HF_USED, NULL},
+    {"z_loss_coefficient", HY_HF_ONLY, "[0, 0.0, null]"},
+    {NULL, HY_HF_HARMLESS, NULL},
 };
 
 /* Names of the keys that say the same in both families, and the defaults of their classes. */
@@ -54,10 +63,21 @@ typedef struct layer_keys {
     int64_t d_heads, d_head_dim, d_groups, d_state; /* d_head_dim 0: all channels over the heads */
 } layer_keys;
 
-static const layer_keys mamba2_layer = {"num_heads", "head_dim", "n_groups", "state_size", "conv_kernel", "use_conv_bias", "use_bias", "expand",
-                                        128,         64,         8,          128};
-static const layer_keys bamba_layer = {"mamba_n_heads", "mamba_d_head", "mamba_n_groups", "mamba_d_state", "mamba_d_conv", "mamba_conv_bias", "mamba_proj_bias",
-                                       "mamba_expand",  128,            0,                1,               256};
+static const layer_keys mamba2_layer = {
+    "num_heads", "head_dim", "n_groups", "state_size", "conv_kernel", "use_conv_bias", "use_bias", "expand",
+    128,         64,         8,          128};
+static const layer_keys bamba_layer = {"mamba_n_heads",
+                                       "mamba_d_head",
+                                       "mamba_n_groups",
+                                       "mamba_d_state",
+                                       "mamba_d_conv",
+                                       "mamba_conv_bias",
+                                       "mamba_proj_bias",
+                                       "mamba_expand",
+                                       128,
+                                       0,
+                                       1,
+                                       256};
 
 static void read_layer(hy_hf_reader *reader, const layer_keys *keys, hy_model_config *model) {
     hy_mixer_config *mixer = hy_hf_add_mixer(model, "mamba2");
@@ -112,9 +132,16 @@ static void read_attention_layers(hy_hf_reader *reader, hy_model_config *model) 
 }
 
 static void read_bamba(hy_hf_reader *reader, hy_model_config *model) {
-    hy_hf_decoder d = {.vocab = 128000, .width = 4096, .mlp_width = 14336, .layers = 32, .heads = 32, .kv_heads = 8, .norm_eps = 1e-5,
+    hy_hf_decoder d = {.vocab = 128000,
+                       .width = 4096,
+                       .mlp_width = 14336,
+                       .layers = 32,
+                       .heads = 32,
+                       .kv_heads = 8,
+                       .norm_eps = 1e-5,
                        .rope_fraction = 0.5};
-    hy_hf_check_keys(reader, (const hy_hf_key *const[]){bamba_keys, harmless_keys, hy_hf_decoder_keys, hy_hf_common_keys, NULL});
+    hy_hf_check_keys(
+        reader, (const hy_hf_key *const[]){bamba_keys, harmless_keys, hy_hf_decoder_keys, hy_hf_common_keys, NULL});
     hy_hf_read_decoder(reader, &d, model);
     read_layer(reader, &bamba_layer, model);
     model->mixers[0].mlp = HY_SWITCH_ON;
@@ -147,9 +174,12 @@ static bool is_attention(const json_t *config, int64_t layer) {
 }
 
 static int bind_bamba(const json_t *config, const hy_param *param, hy_hf_binding *out) {
-    hy_hf_rename names[] = {{"model.embeddings.", "model.embed_tokens."}, {"model.norm.", "model.final_layernorm."},
-                            {".attn_norm.", ".input_layernorm."},         {".mlp_norm.", ".pre_ff_layernorm."},
-                            {".mlp.", ".feed_forward."},                  {".attn.", ".mamba."},
+    hy_hf_rename names[] = {{"model.embeddings.", "model.embed_tokens."},
+                            {"model.norm.", "model.final_layernorm."},
+                            {".attn_norm.", ".input_layernorm."},
+                            {".mlp_norm.", ".pre_ff_layernorm."},
+                            {".mlp.", ".feed_forward."},
+                            {".attn.", ".mamba."},
                             {NULL, NULL}};
     if (is_attention(config, hy_hf_param_layer(param->name)))
         names[5].theirs = ".self_attn.";
@@ -157,4 +187,5 @@ static int bind_bamba(const json_t *config, const hy_param *param, hy_hf_binding
 }
 
 const hy_hf_family hy_hf_mamba2 = {.model_type = "mamba2", .read = read_mamba2, .bind = bind_mamba2};
-const hy_hf_family hy_hf_bamba = {.model_type = "bamba", .read = read_bamba, .bind = bind_bamba, .describe = hy_hf_describe_bamba};
+const hy_hf_family hy_hf_bamba = {
+    .model_type = "bamba", .read = read_bamba, .bind = bind_bamba, .describe = hy_hf_describe_bamba};

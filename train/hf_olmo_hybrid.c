@@ -26,8 +26,14 @@ static const hy_hf_key olmo_keys[] = {
     {NULL, HY_HF_HARMLESS, NULL},
 };
 
-static const hy_hf_decoder class_defaults = {.vocab = 100352, .width = 3840, .mlp_width = 11008, .layers = 32, .heads = 30, .norm_eps = 1e-6,
-                                             .rope_fraction = 1, .rope_optional = true};
+static const hy_hf_decoder class_defaults = {.vocab = 100352,
+                                             .width = 3840,
+                                             .mlp_width = 11008,
+                                             .layers = 32,
+                                             .heads = 30,
+                                             .norm_eps = 1e-6,
+                                             .rope_fraction = 1,
+                                             .rope_optional = true};
 
 typedef struct linear_sizes {
     int64_t keys, values, key_dim, value_dim; /* heads; channels of a head */
@@ -35,7 +41,8 @@ typedef struct linear_sizes {
 
 static linear_sizes read_sizes(hy_hf_reader *reader) {
     linear_sizes s;
-    int64_t width = hy_hf_size(reader, "hidden_size", class_defaults.width), heads = hy_hf_size(reader, "num_attention_heads", class_defaults.heads);
+    int64_t width = hy_hf_size(reader, "hidden_size", class_defaults.width),
+            heads = hy_hf_size(reader, "num_attention_heads", class_defaults.heads);
     s.keys = hy_hf_size(reader, "linear_num_key_heads", heads);
     s.values = hy_hf_size(reader, "linear_num_value_heads", heads);
     s.key_dim = hy_hf_size(reader, "linear_key_head_dim", (int64_t)(0.75 * (double)width / (double)s.keys));
@@ -77,10 +84,14 @@ static void read_olmo(hy_hf_reader *reader, hy_model_config *model) {
         hy_hf_override(model, model->layers - 1, "attention");
 }
 
-static const hy_hf_rename linear_names[] = {
-    {".attn_norm.", ".attention_layer_norm."}, {".mlp_norm.", ".feedforward_layer_norm."}, {".attn.", ".linear_attn."}, {NULL, NULL}};
-static const hy_hf_rename newer_linear_names[] = {
-    {".attn_norm.", ".input_layernorm."}, {".mlp_norm.", ".post_attention_layernorm."}, {".attn.", ".linear_attn."}, {NULL, NULL}};
+static const hy_hf_rename linear_names[] = {{".attn_norm.", ".attention_layer_norm."},
+                                            {".mlp_norm.", ".feedforward_layer_norm."},
+                                            {".attn.", ".linear_attn."},
+                                            {NULL, NULL}};
+static const hy_hf_rename newer_linear_names[] = {{".attn_norm.", ".input_layernorm."},
+                                                  {".mlp_norm.", ".post_attention_layernorm."},
+                                                  {".attn.", ".linear_attn."},
+                                                  {NULL, NULL}};
 static const hy_hf_rename other_names[] = {{"model.embeddings.", "model.embed_tokens."},
                                            {".attn_norm.", ".post_attention_layernorm."},
                                            {".mlp_norm.", ".post_feedforward_layernorm."},
@@ -92,7 +103,8 @@ static const hy_hf_rename resaved_other_names[] = {{"model.embeddings.", "model.
                                                    {".attn.", ".self_attn."},
                                                    {NULL, NULL}};
 
-static int bind_named(const json_t *config, const hy_param *param, const hy_hf_rename *linear, const hy_hf_rename *other, hy_hf_binding *out) {
+static int bind_named(const json_t *config, const hy_param *param, const hy_hf_rename *linear,
+                      const hy_hf_rename *other, hy_hf_binding *out) {
     int64_t layer = hy_hf_param_layer(param->name);
     return hy_hf_bind_renamed(param, layer >= 0 && !is_full(config, layer) ? linear : other, out);
 }
@@ -118,7 +130,8 @@ static int bind_thirds(const json_t *config, const hy_param *param, char part, h
         if (from >= to)
             continue;
         char name[192];
-        snprintf(name, sizeof name, "model.layers.%lld.linear_attn.%c_conv1d.weight", (long long)hy_hf_param_layer(param->name), "qkv"[i]);
+        snprintf(name, sizeof name, "model.layers.%lld.linear_attn.%c_conv1d.weight",
+                 (long long)hy_hf_param_layer(param->name), "qkv"[i]);
         hy_hf_bind_whole(param, name, &out[n]);
         out[n].shape[0] = bottom - top;
         out[n].block_rows = to - from;
@@ -131,7 +144,8 @@ static int bind_thirds(const json_t *config, const hy_param *param, char part, h
 
 static int bind_resaved(const json_t *config, const hy_param *param, hy_hf_binding *out) {
     const char *filter = strstr(param->name, "_conv1d.");
-    return filter ? bind_thirds(config, param, filter[-1], out) : bind_named(config, param, linear_names, resaved_other_names, out);
+    return filter ? bind_thirds(config, param, filter[-1], out)
+                  : bind_named(config, param, linear_names, resaved_other_names, out);
 }
 
 static const hy_hf_family newer = {.model_type = "olmo_hybrid", .read = read_olmo, .bind = bind_newer};
@@ -155,5 +169,8 @@ static const hy_hf_family *form(const json_t *names) {
     return found;
 }
 
-const hy_hf_family hy_hf_olmo_hybrid = {.model_type = "olmo_hybrid", .read = read_olmo, .bind = bind_published, .form = form,
+const hy_hf_family hy_hf_olmo_hybrid = {.model_type = "olmo_hybrid",
+                                        .read = read_olmo,
+                                        .bind = bind_published,
+                                        .form = form,
                                         .describe = hy_hf_describe_olmo_hybrid};

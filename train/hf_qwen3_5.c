@@ -29,10 +29,14 @@ static const hy_hf_key text_keys[] = {
 };
 
 static const hy_hf_key nested_keys[] = {
-    {"image_token_id", HY_HF_HARMLESS, NULL},      {"language_model_only", HY_HF_HARMLESS, NULL},
-    {"text_config", HY_HF_USED, NULL},             {"tie_word_embeddings", HY_HF_USED, NULL},
-    {"video_token_id", HY_HF_HARMLESS, NULL},      {"vision_config", HY_HF_HARMLESS, NULL},
-    {"vision_end_token_id", HY_HF_HARMLESS, NULL}, {"vision_start_token_id", HY_HF_HARMLESS, NULL},
+    {"image_token_id", HY_HF_HARMLESS, NULL},
+    {"language_model_only", HY_HF_HARMLESS, NULL},
+    {"text_config", HY_HF_USED, NULL},
+    {"tie_word_embeddings", HY_HF_USED, NULL},
+    {"video_token_id", HY_HF_HARMLESS, NULL},
+    {"vision_config", HY_HF_HARMLESS, NULL},
+    {"vision_end_token_id", HY_HF_HARMLESS, NULL},
+    {"vision_start_token_id", HY_HF_HARMLESS, NULL},
     {NULL, HY_HF_HARMLESS, NULL},
 };
 
@@ -41,13 +45,21 @@ typedef struct linear_sizes {
 } linear_sizes;
 
 static linear_sizes read_sizes(hy_hf_reader *reader) {
-    return (linear_sizes){hy_hf_size(reader, "linear_num_key_heads", 16), hy_hf_size(reader, "linear_num_value_heads", 32),
-                          hy_hf_size(reader, "linear_key_head_dim", 128), hy_hf_size(reader, "linear_value_head_dim", 128)};
+    return (linear_sizes){
+        hy_hf_size(reader, "linear_num_key_heads", 16), hy_hf_size(reader, "linear_num_value_heads", 32),
+        hy_hf_size(reader, "linear_key_head_dim", 128), hy_hf_size(reader, "linear_value_head_dim", 128)};
 }
 
 static void read_text(hy_hf_reader *reader, hy_model_config *model) {
-    hy_hf_decoder d = {.vocab = 248320, .width = 4096, .mlp_width = 12288, .layers = 32, .heads = 16, .kv_heads = 4, .head_dim = 256,
-                       .norm_eps = 1e-6, .rope_fraction = 0.25};
+    hy_hf_decoder d = {.vocab = 248320,
+                       .width = 4096,
+                       .mlp_width = 12288,
+                       .layers = 32,
+                       .heads = 16,
+                       .kv_heads = 4,
+                       .head_dim = 256,
+                       .norm_eps = 1e-6,
+                       .rope_fraction = 0.25};
     hy_hf_check_keys(reader, (const hy_hf_key *const[]){text_keys, hy_hf_decoder_keys, hy_hf_common_keys, NULL});
     hy_hf_read_decoder(reader, &d, model);
     model->zero_centred = true;
@@ -89,16 +101,28 @@ static void read_nested(hy_hf_reader *reader, hy_model_config *model) {
 }
 
 static const hy_hf_rename linear_names[] = {
-    {".attn.q_proj.", ".linear_attn.in_proj_qkv."}, {".attn.k_proj.", ".linear_attn.in_proj_qkv."}, {".attn.v_proj.", ".linear_attn.in_proj_qkv."},
-    {".attn.q_conv1d.", ".linear_attn.conv1d."},    {".attn.k_conv1d.", ".linear_attn.conv1d."},    {".attn.v_conv1d.", ".linear_attn.conv1d."},
-    {".attn.g_proj.", ".linear_attn.in_proj_z."},   {".attn.a_proj.", ".linear_attn.in_proj_a."},   {".attn.b_proj.", ".linear_attn.in_proj_b."},
-    {".attn.o_norm.", ".linear_attn.norm."},        {".attn.o_proj.", ".linear_attn.out_proj."},    {".attn.", ".linear_attn."},
+    {".attn.q_proj.", ".linear_attn.in_proj_qkv."},
+    {".attn.k_proj.", ".linear_attn.in_proj_qkv."},
+    {".attn.v_proj.", ".linear_attn.in_proj_qkv."},
+    {".attn.q_conv1d.", ".linear_attn.conv1d."},
+    {".attn.k_conv1d.", ".linear_attn.conv1d."},
+    {".attn.v_conv1d.", ".linear_attn.conv1d."},
+    {".attn.g_proj.", ".linear_attn.in_proj_z."},
+    {".attn.a_proj.", ".linear_attn.in_proj_a."},
+    {".attn.b_proj.", ".linear_attn.in_proj_b."},
+    {".attn.o_norm.", ".linear_attn.norm."},
+    {".attn.o_proj.", ".linear_attn.out_proj."},
+    {".attn.", ".linear_attn."},
     {NULL, NULL},
 };
 
 static const hy_hf_rename other_names[] = {
-    {"model.embeddings.", "model.embed_tokens."}, {".attn_norm.", ".input_layernorm."}, {".mlp_norm.", ".post_attention_layernorm."},
-    {".attn.g_proj.", ".self_attn.q_proj."},      {".attn.", ".self_attn."},            {NULL, NULL},
+    {"model.embeddings.", "model.embed_tokens."},
+    {".attn_norm.", ".input_layernorm."},
+    {".mlp_norm.", ".post_attention_layernorm."},
+    {".attn.g_proj.", ".self_attn.q_proj."},
+    {".attn.", ".self_attn."},
+    {NULL, NULL},
 };
 
 /* Rows of the joined q, k, v. */
@@ -147,6 +171,10 @@ static int bind_nested(const json_t *config, const hy_param *param, hy_hf_bindin
 static const char *const text_skip[] = {"mtp.*", NULL};
 static const char *const nested_skip[] = {"model.visual.*", "mtp.*", NULL};
 
-const hy_hf_family hy_hf_qwen3_5_text = {.model_type = "qwen3_5_text", .read = read_text, .bind = bind_text, .skip = text_skip,
-                                            .describe = hy_hf_describe_qwen3_5};
-const hy_hf_family hy_hf_qwen3_5 = {.model_type = "qwen3_5", .read = read_nested, .bind = bind_nested, .skip = nested_skip};
+const hy_hf_family hy_hf_qwen3_5_text = {.model_type = "qwen3_5_text",
+                                         .read = read_text,
+                                         .bind = bind_text,
+                                         .skip = text_skip,
+                                         .describe = hy_hf_describe_qwen3_5};
+const hy_hf_family hy_hf_qwen3_5 = {
+    .model_type = "qwen3_5", .read = read_nested, .bind = bind_nested, .skip = nested_skip};

@@ -45,7 +45,8 @@ hy_status hy_hf_map_create(const hy_hf *hf, const hy_hf_family *form, const hy_m
     return HY_OK;
 }
 
-static hy_status check_piece(const char *dir, const hy_safetensors *set, const hy_hf_piece *p, const hy_safetensor **tensor) {
+static hy_status check_piece(const char *dir, const hy_safetensors *set, const hy_hf_piece *p,
+                             const hy_safetensor **tensor) {
     hy_safetensor_type other = HY_SAFETENSOR_OTHER;
     const hy_safetensor *t = hy_safetensors_find(set, p->binding.name);
     if (!t)
@@ -58,9 +59,10 @@ static hy_status check_piece(const char *dir, const hy_safetensors *set, const h
         for (int d = 0; d < t->n_dims; d++)
             snprintf(is + strlen(is), sizeof is - strlen(is), d ? ",%lld" : "%lld", (long long)t->shape[d]);
         for (int d = 0; d < p->binding.n_dims; d++)
-            snprintf(want + strlen(want), sizeof want - strlen(want), d ? ",%lld" : "%lld", (long long)p->binding.shape[d]);
-        return hy_fail(HY_ERR_DATA, "%s: tensor %s has shape [%s]%s, the config makes it [%s]", dir, p->binding.name, is,
-                       t->type == other ? " and a type that cannot be read" : "", want);
+            snprintf(want + strlen(want), sizeof want - strlen(want), d ? ",%lld" : "%lld",
+                     (long long)p->binding.shape[d]);
+        return hy_fail(HY_ERR_DATA, "%s: tensor %s has shape [%s]%s, the config makes it [%s]", dir, p->binding.name,
+                       is, t->type == other ? " and a type that cannot be read" : "", want);
     }
     *tensor = t;
     return HY_OK;
@@ -81,7 +83,8 @@ bool hy_hf_skips(const hy_hf *hf, const char *name) {
 }
 
 static bool skipped(const hy_hf *hf, const char *name) {
-    return hy_hf_skips(hf, name) || (hf->model.tied && strcmp(name, "lm_head.weight") == 0); /* stored twice: the embedding is the one that counts */
+    return hy_hf_skips(hf, name) || (hf->model.tied && strcmp(name, "lm_head.weight") ==
+                                                           0); /* stored twice: the embedding is the one that counts */
 }
 
 static hy_status check_surplus(const hy_hf *hf, const char *dir, const hy_safetensors *set, const hy_hf_map *map) {
@@ -106,11 +109,13 @@ static void *element_at(void *flat, hy_dtype dtype, int64_t index) {
     return (char *)flat + (size_t)index * hy_dtype_size(dtype);
 }
 
-static hy_status read_piece(const hy_safetensors *set, const hy_safetensor *tensor, const hy_hf_piece *p, hy_dtype dtype, void *flat) {
+static hy_status read_piece(const hy_safetensors *set, const hy_safetensor *tensor, const hy_hf_piece *p,
+                            hy_dtype dtype, void *flat) {
     const hy_hf_binding *b = &p->binding;
     for (int64_t i = 0; i < b->n_blocks; i++) {
         void *to = element_at(flat, dtype, p->param->offset + (b->param_row + i * b->param_stride) * p->row);
-        HY_TRY(hy_safetensors_read(set, tensor, (b->file_row + i * b->file_stride) * p->row, b->block_rows * p->row, dtype, to));
+        HY_TRY(hy_safetensors_read(set, tensor, (b->file_row + i * b->file_stride) * p->row, b->block_rows * p->row,
+                                   dtype, to));
     }
     return HY_OK;
 }
@@ -155,7 +160,8 @@ hy_status hy_hf_stored_dtype(const char *dir, hy_dtype *dtype) {
     return HY_OK;
 }
 
-hy_status hy_hf_read_params(hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, void *flat, char **types) {
+hy_status hy_hf_read_params(hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, void *flat,
+                            char **types) {
     hy_safetensors *set = NULL;
     hy_hf_map map = {0};
     HY_TRY(hy_safetensors_open(dir, &set));

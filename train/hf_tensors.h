@@ -16,7 +16,8 @@ typedef struct hy_hf_map {
     hy_hf_piece *pieces; /* freed by hy_free */
 } hy_hf_map;
 
-HY_MUST_CHECK hy_status hy_hf_map_create(const hy_hf *hf, const hy_hf_family *form, const hy_model *model, hy_hf_map *map);
+HY_MUST_CHECK hy_status hy_hf_map_create(const hy_hf *hf, const hy_hf_family *form, const hy_model *model,
+                                         hy_hf_map *map);
 /* The form of the family that calls its tensors so; names NULL: the one hf remembers. */
 const hy_hf_family *hy_hf_form_of(const hy_hf *hf, const json_t *names);
 /* Whether the family says that a tensor of this name carries no parameter. */

@@ -33,7 +33,8 @@ static int64_t locate(const hy_hf_map *map, const char *name, int64_t row, int64
     return -1;
 }
 
-static hy_status give_elements(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype, void *out) {
+static hy_status give_elements(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype,
+                               void *out) {
     const writer *w = context;
     int64_t row_size = tensor->shape[0] > 0 ? tensor->size / tensor->shape[0] : 1, rows = 0;
     for (int64_t done = 0; done < n;) {
@@ -45,7 +46,8 @@ static hy_status give_elements(void *context, const hy_safetensor *tensor, int64
             return hy_fail(HY_ERR_FAILED, "tensor %s: row %lld belongs to no parameter", tensor->name, (long long)row);
         int64_t count = rows * row_size - inside < n - done ? rows * row_size - inside : n - done;
         for (int64_t i = 0; i < count; i++) {
-            double x = w->dtype == HY_F64 ? ((const double *)w->flat)[at + inside + i] : (double)((const float *)w->flat)[at + inside + i];
+            double x = w->dtype == HY_F64 ? ((const double *)w->flat)[at + inside + i]
+                                          : (double)((const float *)w->flat)[at + inside + i];
             if (dtype == HY_F64)
                 ((double *)out)[done + i] = x;
             else
@@ -89,7 +91,8 @@ static hy_status visit_one(const writer *w, hy_safetensor *tensor, hy_hf_visit v
     return status;
 }
 
-hy_status hy_hf_visit_tensors(const hy_hf *hf, const hy_model *model, hy_dtype dtype, const void *flat, hy_hf_visit visit, void *context) {
+hy_status hy_hf_visit_tensors(const hy_hf *hf, const hy_model *model, hy_dtype dtype, const void *flat,
+                              hy_hf_visit visit, void *context) {
     hy_hf_map map = {0};
     hy_safetensor *tensors = NULL;
     writer w = {.map = &map, .dtype = dtype, .flat = flat};
@@ -128,10 +131,12 @@ static void warn_left_out(const json_t *types, const hy_safetensor *tensors, int
         }
     }
     if (left > 0)
-        hy_warn("%s: %lld tensors of the imported model are no part of this one and not written, such as %s", path, (long long)left, example);
+        hy_warn("%s: %lld tensors of the imported model are no part of this one and not written, such as %s", path,
+                (long long)left, example);
 }
 
-static hy_status write_tensors(const hy_hf *hf, const hy_hf_map *map, const char *path, const writer *w, const json_t *types) {
+static hy_status write_tensors(const hy_hf *hf, const hy_hf_map *map, const char *path, const writer *w,
+                               const json_t *types) {
     hy_safetensor *tensors = NULL;
     int64_t n_rest = 0;
     if (hf->rest)
@@ -148,7 +153,8 @@ hy_status hy_hf_take_rest(hy_hf *hf, const char *dir) {
     return hy_safetensors_open(dir, &hf->rest);
 }
 
-hy_status hy_hf_write(const hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, const void *flat, const char *types) {
+hy_status hy_hf_write(const hy_hf *hf, const char *dir, const hy_model *model, hy_dtype dtype, const void *flat,
+                      const char *types) {
     char path[HY_PATH_MAX];
     hy_hf_map map = {0};
     HY_TRY(hy_file_make_dirs(dir, HY_ERR_DATA));

@@ -65,7 +65,8 @@ hy_mixer_config *hy_hf_add_mixer(hy_model_config *model, const char *kind) {
  * the section's values come first. */
 static void read_rope(hy_hf_reader *reader, const hy_hf_decoder *d, hy_mixer_config *mixer) {
     static const hy_hf_key section_keys[] = {
-        {"mrope_interleaved", HY_HF_HARMLESS, NULL}, /* how the three positions of an image share channels: equal for text */
+        {"mrope_interleaved", HY_HF_HARMLESS,
+         NULL}, /* how the three positions of an image share channels: equal for text */
         {"mrope_section", HY_HF_HARMLESS, NULL},
         {"partial_rotary_factor", HY_HF_USED, NULL},
         {"rope_theta", HY_HF_USED, NULL},

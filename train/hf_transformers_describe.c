@@ -5,16 +5,18 @@
 
 #include "train/hf_transformers.h"
 
-static json_t *describe_decoder(const hy_model_config *model, const char *type, const char *class, const hy_mixer_config *attention) {
+static json_t *describe_decoder(const hy_model_config *model, const char *type, const char *class,
+                                const hy_mixer_config *attention) {
     json_t *rope = json_pack("{s:s, s:o, s:f}", "rope_type", "default", "rope_theta",
-                             attention->rope_base > 0 ? json_real(attention->rope_base) : json_null(), "partial_rotary_factor",
-                             attention->rope_fraction);
-    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:s, s:b, s:I, s:I, s:o}", "model_type", type, "architectures", class,
-                     "vocab_size", (json_int_t)model->vocab, "hidden_size", (json_int_t)model->width, "intermediate_size",
-                     (json_int_t)model->mlp_width, "num_hidden_layers", (json_int_t)model->layers, "num_attention_heads",
-                     (json_int_t)attention->heads, "rms_norm_eps", model->norm_eps, "initializer_range", model->init_std, "tie_word_embeddings",
-                     (int)model->tied, "hidden_act", "silu", "use_cache", 1, "num_key_value_heads", (json_int_t)attention->kv_heads, "head_dim",
-                     (json_int_t)attention->head_dim, "rope_parameters", rope);
+                             attention->rope_base > 0 ? json_real(attention->rope_base) : json_null(),
+                             "partial_rotary_factor", attention->rope_fraction);
+    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:s, s:b, s:I, s:I, s:o}", "model_type",
+                     type, "architectures", class, "vocab_size", (json_int_t)model->vocab, "hidden_size",
+                     (json_int_t)model->width, "intermediate_size", (json_int_t)model->mlp_width, "num_hidden_layers",
+                     (json_int_t)model->layers, "num_attention_heads", (json_int_t)attention->heads, "rms_norm_eps",
+                     model->norm_eps, "initializer_range", model->init_std, "tie_word_embeddings", (int)model->tied,
+                     "hidden_act", "silu", "use_cache", 1, "num_key_value_heads", (json_int_t)attention->kv_heads,
+                     "head_dim", (json_int_t)attention->head_dim, "rope_parameters", rope);
 }
 
 /* The two mixers of a hybrid, each the only one of its kind; false if the model is none. */
@@ -30,16 +32,19 @@ static bool is_attention(const hy_model_config *model, int64_t layer) {
 
 json_t *hy_hf_describe_llama(const hy_model_config *model) {
     const hy_mixer_config *attention = hy_hf_fla_only_mixer(model, "attention");
-    return attention && hy_hf_fla_fits(model, "attention") ? describe_decoder(model, "llama", "LlamaForCausalLM", attention) : NULL;
+    return attention && hy_hf_fla_fits(model, "attention")
+               ? describe_decoder(model, "llama", "LlamaForCausalLM", attention)
+               : NULL;
 }
 
 static json_t *describe_linear(const hy_model_config *model, const hy_mixer_config *linear) {
     json_t *types = json_array();
     for (int64_t l = 0; l < model->layers; l++)
         json_array_append_new(types, json_string(is_attention(model, l) ? "full_attention" : "linear_attention"));
-    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "layer_types", types, "linear_num_key_heads", (json_int_t)linear->heads,
-                     "linear_num_value_heads", (json_int_t)linear->value_heads, "linear_key_head_dim", (json_int_t)linear->head_dim,
-                     "linear_value_head_dim", (json_int_t)linear->value_dim, "linear_conv_kernel_dim", (json_int_t)linear->conv);
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "layer_types", types, "linear_num_key_heads",
+                     (json_int_t)linear->heads, "linear_num_value_heads", (json_int_t)linear->value_heads,
+                     "linear_key_head_dim", (json_int_t)linear->head_dim, "linear_value_head_dim",
+                     (json_int_t)linear->value_dim, "linear_conv_kernel_dim", (json_int_t)linear->conv);
 }
 
 json_t *hy_hf_describe_qwen3_5(const hy_model_config *model) {
@@ -70,12 +75,14 @@ json_t *hy_hf_describe_bamba(const hy_model_config *model) {
     for (int64_t l = 0; l < model->layers; l++)
         if (is_attention(model, l))
             json_array_append_new(layers, json_integer(l));
-    json_t *high = isfinite(mamba->step_high) ? json_real(mamba->step_high) : json_pack("{s:s}", "__float__", "Infinity");
-    hy_hf_fla_merge(json, json_pack("{s:o, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:[f, o]}", "attn_layer_indices", layers, "mamba_expand",
-                                    (double)(mamba->value_heads * mamba->value_dim) / (double)model->width, "mamba_n_heads",
-                                    (json_int_t)mamba->value_heads, "mamba_d_head", (json_int_t)mamba->value_dim, "mamba_n_groups",
-                                    (json_int_t)mamba->heads, "mamba_d_state", (json_int_t)mamba->head_dim, "mamba_d_conv",
-                                    (json_int_t)mamba->conv, "mamba_conv_bias", mamba->conv_bias == HY_SWITCH_ON, "mamba_proj_bias",
-                                    (int)mamba->proj_bias, "time_step_limit", mamba->step_low, high));
+    json_t *high =
+        isfinite(mamba->step_high) ? json_real(mamba->step_high) : json_pack("{s:s}", "__float__", "Infinity");
+    hy_hf_fla_merge(
+        json, json_pack("{s:o, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:[f, o]}", "attn_layer_indices", layers,
+                        "mamba_expand", (double)(mamba->value_heads * mamba->value_dim) / (double)model->width,
+                        "mamba_n_heads", (json_int_t)mamba->value_heads, "mamba_d_head", (json_int_t)mamba->value_dim,
+                        "mamba_n_groups", (json_int_t)mamba->heads, "mamba_d_state", (json_int_t)mamba->head_dim,
+                        "mamba_d_conv", (json_int_t)mamba->conv, "mamba_conv_bias", mamba->conv_bias == HY_SWITCH_ON,
+                        "mamba_proj_bias", (int)mamba->proj_bias, "time_step_limit", mamba->step_low, high));
     return json;
 }

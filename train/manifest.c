@@ -200,7 +200,8 @@ static void read_slices(reader *r, const json_t *item, const hy_manifest *m, hy_
             number[k] = integer(r, json_array_get(list, (size_t)(4 * i + k)), "slices", 0);
         }
         hy_slice s = {number[0], number[1], number[2], number[3]};
-        if (s.tensor >= m->n_tensors || s.begin > m->tensors[s.tensor].size || s.count > m->tensors[s.tensor].size - s.begin) {
+        if (s.tensor >= m->n_tensors || s.begin > m->tensors[s.tensor].size ||
+            s.count > m->tensors[s.tensor].size - s.begin) {
             wrong(r, "slices");
             return;
         }
@@ -274,7 +275,8 @@ hy_status hy_manifest_read(const char *folder, hy_manifest *manifest) {
     if (status == HY_OK) {
         json_error_t error;
         json_t *root = json_loadb(text, length, 0, &error);
-        status = root ? read_json(path, root, &m) : hy_fail(HY_ERR_CHECKPOINT, "%s:%d: %s", path, error.line, error.text);
+        status =
+            root ? read_json(path, root, &m) : hy_fail(HY_ERR_CHECKPOINT, "%s:%d: %s", path, error.line, error.text);
         json_decref(root);
     }
     hy_free(text);

@@ -43,7 +43,7 @@ typedef struct hy_manifest {
     hy_manifest_tensor *tensors;
     int64_t n_files;
     hy_manifest_file *files;
-    char *config;       /* the resolved configuration, YAML */
+    char *config; /* the resolved configuration, YAML */
     int64_t n_attachments;
     hy_attachment attachments[HY_ATTACHMENTS_MAX];
 } hy_manifest;

@@ -26,10 +26,19 @@ static group group_of(hy_op_id op) {
     static const struct {
         const char *prefix;
         group in;
-    } rules[] = {{"gemm", GROUP_PRODUCTS},  {"recur", GROUP_RECURRENCE}, {"map_", GROUP_RECURRENCE},
-                 {"attn", GROUP_ATTENTION}, {"conv", GROUP_CONVOLUTION}, {"long_conv", GROUP_CONVOLUTION},
-                 {"modal_filter", GROUP_CONVOLUTION}, {"window_filter", GROUP_CONVOLUTION}, {"transpose", GROUP_CONVOLUTION}, {"embed", GROUP_LOSS},
-                 {"cross", GROUP_LOSS},     {"adamw", GROUP_OPTIMIZER},  {"sumsq", GROUP_OPTIMIZER}};
+    } rules[] = {{"gemm", GROUP_PRODUCTS},
+                 {"recur", GROUP_RECURRENCE},
+                 {"map_", GROUP_RECURRENCE},
+                 {"attn", GROUP_ATTENTION},
+                 {"conv", GROUP_CONVOLUTION},
+                 {"long_conv", GROUP_CONVOLUTION},
+                 {"modal_filter", GROUP_CONVOLUTION},
+                 {"window_filter", GROUP_CONVOLUTION},
+                 {"transpose", GROUP_CONVOLUTION},
+                 {"embed", GROUP_LOSS},
+                 {"cross", GROUP_LOSS},
+                 {"adamw", GROUP_OPTIMIZER},
+                 {"sumsq", GROUP_OPTIMIZER}};
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (strncmp(name, rules[i].prefix, strlen(rules[i].prefix)) == 0) {
             return rules[i].in;

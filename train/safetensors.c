@@ -34,8 +34,11 @@ struct hy_safetensors {
 static const struct {
     const char *name;
     size_t size;
-} types[] = {[HY_SAFETENSOR_F64] = {"F64", 8}, [HY_SAFETENSOR_F32] = {"F32", 4}, [HY_SAFETENSOR_F16] = {"F16", 2},
-             [HY_SAFETENSOR_BF16] = {"BF16", 2}, [HY_SAFETENSOR_OTHER] = {"other", 0}};
+} types[] = {[HY_SAFETENSOR_F64] = {"F64", 8},
+             [HY_SAFETENSOR_F32] = {"F32", 4},
+             [HY_SAFETENSOR_F16] = {"F16", 2},
+             [HY_SAFETENSOR_BF16] = {"BF16", 2},
+             [HY_SAFETENSOR_OTHER] = {"other", 0}};
 
 const char *hy_safetensor_type_name(hy_safetensor_type type) {
     return types[type].name;
@@ -78,8 +81,8 @@ static hy_status parse_entry(const char *path, const char *name, json_t *entry, 
     t->begin = json_integer_value(begin);
     t->bytes = json_integer_value(end) - t->begin;
     if (t->type != HY_SAFETENSOR_OTHER && t->bytes != t->size * (int64_t)types[t->type].size)
-        return hy_fail(HY_ERR_DATA, "%s: tensor %s has %lld bytes, its shape and type make %lld", path, name, (long long)t->bytes,
-                       (long long)(t->size * (int64_t)types[t->type].size));
+        return hy_fail(HY_ERR_DATA, "%s: tensor %s has %lld bytes, its shape and type make %lld", path, name,
+                       (long long)t->bytes, (long long)(t->size * (int64_t)types[t->type].size));
     return HY_OK;
 }
 
@@ -100,8 +103,8 @@ static hy_status check_tiling(const char *path, hy_safetensor *tensors, int64_t 
     qsort(tensors, (size_t)n, sizeof *tensors, by_place);
     for (int64_t i = 0; i < n; i++) {
         if (tensors[i].begin != at)
-            return hy_fail(HY_ERR_DATA, "%s: tensor %s begins at byte %lld of the data, wanted %lld: overlap or hole", path, tensors[i].name,
-                           (long long)tensors[i].begin, (long long)at);
+            return hy_fail(HY_ERR_DATA, "%s: tensor %s begins at byte %lld of the data, wanted %lld: overlap or hole",
+                           path, tensors[i].name, (long long)tensors[i].begin, (long long)at);
         if (tensors[i].bytes > bytes - at)
             return hy_fail(HY_ERR_DATA, "%s: tensor %s ends beyond the file (truncated?)", path, tensors[i].name);
         at += tensors[i].bytes;
@@ -115,7 +118,8 @@ static hy_status read_exactly(const st_file *file, void *out, int64_t bytes, int
     for (int64_t done = 0; done < bytes;) {
         ssize_t got = pread(file->fd, (char *)out + done, (size_t)(bytes - done), (off_t)(at + done));
         if (got <= 0)
-            return hy_fail(HY_ERR_DATA, "%s: cannot read %lld bytes at %lld", file->path, (long long)(bytes - done), (long long)(at + done));
+            return hy_fail(HY_ERR_DATA, "%s: cannot read %lld bytes at %lld", file->path, (long long)(bytes - done),
+                           (long long)(at + done));
         done += got;
     }
     return HY_OK;
@@ -131,7 +135,8 @@ static hy_status load_header(st_file *file, int64_t *file_bytes, json_t **header
     for (int i = 7; i >= 0; i--)
         len = len << 8 | head[i];
     if (len > (uint64_t)HEADER_MAX || (int64_t)len > info.st_size - 8)
-        return hy_fail(HY_ERR_DATA, "%s: the header claims %llu bytes; not a safetensors file, or truncated", file->path, (unsigned long long)len);
+        return hy_fail(HY_ERR_DATA, "%s: the header claims %llu bytes; not a safetensors file, or truncated",
+                       file->path, (unsigned long long)len);
     char *text;
     HY_TRY(HY_NEW("safetensors header", len + 1, &text));
     hy_status status = read_exactly(file, text, (int64_t)len, 8);
@@ -141,7 +146,8 @@ static hy_status load_header(st_file *file, int64_t *file_bytes, json_t **header
     HY_TRY(status);
     if (!json_is_object(json)) {
         json_decref(json);
-        return hy_fail(HY_ERR_DATA, "%s: the header is no JSON object (%s)", file->path, json ? "another value" : error.text);
+        return hy_fail(HY_ERR_DATA, "%s: the header is no JSON object (%s)", file->path,
+                       json ? "another value" : error.text);
     }
     file->data = 8 + (int64_t)len;
     *file_bytes = info.st_size;
@@ -202,7 +208,8 @@ static hy_status add_all(hy_safetensors *set) {
         qsort(set->tensors, (size_t)set->n, sizeof *set->tensors, by_name);
     for (int64_t i = 1; i < set->n; i++)
         if (strcmp(set->tensors[i - 1].name, set->tensors[i].name) == 0)
-            return hy_fail(HY_ERR_DATA, "%s: tensor %s stands in two files", set->files[set->tensors[i].file].path, set->tensors[i].name);
+            return hy_fail(HY_ERR_DATA, "%s: tensor %s stands in two files", set->files[set->tensors[i].file].path,
+                           set->tensors[i].name);
     return HY_OK;
 }
 
@@ -272,7 +279,8 @@ static hy_status open_index(const char *dir, const char *path, hy_safetensors **
     hy_safetensors *set = NULL;
     hy_status status = HY_OK;
     if (!json_is_object(map))
-        status = hy_fail(HY_ERR_DATA, "%s: no weight_map (%s)", path, json ? "not an index of safetensors" : error.text);
+        status =
+            hy_fail(HY_ERR_DATA, "%s: no weight_map (%s)", path, json ? "not an index of safetensors" : error.text);
     /* As many places as tensors: more than there can be files. */
     if (status == HY_OK)
         status = create_set((int)json_object_size(map), &set);
@@ -348,10 +356,12 @@ static double element(hy_safetensor_type type, const char *at) {
     }
 }
 
-hy_status hy_safetensors_read(const hy_safetensors *set, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype, void *out) {
+hy_status hy_safetensors_read(const hy_safetensors *set, const hy_safetensor *tensor, int64_t first, int64_t n,
+                              hy_dtype dtype, void *out) {
     const st_file *file = &set->files[tensor->file];
     if (tensor->type == HY_SAFETENSOR_OTHER)
-        return hy_fail(HY_ERR_DATA, "%s: tensor %s is of no type that can be read (F64, F32, F16, BF16)", file->path, tensor->name);
+        return hy_fail(HY_ERR_DATA, "%s: tensor %s is of no type that can be read (F64, F32, F16, BF16)", file->path,
+                       tensor->name);
     enum { BLOCK = 8192 };
     char block[BLOCK * 8];
     int64_t width = (int64_t)types[tensor->type].size;

@@ -42,8 +42,8 @@ const hy_safetensor *hy_safetensors_all(const hy_safetensors *set, int64_t *n);
 const hy_safetensor *hy_safetensors_find(const hy_safetensors *set, const char *name); /* NULL if absent */
 
 /* Elements [first, first + n) of a tensor, converted to dtype. */
-HY_MUST_CHECK hy_status hy_safetensors_read(const hy_safetensors *set, const hy_safetensor *tensor, int64_t first, int64_t n,
-                                            hy_dtype dtype, void *out);
+HY_MUST_CHECK hy_status hy_safetensors_read(const hy_safetensors *set, const hy_safetensor *tensor, int64_t first,
+                                            int64_t n, hy_dtype dtype, void *out);
 
 /* "F32", ...; from a name: HY_SAFETENSOR_OTHER if unknown. */
 const char *hy_safetensor_type_name(hy_safetensor_type type);
@@ -51,13 +51,13 @@ hy_safetensor_type hy_safetensor_type_parse(const char *name);
 size_t hy_safetensor_type_size(hy_safetensor_type type); /* bytes of an element; 0 for OTHER */
 
 /* Fills out [n] with elements [first, first + n) of the tensor to be written, as dtype. */
-typedef hy_status (*hy_safetensors_source)(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype,
-                                           void *out);
+typedef hy_status (*hy_safetensors_source)(void *context, const hy_safetensor *tensor, int64_t first, int64_t n,
+                                           hy_dtype dtype, void *out);
 
 /* Writes one file: wider types first, then by name, as the format's own library does, so that a file that came from it goes back
  * byte for byte. `tensors` need name, type and shape; they are reordered and the other fields filled in. F64 tensors are asked for
  * as HY_F64, others as HY_F32. Conversions round to nearest even. */
-HY_MUST_CHECK hy_status hy_safetensors_write(const char *path, hy_safetensor *tensors, int64_t n, hy_safetensors_source source,
-                                             void *context);
+HY_MUST_CHECK hy_status hy_safetensors_write(const char *path, hy_safetensor *tensors, int64_t n,
+                                             hy_safetensors_source source, void *context);
 
 #endif

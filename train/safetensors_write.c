@@ -24,8 +24,8 @@ static json_t *entry_json(const hy_safetensor *t) {
     json_t *shape = json_array();
     for (int i = 0; i < t->n_dims; i++)
         json_array_append_new(shape, json_integer(t->shape[i]));
-    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", hy_safetensor_type_name(t->type), "shape", shape, "data_offsets", (json_int_t)t->begin,
-                     (json_int_t)(t->begin + t->bytes));
+    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", hy_safetensor_type_name(t->type), "shape", shape, "data_offsets",
+                     (json_int_t)t->begin, (json_int_t)(t->begin + t->bytes));
 }
 
 /* The header's text, from malloc; NULL if memory is short. */
@@ -70,7 +70,8 @@ static void narrow(hy_safetensor_type type, void *block, int64_t n) {
     }
 }
 
-static hy_status write_tensor(const char *path, FILE *file, const hy_safetensor *t, hy_safetensors_source source, void *context) {
+static hy_status write_tensor(const char *path, FILE *file, const hy_safetensor *t, hy_safetensors_source source,
+                              void *context) {
     enum { BLOCK = 8192 };
     _Alignas(8) char block[BLOCK * 8];
     for (int64_t done = 0; done < t->size;) {
@@ -86,7 +87,8 @@ static hy_status write_tensor(const char *path, FILE *file, const hy_safetensor 
     return HY_OK;
 }
 
-hy_status hy_safetensors_write(const char *path, hy_safetensor *tensors, int64_t n, hy_safetensors_source source, void *context) {
+hy_status hy_safetensors_write(const char *path, hy_safetensor *tensors, int64_t n, hy_safetensors_source source,
+                               void *context) {
     int64_t at = 0;
     if (n > 0)
         qsort(tensors, (size_t)n, sizeof *tensors, by_width_then_name);

@@ -133,7 +133,8 @@ static hid_t native_type(hy_element element) {
 }
 
 /* What a dataset claims, checked against what it stores. */
-static hy_status dataset_claim(const hy_tensor_file *file, const char *name, hid_t set, hy_shape *shape, bool *integer) {
+static hy_status dataset_claim(const hy_tensor_file *file, const char *name, hid_t set, hy_shape *shape,
+                               bool *integer) {
     hid_t type = H5Dget_type(set), space = H5Dget_space(set);
     H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
     size_t width = type < 0 ? 0 : H5Tget_size(type);
@@ -147,7 +148,8 @@ static hy_status dataset_claim(const hy_tensor_file *file, const char *name, hid
     if (class != H5T_INTEGER && class != H5T_FLOAT)
         return hy_fail(HY_ERR_DATA, "%s: %s holds neither integers nor floating point numbers", file->path, name);
     if (!known)
-        return hy_fail(HY_ERR_DATA, "%s: %s has no shape of at most %d dimensions", file->path, name, HY_TENSOR_DIMS_MAX);
+        return hy_fail(HY_ERR_DATA, "%s: %s has no shape of at most %d dimensions", file->path, name,
+                       HY_TENSOR_DIMS_MAX);
     shape->n = n;
     for (int i = 0; i < n; i++)
         shape->dim[i] = dim[i] > INT64_MAX ? -1 : (int64_t)dim[i];
@@ -177,7 +179,8 @@ hy_status hy_tensor_file_shape(const hy_tensor_file *file, const char *name, hy_
     return status;
 }
 
-hy_status hy_tensor_file_read(const hy_tensor_file *file, const char *name, hy_element element, const hy_shape *shape, void *out) {
+hy_status hy_tensor_file_read(const hy_tensor_file *file, const char *name, hy_element element, const hy_shape *shape,
+                              void *out) {
     hid_t set = H5I_INVALID_HID;
     hy_shape claim;
     bool integer;
@@ -185,16 +188,18 @@ hy_status hy_tensor_file_read(const hy_tensor_file *file, const char *name, hy_e
     hy_status status = dataset_claim(file, name, set, &claim, &integer);
     if (status == HY_OK && !hy_shape_equal(&claim, shape)) {
         char is[128], want[128];
-        status = hy_fail(HY_ERR_DATA, "%s: %s has shape %s, wanted %s", file->path, name, hy_shape_text(&claim, is, sizeof is),
-                         hy_shape_text(shape, want, sizeof want));
+        status = hy_fail(HY_ERR_DATA, "%s: %s has shape %s, wanted %s", file->path, name,
+                         hy_shape_text(&claim, is, sizeof is), hy_shape_text(shape, want, sizeof want));
     }
-    if (status == HY_OK && hy_shape_size(shape) > 0 && H5Dread(set, native_type(element), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
+    if (status == HY_OK && hy_shape_size(shape) > 0 &&
+        H5Dread(set, native_type(element), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
         status = hy_fail(HY_ERR_DATA, "%s: %s cannot be read (damaged file?)", file->path, name);
     H5Dclose(set);
     return status;
 }
 
-hy_status hy_tensor_file_write(hy_tensor_file *file, const char *name, hy_element element, const hy_shape *shape, const void *data) {
+hy_status hy_tensor_file_write(hy_tensor_file *file, const char *name, hy_element element, const hy_shape *shape,
+                               const void *data) {
     hsize_t dim[HY_TENSOR_DIMS_MAX] = {0};
     for (int i = 0; i < shape->n; i++)
         dim[i] = (hsize_t)shape->dim[i];
@@ -202,7 +207,8 @@ hy_status hy_tensor_file_write(hy_tensor_file *file, const char *name, hy_elemen
     hid_t links = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(links, 1);
     hid_t set = H5Dcreate2(file->id, name, native_type(element), space, links, H5P_DEFAULT, H5P_DEFAULT);
-    bool ok = set >= 0 && (hy_shape_size(shape) == 0 || H5Dwrite(set, native_type(element), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+    bool ok = set >= 0 && (hy_shape_size(shape) == 0 ||
+                           H5Dwrite(set, native_type(element), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
     if (set >= 0)
         ok = H5Dclose(set) >= 0 && ok;
     H5Pclose(links);
@@ -308,7 +314,8 @@ static herr_t list_link(hid_t group, const char *name, const H5L_info_t *info, v
     return 0;
 }
 
-hy_status hy_tensor_file_list(const hy_tensor_file *file, const char *group, char (**names)[HY_TENSOR_NAME_MAX], int64_t *n) {
+hy_status hy_tensor_file_list(const hy_tensor_file *file, const char *group, char (**names)[HY_TENSOR_NAME_MAX],
+                              int64_t *n) {
     listing l = {.group = group};
     hid_t id = H5Gopen2(file->id, group, H5P_DEFAULT);
     if (id < 0)
@@ -318,7 +325,8 @@ hy_status hy_tensor_file_list(const hy_tensor_file *file, const char *group, cha
     hy_status status = HY_NEW("tensor names", l.capacity, &l.names);
     if (status == HY_OK) {
         l.n = 0;
-        ok = ok && H5Literate(id, H5_INDEX_NAME, H5_ITER_INC, NULL, list_link, &l) >= 0 && l.n == l.capacity && !l.too_long;
+        ok = ok && H5Literate(id, H5_INDEX_NAME, H5_ITER_INC, NULL, list_link, &l) >= 0 && l.n == l.capacity &&
+             !l.too_long;
     }
     H5Gclose(id);
     if (status == HY_OK && !ok) {

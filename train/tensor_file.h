@@ -41,20 +41,22 @@ void hy_tensor_file_close(hy_tensor_file *file);
 
 bool hy_tensor_file_has(const hy_tensor_file *file, const char *name);
 /* Shape and whether the elements are integers (else floating point). */
-HY_MUST_CHECK hy_status hy_tensor_file_shape(const hy_tensor_file *file, const char *name, hy_shape *shape, bool *integer);
+HY_MUST_CHECK hy_status hy_tensor_file_shape(const hy_tensor_file *file, const char *name, hy_shape *shape,
+                                             bool *integer);
 /* Reads the whole tensor, converted to `element`, into out; its shape must be `shape`. */
-HY_MUST_CHECK hy_status hy_tensor_file_read(const hy_tensor_file *file, const char *name, hy_element element, const hy_shape *shape,
-                                            void *out);
-HY_MUST_CHECK hy_status hy_tensor_file_write(hy_tensor_file *file, const char *name, hy_element element, const hy_shape *shape,
-                                             const void *data);
+HY_MUST_CHECK hy_status hy_tensor_file_read(const hy_tensor_file *file, const char *name, hy_element element,
+                                            const hy_shape *shape, void *out);
+HY_MUST_CHECK hy_status hy_tensor_file_write(hy_tensor_file *file, const char *name, hy_element element,
+                                             const hy_shape *shape, const void *data);
 
 /* Attributes of the file's root. A missing one leaves *out alone and *found false. */
-HY_MUST_CHECK hy_status hy_tensor_file_text(const hy_tensor_file *file, const char *name, char *out, size_t size, bool *found);
+HY_MUST_CHECK hy_status hy_tensor_file_text(const hy_tensor_file *file, const char *name, char *out, size_t size,
+                                            bool *found);
 HY_MUST_CHECK hy_status hy_tensor_file_number(const hy_tensor_file *file, const char *name, double *out, bool *found);
 
 /* Names of the datasets directly in `group` ("/" for the root), in the order of the file's index: full names into
  * names[*n][HY_TENSOR_NAME_MAX], an array the caller frees with hy_free. */
-HY_MUST_CHECK hy_status hy_tensor_file_list(const hy_tensor_file *file, const char *group, char (**names)[HY_TENSOR_NAME_MAX],
-                                            int64_t *n);
+HY_MUST_CHECK hy_status hy_tensor_file_list(const hy_tensor_file *file, const char *group,
+                                            char (**names)[HY_TENSOR_NAME_MAX], int64_t *n);
 
 #endif

@@ -28,7 +28,7 @@ typedef struct hy_store_summary {
     int64_t longer;                     /* documents longer than the sequence length asked about */
     int64_t vocab;
     int64_t answers; /* tokens marked as answers; −1: the store has no such list */
-    int sealed; /* whether a seal was there (and matched) */
+    int sealed;      /* whether a seal was there (and matched) */
 } hy_store_summary;
 
 /* Verifies the whole store: seal or child, structure, every document offset. sequence: see `longer`; 0 = do not count.

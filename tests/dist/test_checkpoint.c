@@ -25,7 +25,9 @@ static void make_state(const hy_model_config *config, hy_comm *comm, bool filled
     int size = hy_comm_size(comm), rank = hy_comm_rank(comm);
     CHECK(hy_model_create(config, size, &s->model) == HY_OK, "model");
     int64_t flat = hy_model_flat_size(s->model), n;
-    CHECK(HY_NEW("params", flat, &s->params) == HY_OK && HY_NEW("m", flat, &s->m) == HY_OK && HY_NEW("v", flat, &s->v) == HY_OK, "memory");
+    CHECK(HY_NEW("params", flat, &s->params) == HY_OK && HY_NEW("m", flat, &s->m) == HY_OK &&
+              HY_NEW("v", flat, &s->v) == HY_OK,
+          "memory");
     const hy_param *params = hy_model_params(s->model, &n);
     for (int64_t i = 0; i < n && filled; i++) {
         hy_bucket_shard shard = hy_bucket_shard_of(s->model, size, rank, params[i].bucket);
@@ -49,8 +51,18 @@ static void free_state(state *s) {
 
 static hy_status save(const state *s, hy_comm *comm, const char *folder, int64_t step, int64_t keep) {
     hy_attachment attachment = {"config.json", (char *)(uintptr_t) "{\"a\": 1}"};
-    hy_checkpoint_source source = {.model = s->model, .world = comm, .dtype = HY_F32, .params = s->params, .m = s->m, .v = s->v, .config = "model:\n",
-                                   .step = step, .updates = step - 1, .skipped = 1, .n_attachments = 1, .attachments = &attachment};
+    hy_checkpoint_source source = {.model = s->model,
+                                   .world = comm,
+                                   .dtype = HY_F32,
+                                   .params = s->params,
+                                   .m = s->m,
+                                   .v = s->v,
+                                   .config = "model:\n",
+                                   .step = step,
+                                   .updates = step - 1,
+                                   .skipped = 1,
+                                   .n_attachments = 1,
+                                   .attachments = &attachment};
     return hy_checkpoint_save(&source, folder, keep);
 }
 
@@ -99,7 +111,9 @@ static void damage(hy_comm *world, const char *folder, const char *file, bool cu
 }
 
 static void test_damage(const hy_model_config *config, hy_comm *world, const state *s, const char *folder) {
-    CHECK(save(s, world, folder, 10, 3) == HY_OK && save(s, world, folder, 20, 3) == HY_OK && save(s, world, folder, 30, 3) == HY_OK, "save");
+    CHECK(save(s, world, folder, 10, 3) == HY_OK && save(s, world, folder, 20, 3) == HY_OK &&
+              save(s, world, folder, 30, 3) == HY_OK,
+          "save");
     CHECK(load_and_compare(config, world, folder) == 30, "newest");
     hy_log_set_level(HY_LOG_NONE);
     damage(world, folder, "step-30/rank-00000.h5", false);
@@ -109,7 +123,8 @@ static void test_damage(const hy_model_config *config, hy_comm *world, const sta
     damage(world, folder, "step-10/rank-00000.h5", true);
     CHECK(load_and_compare(config, world, folder) == -1, "all damaged");
     hy_log_set_level(HY_LOG_INFO);
-    CHECK(save(s, world, folder, 30, 3) == HY_OK && load_and_compare(config, world, folder) == 30, "a damaged one is replaced");
+    CHECK(save(s, world, folder, 30, 3) == HY_OK && load_and_compare(config, world, folder) == 30,
+          "a damaged one is replaced");
 }
 
 static void test_keep(hy_comm *world, const state *s, const char *folder) {

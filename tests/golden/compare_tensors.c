@@ -14,8 +14,8 @@
 #include "train/tensor_file.h"
 
 typedef struct comparison {
-    double forward, gradient;        /* bounds */
-    double worst[2];                 /* of forward tensors, of gradients */
+    double forward, gradient; /* bounds */
+    double worst[2];          /* of forward tensors, of gradients */
     char worst_name[2][HY_TENSOR_NAME_MAX];
     int failed;
 } comparison;
@@ -43,7 +43,8 @@ static void compare_one(comparison *c, const hy_tensor_file *result, const char 
     bool integer;
     double *got = NULL, *want = NULL, error = (double)INFINITY;
     if (hy_tensor_file_shape(reference, reference_name, &shape, &integer) == HY_OK &&
-        read_double(reference, reference_name, &shape, &want) == HY_OK && read_double(result, name, &shape, &got) == HY_OK)
+        read_double(reference, reference_name, &shape, &want) == HY_OK &&
+        read_double(result, name, &shape, &got) == HY_OK)
         error = relative_error(got, want, hy_shape_size(&shape));
     if (error >= c->worst[gradient]) {
         c->worst[gradient] = error;
@@ -57,7 +58,8 @@ static void compare_one(comparison *c, const hy_tensor_file *result, const char 
     hy_free(want);
 }
 
-static void compare_group(comparison *c, const hy_tensor_file *result, const hy_tensor_file *reference, const char *group) {
+static void compare_group(comparison *c, const hy_tensor_file *result, const hy_tensor_file *reference,
+                          const char *group) {
     char(*names)[HY_TENSOR_NAME_MAX];
     int64_t n;
     bool vectors = strcmp(group, "expected") == 0;
@@ -74,7 +76,8 @@ static void compare_group(comparison *c, const hy_tensor_file *result, const hy_
 
 static void compare_files(comparison *c, const char *result_path, const char *reference_path) {
     hy_tensor_file *result = NULL, *reference = NULL;
-    if (hy_tensor_file_open(result_path, &result) != HY_OK || hy_tensor_file_open(reference_path, &reference) != HY_OK) {
+    if (hy_tensor_file_open(result_path, &result) != HY_OK ||
+        hy_tensor_file_open(reference_path, &reference) != HY_OK) {
         c->failed++;
     } else if (hy_tensor_file_has(reference, "expected")) {
         compare_group(c, result, reference, "expected");
@@ -96,8 +99,8 @@ int main(int argc, char **argv) {
     for (int i = 3; i + 1 < argc; i += 2) {
         comparison c = {.forward = strtod(argv[1], NULL), .gradient = strtod(argv[2], NULL)};
         compare_files(&c, argv[i], argv[i + 1]);
-        printf("%-60s forward %.1e (%s)  gradients %.1e (%s)%s\n", argv[i], c.worst[0], c.worst_name[0], c.worst[1], c.worst_name[1],
-               c.failed ? "  FAILED" : "");
+        printf("%-60s forward %.1e (%s)  gradients %.1e (%s)%s\n", argv[i], c.worst[0], c.worst_name[0], c.worst[1],
+               c.worst_name[1], c.failed ? "  FAILED" : "");
         failed += c.failed;
     }
     return failed ? 1 : 0;

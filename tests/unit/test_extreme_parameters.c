@@ -47,7 +47,8 @@ static void assert_finite(const char *kind, const hy_model *model, double loss, 
     for (int64_t p = 0; p < n; p++) {
         for (int64_t i = 0; i < params[p].size; i++) {
             if (!isfinite(grads[params[p].offset + i])) {
-                fail_msg("%s: gradient of %s[%lld] is %g", kind, params[p].name, (long long)i, (double)grads[params[p].offset + i]);
+                fail_msg("%s: gradient of %s[%lld] is %g", kind, params[p].name, (long long)i,
+                         (double)grads[params[p].offset + i]);
             }
         }
     }
@@ -76,9 +77,11 @@ static void run_step(const hy_model_config *config, extreme how) {
         tokens[t] = (int32_t)(hy_random_u64(4, 1, (uint64_t)t) % VOCAB);
         labels[t] = (int32_t)(hy_random_u64(4, 2, (uint64_t)t) % VOCAB);
     }
-    const hy_run_shape shape = {.layout = HY_LAYOUT_CONTIGUOUS, .sequence_size = 1, .n_seq = 1, .len = TOKENS, .dtype = HY_F32, .train = true};
+    const hy_run_shape shape = {
+        .layout = HY_LAYOUT_CONTIGUOUS, .sequence_size = 1, .n_seq = 1, .len = TOKENS, .dtype = HY_F32, .train = true};
     assert_int_equal(hy_runner_create(model, &shape, &device, comm, params, grads, 0, &runner), HY_OK);
-    hy_runner_step(runner, &(hy_batch){.layout = layout, .tokens = tokens, .labels = labels}, 1.0 / TOKENS, &loss, NULL, NULL);
+    hy_runner_step(runner, &(hy_batch){.layout = layout, .tokens = tokens, .labels = labels}, 1.0 / TOKENS, &loss, NULL,
+                   NULL);
     assert_finite(config->mixers[0].kind, model, loss, grads);
     hy_runner_destroy(runner);
     hy_free(params);
@@ -121,7 +124,8 @@ static void test_decays_that_forget_nothing(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_large_matrices), cmocka_unit_test(test_decays_that_forget_all),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_large_matrices),
+                                       cmocka_unit_test(test_decays_that_forget_all),
                                        cmocka_unit_test(test_decays_that_forget_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

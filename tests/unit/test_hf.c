@@ -18,11 +18,32 @@
 #include "train/hf.h"
 #include "train/safetensors.h"
 
-static const char *const models[] = {"transformer",    "retnet", "gla", "gla_hybrid_packed", "delta_net", "gated_deltanet", "gated_deltanet_hybrid",
-                                     "gated_deltanet_hybrid_packed", "mla", "mla_packed",
-                                     "mamba2", "log_linear_mamba2", "kda", "kda_hybrid_packed", "kda_safe_gate", "linear_attn",
-                                     "linear_attn_relu_norm", "based", "rebased", "samba",
-                                     "hgrn", "hgrn2", "rwkv6", "rwkv6_packed", "rwkv7", "rwkv7_packed"};
+static const char *const models[] = {"transformer",
+                                     "retnet",
+                                     "gla",
+                                     "gla_hybrid_packed",
+                                     "delta_net",
+                                     "gated_deltanet",
+                                     "gated_deltanet_hybrid",
+                                     "gated_deltanet_hybrid_packed",
+                                     "mla",
+                                     "mla_packed",
+                                     "mamba2",
+                                     "log_linear_mamba2",
+                                     "kda",
+                                     "kda_hybrid_packed",
+                                     "kda_safe_gate",
+                                     "linear_attn",
+                                     "linear_attn_relu_norm",
+                                     "based",
+                                     "rebased",
+                                     "samba",
+                                     "hgrn",
+                                     "hgrn2",
+                                     "rwkv6",
+                                     "rwkv6_packed",
+                                     "rwkv7",
+                                     "rwkv7_packed"};
 enum { N_MODELS = sizeof models / sizeof models[0] };
 
 static char dir[] = "/tmp/hylas-hf-XXXXXX";
@@ -129,7 +150,8 @@ typedef struct flat_source {
     const float *flat;
 } flat_source;
 
-static hy_status give_params(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype, void *out) {
+static hy_status give_params(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype,
+                             void *out) {
     const flat_source *s = context;
     int64_t count;
     const hy_param *params = hy_model_params(s->model, &count);
@@ -158,7 +180,8 @@ static void test_bfloat16_comes_back(void **unused) {
     hy_safetensor *tensors = calloc((size_t)n, sizeof *tensors);
     assert_non_null(tensors);
     for (int64_t i = 0; i < n; i++) {
-        tensors[i] = (hy_safetensor){.name = params[i].name, .type = strstr(params[i].name, "norm") ? HY_SAFETENSOR_F32 : HY_SAFETENSOR_BF16,
+        tensors[i] = (hy_safetensor){.name = params[i].name,
+                                     .type = strstr(params[i].name, "norm") ? HY_SAFETENSOR_F32 : HY_SAFETENSOR_BF16,
                                      .n_dims = params[i].n_dims};
         memcpy(tensors[i].shape, params[i].shape, sizeof params[i].shape);
     }
@@ -222,7 +245,8 @@ static void test_unfused_norm_is_renamed(void **unused) {
 }
 
 /* Parses config.json of model `i` with `key` set to `value` (JSON text); the log's last words go to `message`. */
-static hy_status parse_changed(int i, const char *key, const char *value, char *message, size_t size, hy_model_config *out) {
+static hy_status parse_changed(int i, const char *key, const char *value, char *message, size_t size,
+                               hy_model_config *out) {
     size_t len;
     char *text = slurp(model_dir(i), "config.json", &len);
     json_t *json = json_loadb(text, len, 0, NULL);
@@ -314,7 +338,8 @@ static void test_unsupported_keys_are_named(void **unused) {
     };
     char message[2048];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_int_equal(parse_changed(cases[i].model, cases[i].key, cases[i].value, message, sizeof message, NULL), cases[i].want);
+        assert_int_equal(parse_changed(cases[i].model, cases[i].key, cases[i].value, message, sizeof message, NULL),
+                         cases[i].want);
         if (cases[i].want != HY_OK)
             assert_non_null(strstr(message, cases[i].key));
     }
@@ -326,7 +351,8 @@ static void test_options_reach_the_model(void **unused) {
     hy_model_config c;
     const hy_mixer_config *m = c.mixers;
     assert_int_equal(parse_changed(5, "allow_neg_eigval", "true", message, sizeof message, &c), HY_OK);
-    assert_true(m[c.layer_mixer[0]].negative_eigenvalues && m[c.layer_mixer[0]].value_dim == 32 && m[c.layer_mixer[0]].head_dim == 16);
+    assert_true(m[c.layer_mixer[0]].negative_eigenvalues && m[c.layer_mixer[0]].value_dim == 32 &&
+                m[c.layer_mixer[0]].head_dim == 16);
     assert_int_equal(parse_changed(5, "use_gate", "false", message, sizeof message, &c), HY_OK);
     assert_true(m[c.layer_mixer[2]].output_gate == HY_GATE_NONE);
     assert_int_equal(parse_changed(2, "clamp_min", "-1.5", message, sizeof message, &c), HY_OK);
@@ -334,13 +360,16 @@ static void test_options_reach_the_model(void **unused) {
     assert_int_equal(parse_changed(0, "intermediate_size", "null", message, sizeof message, &c), HY_OK);
     assert_int_equal(c.mlp_width, 256);
     assert_int_equal(parse_changed(8, "q_lora_rank", "null", message, sizeof message, &c), HY_OK);
-    assert_true(m[c.layer_mixer[0]].q_rank == 0 && m[c.layer_mixer[0]].head_dim == 24 && m[c.layer_mixer[0]].rope_dim == 8);
-    const char *specs = "[{\"layers\":[0],\"num_heads\":4,\"window_size\":9},{\"layers\":[2,77],\"num_heads\":2,\"rope_theta\":500}]";
+    assert_true(m[c.layer_mixer[0]].q_rank == 0 && m[c.layer_mixer[0]].head_dim == 24 &&
+                m[c.layer_mixer[0]].rope_dim == 8);
+    const char *specs =
+        "[{\"layers\":[0],\"num_heads\":4,\"window_size\":9},{\"layers\":[2,77],\"num_heads\":2,\"rope_theta\":500}]";
     assert_int_equal(parse_changed(2, "attn", specs, message, sizeof message, &c), HY_OK);
     assert_non_null(strstr(message, "attn.layers")); /* 77 is no layer: a warning */
     assert_true(m[c.layer_mixer[0]].window == 9 && m[c.layer_mixer[0]].heads == 4 && m[c.layer_mixer[0]].kv_heads == 4);
     assert_string_equal(m[c.layer_mixer[1]].kind, "gla");
-    assert_true(m[c.layer_mixer[2]].window == 0 && m[c.layer_mixer[2]].heads == 2 && m[c.layer_mixer[2]].rope_base == 500);
+    assert_true(m[c.layer_mixer[2]].window == 0 && m[c.layer_mixer[2]].heads == 2 &&
+                m[c.layer_mixer[2]].rope_base == 500);
     hy_hf *made;
     assert_int_equal(hy_hf_describe(&c, &made), HY_OK);
     hy_hf_close(made);
@@ -361,7 +390,13 @@ static void test_mla_defaults(void **unused) {
 
 static void test_bad_json(void **unused) {
     (void)unused;
-    static const char *const texts[] = {"", "[", "[]", "{}x", "{\"model_type\":\"gla\",\"model_type\":\"gla\"}", "\"gla\"", "{\"model_type\":Infinite}"};
+    static const char *const texts[] = {"",
+                                        "[",
+                                        "[]",
+                                        "{}x",
+                                        "{\"model_type\":\"gla\",\"model_type\":\"gla\"}",
+                                        "\"gla\"",
+                                        "{\"model_type\":Infinite}"};
     hy_hf *hf;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         assert_int_equal(hy_hf_parse("bad", texts[i], strlen(texts[i]), &hf), HY_ERR_DATA);
@@ -372,7 +407,8 @@ static void test_bad_json(void **unused) {
     assert_int_equal(hy_hf_open("/nonexistent", &hf), HY_ERR_DATA);
 }
 
-static hy_status give_ones(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype, void *out) {
+static hy_status give_ones(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype,
+                           void *out) {
     (void)context, (void)tensor, (void)first, (void)dtype;
     for (int64_t i = 0; i < n; i++)
         ((float *)out)[i] = 1;
@@ -404,9 +440,11 @@ static void test_wrong_tensors(void **unused) {
         else if (change == 3)
             copy[0].shape[0] *= 2;
         else if (change == 4)
-            copy[count++] = (hy_safetensor){.name = "model.layers.0.attn.rotary.inv_freq", .type = HY_SAFETENSOR_F32, .n_dims = 1, .shape = {4}};
+            copy[count++] = (hy_safetensor){
+                .name = "model.layers.0.attn.rotary.inv_freq", .type = HY_SAFETENSOR_F32, .n_dims = 1, .shape = {4}};
         assert_int_equal(hy_safetensors_write(path, copy, count, give_ones, NULL), HY_OK);
-        assert_int_equal(hy_hf_read_params(hf, dir, model, HY_F32, flat, NULL), change == 0 || change == 4 ? HY_OK : HY_ERR_DATA);
+        assert_int_equal(hy_hf_read_params(hf, dir, model, HY_F32, flat, NULL),
+                         change == 0 || change == 4 ? HY_OK : HY_ERR_DATA);
         free(copy);
     }
     hy_safetensors_close(set);
@@ -415,10 +453,15 @@ static void test_wrong_tensors(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files_come_back),      cmocka_unit_test(test_description_is_exact),
+        cmocka_unit_test(test_files_come_back),
+        cmocka_unit_test(test_description_is_exact),
         cmocka_unit_test(test_bfloat16_comes_back),
-        cmocka_unit_test(test_unfused_norm_is_renamed), cmocka_unit_test(test_retnet_has_no_convolution), cmocka_unit_test(test_unsupported_keys_are_named),
-        cmocka_unit_test(test_options_reach_the_model), cmocka_unit_test(test_bad_json), cmocka_unit_test(test_mla_defaults),
+        cmocka_unit_test(test_unfused_norm_is_renamed),
+        cmocka_unit_test(test_retnet_has_no_convolution),
+        cmocka_unit_test(test_unsupported_keys_are_named),
+        cmocka_unit_test(test_options_reach_the_model),
+        cmocka_unit_test(test_bad_json),
+        cmocka_unit_test(test_mla_defaults),
         cmocka_unit_test(test_wrong_tensors),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -50,7 +50,8 @@ static hy_status parse(const char *name, const char *changes) {
 
 static void test_hgrn(void **state) {
     (void)state;
-    assert_int_equal(parse("hgrn", "{\"use_lower_bound\": false, \"expand_ratio\": 2, \"use_short_conv\": true}"), HY_OK);
+    assert_int_equal(parse("hgrn", "{\"use_lower_bound\": false, \"expand_ratio\": 2, \"use_short_conv\": true}"),
+                     HY_OK);
     assert_true(!first->lower_bounds && first->value_dim == 96 && first->conv == 4);
     assert_int_equal(parse("hgrn", "{\"expand_ratio\": 2}"), HY_ERR_USAGE); /* bounds are for hidden_size channels */
     assert_int_equal(parse("hgrn2", "{\"expand_ratio\": null, \"num_heads\": 4}"), HY_OK);
@@ -68,8 +69,12 @@ static void test_hgrn(void **state) {
 
 static void test_rwkv6(void **state) {
     (void)state;
-    assert_int_equal(parse("rwkv6", "{\"norm_first\": false, \"norm_bias\": false, \"expand_k\": \"remove\", \"norm_eps\": \"remove\"}"), HY_OK);
-    assert_true(config.norm == HY_NORM_LAYER && !config.pre_norm && !config.norm_bias && config.norm_eps == 1e-5 && first->head_dim == 12);
+    assert_int_equal(
+        parse("rwkv6",
+              "{\"norm_first\": false, \"norm_bias\": false, \"expand_k\": \"remove\", \"norm_eps\": \"remove\"}"),
+        HY_OK);
+    assert_true(config.norm == HY_NORM_LAYER && !config.pre_norm && !config.norm_bias && config.norm_eps == 1e-5 &&
+                first->head_dim == 12);
     assert_int_equal(parse("rwkv6", "{\"intermediate_size\": null, \"hidden_ratio\": null}"), HY_OK);
     assert_int_equal(config.mlp_width, 192); /* 32·⌈168/32⌉ */
     assert_int_equal(parse("rwkv6", "{\"hidden_act\": \"relu\"}"), HY_ERR_USAGE);
@@ -79,12 +84,15 @@ static void test_rwkv6(void **state) {
 
 static void test_rwkv7(void **state) {
     (void)state;
-    assert_int_equal(parse("rwkv7", "{\"decay_low_rank_dim\": null, \"v_low_rank_dim\": \"remove\", \"gate_low_rank_dim\": null, \"hidden_size\": 2048,"
+    assert_int_equal(parse("rwkv7", "{\"decay_low_rank_dim\": null, \"v_low_rank_dim\": \"remove\", "
+                                    "\"gate_low_rank_dim\": null, \"hidden_size\": 2048,"
                                     "\"head_dim\": 128, \"value_dim\": null}"),
                      HY_OK);
-    assert_true(first->gate_rank == 224 && first->value_rank == 16 && first->output_rank == 224 && first->rate_rank == 6);
+    assert_true(first->gate_rank == 224 && first->value_rank == 16 && first->output_rank == 224 &&
+                first->rate_rank == 6);
     assert_true(first->heads == 16 && first->norm_eps == 128 * 1e-5 && first->key_norm_eps == 1e-6);
-    assert_int_equal(parse("rwkv7", "{\"fuse_norm\": false, \"value_dim\": 96, \"head_dim\": null, \"num_heads\": 4}"), HY_OK);
+    assert_int_equal(parse("rwkv7", "{\"fuse_norm\": false, \"value_dim\": 96, \"head_dim\": null, \"num_heads\": 4}"),
+                     HY_OK);
     assert_true(first->head_dim == 12 && first->value_dim == 24 && first->key_norm_eps == 1e-24);
     assert_int_equal(parse("rwkv7", "{\"value_dim\": [48, 96, 48]}"), HY_ERR_USAGE);
     assert_int_equal(parse("rwkv7", "{\"value_dim\": [48, 48]}"), HY_ERR_USAGE);
@@ -130,7 +138,7 @@ static void test_joined_mixtures(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hgrn), cmocka_unit_test(test_rwkv6), cmocka_unit_test(test_rwkv7),
-                                       cmocka_unit_test(test_joined_mixtures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hgrn), cmocka_unit_test(test_rwkv6),
+                                       cmocka_unit_test(test_rwkv7), cmocka_unit_test(test_joined_mixtures)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,11 +100,13 @@ static void test_values_reach_the_mixer(void **unused) {
     hy_hf *hf = NULL;
     assert_int_equal(parse_with("mamba2", "dt_limit", "[0.25, 0.5]", &hf), HY_OK);
     const hy_mixer_config *m = &hy_hf_model_config(hf)->mixers[0];
-    assert_true(m->step_low == 0.25 && m->step_high == 0.5 && m->value_heads == 6 && m->value_dim == 16 && m->head_dim == 16 && m->heads == 1);
+    assert_true(m->step_low == 0.25 && m->step_high == 0.5 && m->value_heads == 6 && m->value_dim == 16 &&
+                m->head_dim == 16 && m->heads == 1);
     hy_hf_close(hf);
     assert_int_equal(parse_with("samba", "time_step_rank", "\"auto\"", &hf), HY_OK);
     m = &hy_hf_model_config(hf)->mixers[0];
-    assert_true(m->gate_rank == 3 && m->value_heads == 96 && m->head_dim == 8 && hy_hf_model_config(hf)->mlp_width == 256);
+    assert_true(m->gate_rank == 3 && m->value_heads == 96 && m->head_dim == 8 &&
+                hy_hf_model_config(hf)->mlp_width == 256);
     hy_hf_close(hf);
     assert_int_equal(parse_with("kda_safe_gate", "use_cache", "true", &hf), HY_OK);
     assert_true(hy_hf_model_config(hf)->mixers[0].lower_bound == -5);
@@ -157,6 +159,7 @@ static void test_tied_feature_maps(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keys), cmocka_unit_test(test_values_reach_the_mixer), cmocka_unit_test(test_tied_feature_maps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keys), cmocka_unit_test(test_values_reach_the_mixer),
+                                       cmocka_unit_test(test_tied_feature_maps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,8 @@ static int make_dir(void **unused) {
 
 static int remove_dir(void **unused) {
     (void)unused;
-    static const char *const names[] = {"config.json", "model.safetensors", "a.safetensors", "b.safetensors", "model.safetensors.index.json", "log"};
+    static const char *const names[] = {
+        "config.json", "model.safetensors", "a.safetensors", "b.safetensors", "model.safetensors.index.json", "log"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s/%s", dir, names[i]);
@@ -188,7 +189,8 @@ static void write_tensors(const char *path, const tensor_list *list, int64_t beg
     hy_safetensor *out = calloc((size_t)(end - begin) + 1, sizeof *out);
     assert_non_null(out);
     for (int64_t i = begin; i < end; i++) {
-        out[i - begin] = (hy_safetensor){.name = list->all[i].name, .type = list->all[i].type, .n_dims = list->all[i].n_dims};
+        out[i - begin] =
+            (hy_safetensor){.name = list->all[i].name, .type = list->all[i].type, .n_dims = list->all[i].n_dims};
         memcpy(out[i - begin].shape, list->all[i].shape, sizeof list->all[i].shape);
     }
     assert_int_equal(hy_safetensors_write(path, out, end - begin, give, (void *)(uintptr_t)list), HY_OK);
@@ -274,9 +276,11 @@ static void test_olmo_forms(void **unused) {
         write_tensors(in_dir("model.safetensors"), &list, 0, list.n);
         size_t before_len, after_len;
         char *before = slurp(dir, "model.safetensors", &before_len);
-        loaded original = load(model_dir("olmo_hybrid"), model_dir("olmo_hybrid")), m = load(model_dir("olmo_hybrid"), dir);
+        loaded original = load(model_dir("olmo_hybrid"), model_dir("olmo_hybrid")),
+               m = load(model_dir("olmo_hybrid"), dir);
         assert_same_params(&original, &m);
-        assert_int_equal(hy_hf_write(original.hf, dir, m.model, HY_F32, m.flat, m.types), HY_OK); /* the form is in the types */
+        assert_int_equal(hy_hf_write(original.hf, dir, m.model, HY_F32, m.flat, m.types),
+                         HY_OK); /* the form is in the types */
         char *after = slurp(dir, "model.safetensors", &after_len);
         assert_int_equal(before_len, after_len);
         assert_memory_equal(before, after, before_len);
@@ -314,7 +318,8 @@ static void test_shards(void **unused) {
 }
 
 /* Parses config.json of `model` with changes merged in ("-key": dropped; a section merges) and the log's words in `message`. */
-static hy_status parse_changed(const char *model, const char *changes, char *message, size_t size, hy_model_config *out) {
+static hy_status parse_changed(const char *model, const char *changes, char *message, size_t size,
+                               hy_model_config *out) {
     size_t len;
     char *text = slurp(model_dir(model), "config.json", &len);
     /* bare Infinity is no JSON; the reader also knows the other form */
@@ -395,34 +400,49 @@ static void test_rope_forms(void **unused) {
 
 static void test_missing_keys_are_the_class_defaults(void **unused) {
     (void)unused;
-    hy_model_config c = config_of("llama", "{\"-head_dim\":0,\"num_key_value_heads\":null,\"-rms_norm_eps\":0,\"-intermediate_size\":0}");
-    assert_true(mixer_of(&c, 0)->head_dim == 8 && mixer_of(&c, 0)->kv_heads == 4 && c.norm_eps == 1e-6 && c.mlp_width == 11008);
-    c = config_of("qwen3_5", "{\"-layer_types\":0,\"num_hidden_layers\":9,\"-linear_num_value_heads\":0,\"-head_dim\":0}");
+    hy_model_config c = config_of(
+        "llama", "{\"-head_dim\":0,\"num_key_value_heads\":null,\"-rms_norm_eps\":0,\"-intermediate_size\":0}");
+    assert_true(mixer_of(&c, 0)->head_dim == 8 && mixer_of(&c, 0)->kv_heads == 4 && c.norm_eps == 1e-6 &&
+                c.mlp_width == 11008);
+    c = config_of("qwen3_5",
+                  "{\"-layer_types\":0,\"num_hidden_layers\":9,\"-linear_num_value_heads\":0,\"-head_dim\":0}");
     for (int64_t l = 0; l < 9; l++)
         assert_string_equal(mixer_of(&c, l)->kind, l % 4 == 3 ? "attention" : "gated_deltanet");
-    assert_true(mixer_of(&c, 0)->value_heads == 32 && mixer_of(&c, 3)->head_dim == 256 && mixer_of(&c, 3)->qk_norm_eps == 1e-6);
+    assert_true(mixer_of(&c, 0)->value_heads == 32 && mixer_of(&c, 3)->head_dim == 256 &&
+                mixer_of(&c, 3)->qk_norm_eps == 1e-6);
     c = config_of("qwen3_5", "{\"layer_types\":null,\"full_attention_interval\":2}");
     assert_string_equal(mixer_of(&c, 1)->kind, "attention");
     c = config_of("qwen3_5_nested", "{\"text_config\":{\"-layer_types\":0,\"full_attention_interval\":3}}");
     assert_string_equal(mixer_of(&c, 2)->kind, "attention");
-    c = config_of("olmo_hybrid", "{\"-layer_types\":0,\"num_hidden_layers\":2,\"-linear_key_head_dim\":0,\"-linear_value_head_dim\":0,"
-                                 "\"-linear_num_key_heads\":0,\"-linear_num_value_heads\":0,\"-linear_allow_neg_eigval\":0}");
+    c = config_of("olmo_hybrid",
+                  "{\"-layer_types\":0,\"num_hidden_layers\":2,\"-linear_key_head_dim\":0,\"-linear_value_head_dim\":0,"
+                  "\"-linear_num_key_heads\":0,\"-linear_num_value_heads\":0,\"-linear_allow_neg_eigval\":0}");
     assert_string_equal(mixer_of(&c, 1)->kind, "attention");
     const hy_mixer_config *m = mixer_of(&c, 0);
-    assert_true(m->heads == 4 && m->value_heads == 4 && m->head_dim == 6 && m->value_dim == 12 && m->negative_eigenvalues && m->norm_eps == 1e-5);
-    c = config_of("bamba", "{\"-mamba_d_head\":0,\"-mamba_d_state\":0,\"attn_layer_indices\":null,\"partial_rotary_factor\":1.0}");
+    assert_true(m->heads == 4 && m->value_heads == 4 && m->head_dim == 6 && m->value_dim == 12 &&
+                m->negative_eigenvalues && m->norm_eps == 1e-5);
+    c = config_of(
+        "bamba",
+        "{\"-mamba_d_head\":0,\"-mamba_d_state\":0,\"attn_layer_indices\":null,\"partial_rotary_factor\":1.0}");
     m = mixer_of(&c, 2);
-    assert_true(strcmp(m->kind, "mamba2") == 0 && m->mlp == HY_SWITCH_ON && m->value_dim == 16 && m->head_dim == 256 && m->heads == 1);
+    assert_true(strcmp(m->kind, "mamba2") == 0 && m->mlp == HY_SWITCH_ON && m->value_dim == 16 && m->head_dim == 256 &&
+                m->heads == 1);
     assert_true(config_of("bamba", "{\"head_dim\":12}").mixers[1].head_dim == 12);
     assert_true(config_of("bamba", "{\"num_key_value_heads\":null}").mixers[1].kv_heads == 4);
-    assert_true(config_of("bamba", "{\"-num_key_value_heads\":0,\"num_attention_heads\":16,\"head_dim\":4}").mixers[1].kv_heads == 8);
+    assert_true(config_of("bamba", "{\"-num_key_value_heads\":0,\"num_attention_heads\":16,\"head_dim\":4}")
+                    .mixers[1]
+                    .kv_heads == 8);
     c = config_of("bamba", "{\"rope_parameters\":null,\"rope_theta\":77}");
     assert_true(mixer_of(&c, 2)->rope_base == 77 && mixer_of(&c, 2)->rope_fraction == 0.5);
-    c = config_of("mamba2", "{\"-head_dim\":0,\"num_heads\":1,\"hidden_size\":32,\"-layer_norm_epsilon\":0,\"time_step_limit\":[0.25,2]}");
+    c = config_of(
+        "mamba2",
+        "{\"-head_dim\":0,\"num_heads\":1,\"hidden_size\":32,\"-layer_norm_epsilon\":0,\"time_step_limit\":[0.25,2]}");
     m = mixer_of(&c, 0);
-    assert_true(m->value_dim == 64 && m->mlp == HY_SWITCH_OFF && m->step_low == 0.25 && m->step_high == 2 && c.norm_eps == 1e-5);
+    assert_true(m->value_dim == 64 && m->mlp == HY_SWITCH_OFF && m->step_low == 0.25 && m->step_high == 2 &&
+                c.norm_eps == 1e-5);
     c = config_of("olmo_hybrid", "{}");
-    assert_true(mixer_of(&c, 3)->norm_place == HY_NORM_POST && mixer_of(&c, 0)->norm_place == HY_NORM_PRE && !c.zero_centred);
+    assert_true(mixer_of(&c, 3)->norm_place == HY_NORM_POST && mixer_of(&c, 0)->norm_place == HY_NORM_PRE &&
+                !c.zero_centred);
 }
 
 static void test_unsupported_is_named(void **unused) {
@@ -448,21 +468,24 @@ static void test_unsupported_is_named(void **unused) {
         {"qwen3_5", "{\"layer_types\":[\"linear_attention\"]}", "layer_types"},
         {"qwen3_5", "{\"layer_types\":[\"a\",\"b\",\"c\",\"d\"]}", "layer_types"},
         {"qwen3_5", "{\"linear_num_value_heads\":3}", "linear_num_value_heads"},
-        {"qwen3_5", "{\"add_cross_attention\":false,\"num_beams\":1,\"top_p\":1.0,\"tie_encoder_decoder\":false}", NULL},
+        {"qwen3_5", "{\"add_cross_attention\":false,\"num_beams\":1,\"top_p\":1.0,\"tie_encoder_decoder\":false}",
+         NULL},
         {"qwen3_5", "{\"add_cross_attention\":true}", "add_cross_attention"},
         {"qwen3_5_nested", "{\"tie_word_embeddings\":true}", "tie_word_embeddings"},
         {"qwen3_5_nested", "{\"text_config\":{\"new_key\":1}}", "text_config.new_key"},
         {"qwen3_5_nested", "{\"text_config\":{\"num_experts\":8}}", "mixture-of-experts"},
         {"qwen3_5_nested", "{\"-text_config\":0}", "text_config"},
         {"olmo_hybrid", "{\"linear_num_value_heads\":3}", "linear_num_value_heads"},
-        {"olmo_hybrid", "{\"rope_parameters\":{\"rope_theta\":1e4,\"partial_rotary_factor\":0.5}}", "partial_rotary_factor"},
+        {"olmo_hybrid", "{\"rope_parameters\":{\"rope_theta\":1e4,\"partial_rotary_factor\":0.5}}",
+         "partial_rotary_factor"},
         {"olmo_hybrid", "{\"sliding_window\":64}", "sliding_window"},
         {"mamba2", "{\"num_heads\":4}", "num_heads"},
         {"mamba2", "{\"n_groups\":2}", "n_groups"},
         {"mamba2", "{\"hidden_act\":\"gelu\"}", "hidden_act"},
         {"mamba2", "{\"norm_eps\":1e-5}", "norm_eps"}, /* the other library's */
         {"mamba2", "{\"time_step_limit\":[1,0.5]}", "time_step_limit"},
-        {"mamba2", "{\"time_step_limit\":[0.0,{\"__float__\":\"Infinity\"}],\"use_bias\":true,\"use_conv_bias\":false}", NULL},
+        {"mamba2", "{\"time_step_limit\":[0.0,{\"__float__\":\"Infinity\"}],\"use_bias\":true,\"use_conv_bias\":false}",
+         NULL},
         {"bamba", "{\"time_step_limit\":null,\"mamba_proj_bias\":true,\"mamba_d_head\":\"auto\"}", NULL},
         {"bamba", "{\"attn_layer_indices\":[4]}", "attn_layer_indices"},
         {"bamba", "{\"attn_layer_indices\":[1,1]}", "attn_layer_indices"},
@@ -481,8 +504,13 @@ static void test_unsupported_is_named(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files_come_back), cmocka_unit_test(test_description_is_exact), cmocka_unit_test(test_nested_skips_by_name), cmocka_unit_test(test_olmo_forms),
-        cmocka_unit_test(test_shards),          cmocka_unit_test(test_rope_forms),           cmocka_unit_test(test_missing_keys_are_the_class_defaults),
+        cmocka_unit_test(test_files_come_back),
+        cmocka_unit_test(test_description_is_exact),
+        cmocka_unit_test(test_nested_skips_by_name),
+        cmocka_unit_test(test_olmo_forms),
+        cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_rope_forms),
+        cmocka_unit_test(test_missing_keys_are_the_class_defaults),
         cmocka_unit_test(test_unsupported_is_named),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

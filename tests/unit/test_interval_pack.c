@@ -21,7 +21,10 @@ static void test_no_overlap(void **state) {
         for (int i = 0; i < MANY; i++) {
             uint64_t r = hy_random_u64(round, 7, (uint64_t)i);
             int first = (int)(r % 100);
-            intervals[i] = (hy_interval){.bytes = (int64_t)(r >> 32 & 1023), .first = first, .last = first + (int)(r >> 20 & 15), .offset = &offsets[i]};
+            intervals[i] = (hy_interval){.bytes = (int64_t)(r >> 32 & 1023),
+                                         .first = first,
+                                         .last = first + (int)(r >> 20 & 15),
+                                         .offset = &offsets[i]};
         }
         assert_int_equal(hy_interval_pack(intervals, MANY, &total), HY_OK);
         for (int i = 0; i < MANY; i++) {
@@ -58,6 +61,7 @@ static void test_empty(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_overlap), cmocka_unit_test(test_chain_reuses_memory), cmocka_unit_test(test_empty)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_overlap), cmocka_unit_test(test_chain_reuses_memory),
+                                       cmocka_unit_test(test_empty)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

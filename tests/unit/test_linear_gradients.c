@@ -73,15 +73,20 @@ static void test_feature_maps(void **state) {
         hy_switch normaliser;
         hy_feature_norm norm;
         bool tie;
-    } cases[] = {{HY_FEATURE_PRODUCT, HY_SWITCH_OFF, HY_FEATURE_NORM_NONE, false}, {HY_FEATURE_PRODUCT, HY_SWITCH_OFF, HY_FEATURE_NORM_NONE, true},
-                 {HY_FEATURE_HEDGEHOG, HY_SWITCH_ON, HY_FEATURE_NORM_BOTH, false}, {HY_FEATURE_T2R, HY_SWITCH_OFF, HY_FEATURE_NORM_NONE, true},
-                 {HY_FEATURE_DPFP, HY_SWITCH_OFF, HY_FEATURE_NORM_NONE, false},    {HY_FEATURE_ELU, HY_SWITCH_ON, HY_FEATURE_NORM_Q, false},
-                 {HY_FEATURE_SILU, HY_SWITCH_OFF, HY_FEATURE_NORM_NONE, false},    {HY_FEATURE_ELU, HY_SWITCH_OFF, HY_FEATURE_NORM_K, false}};
+    } cases[] = {{HY_FEATURE_PRODUCT, HY_SWITCH_OFF, HY_FEATURE_NORM_NONE, false},
+                 {HY_FEATURE_PRODUCT, HY_SWITCH_OFF, HY_FEATURE_NORM_NONE, true},
+                 {HY_FEATURE_HEDGEHOG, HY_SWITCH_ON, HY_FEATURE_NORM_BOTH, false},
+                 {HY_FEATURE_T2R, HY_SWITCH_OFF, HY_FEATURE_NORM_NONE, true},
+                 {HY_FEATURE_DPFP, HY_SWITCH_OFF, HY_FEATURE_NORM_NONE, false},
+                 {HY_FEATURE_ELU, HY_SWITCH_ON, HY_FEATURE_NORM_Q, false},
+                 {HY_FEATURE_SILU, HY_SWITCH_OFF, HY_FEATURE_NORM_NONE, false},
+                 {HY_FEATURE_ELU, HY_SWITCH_OFF, HY_FEATURE_NORM_K, false}};
     for (int first = 0; first < 8; first += 4) {
         hy_model_config config = base_config();
         config.norm_eps = 0.1; /* small outputs bend much under their norm */
         for (int i = first; i < first + 4; i++) {
-            hy_mixer_config *m = add_mixer(&config, (const char *[]){"one", "two", "three", "four"}[i - first], "linear");
+            hy_mixer_config *m =
+                add_mixer(&config, (const char *[]){"one", "two", "three", "four"}[i - first], "linear");
             m->feature_map = cases[i].map;
             m->normaliser = cases[i].normaliser;
             m->feature_norm = cases[i].norm;
@@ -119,12 +124,8 @@ static void test_expansions(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mamba2),
-        cmocka_unit_test(test_mamba1),
-        cmocka_unit_test(test_kda),
-        cmocka_unit_test(test_feature_maps),
-        cmocka_unit_test(test_rebased),
-        cmocka_unit_test(test_expansions),
+        cmocka_unit_test(test_mamba2),       cmocka_unit_test(test_mamba1),  cmocka_unit_test(test_kda),
+        cmocka_unit_test(test_feature_maps), cmocka_unit_test(test_rebased), cmocka_unit_test(test_expansions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

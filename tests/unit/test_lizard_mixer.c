@@ -18,7 +18,8 @@
 enum { T = 33, VOCAB = 11, WIDTH = 12, H = 4, HKV = 2, D = 5, V = 3, F = 6, WINDOW = 7, SINKS = 2 };
 
 static const int64_t docs[] = {0, 1, 14, 14, T};
-static double emb[T][WIDTH], normed[T][WIDTH], q[T][H * D], k[T][HKV * D], v[T][HKV * V], gate[T][1], mixed[T][H * V], out[T][WIDTH];
+static double emb[T][WIDTH], normed[T][WIDTH], q[T][H * D], k[T][HKV * D], v[T][HKV * V], gate[T][1], mixed[T][H * V],
+    out[T][WIDTH];
 
 static hy_model *model;
 static double *params;

@@ -42,7 +42,8 @@ static const hy_param *find(const hy_model *model, const char *name) {
 
 static void test_layers_without_mlp(void **unused) {
     (void)unused;
-    hy_model *none = make("{layers: 3, width: 16, vocab: 11, schedule: {pattern: [gla]}, mixers: {gla: {heads: 2, mlp: false}}}");
+    hy_model *none =
+        make("{layers: 3, width: 16, vocab: 11, schedule: {pattern: [gla]}, mixers: {gla: {heads: 2, mlp: false}}}");
     assert_null(find(none, "model.layers.1.mlp_norm.weight"));
     assert_null(find(none, "model.layers.1.mlp.gate_proj.weight"));
     assert_int_equal(hy_model_config_of(none)->mlp_width, 0);
@@ -71,42 +72,49 @@ static double initial_value(const hy_model *model, const char *name) {
 
 static void test_norms(void **unused) {
     (void)unused;
-    hy_model *layer = make("{layers: 2, width: 16, vocab: 11, norm: layer, pre_norm: true, schedule: {pattern: [gla]}, mixers: {gla: {heads: 2}}}");
+    hy_model *layer = make("{layers: 2, width: 16, vocab: 11, norm: layer, pre_norm: true, schedule: {pattern: [gla]}, "
+                           "mixers: {gla: {heads: 2}}}");
     assert_non_null(find(layer, "model.layers.0.pre_norm.bias"));
     assert_null(find(layer, "model.layers.1.pre_norm.weight"));
     assert_non_null(find(layer, "model.layers.1.mlp_norm.bias"));
     assert_non_null(find(layer, "model.norm.bias"));
     assert_false(find(layer, "model.norm.bias")->decay);
-    assert_true(initial_value(layer, "model.layers.1.attn_norm.weight") == 1 && initial_value(layer, "model.norm.bias") == 0);
+    assert_true(initial_value(layer, "model.layers.1.attn_norm.weight") == 1 &&
+                initial_value(layer, "model.norm.bias") == 0);
     hy_model_destroy(layer);
-    hy_model *unbiased = make("{layers: 1, width: 16, vocab: 11, norm: layer, norm_bias: false, schedule: {pattern: [gla]}, mixers: {gla: {heads: 2}}}");
+    hy_model *unbiased = make("{layers: 1, width: 16, vocab: 11, norm: layer, norm_bias: false, schedule: {pattern: "
+                              "[gla]}, mixers: {gla: {heads: 2}}}");
     assert_null(find(unbiased, "model.norm.bias"));
     hy_model_destroy(unbiased);
     hy_model *zero = make("{layers: 1, width: 16, vocab: 11, zero_centred: true, schedule: {pattern: [attention]}, "
                           "mixers: {attention: {heads: 2, qk_norm: rms_head}}}");
-    static const char *const names[] = {"model.norm.weight", "model.layers.0.attn_norm.weight", "model.layers.0.mlp_norm.weight",
-                                        "model.layers.0.attn.q_norm.weight"};
+    static const char *const names[] = {"model.norm.weight", "model.layers.0.attn_norm.weight",
+                                        "model.layers.0.mlp_norm.weight", "model.layers.0.attn.q_norm.weight"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         assert_true(initial_value(zero, names[i]) == 0);
         assert_false(find(zero, names[i])->decay);
     }
     hy_model_destroy(zero);
-    hy_model *plain = make("{layers: 1, width: 16, vocab: 11, zero_centred: true, schedule: {pattern: [gla]}, mixers: {gla: {heads: 2}}}");
-    assert_true(initial_value(plain, "model.layers.0.attn.g_norm_swish_gate.weight") == 1); /* the mixer's own norm is none of them */
+    hy_model *plain = make(
+        "{layers: 1, width: 16, vocab: 11, zero_centred: true, schedule: {pattern: [gla]}, mixers: {gla: {heads: 2}}}");
+    assert_true(initial_value(plain, "model.layers.0.attn.g_norm_swish_gate.weight") ==
+                1); /* the mixer's own norm is none of them */
     hy_model_destroy(plain);
 }
 
 static void test_attention_shapes(void **unused) {
     (void)unused;
-    static const char text[] = "{layers: 2, width: 16, vocab: 11, schedule: {pattern: [channel, head]}, mixers: "
-                               "{channel: {kind: attention, heads: 4, kv_heads: 2, head_dim: 10, output_gate: channel, qk_norm: rms_all}, "
-                               "head: {kind: attention, heads: 4, output_gate: head, qk_norm: rms_head, rope_fraction: 0.5}}}";
+    static const char text[] =
+        "{layers: 2, width: 16, vocab: 11, schedule: {pattern: [channel, head]}, mixers: "
+        "{channel: {kind: attention, heads: 4, kv_heads: 2, head_dim: 10, output_gate: channel, qk_norm: rms_all}, "
+        "head: {kind: attention, heads: 4, output_gate: head, qk_norm: rms_head, rope_fraction: 0.5}}}";
     static const struct {
         const char *name;
         int64_t rows;
     } wanted[] = {
-        {"model.layers.0.attn.q_proj.weight", 40}, {"model.layers.0.attn.k_proj.weight", 20}, {"model.layers.0.attn.g_proj.weight", 40},
-        {"model.layers.0.attn.o_proj.weight", 16}, {"model.layers.0.attn.q_norm.weight", 40}, {"model.layers.0.attn.k_norm.weight", 20},
+        {"model.layers.0.attn.q_proj.weight", 40}, {"model.layers.0.attn.k_proj.weight", 20},
+        {"model.layers.0.attn.g_proj.weight", 40}, {"model.layers.0.attn.o_proj.weight", 16},
+        {"model.layers.0.attn.q_norm.weight", 40}, {"model.layers.0.attn.k_norm.weight", 20},
         {"model.layers.1.attn.g_proj.weight", 4},  {"model.layers.1.attn.k_norm.weight", 4},
     };
     hy_model *model = make(text);
@@ -121,8 +129,10 @@ static void test_attention_shapes(void **unused) {
 /* A gate per channel costs one more projection of the queries' size, forward. */
 static void test_gates_count(void **unused) {
     (void)unused;
-    hy_model *with = make("{layers: 1, width: 16, vocab: 11, schedule: {pattern: [attention]}, mixers: {attention: {heads: 2, output_gate: channel}}}");
-    hy_model *without = make("{layers: 1, width: 16, vocab: 11, schedule: {pattern: [attention]}, mixers: {attention: {heads: 2}}}");
+    hy_model *with = make("{layers: 1, width: 16, vocab: 11, schedule: {pattern: [attention]}, mixers: {attention: "
+                          "{heads: 2, output_gate: channel}}}");
+    hy_model *without =
+        make("{layers: 1, width: 16, vocab: 11, schedule: {pattern: [attention]}, mixers: {attention: {heads: 2}}}");
     int64_t docs[] = {0, 5};
     double more = hy_model_flops_fwd(with, docs, 1) - hy_model_flops_fwd(without, docs, 1);
     assert_true(more == 2.0 * 5 * 16 * 16);
@@ -137,11 +147,13 @@ static void test_softmax_flops(void **unused) {
     (void)unused;
     int64_t docs[] = {0, 5, 8};
     const double T = 8, rest = T * (3 * 16 * 256 + 16 * 11), all = 15 + 6, window2 = 9 + 5;
-    hy_model *mla = make("{layers: 1, width: 16, vocab: 11, schedule: {pattern: [mla]}, mixers: {mla: {heads: 2, head_dim: 7, rope_dim: 4, "
+    hy_model *mla = make("{layers: 1, width: 16, vocab: 11, schedule: {pattern: [mla]}, mixers: {mla: {heads: 2, "
+                         "head_dim: 7, rope_dim: 4, "
                          "value_dim: 5, kv_rank: 6, q_rank: 9, window: 2, sinks: 3}}}");
     const double projections = T * (16 * 9 + 9 * 14 + 16 * 4 + 16 * 6 + 6 * 2 * (3 + 5) + 10 * 16);
     assert_true(hy_model_flops_fwd(mla, docs, 2) == 2 * (projections + window2 * 2 * (7 + 5) + rest));
-    hy_model *plain = make("{layers: 1, width: 16, vocab: 11, schedule: {pattern: [attention]}, mixers: {attention: {heads: 2, sinks: 1}}}");
+    hy_model *plain = make("{layers: 1, width: 16, vocab: 11, schedule: {pattern: [attention]}, mixers: {attention: "
+                           "{heads: 2, sinks: 1}}}");
     assert_true(hy_model_flops_fwd(plain, docs, 2) == 2 * (T * 4 * 16 * 16 + all * 2 * 16 + rest));
     hy_model_destroy(mla);
     hy_model_destroy(plain);
@@ -181,8 +193,10 @@ static void test_written_and_read(void **unused) {
     char *text = NULL;
     size_t len;
     assert_true(a && b);
-    assert_int_equal(load("{layers: 3, width: 16, norm: layer, norm_bias: false, pre_norm: true, schedule: {pattern: [a, b, mamba2]}, "
-                          "mixers: {a: {kind: attention, heads: 2, norm_place: post, qk_norm_eps: 0.01}, b: {kind: gla, heads: 2, mlp: false}, "
+    assert_int_equal(load("{layers: 3, width: 16, norm: layer, norm_bias: false, pre_norm: true, schedule: {pattern: "
+                          "[a, b, mamba2]}, "
+                          "mixers: {a: {kind: attention, heads: 2, norm_place: post, qk_norm_eps: 0.01}, b: {kind: "
+                          "gla, heads: 2, mlp: false}, "
                           "mamba2: {value_dim: 4}}}",
                           a),
                      HY_OK);
@@ -199,9 +213,10 @@ static void test_written_and_read(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers_without_mlp), cmocka_unit_test(test_norms),   cmocka_unit_test(test_attention_shapes),
-        cmocka_unit_test(test_gates_count), cmocka_unit_test(test_softmax_flops),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_written_and_read),
+        cmocka_unit_test(test_layers_without_mlp), cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_attention_shapes),   cmocka_unit_test(test_gates_count),
+        cmocka_unit_test(test_softmax_flops),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_written_and_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

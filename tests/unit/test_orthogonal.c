@@ -24,7 +24,8 @@ static double worst(int64_t rows, int64_t cols, hy_dtype dtype, double gain) {
     for (int64_t i = 0; i < rows * cols && dtype == HY_F32; i++)
         w[i] = (double)single[i];
     const int wide = rows <= cols;
-    const int64_t n = wide ? rows : cols, length = wide ? cols : rows, between = wide ? cols : 1, along = wide ? 1 : cols;
+    const int64_t n = wide ? rows : cols, length = wide ? cols : rows, between = wide ? cols : 1,
+                  along = wide ? 1 : cols;
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j <= i; j++) {
             double dot = 0;

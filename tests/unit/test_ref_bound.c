@@ -92,7 +92,15 @@ static void test_bound_gate_gradient(void **state) {
         setup(state);
         for (int c = 0; c < C; c++)
             m[c] = 1 / (1 + exp(m[c]));
-        hy_bound_gate_args a = {.T = T, .C = C, .x = x, .bound = bounded ? m : NULL, .g = y, .k = k, .dg = dy, .dk = dk, .dx = dx,
+        hy_bound_gate_args a = {.T = T,
+                                .C = C,
+                                .x = x,
+                                .bound = bounded ? m : NULL,
+                                .g = y,
+                                .k = k,
+                                .dg = dy,
+                                .dk = dk,
+                                .dx = dx,
                                 .dbound = bounded ? dm : NULL};
         hy_bound_gate_bwd(&device, &a);
         a.acc = 1;
@@ -113,7 +121,17 @@ static double loss_lerp(const void *context) {
 static void test_lerp(void **state) {
     for (int shared = 0; shared < 2; shared++) {
         setup(state);
-        hy_lerp_args a = {.rows = T, .cols = C, .shared = shared, .x = x, .z = z, .m = m, .y = y, .dy = dy, .dx = dx, .dz = dz, .dm = dm};
+        hy_lerp_args a = {.rows = T,
+                          .cols = C,
+                          .shared = shared,
+                          .x = x,
+                          .z = z,
+                          .m = m,
+                          .y = y,
+                          .dy = dy,
+                          .dx = dx,
+                          .dz = dz,
+                          .dm = dm};
         hy_lerp_fwd(&device, &a);
         for (int i = 0; i < N; i++)
             assert_true(fabs(y[i] - (x[i] + (z[i] - x[i]) * m[shared ? i % C : i])) < 1e-14);
@@ -131,8 +149,10 @@ static void test_lerp(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_bound_values, setup),      cmocka_unit_test_setup(test_bound_gradient, setup),
-        cmocka_unit_test_setup(test_bound_gate_values, setup), cmocka_unit_test_setup(test_bound_gate_gradient, setup),
+        cmocka_unit_test_setup(test_bound_values, setup),
+        cmocka_unit_test_setup(test_bound_gradient, setup),
+        cmocka_unit_test_setup(test_bound_gate_values, setup),
+        cmocka_unit_test_setup(test_bound_gate_gradient, setup),
         cmocka_unit_test_setup(test_lerp, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

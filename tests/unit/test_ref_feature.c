@@ -81,8 +81,18 @@ static void test_scale_gradients(void **state) {
     for (int i = 0; i < 5; i++)
         for (int act = 0; act < 2; act++) {
             setup(state);
-            hy_scale_args a = {.act = acts[act], .T = ROWS, .cols = shapes[i][0], .expand = shapes[i][1], .group = shapes[i][2],
-                               .x = x, .w = w, .add = act ? add : NULL, .y = y, .dy = dy, .dx = dx, .dw = dw};
+            hy_scale_args a = {.act = acts[act],
+                               .T = ROWS,
+                               .cols = shapes[i][0],
+                               .expand = shapes[i][1],
+                               .group = shapes[i][2],
+                               .x = x,
+                               .w = w,
+                               .add = act ? add : NULL,
+                               .y = y,
+                               .dy = dy,
+                               .dx = dx,
+                               .dw = dw};
             hy_scale_bwd(&device, &a);
             a.acc = 1;
             hy_scale_bwd(&device, &a);
@@ -101,7 +111,18 @@ static double loss_own(const void *context) {
 static void test_own_gradients(void **unused) {
     (void)unused;
     static double dv[WIDE];
-    hy_own_args a = {.rows = ROWS, .cols = 3, .V = COLS, .q = x, .k = w, .v = x + 100, .add = add, .y = y, .dy = dy, .dq = dx, .dk = dw, .dv = dv};
+    hy_own_args a = {.rows = ROWS,
+                     .cols = 3,
+                     .V = COLS,
+                     .q = x,
+                     .k = w,
+                     .v = x + 100,
+                     .add = add,
+                     .y = y,
+                     .dy = dy,
+                     .dq = dx,
+                     .dk = dw,
+                     .dv = dv};
     memset(dv, 0, sizeof dv);
     hy_own_bwd(&device, &a);
     a.acc_q = a.acc_k = a.acc_v = 1;
@@ -124,7 +145,8 @@ static double product(hy_feature_kind kind, const double *pair) {
 static void test_products(void **unused) {
     (void)unused;
     const double s = dot(x, x + COLS, COLS) / sqrt(COLS);
-    assert_close("taylor", &(double){1 + s + s * s / 2}, &(double){product(HY_FEATURES_TAYLOR, x)}, 1, HY_TOL_F64_FORMULA);
+    assert_close("taylor", &(double){1 + s + s * s / 2}, &(double){product(HY_FEATURES_TAYLOR, x)}, 1,
+                 HY_TOL_F64_FORMULA);
     assert_close("square", &(double){s * s}, &(double){product(HY_FEATURES_SQUARE, x)}, 1, HY_TOL_F64_FORMULA);
 }
 
@@ -158,10 +180,21 @@ static void test_hedgehog(void **unused) {
 /* Largest difference of based's output from softmax attention's, with scores of size `small`. */
 static double distance_to_softmax(double small) {
     enum { T = 9, D = 4, F = 1 + D + D * (D + 1) / 2, V = 3 };
-    double q[T * D], k[T * D], v[T * (V + 1)], plain_v[T * V], fq[T * F], fk[T * F], o[T * (V + 1)], based[T * V], soft[T * V], lse[T], worst = 0;
+    double q[T * D], k[T * D], v[T * (V + 1)], plain_v[T * V], fq[T * F], fk[T * F], o[T * (V + 1)], based[T * V],
+        soft[T * V], lse[T], worst = 0;
     int64_t lo[T] = {0};
-    hy_recur_args r = {.T = T, .H = 1, .HV = 1, .K = F, .V = V + 1, .scale = 1, .runs = &(hy_run){0, T, -1, -1}, .n_runs = 1,
-                       .q = fq, .k = fk, .v = v, .o = o};
+    hy_recur_args r = {.T = T,
+                       .H = 1,
+                       .HV = 1,
+                       .K = F,
+                       .V = V + 1,
+                       .scale = 1,
+                       .runs = &(hy_run){0, T, -1, -1},
+                       .n_runs = 1,
+                       .q = fq,
+                       .k = fk,
+                       .v = v,
+                       .o = o};
     for (int i = 0; i < T * D; i++) {
         q[i] = small * x[i];
         k[i] = w[i];
@@ -180,8 +213,19 @@ static double distance_to_softmax(double small) {
     hy_recur_fwd(&device, &r);
     free(r.work);
     hy_ratio_fwd(&device, &(hy_ratio_args){.rows = T, .cols = V, .x = o, .y = based});
-    hy_attn_args a = {.H = 1, .HKV = 1, .D = D, .DV = V, .scale = 1 / sqrt(D), .nq = T, .nk = T, .lo = lo, .q = q, .k = k, .v = plain_v,
-                      .o = soft, .lse = lse};
+    hy_attn_args a = {.H = 1,
+                      .HKV = 1,
+                      .D = D,
+                      .DV = V,
+                      .scale = 1 / sqrt(D),
+                      .nq = T,
+                      .nk = T,
+                      .lo = lo,
+                      .q = q,
+                      .k = k,
+                      .v = plain_v,
+                      .o = soft,
+                      .lse = lse};
     a.work = malloc(device.table.attn_work(&a) + 1);
     hy_attn_fwd(&device, &a);
     free(a.work);
@@ -209,9 +253,22 @@ static void test_constant_vector_decay(void **unused) {
             wide[i * K + c] = g[i];
     }
     for (int vector = 0; vector < 2; vector++) {
-        hy_recur_args r = {.decay = vector ? HY_DECAY_VECTOR : HY_DECAY_SCALAR, .rule = HY_RULE_DELTA, .T = T, .H = H, .HV = HV, .K = K, .V = V,
-                           .scale = 0.7, .runs = &(hy_run){0, T, -1, -1}, .n_runs = 1, .q = x, .k = x + 40, .v = add,
-                           .g = vector ? wide : g, .beta = beta, .o = o[vector]};
+        hy_recur_args r = {.decay = vector ? HY_DECAY_VECTOR : HY_DECAY_SCALAR,
+                           .rule = HY_RULE_DELTA,
+                           .T = T,
+                           .H = H,
+                           .HV = HV,
+                           .K = K,
+                           .V = V,
+                           .scale = 0.7,
+                           .runs = &(hy_run){0, T, -1, -1},
+                           .n_runs = 1,
+                           .q = x,
+                           .k = x + 40,
+                           .v = add,
+                           .g = vector ? wide : g,
+                           .beta = beta,
+                           .o = o[vector]};
         r.work = malloc(device.table.recur_work(&r));
         hy_recur_fwd(&device, &r);
         free(r.work);
@@ -221,11 +278,15 @@ static void test_constant_vector_decay(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_feature_gradients, setup), cmocka_unit_test_setup(test_ratio_gradients, setup),
-        cmocka_unit_test_setup(test_scale_gradients, setup),   cmocka_unit_test_setup(test_own_gradients, setup),
+        cmocka_unit_test_setup(test_feature_gradients, setup),
+        cmocka_unit_test_setup(test_ratio_gradients, setup),
+        cmocka_unit_test_setup(test_scale_gradients, setup),
+        cmocka_unit_test_setup(test_own_gradients, setup),
         cmocka_unit_test_setup(test_products, setup),
-        cmocka_unit_test_setup(test_dpfp, setup),              cmocka_unit_test_setup(test_hedgehog, setup),
-        cmocka_unit_test_setup(test_based_expands_softmax, setup), cmocka_unit_test_setup(test_constant_vector_decay, setup),
+        cmocka_unit_test_setup(test_dpfp, setup),
+        cmocka_unit_test_setup(test_hedgehog, setup),
+        cmocka_unit_test_setup(test_based_expands_softmax, setup),
+        cmocka_unit_test_setup(test_constant_vector_decay, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

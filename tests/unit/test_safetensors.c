@@ -31,7 +31,8 @@ static int make_dir(void **unused) {
 
 static int remove_dir(void **unused) {
     (void)unused;
-    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json", "a.safetensors", "b.safetensors"};
+    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json", "a.safetensors",
+                                        "b.safetensors"};
     for (int i = 0; i < 4; i++) {
         char name[128];
         snprintf(name, sizeof name, "%s/%s", dir, names[i]);
@@ -72,7 +73,8 @@ static void write_file(const char *name, const char *header, size_t bytes) {
     free(text);
 }
 
-static hy_status copy_elements(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype, void *out) {
+static hy_status copy_elements(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype,
+                               void *out) {
     const hy_safetensors *from = context;
     return hy_safetensors_read(from, hy_safetensors_find(from, tensor->name), first, n, dtype, out);
 }
@@ -99,7 +101,8 @@ static void test_published_file_comes_back(void **unused) {
     hy_safetensors_close(set);
 }
 
-static hy_status give_random(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype, void *out) {
+static hy_status give_random(void *context, const hy_safetensor *tensor, int64_t first, int64_t n, hy_dtype dtype,
+                             void *out) {
     (void)context;
     for (int64_t i = 0; i < n; i++) {
         double x = hy_random_normal(5, hy_random_stream(tensor->name), (uint64_t)(first + i));
@@ -194,18 +197,24 @@ static void test_lies(void **unused) {
     } cases[] = {
         {"[]", 0},
         {"{\"x\":3}", 0},
-        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 4},              /* truncated */
-        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 12},             /* bytes left over */
-        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4},              /* shape and bytes differ */
+        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 4},  /* truncated */
+        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 12}, /* bytes left over */
+        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4},  /* shape and bytes differ */
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", 8},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", 8},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", 0},
-        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"y\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4},
-        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"y\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}", 12},
-        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8},
+        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"y\":{\"dtype\":\"F32\",\"shape\":[1],"
+         "\"data_offsets\":[0,4]}}",
+         4},
+        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"y\":{\"dtype\":\"F32\",\"shape\":[1],"
+         "\"data_offsets\":[8,12]}}",
+         12},
+        {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"x\":{\"dtype\":\"F32\",\"shape\":[1],"
+         "\"data_offsets\":[4,8]}}",
+         8},
     };
     hy_safetensors *set;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

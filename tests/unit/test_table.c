@@ -32,8 +32,8 @@ static void test_alignment(void **unused) {
     hy_text_table_cell(table, "%s", "-");
     hy_text_table_cell(table, "%s", "");
     hy_text_table_cell(table, "%s",
-                  "gr\xc3\xb6\xc3\x9f"
-                  "er");
+                       "gr\xc3\xb6\xc3\x9f"
+                       "er");
     hy_text_table_cell(table, "%d", -12);
     hy_text_table_cell(table, "%s", "3m12s");
     hy_text_table_cell(table, "%s", "two words");

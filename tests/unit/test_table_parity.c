@@ -9,12 +9,12 @@
 #include <cmocka.h>
 
 #include "tests/parity_attn.h"
+#include "tests/parity_bound.h"
+#include "tests/parity_columns.h"
 #include "tests/parity_filter.h"
 #include "tests/parity_levels.h"
-#include "tests/parity_bound.h"
 #include "tests/parity_recur.h"
 #include "tests/parity_rows.h"
-#include "tests/parity_columns.h"
 
 enum { ACTS = HY_ACT_SQUARE + 1 };
 
@@ -247,10 +247,16 @@ static void attn_sample(parity *p, void (*one)(parity *, const attn_case *)) {
 static void bonus_case(parity *p, hy_op_id op, const int64_t *size, int mode) {
     const int64_t T = size[0], H = size[1], K = size[2], V = size[3];
     parity_begin(p, op, HY_TOL_F32_SUM);
-    snprintf(p->label, sizeof p->label, "%s T=%d H=%d K=%d V=%d mode=%d", hy_op_name(op), (int)T, (int)H, (int)K, (int)V,
-             mode);
-    p->args.bonus_fwd = (hy_bonus_args){
-        .T = T, .H = H, .K = K, .V = V, .acc_o = mode & 1, .acc_r = mode & 1, .acc_k = mode >> 1 & 1, .acc_v = mode >> 2};
+    snprintf(p->label, sizeof p->label, "%s T=%d H=%d K=%d V=%d mode=%d", hy_op_name(op), (int)T, (int)H, (int)K,
+             (int)V, mode);
+    p->args.bonus_fwd = (hy_bonus_args){.T = T,
+                                        .H = H,
+                                        .K = K,
+                                        .V = V,
+                                        .acc_o = mode & 1,
+                                        .acc_r = mode & 1,
+                                        .acc_k = mode >> 1 & 1,
+                                        .acc_v = mode >> 2};
     PARITY_IN(p, hy_bonus, r, T * H * K);
     PARITY_IN(p, hy_bonus, k, T * H * K);
     PARITY_IN(p, hy_bonus, u, H * K);
@@ -268,7 +274,8 @@ static void bonus_case(parity *p, hy_op_id op, const int64_t *size, int mode) {
 }
 
 static void bonus_cases(parity *p, hy_op_id op) {
-    static const int64_t sizes[][4] = {{0, 2, 3, 4}, {1, 1, 1, 1}, {33, 4, 16, 7}, {17, 2, 64, 64}, {131, 3, 37, 130}, {3, 1, 300, 5}};
+    static const int64_t sizes[][4] = {{0, 2, 3, 4},    {1, 1, 1, 1},      {33, 4, 16, 7},
+                                       {17, 2, 64, 64}, {131, 3, 37, 130}, {3, 1, 300, 5}};
     for (size_t i = 0; i < COUNT_OF(sizes); i++)
         for (int mode = 0; mode < 8; mode++)
             bonus_case(p, op, sizes[i], mode);

@@ -355,9 +355,10 @@ static int scratch_remove(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),      cmocka_unit_test(writer_refuses),      cmocka_unit_test(foreign_stores),
-        cmocka_unit_test(damage),          cmocka_unit_test(damage_without_seal), cmocka_unit_test(answers_round_trip),
-        cmocka_unit_test(foreign_answers),   cmocka_unit_test(makes_missing_folders),
+        cmocka_unit_test(round_trip),          cmocka_unit_test(writer_refuses),
+        cmocka_unit_test(foreign_stores),      cmocka_unit_test(damage),
+        cmocka_unit_test(damage_without_seal), cmocka_unit_test(answers_round_trip),
+        cmocka_unit_test(foreign_answers),     cmocka_unit_test(makes_missing_folders),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }

@@ -39,7 +39,8 @@ HY_INLINE void fwd_step(const hy_bound_gate_args *a, const channels *w, int64_t 
 
 HY_INLINE void bwd_step(const hy_bound_gate_args *a, channels *w, int64_t at, int64_t c, int64_t n) {
     const hy_vec one = hy_vec_set(1.0f), x = hy_vec_load_tail((const float *)a->x + at, n);
-    const hy_vec dg = hy_vec_load_tail((const float *)a->dg + at, n), dk = hy_vec_load_tail((const float *)a->dk + at, n);
+    const hy_vec dg = hy_vec_load_tail((const float *)a->dg + at, n),
+                 dk = hy_vec_load_tail((const float *)a->dk + at, n);
     const hy_vec bound = hy_vec_load_tail(w->bound + c, n), rest = one - bound;
     const hy_vec up = hy_vec_sigmoid(x), down = hy_vec_sigmoid(-x);
     const hy_vec by_decay = down / hy_vec_max(bound + rest * up, hy_vec_set(1e-36f));

@@ -118,8 +118,8 @@ void HY_ISA_NAME(hy_fast_scale_bwd)(const hy_scale_args *a) {
         for (int64_t begin = mine.begin; begin < mine.end; begin += COLUMNS) {
             columns_begin(a, &p, begin, mine.end);
             for (int64_t t = 0; t < a->T; t++)
-                bwd_token(a, &p, (const float *)a->x + t * (a->cols / a->expand), (const float *)a->dy + t * a->cols + begin,
-                          (float *)a->dx + t * (a->cols / a->expand));
+                bwd_token(a, &p, (const float *)a->x + t * (a->cols / a->expand),
+                          (const float *)a->dy + t * a->cols + begin, (float *)a->dx + t * (a->cols / a->expand));
             for (int64_t c = 0; c < p.n; c++)
                 ((float *)a->dw)[(begin + c) / a->group] += p.slope[c] * p.sum[c];
         }
