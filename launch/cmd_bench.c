@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "launch/bench.h"
+#include "launch/bench/bench.h"
 #include "launch/commands.h"
 #include "launch/options.h"
 #include "launch/report_once.h"

@@ -11,11 +11,11 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "kernels/cpu/cpu_info.h"
+#include "launch/bench/machine_rates.h"
 #include "launch/commands.h"
 #include "launch/machine_facts.h"
-#include "launch/machine_rates.h"
 #include "launch/options.h"
-#include "train/h5.h"
+#include "train/data/h5.h"
 
 static const double GIB = 1024.0 * 1024.0 * 1024.0;
 

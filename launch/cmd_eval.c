@@ -10,9 +10,9 @@
 #include "launch/commands.h"
 #include "launch/options.h"
 #include "launch/report_once.h"
-#include "train/checkpoint.h"
-#include "train/eval_pass.h"
-#include "train/trainer.h"
+#include "train/checkpoint/checkpoint.h"
+#include "train/run/eval_pass.h"
+#include "train/run/trainer.h"
 
 typedef struct eval_options {
     const char *checkpoint, *store;

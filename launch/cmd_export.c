@@ -9,9 +9,9 @@
 #include "launch/commands.h"
 #include "launch/options.h"
 #include "launch/published.h"
-#include "train/checkpoint.h"
-#include "train/config.h"
-#include "train/hf.h"
+#include "train/checkpoint/checkpoint.h"
+#include "train/publish/hf.h"
+#include "train/run/config.h"
 
 typedef struct export {
     hy_comm *self;

@@ -11,9 +11,9 @@
 #include "launch/commands.h"
 #include "launch/options.h"
 #include "launch/published.h"
-#include "train/checkpoint.h"
-#include "train/config.h"
-#include "train/hf.h"
+#include "train/checkpoint/checkpoint.h"
+#include "train/publish/hf.h"
+#include "train/run/config.h"
 
 /* The defaults, this model, and CKPT as the place to start from. */
 static hy_status make_config(const hy_hf *hf, const char *out, char **text, size_t *len) {

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "launch/commands.h"
-#include "launch/op.h"
+#include "launch/op/op.h"
 #include "launch/options.h"
 
 typedef struct choice {

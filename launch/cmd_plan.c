@@ -1,6 +1,6 @@
 /* hylas plan CONFIG: what a run of CONFIG takes, without running it: parameters, memory of a rank, FLOPs, bytes of every exchange.
  *
- * Memory is the list that a run reserves (train/trainer.h). FLOPs are those of the model, forward once and backward twice that, for
+ * Memory is the list that a run reserves (train/run/trainer.h). FLOPs are those of the model, forward once and backward twice that, for
  * sequences of one document each: recomputation is not counted, shorter documents make softmax attention cheaper. Bytes are what one
  * rank hands to its exchanges in one step. */
 #include <stdio.h>
@@ -12,8 +12,8 @@
 #include "launch/commands.h"
 #include "launch/config_option.h"
 #include "launch/options.h"
-#include "layers/mlp.h"
-#include "train/trainer.h"
+#include "layers/mixers/mlp.h"
+#include "train/run/trainer.h"
 
 typedef struct plan_job {
     const hy_config *config;

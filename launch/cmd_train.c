@@ -1,9 +1,9 @@
-/* hylas train CONFIG: see train/train_loop.h. */
+/* hylas train CONFIG: see train/run/train_loop.h. */
 #include "base/memory.h"
 #include "launch/commands.h"
 #include "launch/config_option.h"
 #include "launch/options.h"
-#include "train/train_loop.h"
+#include "train/run/train_loop.h"
 
 hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
     hy_option_list sets = {.n = 0};

@@ -45,7 +45,7 @@ run() { # a program whose last line is of key=value pairs: that line
     tail -n 1 "$output"
 }
 run_hylas() { OMP_NUM_THREADS=1 run mpirun -np "$ranks" "$hylas" bench step configs/bench-cpu.yaml --tokens "$1" --repeats "$repeats"; }
-run_pytorch() { run "$python" launch/pytorch_step.py "$1" --threads "$ranks" --repeats "$repeats"; }
+run_pytorch() { run "$python" launch/scripts/pytorch_step.py "$1" --threads "$ranks" --repeats "$repeats"; }
 value() { # key, line
     printf '%s\n' "$2" | tr ' ' '\n' | sed -n "s/^$1=//p"
 }

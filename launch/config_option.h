@@ -3,7 +3,7 @@
 
 #include "comm/comm.h"
 #include "launch/options.h"
-#include "train/config.h"
+#include "train/run/config.h"
 
 /* The config at `path` with `sets` applied, on every rank; an error is shown once. The caller frees *config.
  * Collective. */

@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "launch/data_actions.h"
 #include "launch/options.h"
-#include "train/token_store.h"
+#include "train/data/token_store.h"
 
 static int compare_int64(const void *a, const void *b) {
     const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;

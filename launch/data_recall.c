@@ -1,4 +1,4 @@
-/* hylas data recall: token stores of recall tasks (train/recall_data.h), with their answers marked. Filler is random,
+/* hylas data recall: token stores of recall tasks (train/data/recall_data.h), with their answers marked. Filler is random,
  * or the text of another store, so that one model shows recall and the loss of a language model. */
 #include <stdio.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 #include "base/text.h"
 #include "launch/data_actions.h"
 #include "launch/options.h"
-#include "train/recall_data.h"
-#include "train/token_store.h"
+#include "train/data/recall_data.h"
+#include "train/data/token_store.h"
 
 typedef struct recall_options {
     const char *task, *out, *hold_out, *filler;

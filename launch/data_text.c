@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "launch/data_actions.h"
 #include "launch/options.h"
-#include "train/token_store.h"
+#include "train/data/token_store.h"
 
 enum { READ_BLOCK = 1 << 16 };
 

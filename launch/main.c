@@ -10,7 +10,7 @@
 #include "comm/comm.h"
 #include "launch/commands.h"
 #include "launch/report_once.h"
-#include "train/config.h"
+#include "train/run/config.h"
 
 typedef struct command {
     const char *name, *summary;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The recall study of docs/recall.md: gated_deltanet and gla, each pure and with every fourth layer softmax, and softmax alone, at a size that
-# a laptop trains in minutes. Recall tasks (train/recall_data.h) show what a model finds in its context, text what it costs as a language
+# a laptop trains in minutes. Recall tasks (train/data/recall_data.h) show what a model finds in its context, text what it costs as a language
 # model. Prints one table per seed (of the initial parameters and the order of the data) and writes them with a plot of all into the output
 # folder. Goes on where it was stopped; --fresh starts over.
 #

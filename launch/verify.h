@@ -4,7 +4,7 @@
 
 #include "comm/comm.h"
 #include "layers/model.h"
-#include "train/config.h"
+#include "train/run/config.h"
 
 /* One step's input, the same on every rank: random tokens in one sequence, cut into documents at random places (some may be
  * empty), labels with gaps. */

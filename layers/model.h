@@ -7,8 +7,8 @@
 #define HY_LAYERS_MODEL_H
 
 #include "base/status.h"
+#include "layers/graph/plan.h"
 #include "layers/model_config.h"
-#include "layers/plan.h"
 #include "sp/sp.h"
 
 typedef enum hy_init {

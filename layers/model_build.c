@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "layers/mixer.h"
-#include "layers/mlp.h"
+#include "layers/mixers/mixer.h"
+#include "layers/mixers/mlp.h"
 #include "layers/model_build.h"
 
 static void set_prefix(hy_graph *g, int64_t layer, const char *part) {

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "layers/mixer.h"
-#include "layers/mlp.h"
+#include "layers/mixers/mixer.h"
+#include "layers/mixers/mlp.h"
 #include "layers/model_config_keys.h"
 
 void hy_mixer_config_init(hy_mixer_config *mixer, const char *name) {

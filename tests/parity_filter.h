@@ -95,13 +95,13 @@ static void long_conv_cases(parity *p, hy_op_id op) {
     static const struct {
         const int64_t *docs;
         int64_t n, L;
-    } shapes[] = {{whole, 1, 150}, {packed, 6, 65}, {packed, 6, 150}, {none, 0, 9}};
-    for (size_t i = 0; i < FILTER_COUNT_OF(shapes); i++) {
+    } convs[] = {{whole, 1, 150}, {packed, 6, 65}, {packed, 6, 150}, {none, 0, 9}};
+    for (size_t i = 0; i < FILTER_COUNT_OF(convs); i++) {
         for (int64_t C = 0; C <= 5; C += C < 1 ? 1 : 4) {
-            const int64_t T = shapes[i].docs[shapes[i].n], L = shapes[i].L;
+            const int64_t T = convs[i].docs[convs[i].n], L = convs[i].L;
             parity_begin(p, op, HY_TOL_F32_SUM);
             p->args.long_conv_fwd =
-                (hy_long_conv_args){.C = C, .T = T, .L = L, .docs = shapes[i].docs, .n_docs = shapes[i].n};
+                (hy_long_conv_args){.C = C, .T = T, .L = L, .docs = convs[i].docs, .n_docs = convs[i].n};
             PARITY_IN(p, hy_long_conv, x, C * T);
             PARITY_IN(p, hy_long_conv, h, C * L);
             if (op == HY_OP_long_conv_fwd) {

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "tests/dist/dist.h"
-#include "train/adamw_sharded.h"
+#include "train/run/adamw_sharded.h"
 
 enum { UPDATES = 4 };
 

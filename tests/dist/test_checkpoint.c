@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "dist.h"
-#include "train/checkpoint.h"
+#include "train/checkpoint/checkpoint.h"
 
 /* Value of an element of a parameter (kind 0), or of its m, v: a function of the parameter and the element alone. */
 static float value_of(int kind, int64_t param, int64_t element) {

@@ -8,9 +8,9 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "tests/dist/dist.h"
-#include "train/eval_pass.h"
-#include "train/recall_data.h"
-#include "train/train_step.h"
+#include "train/data/recall_data.h"
+#include "train/run/eval_pass.h"
+#include "train/run/train_step.h"
 
 enum { LEN = 61, DOCUMENTS = 40 };
 static char folder[64];

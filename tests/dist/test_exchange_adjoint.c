@@ -4,7 +4,7 @@
  * fragments' H to the states that enter fragments, with random integer transitions; Fᵀ is the backward pass over the
  * same transitions. */
 #include "sp/halo.h"
-#include "sp/state_exchange.h"
+#include "sp/state/state_exchange.h"
 #include "tests/dist/sp_case.h"
 
 static int64_t cases;

@@ -10,9 +10,9 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "tests/dist/dist.h"
-#include "train/checkpoint.h"
-#include "train/token_store.h"
-#include "train/train_loop.h"
+#include "train/checkpoint/checkpoint.h"
+#include "train/data/token_store.h"
+#include "train/run/train_loop.h"
 
 enum { STEPS = 6, TEXT_MAX = 2048 };
 static char folder[64];

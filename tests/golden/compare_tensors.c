@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "train/tensor_file.h"
+#include "train/data/tensor_file.h"
 
 typedef struct comparison {
     double forward, gradient; /* bounds */

@@ -11,7 +11,7 @@
 
 #include "base/memory.h"
 #include "tests/unit/capture.h"
-#include "train/config.h"
+#include "train/run/config.h"
 
 static hy_config config, again;
 

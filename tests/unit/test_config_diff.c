@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "train/config_diff.h"
+#include "train/run/config_diff.h"
 
 static char seen[4096];
 

@@ -13,7 +13,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "layers/mixer.h"
+#include "layers/mixers/mixer.h"
 #include "layers/model.h"
 
 enum { TOKENS = 150, VOCAB = 23, WIDTH = 32 };

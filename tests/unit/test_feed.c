@@ -13,8 +13,8 @@
 #include "base/random.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/scratch.h"
-#include "train/data_order.h"
-#include "train/feed.h"
+#include "train/data/data_order.h"
+#include "train/data/feed.h"
 
 enum { MAX_TOKENS = 20000 };
 static int32_t tokens[MAX_TOKENS];

@@ -15,8 +15,8 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "train/hf.h"
-#include "train/safetensors.h"
+#include "train/publish/hf.h"
+#include "train/publish/safetensors.h"
 
 static const char *const models[] = {"transformer",
                                      "retnet",

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "train/hf.h"
+#include "train/publish/hf.h"
 
 static hy_model_config config;
 static const hy_mixer_config *first; /* the first layer's mixer */

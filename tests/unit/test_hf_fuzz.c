@@ -14,8 +14,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "train/hf.h"
-#include "train/safetensors.h"
+#include "train/publish/hf.h"
+#include "train/publish/safetensors.h"
 
 static char dir[] = "/tmp/hylas-fuzz-XXXXXX";
 static char path[64];

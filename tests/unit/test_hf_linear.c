@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "train/hf.h"
+#include "train/publish/hf.h"
 
 static char *slurp(const char *path, size_t *len) {
     FILE *file = fopen(path, "rb");

@@ -9,7 +9,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "layers/interval_pack.h"
+#include "layers/graph/interval_pack.h"
 
 enum { MANY = 300 };
 

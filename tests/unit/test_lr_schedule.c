@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-#include "train/lr_schedule.h"
+#include "train/run/lr_schedule.h"
 
 static void near(double a, double b) {
     assert_true(fabs(a - b) <= 1e-12 * (fabs(a) + fabs(b)));

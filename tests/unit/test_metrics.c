@@ -17,7 +17,7 @@
 #include "base/memory.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/scratch.h"
-#include "train/metrics.h"
+#include "train/run/metrics.h"
 
 static void write_steps(const char *path, int64_t after, int64_t first, int64_t last) {
     hy_metrics *metrics = NULL;

@@ -9,7 +9,7 @@
 
 #include "base/random.h"
 #include "tests/unit/capture.h"
-#include "train/recall_data.h"
+#include "train/data/recall_data.h"
 
 enum { LEN_MAX = 600 };
 static int32_t tokens[LEN_MAX], again[LEN_MAX], text[LEN_MAX];

@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "train/config.h"
+#include "train/run/config.h"
 
 static void check_recipe(const char *folder, const char *name) {
     char path[HY_PATH_MAX];

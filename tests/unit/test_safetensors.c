@@ -15,8 +15,8 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "train/half.h"
-#include "train/safetensors.h"
+#include "train/publish/half.h"
+#include "train/publish/safetensors.h"
 
 static char dir[] = "/tmp/hylas-safetensors-XXXXXX";
 static char path[64];

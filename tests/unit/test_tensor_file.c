@@ -13,7 +13,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "train/tensor_file.h"
+#include "train/data/tensor_file.h"
 
 static char path[] = "/tmp/hylas-tensor-XXXXXX";
 

@@ -15,9 +15,9 @@
 #include "base/random.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/scratch.h"
-#include "train/file_hash.h"
-#include "train/h5.h"
-#include "train/token_store.h"
+#include "train/data/file_hash.h"
+#include "train/data/h5.h"
+#include "train/data/token_store.h"
 
 /* Documents of random lengths with random ids, written in random pieces. */
 static int64_t make_store(const char *path, int64_t vocab, int64_t n_docs, uint64_t seed, int32_t *tokens,

@@ -1,0 +1,293 @@
+/* One operation for `hylas bench kernels`: its memory, its inputs, its passes, and how many of its results are wrong.
+ *
+ * Inputs are those of a trained layer: q and k of norm 1, log decays in (-0.1, 0) but for one constant per head, beta
+ * in (0, 1). */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "launch/bench/bench.h"
+#include "launch/bench/useful_work.h"
+
+enum { Q, K_, A_, B_, V_, G, BETA, D_O, INPUTS, O = INPUTS, LSE, DELTA, DQ, DK, DV, DA, DB, DG, DBETA, WORK };
+
+static const char *const decay_names[] = {"none", "head", "scalar", "vector"};
+static const char *const rule_names[] = {"additive", "delta", "dplr"};
+
+void hy_bench_op_name(const hy_bench_op *op, char *name, size_t size) {
+    if (op->attention) {
+        snprintf(name, size, "attention");
+    } else {
+        snprintf(name, size, "recur %s %s", decay_names[op->decay], op->exclusive ? "exclusive" : rule_names[op->rule]);
+    }
+}
+
+double hy_bench_op_work(const hy_bench_op *op) {
+    return op->attention ? hy_useful_attention(op->T, op->H, op->K, 0)
+                         : hy_useful_recurrence(op->rule, op->T, op->H, op->K, op->V);
+}
+
+/* Elements of an array, 0 where the operation has none. */
+static int64_t elements(const hy_bench_op *op, int array) {
+    const int64_t rows = op->T * op->H;
+    switch (array) {
+    case Q:
+    case K_:
+    case DQ:
+    case DK:
+        return rows * op->K;
+    case A_:
+    case B_:
+    case DA:
+    case DB:
+        return op->attention || op->rule != HY_RULE_DPLR ? 0 : rows * op->K;
+    case V_:
+    case D_O:
+    case O:
+    case DV:
+        return rows * op->V;
+    case G:
+    case DG:
+        if (op->attention || op->decay == HY_DECAY_NONE) {
+            return 0;
+        }
+        return op->decay == HY_DECAY_HEAD ? op->H : op->decay == HY_DECAY_SCALAR ? rows : rows * op->K;
+    case BETA:
+    case DBETA:
+        return op->attention || op->rule != HY_RULE_DELTA ? 0 : rows;
+    default: /* LSE, DELTA */
+        return op->attention ? rows : 0;
+    }
+}
+
+static hy_recur_args recur_args(const hy_bench_run *r) {
+    const hy_bench_op *op = &r->op;
+    void *const *a = r->arrays;
+    return (hy_recur_args){.decay = op->decay,
+                           .rule = op->rule,
+                           .exclusive = op->exclusive,
+                           .T = op->T,
+                           .H = op->H,
+                           .HV = op->H,
+                           .K = op->K,
+                           .V = op->V,
+                           .scale = 1 / sqrt((double)op->K),
+                           .runs = &r->run,
+                           .n_runs = 1,
+                           .q = a[Q],
+                           .k = a[K_],
+                           .a = a[A_],
+                           .b = a[B_],
+                           .v = a[V_],
+                           .g = a[G],
+                           .beta = a[BETA],
+                           .work = a[WORK],
+                           .o = a[O],
+                           .d_o = a[D_O],
+                           .dq = a[DQ],
+                           .dk = a[DK],
+                           .da = a[DA],
+                           .db = a[DB],
+                           .dv = a[DV],
+                           .dg = a[DG],
+                           .dbeta = a[DBETA]};
+}
+
+static hy_attn_args attn_args(const hy_bench_run *r) {
+    const hy_bench_op *op = &r->op;
+    void *const *a = r->arrays;
+    return (hy_attn_args){.H = op->H,
+                          .HKV = op->H,
+                          .D = op->K,
+                          .DV = op->V,
+                          .scale = 1 / sqrt((double)op->K),
+                          .nq = op->T,
+                          .nk = op->T,
+                          .lo = r->lo,
+                          .q = a[Q],
+                          .k = a[K_],
+                          .v = a[V_],
+                          .o = a[O],
+                          .lse = a[LSE],
+                          .d_o = a[D_O],
+                          .delta = a[DELTA],
+                          .dq = a[DQ],
+                          .dk = a[DK],
+                          .dv = a[DV],
+                          .work = a[WORK]};
+}
+
+/* ---- inputs ---- */
+
+static void store(const hy_bench_run *r, int array, int64_t i, double value) {
+    const float rounded = (float)value; /* both types start from the same numbers */
+    if (r->device.table.dtype == HY_F64) {
+        ((double *)r->arrays[array])[i] = (double)rounded;
+    } else {
+        ((float *)r->arrays[array])[i] = rounded;
+    }
+}
+
+static double load(const hy_bench_run *r, int array, int64_t i) {
+    return r->device.table.dtype == HY_F64 ? ((double *)r->arrays[array])[i] : (double)((float *)r->arrays[array])[i];
+}
+
+enum {
+    POOL = 65521
+}; /* a prime, so that rows of one array differ; drawing every number would take longer than the bench */
+
+static void fill_array(const hy_bench_run *r, int array, const double *pool) {
+    const int64_t n = elements(&r->op, array), cols = array <= B_ ? r->op.K : 1;
+    for (int64_t i = 0; i < n; i += cols) {
+        double squares = 0;
+        for (int64_t j = 0; j < cols; j++) {
+            squares += pool[(i + j + 7919 * array) % POOL] * pool[(i + j + 7919 * array) % POOL];
+        }
+        for (int64_t j = 0; j < cols; j++) {
+            const double x = pool[(i + j + 7919 * array) % POOL], uniform = 0.5 * erfc(x * sqrt(0.5));
+            double value = x;
+            if (cols > 1) {
+                value = (array == B_ ? -0.5 : 1) * x / sqrt(squares);
+            } else if (array == G) {
+                value = r->op.decay == HY_DECAY_HEAD ? log1p(-exp2(-5.0 - (double)(i + j))) : -0.1 * uniform;
+            } else if (array == BETA) {
+                value = uniform;
+            }
+            store(r, array, i + j, value);
+        }
+    }
+}
+
+static hy_status fill_inputs(const hy_bench_run *r) {
+    double *pool = NULL;
+    HY_TRY(HY_NEW("random numbers", POOL, &pool));
+    for (int64_t i = 0; i < POOL; i++) {
+        pool[i] = hy_random_normal(1, 1, (uint64_t)i);
+    }
+    for (int array = 0; array < INPUTS; array++) {
+        fill_array(r, array, pool);
+    }
+    hy_free(pool);
+    return HY_OK;
+}
+
+/* ---- a run ---- */
+
+static hy_status reserve(hy_bench_run *r) {
+    const hy_bench_op *op = &r->op;
+    const size_t real = hy_dtype_size(r->device.table.dtype);
+    for (int array = 0; array < WORK; array++) {
+        const int64_t n = elements(op, array);
+        if (n > 0) {
+            HY_TRY(hy_alloc("array of the bench", (size_t)n * real, &r->arrays[array]));
+        }
+    }
+    const hy_recur_args recur = recur_args(r);
+    const hy_attn_args attn = attn_args(r);
+    const size_t work = op->attention ? r->device.table.attn_work(&attn) : r->device.table.recur_work(&recur);
+    HY_TRY(hy_alloc("scratch of the bench", work, &r->arrays[WORK]));
+    if (op->attention) {
+        HY_TRY(HY_NEW("first keys", op->T, &r->lo));
+    }
+    return fill_inputs(r);
+}
+
+hy_status hy_bench_run_init(const hy_bench_op *op, const char *table, hy_dtype dtype, hy_bench_run *run) {
+    *run = (hy_bench_run){.op = *op, .run = {0, op->T, -1, -1}};
+    HY_TRY(hy_device_init(&run->device, table, dtype));
+    const hy_status status = reserve(run);
+    if (status != HY_OK) {
+        hy_bench_run_fini(run);
+    }
+    return status;
+}
+
+void hy_bench_run_fini(hy_bench_run *run) {
+    for (int array = 0; array < HY_BENCH_ARRAYS; array++) {
+        hy_free(run->arrays[array]);
+    }
+    hy_free(run->lo);
+}
+
+static void fill(hy_bench_run *r, int array, double value) {
+    hy_fill(&r->device, &(hy_fill_args){.n = elements(&r->op, array), .value = value, .y = r->arrays[array]});
+}
+
+double hy_bench_run_fwd(hy_bench_run *r) {
+    if (!r->op.attention) {
+        const hy_recur_args args = recur_args(r);
+        const double begin = hy_now();
+        hy_recur_fwd(&r->device, &args);
+        return hy_now() - begin;
+    }
+    const hy_attn_args args = attn_args(r);
+    fill(r, O, 0);
+    fill(r, LSE, -(double)INFINITY);
+    const double begin = hy_now();
+    hy_attn_fwd(&r->device, &args);
+    return hy_now() - begin;
+}
+
+double hy_bench_run_bwd(hy_bench_run *r) {
+    if (!r->op.attention) {
+        const hy_recur_args args = recur_args(r);
+        fill(r, DG, 0);
+        const double begin = hy_now();
+        hy_recur_bwd(&r->device, &args);
+        return hy_now() - begin;
+    }
+    const hy_attn_args args = attn_args(r);
+    for (int array = DQ; array <= DV; array++) {
+        fill(r, array, 0);
+    }
+    const double begin = hy_now();
+    hy_attn_delta(&r->device, &args);
+    hy_attn_bwd(&r->device, &args);
+    return hy_now() - begin;
+}
+
+/* ---- wrong elements ---- */
+
+/* float32 sums of a few hundred terms chained over a few chunks agree to about 1e-5 of the array's rms; a wrong formula
+ * does not to 1e-3. */
+static int64_t count_wrong(const hy_bench_run *got, const hy_bench_run *want, int array) {
+    const double tolerance = 1e-3;
+    const int64_t n = elements(&got->op, array);
+    double squares = 0;
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < n; i++) {
+        squares += load(want, array, i) * load(want, array, i);
+    }
+    const double rms = n > 0 ? sqrt(squares / (double)n) : 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double off = fabs(load(got, array, i) - load(want, array, i));
+        wrong += !(off <= tolerance * (fabs(load(want, array, i)) + rms));
+    }
+    return wrong;
+}
+
+hy_status hy_bench_count_wrong(const hy_bench_op *op, int64_t *wrong) {
+    enum { PREFIX = 203 }; /* three chunks of 64 and a rest */
+    static const int outputs[] = {O, DQ, DK, DV, DA, DB, DG, DBETA};
+    hy_bench_op prefix = *op;
+    hy_bench_run got, want;
+    prefix.T = op->T < PREFIX ? op->T : PREFIX;
+    HY_TRY(hy_bench_run_init(&prefix, "cpu", HY_F32, &got));
+    const hy_status status = hy_bench_run_init(&prefix, "cpu_ref", HY_F64, &want);
+    if (status == HY_OK) {
+        (void)hy_bench_run_fwd(&got);
+        (void)hy_bench_run_bwd(&got);
+        (void)hy_bench_run_fwd(&want);
+        (void)hy_bench_run_bwd(&want);
+        *wrong = 0;
+        for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
+            *wrong += count_wrong(&got, &want, outputs[i]);
+        }
+        hy_bench_run_fini(&want);
+    }
+    hy_bench_run_fini(&got);
+    return status;
+}

@@ -1,0 +1,215 @@
+/* `hylas bench step CONFIG`: training steps (forward, backward, reduction of gradients, clipping, AdamW) of the
+ * config's model on synthetic tokens, one sequence for each group of ranks; the best of a few counts. Peak memory is
+ * the kernel's count of resident pages, summed over ranks, before the GEMM rate is measured; shared pages (the program
+ * itself) count once per rank. */
+#include <math.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "launch/bench/bench.h"
+#include "launch/bench/machine_rates.h"
+#include "launch/bench/useful_work.h"
+#include "launch/config_option.h"
+#include "launch/options.h"
+#include "launch/report_once.h"
+#include "train/run/adamw_sharded.h"
+#include "train/run/phase_report.h"
+#include "train/run/trainer.h"
+
+typedef struct step_bench {
+    const char *path; /* options */
+    int64_t tokens, steps;
+    bool times;
+    const hy_config *config;
+    hy_comm *world;
+    hy_mesh mesh;
+    hy_device device;
+    hy_model *model;
+    float *params, *grads; /* flat */
+    hy_adamw_sharded *optimizer;
+    hy_layout *layout;
+    int32_t *ids, *labels; /* [T] of this rank */
+    hy_runner *runner;
+    double best, total, gemm, peak_bytes; /* seconds; total without warming up */
+} step_bench;
+
+static double reduce(hy_comm *comm, double value, hy_reduce op) {
+    hy_req req = {0};
+    hy_comm_all_reduce(comm, "bench", &value, 1, HY_TYPE_F64, op, &req);
+    hy_comm_wait(&req);
+    return value;
+}
+
+static hy_status make_tokens(step_bench *b) {
+    const hy_mesh *mesh = &b->mesh;
+    HY_TRY(hy_layout_create(b->config->parallel.layout, mesh->sequence_size, mesh->sequence_index, 1, b->tokens,
+                            &b->layout));
+    HY_TRY(HY_NEW("tokens", b->layout->T, &b->ids));
+    HY_TRY(HY_NEW("labels", b->layout->T, &b->labels));
+    const uint64_t stream = (uint64_t)mesh->data_index, vocab = (uint64_t)b->config->model.vocab;
+    for (int64_t t = 0; t < b->layout->T; t++) {
+        const uint64_t at = (uint64_t)b->layout->pos[t];
+        b->ids[t] = (int32_t)(hy_random_u64(1, stream, at) % vocab);
+        b->labels[t] = (int32_t)(hy_random_u64(1, stream, at + 1) % vocab);
+    }
+    return HY_OK;
+}
+
+/* Local. */
+static hy_status reserve(step_bench *b) {
+    const hy_config *c = b->config;
+    const hy_mesh *mesh = &b->mesh;
+    const hy_run_shape shape = {.layout = c->parallel.layout,
+                                .sequence_size = mesh->sequence_size,
+                                .sequence_rank = mesh->sequence_index,
+                                .n_seq = 1,
+                                .len = b->tokens,
+                                .dtype = HY_F32,
+                                .recompute = c->train.recompute,
+                                .state = c->parallel.state,
+                                .attention = c->parallel.attention,
+                                .overlap = c->parallel.overlap,
+                                .train = true};
+    HY_TRY(hy_device_init(&b->device, c->run.device, HY_F32));
+    HY_TRY(hy_model_create(&c->model, hy_comm_size(b->world), &b->model));
+    HY_TRY(HY_NEW("parameters", hy_model_flat_size(b->model), &b->params));
+    HY_TRY(HY_NEW("gradients", hy_model_flat_size(b->model), &b->grads));
+    hy_model_init_params(b->model, (uint64_t)c->train.seed, HY_F32, b->params);
+    HY_TRY(hy_adamw_sharded_create(b->model, b->world, &b->device, HY_F32, b->params, b->grads, &b->optimizer));
+    HY_TRY(make_tokens(b));
+    return hy_runner_create(b->model, &shape, &b->device, mesh->sequence, b->params, b->grads, 0, &b->runner);
+}
+
+/* The mean loss. */
+static double train_step(step_bench *b, int64_t number) {
+    const hy_config *c = b->config;
+    const hy_adamw_settings settings = {c->train.beta1, c->train.beta2, c->train.eps, c->train.weight_decay};
+    const double scale = 1.0 / (double)(b->tokens * b->mesh.data_size);
+    const hy_batch batch = {b->layout, b->ids, b->labels};
+    double loss = 0;
+    hy_fill(&b->device, &(hy_fill_args){.n = hy_model_flat_size(b->model), .value = 0, .y = b->grads});
+    hy_runner_step(b->runner, &batch, scale, &loss, hy_adamw_sharded_bucket_ready, b->optimizer);
+    const double norm = sqrt(reduce(b->world, hy_adamw_sharded_reduce(b->optimizer), HY_SUM));
+    const double clip = c->train.clip > 0 && norm > c->train.clip ? c->train.clip / norm : 1.0;
+    hy_adamw_sharded_update(b->optimizer, &settings, number, c->train.lr, clip);
+    return reduce(b->world, loss, HY_SUM) * scale;
+}
+
+static void run_steps(step_bench *b) {
+    b->best = (double)INFINITY;
+    for (int64_t i = 0; i <= b->steps; i++) {
+        hy_comm_barrier(b->world);
+        const double begin = hy_now();
+        const double loss = train_step(b, i + 1);
+        const double seconds = reduce(b->world, hy_now() - begin, HY_MAX);
+        printf("step %lld%s: %.3f s, loss %.4f\n", (long long)i, i == 0 ? " (warm-up)" : "", seconds, loss);
+        fflush(stdout);
+        if (i == 0) {
+            hy_exchange_reset();
+            for (int op = 0; op < HY_OP_COUNT; op++) {
+                b->device.seconds[op] = 0;
+            }
+        }
+        b->best = i > 0 ? fmin(b->best, seconds) : b->best;
+        b->total += i > 0 ? seconds : 0;
+    }
+}
+
+static double peak_resident_bytes(void) {
+    struct rusage usage = {0};
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return 1024.0 * (double)usage.ru_maxrss;
+}
+
+/* The last line is for programs. */
+static void report(const step_bench *b) {
+    const double groups = (double)b->mesh.data_size, rate = groups * (double)b->tokens / b->best;
+    const double work = groups * hy_useful_step(b->model, b->tokens) / b->best;
+    printf("\n%s; useful work %.1f GFLOP/s, %.1f%% of the GEMM rate %.1f GFLOP/s (all ranks at once); peak memory %s\n",
+           hy_text_rate(rate, "tokens").s, 1e-9 * work, 100 * work / b->gemm, 1e-9 * b->gemm,
+           hy_text_bytes(b->peak_bytes).s);
+    printf("tokens=%lld ranks=%d seconds=%.4f tokens_per_second=%.1f gemm_gflops=%.1f gemm_share=%.4f peak_mib=%.0f\n",
+           (long long)b->tokens, hy_comm_size(b->world), b->best, rate, 1e-9 * b->gemm, work / b->gemm,
+           b->peak_bytes / 1048576);
+}
+
+static hy_status run(step_bench *b) {
+    const int sequence = hy_trainer_sequence_size(b->config, hy_comm_size(b->world));
+    HY_TRY(hy_mesh_create(b->world, (int)b->config->parallel.data, sequence, &b->mesh));
+    HY_TRY(hy_comm_agree(b->world, reserve(b)));
+    printf("%s: %lld layers, %s parameters; %lld tokens, %d ranks = data %d x sequence %d, table %s (%s)\n", b->path,
+           (long long)b->config->model.layers, hy_text_count((double)hy_model_parameter_count(b->model)).s,
+           (long long)b->tokens, hy_comm_size(b->world), b->mesh.data_size, sequence, b->device.table.name,
+           b->device.table.detail);
+    run_steps(b);
+    const hy_phase_seconds seconds = {.total = b->total};
+    b->peak_bytes = reduce(b->world, peak_resident_bytes(), HY_SUM);
+    if (b->times) {
+        HY_TRY(hy_phase_report(b->world, &b->device, &seconds));
+    }
+    HY_TRY(hy_gemm_rate(b->world, &b->gemm));
+    report(b);
+    return HY_OK;
+}
+
+static void destroy(step_bench *b) {
+    hy_runner_destroy(b->runner);
+    hy_layout_destroy(b->layout);
+    hy_adamw_sharded_destroy(b->optimizer);
+    hy_free(b->params);
+    hy_free(b->grads);
+    hy_free(b->ids);
+    hy_free(b->labels);
+    hy_model_destroy(b->model);
+    hy_mesh_destroy(&b->mesh);
+}
+
+static hy_status check_options(void *context) {
+    const step_bench *b = context;
+    if (b->tokens < 1 || b->tokens > (int64_t)1 << 32 || b->steps < 1 || b->steps > 100000) {
+        return hy_fail(HY_ERR_USAGE, "--tokens %lld --repeats %lld: wanted 1 to 4G tokens, 1 to 100000 steps",
+                       (long long)b->tokens, (long long)b->steps);
+    }
+    return HY_OK;
+}
+
+hy_status hy_bench_step(int argc, char **argv, hy_comm *world) {
+    step_bench b = {.world = world, .steps = 3};
+    hy_option_list sets = {.n = 0};
+    const hy_option options[] = {
+        {"--tokens", HY_OPTION_INT, &b.tokens, "N", "tokens of each sequence (data.sequence)"},
+        {"--repeats", HY_OPTION_INT, &b.steps, "N", "steps after one for warming up; the best counts (3)"},
+        {"--times", HY_OPTION_FLAG, &b.times, NULL, "where the time went, operations and waits"},
+        {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
+    };
+    const hy_usage usage = {
+        "[mpirun -np N] hylas bench step CONFIG [options]",
+        "Times training steps of CONFIG's model on random tokens, one sequence per group of ranks, and relates their "
+        "useful\n"
+        "work to the rate of float32 matrix products on all ranks at once. Needs no data and writes none.",
+        options,
+        (int)(sizeof options / sizeof options[0]),
+        1,
+        1};
+    hy_args args;
+    hy_config *config = NULL;
+    HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
+    if (args.help) {
+        return HY_OK;
+    }
+    b.path = args.positional[0];
+    HY_TRY(hy_config_load_on_all(world, b.path, &sets, &config));
+    b.config = config;
+    b.tokens = b.tokens == 0 ? config->data.sequence : b.tokens;
+    hy_status status = hy_report_once(world, check_options, &b);
+    if (status == HY_OK) {
+        status = run(&b);
+    }
+    destroy(&b);
+    hy_free(config);
+    return status;
+}

@@ -1,0 +1,189 @@
+/* `hylas op conv`: the depthwise causal convolution of a layer, forward and backward.
+ *
+ *   o[t,c] = bias[c] + Σ_j w[c,j]·x[t−(W−1)+j, c]          the last tap multiplies the present token
+ *
+ * x, do [B,T,D]; w [D,W]; bias [D]; h0, dht [N,W−1,D]. A state is the W−1 inputs before a token, oldest first: h0 those
+ * before each document (zeros if absent), ht those at its end. With h0 every document is run with its state as W−1 more
+ * tokens in front. A file with dy instead of do gets y instead of o. */
+#include <string.h>
+
+#include "launch/op/op.h"
+
+typedef struct convolution {
+    hy_op_input in;
+    const hy_op_tensor *x, *w, *bias, *d_o, *h0, *dht, *cu;
+    int64_t B, T, D, W, N;
+    int64_t pad;   /* tokens put in front of each document */
+    size_t row;    /* bytes of [D] */
+    int64_t *docs; /* [N+1] of x, without padding */
+} convolution;
+
+static hy_status check_inputs(const hy_op_context *context, convolution *c) {
+    const hy_op_input *in = &c->in;
+    if (!c->d_o)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: do (or dy), the gradient of the output, is missing", in->path);
+    if (c->x->shape.n != 3 || c->w->shape.n != 2)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: x must be [B,T,D] and w [D,W]", in->path);
+    c->B = c->x->shape.dim[0], c->T = c->x->shape.dim[1], c->D = c->x->shape.dim[2];
+    c->W = c->w->shape.dim[1];
+    c->N = c->cu ? c->cu->shape.dim[0] - 1 : c->B;
+    c->pad = c->h0 ? c->W - 1 : 0;
+    c->row = (size_t)c->D * hy_dtype_size(context->options.dtype);
+    if (c->B < 1 || c->D < 1 || c->W < 1)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: only the number of tokens may be 0", in->path);
+    HY_TRY(hy_op_check_shape(context, in, c->w, HY_SHAPE(c->D, c->W)));
+    HY_TRY(hy_op_check_shape(context, in, c->bias, HY_SHAPE(c->D)));
+    HY_TRY(hy_op_check_shape(context, in, c->d_o, c->x->shape));
+    HY_TRY(hy_op_check_shape(context, in, c->h0, HY_SHAPE(c->N, c->W - 1, c->D)));
+    return hy_op_check_shape(context, in, c->dht, HY_SHAPE(c->N, c->W - 1, c->D));
+}
+
+/* Row r of a document whose state and tokens follow one another; NULL where an absent state would be. */
+static char *row_at(const convolution *c, int64_t doc, int64_t r, const void *tokens, const void *states) {
+    const int64_t before = c->W - 1;
+    const void *from = r < before ? states : tokens;
+    if (!from)
+        return NULL;
+    return (char *)(uintptr_t)from + (size_t)(r < before ? doc * before + r : c->docs[doc] + r - before) * c->row;
+}
+
+typedef enum direction { TO_RANK, FROM_RANK } direction;
+
+/* This rank's rows of a whole array of tokens, and of its states where they are tokens of the layout. */
+static void copy_rows(const convolution *c, const hy_layout *layout, direction way, void *local, const void *tokens,
+                      const void *states) {
+    for (int64_t i = 0; i < layout->n_runs && c->row > 0; i++) {
+        const hy_run *run = &layout->runs[i];
+        for (int64_t t = run->begin; t < run->begin + run->len; t++) {
+            char *whole = row_at(c, layout->run_doc[i], layout->doc_pos[t] + c->W - 1 - c->pad, tokens, states);
+            char *own = (char *)local + (size_t)t * c->row;
+            if (whole)
+                memcpy(way == TO_RANK ? own : whole, way == TO_RANK ? whole : own, c->row);
+        }
+    }
+}
+
+static hy_status make_layout(const hy_op_context *context, convolution *c, hy_op_pool *pool, hy_layout **out) {
+    HY_TRY(hy_op_layout(context, &c->in, c->B, c->T, out)); /* checks cu_seqlens too */
+    c->docs = hy_op_take(pool, "documents", (size_t)(c->N + 1) * sizeof(int64_t));
+    int64_t *padded = hy_op_take(pool, "padded documents", (size_t)(c->N + 1) * sizeof(int64_t));
+    HY_TRY(pool->status);
+    for (int64_t d = 0; d <= c->N; d++) {
+        c->docs[d] = c->cu ? ((const int64_t *)c->cu->data)[d] : d * c->T;
+        padded[d] = c->docs[d] + d * c->pad;
+    }
+    if (c->pad == 0)
+        return HY_OK;
+    hy_layout_destroy(*out);
+    *out = NULL;
+    HY_TRY(hy_layout_create(context->options.layout, hy_comm_size(context->world), hy_comm_rank(context->world), 1,
+                            padded[c->N], out));
+    return hy_layout_set_documents(*out, padded, c->N);
+}
+
+static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const convolution *c, hy_sp *sp,
+                         hy_sp_conv *run) {
+    const hy_layout *layout = sp->layout;
+    const hy_layout_dims dims = hy_layout_dims_of(layout);
+    const size_t rows = (size_t)layout->T * c->row, real = hy_dtype_size(context->options.dtype);
+    void *x = hy_op_take(pool, "x", rows), *dy = hy_op_take(pool, "do", rows);
+    run->op =
+        (hy_conv_args){.T = layout->T, .C = c->D, .W = c->W, .act = HY_ACT_IDENTITY, .x = x, .w = c->w->data, .dy = dy};
+    run->op.bias = c->bias ? c->bias->data : NULL;
+    run->op.y = hy_op_take(pool, "o", rows);
+    run->op.dx = hy_op_take(pool, "dx", rows);
+    run->op.dw = hy_op_take(pool, "dw", (size_t)(c->D * c->W) * real);
+    run->op.dbias = c->bias ? hy_op_take(pool, "dbias", (size_t)c->D * real) : NULL;
+    run->kept = hy_op_take(pool, "kept", hy_sp_conv_kept(sp, &dims, c->D, c->W));
+    run->work = hy_op_take(pool, "work", hy_sp_conv_work(sp, &dims, c->D, c->W));
+    if (pool->status != HY_OK)
+        return;
+    copy_rows(c, layout, TO_RANK, x, c->x->data, c->h0 ? c->h0->data : NULL);
+    copy_rows(c, layout, TO_RANK, dy, c->d_o->data, NULL);
+}
+
+/* Whole arrays: each rank has put its own rows into zeros. */
+typedef struct results {
+    char *o, *dx, *ht, *dh0;
+} results;
+
+static void add_row(const hy_op_context *context, const convolution *c, const void *from, char *to) {
+    for (int64_t i = 0; i < c->D && to; i++) {
+        if (context->options.dtype == HY_F64)
+            ((double *)(void *)to)[i] += ((const double *)from)[i];
+        else
+            ((float *)(void *)to)[i] += ((const float *)from)[i];
+    }
+}
+
+/* ht is a copy of inputs, and dht goes where they came from; rank 0 does it for all. */
+static void final_states(const hy_op_context *context, const convolution *c, const results *r) {
+    for (int64_t i = 0; i < c->N * (c->W - 1) && hy_comm_rank(context->world) == 0; i++) {
+        const int64_t doc = i / (c->W - 1), at = c->docs[doc + 1] - c->docs[doc] + i % (c->W - 1);
+        const char *input = row_at(c, doc, at, c->x->data, c->h0 ? c->h0->data : NULL);
+        if (input)
+            memcpy(r->ht + (size_t)i * c->row, input, c->row);
+        if (c->dht)
+            add_row(context, c, (const char *)c->dht->data + (size_t)i * c->row, row_at(c, doc, at, r->dx, r->dh0));
+    }
+}
+
+static void write_results(const hy_op_context *context, hy_op_output *out, const convolution *c, const hy_sp_conv *run,
+                          const results *r) {
+    const hy_shape states = HY_SHAPE(c->N, c->W - 1, c->D);
+    hy_op_output_sum(context, out, strcmp(c->d_o->name, "dy") == 0 ? "y" : "o", c->x->shape, r->o);
+    hy_op_output_sum(context, out, "dx", c->x->shape, r->dx);
+    hy_op_output_sum(context, out, "dw", c->w->shape, run->op.dw);
+    if (c->bias)
+        hy_op_output_sum(context, out, "dbias", c->bias->shape, run->op.dbias);
+    if (c->W > 1)
+        hy_op_output_sum(context, out, "ht", states, r->ht);
+    if (c->W > 1 && c->h0)
+        hy_op_output_sum(context, out, "dh0", states, r->dh0);
+}
+
+static hy_status run_convolution(hy_op_context *context, convolution *c, const char *path) {
+    hy_op_pool pool = {.n = 0};
+    hy_layout *layout = NULL;
+    hy_sp_conv run = {0};
+    hy_status status = make_layout(context, c, &pool, &layout);
+    HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
+    hy_sp sp = {.device = &context->device, .comm = context->world, .layout = layout};
+    take_buffers(context, &pool, c, &sp, &run);
+    const size_t tokens = (size_t)(c->B * c->T) * c->row, states = (size_t)(c->N * (c->W - 1)) * c->row;
+    results r = {.o = hy_op_take(&pool, "o of all", tokens), .dx = hy_op_take(&pool, "dx of all", tokens)};
+    r.ht = hy_op_take(&pool, "ht", states);
+    r.dh0 = c->h0 ? hy_op_take(&pool, "dh0", states) : NULL;
+    HY_TRY_GOTO(status, hy_comm_agree(context->world, pool.status), done);
+    hy_sp_conv_fwd(&sp, &run);
+    hy_sp_conv_bwd(&sp, &run);
+    copy_rows(c, layout, FROM_RANK, run.op.y, r.o, NULL);
+    copy_rows(c, layout, FROM_RANK, run.op.dx, r.dx, r.dh0);
+    final_states(context, c, &r);
+    hy_op_output out;
+    hy_op_output_create(context, path, &out);
+    write_results(context, &out, c, &run, &r);
+    status = hy_op_output_finish(context, &out);
+done:
+    hy_op_pool_free(&pool);
+    hy_layout_destroy(layout);
+    return status;
+}
+
+hy_status hy_op_conv(hy_op_context *context, const char *in, const char *out) {
+    hy_element real = hy_op_element(context);
+    const hy_op_wanted wanted[] = {
+        {"x", real, true},   {"w", real, true},   {"bias", real, false}, {"h0", real, false},
+        {"do", real, false}, {"dy", real, false}, {"dht", real, false},  {"cu_seqlens", HY_ELEMENT_I64, false}};
+    convolution c = {0};
+    HY_TRY(hy_op_input_read(context->world, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &c.in));
+    c.x = hy_op_input_find(&c.in, "x"), c.w = hy_op_input_find(&c.in, "w"), c.bias = hy_op_input_find(&c.in, "bias");
+    c.h0 = hy_op_input_find(&c.in, "h0"), c.dht = hy_op_input_find(&c.in, "dht"),
+    c.cu = hy_op_input_find(&c.in, "cu_seqlens");
+    c.d_o = hy_op_input_find(&c.in, hy_op_input_find(&c.in, "do") ? "do" : "dy");
+    hy_status status = check_inputs(context, &c);
+    if (status == HY_OK)
+        status = run_convolution(context, &c, out);
+    hy_op_input_free(&c.in);
+    return status;
+}

@@ -1,0 +1,182 @@
+/* Input of `hylas op`: rank 0 reads and checks the file, then names, shapes and elements are broadcast. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "launch/op/op.h"
+
+hy_status hy_op_fail(const hy_op_context *context, hy_status status, const char *format, ...) {
+    char text[512];
+    if (hy_comm_rank(context->world) != 0)
+        return HY_ERR_PEER;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return hy_fail(status, "%s", text);
+}
+
+static hy_status read_tensor(const hy_tensor_file *file, const hy_op_wanted *wanted, hy_op_input *in) {
+    hy_shape shape;
+    bool integer, wants_integer = wanted->element == HY_ELEMENT_I32 || wanted->element == HY_ELEMENT_I64;
+    if (!wanted->required && !hy_tensor_file_has(file, wanted->name))
+        return HY_OK;
+    HY_TRY(hy_tensor_file_shape(file, wanted->name, &shape, &integer));
+    if (integer != wants_integer)
+        return hy_fail(HY_ERR_DATA, "%s: %s must hold %s", in->path, wanted->name,
+                       wants_integer ? "integers" : "floating point numbers");
+    hy_op_tensor *tensor = &in->tensors[in->n];
+    snprintf(tensor->name, sizeof tensor->name, "%s", wanted->name);
+    tensor->element = wanted->element;
+    tensor->shape = shape;
+    HY_TRY(hy_alloc(wanted->name, (size_t)hy_shape_size(&shape) * hy_element_size(wanted->element), &tensor->data));
+    in->n++;
+    return hy_tensor_file_read(file, wanted->name, wanted->element, &shape, tensor->data);
+}
+
+static hy_status read_file(const char *path, const hy_op_wanted *wanted, int n_wanted, hy_op_input *in) {
+    hy_tensor_file *file;
+    HY_TRY(hy_tensor_file_open(path, &file));
+    hy_status status = HY_OK;
+    for (int i = 0; i < n_wanted && status == HY_OK; i++)
+        status = read_tensor(file, &wanted[i], in);
+    if (status == HY_OK)
+        status = hy_tensor_file_text(file, "rule", in->rule, sizeof in->rule, &in->has_rule);
+    if (status == HY_OK)
+        status = hy_tensor_file_number(file, "scale", &in->scale, &in->has_scale);
+    if (status == HY_OK)
+        status = hy_tensor_file_number(file, "window", &in->window, &in->has_window);
+    hy_tensor_file_close(file);
+    return status;
+}
+
+void hy_op_broadcast(hy_comm *world, const char *name, void *data, size_t bytes) {
+    hy_req req = {0};
+    hy_comm_broadcast(world, name, data, bytes, 0, &req);
+    hy_comm_wait(&req);
+}
+
+hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted *wanted, int n_wanted,
+                           hy_op_input *in) {
+    hy_status status = HY_OK;
+    bool root = hy_comm_rank(world) == 0;
+    memset(in, 0, sizeof *in);
+    in->path = path;
+    if (root)
+        status = read_file(path, wanted, n_wanted, in);
+    HY_TRY_GOTO(status, hy_comm_agree(world, status), done);
+    void *mine[HY_OP_TENSORS_MAX];
+    for (int i = 0; i < HY_OP_TENSORS_MAX; i++)
+        mine[i] = in->tensors[i].data;
+    hy_op_broadcast(world, "op input", in, sizeof *in);
+    in->path = path;
+    for (int i = 0; i < in->n; i++) {
+        hy_op_tensor *tensor = &in->tensors[i];
+        tensor->data = mine[i];
+        if (!root && status == HY_OK)
+            status = hy_alloc(tensor->name, (size_t)hy_shape_size(&tensor->shape) * hy_element_size(tensor->element),
+                              &tensor->data);
+    }
+    HY_TRY_GOTO(status, hy_comm_agree(world, status), done);
+    for (int i = 0; i < in->n; i++)
+        hy_op_broadcast(world, "op input", in->tensors[i].data,
+                        (size_t)hy_shape_size(&in->tensors[i].shape) * hy_element_size(in->tensors[i].element));
+done:
+    if (status != HY_OK)
+        hy_op_input_free(in);
+    return status;
+}
+
+void hy_op_input_free(hy_op_input *in) {
+    for (int i = 0; i < HY_OP_TENSORS_MAX; i++) {
+        hy_free(in->tensors[i].data);
+        in->tensors[i].data = NULL;
+    }
+    in->n = 0;
+}
+
+const hy_op_tensor *hy_op_input_find(const hy_op_input *in, const char *name) {
+    for (int i = 0; i < in->n; i++)
+        if (strcmp(in->tensors[i].name, name) == 0)
+            return &in->tensors[i];
+    return NULL;
+}
+
+hy_status hy_op_check_shape(const hy_op_context *context, const hy_op_input *in, const hy_op_tensor *tensor,
+                            hy_shape want) {
+    char is[128], wanted[128];
+    if (!tensor || hy_shape_equal(&tensor->shape, &want))
+        return HY_OK;
+    return hy_op_fail(context, HY_ERR_DATA, "%s: %s has shape %s, but the other tensors make it %s", in->path,
+                      tensor->name, hy_shape_text(&tensor->shape, is, sizeof is),
+                      hy_shape_text(&want, wanted, sizeof wanted));
+}
+
+/* The verdict on cu_seqlens is reached by every rank alike, before the layout sees it. */
+static hy_status check_documents(const hy_op_context *context, const hy_op_input *in, const hy_op_tensor *cu, int64_t B,
+                                 int64_t T) {
+    if (B != 1)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: cu_seqlens needs a batch of 1, this one has %lld", in->path,
+                          (long long)B);
+    if (cu->shape.n != 1 || cu->shape.dim[0] < 1 || (cu->shape.dim[0] == 1 && T > 0))
+        return hy_op_fail(context, HY_ERR_DATA, "%s: cu_seqlens must be [documents + 1]", in->path);
+    const int64_t *at = cu->data;
+    int64_t n = cu->shape.dim[0] - 1;
+    bool ok = at[0] == 0 && at[n] == T;
+    for (int64_t i = 0; i < n; i++)
+        ok = ok && at[i] <= at[i + 1];
+    if (!ok)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: cu_seqlens must rise from 0 to the number of tokens, %lld",
+                          in->path, (long long)T);
+    return HY_OK;
+}
+
+hy_status hy_op_layout(const hy_op_context *context, const hy_op_input *in, int64_t B, int64_t T, hy_layout **out) {
+    const hy_op_tensor *cu = hy_op_input_find(in, "cu_seqlens");
+    hy_layout *layout;
+    if (cu)
+        HY_TRY(check_documents(context, in, cu, B, T));
+    HY_TRY(hy_layout_create(context->options.layout, hy_comm_size(context->world), hy_comm_rank(context->world), B, T,
+                            &layout));
+    if (cu) {
+        hy_status status = hy_layout_set_documents(layout, cu->data, cu->shape.dim[0] - 1);
+        if (status != HY_OK) {
+            hy_layout_destroy(layout);
+            return status;
+        }
+    }
+    *out = layout;
+    return HY_OK;
+}
+
+void *hy_op_take(hy_op_pool *pool, const char *name, size_t bytes) {
+    void *block = NULL;
+    if (pool->status != HY_OK)
+        return NULL;
+    if (pool->n == (int)(sizeof pool->blocks / sizeof pool->blocks[0]))
+        pool->status = hy_fail(HY_ERR_FAILED, "op: more buffers than the pool has places for");
+    else
+        pool->status = hy_alloc(name, bytes, &block);
+    if (pool->status != HY_OK)
+        return NULL;
+    pool->blocks[pool->n++] = block;
+    return block;
+}
+
+void *hy_op_take_shard(hy_op_pool *pool, const hy_layout *layout, const hy_op_tensor *tensor) {
+    if (!tensor)
+        return NULL;
+    int64_t tokens = layout->n_seq * layout->len;
+    size_t row = tokens == 0 ? 0 : (size_t)(hy_shape_size(&tensor->shape) / tokens) * hy_element_size(tensor->element);
+    void *local = hy_op_take(pool, tensor->name, (size_t)layout->T * row);
+    if (local)
+        hy_layout_shard(layout, tensor->data, row, local);
+    return local;
+}
+
+void hy_op_pool_free(hy_op_pool *pool) {
+    for (int i = 0; i < pool->n; i++)
+        hy_free(pool->blocks[i]);
+    pool->n = 0;
+}

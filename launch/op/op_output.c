@@ -1,0 +1,80 @@
+/* Output of `hylas op`: rank 0 collects every rank's rows, in the order of the fragments, and writes one file. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "launch/op/op.h"
+
+void hy_op_output_create(const hy_op_context *context, const char *path, hy_op_output *out) {
+    out->file = NULL;
+    out->status = HY_OK;
+    if (hy_comm_rank(context->world) == 0)
+        out->status = hy_tensor_file_create(path, &out->file);
+}
+
+static void write_tensor(const hy_op_context *context, hy_op_output *out, const char *name, const hy_shape *shape,
+                         const void *data) {
+    if (out->status == HY_OK)
+        out->status = hy_tensor_file_write(out->file, name, hy_op_element(context), shape, data);
+}
+
+/* Rows of `rank`, in its local order, to their places in the full array. */
+static void place_rows(const hy_layout *layout, int rank, size_t row, const char *local, char *full) {
+    for (int64_t i = 0; i < layout->n_frags; i++) {
+        const hy_fragment *f = &layout->frags[i];
+        if (f->owner == rank)
+            memcpy(full + (size_t)f->begin * row, local + (size_t)f->local * row, (size_t)f->len * row);
+    }
+}
+
+static void gather_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name,
+                        hy_shape shape, size_t row, const void *local) {
+    void *full = NULL, *part = NULL;
+    int64_t most = hy_layout_sizes(layout->kind, layout->size, 0, layout->n_seq, layout->len).T_max;
+    hy_status full_status = hy_alloc("op gathered", (size_t)(layout->n_seq * layout->len) * row, &full);
+    hy_status part_status = hy_alloc("op part", (size_t)most * row, &part);
+    if (full_status != HY_OK || part_status != HY_OK)
+        hy_comm_abort(HY_ERR_MEMORY); /* the others have posted their sends */
+    place_rows(layout, 0, row, local, full);
+    for (int rank = 1; rank < layout->size; rank++) {
+        hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, rank, layout->n_seq, layout->len);
+        hy_req req = {0};
+        hy_comm_recv(context->world, "op rows", part, (size_t)dims.T * row, rank, 0, &req);
+        hy_comm_wait(&req);
+        place_rows(layout, rank, row, part, full);
+    }
+    write_tensor(context, out, name, &shape, full);
+    hy_free(part);
+    hy_free(full);
+}
+
+void hy_op_output_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name,
+                       hy_shape shape, const void *local) {
+    int64_t tokens = layout->n_seq * layout->len;
+    size_t row = tokens == 0 ? 0 : (size_t)(hy_shape_size(&shape) / tokens) * hy_dtype_size(context->options.dtype);
+    if (layout->rank == 0) {
+        gather_rows(context, out, layout, name, shape, row, local);
+        return;
+    }
+    hy_req req = {0};
+    hy_comm_send(context->world, "op rows", local, (size_t)layout->T * row, 0, 0, &req);
+    hy_comm_wait(&req);
+}
+
+void hy_op_output_sum(const hy_op_context *context, hy_op_output *out, const char *name, hy_shape shape, void *data) {
+    hy_req req = {0};
+    hy_type type = context->options.dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32;
+    hy_comm_all_reduce(context->world, "op sum", data, hy_shape_size(&shape), type, HY_SUM, &req);
+    hy_comm_wait(&req);
+    if (hy_comm_rank(context->world) == 0)
+        write_tensor(context, out, name, &shape, data);
+}
+
+hy_status hy_op_output_finish(const hy_op_context *context, hy_op_output *out) {
+    hy_status status = out->status;
+    if (status == HY_OK)
+        status = hy_tensor_file_finish(out->file);
+    else
+        hy_tensor_file_close(out->file);
+    out->file = NULL;
+    return hy_comm_agree(context->world, status);
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Checks the include rules of docs/design.md: which room may include which, and which vendor header belongs where.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+bad=0
+report() { # rule, offending lines
+    if [ -n "$2" ]; then
+        printf '%s:\n%s\n' "$1" "$2" >&2
+        bad=1
+    fi
+}
+
+rooms="base comm kernels sp layers train launch"
+allowed_base="base"
+allowed_comm="comm base kernels/dtype.h"
+allowed_kernels="kernels base"
+allowed_sp="sp comm kernels base"
+allowed_layers="layers sp comm kernels base"
+allowed_train="train layers sp comm kernels base"
+allowed_launch="launch train layers sp comm kernels base"
+
+for room in $rooms; do
+    variable="allowed_$room"
+    pattern=$(printf '%s' "${!variable}" | sed 's/ /|/g')
+    other=$(printf '%s' "$rooms" | sed 's/ /|/g')
+    found=$(grep -rnE "#include \"($other)/" "$room" --include='*.[ch]' --include='*.inc' --include='*.cu' | grep -vE "#include \"($pattern)[/\"]" || true)
+    report "room $room may include only: ${!variable}" "$found"
+done
+
+vendor() { # header pattern, folders that may include it
+    local found
+    found=$(grep -rnE "#include <($1)" $rooms --include='*.[ch]' --include='*.inc' --include='*.cu' | grep -vE "^($2)/" || true)
+    report "<$1> belongs to $2" "$found"
+}
+vendor 'mpi\.h' 'comm'
+vendor 'nccl\.h|ucp/' 'comm'
+vendor 'cuda' 'kernels/cuda|comm'
+vendor 'cblas\.h|fftw3\.h' 'kernels/cpu'
+vendor 'hdf5\.h' 'train|launch'
+
+duplicates=$(git ls-files '*.c' '*.h' '*.cu' | sed 's#.*/##' | sort | uniq -d)
+report "file names must be unique in the tree" "$duplicates"
+
+[ $bad -eq 0 ] && echo "rooms: ok"
+exit $bad

@@ -1,0 +1,128 @@
+#include "layers/graph/graph.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+void hy_graph_init(hy_graph *graph) {
+    memset(graph, 0, sizeof(*graph));
+    graph->init_std = 0.02;
+    graph->first_value = HY_NONE;
+}
+
+void hy_graph_fini(hy_graph *graph) {
+    hy_free(graph->vars);
+    hy_free(graph->nodes);
+    hy_free(graph->params);
+    hy_graph_init(graph);
+}
+
+/* Makes room for one more element in a growing array. */
+static hy_status grow(const char *name, void **array, int count, int *capacity, size_t element) {
+    if (count < *capacity) {
+        return HY_OK;
+    }
+    int wanted = *capacity ? 2 * *capacity : 64;
+    void *bigger = NULL;
+    HY_TRY(hy_alloc(name, (size_t)wanted * element, &bigger));
+    if (count > 0) {
+        memcpy(bigger, *array, (size_t)count * element);
+    }
+    hy_free(*array);
+    *array = bigger;
+    *capacity = wanted;
+    return HY_OK;
+}
+
+hy_var hy_graph_var(hy_graph *graph, const char *name, int64_t cols) {
+    if (graph->status == HY_OK) {
+        graph->status =
+            grow("graph variables", (void **)&graph->vars, graph->n_vars, &graph->cap_vars, sizeof(*graph->vars));
+    }
+    if (graph->status != HY_OK) {
+        return HY_NONE;
+    }
+    hy_variable *v = &graph->vars[graph->n_vars];
+    *v = (hy_variable){.cols = cols, .per_token = true, .has_grad = true, .producer = HY_NONE, .grad_alias = HY_NONE};
+    snprintf(v->name, sizeof(v->name), "%s", name);
+    return graph->n_vars++;
+}
+
+hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, const hy_var *in, int n_out,
+                       const hy_var *out) {
+    if (graph->status == HY_OK) {
+        graph->status =
+            grow("graph nodes", (void **)&graph->nodes, graph->n_nodes, &graph->cap_nodes, sizeof(*graph->nodes));
+    }
+    if (graph->status != HY_OK) {
+        return NULL;
+    }
+    hy_node *node = &graph->nodes[graph->n_nodes];
+    *node = (hy_node){.class = class, .block = graph->block, .n_in = n_in, .n_out = n_out};
+    for (int i = 0; i < HY_NODE_INPUTS; i++) {
+        node->in[i] = i < n_in ? in[i] : HY_NONE;
+    }
+    for (int i = 0; i < HY_NODE_OUTPUTS; i++) {
+        node->out[i] = i < n_out ? out[i] : HY_NONE;
+        if (i < n_out) {
+            graph->vars[out[i]].producer = graph->n_nodes;
+        }
+    }
+    for (int i = 0; i < HY_NODE_WEIGHTS; i++) {
+        node->w[i].param = HY_NONE;
+    }
+    graph->n_nodes++;
+    return node;
+}
+
+hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init,
+                         bool decay) {
+    if (graph->status == HY_OK) {
+        graph->status = grow("graph parameters", (void **)&graph->params, graph->n_params, &graph->cap_params,
+                             sizeof(*graph->params));
+    }
+    if (graph->status != HY_OK) {
+        return (hy_weight){HY_NONE, 0};
+    }
+    hy_param *p = &graph->params[graph->n_params];
+    *p = (hy_param){
+        .n_dims = n_dims, .size = 1, .bucket = graph->block, .decay = decay, .init = init, .init_a = graph->init_std};
+    snprintf(p->name, sizeof(p->name), "%s%s", graph->prefix, name);
+    for (int i = 0; i < n_dims; i++) {
+        p->shape[i] = shape[i];
+        p->size *= shape[i];
+    }
+    return (hy_weight){graph->n_params++, 0};
+}
+
+hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init,
+                                bool decay) {
+    for (int i = 0; i < graph->n_params; i++) {
+        if (strcmp(graph->params[i].name, name) == 0) {
+            return (hy_weight){i, 0};
+        }
+    }
+    hy_weight w = hy_graph_param(graph, "", n_dims, shape, init, decay);
+    if (w.param != HY_NONE) {
+        hy_param *p = &graph->params[w.param];
+        snprintf(p->name, sizeof(p->name), "%s", name);
+        p->bucket = 0;
+    }
+    return w;
+}
+
+void hy_graph_start(hy_graph *graph, hy_var v, hy_init init, double a) {
+    if (v != HY_NONE) {
+        hy_param *p = &graph->params[graph->nodes[graph->vars[v].producer].w[0].param];
+        p->init = init;
+        p->init_a = a;
+    }
+}
+
+void hy_graph_formula(hy_graph *graph, hy_weight w, double (*formula)(const hy_param *p, int64_t index)) {
+    if (w.param != HY_NONE) {
+        graph->params[w.param].init = HY_INIT_FORMULA;
+        graph->params[w.param].formula = formula;
+    }
+}

@@ -1,0 +1,307 @@
+#include "layers/graph/graph_plan.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "layers/graph/interval_pack.h"
+
+/* Facts gathered while the plan is made; all arrays are indexed by variable or node. */
+typedef struct planner {
+    const hy_graph *g;
+    const hy_sizing *s;
+    hy_recompute recompute;
+    int last_block;
+    bool *crosses;     /* [vars] read by a node of another segment (stretch of nodes of one block) */
+    bool *needed;      /* [vars] its value is read after the forward pass */
+    bool *again;       /* [nodes] runs in recompute */
+    int *segment;      /* [nodes] */
+    int (*life)[2][2]; /* [vars][phase][first, last] */
+    int (*grad_life)[2];
+    int *fwd_time, *bwd_time; /* [nodes] */
+    hy_graph_plan *plan;
+    hy_interval *intervals;
+    int n_intervals;
+} planner;
+
+static hy_var grad_root(const hy_graph *g, hy_var v) {
+    while (g->vars[v].grad_alias != HY_NONE) {
+        v = g->vars[v].grad_alias;
+    }
+    return v;
+}
+
+/* The last block's backward follows its forward at once, so nothing is won by computing it again. */
+static bool may_recompute(const planner *p, const hy_node *node) {
+    bool wanted = p->recompute == HY_RECOMPUTE_BLOCK || (p->recompute == HY_RECOMPUTE_LIGHT && node->class->light);
+    return wanted && node->block >= 1 && node->block != p->last_block;
+}
+
+static bool is_available(const planner *p, hy_var v) {
+    const hy_variable *var = &p->g->vars[v];
+    return p->crosses[v] || var->kept || !may_recompute(p, &p->g->nodes[var->producer]);
+}
+
+/* Which values backward needs, and which nodes must run again to have them. */
+static void find_needs(planner *p) {
+    const hy_graph *g = p->g;
+    for (int n = 0; n < g->n_nodes; n++) {
+        const hy_node *node = &g->nodes[n];
+        p->segment[n] = n == 0 ? 0 : p->segment[n - 1] + (node->block != g->nodes[n - 1].block);
+        for (int i = 0; i < node->n_in; i++) {
+            hy_var v = node->in[i];
+            if (v != HY_NONE) {
+                p->crosses[v] |= p->segment[n] != p->segment[g->vars[v].producer];
+                p->needed[v] |= p->s->train && (node->class->bwd_reads_in >> i & 1);
+            }
+        }
+        for (int i = 0; i < node->n_out; i++) {
+            p->needed[node->out[i]] |= p->s->train && (node->class->bwd_reads_out >> i & 1);
+        }
+    }
+    for (int n = g->n_nodes - 1; n >= 0; n--) {
+        const hy_node *node = &g->nodes[n];
+        for (int i = 0; i < node->n_out; i++) {
+            p->again[n] |= p->needed[node->out[i]] && !is_available(p, node->out[i]);
+        }
+        for (int i = 0; i < node->n_in && p->again[n]; i++) {
+            if (node->in[i] != HY_NONE) {
+                p->needed[node->in[i]] = true;
+            }
+        }
+    }
+}
+
+static void add_instruction(planner *p, int node, hy_phase phase) {
+    int time = p->plan->n_instructions++;
+    p->plan->instructions[time] = (hy_instruction){.node = node, .phase = phase, .bucket_done = -1};
+    if (phase == HY_PHASE_FWD) {
+        p->fwd_time[node] = time;
+    } else if (phase == HY_PHASE_BWD) {
+        p->bwd_time[node] = time;
+    }
+}
+
+static void order_instructions(planner *p) {
+    const hy_graph *g = p->g;
+    for (int n = 0; n < g->n_nodes; n++) {
+        p->fwd_time[n] = p->bwd_time[n] = -1;
+        if (!(p->s->train && g->nodes[n].class->loss)) {
+            add_instruction(p, n, HY_PHASE_FWD);
+        }
+    }
+    for (int end = g->n_nodes; p->s->train && end > 0;) {
+        int begin = end - 1;
+        while (begin > 0 && p->segment[begin - 1] == p->segment[end - 1]) {
+            begin--;
+        }
+        for (int n = begin; n < end; n++) {
+            if (p->again[n]) {
+                add_instruction(p, n, HY_PHASE_RECOMPUTE);
+            }
+        }
+        for (int n = end - 1; n >= begin; n--) {
+            add_instruction(p, n, HY_PHASE_BWD);
+        }
+        if (g->nodes[begin].block > 0 || begin == 0) {
+            p->plan->instructions[p->plan->n_instructions - 1].bucket_done = g->nodes[begin].block;
+        }
+        end = begin;
+    }
+}
+
+static void touch(int life[2], int time) {
+    if (life[0] < 0) {
+        life[0] = time;
+    }
+    life[1] = time;
+}
+
+/* Value v is read or written at `time` of `phase`. */
+static void touch_value(planner *p, hy_var v, hy_phase phase, int time) {
+    if (v != HY_NONE) {
+        int instance = phase != HY_PHASE_FWD && p->again[p->g->vars[v].producer] && !is_available(p, v);
+        touch(p->life[v][instance], time);
+    }
+}
+
+/* Gradient writes of one backward instruction: who overwrites, who accumulates. */
+static hy_status touch_gradients(planner *p, int n, int time) {
+    const hy_graph *g = p->g;
+    const hy_node *node = &g->nodes[n];
+    for (int i = 0; i < node->n_out; i++) {
+        if (g->vars[node->out[i]].has_grad) {
+            hy_var root = grad_root(g, node->out[i]);
+            if (p->grad_life[root][0] < 0) {
+                return hy_fail(HY_ERR_FAILED, "graph: no node gives variable '%s' of node '%s' a gradient",
+                               g->vars[root].name, node->class->name);
+            }
+            touch(p->grad_life[root], time);
+        }
+    }
+    for (int i = 0; i < node->n_in && node->class->bwd; i++) {
+        hy_var v = node->in[i];
+        if (v != HY_NONE && g->vars[v].has_grad) {
+            hy_var root = grad_root(g, v);
+            p->plan->acc[n][i] = p->grad_life[root][0] >= 0;
+            if (p->plan->acc[n][i] && node->class->overwrites) {
+                return hy_fail(HY_ERR_FAILED, "graph: an input of node '%s' has a second consumer; give it a copy",
+                               node->class->name);
+            }
+            touch(p->grad_life[root], time);
+        }
+    }
+    return HY_OK;
+}
+
+static hy_status find_lifetimes(planner *p) {
+    const hy_graph *g = p->g;
+    memset(p->life, 0xff, (size_t)g->n_vars * sizeof(*p->life));
+    memset(p->grad_life, 0xff, (size_t)g->n_vars * sizeof(*p->grad_life));
+    for (int t = 0; t < p->plan->n_instructions; t++) {
+        const hy_instruction *ins = &p->plan->instructions[t];
+        const hy_node *node = &g->nodes[ins->node];
+        bool bwd = ins->phase == HY_PHASE_BWD;
+        for (int i = 0; i < node->n_in; i++) {
+            if (!bwd || (node->class->bwd_reads_in >> i & 1)) {
+                touch_value(p, node->in[i], ins->phase, t);
+            }
+        }
+        for (int i = 0; i < node->n_out; i++) {
+            if (!bwd || (node->class->bwd_reads_out >> i & 1)) {
+                touch_value(p, node->out[i], ins->phase, t);
+            }
+        }
+        if (bwd) {
+            HY_TRY(touch_gradients(p, ins->node, t));
+        }
+    }
+    return HY_OK;
+}
+
+static void add_interval(planner *p, int64_t bytes, const int life[2], int64_t *offset) {
+    *offset = -1;
+    if (life[0] >= 0) {
+        p->intervals[p->n_intervals++] =
+            (hy_interval){.bytes = bytes, .first = life[0], .last = life[1], .offset = offset};
+    }
+}
+
+static void collect_intervals(planner *p) {
+    const hy_graph *g = p->g;
+    hy_graph_plan *plan = p->plan;
+    for (int v = 0; v < g->n_vars; v++) {
+        int64_t bytes =
+            g->vars[v].cols * (g->vars[v].per_token ? p->s->dims->T : 1) * (int64_t)hy_dtype_size(p->s->dtype);
+        add_interval(p, bytes, p->life[v][0], &plan->value_offset[0][v]);
+        add_interval(p, bytes, p->life[v][1], &plan->value_offset[1][v]);
+        add_interval(p, bytes, p->grad_life[v], &plan->grad_offset[v]);
+    }
+    for (int n = 0; n < g->n_nodes; n++) {
+        const hy_node_class *class = g->nodes[n].class;
+        int first = p->fwd_time[n] >= 0 ? p->fwd_time[n] : p->bwd_time[n];
+        int last = p->bwd_time[n] >= 0 ? p->bwd_time[n] : first;
+        add_interval(p, class->kept ? class->kept(p->s, &g->nodes[n]) : 0, (int[]){first, last}, &plan->kept_offset[n]);
+    }
+    for (int t = 0; t < plan->n_instructions; t++) {
+        const hy_instruction *ins = &plan->instructions[t];
+        const hy_node *node = &g->nodes[ins->node];
+        add_interval(p, node->class->work ? node->class->work(p->s, node) : 0, (int[]){t, t},
+                     &plan->work_offset[ins->phase][ins->node]);
+    }
+}
+
+/* What shares a place: values that exist once serve both phases, aliased gradients their root's. */
+static void share_offsets(planner *p) {
+    hy_graph_plan *plan = p->plan;
+    for (int v = 0; v < p->g->n_vars; v++) {
+        if (plan->value_offset[1][v] < 0) {
+            plan->value_offset[1][v] = plan->value_offset[0][v];
+        }
+        plan->grad_offset[v] = plan->grad_offset[grad_root(p->g, v)];
+    }
+}
+
+static int64_t held_bytes(const planner *p) {
+    int64_t held = 0;
+    int forward_end = p->g->n_nodes - 1;
+    for (int i = 0; i < p->n_intervals; i++) {
+        held += p->intervals[i].first < forward_end && p->intervals[i].last > forward_end ? p->intervals[i].bytes : 0;
+    }
+    return held;
+}
+
+static hy_status allocate(planner *p) {
+    size_t vars = (size_t)p->g->n_vars, nodes = (size_t)p->g->n_nodes;
+    hy_graph_plan *plan = p->plan;
+    HY_TRY(HY_NEW("plan crossing", vars, &p->crosses));
+    HY_TRY(HY_NEW("plan needs", vars, &p->needed));
+    HY_TRY(HY_NEW("plan recompute", nodes, &p->again));
+    HY_TRY(HY_NEW("plan segments", nodes, &p->segment));
+    HY_TRY(HY_NEW("plan lifetimes", vars, &p->life));
+    HY_TRY(HY_NEW("plan gradient lifetimes", vars, &p->grad_life));
+    HY_TRY(HY_NEW("plan forward times", nodes, &p->fwd_time));
+    HY_TRY(HY_NEW("plan backward times", nodes, &p->bwd_time));
+    HY_TRY(HY_NEW("plan intervals", 3 * vars + 4 * nodes, &p->intervals));
+    HY_TRY(HY_NEW("instructions", 3 * nodes, &plan->instructions));
+    HY_TRY(HY_NEW("value offsets", vars, &plan->value_offset[0]));
+    HY_TRY(HY_NEW("value offsets", vars, &plan->value_offset[1]));
+    HY_TRY(HY_NEW("gradient offsets", vars, &plan->grad_offset));
+    HY_TRY(HY_NEW("kept offsets", nodes, &plan->kept_offset));
+    for (int phase = 0; phase < 3; phase++) {
+        HY_TRY(HY_NEW("work offsets", nodes, &plan->work_offset[phase]));
+    }
+    return HY_NEW("accumulate flags", nodes, &plan->acc);
+}
+
+static hy_status make(planner *p) {
+    HY_TRY(allocate(p));
+    for (int n = 0; n < p->g->n_nodes; n++) {
+        p->last_block = p->g->nodes[n].block > p->last_block ? p->g->nodes[n].block : p->last_block;
+    }
+    find_needs(p);
+    order_instructions(p);
+    HY_TRY(find_lifetimes(p));
+    collect_intervals(p);
+    HY_TRY(hy_interval_pack(p->intervals, p->n_intervals, &p->plan->arena_bytes));
+    share_offsets(p);
+    p->plan->held_bytes = p->s->train ? held_bytes(p) : 0;
+    return HY_OK;
+}
+
+hy_status hy_graph_plan_create(const hy_graph *graph, const hy_sizing *sizing, hy_recompute recompute,
+                               hy_graph_plan **out) {
+    planner p = {.g = graph, .s = sizing, .recompute = recompute};
+    HY_TRY(HY_NEW("graph plan", 1, &p.plan));
+    hy_status status = make(&p);
+    hy_free(p.crosses);
+    hy_free(p.needed);
+    hy_free(p.again);
+    hy_free(p.segment);
+    hy_free(p.life);
+    hy_free(p.grad_life);
+    hy_free(p.fwd_time);
+    hy_free(p.bwd_time);
+    hy_free(p.intervals);
+    if (status != HY_OK) {
+        hy_graph_plan_destroy(p.plan);
+        return status;
+    }
+    *out = p.plan;
+    return HY_OK;
+}
+
+void hy_graph_plan_destroy(hy_graph_plan *plan) {
+    if (!plan) {
+        return;
+    }
+    hy_free(plan->instructions);
+    hy_free(plan->value_offset[0]);
+    hy_free(plan->value_offset[1]);
+    hy_free(plan->grad_offset);
+    hy_free(plan->kept_offset);
+    for (int phase = 0; phase < 3; phase++) {
+        hy_free(plan->work_offset[phase]);
+    }
+    hy_free(plan->acc);
+    hy_free(plan);
+}

@@ -1,0 +1,35 @@
+/* From a graph to what a step executes: an order of instructions, and for every value, gradient and scratch buffer its place in
+ * one arena. Buffers whose lifetimes do not meet share memory.
+ *
+ * Training runs all nodes forward, then block by block from the last: the block's values that backward reads and that were not held
+ * are computed again, then its nodes run backward. A value is held from forward to backward if it crosses into
+ * another block, if its variable says so (kept), or if the recompute mode does not cover its producer. */
+#ifndef HY_LAYERS_GRAPH_PLAN_H
+#define HY_LAYERS_GRAPH_PLAN_H
+
+#include "layers/graph/graph.h"
+
+typedef enum hy_phase { HY_PHASE_FWD, HY_PHASE_RECOMPUTE, HY_PHASE_BWD } hy_phase;
+
+typedef struct hy_instruction {
+    int node;
+    hy_phase phase;
+    int bucket_done; /* gradient bucket complete after this instruction, or −1 */
+} hy_instruction;
+
+typedef struct hy_graph_plan {
+    int n_instructions;
+    hy_instruction *instructions;
+    int64_t arena_bytes;
+    int64_t held_bytes;                    /* the part of it that lives from forward to backward */
+    int64_t *value_offset[2];              /* [n_vars]: of forward; of recompute and backward. −1: not there */
+    int64_t *grad_offset;                  /* [n_vars], −1: none */
+    int64_t *kept_offset, *work_offset[3]; /* [n_nodes], by phase */
+    uint8_t (*acc)[HY_NODE_INPUTS];        /* [n_nodes] */
+} hy_graph_plan;
+
+HY_MUST_CHECK hy_status hy_graph_plan_create(const hy_graph *graph, const hy_sizing *sizing, hy_recompute recompute,
+                                             hy_graph_plan **out);
+void hy_graph_plan_destroy(hy_graph_plan *plan);
+
+#endif

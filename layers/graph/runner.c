@@ -1,0 +1,212 @@
+/* A model bound to memory on one rank: plans the arena, reserves it, and executes the instructions of a step. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "layers/graph/graph_plan.h"
+#include "layers/mixers/mixer.h"
+#include "layers/model_build.h"
+
+struct hy_runner {
+    const hy_model *model;
+    hy_run_shape shape;
+    hy_layout_dims dims;
+    hy_sp sp;
+    hy_graph_plan *plan;
+    hy_exec exec;
+    void *arena;
+};
+
+/* About 2^20 logits at a time, at least 256 rows (a tile's product with the head's gradient touches all of it), at most T. */
+static int64_t head_tile_rows(const hy_run_shape *shape, const hy_layout_dims *dims, int64_t vocab) {
+    int64_t rows = shape->head_tile > 0 ? shape->head_tile : (1 << 20) / vocab > 256 ? (1 << 20) / vocab : 256;
+    rows = rows < dims->T ? rows : dims->T;
+    return rows > 0 ? rows : 1;
+}
+
+/* L levels reach 2^(L−1) tokens, and a document may be as long as its sequence. */
+static hy_status check_levels(const hy_model_config *config, int64_t len) {
+    for (int64_t l = 0; l < config->layers; l++) {
+        const hy_mixer_config *m = &config->mixers[config->layer_mixer[l]];
+        int64_t needed = 1;
+        for (int64_t last = len - 1; last > 0; last >>= 1) {
+            needed++;
+        }
+        if (hy_mixer_row_find(m->kind)->leveled && m->levels < needed) {
+            return hy_fail(
+                HY_ERR_USAGE, "model.mixers.%s.levels: %lld reach %lld tokens, but sequences have %lld; nearest: %lld",
+                m->name, (long long)m->levels, (long long)1 << (m->levels - 1), (long long)len, (long long)needed);
+        }
+    }
+    return HY_OK;
+}
+
+/* Everything of *r but memory: sizes and plan. */
+static hy_status prepare(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                         int broken, hy_runner *r) {
+    *r = (hy_runner){.model = model, .shape = *shape};
+    HY_TRY(check_levels(hy_model_config_of(model), shape->len));
+    r->dims = hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
+    r->sp = (hy_sp){.device = device,
+                    .comm = sequence,
+                    .state = shape->state,
+                    .attention = shape->attention,
+                    .overlap = shape->overlap,
+                    .broken = broken};
+    r->shape.head_tile = head_tile_rows(shape, &r->dims, hy_model_config_of(model)->vocab);
+    hy_sizing sizing = {
+        .sp = &r->sp, .dims = &r->dims, .dtype = shape->dtype, .train = shape->train, .head_tile = r->shape.head_tile};
+    return hy_graph_plan_create(hy_model_graph(model), &sizing, shape->recompute, &r->plan);
+}
+
+hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_device *device, hy_plan *plan) {
+    hy_runner r;
+    hy_device sizing_device = *device;
+    HY_TRY(prepare(model, shape, &sizing_device, NULL, 0, &r));
+    int64_t held = r.plan->held_bytes, rest = r.plan->arena_bytes - r.plan->held_bytes;
+    hy_graph_plan_destroy(r.plan);
+    if (shape->train) {
+        HY_TRY(hy_plan_add(plan, "activations held for backward", "step", held));
+        return hy_plan_add(plan, "working set of a block: activations, gradients, scratch", "block", rest);
+    }
+    return hy_plan_add(plan, "evaluation: activations, scratch", "block", rest);
+}
+
+hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                           void *params, void *grads, int broken, hy_runner **out) {
+    hy_runner *r = NULL;
+    HY_TRY(HY_NEW("runner", 1, &r));
+    hy_status status = prepare(model, shape, device, sequence, broken, r);
+    if (status == HY_OK) {
+        status = hy_alloc("activation arena", (size_t)r->plan->arena_bytes, &r->arena);
+    }
+    if (status != HY_OK) {
+        hy_runner_destroy(r);
+        return status;
+    }
+    r->exec = (hy_exec){.device = device,
+                        .sp = &r->sp,
+                        .graph = hy_model_graph(model),
+                        .T = r->dims.T,
+                        .dtype = shape->dtype,
+                        .esize = hy_dtype_size(shape->dtype),
+                        .arena = r->arena,
+                        .params = params,
+                        .grads = grads,
+                        .grad_offset = r->plan->grad_offset,
+                        .acc = (const uint8_t(*)[HY_NODE_INPUTS])r->plan->acc,
+                        .kept_offset = r->plan->kept_offset,
+                        .head_tile = r->shape.head_tile};
+    *out = r;
+    return HY_OK;
+}
+
+void hy_runner_destroy(hy_runner *runner) {
+    if (runner) {
+        hy_graph_plan_destroy(runner->plan);
+        hy_free(runner->arena);
+        hy_free(runner);
+    }
+}
+
+static void execute(hy_exec *x, const hy_node *node, hy_phase phase) {
+    const hy_node_class *class = node->class;
+    if (phase == HY_PHASE_FWD) {
+        class->fwd(x, node);
+    } else if (phase == HY_PHASE_RECOMPUTE) {
+        (class->recompute ? class->recompute : class->fwd)(x, node);
+    } else if (class->bwd) {
+        class->bwd(x, node);
+    }
+}
+
+static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void *context) {
+    hy_exec *x = &r->exec;
+    x->batch = batch;
+    r->sp.layout = batch->layout;
+    for (int i = 0; i < r->plan->n_instructions; i++) {
+        const hy_instruction *ins = &r->plan->instructions[i];
+        x->value_offset = r->plan->value_offset[ins->phase != HY_PHASE_FWD];
+        x->work_offset = r->plan->work_offset[ins->phase];
+        execute(x, &x->graph->nodes[ins->node], ins->phase);
+        if (r->sp.comm) {
+            hy_comm_progress(r->sp.comm);
+        }
+        if (ins->bucket_done >= 0 && ready) {
+            ready(context, ins->bucket_done);
+        }
+    }
+}
+
+void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready,
+                    void *context) {
+    runner->exec.d_scale = d_scale;
+    runner->exec.loss_sum = loss_sum;
+    run(runner, batch, ready, context);
+}
+
+void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, const hy_eval_rows *rows) {
+    runner->exec.loss_sum = loss_sum;
+    runner->exec.rows = *rows;
+    run(runner, batch, NULL, NULL);
+    runner->exec.rows = (hy_eval_rows){0};
+}
+
+/* Bytes that one node's exchanges send, per direction. */
+static void node_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_node *node, int64_t *fwd, int64_t *bwd) {
+    *fwd = *bwd = 0;
+    if (node->class == &hy_class_recur) {
+        hy_recur_args shape = hy_recur_shape(node, dims->T);
+        hy_sp_recur_bytes(sp, dims, &shape, fwd, bwd);
+    } else if (node->class == &hy_class_levels) {
+        hy_level_recur_args shape = hy_level_recur_shape(node, dims->T);
+        hy_sp_level_recur_bytes(sp, dims, &shape, fwd, bwd);
+    } else if (node->class == &hy_class_attention) {
+        hy_sp_attn shape = hy_attention_shape(node);
+        hy_sp_attn_bytes(sp, dims, &shape, fwd, bwd);
+    } else if (node->class == &hy_class_conv) {
+        hy_sp_conv_bytes(sp, dims, node->attr.conv.C, node->attr.conv.W, fwd, bwd);
+    } else if (node->class == &hy_class_long_conv) {
+        hy_sp_long_conv_bytes(sp, dims, node->attr.long_conv.C, fwd, bwd);
+    }
+}
+
+void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_device *device, int64_t layer,
+                         hy_layer_info *out) {
+    const hy_graph *g = hy_model_graph(model);
+    const hy_model_config *config = hy_model_config_of(model);
+    const hy_mixer_config *mixer = &config->mixers[config->layer_mixer[layer]];
+    const hy_layout_dims dims =
+        hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
+    hy_device sizing_device = *device;
+    const hy_sp sp = {
+        .device = &sizing_device, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
+    *out = (hy_layer_info){.mixer = mixer->name, .kind = mixer->kind};
+    for (int n = 0; n < g->n_nodes; n++) {
+        const hy_node *node = &g->nodes[n];
+        if (node->block != layer + 1) {
+            continue;
+        }
+        int64_t fwd, bwd;
+        node_bytes(&sp, &dims, node, &fwd, &bwd);
+        out->bytes_fwd += fwd;
+        out->bytes_bwd += bwd;
+        for (int64_t s = 0; s < shape->n_seq && node->class->flops; s++) {
+            out->flops_fwd += node->class->flops(node, shape->len, (int64_t[]){0, shape->len}, 1);
+        }
+        if (node->class == &hy_class_recur || node->class == &hy_class_levels) {
+            out->method = shape->state == HY_STATE_RING ? "state ring" : "state all-gather";
+        } else if (node->class == &hy_class_long_conv) {
+            out->method = "channel all-to-all";
+        } else if (node->class == &hy_class_conv && !out->method) {
+            out->method = "halo"; /* of a mixer that has nothing else; others replace it */
+        } else if (node->class == &hy_class_attention) {
+            static const char *const methods[2][2] = {{"K/V all-gather", "ring attention"},
+                                                      {"latent all-gather", "latent ring"}};
+            out->method = methods[node->attr.attn.rank > 0][shape->attention == HY_ATTENTION_RING];
+        }
+    }
+}
+
+void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info *out) {
+    hy_model_layer_info(runner->model, &runner->shape, runner->sp.device, layer, out);
+}

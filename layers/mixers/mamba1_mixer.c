@@ -1,0 +1,68 @@
+/* Mamba (Gu, Dao 2023), as in Samba (Ren et al. 2024): every channel has a state of its own and a decay per element of it.
+ *
+ *   [x | z] = in_proj u;   x = silu(conv x);   [τ | B | C] = x_proj x;   Δ = softplus(dt_proj τ + bias)
+ *   h = exp(−exp(A_log) ⊙ Δ) ⊙ h + Δx Bᵀ;   y = h C + D ⊙ x;   out_proj(y ⊙ silu(z)),   h and A_log [channels,N]
+ *
+ * In the terms of the family: one key head k = B, q = C of head_dim = N shared by value_heads = channels, value_dim = 1, v = Δx, a vector
+ * decay. Its log decays are an array [T,channels,N]. */
+#include <math.h>
+
+#include "layers/mixers/mamba2.h"
+
+hy_status hy_mamba1_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
+    (void)row;
+    HY_TRY(hy_mixer_default(m, "heads", &m->heads, 1, 1));
+    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, 16, 1));
+    HY_TRY(hy_mixer_default(m, "value_heads", &m->value_heads, 2 * config->width, 1));
+    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, 1, 1));
+    HY_TRY(hy_mixer_default(m, "gate_rank", &m->gate_rank, (config->width + 15) / 16, 1));
+    HY_TRY(hy_mamba_resolve_choices(m, false, HY_SKIP_CHANNEL));
+    if (m->heads != 1 || m->value_dim != 1) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: mamba1 has heads and value_dim 1; its channels are value_heads",
+                       m->name);
+    }
+    if (m->output_norm == HY_SWITCH_ON || m->skip != HY_SKIP_CHANNEL) {
+        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: mamba1 has no output_norm, and a skip per channel", m->name);
+    }
+    return HY_OK;
+}
+
+/* Δ = softplus(dt_proj τ + bias), which starts between 1e-3 and 1e-1. */
+static hy_var step_of(hy_graph *g, const hy_mixer_config *m, hy_var low) {
+    hy_weight w =
+        hy_graph_param(g, "dt_proj.weight", 2, (int64_t[]){m->value_heads, m->gate_rank}, HY_INIT_UNIFORM, true);
+    hy_weight bias = hy_graph_param(g, "dt_proj.bias", 1, &m->value_heads, HY_INIT_DT_BIAS, false);
+    if (w.param != HY_NONE) {
+        g->params[w.param].init_a = 1 / sqrt((double)m->gate_rank);
+    }
+    return hy_node_unary(g, hy_node_linear_weight(g, low, w, bias, m->value_heads), HY_ACT_SOFTPLUS, 1, -INFINITY);
+}
+
+hy_var hy_mamba1_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
+                       int64_t layer, hy_var u) {
+    (void)row;
+    (void)layer;
+    int64_t channels = m->value_heads, N = m->head_dim, rank = m->gate_rank, width = config->width,
+            joined = 2 * channels;
+    const hy_weight none = {HY_NONE, 0};
+    hy_weight in_proj = hy_graph_param(g, "in_proj.weight", 2, (int64_t[]){joined, width}, HY_INIT_NORMAL, true),
+              in_bias = none;
+    if (m->proj_bias) {
+        in_bias = hy_graph_param(g, "in_proj.bias", 1, &joined, HY_INIT_ZERO, false);
+    }
+    hy_var x = hy_node_linear_weight(g, u, in_proj, in_bias, channels);
+    hy_var z = hy_node_linear_weight(g, u, hy_weight_at(in_proj, channels * width),
+                                     m->proj_bias ? hy_weight_at(in_bias, channels) : none, channels);
+    x = hy_node_conv(g, x, "conv1d", m->conv, m->conv_bias == HY_SWITCH_ON, HY_ACT_SILU);
+    hy_weight x_proj = hy_graph_param(g, "x_proj.weight", 2, (int64_t[]){rank + 2 * N, channels}, HY_INIT_NORMAL, true);
+    hy_var step = step_of(g, m, hy_node_linear_weight(g, x, x_proj, none, rank));
+    hy_recur_vars in = {.beta = HY_NONE, .a = HY_NONE, .b = HY_NONE};
+    in.k = hy_node_linear_weight(g, x, hy_weight_at(x_proj, rank * channels), none, N);
+    in.q = hy_node_linear_weight(g, x, hy_weight_at(x_proj, (rank + N) * channels), none, N);
+    in.v = hy_node_glu(g, x, step, HY_ACT_IDENTITY);
+    in.g = hy_node_scale(g, step, hy_graph_param(g, "A_log", 2, (int64_t[]){channels, N}, HY_INIT_LOG_COUNT, false),
+                         HY_ACT_NEG_EXP, N, 1);
+    hy_var y = hy_node_recur(g, &in, HY_DECAY_VECTOR, HY_RULE_ADDITIVE, 1, channels, 1);
+    y = hy_node_skip(g, y, x, hy_graph_param(g, "D", 1, &channels, HY_INIT_ONE, false), 1);
+    return hy_node_linear(g, hy_node_glu(g, y, z, HY_ACT_SILU), "out_proj", width, m->proj_bias);
+}

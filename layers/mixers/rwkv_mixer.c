@@ -1,0 +1,212 @@
+/* RWKV-6 (Peng et al. 2024, Eagle and Finch) and RWKV-7 (Peng et al. 2025, Goose). Both look at the token before: x' = x_{t−1}.
+ *
+ *   rwkv6: x_i = x + (x' − x)⊙m_i, i = r,w,k,v,g, with m_i = P_i tanh(W_i(x + (x' − x)⊙μ)) + B_i
+ *          o = (S + Diag(u) k vᵀ)ᵀ r,  S = Diag(e^w) S + k vᵀ,  w = −exp(lora(x_w));  y = W_o( GroupNorm(o) ⊙ silu(g) )
+ *   rwkv7: x_i = x + (x' − x)⊙μ_i, i = r,w,k,v,a,g;  w = −e^(−1/2)·σ(lora(x_w)),  a = σ(lora(x_a)),  g = lora(x_g)
+ *          κ = l2norm(k⊙k_k),  k ← k⊙(1 + (a − 1)⊙k_a),  v ← v + (v_first − v)⊙σ(lora(x_v)) but in the first such layer
+ *          S = Diag(e^w) S − (κ⊙a)(Sᵀκ)ᵀ + k vᵀ,  o = Sᵀr;  y = W_o( (GroupNorm(o) + (Σ r⊙r_k⊙k) v) ⊙ g )
+ *
+ * The recurrence's backward overwrites the gradients of its inputs, so it is the last reader of each. */
+#include <math.h>
+#include <stdio.h>
+
+#include "layers/mixers/mixer.h"
+#include "layers/mixers/rwkv.h"
+
+/* ---- rwkv6 ---- */
+
+enum { MIXED = 5 }; /* inputs r, w, k, v, g */
+
+hy_status hy_rwkv6_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
+    (void)row;
+    HY_TRY(hy_mixer_default(m, "heads", &m->heads, 4, 1));
+    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, config->width / 2 / m->heads, 1));
+    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, config->width / m->heads, 1));
+    HY_TRY(hy_mixer_default(m, "mix_rank", &m->mix_rank, 32, 1));
+    return hy_mixer_default(m, "gate_rank", &m->gate_rank, 64, 1);
+}
+
+/* Xavier's uniform start with gain 2^−2.5. */
+static double xavier(int64_t in, int64_t out) {
+    return exp2(-2.5) * sqrt(6 / (double)(in + out));
+}
+
+static hy_var xavier_linear(hy_graph *g, hy_var x, const char *name, int64_t out) {
+    hy_var y = hy_node_linear(g, x, name, out, false);
+    hy_graph_start(g, y, HY_INIT_UNIFORM, xavier(hy_var_cols(g, x), out));
+    return y;
+}
+
+/* The five inputs, each with its own mixture of the two tokens. */
+static void mix_by_data(hy_graph *g, const hy_mixer_config *m, hy_var x, hy_var before, hy_var out[MIXED]) {
+    int64_t width = hy_var_cols(g, x), rank = m->mix_rank;
+    hy_var low[MIXED];
+    hy_weight mu = hy_graph_param(g, "x_proj.0.mu", 1, &width, HY_INIT_ZERO, false);
+    hy_var n = xavier_linear(g, hy_node_lerp_weight(g, x, before, mu), "x_proj.0.linear", MIXED * rank);
+    hy_node_split(g, hy_node_unary(g, n, HY_ACT_TANH, 1, -INFINITY), MIXED, (int64_t[]){rank, rank, rank, rank, rank},
+                  low);
+    hy_weight P = hy_graph_param(g, "x_proj.2.weight", 2, (int64_t[]){width, MIXED * rank}, HY_INIT_UNIFORM, true);
+    hy_weight B = hy_graph_param(g, "x_bias", 2, (int64_t[]){MIXED, width}, HY_INIT_ZERO, false);
+    for (int i = 0; i < MIXED; i++) {
+        hy_var by = hy_node_linear_columns(g, low[i], hy_weight_at(P, i * rank), MIXED * rank,
+                                           hy_weight_at(B, i * width), width);
+        hy_graph_start(g, by, HY_INIT_UNIFORM, xavier(MIXED * rank, width));
+        out[i] = hy_node_lerp(g, x, before, by);
+    }
+}
+
+hy_var hy_rwkv6_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
+                      int64_t layer, hy_var x) {
+    (void)row;
+    (void)layer;
+    int64_t keys = m->heads * m->head_dim, values = m->heads * m->value_dim;
+    hy_var mixed[MIXED];
+    mix_by_data(g, m, x, hy_node_shift(g, x), mixed);
+    hy_recur_vars in = {.beta = HY_NONE, .a = HY_NONE, .b = HY_NONE};
+    in.q = xavier_linear(g, mixed[0], "r_proj.linear", keys);
+    in.g = hy_rwkv_lora(g, mixed[1], "w_proj.linear", &(hy_rwkv_lora_shape){m->gate_rank, keys, HY_ACT_TANH, true});
+    in.g = hy_node_unary(g, in.g, HY_ACT_NEG_EXP, 1, -INFINITY);
+    in.k = xavier_linear(g, mixed[2], "k_proj.linear", keys);
+    in.v = xavier_linear(g, mixed[3], "v_proj.linear", values);
+    hy_var gate = xavier_linear(g, mixed[4], "g_proj.linear", values);
+    hy_weight u = hy_graph_param(g, "bonus", 2, (int64_t[]){m->heads, m->head_dim}, HY_INIT_ZERO, false);
+    hy_var bonus = hy_node_bonus(g, in.q, in.k, in.v, u, m->heads);
+    hy_var o = hy_node_residual(g, hy_node_recur_exclusive(g, &in, HY_DECAY_VECTOR, m->heads, m->heads, 1), bonus);
+    o = hy_node_layernorm(g, o, "g_norm", m->value_dim, m->heads, m->norm_eps, true);
+    return xavier_linear(g, hy_node_glu(g, o, gate, HY_ACT_SILU), "o_proj", config->width);
+}
+
+/* ---- rwkv7 ---- */
+
+/* A rank that grows with the root of the width, a multiple of 32. */
+static int64_t default_rank(int64_t width, double factor) {
+    int64_t rank = 32 * (int64_t)rint(factor * sqrt((double)width) / 32);
+    return rank > 32 ? rank : 32;
+}
+
+hy_status hy_rwkv7_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
+    (void)row;
+    int64_t wanted = m->heads != HY_DEFAULT && m->heads > 0 ? config->width / m->heads
+                     : config->width < 64                   ? config->width
+                                                            : 64;
+    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, wanted, 1));
+    HY_TRY(hy_mixer_default(m, "heads", &m->heads, config->width / m->head_dim, 1));
+    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, config->width / m->heads, 1));
+    double wide = (double)m->head_dim / 64;
+    HY_TRY(hy_mixer_default(m, "gate_rank", &m->gate_rank, default_rank(config->width, 2.5 * wide), 1));
+    HY_TRY(hy_mixer_default(m, "rate_rank", &m->rate_rank, default_rank(config->width, 2.5 * wide), 1));
+    HY_TRY(hy_mixer_default(m, "value_rank", &m->value_rank, default_rank(config->width, 1.7 * wide), 1));
+    HY_TRY(hy_mixer_default(m, "output_rank", &m->output_rank, default_rank(config->width, 5), 1));
+    m->norm_eps = m->norm_eps == HY_DEFAULT ? (double)m->head_dim * config->norm_eps : m->norm_eps;
+    if (m->heads * m->head_dim != config->width) {
+        return hy_fail(HY_ERR_USAGE,
+                       "model.mixers.%s.head_dim: heads = %lld of %lld channels are not the model's width of %lld",
+                       m->name, (long long)m->heads, (long long)m->head_dim, (long long)config->width);
+    }
+    return HY_OK;
+}
+
+/* Starts by channel. y and z run from end to end of the width and of a head; the parameter's a and b are the exponent and the
+ * head's channels. */
+static double ramp(int64_t n, int64_t channels) {
+    return channels > 1 ? (double)n / (double)(channels - 1) : 0;
+}
+
+static double zigzag(const hy_param *p, int64_t n) {
+    int64_t K = (int64_t)p->init_b;
+    double s = K > 1 ? 2 * ramp(n % K, K) - 1 : 0;
+    return s * fabs(s);
+}
+
+static double start_decay(const hy_param *p, int64_t n) {
+    return -5.5 + 6 * pow(ramp(n, p->size), p->init_a) + 2.5 * zigzag(p, n);
+}
+
+static double start_rate(const hy_param *p, int64_t n) {
+    return -0.19 + 0.3 * zigzag(p, n) + 0.4 * (ramp(n, p->size) - 0.5);
+}
+
+static double start_value(const hy_param *p, int64_t n) {
+    return 0.73 - 0.4 * (ramp(n, p->size) - 0.5);
+}
+
+static double start_key(const hy_param *p, int64_t n) {
+    return 0.71 - 0.1 * (ramp(n, p->size) - 0.5);
+}
+
+static hy_weight constant_param(hy_graph *g, const char *name, int n_dims, const int64_t *shape, double value) {
+    hy_weight w = hy_graph_param(g, name, n_dims, shape, HY_INIT_CONSTANT, false);
+    if (w.param != HY_NONE) {
+        g->params[w.param].init_a = value;
+    }
+    return w;
+}
+
+static hy_var orthogonal_linear(hy_graph *g, hy_var x, const char *name, int64_t out, double gain) {
+    hy_var y = hy_node_linear(g, x, name, out, false);
+    hy_graph_start(g, y, HY_INIT_ORTHOGONAL, gain);
+    return y;
+}
+
+/* x + (x' − x)⊙μ with the parameter x_<letter>. */
+static hy_var mix(hy_graph *g, hy_var x, hy_var before, char letter, double exponent) {
+    const char name[] = {'x', '_', letter, 0};
+    hy_weight mu = hy_graph_param(g, name, 3, (int64_t[]){1, 1, hy_var_cols(g, x)}, HY_INIT_FORMULA, false);
+    hy_rwkv_start_mix(g, mu, exponent);
+    return hy_node_lerp_weight(g, x, before, mu);
+}
+
+/* The values: the first such layer's are read by all later ones. */
+static hy_var values_of(hy_graph *g, const hy_mixer_config *m, hy_var x_v) {
+    hy_var v = orthogonal_linear(g, x_v, "v_proj", m->heads * m->value_dim, 1);
+    if (g->first_value == HY_NONE) {
+        g->first_value = v;
+        return hy_node_unary(g, v, HY_ACT_IDENTITY, 1, -INFINITY);
+    }
+    hy_var share =
+        hy_rwkv_lora(g, x_v, "v_lora", &(hy_rwkv_lora_shape){m->value_rank, hy_var_cols(g, v), HY_ACT_IDENTITY, true});
+    hy_rwkv_start_bias(g, share, start_value, 0, 0);
+    return hy_node_lerp(g, v, g->first_value, hy_node_unary(g, share, HY_ACT_SIGMOID, 1, -INFINITY));
+}
+
+/* Keys: κ that is removed and a⊙κ that is written instead, both as the recurrence wants them, and k. */
+static void keys_of(hy_graph *g, const hy_mixer_config *m, hy_var x_k, hy_var rate, hy_recur_vars *in) {
+    int64_t keys = m->heads * m->head_dim;
+    hy_var k = orthogonal_linear(g, x_k, "k_proj", keys, 0.1);
+    hy_weight k_k = constant_param(g, "k_k", 1, &keys, 0), k_a = constant_param(g, "k_a", 1, &keys, 1.02);
+    hy_graph_formula(g, k_k, start_key);
+    in->a = hy_node_l2norm(g, hy_node_scale(g, k, k_k, HY_ACT_IDENTITY, 1, 1), m->head_dim, m->key_norm_eps);
+    in->b = hy_node_glu(g, in->a, hy_node_unary(g, rate, HY_ACT_SIGMOID, -1, -INFINITY), HY_ACT_IDENTITY);
+    in->k = hy_node_lerp_weight(g, k, hy_node_glu(g, k, rate, HY_ACT_SIGMOID), k_a);
+}
+
+hy_var hy_rwkv7_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
+                      int64_t layer, hy_var x) {
+    (void)row;
+    int64_t keys = m->heads * m->head_dim, values = m->heads * m->value_dim;
+    const double left = 1 - (double)layer / (double)config->layers,
+                 gone = ramp(layer, config->layers); /* the layer's depth decides how it starts */
+    hy_var before = hy_node_shift(g, x);
+    hy_recur_vars in = {.beta = HY_NONE};
+    in.q = orthogonal_linear(g, mix(g, x, before, 'r', 0.2 * left), "r_proj", keys, 1);
+    in.g = hy_rwkv_lora(g, mix(g, x, before, 'w', 0.9 * left), "w_lora",
+                        &(hy_rwkv_lora_shape){m->gate_rank, keys, HY_ACT_TANH, true});
+    hy_rwkv_start_bias(g, in.g, start_decay, 1 + pow(gone, 0.3), (double)m->head_dim);
+    in.g = hy_node_unary(g, in.g, HY_ACT_SIGMOID, -exp(-0.5), -INFINITY);
+    hy_var rate = hy_rwkv_lora(g, mix(g, x, before, 'a', 0.9 * left), "a_lora",
+                               &(hy_rwkv_lora_shape){m->rate_rank, keys, HY_ACT_IDENTITY, true});
+    hy_rwkv_start_bias(g, rate, start_rate, 0, (double)m->head_dim);
+    keys_of(g, m, mix(g, x, before, 'k', 0.7 * left), rate, &in);
+    in.v = values_of(g, m, mix(g, x, before, 'v', 0.7 * left));
+    hy_var gate = hy_rwkv_lora(g, mix(g, x, before, 'g', 0.2 * left), "g_lora",
+                               &(hy_rwkv_lora_shape){m->output_rank, values, HY_ACT_SIGMOID, false});
+    hy_weight r_k = constant_param(g, "r_k", 2, (int64_t[]){m->heads, m->head_dim}, -0.04);
+    hy_var bonus = hy_node_bonus(g, in.q, in.k, in.v, r_k, m->heads);
+    hy_var o = hy_node_recur(g, &in, HY_DECAY_VECTOR, HY_RULE_DPLR, m->heads, m->heads, 1);
+    o = hy_node_layernorm(g, o, "g_norm", m->value_dim, m->heads, m->norm_eps, true);
+    hy_graph_start(g, o, HY_INIT_CONSTANT, pow((double)(layer + 1) / (double)config->layers, 0.7));
+    o = hy_node_glu(g, hy_node_residual(g, o, bonus), gate, HY_ACT_IDENTITY);
+    o = hy_node_linear(g, o, "o_proj", config->width, false);
+    hy_graph_start(g, o, HY_INIT_ZERO, 0);
+    return o;
+}

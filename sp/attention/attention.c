@@ -1,0 +1,269 @@
+/* Softmax attention over sharded sequences. Queries stay; blocks of keys and values come from other ranks and are
+ * merged into the running (o, lse). A query at position p sees keys lo..p, lo the later of its document's start and p −
+ * window + 1: causality, packing and window are that one interval.
+ *
+ * Source: ring attention (Liu, Zaharia, Abbeel 2023), all-gather of K and V (LASP-2H, Sun et al. 2025). */
+#include <math.h>
+
+#include "sp/attention/attention_internal.h"
+
+enum { TILE_PRODUCTS = 1 << 24, TILE_GROUP = 256 };
+
+static hy_attn_args block_args(const hy_sp_attn *a) {
+    return (hy_attn_args){.H = a->H, .HKV = a->HKV, .D = a->D, .DV = a->DV, .scale = a->scale};
+}
+
+size_t hy_attn_scratch_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, char *base,
+                           hy_attn_scratch *s) {
+    hy_carve work = {.base = base};
+    const size_t esize = hy_dtype_size(sp->device->table.dtype);
+    const int64_t row = hy_attn_k_row(shape) + hy_attn_v_row(shape);
+    hy_attn_args op = block_args(shape);
+    op.nq = dims->frag_max;
+    op.nk = dims->frag_max;
+    s->lo = hy_carve_take(&work, (size_t)dims->T * sizeof(int64_t));
+    s->delta = hy_carve_take(&work, (size_t)(dims->T * shape->H) * esize);
+    s->op_work = hy_carve_take(&work, sp->device->table.attn_work(&op));
+    if (shape->latent.rank > 0) {
+        hy_latent_cut(sp, dims, shape, &work, s);
+    }
+    if (dims->size == 1) {
+        return work.used;
+    }
+    if (sp->attention == HY_ATTENTION_ALLGATHER) {
+        const size_t all = (size_t)(dims->size * dims->T_max * row) * esize;
+        s->kv[0] = hy_carve_take(&work, all);
+        s->d_kv[0] = hy_carve_take(&work, all);
+        return work.used;
+    }
+    for (int i = 0; i < 4; i++) {
+        s->pieces[i] = hy_carve_take(&work, (size_t)dims->n_local * sizeof(hy_kv_piece));
+    }
+    for (int i = 0; i < 2; i++) {
+        const size_t bytes = (size_t)(hy_kv_rows_max(dims, shape->window) * row) * esize;
+        s->reqs[i] = hy_carve_take(&work, (size_t)(4 * dims->n_local) * sizeof(hy_req));
+        s->kv[i] = hy_carve_take(&work, bytes);
+        s->d_kv[i] = hy_carve_take(&work, bytes);
+        s->d_own[i] = hy_carve_take(&work, bytes);
+    }
+    return work.used;
+}
+
+size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape) {
+    hy_attn_scratch scratch = {0};
+    return hy_attn_scratch_cut(sp, dims, shape, NULL, &scratch);
+}
+
+/* Queries first..first + n − 1 of fragment f against the keys of the block that any of them sees. */
+static void compute_tile(hy_attn_call *c, const hy_fragment *f, int64_t first, int64_t n, const hy_kv_block *block) {
+    const hy_sp_attn *a = c->a;
+    const int64_t t = f->local + first;
+    const int64_t begin = block->begin > c->s.lo[t] ? block->begin : c->s.lo[t];
+    const int64_t seen = f->begin + first + n, end = block->begin + block->rows;
+    const size_t q_at = (size_t)(t * a->H * a->D) * c->esize, o_at = (size_t)(t * a->H * a->DV) * c->esize;
+    const size_t row_at = (size_t)(t * a->H) * c->esize;
+    const size_t k_at = (size_t)((begin - block->begin) * a->HKV * a->D) * c->esize;
+    const size_t v_at = (size_t)((begin - block->begin) * a->HKV * a->DV) * c->esize;
+    hy_attn_args op = block_args(a);
+    op.nq = n;
+    op.q_begin = f->begin + first;
+    op.nk = (end < seen ? end : seen) - begin;
+    op.k_begin = begin;
+    op.lo = c->s.lo + t;
+    op.q = (const char *)a->q + q_at;
+    op.k = block->k + k_at;
+    op.v = block->v + v_at;
+    op.o = (char *)a->o + o_at;
+    op.lse = (char *)a->lse + row_at;
+    op.work = c->s.op_work;
+    if (c->backward) {
+        op.d_o = (const char *)a->d_o + o_at;
+        op.delta = c->s.delta + row_at;
+        op.dq = (char *)a->dq + q_at;
+        op.dk = block->d_k + k_at;
+        op.dv = block->d_v + v_at;
+        hy_attn_bwd(c->sp->device, &op);
+    } else {
+        hy_attn_fwd(c->sp->device, &op);
+    }
+}
+
+/* Queries per call: about TILE_PRODUCTS multiplications, milliseconds at most, so that exchanges in flight advance in
+ * between; but whole groups of those that kernels share loads among. */
+static int64_t tile_queries(const hy_attn_call *c, int64_t keys) {
+    const int64_t products = keys * c->a->H * (c->a->D + c->a->DV);
+    const int64_t queries = TILE_PRODUCTS / (products > 0 ? products : 1) / TILE_GROUP * TILE_GROUP;
+    return queries > TILE_GROUP ? queries : TILE_GROUP;
+}
+
+/* How many of the fragment's queries see some key before position `end`: the first key never decreases. */
+static int64_t queries_seeing(const hy_attn_call *c, const hy_fragment *f, int64_t end) {
+    int64_t low = 0, high = f->len;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (c->s.lo[f->local + middle] < end) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+int64_t hy_attn_first_seen(const hy_attn_call *c, int64_t begin, int64_t end) {
+    const hy_layout *layout = c->sp->layout;
+    int64_t first = end;
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        const hy_fragment *f = &layout->frags[layout->local[slot]];
+        const int64_t behind = begin > f->begin ? begin - f->begin : 0; /* queries before it see none of the keys */
+        if (behind < f->len) {
+            const int64_t lo = c->s.lo[f->local + behind], seen = lo > begin ? lo : begin;
+            first = seen < first ? seen : first;
+        }
+    }
+    return first;
+}
+
+void hy_attn_block(hy_attn_call *c, const hy_kv_block *block) {
+    if (c->a->latent.rank > 0) {
+        hy_attn_latent(c, block);
+    } else {
+        hy_attn_keys(c, block);
+    }
+}
+
+void hy_attn_keys(hy_attn_call *c, const hy_kv_block *block) {
+    const hy_layout *layout = c->sp->layout;
+    for (int64_t slot = 0; slot < layout->n_local && block->rows > 0; slot++) {
+        const hy_fragment *f = &layout->frags[layout->local[slot]];
+        if (f->len == 0 || block->begin >= f->begin + f->len) {
+            continue;
+        }
+        const int64_t n = queries_seeing(c, f, block->begin + block->rows);
+        const int64_t step = layout->size > 1 ? tile_queries(c, block->rows) : f->len;
+        const int64_t behind = block->begin > f->begin ? block->begin - f->begin : 0;
+        for (int64_t first = behind; first < n; first += step) {
+            compute_tile(c, f, first, n - first < step ? n - first : step, block);
+            hy_comm_progress(c->sp->comm);
+        }
+    }
+}
+
+void hy_attn_own_blocks(hy_attn_call *c, char *d_k, char *d_v) {
+    const hy_layout *layout = c->sp->layout;
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        const hy_fragment *f = &layout->frags[layout->local[slot]];
+        const size_t k_at = (size_t)(f->local * c->k_row) * c->esize, v_at = (size_t)(f->local * c->v_row) * c->esize;
+        hy_attn_block(c, &(hy_kv_block){.begin = f->begin,
+                                        .rows = f->len,
+                                        .k = (const char *)c->a->k + k_at,
+                                        .v = (const char *)c->a->v + v_at,
+                                        .d_k = d_k ? d_k + k_at : NULL,
+                                        .d_v = d_v ? d_v + v_at : NULL});
+    }
+}
+
+static void zero(hy_attn_call *c, void *y, int64_t n, double value) {
+    hy_fill(c->sp->device, &(hy_fill_args){.n = n, .value = value, .y = y});
+}
+
+static hy_attn_call begin_call(hy_sp *sp, hy_sp_attn *a, int backward) {
+    const hy_layout *layout = sp->layout;
+    hy_attn_call c = {.sp = sp,
+                      .a = a,
+                      .dims = hy_layout_dims_of(layout),
+                      .esize = hy_dtype_size(sp->device->table.dtype),
+                      .k_row = hy_attn_k_row(a),
+                      .v_row = hy_attn_v_row(a),
+                      .backward = backward};
+    hy_attn_scratch_cut(sp, &c.dims, a, a->work, &c.s);
+    for (int64_t t = 0; t < layout->T; t++) {
+        int64_t reach = a->window > 0 ? layout->pos[t] - a->window + 1 : 0;
+        c.s.lo[t] = layout->doc_start[t] > reach ? layout->doc_start[t] : reach;
+    }
+    return c;
+}
+
+static void run(hy_attn_call *c) {
+    if (c->dims.size > 1 && c->sp->attention == HY_ATTENTION_ALLGATHER) {
+        hy_attn_gather(c);
+    } else {
+        hy_attn_ring(c);
+    }
+}
+
+static hy_attn_sink_args sink_args(const hy_attn_call *c) {
+    const hy_sp_attn *a = c->a;
+    return (hy_attn_sink_args){.T = c->sp->layout->T,
+                               .H = a->H,
+                               .N = a->n_sinks,
+                               .sinks = a->sinks,
+                               .lse = a->lse,
+                               .delta = c->s.delta,
+                               .dsinks = a->dsinks};
+}
+
+void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a) {
+    hy_attn_call c = begin_call(sp, a, 0);
+    zero(&c, a->o, sp->layout->T * a->H * a->DV, 0);
+    if (a->n_sinks > 0) {
+        const hy_attn_sink_args sinks = sink_args(&c);
+        hy_attn_sink_fwd(sp->device, &sinks);
+    } else {
+        zero(&c, a->lse, sp->layout->T * a->H, -INFINITY);
+    }
+    run(&c);
+}
+
+void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {
+    hy_attn_call c = begin_call(sp, a, 1);
+    zero(&c, a->dq, sp->layout->T * a->H * a->D, 0);
+    zero(&c, a->dk, sp->layout->T * c.k_row, 0);
+    zero(&c, a->dv, sp->layout->T * c.v_row, 0);
+    hy_attn_args op = block_args(a);
+    op.nq = sp->layout->T;
+    op.o = a->o;
+    op.d_o = a->d_o;
+    op.delta = c.s.delta;
+    hy_attn_delta(sp->device, &op);
+    if (a->n_sinks > 0) {
+        const hy_attn_sink_args sinks = sink_args(&c);
+        hy_attn_sink_bwd(sp->device, &sinks);
+    }
+    run(&c);
+}
+
+/* Rows of `owner` that `reader` sees in one sequence of one document: as hy_kv_pieces, without a layout at hand. */
+static int64_t rows_between(const hy_layout_dims *dims, int owner, int reader, int64_t window) {
+    int64_t F = hy_layout_sizes(dims->kind, dims->size, 0, 1, dims->len).n_frags, rows = 0;
+    for (int64_t i = 0; i < F; i++) {
+        int64_t begin = i * dims->len / F, end = (i + 1) * dims->len / F, first = end;
+        for (int64_t q = i + 1; q < F; q++) {
+            int64_t from = q * dims->len / F;
+            if ((q < dims->size ? q : F - 1 - q) == reader && from < (q + 1) * dims->len / F) {
+                int64_t reach = window > 0 && from - window + 1 > 0 ? from - window + 1 : 0;
+                first = reach < first ? reach : first;
+            }
+        }
+        rows += (i < dims->size ? i : F - 1 - i) == owner ? end - (first > begin ? first : begin) : 0;
+    }
+    return rows;
+}
+
+void hy_sp_attn_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd,
+                      int64_t *bwd) {
+    int64_t row = (hy_attn_k_row(shape) + hy_attn_v_row(shape)) * (int64_t)hy_dtype_size(sp->device->table.dtype);
+    *fwd = *bwd = 0;
+    if (dims->size > 1 && sp->attention == HY_ATTENTION_ALLGATHER) {
+        *fwd = (dims->size - 1) * dims->T_max * row;
+        *bwd = 2 * *fwd;
+        return;
+    }
+    for (int other = 0; other < dims->size; other++) {
+        if (other != dims->rank) {
+            int64_t sent = dims->n_seq * rows_between(dims, dims->rank, other, shape->window) * row;
+            *fwd += sent;
+            *bwd += sent + dims->n_seq * rows_between(dims, other, dims->rank, shape->window) * row;
+        }
+    }
+}

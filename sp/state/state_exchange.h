@@ -1,0 +1,46 @@
+/* Brings to every own fragment the state that enters it, forward (step 1: S_in from the maps A, H) or backward
+ * (step −1: dS_out from dH and the A of forward).
+ *
+ *   allgather  one all-gather of all fragments' maps (backward: of dH alone); each rank folds what it reads
+ *   ring       the state itself goes from fragment to fragment; each rank applies its own map and passes the result on
+ *
+ * Use: open; write the own maps to own_A (forward), own_H; post; compute something else, calling progress now and then;
+ * finish. */
+#ifndef HY_SP_STATE_EXCHANGE_H
+#define HY_SP_STATE_EXCHANGE_H
+
+#include "sp/carve.h"
+#include "sp/sp.h"
+#include "sp/state/segment_map.h"
+
+typedef struct hy_state_pass {
+    hy_sp *sp;
+    int step;
+    hy_segment_shape shape;
+    char *own_A, *own_H; /* [n_local,HV,a_size], [n_local,HV,K,V] */
+    char *kept_A;        /* allgather: A of all ranks' fragments; ring: own_A */
+    char *in;            /* [n_local,HV,K,V] what enters; with levels [n_local,levels,HV,K,V], as H */
+    char *message;       /* allgather: [ranks, rank_bytes]: per rank A (forward only), then H */
+    size_t rank_bytes;
+    hy_req gather, *recv, *send; /* ring: [n_local] each, by slot */
+    bool *done;                  /* ring: [n_local] */
+    bool in_flight;
+} hy_state_pass;
+
+/* Bytes of A that stay from forward to backward. */
+size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape);
+/* Bytes of one rank's message in the all-gather. */
+size_t hy_state_message_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int step);
+
+/* Bytes this rank sends, forward and backward, for one document per sequence. */
+void hy_state_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd_bytes,
+                    int64_t *bwd_bytes);
+
+/* Cuts the pass's scratch from `work`. kept_A, in: see above. */
+void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,
+                   hy_carve *work);
+void hy_state_post(hy_state_pass *pass);
+void hy_state_progress(hy_state_pass *pass);
+void hy_state_finish(hy_state_pass *pass);
+
+#endif

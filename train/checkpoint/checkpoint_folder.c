@@ -1,0 +1,86 @@
+#include "train/checkpoint/checkpoint_folder.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+hy_status hy_checkpoint_path(char path[HY_PATH_MAX], const char *folder, int64_t step, const char *suffix) {
+    if (snprintf(path, HY_PATH_MAX, "%s/step-%lld%s", folder, (long long)step, suffix) >= HY_PATH_MAX) {
+        return hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", folder);
+    }
+    return HY_OK;
+}
+
+int64_t hy_checkpoint_step_of(const char *name) {
+    if (strncmp(name, "step-", 5) != 0 || strlen(name) > 5 + 18 || name[5] == 0 ||
+        strspn(name + 5, "0123456789") != strlen(name + 5)) {
+        return -1;
+    }
+    return strtoll(name + 5, NULL, 10);
+}
+
+static int newest_first(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+hy_status hy_checkpoint_steps(const char *folder, int64_t **steps, int64_t *n) {
+    *steps = NULL;
+    *n = 0;
+    if (!hy_file_is_dir(folder)) {
+        return HY_OK;
+    }
+    hy_file_list list;
+    HY_TRY(hy_file_list_dir(folder, HY_ERR_CHECKPOINT, &list));
+    hy_status status = HY_NEW("checkpoint steps", list.count + 1, steps);
+    for (int64_t i = 0; i < list.count && status == HY_OK; i++) {
+        int64_t step = hy_checkpoint_step_of(list.names[i]);
+        if (step >= 0) {
+            (*steps)[(*n)++] = step;
+        }
+    }
+    hy_file_list_free(&list);
+    if (*n > 0) {
+        qsort(*steps, (size_t)*n, sizeof(**steps), newest_first);
+    }
+    return status;
+}
+
+static hy_status remove_unfinished(const char *folder) {
+    hy_file_list list;
+    HY_TRY(hy_file_list_dir(folder, HY_ERR_CHECKPOINT, &list));
+    hy_status status = HY_OK;
+    for (int64_t i = 0; i < list.count && status == HY_OK; i++) {
+        size_t length = strlen(list.names[i]);
+        char path[HY_PATH_MAX];
+        bool unfinished =
+            strncmp(list.names[i], "step-", 5) == 0 && length > 4 && strcmp(list.names[i] + length - 4, ".tmp") == 0;
+        if (unfinished && snprintf(path, sizeof(path), "%s/%s", folder, list.names[i]) < (int)sizeof(path)) {
+            status = hy_file_remove_tree(path, HY_ERR_CHECKPOINT);
+        }
+    }
+    hy_file_list_free(&list);
+    return status;
+}
+
+/* Out of sight first, so that a crash in between leaves no half checkpoint. */
+static hy_status remove_checkpoint(const char *folder, int64_t step) {
+    char path[HY_PATH_MAX], aside[HY_PATH_MAX];
+    HY_TRY(hy_checkpoint_path(path, folder, step, ""));
+    HY_TRY(hy_checkpoint_path(aside, folder, step, ".old.tmp"));
+    HY_TRY(hy_file_rename(path, aside, HY_ERR_CHECKPOINT));
+    return hy_file_remove_tree(aside, HY_ERR_CHECKPOINT);
+}
+
+hy_status hy_checkpoint_prune(const char *folder, int64_t keep) {
+    int64_t *steps = NULL, n = 0;
+    HY_TRY(remove_unfinished(folder));
+    hy_status status = hy_checkpoint_steps(folder, &steps, &n);
+    for (int64_t i = keep; i < n && keep > 0 && status == HY_OK; i++) {
+        status = remove_checkpoint(folder, steps[i]);
+    }
+    hy_free(steps);
+    return status;
+}

@@ -1,0 +1,221 @@
+#include "train/data/feed.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+struct hy_feed {
+    hy_feed_shape shape;
+    hy_token_store *store;
+    hy_layout *layout;
+    int64_t calls, valid;
+    int32_t *tokens, *labels; /* [calls_max,T] */
+    uint8_t *answers;         /* [calls_max,T] whether the label is an answer; zeros where the store marks none */
+    int64_t *docs;            /* [calls_max, unit·len + 1] */
+    int64_t *n_docs;          /* [calls_max] */
+    int32_t *window;          /* [frag_max + 1] a fragment and the token after it */
+    int64_t *bounds;          /* [len + 1] document offsets in one sequence */
+};
+
+typedef struct feed_sizes {
+    int64_t tokens, answers, docs, window, bounds, layout; /* bytes */
+} feed_sizes;
+
+static feed_sizes sizes_of(const hy_feed_shape *shape) {
+    const hy_layout_dims dims =
+        hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len);
+    feed_sizes sizes = {
+        .tokens = shape->calls_max * dims.T * (int64_t)sizeof(int32_t),
+        .answers = shape->calls_max * dims.T,
+        .docs = shape->calls_max * (shape->unit * shape->len + 1) * (int64_t)sizeof(int64_t),
+        .window = (dims.frag_max + 1) * (int64_t)sizeof(int32_t),
+        .bounds = (shape->len + 1) * (int64_t)sizeof(int64_t),
+        .layout = hy_layout_bytes(&dims),
+    };
+    return sizes;
+}
+
+hy_status hy_feed_plan(const hy_feed_shape *shape, hy_plan *plan) {
+    const feed_sizes sizes = sizes_of(shape);
+    HY_TRY(hy_plan_add(plan, "tokens, labels, answers", "step", 2 * sizes.tokens + sizes.answers));
+    HY_TRY(hy_plan_add(plan, "document offsets", "step", sizes.docs + sizes.window + sizes.bounds));
+    return hy_plan_add(plan, "layout: positions, runs", "step", sizes.layout);
+}
+
+static hy_status reserve(hy_feed *feed) {
+    const hy_feed_shape *shape = &feed->shape;
+    const feed_sizes sizes = sizes_of(shape);
+    HY_TRY(hy_layout_create(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len,
+                            &feed->layout));
+    HY_TRY(hy_alloc("tokens", (size_t)sizes.tokens, (void **)&feed->tokens));
+    HY_TRY(hy_alloc("labels", (size_t)sizes.tokens, (void **)&feed->labels));
+    HY_TRY(hy_alloc("answers", (size_t)sizes.answers, (void **)&feed->answers));
+    HY_TRY(hy_alloc("documents", (size_t)sizes.docs, (void **)&feed->docs));
+    HY_TRY(HY_NEW("document counts", shape->calls_max, &feed->n_docs));
+    HY_TRY(hy_alloc("fragment window", (size_t)sizes.window, (void **)&feed->window));
+    return hy_alloc("document offsets", (size_t)sizes.bounds, (void **)&feed->bounds);
+}
+
+hy_status hy_feed_create(const hy_feed_shape *shape, hy_token_store *store, hy_feed **out) {
+    hy_feed *feed = NULL;
+    if (hy_token_store_tokens(store) < shape->len) {
+        return hy_fail(
+            HY_ERR_DATA,
+            "data.sequence %lld: the token store holds %lld tokens, less than one sequence; add text or shorten it",
+            (long long)shape->len, (long long)hy_token_store_tokens(store));
+    }
+    if (shape->answers_only && !hy_token_store_has_answers(store)) {
+        return hy_fail(HY_ERR_DATA,
+                       "data.loss answers: the token store marks no answers; train on all targets, or make a store "
+                       "that does: hylas data recall");
+    }
+    HY_TRY(HY_NEW("feed", 1, &feed));
+    feed->shape = *shape;
+    feed->store = store;
+    const hy_status status = reserve(feed);
+    if (status != HY_OK) {
+        hy_feed_destroy(feed);
+        return status;
+    }
+    *out = feed;
+    return HY_OK;
+}
+
+void hy_feed_destroy(hy_feed *feed) {
+    if (feed == NULL) {
+        return;
+    }
+    hy_layout_destroy(feed->layout);
+    hy_free(feed->tokens);
+    hy_free(feed->labels);
+    hy_free(feed->answers);
+    hy_free(feed->docs);
+    hy_free(feed->n_docs);
+    hy_free(feed->window);
+    hy_free(feed->bounds);
+    hy_free(feed);
+}
+
+int64_t hy_feed_sequences(const hy_feed *feed) {
+    return hy_token_store_tokens(feed->store) / feed->shape.len;
+}
+
+static int64_t *documents_at(const hy_feed *feed, int64_t call) {
+    return feed->docs + call * (feed->shape.unit * feed->shape.len + 1);
+}
+
+/* Answers among the labels of tokens [begin, begin + n), n > 0, which are the tokens one further; `more`: the store has
+ * one there for the last of them. */
+static hy_status mark_answers(hy_feed *feed, int64_t begin, int64_t n, int64_t more, int32_t *labels,
+                              uint8_t *answers) {
+    if (!hy_token_store_has_answers(feed->store)) {
+        return HY_OK;
+    }
+    HY_TRY(hy_token_store_read_answers(feed->store, begin + 1, n - !more, answers));
+    answers[n - 1] = more && answers[n - 1];
+    for (int64_t i = 0; i < n; i++) {
+        answers[i] = labels[i] != HY_LABEL_NONE && answers[i];
+        labels[i] = feed->shape.answers_only && !answers[i] ? HY_LABEL_NONE : labels[i];
+    }
+    return HY_OK;
+}
+
+/* One fragment of sequence `sequence`, which stands at `slot` of micro-step `call`; n_bounds offsets of it are in
+ * feed->bounds. */
+static hy_status load_fragment(hy_feed *feed, int64_t call, int64_t slot, int64_t sequence, const hy_fragment *fragment,
+                               int64_t n_bounds) {
+    const int64_t begin = sequence * feed->shape.len + fragment->begin - slot * feed->shape.len, n = fragment->len;
+    const int64_t more = begin + n < hy_token_store_tokens(feed->store);
+    int32_t *tokens = feed->tokens + call * feed->layout->T + fragment->local;
+    int32_t *labels = feed->labels + call * feed->layout->T + fragment->local;
+    if (n == 0) {
+        return HY_OK;
+    }
+    HY_TRY(hy_token_store_read(feed->store, begin, n + more, feed->window));
+    memcpy(tokens, feed->window, (size_t)n * sizeof *tokens);
+    memcpy(labels, feed->window + 1, (size_t)(n - 1 + more) * sizeof *labels);
+    for (int64_t i = 0; i < n_bounds; i++) {
+        const int64_t last = feed->bounds[i] - 1 - begin; /* a document's last token */
+        if (last >= 0 && last < n) {
+            labels[last] = HY_LABEL_NONE;
+        }
+    }
+    HY_TRY(mark_answers(feed, begin, n, more, labels, feed->answers + call * feed->layout->T + fragment->local));
+    for (int64_t i = 0; i < n; i++) {
+        feed->valid += labels[i] != HY_LABEL_NONE;
+    }
+    return HY_OK;
+}
+
+/* A sequence at `slot` of micro-step `call`; `counted` 0: its labels do not count. Appends its documents. */
+static hy_status load_sequence(hy_feed *feed, int64_t call, int64_t slot, int64_t sequence, int counted) {
+    const int64_t len = feed->shape.len, begin = sequence * len;
+    int64_t n_bounds = 0, *docs = documents_at(feed, call), *n_docs = &feed->n_docs[call];
+    HY_TRY(hy_token_store_boundaries(feed->store, begin, begin + len, len + 1, feed->bounds, &n_bounds));
+    docs[(*n_docs)++] = slot * len;
+    for (int64_t i = 0; i < n_bounds; i++) {
+        if (feed->bounds[i] > begin && feed->bounds[i] < begin + len) {
+            docs[(*n_docs)++] = slot * len + feed->bounds[i] - begin;
+        }
+    }
+    const int64_t valid_before = feed->valid;
+    for (int64_t i = 0; i < feed->layout->n_local; i++) {
+        const hy_fragment *fragment = &feed->layout->frags[feed->layout->local[i]];
+        if (fragment->begin < slot * len || fragment->begin + fragment->len > (slot + 1) * len) {
+            continue; /* of another sequence */
+        }
+        HY_TRY(load_fragment(feed, call, slot, sequence, fragment, n_bounds));
+        if (!counted) {
+            int32_t *labels = feed->labels + call * feed->layout->T + fragment->local;
+            for (int64_t t = 0; t < fragment->len; t++) {
+                labels[t] = HY_LABEL_NONE;
+            }
+            memset(feed->answers + call * feed->layout->T + fragment->local, 0, (size_t)fragment->len);
+        }
+    }
+    if (!counted) {
+        feed->valid = valid_before;
+    }
+    return HY_OK;
+}
+
+hy_status hy_feed_load(hy_feed *feed, const int64_t *sequences, int64_t n) {
+    const int64_t unit = feed->shape.unit, calls = (n + unit - 1) / unit;
+    feed->calls = 0;
+    feed->valid = 0;
+    for (int64_t call = 0; call < calls; call++) {
+        feed->n_docs[call] = 0;
+        for (int64_t slot = 0; slot < unit; slot++) {
+            const int64_t index = call * unit + slot;
+            HY_TRY(load_sequence(feed, call, slot, sequences[index < n ? index : n - 1], index < n));
+        }
+        documents_at(feed, call)[feed->n_docs[call]] = unit * feed->shape.len;
+    }
+    feed->calls = calls;
+    return HY_OK;
+}
+
+int64_t hy_feed_calls(const hy_feed *feed) {
+    return feed->calls;
+}
+
+int64_t hy_feed_valid(const hy_feed *feed) {
+    return feed->valid;
+}
+
+hy_status hy_feed_batch(hy_feed *feed, int64_t call, hy_batch *batch) {
+    HY_TRY(hy_layout_set_documents(feed->layout, documents_at(feed, call), feed->n_docs[call]));
+    *batch = (hy_batch){.layout = feed->layout,
+                        .tokens = feed->tokens + call * feed->layout->T,
+                        .labels = feed->labels + call * feed->layout->T};
+    return HY_OK;
+}
+
+const uint8_t *hy_feed_answers(const hy_feed *feed, int64_t call) {
+    return hy_token_store_has_answers(feed->store) ? feed->answers + call * feed->layout->T : NULL;
+}
+
+const int64_t *hy_feed_documents(const hy_feed *feed, int64_t call, int64_t *n_docs) {
+    *n_docs = feed->n_docs[call];
+    return documents_at(feed, call);
+}

@@ -1,0 +1,49 @@
+/* What one rank reads of a token store: for every micro-step the tokens and labels of its own fragments, and the
+ * documents of the sequences it takes part in.
+ *
+ * The label of a token is the next token of its document, also where that lies in another rank's fragment or beyond the
+ * sequence's edge; −100 at a document's last token, and where only answers count (data.loss) at every target that is
+ * none. A document that crosses a sequence's edge is two documents to the
+ * model (its state starts anew). */
+#ifndef HY_TRAIN_FEED_H
+#define HY_TRAIN_FEED_H
+
+#include "layers/model.h"
+#include "train/data/token_store.h"
+
+enum { HY_LABEL_NONE = -100 };
+
+typedef struct hy_feed_shape {
+    hy_layout_kind layout;
+    int sequence_size, sequence_rank;
+    int64_t unit, len; /* sequences per micro-step; tokens per sequence */
+    int64_t calls_max; /* micro-steps held at a time */
+    bool answers_only; /* the other targets do not count */
+} hy_feed_shape;
+
+typedef struct hy_feed hy_feed;
+
+/* Adds the feed's buffers to `plan`. Local. */
+HY_MUST_CHECK hy_status hy_feed_plan(const hy_feed_shape *shape, hy_plan *plan);
+/* `store` is borrowed for the feed's life. HY_ERR_DATA if it is shorter than one sequence, or
+ * has no answers and only they would count. Local. */
+HY_MUST_CHECK hy_status hy_feed_create(const hy_feed_shape *shape, hy_token_store *store, hy_feed **out);
+void hy_feed_destroy(hy_feed *feed);
+
+int64_t hy_feed_sequences(const hy_feed *feed); /* whole sequences in the store */
+
+/* Reads `n` sequences by number, unit per micro-step; what is left of the last micro-step is filled with uncounted
+ * sequences. HY_ERR_DATA as in token_store.h. Allocates nothing. Local. */
+HY_MUST_CHECK hy_status hy_feed_load(hy_feed *feed, const int64_t *sequences, int64_t n);
+
+int64_t hy_feed_calls(const hy_feed *feed); /* micro-steps loaded */
+int64_t hy_feed_valid(const hy_feed *feed); /* labels of this rank that count, over all micro-steps loaded */
+/* Micro-step `call`. The batch is valid until the next hy_feed_batch. HY_ERR_DATA if the layout refuses the documents.
+ * Local. */
+HY_MUST_CHECK hy_status hy_feed_batch(hy_feed *feed, int64_t call, hy_batch *batch);
+/* Which labels of micro-step `call` are answers: [T], 0 or 1; NULL if the store marks none. */
+const uint8_t *hy_feed_answers(const hy_feed *feed, int64_t call);
+/* Documents of micro-step `call`: [*n_docs + 1] positions in it. For counting FLOPs. */
+const int64_t *hy_feed_documents(const hy_feed *feed, int64_t call, int64_t *n_docs);
+
+#endif

@@ -1,0 +1,31 @@
+/* HDF5 as this room uses it: quiet (the library prints nothing; its reason goes into our message), superblock and
+ * metadata of the latest version (checksummed), every dataset one-dimensional, chunked, with Fletcher32 on each chunk.
+ * No times are kept: the same content makes the same file.
+ *
+ * libhdf5 1.10 may crash or hang on mutated bytes: verify a file's hash (train/data/file_hash.h) before it is opened here,
+ * or open it in a child first (train/store_check.h). */
+#ifndef HY_TRAIN_H5_H
+#define HY_TRAIN_H5_H
+
+#include <hdf5.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+/* "1.10.8", of the library that runs; if it is not the one compiled against, both. */
+void hy_h5_version(char *text, size_t size);
+
+/* Logs "path: what: the library's innermost reason" and gives `status`. */
+HY_MUST_CHECK hy_status hy_h5_fail(hy_status status, const char *path, const char *what);
+
+HY_MUST_CHECK hy_status hy_h5_create(const char *path, hy_status on_error, hid_t *file); /* replaces what is there */
+HY_MUST_CHECK hy_status hy_h5_open(const char *path, hy_status on_error, hid_t *file);   /* read only */
+
+/* A dataset of `n` elements now, which can grow. Negative on failure. */
+hid_t hy_h5_dataset_create(hid_t file, const char *name, hid_t type, int64_t n, int64_t chunk);
+/* Elements [begin, begin + n); 0 or negative on failure, as the library does. n = 0 does nothing. */
+int hy_h5_write_range(hid_t dataset, hid_t memory_type, int64_t begin, int64_t n, const void *data);
+int hy_h5_read_range(hid_t dataset, hid_t memory_type, int64_t begin, int64_t n, void *data);
+
+#endif

@@ -1,0 +1,36 @@
+/* flash-linear-attention's log_linear_mamba2: mamba2's keys and layer, with 15 levels, and beside it an MLP whose width no key changes. */
+#include <math.h>
+
+#include "train/publish/hf_fla.h"
+
+enum { LEVELS = 15 }; /* 2^14 tokens; fixed in the library */
+
+static void read_log_linear_mamba2(hy_hf_reader *reader, hy_model_config *model) {
+    hy_mixer_config *mixer = hy_hf_fla_read_mamba2(reader, model, "log_linear_mamba2");
+    mixer->levels = LEVELS;
+    model->mlp_ratio = 4;
+    if (mixer->step_low > 0 || isfinite(mixer->step_high))
+        hy_hf_unsupported(reader, "dt_limit", "only [0, Infinity]");
+    if (hy_hf_flag(reader, "residual_in_fp32", false))
+        hy_hf_unsupported(reader, "residual_in_fp32", "only false");
+}
+
+static json_t *describe_log_linear_mamba2(const hy_model_config *model) {
+    return hy_hf_fla_describe_mamba2(model, "log_linear_mamba2", "LogLinearMamba2ForCausalLM");
+}
+
+static int bind_log_linear_mamba2(const json_t *config, const hy_param *param, hy_hf_binding *out) {
+    static const hy_hf_rename names[] = {{"model.embeddings.", "backbone.embeddings."},
+                                         {"model.norm.", "backbone.norm_f."},
+                                         {"model.layers.", "backbone.layers."},
+                                         {".attn_norm.", ".mixer_norm."},
+                                         {".attn.", ".mixer."},
+                                         {NULL, NULL}};
+    (void)config;
+    return hy_hf_bind_renamed(param, names, out);
+}
+
+const hy_hf_family hy_hf_fla_log_linear_mamba2 = {.model_type = "log_linear_mamba2",
+                                                  .read = read_log_linear_mamba2,
+                                                  .bind = bind_log_linear_mamba2,
+                                                  .describe = describe_log_linear_mamba2};

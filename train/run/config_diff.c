@@ -1,0 +1,111 @@
+#include "train/run/config_diff.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { KEY_MAX = 256, VALUE_MAX = 1024, DEPTH_MAX = 16, INDENT = 2 };
+
+/* Reads leaves one after the other. */
+typedef struct reader {
+    const char *at;
+    char key[KEY_MAX], value[VALUE_MAX];
+    size_t key_end[DEPTH_MAX]; /* length of the dotted key up to each depth */
+} reader;
+
+/* One line into key and value; 1 if it is a leaf, 0 if a section's head. */
+static int read_line(reader *r, const char *line, size_t n) {
+    size_t indent = 0;
+    while (indent < n && line[indent] == ' ') {
+        indent++;
+    }
+    const size_t depth = indent / INDENT < DEPTH_MAX - 1 ? indent / INDENT : DEPTH_MAX - 1;
+    const char *colon = memchr(line + indent, ':', n - indent);
+    if (colon == NULL) {
+        return 0;
+    }
+    const size_t base = depth > 0 ? r->key_end[depth - 1] : 0;
+    const int wrote = snprintf(r->key + base, KEY_MAX - base, "%s%.*s", depth > 0 ? "." : "",
+                               (int)(colon - line - (long)indent), line + indent);
+    r->key_end[depth] = base + (size_t)wrote < KEY_MAX - 1 ? base + (size_t)wrote : KEY_MAX - 1;
+    const char *value = colon + 1 < line + n ? colon + 2 : line + n;
+    snprintf(r->value, VALUE_MAX, "%.*s", value < line + n ? (int)(line + n - value) : 0, value);
+    return r->value[0] != '\0';
+}
+
+static int next_leaf(reader *r) {
+    while (*r->at != '\0') {
+        const char *line = r->at, *end = strchr(line, '\n');
+        const size_t n = end != NULL ? (size_t)(end - line) : strlen(line);
+        r->at = line + n + (end != NULL);
+        if (read_line(r, line, n)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *find_value(const char *text, const char *key, reader *scratch) {
+    *scratch = (reader){.at = text};
+    while (next_leaf(scratch)) {
+        if (strcmp(scratch->key, key) == 0) {
+            return scratch->value;
+        }
+    }
+    return NULL;
+}
+
+void hy_config_diff(const char *before, const char *after, hy_config_report report, void *context) {
+    reader a = {.at = before}, b = {.at = after}, other;
+    while (next_leaf(&a)) {
+        const char *value = find_value(after, a.key, &other);
+        if (value == NULL || strcmp(value, a.value) != 0) {
+            report(context, a.key, a.value, value != NULL ? value : "absent");
+        }
+    }
+    while (next_leaf(&b)) {
+        if (find_value(before, b.key, &other) == NULL) {
+            report(context, b.key, "absent", b.value);
+        }
+    }
+}
+
+typedef struct first_difference {
+    int n;
+    char text[2 * VALUE_MAX + KEY_MAX + 64];
+} first_difference;
+
+static void keep_first(void *context, const char *key, const char *before, const char *after) {
+    first_difference *first = context;
+    if (first->n++ == 0) {
+        snprintf(first->text, sizeof first->text, "%s is %s here and %s on rank 0", key, after, before);
+    }
+}
+
+static hy_status compare(const char *of_rank_0, size_t n, const char *mine, size_t length) {
+    first_difference first = {0};
+    if (n == length && memcmp(of_rank_0, mine, n) == 0) {
+        return HY_OK;
+    }
+    hy_config_diff(of_rank_0, mine, keep_first, &first);
+    return hy_fail(HY_ERR_USAGE, "ranks were started with different configurations: %s%s; start all with the same",
+                   first.n > 0 ? first.text : "their texts differ", first.n > 1 ? " (and more)" : "");
+}
+
+hy_status hy_config_agree(hy_comm *world, const char *text, size_t length) {
+    int64_t n = (int64_t)length;
+    char *of_rank_0 = NULL;
+    hy_req req = {0};
+    hy_comm_broadcast(world, "config", &n, sizeof n, 0, &req);
+    hy_comm_wait(&req);
+    HY_TRY(hy_comm_agree(world, HY_NEW("config of rank 0", n + 1, &of_rank_0)));
+    if (hy_comm_rank(world) == 0) {
+        memcpy(of_rank_0, text, length);
+    }
+    hy_comm_broadcast(world, "config", of_rank_0, (size_t)n, 0, &req);
+    hy_comm_wait(&req);
+    const hy_status status = compare(of_rank_0, (size_t)n, text, length);
+    hy_free(of_rank_0);
+    return hy_comm_agree(world, status);
+}

@@ -1,0 +1,17 @@
+/* Differences of two resolved configurations, as written by hy_config_write (one "key: value" per line, sections by
+ * indentation). */
+#ifndef HY_TRAIN_CONFIG_DIFF_H
+#define HY_TRAIN_CONFIG_DIFF_H
+
+#include "comm/comm.h"
+#include "train/run/config.h"
+
+/* Calls `report` with the dotted key of every value that differs; the value that is absent is "absent". */
+typedef void (*hy_config_report)(void *context, const char *key, const char *before, const char *after);
+void hy_config_diff(const char *before, const char *after, hy_config_report report, void *context);
+
+/* Every rank must run the same configuration: HY_ERR_USAGE on the ranks where `text` differs from rank 0's, naming the
+ * key and both values; HY_ERR_PEER elsewhere. Collective. */
+HY_MUST_CHECK hy_status hy_config_agree(hy_comm *world, const char *text, size_t length);
+
+#endif

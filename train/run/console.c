@@ -1,0 +1,144 @@
+#include "train/run/console.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/table.h"
+#include "base/text.h"
+
+static double resident_peak(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? 1024.0 * (double)usage.ru_maxrss : 0.0;
+}
+
+static void clear_bar(hy_console *console) {
+    if (console->bar_shown) {
+        printf("\r\033[K");
+        console->bar_shown = false;
+    }
+}
+
+static void draw_bar(hy_console *console, int64_t step) {
+    enum { WIDTH = 40 };
+    if (!console->terminal || console->last <= console->first) {
+        return;
+    }
+    const double done = (double)(step - console->first) / (double)(console->last - console->first);
+    const int full = (int)(done * WIDTH);
+    char bar[WIDTH + 1];
+    memset(bar, '.', WIDTH);
+    memset(bar, '#', (size_t)full);
+    bar[WIDTH] = '\0';
+    printf("[%s] %3.0f%%", bar, 100.0 * done);
+    fflush(stdout);
+    console->bar_shown = true;
+}
+
+/* Whether a person watches. mpirun gives rank 0 a terminal of its own whatever its output goes to, so what counts under
+ * a launcher is the launcher's stdout (seen only on its own host). */
+static bool is_terminal(void) {
+    char link[64], target[64];
+    if (!isatty(STDOUT_FILENO) || getenv("OMPI_COMM_WORLD_SIZE") == NULL) {
+        return isatty(STDOUT_FILENO);
+    }
+    snprintf(link, sizeof link, "/proc/%ld/fd/1", (long)getppid());
+    const ssize_t n = readlink(link, target, sizeof target - 1);
+    target[n > 0 ? n : 0] = '\0';
+    return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+}
+
+void hy_console_begin(hy_console *console, int64_t first, int64_t last) {
+    *console = (hy_console){.terminal = is_terminal(), .first = first, .last = last};
+}
+
+void hy_console_end(hy_console *console) {
+    clear_bar(console);
+    fflush(stdout);
+}
+
+void hy_console_step(hy_console *console, int64_t step, const hy_step_result *result, const hy_step_rates *rates,
+                     bool show) {
+    const double weight = console->seconds_per_step > 0.0 ? 0.1 : 1.0;
+    console->seconds_per_step += weight * (rates->seconds - console->seconds_per_step);
+    if (!show) {
+        return;
+    }
+    clear_bar(console);
+    /* fabs: "nan" rather than "-nan" */
+    printf("step %lld/%lld  loss %.4f  grad %.3f  lr %.3g  %s  mfu %.1f%%  exposed %.1f%%  mem %s  eta %s%s\n",
+           (long long)step, (long long)console->last, fabs(result->loss), fabs(result->grad_norm), result->lr,
+           hy_text_rate(rates->tokens_per_second, "tok").s, 100.0 * rates->mfu, 100.0 * rates->exposed,
+           hy_text_bytes(resident_peak()).s,
+           hy_text_duration(console->seconds_per_step * (double)(console->last - step)).s,
+           result->skipped ? "  SKIPPED: not finite" : "");
+    draw_bar(console, step);
+    fflush(stdout);
+}
+
+void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *result) {
+    char answers[96] = "";
+    if (result->answers >= 0) {
+        snprintf(answers, sizeof answers, "  answers %.2f%% of %lld, loss %.4f", 100.0 * hy_eval_accuracy(result),
+                 (long long)result->answers, result->answer_loss);
+    }
+    hy_console_note(console, "step %lld  validation loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)%s",
+                    (long long)step, result->loss, exp(result->loss), (long long)result->sequences,
+                    (long long)result->valid, answers);
+}
+
+void hy_console_note(hy_console *console, const char *format, ...) {
+    va_list arguments;
+    clear_bar(console);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
+    fflush(stdout);
+}
+
+static const char *layout_name(hy_layout_kind kind) {
+    return kind == HY_LAYOUT_ZIGZAG ? "zigzag" : "contiguous";
+}
+
+static void print_summary(const hy_trainer *trainer, double peak) {
+    const hy_config *config = trainer->config;
+    const hy_mesh *mesh = &trainer->mesh;
+    const hy_layout_dims dims = hy_layout_sizes(config->parallel.layout, mesh->sequence_size, mesh->sequence_index,
+                                                trainer->train.split.unit, config->data.sequence);
+    printf("mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
+           hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, layout_name(config->parallel.layout),
+           (long long)dims.T);
+    printf("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
+           hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
+           (long long)config->model.width, (long long)config->model.vocab);
+    printf("step        %lld sequences of %lld tokens in %lld micro-steps\n", (long long)config->data.batch,
+           (long long)config->data.sequence, (long long)trainer->train.split.calls_max);
+    printf("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n", trainer->device.table.name,
+           peak / 1e9);
+}
+
+hy_status hy_console_layers(const hy_trainer *trainer, double peak) {
+    hy_text_table *table = NULL;
+    print_summary(trainer, peak);
+    HY_TRY(hy_text_table_create(5, (const char *const[]){"layer", "mixer", "exchange", "sent forward", "sent backward"},
+                                &table));
+    for (int64_t l = 0; l < trainer->config->model.layers; l++) {
+        hy_layer_info info;
+        hy_runner_layer_info(trainer->train.runner, l, &info);
+        hy_text_table_cell(table, "%lld", (long long)l);
+        hy_text_table_cell(table, "%s", info.mixer);
+        hy_text_table_cell(table, "%s", trainer->mesh.sequence_size > 1 ? info.method : "none: one rank");
+        hy_text_table_cell(table, "%s", hy_text_bytes((double)info.bytes_fwd).s);
+        hy_text_table_cell(table, "%s", hy_text_bytes((double)info.bytes_bwd).s);
+    }
+    const hy_status status = hy_text_table_print(table, stdout);
+    hy_text_table_destroy(table);
+    putchar('\n');
+    fflush(stdout);
+    return status;
+}

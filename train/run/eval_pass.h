@@ -1,0 +1,27 @@
+/* Validation: the mean loss over the first sequences of the evaluation store, in their order; where the store marks
+ * answers, also the loss over them and how many are the argmax of their logits. */
+#ifndef HY_TRAIN_EVAL_PASS_H
+#define HY_TRAIN_EVAL_PASS_H
+
+#include "train/run/trainer.h"
+
+/* Bucket 0 holds positions [0, 128) within the document, bucket i > 0 positions [128·2^(i−1), 128·2^i). */
+enum { HY_EVAL_BUCKETS = 40, HY_EVAL_FIRST_BUCKET = 128 };
+
+typedef struct hy_eval_result {
+    double loss;
+    int64_t valid, sequences;
+    double answer_loss, other_loss;      /* means over the answers, and over the targets that are none */
+    int64_t answers, correct;            /* answers −1: the store marks none */
+    double bucket_loss[HY_EVAL_BUCKETS]; /* means */
+    int64_t bucket_valid[HY_EVAL_BUCKETS];
+} hy_eval_result;
+
+static inline double hy_eval_accuracy(const hy_eval_result *result) {
+    return result->answers > 0 ? (double)result->correct / (double)result->answers : 0.0;
+}
+
+/* Over train.eval.sequences sequences, or as many as there are. Collective. */
+HY_MUST_CHECK hy_status hy_eval_pass(hy_trainer *trainer, hy_eval_result *out);
+
+#endif

@@ -1,0 +1,156 @@
+#include "train/run/phase_report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/table.h"
+
+typedef enum group {
+    GROUP_PRODUCTS,
+    GROUP_RECURRENCE,
+    GROUP_ATTENTION,
+    GROUP_CONVOLUTION,
+    GROUP_LOSS,
+    GROUP_OPTIMIZER,
+    GROUP_OTHER,
+    N_GROUPS
+} group;
+
+static const char *const group_names[N_GROUPS] = {
+    "matrix products", "linear recurrences", "softmax attention",  "convolutions",
+    "embedding, loss", "optimizer",          "norms, elementwise",
+};
+
+static group group_of(hy_op_id op) {
+    const char *name = hy_op_name(op);
+    static const struct {
+        const char *prefix;
+        group in;
+    } rules[] = {{"gemm", GROUP_PRODUCTS},
+                 {"recur", GROUP_RECURRENCE},
+                 {"map_", GROUP_RECURRENCE},
+                 {"attn", GROUP_ATTENTION},
+                 {"conv", GROUP_CONVOLUTION},
+                 {"long_conv", GROUP_CONVOLUTION},
+                 {"modal_filter", GROUP_CONVOLUTION},
+                 {"window_filter", GROUP_CONVOLUTION},
+                 {"transpose", GROUP_CONVOLUTION},
+                 {"embed", GROUP_LOSS},
+                 {"cross", GROUP_LOSS},
+                 {"adamw", GROUP_OPTIMIZER},
+                 {"sumsq", GROUP_OPTIMIZER}};
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        if (strncmp(name, rules[i].prefix, strlen(rules[i].prefix)) == 0) {
+            return rules[i].in;
+        }
+    }
+    return GROUP_OTHER;
+}
+
+enum { NAME_SIZE = 48, ROWS_MAX = 48 };
+
+typedef struct row {
+    char name[NAME_SIZE];
+    double seconds;
+} row;
+
+static int add_row(row *rows, int n, const char *name, double seconds) {
+    if (n == ROWS_MAX) {
+        return n;
+    }
+    snprintf(rows[n].name, NAME_SIZE, "%s", name);
+    rows[n].seconds = seconds;
+    return n + 1;
+}
+
+static int find_row(const row *rows, int n, const char *name) {
+    for (int i = 0; i < n; i++) {
+        if (strncmp(rows[i].name, name, NAME_SIZE - 1) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* This rank's rows; exchanges with the same name (all-gather and receive, say) are one. */
+static int collect(const hy_device *device, const hy_phase_seconds *seconds, row *rows) {
+    double by_group[N_GROUPS] = {0}, inside = seconds->read + seconds->checkpoint + seconds->validation;
+    int n = 0;
+    for (int op = 0; op < HY_OP_COUNT; op++) {
+        by_group[group_of((hy_op_id)op)] += device->seconds[op];
+    }
+    for (int g = 0; g < N_GROUPS; g++) {
+        n = add_row(rows, n, group_names[g], by_group[g]);
+        inside += by_group[g];
+    }
+    const hy_exchange_record *records = NULL;
+    const int n_records = hy_exchange_records(&records), first_wait = n;
+    for (int i = 0; i < n_records; i++) {
+        char name[NAME_SIZE];
+        snprintf(name, sizeof name, "wait: %s", records[i].name);
+        const int same = find_row(rows + first_wait, n - first_wait, name);
+        if (same >= 0) {
+            rows[first_wait + same].seconds += records[i].waited;
+        } else {
+            n = add_row(rows, n, name, records[i].waited);
+        }
+        inside += records[i].waited;
+    }
+    n = add_row(rows, n, "reading data", seconds->read);
+    n = add_row(rows, n, "checkpoints", seconds->checkpoint);
+    n = add_row(rows, n, "validation", seconds->validation);
+    n = add_row(rows, n, "the rest", seconds->total > inside ? seconds->total - inside : 0.0);
+    return add_row(rows, n, "total", seconds->total);
+}
+
+static void reduce(hy_comm *world, double *values, int n, hy_reduce op) {
+    hy_req req = {0};
+    hy_comm_all_reduce(world, "phase report", values, n, HY_TYPE_F64, op, &req);
+    hy_comm_wait(&req);
+}
+
+static hy_status print(const row *rows, int n, const double *least, const double *sum, const double *most, int size) {
+    hy_text_table *table = NULL;
+    const double total = sum[n - 1] / size;
+    HY_TRY(hy_text_table_create(5, (const char *const[]){"seconds by rank", "min", "mean", "max", "share"}, &table));
+    for (int i = 0; i < n; i++) {
+        const double mean = sum[i] / size;
+        if (i == n - 1) {
+            hy_text_table_rule(table);
+        } else if (most[i] < 0.0005) {
+            continue;
+        }
+        hy_text_table_cell(table, "%s", rows[i].name);
+        hy_text_table_cell(table, "%.3f", least[i]);
+        hy_text_table_cell(table, "%.3f", mean);
+        hy_text_table_cell(table, "%.3f", most[i]);
+        hy_text_table_cell(table, "%.1f%%", total > 0.0 ? 100.0 * mean / total : 0.0);
+    }
+    const hy_status status = hy_text_table_print(table, stdout);
+    hy_text_table_destroy(table);
+    return status;
+}
+
+hy_status hy_phase_report(hy_comm *world, const hy_device *device, const hy_phase_seconds *seconds) {
+    row mine[ROWS_MAX], rows[ROWS_MAX];
+    double least[ROWS_MAX], sum[ROWS_MAX], most[ROWS_MAX];
+    memset(mine, 0, sizeof mine);
+    int n_mine = collect(device, seconds, mine), n = n_mine;
+    memcpy(rows, mine, sizeof rows);
+
+    /* rank 0's names; a rank that has none of a name counts as 0 seconds */
+    hy_req req = {0};
+    hy_comm_broadcast(world, "phase report", &n, sizeof n, 0, &req);
+    hy_comm_wait(&req);
+    hy_comm_broadcast(world, "phase report", rows, sizeof rows, 0, &req);
+    hy_comm_wait(&req);
+    for (int i = 0; i < n; i++) {
+        const int at = find_row(mine, n_mine, rows[i].name);
+        least[i] = sum[i] = most[i] = at >= 0 ? mine[at].seconds : 0.0;
+    }
+    reduce(world, least, n, HY_MIN);
+    reduce(world, sum, n, HY_SUM);
+    reduce(world, most, n, HY_MAX);
+    const hy_status status = hy_comm_rank(world) == 0 ? print(rows, n, least, sum, most, hy_comm_size(world)) : HY_OK;
+    return hy_comm_agree(world, status);
+}

@@ -1,0 +1,103 @@
+#include "train/run/train_step.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "train/run/lr_schedule.h"
+
+static hy_status read_step(hy_trainer *trainer, int64_t step) {
+    const hy_config *config = trainer->config;
+    hy_pass *pass = &trainer->train;
+    const int64_t n = hy_feed_sequences(pass->feed);
+    for (int64_t i = 0; i < pass->split.count; i++) {
+        pass->sequences[i] =
+            hy_data_order((uint64_t)config->train.seed, n, config->data.batch, step - 1, pass->split.first + i);
+    }
+    return hy_feed_load(pass->feed, pass->sequences, pass->split.count);
+}
+
+/* Forward and backward FLOPs of this group's step; backward is twice the forward. */
+static double group_flops(const hy_trainer *trainer) {
+    double flops = 0.0;
+    for (int64_t call = 0; call < hy_feed_calls(trainer->train.feed); call++) {
+        int64_t n_docs = 0;
+        const int64_t *docs = hy_feed_documents(trainer->train.feed, call, &n_docs);
+        flops += 3.0 * hy_model_flops_fwd(trainer->model, docs, n_docs);
+    }
+    return flops;
+}
+
+static void sum_over_ranks(hy_comm *world, const char *name, double *values, int64_t n) {
+    hy_req req = {0};
+    hy_comm_all_reduce(world, name, values, n, HY_TYPE_F64, HY_SUM, &req);
+    hy_comm_wait(&req);
+}
+
+/* Reads the step's data and agrees on its counts and on whether every rank could. */
+static hy_status read_and_agree(hy_trainer *trainer, int64_t step, bool stop, hy_step_result *out) {
+    const hy_status mine = read_step(trainer, step);
+    const bool first_of_group = trainer->mesh.sequence_index == 0;
+    double sums[4] = {mine != HY_OK, stop, 0.0, 0.0};
+    if (mine == HY_OK) {
+        sums[2] = (double)hy_feed_valid(trainer->train.feed);
+        sums[3] = first_of_group ? group_flops(trainer) : 0.0;
+    }
+    sum_over_ranks(trainer->world, "step counts", sums, 4);
+    if (sums[0] > 0.0) {
+        return mine != HY_OK ? mine : HY_ERR_PEER;
+    }
+    out->stop = sums[1] > 0.0;
+    out->valid = (int64_t)sums[2];
+    out->flops = sums[3];
+    out->tokens = trainer->config->data.batch * trainer->config->data.sequence;
+    return HY_OK;
+}
+
+/* This rank's sum of losses; its gradients of the mean loss. */
+static double compute(hy_trainer *trainer, int64_t valid) {
+    const double d_scale = valid > 0 ? 1.0 / (double)valid : 0.0;
+    const int64_t calls = hy_feed_calls(trainer->train.feed);
+    double loss_sum = 0.0;
+    hy_fill(&trainer->device,
+            &(hy_fill_args){.n = hy_model_flat_size(trainer->model), .value = 0.0, .y = trainer->grads});
+    for (int64_t call = 0; call < calls; call++) {
+        hy_batch batch;
+        const hy_status status = hy_feed_batch(trainer->train.feed, call, &batch);
+        if (status != HY_OK) {
+            hy_comm_abort((int)status); /* offsets were checked when they were read */
+        }
+        hy_runner_step(trainer->train.runner, &batch, d_scale, &loss_sum,
+                       call + 1 == calls ? hy_adamw_sharded_bucket_ready : NULL, trainer->optimizer);
+    }
+    return loss_sum;
+}
+
+hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop, hy_step_result *out) {
+    const hy_config *config = trainer->config;
+    const hy_lr_schedule schedule = {config->train.lr, config->train.min_lr_ratio, config->train.warmup,
+                                     config->train.steps};
+    hy_step_result r = {.lr = hy_lr_schedule_at(&schedule, step)};
+    const double t0 = hy_now();
+    HY_TRY(read_and_agree(trainer, step, stop, &r));
+    const double t1 = hy_now();
+
+    double sums[2] = {compute(trainer, r.valid), 0.0};
+    const double t2 = hy_now();
+    sums[1] = hy_adamw_sharded_reduce(trainer->optimizer);
+    sum_over_ranks(trainer->world, "loss and norm", sums, 2);
+    r.loss = r.valid > 0 ? sums[0] / (double)r.valid : 0.0;
+    r.grad_norm = sqrt(sums[1]);
+    r.skipped = !isfinite(r.loss) || !isfinite(r.grad_norm);
+    if (!r.skipped) {
+        const hy_adamw_settings settings = {config->train.beta1, config->train.beta2, config->train.eps,
+                                            config->train.weight_decay};
+        const double clip = config->train.clip;
+        const double g_scale = clip > 0.0 && r.grad_norm > clip ? clip / r.grad_norm : 1.0;
+        hy_adamw_sharded_update(trainer->optimizer, &settings, update, r.lr, g_scale);
+    }
+    r.read_seconds = t1 - t0;
+    r.compute_seconds = t2 - t1;
+    r.update_seconds = hy_now() - t2;
+    *out = r;
+    return HY_OK;
+}

@@ -1,0 +1,22 @@
+/* One optimizer step: read, forward and backward of every micro-step, reduce, clip, update. */
+#ifndef HY_TRAIN_TRAIN_STEP_H
+#define HY_TRAIN_TRAIN_STEP_H
+
+#include "train/run/trainer.h"
+
+typedef struct hy_step_result {
+    double loss; /* mean over the valid targets of all ranks */
+    double grad_norm, lr;
+    int64_t valid, tokens; /* of all ranks */
+    double flops;          /* model FLOPs of all ranks, forward and backward */
+    bool skipped;          /* loss or gradient was not finite: parameters and state are as before */
+    bool stop;             /* some rank wants to stop after this step */
+    double read_seconds, compute_seconds, update_seconds;
+} hy_step_result;
+
+/* Step number `step` (from 1), as update number `update` of AdamW (from 1). `stop`: this rank's wish. HY_ERR_DATA if a
+ * rank cannot read. Collective. */
+HY_MUST_CHECK hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop,
+                                      hy_step_result *out);
+
+#endif
