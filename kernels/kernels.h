@@ -1,6 +1,6 @@
 /* The one list of device operations. A table (cpu_ref, cpu, later cuda) holds one function per operation; each
  * function takes one args struct. Layers and sp call operations only through hy_<op>(device, &args), which
- * times and dispatches; a table entry is arithmetic only.
+ * times and dispatches (device.h, dispatch.c); a table entry is arithmetic only.
  *
  * Conventions
  * - `real` below means the table's element type (float or double); every untyped pointer is an array of real.
@@ -656,22 +656,11 @@ typedef struct hy_table {
     size_t (*long_conv_work)(const hy_long_conv_args *);
 } hy_table;
 
-/* A device: the table in use and what was spent in each operation. */
-typedef struct hy_device {
-    hy_table table;
-    double seconds[HY_OP_COUNT];
-    int64_t calls[HY_OP_COUNT];
-} hy_device;
-
-/* Fills *device with table `name` ("cpu_ref" or "cpu") for `dtype`. "cpu" is cpu_ref overlaid with the fastest
- * variants this processor runs (float32; float64 stays on cpu_ref, with BLAS products). HYLAS_CPU=plain|avx2|avx512
- * in the environment restricts the choice. HY_ERR_USAGE for an unknown name. Local. */
-HY_MUST_CHECK hy_status hy_device_init(hy_device *device, const char *name, hy_dtype dtype);
-
 /* Name of an operation, for tables and traces. */
 const char *hy_op_name(hy_op_id op);
 
-/* hy_<op>(device, args): times and dispatches. */
+/* hy_<op>(device, args): what layers and sp call; device.h. */
+typedef struct hy_device hy_device;
 #define HY_X(op, args) void hy_##op(hy_device *device, const args##_args *a);
 HY_OPS(HY_X)
 #undef HY_X

@@ -58,28 +58,28 @@ typedef struct rank_facts {
     int threads, cores;
 } rank_facts;
 
-static rank_facts own_facts(const hy_device *device) {
+static rank_facts own_facts(const hy_profile *profile) {
     rank_facts f = {.threads = hy_cpu_threads(), .cores = hy_machine_cores()};
     if (gethostname(f.host, sizeof f.host - 1) != 0) {
         snprintf(f.host, sizeof f.host, "unknown");
     }
-    snprintf(f.table, sizeof f.table, "%s", device->table.detail);
+    snprintf(f.table, sizeof f.table, "%s", profile->detail);
     snprintf(f.mpi, sizeof f.mpi, "%s", hy_comm_library());
     hy_h5_version(f.hdf5, sizeof f.hdf5);
     return f;
 }
 
-static void report_processor(findings *found, const hy_device *device) {
+static void report_processor(findings *found, const hy_profile *profile) {
     char name[256], features[256], blas[256];
     hy_machine_cpu_name(name, sizeof name);
     hy_cpu_features(features, sizeof features);
     hy_cpu_blas(blas, sizeof blas);
     say("processor", "%s; %d cores for this process", name, hy_machine_cores());
     say("features", "%s", features[0] != '\0' ? features : "none that is known here");
-    if (strcmp(device->table.detail, "plain") == 0) {
+    if (strcmp(profile->detail, "plain") == 0) {
         say_note(found, "table", "cpu (plain): the slow variant, without AVX2 or AVX-512 (or HYLAS_CPU asks for it)");
     } else {
-        say("table", "cpu (%s)", device->table.detail);
+        say("table", "cpu (%s)", profile->detail);
     }
     say("blas", "%s", blas);
 }
@@ -204,19 +204,19 @@ static hy_status report_rates(hy_comm *world) {
 }
 
 static hy_status examine(hy_comm *world, findings *found) {
-    hy_device device;
+    hy_profile profile;
     rank_facts *all = NULL;
-    hy_status status = hy_device_init(&device, "cpu", HY_F32);
+    hy_status status = hy_profile_of("cpu", HY_F32, &profile);
     if (status == HY_OK) {
         status = HY_NEW("facts of all ranks", hy_comm_size(world), &all);
     }
     status = hy_comm_agree(world, status);
     if (status == HY_OK) {
-        const rank_facts mine = own_facts(&device);
+        const rank_facts mine = own_facts(&profile);
         hy_req req = {0};
         hy_comm_all_gather(world, "facts", &mine, all, sizeof mine, &req);
         hy_comm_wait(&req);
-        report_processor(found, &device);
+        report_processor(found, &profile);
         report_ranks(found, all, hy_comm_size(world));
         report_mpi(found, world, &mine);
         report_hdf5(found, &mine);

@@ -135,6 +135,8 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     context.options.table = table;
     if (in.n == 0 || !out)
         return hy_op_fail(&context, HY_ERR_USAGE, "op %s needs --in FILE and --out FILE", row->name);
-    HY_TRY(hy_comm_agree(world, hy_device_init(&context.device, table, context.options.dtype)));
-    return run_files(&context, row, &in, &models, out);
+    HY_TRY(hy_comm_agree(world, hy_device_create(table, context.options.dtype, &context.device)));
+    const hy_status status = run_files(&context, row, &in, &models, out);
+    hy_device_destroy(context.device);
+    return status;
 }

@@ -19,7 +19,7 @@ typedef struct plan_job {
     const hy_config *config;
     int ranks, rank; /* rank: the one that has the most tokens */
     hy_model *model;
-    hy_device device;
+    hy_profile profile;
     hy_run_shape shape;
     hy_data_split split;
 } plan_job;
@@ -150,7 +150,7 @@ static hy_status print_layers(const plan_job *job) {
         6, (const char *const[]){"layer", "mixer", "exchange", "FLOPs", "sent forward", "sent backward"}, &table));
     for (int64_t layer = 0; layer < job->config->model.layers; layer++) {
         hy_layer_info info;
-        hy_model_layer_info(job->model, &job->shape, &job->device, layer, &info);
+        hy_model_layer_info(job->model, &job->shape, &job->profile, layer, &info);
         hy_text_table_cell(table, "%lld", (long long)layer);
         add_exchange(table, info.mixer, alone ? "none: one rank" : info.method, info.flops_fwd / all,
                      calls * (double)info.bytes_fwd, calls * (double)info.bytes_bwd);
@@ -213,7 +213,7 @@ static hy_status find_fullest_rank(plan_job *job) {
 
 static hy_status print_plan(plan_job *job) {
     HY_TRY(find_fullest_rank(job));
-    HY_TRY(hy_device_init(&job->device, job->config->run.device, HY_F32));
+    HY_TRY(hy_profile_of(job->config->run.device, HY_F32, &job->profile));
     HY_TRY(hy_model_create(&job->config->model, job->ranks, &job->model));
     print_head(job);
     hy_status status = print_parameters(job);

@@ -54,7 +54,7 @@ void hy_verify_data_free(hy_verify_data *data) {
 typedef struct step {
     hy_layout *layout;
     hy_runner *runner;
-    hy_device device;
+    hy_device *device;
     int32_t *ids, *labels; /* [T] this rank's */
 } step;
 
@@ -72,14 +72,14 @@ static hy_status prepare(const hy_model *model, const hy_verify_data *data, cons
                           .attention = method->attention,
                           .overlap = method->overlap,
                           .train = true};
-    HY_TRY(hy_device_init(&s->device, method->table, method->dtype));
+    HY_TRY(hy_device_create(method->table, method->dtype, &s->device));
     HY_TRY(hy_layout_create(method->layout, size, rank, 1, data->tokens, &s->layout));
     HY_TRY(hy_layout_set_documents(s->layout, data->docs, data->n_docs));
     HY_TRY(HY_NEW("tokens", s->layout->T, &s->ids));
     HY_TRY(HY_NEW("labels", s->layout->T, &s->labels));
     hy_layout_shard(s->layout, data->ids, sizeof *s->ids, s->ids);
     hy_layout_shard(s->layout, data->labels, sizeof *s->labels, s->labels);
-    return hy_runner_create(model, &shape, &s->device, comm, params, grads, method->broken, &s->runner);
+    return hy_runner_create(model, &shape, s->device, comm, params, grads, method->broken, &s->runner);
 }
 
 static void sum(hy_comm *comm, void *data, int64_t n, hy_type type) {
@@ -103,6 +103,7 @@ hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, cons
         *loss = total * scale;
     }
     hy_runner_destroy(s.runner);
+    hy_device_destroy(s.device);
     hy_layout_destroy(s.layout);
     hy_free(s.ids);
     hy_free(s.labels);

@@ -77,7 +77,7 @@ typedef struct hy_run_shape {
 typedef struct hy_runner hy_runner;
 
 /* Adds this runner's buffers to `plan` (name, bytes, lifetime) without allocating. Local. */
-HY_MUST_CHECK hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_device *device,
+HY_MUST_CHECK hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
                                        hy_plan *plan);
 /* Reserves exactly that. `params` and `grads` (grads NULL if !train) are the flat arrays, borrowed for the runner's life. `broken`
  * is the test hook of hy_sp. Local. */
@@ -118,7 +118,7 @@ typedef struct hy_layer_info {
 } hy_layer_info;
 void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info *out);
 /* The same without a runner: for plan. Local. */
-void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_device *device, int64_t layer,
+void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, int64_t layer,
                          hy_layer_info *out);
 /* Model FLOPs, forward, of the whole model for sequences with these documents (backward counts twice). Head included. Local. */
 double hy_model_flops_fwd(const hy_model *model, const int64_t *docs, int64_t n_docs);

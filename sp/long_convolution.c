@@ -16,7 +16,7 @@ typedef struct long_call {
 
 /* Everything of *c but pointers into kept; work may be empty to learn its size. */
 static size_t cut(long_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C, hy_carve *work) {
-    const size_t real = hy_dtype_size(sp->device->table.dtype);
+    const size_t real = hy_dtype_size(sp->profile->dtype);
     *c = (long_call){.sp = sp};
     hy_channel_exchange_open(&c->exchange, sp, dims, C, work);
     const int64_t n = c->exchange.slice_max;
@@ -25,13 +25,12 @@ static size_t cut(long_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C
     c->dh = hy_carve_take(work, (size_t)(n * dims->len) * real);
     c->lines[0] = hy_carve_take(work, (size_t)(n * c->op.T) * real);
     c->lines[1] = hy_carve_take(work, (size_t)(n * c->op.T) * real);
-    c->op.work = hy_carve_take(work, sp->device->table.long_conv_work(&c->op));
+    c->op.work = hy_carve_take(work, sp->profile->long_conv_work(&c->op));
     return work->used;
 }
 
 size_t hy_sp_long_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
-    return (size_t)((C + dims->size - 1) / dims->size * dims->n_seq * dims->len) *
-           hy_dtype_size(sp->device->table.dtype);
+    return (size_t)((C + dims->size - 1) / dims->size * dims->n_seq * dims->len) * hy_dtype_size(sp->profile->dtype);
 }
 
 size_t hy_sp_long_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
@@ -87,8 +86,7 @@ static hy_modal_filter_args filter_of(const long_call *c, hy_channels channels) 
 /* Kept inputs of a slice. */
 static char *kept_lines(const long_call *c, hy_channels channels) {
     const int64_t first = hy_channels_of(&c->exchange, c->sp->layout->rank).begin;
-    return (char *)c->conv->kept +
-           (size_t)((channels.begin - first) * c->op.T) * hy_dtype_size(c->sp->device->table.dtype);
+    return (char *)c->conv->kept + (size_t)((channels.begin - first) * c->op.T) * hy_dtype_size(c->sp->profile->dtype);
 }
 
 static void compute_fwd(long_call *c, int slice, hy_channels channels) {

@@ -8,7 +8,7 @@
 #define HY_SP_SP_H
 
 #include "comm/comm.h"
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "sp/layout.h"
 
 typedef enum hy_state_exchange { HY_STATE_ALLGATHER, HY_STATE_RING } hy_state_exchange;
@@ -18,8 +18,9 @@ typedef enum hy_attention_method { HY_ATTENTION_RING, HY_ATTENTION_ALLGATHER } h
 typedef enum hy_overlap { HY_OVERLAP_SPLIT, HY_OVERLAP_SEEDED } hy_overlap;
 
 typedef struct hy_sp {
-    hy_device *device;
-    hy_comm *comm; /* ranks that share the sequences; size == layout->size */
+    const hy_profile *profile; /* what sizes depend on */
+    hy_device *device;         /* NULL while planning */
+    hy_comm *comm;             /* ranks that share the sequences; size == layout->size */
     const hy_layout *layout;
     hy_state_exchange state;
     hy_attention_method attention;

@@ -15,7 +15,7 @@ enum { TOKENS = 45, VOCAB = 19, WIDTH = 12 };
 
 typedef struct bench {
     hy_model *model;
-    hy_device device;
+    hy_device *device;
     hy_comm *comm;
     hy_layout *layout;
     hy_runner *runner;
@@ -27,7 +27,7 @@ typedef struct bench {
 static void open_bench(bench *b, const hy_model_config *config, hy_recompute recompute) {
     static const int64_t docs[] = {0, 1, 17, 17, 40, TOKENS};
     assert_int_equal(hy_model_create(config, 1, &b->model), HY_OK);
-    assert_int_equal(hy_device_init(&b->device, "cpu_ref", HY_F64), HY_OK);
+    assert_int_equal(hy_device_create("cpu_ref", HY_F64, &b->device), HY_OK);
     assert_int_equal(hy_comm_self_create(&b->comm), HY_OK);
     assert_int_equal(hy_layout_create(HY_LAYOUT_ZIGZAG, 1, 0, 1, TOKENS, &b->layout), HY_OK);
     assert_int_equal(hy_layout_set_documents(b->layout, docs, 5), HY_OK);
@@ -50,12 +50,12 @@ static void open_bench(bench *b, const hy_model_config *config, hy_recompute rec
                           .recompute = recompute,
                           .train = true,
                           .head_tile = 7};
-    assert_int_equal(hy_runner_create(b->model, &shape, &b->device, b->comm, b->params, b->grads, 0, &b->runner),
-                     HY_OK);
+    assert_int_equal(hy_runner_create(b->model, &shape, b->device, b->comm, b->params, b->grads, 0, &b->runner), HY_OK);
 }
 
 static void close_bench(bench *b) {
     hy_runner_destroy(b->runner);
+    hy_device_destroy(b->device);
     hy_layout_destroy(b->layout);
     hy_comm_destroy(b->comm);
     hy_model_destroy(b->model);

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "kernels/kernels.h"
+#include "kernels/device_internal.h"
 #include "tests/tolerance.h"
 
 #define PARITY_UNUSED __attribute__((unused))
@@ -334,19 +334,23 @@ static PARITY_UNUSED void parity_run(parity *p) {
 /* Tables: cpu_ref in float, cpu in double, cpu in float for every instruction set this processor has. */
 static PARITY_UNUSED hy_status parity_init(parity *p) {
     static const char *const sets[] = {"plain", "avx2", "avx512"};
-    hy_device device;
+    hy_device *device;
     memset(p, 0, sizeof *p);
-    HY_TRY(hy_device_init(&device, "cpu_ref", HY_F64));
-    p->reference = device.table;
-    HY_TRY(hy_device_init(&device, "cpu_ref", HY_F32));
-    p->tables[p->n_tables++] = device.table;
-    HY_TRY(hy_device_init(&device, "cpu", HY_F64));
-    p->tables[p->n_tables++] = device.table;
+    HY_TRY(hy_device_create("cpu_ref", HY_F64, &device));
+    p->reference = device->table;
+    hy_device_destroy(device);
+    HY_TRY(hy_device_create("cpu_ref", HY_F32, &device));
+    p->tables[p->n_tables++] = device->table;
+    hy_device_destroy(device);
+    HY_TRY(hy_device_create("cpu", HY_F64, &device));
+    p->tables[p->n_tables++] = device->table;
+    hy_device_destroy(device);
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
         setenv("HYLAS_CPU", sets[i], 1);
-        HY_TRY(hy_device_init(&device, "cpu", HY_F32));
-        if (strcmp(device.table.detail, sets[i]) == 0)
-            p->tables[p->n_tables++] = device.table;
+        HY_TRY(hy_device_create("cpu", HY_F32, &device));
+        if (strcmp(hy_device_profile(device)->detail, sets[i]) == 0)
+            p->tables[p->n_tables++] = device->table;
+        hy_device_destroy(device);
     }
     unsetenv("HYLAS_CPU");
     return HY_OK;

@@ -23,7 +23,7 @@ double hy_bench_op_work(const hy_bench_op *op); /* useful operations of the forw
 enum { HY_BENCH_ARRAYS = 19 };
 typedef struct hy_bench_run {
     hy_bench_op op;
-    hy_device device;
+    hy_device *device;
     hy_run run;
     void *arrays[HY_BENCH_ARRAYS];
     int64_t *lo;

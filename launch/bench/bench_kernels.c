@@ -142,13 +142,13 @@ static hy_status bench_all(kernels_bench *b) {
 /* Rank 0 alone. */
 static hy_status run(kernels_bench *b) {
     hy_comm *self = NULL;
-    hy_device device;
+    hy_profile profile;
     double after = 0;
-    HY_TRY(hy_device_init(&device, "cpu", HY_F32));
+    HY_TRY(hy_profile_of("cpu", HY_F32, &profile));
     HY_TRY(hy_comm_self_create(&self));
     hy_status status = hy_gemm_rate(self, &b->gemm);
     if (status == HY_OK) {
-        printf("table cpu (%s), float32, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", device.table.detail,
+        printf("table cpu (%s), float32, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", profile.detail,
                (long long)b->heads, HY_GEMM_RATE_N, 1e-9 * b->gemm);
         status = bench_all(b);
     }

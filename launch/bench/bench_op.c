@@ -124,7 +124,7 @@ static hy_attn_args attn_args(const hy_bench_run *r) {
 
 static void store(const hy_bench_run *r, int array, int64_t i, double value) {
     const float rounded = (float)value; /* both types start from the same numbers */
-    if (r->device.table.dtype == HY_F64) {
+    if (hy_device_profile(r->device)->dtype == HY_F64) {
         ((double *)r->arrays[array])[i] = (double)rounded;
     } else {
         ((float *)r->arrays[array])[i] = rounded;
@@ -132,7 +132,8 @@ static void store(const hy_bench_run *r, int array, int64_t i, double value) {
 }
 
 static double load(const hy_bench_run *r, int array, int64_t i) {
-    return r->device.table.dtype == HY_F64 ? ((double *)r->arrays[array])[i] : (double)((float *)r->arrays[array])[i];
+    return hy_device_profile(r->device)->dtype == HY_F64 ? ((double *)r->arrays[array])[i]
+                                                         : (double)((float *)r->arrays[array])[i];
 }
 
 enum {
@@ -178,7 +179,7 @@ static hy_status fill_inputs(const hy_bench_run *r) {
 
 static hy_status reserve(hy_bench_run *r) {
     const hy_bench_op *op = &r->op;
-    const size_t real = hy_dtype_size(r->device.table.dtype);
+    const size_t real = hy_dtype_size(hy_device_profile(r->device)->dtype);
     for (int array = 0; array < WORK; array++) {
         const int64_t n = elements(op, array);
         if (n > 0) {
@@ -187,7 +188,8 @@ static hy_status reserve(hy_bench_run *r) {
     }
     const hy_recur_args recur = recur_args(r);
     const hy_attn_args attn = attn_args(r);
-    const size_t work = op->attention ? r->device.table.attn_work(&attn) : r->device.table.recur_work(&recur);
+    const size_t work = op->attention ? hy_device_profile(r->device)->attn_work(&attn)
+                                      : hy_device_profile(r->device)->recur_work(&recur);
     HY_TRY(hy_alloc("scratch of the bench", work, &r->arrays[WORK]));
     if (op->attention) {
         HY_TRY(HY_NEW("first keys", op->T, &r->lo));
@@ -197,7 +199,7 @@ static hy_status reserve(hy_bench_run *r) {
 
 hy_status hy_bench_run_init(const hy_bench_op *op, const char *table, hy_dtype dtype, hy_bench_run *run) {
     *run = (hy_bench_run){.op = *op, .run = {0, op->T, -1, -1}};
-    HY_TRY(hy_device_init(&run->device, table, dtype));
+    HY_TRY(hy_device_create(table, dtype, &run->device));
     const hy_status status = reserve(run);
     if (status != HY_OK) {
         hy_bench_run_fini(run);
@@ -210,24 +212,25 @@ void hy_bench_run_fini(hy_bench_run *run) {
         hy_free(run->arrays[array]);
     }
     hy_free(run->lo);
+    hy_device_destroy(run->device);
 }
 
 static void fill(hy_bench_run *r, int array, double value) {
-    hy_fill(&r->device, &(hy_fill_args){.n = elements(&r->op, array), .value = value, .y = r->arrays[array]});
+    hy_fill(r->device, &(hy_fill_args){.n = elements(&r->op, array), .value = value, .y = r->arrays[array]});
 }
 
 double hy_bench_run_fwd(hy_bench_run *r) {
     if (!r->op.attention) {
         const hy_recur_args args = recur_args(r);
         const double begin = hy_now();
-        hy_recur_fwd(&r->device, &args);
+        hy_recur_fwd(r->device, &args);
         return hy_now() - begin;
     }
     const hy_attn_args args = attn_args(r);
     fill(r, O, 0);
     fill(r, LSE, -(double)INFINITY);
     const double begin = hy_now();
-    hy_attn_fwd(&r->device, &args);
+    hy_attn_fwd(r->device, &args);
     return hy_now() - begin;
 }
 
@@ -236,7 +239,7 @@ double hy_bench_run_bwd(hy_bench_run *r) {
         const hy_recur_args args = recur_args(r);
         fill(r, DG, 0);
         const double begin = hy_now();
-        hy_recur_bwd(&r->device, &args);
+        hy_recur_bwd(r->device, &args);
         return hy_now() - begin;
     }
     const hy_attn_args args = attn_args(r);
@@ -244,8 +247,8 @@ double hy_bench_run_bwd(hy_bench_run *r) {
         fill(r, array, 0);
     }
     const double begin = hy_now();
-    hy_attn_delta(&r->device, &args);
-    hy_attn_bwd(&r->device, &args);
+    hy_attn_delta(r->device, &args);
+    hy_attn_bwd(r->device, &args);
     return hy_now() - begin;
 }
 

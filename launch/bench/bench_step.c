@@ -27,7 +27,7 @@ typedef struct step_bench {
     const hy_config *config;
     hy_comm *world;
     hy_mesh mesh;
-    hy_device device;
+    hy_device *device;
     hy_model *model;
     float *params, *grads; /* flat */
     hy_adamw_sharded *optimizer;
@@ -74,14 +74,14 @@ static hy_status reserve(step_bench *b) {
                                 .attention = c->parallel.attention,
                                 .overlap = c->parallel.overlap,
                                 .train = true};
-    HY_TRY(hy_device_init(&b->device, c->run.device, HY_F32));
+    HY_TRY(hy_device_create(c->run.device, HY_F32, &b->device));
     HY_TRY(hy_model_create(&c->model, hy_comm_size(b->world), &b->model));
     HY_TRY(HY_NEW("parameters", hy_model_flat_size(b->model), &b->params));
     HY_TRY(HY_NEW("gradients", hy_model_flat_size(b->model), &b->grads));
     hy_model_init_params(b->model, (uint64_t)c->train.seed, HY_F32, b->params);
-    HY_TRY(hy_adamw_sharded_create(b->model, b->world, &b->device, HY_F32, b->params, b->grads, &b->optimizer));
+    HY_TRY(hy_adamw_sharded_create(b->model, b->world, b->device, HY_F32, b->params, b->grads, &b->optimizer));
     HY_TRY(make_tokens(b));
-    return hy_runner_create(b->model, &shape, &b->device, mesh->sequence, b->params, b->grads, 0, &b->runner);
+    return hy_runner_create(b->model, &shape, b->device, mesh->sequence, b->params, b->grads, 0, &b->runner);
 }
 
 /* The mean loss. */
@@ -91,7 +91,7 @@ static double train_step(step_bench *b, int64_t number) {
     const double scale = 1.0 / (double)(b->tokens * b->mesh.data_size);
     const hy_batch batch = {b->layout, b->ids, b->labels};
     double loss = 0;
-    hy_fill(&b->device, &(hy_fill_args){.n = hy_model_flat_size(b->model), .value = 0, .y = b->grads});
+    hy_fill(b->device, &(hy_fill_args){.n = hy_model_flat_size(b->model), .value = 0, .y = b->grads});
     hy_runner_step(b->runner, &batch, scale, &loss, hy_adamw_sharded_bucket_ready, b->optimizer);
     const double norm = sqrt(reduce(b->world, hy_adamw_sharded_reduce(b->optimizer), HY_SUM));
     const double clip = c->train.clip > 0 && norm > c->train.clip ? c->train.clip / norm : 1.0;
@@ -111,7 +111,7 @@ static void run_steps(step_bench *b) {
         if (i == 0) {
             hy_exchange_reset();
             for (int op = 0; op < HY_OP_COUNT; op++) {
-                b->device.seconds[op] = 0;
+                hy_device_counts(b->device)->seconds[op] = 0;
             }
         }
         b->best = i > 0 ? fmin(b->best, seconds) : b->best;
@@ -143,13 +143,13 @@ static hy_status run(step_bench *b) {
     HY_TRY(hy_comm_agree(b->world, reserve(b)));
     printf("%s: %lld layers, %s parameters; %lld tokens, %d ranks = data %d x sequence %d, table %s (%s)\n", b->path,
            (long long)b->config->model.layers, hy_text_count((double)hy_model_parameter_count(b->model)).s,
-           (long long)b->tokens, hy_comm_size(b->world), b->mesh.data_size, sequence, b->device.table.name,
-           b->device.table.detail);
+           (long long)b->tokens, hy_comm_size(b->world), b->mesh.data_size, sequence,
+           hy_device_profile(b->device)->name, hy_device_profile(b->device)->detail);
     run_steps(b);
     const hy_phase_seconds seconds = {.total = b->total};
     b->peak_bytes = reduce(b->world, peak_resident_bytes(), HY_SUM);
     if (b->times) {
-        HY_TRY(hy_phase_report(b->world, &b->device, &seconds));
+        HY_TRY(hy_phase_report(b->world, b->device, &seconds));
     }
     HY_TRY(hy_gemm_rate(b->world, &b->gemm));
     report(b);
@@ -166,6 +166,7 @@ static void destroy(step_bench *b) {
     hy_free(b->labels);
     hy_model_destroy(b->model);
     hy_mesh_destroy(&b->mesh);
+    hy_device_destroy(b->device);
 }
 
 static hy_status check_options(void *context) {

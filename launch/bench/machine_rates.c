@@ -28,21 +28,22 @@ static double best_gemm(hy_comm *comm, hy_device *device, float *matrices) {
 }
 
 hy_status hy_gemm_rate(hy_comm *comm, double *flops_per_second) {
-    hy_device device;
+    hy_device *device = NULL;
     float *matrices = NULL;
-    hy_status status = hy_device_init(&device, "cpu", HY_F32);
+    hy_status status = hy_device_create("cpu", HY_F32, &device);
     if (status == HY_OK) {
         status = HY_NEW("matrices of the GEMM rate", 3 * HY_GEMM_RATE_N * HY_GEMM_RATE_N, &matrices);
     }
     status = hy_comm_agree(comm, status);
     if (status == HY_OK) {
-        double rate = best_gemm(comm, &device, matrices);
+        double rate = best_gemm(comm, device, matrices);
         hy_req req = {0};
         hy_comm_all_reduce(comm, "GEMM rate", &rate, 1, HY_TYPE_F64, HY_SUM, &req);
         hy_comm_wait(&req);
         *flops_per_second = rate;
     }
     hy_free(matrices);
+    hy_device_destroy(device);
     return status;
 }
 

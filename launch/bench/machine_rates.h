@@ -3,7 +3,7 @@
 #define HY_LAUNCH_MACHINE_RATES_H
 
 #include "comm/comm.h"
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 
 enum { HY_GEMM_RATE_N = 2048 };
 

@@ -24,7 +24,7 @@ typedef struct hy_op_options {
 typedef struct hy_op_context {
     hy_comm *world;
     hy_op_options options;
-    hy_device device;
+    hy_device *device;
 } hy_op_context;
 
 static inline hy_element hy_op_element(const hy_op_context *context) {

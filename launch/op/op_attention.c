@@ -66,7 +66,8 @@ static hy_status run_attention(hy_op_context *context, const attention *a, const
     hy_sp_attn run = {0};
     hy_status status = hy_op_layout(context, &a->in, a->B, a->T, &layout);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
-    hy_sp sp = {.device = &context->device,
+    hy_sp sp = {.profile = hy_device_profile(context->device),
+                .device = context->device,
                 .comm = context->world,
                 .layout = layout,
                 .state = context->options.state,

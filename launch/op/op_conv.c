@@ -148,7 +148,10 @@ static hy_status run_convolution(hy_op_context *context, convolution *c, const c
     hy_sp_conv run = {0};
     hy_status status = make_layout(context, c, &pool, &layout);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
-    hy_sp sp = {.device = &context->device, .comm = context->world, .layout = layout};
+    hy_sp sp = {.profile = hy_device_profile(context->device),
+                .device = context->device,
+                .comm = context->world,
+                .layout = layout};
     take_buffers(context, &pool, c, &sp, &run);
     const size_t tokens = (size_t)(c->B * c->T) * c->row, states = (size_t)(c->N * (c->W - 1)) * c->row;
     results r = {.o = hy_op_take(&pool, "o of all", tokens), .dx = hy_op_take(&pool, "dx of all", tokens)};

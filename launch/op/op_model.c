@@ -101,7 +101,7 @@ static hy_status make_model(hy_op_context *context, model_run *run) {
 static hy_status pass(hy_op_context *context, model_run *run, const hy_batch *batch, bool train) {
     hy_run_shape shape = run_shape(context, run, train);
     hy_runner *runner = NULL;
-    HY_TRY(hy_comm_agree(context->world, hy_runner_create(run->model, &shape, &context->device, context->world,
+    HY_TRY(hy_comm_agree(context->world, hy_runner_create(run->model, &shape, context->device, context->world,
                                                           run->params, train ? run->grads : NULL, 0, &runner)));
     double unused = 0;
     if (train)

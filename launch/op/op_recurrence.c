@@ -250,7 +250,8 @@ static hy_status run_recurrence(hy_op_context *context, const hy_op_recurrence_i
     hy_status status = hy_op_layout(context, &r->in, r->B, r->T, &layout);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     HY_TRY_GOTO(status, check_lengths(context, r, layout), done);
-    hy_sp sp = {.device = &context->device,
+    hy_sp sp = {.profile = hy_device_profile(context->device),
+                .device = context->device,
                 .comm = context->world,
                 .layout = layout,
                 .state = context->options.state,

@@ -16,10 +16,15 @@ struct hy_runner {
     void *arena;
 };
 
-/* About 2^20 logits at a time, at least 256 rows (a tile's product with the head's gradient touches all of it), at most T. */
-static int64_t head_tile_rows(const hy_run_shape *shape, const hy_layout_dims *dims, int64_t vocab) {
-    int64_t rows = shape->head_tile > 0 ? shape->head_tile : (1 << 20) / vocab > 256 ? (1 << 20) / vocab : 256;
-    rows = rows < dims->T ? rows : dims->T;
+/* As many logits at a time as the device likes, at least 256 rows (a tile's product with the head's gradient touches all of it),
+ * at most T. */
+static int64_t head_tile_rows(const hy_run_shape *shape, const hy_tuning *tuning, int64_t T, int64_t vocab) {
+    int64_t rows = shape->head_tile;
+    if (rows == 0) {
+        const int64_t liked = tuning->head_logits > 0 ? tuning->head_logits / vocab : T;
+        rows = liked > 256 ? liked : 256;
+    }
+    rows = rows < T ? rows : T;
     return rows > 0 ? rows : 1;
 }
 
@@ -41,27 +46,21 @@ static hy_status check_levels(const hy_model_config *config, int64_t len) {
 }
 
 /* Everything of *r but memory: sizes and plan. */
-static hy_status prepare(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
-                         int broken, hy_runner *r) {
+static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, hy_runner *r) {
     *r = (hy_runner){.model = model, .shape = *shape};
     HY_TRY(check_levels(hy_model_config_of(model), shape->len));
     r->dims = hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
-    r->sp = (hy_sp){.device = device,
-                    .comm = sequence,
-                    .state = shape->state,
-                    .attention = shape->attention,
-                    .overlap = shape->overlap,
-                    .broken = broken};
-    r->shape.head_tile = head_tile_rows(shape, &r->dims, hy_model_config_of(model)->vocab);
+    r->sp =
+        (hy_sp){.profile = profile, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
+    r->shape.head_tile = head_tile_rows(shape, &profile->tuning, r->dims.T, hy_model_config_of(model)->vocab);
     hy_sizing sizing = {
         .sp = &r->sp, .dims = &r->dims, .dtype = shape->dtype, .train = shape->train, .head_tile = r->shape.head_tile};
     return hy_graph_plan_create(hy_model_graph(model), &sizing, shape->recompute, &r->plan);
 }
 
-hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_device *device, hy_plan *plan) {
+hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, hy_plan *plan) {
     hy_runner r;
-    hy_device sizing_device = *device;
-    HY_TRY(prepare(model, shape, &sizing_device, NULL, 0, &r));
+    HY_TRY(prepare(model, shape, profile, &r));
     int64_t held = r.plan->held_bytes, rest = r.plan->arena_bytes - r.plan->held_bytes;
     hy_graph_plan_destroy(r.plan);
     if (shape->train) {
@@ -75,9 +74,12 @@ hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_
                            void *params, void *grads, int broken, hy_runner **out) {
     hy_runner *r = NULL;
     HY_TRY(HY_NEW("runner", 1, &r));
-    hy_status status = prepare(model, shape, device, sequence, broken, r);
+    hy_status status = prepare(model, shape, hy_device_profile(device), r);
+    r->sp.device = device;
+    r->sp.comm = sequence;
+    r->sp.broken = broken;
     if (status == HY_OK) {
-        status = hy_alloc("activation arena", (size_t)r->plan->arena_bytes, &r->arena);
+        status = hy_device_alloc(device, "activation arena", (size_t)r->plan->arena_bytes, &r->arena);
     }
     if (status != HY_OK) {
         hy_runner_destroy(r);
@@ -103,7 +105,7 @@ hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_
 void hy_runner_destroy(hy_runner *runner) {
     if (runner) {
         hy_graph_plan_destroy(runner->plan);
-        hy_free(runner->arena);
+        hy_device_free(runner->sp.device, runner->arena);
         hy_free(runner);
     }
 }
@@ -170,16 +172,15 @@ static void node_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_nod
     }
 }
 
-void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_device *device, int64_t layer,
+void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, int64_t layer,
                          hy_layer_info *out) {
     const hy_graph *g = hy_model_graph(model);
     const hy_model_config *config = hy_model_config_of(model);
     const hy_mixer_config *mixer = &config->mixers[config->layer_mixer[layer]];
     const hy_layout_dims dims =
         hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
-    hy_device sizing_device = *device;
     const hy_sp sp = {
-        .device = &sizing_device, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
+        .profile = profile, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
     *out = (hy_layer_info){.mixer = mixer->name, .kind = mixer->kind};
     for (int n = 0; n < g->n_nodes; n++) {
         const hy_node *node = &g->nodes[n];
@@ -208,5 +209,5 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const
 }
 
 void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info *out) {
-    hy_model_layer_info(runner->model, &runner->shape, runner->sp.device, layer, out);
+    hy_model_layer_info(runner->model, &runner->shape, runner->sp.profile, layer, out);
 }

@@ -7,7 +7,7 @@
 
 #include "sp/attention/attention_internal.h"
 
-enum { TILE_PRODUCTS = 1 << 24, TILE_GROUP = 256 };
+enum { TILE_GROUP = 256 };
 
 static hy_attn_args block_args(const hy_sp_attn *a) {
     return (hy_attn_args){.H = a->H, .HKV = a->HKV, .D = a->D, .DV = a->DV, .scale = a->scale};
@@ -16,14 +16,14 @@ static hy_attn_args block_args(const hy_sp_attn *a) {
 size_t hy_attn_scratch_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, char *base,
                            hy_attn_scratch *s) {
     hy_carve work = {.base = base};
-    const size_t esize = hy_dtype_size(sp->device->table.dtype);
+    const size_t esize = hy_dtype_size(sp->profile->dtype);
     const int64_t row = hy_attn_k_row(shape) + hy_attn_v_row(shape);
     hy_attn_args op = block_args(shape);
     op.nq = dims->frag_max;
     op.nk = dims->frag_max;
     s->lo = hy_carve_take(&work, (size_t)dims->T * sizeof(int64_t));
     s->delta = hy_carve_take(&work, (size_t)(dims->T * shape->H) * esize);
-    s->op_work = hy_carve_take(&work, sp->device->table.attn_work(&op));
+    s->op_work = hy_carve_take(&work, sp->profile->attn_work(&op));
     if (shape->latent.rank > 0) {
         hy_latent_cut(sp, dims, shape, &work, s);
     }
@@ -88,11 +88,14 @@ static void compute_tile(hy_attn_call *c, const hy_fragment *f, int64_t first, i
     }
 }
 
-/* Queries per call: about TILE_PRODUCTS multiplications, milliseconds at most, so that exchanges in flight advance in
- * between; but whole groups of those that kernels share loads among. */
-static int64_t tile_queries(const hy_attn_call *c, int64_t keys) {
-    const int64_t products = keys * c->a->H * (c->a->D + c->a->DV);
-    const int64_t queries = TILE_PRODUCTS / (products > 0 ? products : 1) / TILE_GROUP * TILE_GROUP;
+/* Of `all` queries, how many per call: about as many multiplications as the device likes, but whole groups of those that
+ * kernels share loads among. */
+static int64_t tile_queries(const hy_attn_call *c, int64_t keys, int64_t all) {
+    const int64_t products = keys * c->a->H * (c->a->D + c->a->DV), liked = c->sp->profile->tuning.attn_products;
+    if (c->dims.size == 1 || liked == 0) {
+        return all; /* nothing is in flight, or calls of any size suit */
+    }
+    const int64_t queries = liked / (products > 0 ? products : 1) / TILE_GROUP * TILE_GROUP;
     return queries > TILE_GROUP ? queries : TILE_GROUP;
 }
 
@@ -140,7 +143,7 @@ void hy_attn_keys(hy_attn_call *c, const hy_kv_block *block) {
             continue;
         }
         const int64_t n = queries_seeing(c, f, block->begin + block->rows);
-        const int64_t step = layout->size > 1 ? tile_queries(c, block->rows) : f->len;
+        const int64_t step = tile_queries(c, block->rows, f->len);
         const int64_t behind = block->begin > f->begin ? block->begin - f->begin : 0;
         for (int64_t first = behind; first < n; first += step) {
             compute_tile(c, f, first, n - first < step ? n - first : step, block);
@@ -172,7 +175,7 @@ static hy_attn_call begin_call(hy_sp *sp, hy_sp_attn *a, int backward) {
     hy_attn_call c = {.sp = sp,
                       .a = a,
                       .dims = hy_layout_dims_of(layout),
-                      .esize = hy_dtype_size(sp->device->table.dtype),
+                      .esize = hy_dtype_size(sp->profile->dtype),
                       .k_row = hy_attn_k_row(a),
                       .v_row = hy_attn_v_row(a),
                       .backward = backward};
@@ -252,7 +255,7 @@ static int64_t rows_between(const hy_layout_dims *dims, int owner, int reader, i
 
 void hy_sp_attn_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd,
                       int64_t *bwd) {
-    int64_t row = (hy_attn_k_row(shape) + hy_attn_v_row(shape)) * (int64_t)hy_dtype_size(sp->device->table.dtype);
+    int64_t row = (hy_attn_k_row(shape) + hy_attn_v_row(shape)) * (int64_t)hy_dtype_size(sp->profile->dtype);
     *fwd = *bwd = 0;
     if (dims->size > 1 && sp->attention == HY_ATTENTION_ALLGATHER) {
         *fwd = (dims->size - 1) * dims->T_max * row;

@@ -5,14 +5,23 @@
  *   d product = [dkey_h, first nope | dvalue_h];   dlatent += d product W;   dW += d productᵀ latent
  *   dshared += Σ_h dkey_h, last rope
  *
- * A block is cut into BLOCK rows, so that what is made stays small; a product into SLICE rows, so that it stays in
- * cache and exchanges advance in between. Whatever the method, a row is made once on every rank that sees it. */
+ * A block is cut into as many rows as the device likes, so that what is made stays small; a product, where it does, into SLICE
+ * rows, so that it stays in cache and exchanges advance in between. Whatever the method, a row is made once on every rank that sees it. */
 #include "sp/attention/attention_internal.h"
 
-enum { BLOCK = 1024, SLICE = 128 };
+enum { SLICE = 128 };
 
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
+}
+
+/* Rows made at a time, and rows of a product, of n. */
+static int64_t block_rows(const hy_sp *sp, int64_t n) {
+    return sp->profile->tuning.latent_rows > 0 ? least(sp->profile->tuning.latent_rows, n) : n;
+}
+
+static int64_t slice_rows(const hy_sp *sp, int64_t n) {
+    return sp->profile->tuning.latent_rows > 0 ? least(SLICE, n) : n;
 }
 
 /* Columns of the product. */
@@ -22,15 +31,15 @@ static int64_t product_cols(const hy_sp_attn *a) {
 
 void hy_latent_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, hy_carve *work,
                    hy_attn_scratch *s) {
-    const size_t esize = hy_dtype_size(sp->device->table.dtype);
-    const int64_t rows = least(BLOCK, dims->frag_max);
+    const size_t esize = hy_dtype_size(sp->profile->dtype);
+    const int64_t rows = block_rows(sp, dims->frag_max);
     const size_t k = (size_t)(rows * shape->HKV * shape->D) * esize,
                  v = (size_t)(rows * shape->HKV * shape->DV) * esize;
     s->made_k = hy_carve_take(work, k);
     s->made_v = hy_carve_take(work, v);
     s->made_dk = hy_carve_take(work, k);
     s->made_dv = hy_carve_take(work, v);
-    s->product = hy_carve_take(work, (size_t)(least(SLICE, rows) * product_cols(shape)) * esize);
+    s->product = hy_carve_take(work, (size_t)(slice_rows(sp, rows) * product_cols(shape)) * esize);
 }
 
 /* Copies a part of every head: [n,HKV,cols] between rows of heads that are src_ld and dst_ld wide. */
@@ -130,8 +139,9 @@ static void make_bwd(hy_attn_call *c, const slice *s) {
 
 /* Every slice of the rows, one after the other. */
 static void each_slice(hy_attn_call *c, const hy_kv_block *rows, void (*work)(hy_attn_call *, const slice *)) {
-    for (int64_t first = 0; first < rows->rows; first += SLICE) {
-        const slice s = slice_of(c, rows, first, least(SLICE, rows->rows - first));
+    const int64_t step = slice_rows(c->sp, rows->rows);
+    for (int64_t first = 0; first < rows->rows; first += step) {
+        const slice s = slice_of(c, rows, first, least(step, rows->rows - first));
         work(c, &s);
         hy_comm_progress(c->sp->comm);
     }
@@ -171,7 +181,7 @@ static void attend(hy_attn_call *c, const hy_kv_block *part) {
 void hy_attn_latent(hy_attn_call *c, const hy_kv_block *block) {
     const int64_t end = block->begin + block->rows;
     for (int64_t at = hy_attn_first_seen(c, block->begin, end); at < end; at = hy_attn_first_seen(c, at, end)) {
-        const hy_kv_block part = part_of(c, block, at - block->begin, least(BLOCK, end - at));
+        const hy_kv_block part = part_of(c, block, at - block->begin, block_rows(c->sp, end - at));
         attend(c, &part);
         at += part.rows;
     }

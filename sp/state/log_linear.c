@@ -48,7 +48,7 @@ static level_call call_of(hy_sp *sp, const hy_layout_dims *dims, const hy_level_
     level_call c = {.sp = sp, .op = *op};
     c.op.N = state_count(op, dims->len);
     c.op.base.T = dims->T;
-    c.piece = hy_segment_shape_of(&op->base, sp->device->table.dtype);
+    c.piece = hy_segment_shape_of(&op->base, sp->profile->dtype);
     c.shape = hy_segment_shape_leveled(&c.piece, c.op.N);
     return c;
 }
@@ -58,8 +58,8 @@ static size_t states_bytes(const level_call *c, const hy_layout_dims *dims) {
 }
 
 static size_t cut(level_call *c, const hy_layout_dims *dims, level_phase phase, hy_carve *work) {
-    const hy_table *table = &c->sp->device->table;
-    const size_t of_levels = table->level_work(&c->op), of_maps = table->recur_work(&c->op.base);
+    const hy_profile *profile = c->sp->profile;
+    const size_t of_levels = profile->level_work(&c->op), of_maps = profile->recur_work(&c->op.base);
     const size_t pieces = (size_t)(dims->n_local * c->op.N);
     c->op.base.work = hy_carve_take(work, of_levels > of_maps ? of_levels : of_maps);
     c->runs = hy_carve_take(work, pieces * sizeof(hy_run));

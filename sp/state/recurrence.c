@@ -8,12 +8,12 @@
  * Source: LASP-2 (Sun et al. 2025), generalised to all decays and the delta rule. */
 #include "sp/state/recurrence_internal.h"
 
-enum { PIECES = 16, PIECE_MIN = 256, PIECE_MULTIPLE = 64 };
+enum { PIECE_MIN = 256, PIECE_MULTIPLE = 64 };
 
 static size_t cut(hy_recur_call *c, const hy_layout_dims *dims, hy_recur_phase phase, hy_carve *work) {
     const size_t state = c->shape.h_bytes;
     const int64_t slots = dims->n_local + c->n_docs;
-    c->op.work = hy_carve_take(work, c->sp->device->table.recur_work(&c->op));
+    c->op.work = hy_carve_take(work, c->sp->profile->recur_work(&c->op));
     c->edge = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_run));
     if (c->n_docs > 0) {
         c->pass_runs = hy_carve_take(work, (size_t)slots * sizeof(hy_run));
@@ -45,7 +45,7 @@ static size_t kept_states_bytes(const hy_layout_dims *dims, const hy_segment_sha
 }
 
 size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape) {
-    const hy_segment_shape s = hy_segment_shape_of(shape, sp->device->table.dtype);
+    const hy_segment_shape s = hy_segment_shape_of(shape, sp->profile->dtype);
     return kept_states_bytes(dims, &s) + hy_state_kept_bytes(sp, dims, &s);
 }
 
@@ -54,7 +54,7 @@ size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_re
     hy_sp copy = *sp;
     hy_recur_call c = {.sp = &copy, .op = *shape, .n_docs = n_docs_with_states};
     c.op.T = dims->T;
-    c.shape = hy_segment_shape_of(shape, sp->device->table.dtype);
+    c.shape = hy_segment_shape_of(shape, sp->profile->dtype);
     const size_t fwd = cut(&c, dims, HY_RECUR_FWD, &(hy_carve){0});
     const size_t bwd = cut(&c, dims, HY_RECUR_BWD, &(hy_carve){0});
     return fwd > bwd ? fwd : bwd;
@@ -64,7 +64,7 @@ static hy_recur_call begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase phase) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     hy_recur_call c = {.sp = sp, .r = r, .layout = sp->layout, .op = r->op};
     c.op.T = sp->layout->T;
-    c.shape = hy_segment_shape_of(&r->op, sp->device->table.dtype);
+    c.shape = hy_segment_shape_of(&r->op, sp->profile->dtype);
     c.n_docs = r->h0 || r->dht || r->ht || r->dh0 ? sp->layout->n_docs : 0;
     c.kept_states = r->kept;
     if (dims.size > 1) {
@@ -104,9 +104,10 @@ static void fwd_in_pieces(hy_recur_call *c, const hy_run *run, int64_t piece, co
     }
 }
 
-/* Runs in groups of about one piece of tokens. */
+/* Runs in groups of about one piece of tokens; one piece if the device likes whole calls. */
 static void fwd_grouped(hy_recur_call *c, const hy_run *runs, int64_t n_runs, const void *S0, void *S1) {
-    const int64_t share = c->layout->T / PIECES / PIECE_MULTIPLE * PIECE_MULTIPLE;
+    const int64_t pieces = c->sp->profile->tuning.recur_pieces, T = c->layout->T;
+    const int64_t share = pieces > 0 ? T / pieces / PIECE_MULTIPLE * PIECE_MULTIPLE : T;
     const int64_t piece = share > PIECE_MIN ? share : PIECE_MIN;
     for (int64_t first = 0, next; first < n_runs; first = next) {
         int64_t tokens = runs[first].len;
@@ -292,6 +293,6 @@ void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r) {
 
 void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd_bytes,
                        int64_t *bwd_bytes) {
-    const hy_segment_shape s = hy_segment_shape_of(shape, sp->device->table.dtype);
+    const hy_segment_shape s = hy_segment_shape_of(shape, sp->profile->dtype);
     hy_state_bytes(sp, dims, &s, fwd_bytes, bwd_bytes);
 }

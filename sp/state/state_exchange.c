@@ -56,7 +56,7 @@ static void gather_finish(hy_state_pass *pass) {
     hy_comm_wait(&pass->gather);
     if (pass->step > 0) {
         const int64_t cols = layout->n_local * pass->shape.HV * pass->shape.a_size;
-        const size_t element = hy_dtype_size(pass->sp->device->table.dtype);
+        const size_t element = hy_dtype_size(pass->sp->profile->dtype);
         hy_copy2d(pass->sp->device, &(hy_copy2d_args){.rows = layout->size,
                                                       .cols = cols,
                                                       .src_ld = (int64_t)(pass->rank_bytes / element),

@@ -79,11 +79,11 @@ static hy_status run(hy_comm *world) {
     const hy_adamw_settings settings = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1};
     const double lr[] = {0, 1e-2, 2e-2, 1e-2, 5e-3}, scale[] = {0, 0.5, 1.0, 0.25, 1.0};
     hy_model *model = NULL;
-    hy_device device;
+    hy_device *device;
     hy_adamw_sharded *optimizer = NULL;
     float *params = NULL, *grads = NULL, *start = NULL, *expected = NULL;
     HY_TRY(make_model(size, &model));
-    HY_TRY(hy_device_init(&device, "cpu_ref", HY_F32));
+    HY_TRY(hy_device_create("cpu_ref", HY_F32, &device));
     const int64_t flat = hy_model_flat_size(model);
     HY_TRY(HY_NEW("params", flat, &params));
     HY_TRY(HY_NEW("grads", flat, &grads));
@@ -91,7 +91,7 @@ static hy_status run(hy_comm *world) {
     HY_TRY(HY_NEW("expected", flat, &expected));
     hy_model_init_params(model, 3, HY_F32, params);
     memcpy(start, params, (size_t)flat * sizeof *params);
-    HY_TRY(hy_adamw_sharded_create(model, world, &device, HY_F32, params, grads, &optimizer));
+    HY_TRY(hy_adamw_sharded_create(model, world, device, HY_F32, params, grads, &optimizer));
 
     int64_t n_params = 0;
     const hy_param *list = hy_model_params(model, &n_params);
@@ -128,6 +128,7 @@ static hy_status run(hy_comm *world) {
         }
     }
     hy_adamw_sharded_destroy(optimizer);
+    hy_device_destroy(device);
     hy_free(params);
     hy_free(grads);
     hy_free(start);

@@ -122,13 +122,13 @@ static void check_bytes(const hy_sp *sp, const problem *p, bool backward) {
 }
 
 static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **layout_out) {
-    hy_device device;
-    if (hy_device_init(&device, "cpu_ref", HY_F64) != HY_OK) {
+    hy_device *device;
+    if (hy_device_create("cpu_ref", HY_F64, &device) != HY_OK) {
         hy_comm_abort(1);
     }
     hy_layout *layout = sp_layout(&p->c, m->kind, comm);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    hy_sp sp = {.device = &device, .comm = comm, .layout = layout};
+    hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = comm, .layout = layout};
     sp.attention = m->method;
     sp.broken = m->broken;
     hy_sp_attn a = p->shape;
@@ -166,6 +166,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp_sum(comm, r.dsinks, a.H * a.n_sinks);
     sp_buffer_check(a.work, work, "work");
     free(a.work);
+    hy_device_destroy(device);
     for (int i = 0; i < 4; i++) {
         free(in[i]);
     }

@@ -51,13 +51,14 @@ static void result_free(result *r) {
 }
 
 static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int broken, hy_layout **layout_out) {
-    hy_device device;
-    if (hy_device_init(&device, "cpu_ref", HY_F64) != HY_OK) {
+    hy_device *device;
+    if (hy_device_create("cpu_ref", HY_F64, &device) != HY_OK) {
         hy_comm_abort(1);
     }
     hy_layout *layout = sp_layout(&p->c, kind, comm);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    hy_sp sp = {.device = &device, .comm = comm, .layout = layout, .broken = broken};
+    hy_sp sp = {
+        .profile = hy_device_profile(device), .device = device, .comm = comm, .layout = layout, .broken = broken};
     result r = {.y = sp_shard(layout, NULL, p->C), .dx = sp_shard(layout, p->dx0, p->C)};
     r.dw = calloc((size_t)(p->C * p->W), sizeof(double));
     r.dbias = calloc((size_t)p->C, sizeof(double));
@@ -98,6 +99,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     sp_sum(comm, r.dbias, p->C);
     free(c.kept);
     free(c.work);
+    hy_device_destroy(device);
     free(x);
     free(dy);
     free(again);

@@ -47,7 +47,7 @@ static void test_halo(hy_comm *world, hy_device *device, const sp_case *c, hy_la
     const int64_t C = 1 + sp_draw(3), W = sp_draw(12);
     hy_layout *layout = sp_layout(c, kind, world);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    hy_sp sp = {.device = device, .comm = world, .layout = layout};
+    hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = world, .layout = layout};
     const int64_t row = (W > 0 ? W - 1 : 0) * C, n = layout->T * C, n_rows = layout->n_local * row;
     hy_halo halo;
     hy_carve size = {0};
@@ -114,7 +114,8 @@ static void test_states(hy_comm *world, hy_device *device, const sp_case *c, hy_
     const hy_segment_shape shape = hy_segment_shape_of(&op, HY_F64);
     hy_layout *layout = sp_layout(c, kind, world);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    hy_sp sp = {.device = device, .comm = world, .layout = layout, .state = state};
+    hy_sp sp = {
+        .profile = hy_device_profile(device), .device = device, .comm = world, .layout = layout, .state = state};
     const int64_t one = op.HV * op.K * op.V, n = layout->n_local * one;
     const int64_t n_A = layout->n_local * op.HV * shape.a_size;
     double *A = own_integers(world, n_A, n_A), *H = own_integers(world, n, n), *y = own_integers(world, n, n);
@@ -138,8 +139,8 @@ static void test_states(hy_comm *world, hy_device *device, const sp_case *c, hy_
 
 int main(int argc, char **argv) {
     hy_comm *world = NULL;
-    hy_device device;
-    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK || hy_device_init(&device, "cpu_ref", HY_F64) != HY_OK) {
+    hy_device *device;
+    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK || hy_device_create("cpu_ref", HY_F64, &device) != HY_OK) {
         return 1;
     }
     const int64_t lengths[] = {0, 1, 2, 5, 11, 30, 64};
@@ -148,12 +149,13 @@ int main(int argc, char **argv) {
         const sp_case c = sp_case_draw(1 + round / 7 % 3, lengths[round % 7], round % 2 ? P : 2 * P);
         for (int zigzag = 0; zigzag < 2; zigzag++) {
             const hy_layout_kind kind = zigzag ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS;
-            test_halo(world, &device, &c, kind);
+            test_halo(world, device, &c, kind);
             if (P > 1) {
-                test_states(world, &device, &c, kind, HY_STATE_ALLGATHER);
-                test_states(world, &device, &c, kind, HY_STATE_RING);
+                test_states(world, device, &c, kind, HY_STATE_ALLGATHER);
+                test_states(world, device, &c, kind, HY_STATE_RING);
             }
         }
     }
+    hy_device_destroy(device);
     return hy_test_finish(world, "exchange adjoint", cases);
 }

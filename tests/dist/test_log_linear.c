@@ -89,13 +89,18 @@ static void check_recompute(hy_sp *sp, hy_sp_level_recur *r, const problem *p, d
 }
 
 static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **layout_out) {
-    hy_device device;
-    if (hy_device_init(&device, "cpu_ref", HY_F64) != HY_OK) {
+    hy_device *device;
+    if (hy_device_create("cpu_ref", HY_F64, &device) != HY_OK) {
         hy_comm_abort(1);
     }
     hy_layout *layout = sp_layout(&p->c, m->kind, comm);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    hy_sp sp = {.device = &device, .comm = comm, .layout = layout, .state = m->state, .broken = m->broken};
+    hy_sp sp = {.profile = hy_device_profile(device),
+                .device = device,
+                .comm = comm,
+                .layout = layout,
+                .state = m->state,
+                .broken = m->broken};
     double *in[INPUTS];
     result out;
     for (int i = 0; i < INPUTS; i++) {
@@ -137,6 +142,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp_buffer_check(r.work, work, "work");
     free(r.kept);
     free(r.work);
+    hy_device_destroy(device);
     free_all(in, INPUTS);
     if (!per_token(p, 3)) {
         sp_sum(comm, out.x[4], p->rows[3]);

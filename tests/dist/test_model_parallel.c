@@ -55,7 +55,7 @@ typedef struct problem {
 /* Loss and gradients, summed over the ranks of `comm`. */
 static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run_shape shape, int broken,
                   double *params, double *grads) {
-    hy_device device;
+    hy_device *device;
     hy_layout *layout = NULL;
     hy_runner *runner = NULL;
     int size = hy_comm_size(comm), rank = hy_comm_rank(comm);
@@ -66,10 +66,10 @@ static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run
     shape.dtype = HY_F64;
     shape.train = true;
     shape.head_tile = 7;
-    must(hy_device_init(&device, "cpu_ref", HY_F64) == HY_OK, "device");
+    must(hy_device_create("cpu_ref", HY_F64, &device) == HY_OK, "device");
     must(hy_layout_create(shape.layout, size, rank, p->n_seq, p->len, &layout) == HY_OK, "layout");
     must(hy_layout_set_documents(layout, p->docs, p->n_docs) == HY_OK, "documents");
-    must(hy_runner_create(model, &shape, &device, comm, params, grads, broken, &runner) == HY_OK, "runner");
+    must(hy_runner_create(model, &shape, device, comm, params, grads, broken, &runner) == HY_OK, "runner");
     int32_t *all = NULL, *tokens = NULL, *labels = NULL;
     int64_t n = p->n_seq * p->len;
     must(HY_NEW("all", 2 * n + 1, &all) == HY_OK && HY_NEW("tokens", layout->T + 1, &tokens) == HY_OK &&
@@ -90,6 +90,7 @@ static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run
     hy_comm_all_reduce(comm, "gradients", grads, flat, HY_TYPE_F64, HY_SUM, &req[1]);
     hy_comm_wait_all(req, 2);
     hy_runner_destroy(runner);
+    hy_device_destroy(device);
     hy_layout_destroy(layout);
     hy_free(all);
     hy_free(tokens);

@@ -138,13 +138,13 @@ static void check_recompute(hy_sp *sp, hy_sp_recur *r, const problem *p, double 
 }
 
 static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **layout_out) {
-    hy_device device;
-    if (hy_device_init(&device, "cpu_ref", HY_F64) != HY_OK) {
+    hy_device *device;
+    if (hy_device_create("cpu_ref", HY_F64, &device) != HY_OK) {
         hy_comm_abort(1);
     }
     hy_layout *layout = sp_layout(&p->c, m->kind, comm);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    hy_sp sp = {.device = &device, .comm = comm, .layout = layout};
+    hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = comm, .layout = layout};
     sp.state = m->state;
     sp.overlap = m->overlap;
     sp.broken = m->broken;
@@ -191,6 +191,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp_buffer_check(r.work, work, "work");
     free(r.kept);
     free(r.work);
+    hy_device_destroy(device);
     for (int i = 0; i < 8; i++) {
         free(in[i]);
     }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 
 #define GUARD       32 /* floats after every array, not to be written */
 #define GUARD_VALUE 1234.5f

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 
 typedef struct shape {
     const char *name;
@@ -222,7 +222,7 @@ static void run_shape(hy_device *device, const shape *s, int reverse, uint64_t s
     for (int64_t i = 0; i < p.size[LSE]; i++)
         p.got[LSE][i] = -INFINITY;
     hy_attn_args whole = block_args(&p, 0, scale, NULL);
-    size_t bytes = device->table.attn_work(&whole);
+    size_t bytes = hy_device_profile(device)->attn_work(&whole);
     char *work = malloc(bytes + GUARD);
     memset(work, 0x7f, bytes + GUARD); /* 0x7f7f7f7f: 3.4e38 */
     for (int64_t b = 0; b < s->blocks; b++) {
@@ -247,17 +247,17 @@ static void run_shape(hy_device *device, const shape *s, int reverse, uint64_t s
 }
 
 static void run_all(const char *isa, int threads) {
-    hy_device *device = calloc(1, sizeof *device);
+    hy_device *device = NULL;
     int before = omp_get_max_threads();
     setenv("HYLAS_CPU", isa, 1);
     omp_set_num_threads(threads);
-    assert_int_equal(hy_device_init(device, "cpu", HY_F32), HY_OK);
+    assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_OK);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int reverse = 0; reverse < 2; reverse++)
             run_shape(device, &shapes[i], reverse, 7 * i + (size_t)threads);
     }
     omp_set_num_threads(before);
-    free(device);
+    hy_device_destroy(device);
 }
 
 static void test_plain(void **state) {
@@ -285,24 +285,25 @@ static void test_threads(void **state) {
 static void test_deterministic(void **state) {
     (void)state;
     const shape s = {"deterministic", 3, 1, 32, 32, 700, 0, 700, 0, 0, 150, 1, 3};
-    hy_device *device = calloc(1, sizeof *device);
+    hy_device *device = NULL;
     int before = omp_get_max_threads();
     problem p;
     problem_create(&p, &s, 5);
     float *first = malloc((size_t)p.size[DQ] * sizeof(float));
     for (int threads = 1; threads < 5; threads++) {
         omp_set_num_threads(threads);
-        assert_int_equal(hy_device_init(device, "cpu", HY_F32), HY_OK);
+        assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_OK);
         for (int64_t i = 0; i < p.size[LSE]; i++)
             p.got[LSE][i] = -INFINITY;
         memset(p.got[O], 0, (size_t)p.size[O] * sizeof(float));
         memset(p.got[DQ], 0, (size_t)p.size[DQ] * sizeof(float));
         hy_attn_args a = block_args(&p, 0, 0.2, NULL);
-        a.work = malloc(device->table.attn_work(&a));
+        a.work = malloc(hy_device_profile(device)->attn_work(&a));
         hy_attn_fwd(device, &a);
         hy_attn_delta(device, &a);
         hy_attn_bwd(device, &a);
         free(a.work);
+        hy_device_destroy(device);
         if (threads == 1)
             memcpy(first, p.got[DQ], (size_t)p.size[DQ] * sizeof(float));
         assert_memory_equal(first, p.got[DQ], (size_t)p.size[DQ] * sizeof(float));
@@ -310,7 +311,6 @@ static void test_deterministic(void **state) {
     omp_set_num_threads(before);
     free(first);
     problem_destroy(&p);
-    free(device);
 }
 
 int main(void) {

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 
 #define GUARD      16
 #define SENTINEL   -12345.0f
@@ -35,10 +35,10 @@ typedef struct trial {
     array arrays[ARRAYS_MAX];
 } trial;
 
-static hy_device fast_device, ref_device;
+static hy_device *fast_device, *ref_device;
 
 static trial trial_of(const char *name, uint64_t seed) {
-    return (trial){.name = name, .fast = &fast_device, .ref = &ref_device, .seed = seed, .amplitude = 1};
+    return (trial){.name = name, .fast = fast_device, .ref = ref_device, .seed = seed, .amplitude = 1};
 }
 
 /* Array of n random numbers for the pointer at offset `field`. */
@@ -348,12 +348,12 @@ static void check_correct_rows(void) {
             memset(logits, 0, sizeof logits);
             logits[LABEL] = 5;
             logits[place] = (float)(4 + case_number);
-            hy_cross_entropy(&fast_device, &(hy_cross_entropy_args){.rows = 1,
-                                                                    .vocab = VOCAB,
-                                                                    .labels = (int32_t[]){LABEL},
-                                                                    .logits = logits,
-                                                                    .loss = &loss,
-                                                                    .row_correct = &correct});
+            hy_cross_entropy(fast_device, &(hy_cross_entropy_args){.rows = 1,
+                                                                   .vocab = VOCAB,
+                                                                   .labels = (int32_t[]){LABEL},
+                                                                   .logits = logits,
+                                                                   .loss = &loss,
+                                                                   .row_correct = &correct});
             assert_int_equal(correct, case_number == 0 || (case_number == 1 && place > LABEL));
         }
     }
@@ -363,8 +363,8 @@ static void check_isa(const char *isa, int threads) {
     int before = omp_get_max_threads();
     setenv("HYLAS_CPU", isa, 1);
     omp_set_num_threads(threads);
-    assert_int_equal(hy_device_init(&fast_device, "cpu", HY_F32), HY_OK);
-    assert_int_equal(hy_device_init(&ref_device, "cpu_ref", HY_F64), HY_OK);
+    assert_int_equal(hy_device_create("cpu", HY_F32, &fast_device), HY_OK);
+    assert_int_equal(hy_device_create("cpu_ref", HY_F64, &ref_device), HY_OK);
     check_stream();
     check_rows();
     check_norms();
@@ -374,6 +374,8 @@ static void check_isa(const char *isa, int threads) {
     check_conv();
     check_loss();
     check_correct_rows();
+    hy_device_destroy(fast_device);
+    hy_device_destroy(ref_device);
     omp_set_num_threads(before);
 }
 
@@ -403,21 +405,22 @@ static void test_edges(void **state) {
     static const char *const isas[] = {"plain", "avx2", "avx512"};
     for (int i = 0; i < 3; i++) {
         setenv("HYLAS_CPU", isas[i], 1);
-        assert_int_equal(hy_device_init(&fast_device, "cpu", HY_F32), HY_OK);
+        assert_int_equal(hy_device_create("cpu", HY_F32, &fast_device), HY_OK);
         float x[] = {NAN, 1e30f, -1e30f, 0, INFINITY, -INFINITY}, y[6];
         hy_unary_args a = {.act = HY_ACT_SILU, .n = 4, .scale = 1, .floor = -INFINITY, .x = x, .y = y};
-        hy_unary_fwd(&fast_device, &a);
+        hy_unary_fwd(fast_device, &a);
         assert_true(isnan(y[0]) && y[1] == 1e30f && y[2] == 0 && y[3] == 0);
         a.act = HY_ACT_SOFTPLUS;
         a.n = 6;
-        hy_unary_fwd(&fast_device, &a);
+        hy_unary_fwd(fast_device, &a);
         assert_true(isnan(y[0]) && y[1] == 1e30f && y[2] == 0 && isinf(y[4]) && y[5] == 0);
         a.act = HY_ACT_TANH;
-        hy_unary_fwd(&fast_device, &a);
+        hy_unary_fwd(fast_device, &a);
         assert_true(isnan(y[0]) && y[1] == 1 && y[2] == -1 && y[3] == 0 && y[4] == 1 && y[5] == -1);
         double sum = 0;
-        hy_sumsq(&fast_device, &(hy_sumsq_args){.n = 5, .x = x, .sum = &sum});
+        hy_sumsq(fast_device, &(hy_sumsq_args){.n = 5, .x = x, .sum = &sum});
         assert_true(!isfinite(sum));
+        hy_device_destroy(fast_device);
     }
 }
 

@@ -57,7 +57,7 @@ static void assert_finite(const char *kind, const hy_model *model, double loss, 
 static void run_step(const hy_model_config *config, extreme how) {
     static const int64_t docs[] = {0, 1, 70, TOKENS};
     hy_model *model = NULL;
-    hy_device device;
+    hy_device *device;
     hy_comm *comm = NULL;
     hy_layout *layout = NULL;
     hy_runner *runner = NULL;
@@ -65,7 +65,7 @@ static void run_step(const hy_model_config *config, extreme how) {
     int32_t tokens[TOKENS], labels[TOKENS];
     double loss = 0;
     assert_int_equal(hy_model_create(config, 1, &model), HY_OK);
-    assert_int_equal(hy_device_init(&device, "cpu", HY_F32), HY_OK);
+    assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_OK);
     assert_int_equal(hy_comm_self_create(&comm), HY_OK);
     assert_int_equal(hy_layout_create(HY_LAYOUT_CONTIGUOUS, 1, 0, 1, TOKENS, &layout), HY_OK);
     assert_int_equal(hy_layout_set_documents(layout, docs, 3), HY_OK);
@@ -79,11 +79,12 @@ static void run_step(const hy_model_config *config, extreme how) {
     }
     const hy_run_shape shape = {
         .layout = HY_LAYOUT_CONTIGUOUS, .sequence_size = 1, .n_seq = 1, .len = TOKENS, .dtype = HY_F32, .train = true};
-    assert_int_equal(hy_runner_create(model, &shape, &device, comm, params, grads, 0, &runner), HY_OK);
+    assert_int_equal(hy_runner_create(model, &shape, device, comm, params, grads, 0, &runner), HY_OK);
     hy_runner_step(runner, &(hy_batch){.layout = layout, .tokens = tokens, .labels = labels}, 1.0 / TOKENS, &loss, NULL,
                    NULL);
     assert_finite(config->mixers[0].kind, model, loss, grads);
     hy_runner_destroy(runner);
+    hy_device_destroy(device);
     hy_free(params);
     hy_free(grads);
     hy_layout_destroy(layout);

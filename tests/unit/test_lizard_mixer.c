@@ -153,7 +153,7 @@ static void test_definition(void **unused) {
     (void)unused;
     static double got[T][VOCAB], want[T][VOCAB];
     const hy_model_config config = one_layer();
-    hy_device device;
+    hy_device *device;
     hy_comm *comm;
     hy_layout *layout;
     hy_runner *runner;
@@ -168,12 +168,12 @@ static void test_definition(void **unused) {
     for (int t = 0; t < T; t++) {
         tokens[t] = (int32_t)(hy_random_u64(1, 2, (uint64_t)t) % VOCAB);
     }
-    assert_int_equal(hy_device_init(&device, "cpu_ref", HY_F64), HY_OK);
+    assert_int_equal(hy_device_create("cpu_ref", HY_F64, &device), HY_OK);
     assert_int_equal(hy_comm_self_create(&comm), HY_OK);
     assert_int_equal(hy_layout_create(HY_LAYOUT_CONTIGUOUS, 1, 0, 1, T, &layout), HY_OK);
     assert_int_equal(hy_layout_set_documents(layout, docs, sizeof docs / sizeof docs[0] - 1), HY_OK);
     const hy_run_shape shape = {.sequence_size = 1, .n_seq = 1, .len = T, .dtype = HY_F64};
-    assert_int_equal(hy_runner_create(model, &shape, &device, comm, params, NULL, 0, &runner), HY_OK);
+    assert_int_equal(hy_runner_create(model, &shape, device, comm, params, NULL, 0, &runner), HY_OK);
     hy_runner_eval(runner, &(hy_batch){layout, tokens, labels}, &loss, &(hy_eval_rows){.logits = got});
     forward(tokens, want);
     for (int t = 0; t < T; t++) {
@@ -184,6 +184,7 @@ static void test_definition(void **unused) {
         }
     }
     hy_runner_destroy(runner);
+    hy_device_destroy(device);
     hy_layout_destroy(layout);
     hy_comm_destroy(comm);
     hy_model_destroy(model);

@@ -11,12 +11,12 @@
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "tests/oracle.h"
 
 enum { T = 23, H = 2, K = 5, V = 4, N_K = T * H * K, N_V = T * H * V, STATE = H * K * V, SLOTS = 2 };
 
-static hy_device device;
+static hy_device *device;
 static const hy_run runs[] = {{0, 9, 0, -1}, {9, 14, -1, 1}};
 static double q[N_K], k[N_K], g[N_K], v[N_V], d_o[N_V], S0[SLOTS * STATE], dS1[SLOTS * STATE];
 
@@ -31,7 +31,8 @@ static int setup(void **unused) {
     uniform_fill(g, N_K, -1.5, 0);
     for (int64_t i = 0; i < N_K; i++)
         k[i] *= 0.4;
-    return hy_device_init(&device, "cpu_ref", HY_F64) == HY_OK ? 0 : -1;
+    hy_device_destroy(device);
+    return hy_device_create("cpu_ref", HY_F64, &device) == HY_OK ? 0 : -1;
 }
 
 typedef struct results {
@@ -50,9 +51,9 @@ static void solve(hy_recur_args *a, results *r) {
     a->dq = r->dq, a->dk = r->dk, a->da = r->da, a->db = r->db, a->dv = r->dv, a->dg = r->dg;
     a->dbeta = a->beta != NULL ? r->dbeta : NULL;
     a->S0 = S0, a->dS1 = dS1, a->d_o = d_o;
-    a->work = malloc(device.table.recur_work(a));
-    hy_recur_fwd(&device, a);
-    hy_recur_bwd(&device, a);
+    a->work = malloc(hy_device_profile(device)->recur_work(a));
+    hy_recur_fwd(device, a);
+    hy_recur_bwd(device, a);
     free(a->work);
 }
 
@@ -164,14 +165,14 @@ static void test_mamba1_is_one_group_of_channels(void **unused) {
     memset(&shared, 0, sizeof shared);
     x.T = T, x.runs = runs, x.n_runs = 2, x.scale = 1, x.d_o = d_o, x.o = shared.o, x.dq = shared.dq, x.dk = shared.dk;
     x.dv = shared.dv, x.dg = big_dg[0];
-    x.work = malloc(device.table.recur_work(&x));
-    hy_recur_fwd(&device, &x);
-    hy_recur_bwd(&device, &x);
+    x.work = malloc(hy_device_profile(device)->recur_work(&x));
+    hy_recur_fwd(device, &x);
+    hy_recur_bwd(device, &x);
     free(x.work);
     x.H = I, x.q = wide_q, x.k = wide_k, x.o = own.o, x.dv = own.dv, x.dq = big_dq, x.dk = big_dk, x.dg = big_dg[1];
-    x.work = malloc(device.table.recur_work(&x));
-    hy_recur_fwd(&device, &x);
-    hy_recur_bwd(&device, &x);
+    x.work = malloc(hy_device_profile(device)->recur_work(&x));
+    hy_recur_fwd(device, &x);
+    hy_recur_bwd(device, &x);
     free(x.work);
     for (int64_t t = 0; t < T; t++)
         for (int64_t i = 0; i < I * N; i++) {

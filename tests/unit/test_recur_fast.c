@@ -133,21 +133,23 @@ static void test_shape(shape s) {
     problem p = make_problem(s);
     solve_problem(&p);
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
-        hy_device device;
+        hy_device *device;
         setenv("HYLAS_CPU", sets[i], 1);
-        assert_int_equal(hy_device_init(&device, "cpu", HY_F32), HY_OK);
-        if (strcmp(device.table.detail, sets[i]) != 0)
+        assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_OK);
+        if (strcmp(hy_device_profile(device)->detail, sets[i]) != 0) {
+            hy_device_destroy(device);
             continue;
+        }
         hy_recur_args a = arguments(&p);
-        size_t bytes = device.table.recur_work(&a);
+        size_t bytes = hy_device_profile(device)->recur_work(&a);
         a.work = malloc(bytes + 1);
         ((char *)a.work)[bytes] = 77;
         memset(a.work, 0xff, bytes);
         if (getenv("HY_TEST_VERBOSE"))
             printf("%s decay %d rule %d K %d V %d\n", sets[i], (int)s.decay, (int)s.rule, (int)s.K, (int)s.V);
-        test_forward(&device, &p, a);
-        test_backward(&device, &p, a, 1);
-        test_backward(&device, &p, a, 0);
+        test_forward(device, &p, a);
+        test_backward(device, &p, a, 1);
+        test_backward(device, &p, a, 0);
         assert_int_equal(((char *)a.work)[bytes], 77);
         free(a.work);
     }
@@ -239,9 +241,9 @@ static void maps_apply_and_compose(void **state) {
     (void)state;
     enum { n = 3, K = 21, V = 10 };
     const int64_t sizes[] = {1, K, K * K};
-    hy_device device;
+    hy_device *device;
     unsetenv("HYLAS_CPU");
-    assert_int_equal(hy_device_init(&device, "cpu", HY_F32), HY_OK);
+    assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_OK);
     for (int m = 0; m < 3; m++) {
         int64_t a_size = sizes[m], total = n * K * V;
         float *A1 = floats(n * a_size, -1, 1), *A2 = floats(n * a_size, -1, 1), *H1 = floats(total, -1, 1);
@@ -258,16 +260,16 @@ static void maps_apply_and_compose(void **state) {
                 want[i] += f * (double)S[(h * K + c) * V + col];
             }
         }
-        hy_map_apply(&device, &(hy_map_apply_args){n, K, V, a_size, 1, A1, S, H1, got});
+        hy_map_apply(device, &(hy_map_apply_args){n, K, V, a_size, 1, A1, S, H1, got});
         check("transposed", got, want, total, OUTPUT_TOLERANCE);
-        hy_map_apply(&device, &(hy_map_apply_args){n, K, V, a_size, 0, A1, S, H1, step});
-        hy_map_apply(&device, &(hy_map_apply_args){n, K, V, a_size, 0, A2, step, H2, got});
+        hy_map_apply(device, &(hy_map_apply_args){n, K, V, a_size, 0, A1, S, H1, step});
+        hy_map_apply(device, &(hy_map_apply_args){n, K, V, a_size, 0, A2, step, H2, got});
         for (int64_t i = 0; i < total; i++)
             want[i] = (double)got[i];
-        hy_map_compose(&device, &(hy_map_compose_args){n, K, V, a_size, A1, H1, A2, H2, A, H});
-        hy_map_apply(&device, &(hy_map_apply_args){n, K, V, a_size, 0, A, S, H, H});
+        hy_map_compose(device, &(hy_map_compose_args){n, K, V, a_size, A1, H1, A2, H2, A, H});
+        hy_map_apply(device, &(hy_map_apply_args){n, K, V, a_size, 0, A, S, H, H});
         check("composed", H, want, total, OUTPUT_TOLERANCE);
-        hy_map_apply(&device, &(hy_map_apply_args){n, K, V, a_size, 0, NULL, NULL, NULL, got});
+        hy_map_apply(device, &(hy_map_apply_args){n, K, V, a_size, 0, NULL, NULL, NULL, got});
         memset(want, 0, (size_t)total * sizeof *want);
         check("nothing", got, want, total, OUTPUT_TOLERANCE);
         void *all[] = {A1, A2, H1, H2, S, A, H, step, got, want};

@@ -7,14 +7,14 @@
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "tests/oracle.h"
 
 /* Queries 9.. of 21 positions; documents begin at 0, 8, 13; a window of 6. */
 enum { N = 21, Q0 = 9, NQ = N - Q0, H = 4, HKV = 2, D = 5, DV = 3, SINKS = 2 };
 
 typedef struct problem {
-    hy_device device;
+    hy_device *device;
     hy_attn_args args;
     int64_t lo[NQ];
     double q[NQ * H * D], k[N * HKV * D], v[N * HKV * DV], o[NQ * H * DV], lse[NQ * H];
@@ -29,7 +29,7 @@ static const int64_t blocks[][2] = {{5, 9}, {14, 7}, {0, 5}, {5, 0}};
 static void problem_init(problem *p, int64_t n_sinks) {
     memset(p, 0, sizeof *p);
     p->n_sinks = n_sinks;
-    assert_int_equal(hy_device_init(&p->device, "cpu_ref", HY_F64), HY_OK);
+    assert_int_equal(hy_device_create("cpu_ref", HY_F64, &p->device), HY_OK);
     for (int64_t i = 0; i < NQ; i++) {
         const int64_t at = Q0 + i, start = at >= 13 ? 13 : 8, edge = at - 5;
         p->lo[i] = start > edge ? start : edge;
@@ -50,7 +50,7 @@ static void problem_init(problem *p, int64_t n_sinks) {
                              .d_o = p->d_o,
                              .delta = p->delta,
                              .dq = p->dq};
-    p->args.work = malloc(p->device.table.attn_work(&p->args));
+    p->args.work = malloc(hy_device_profile(p->device)->attn_work(&p->args));
     normal_fill(p->q, NQ * H * D);
     normal_fill(p->k, N * HKV * D);
     normal_fill(p->v, N * HKV * DV);
@@ -78,11 +78,11 @@ static void run_fwd(problem *p) {
         p->lse[i] = -INFINITY;
     if (p->n_sinks > 0) {
         const hy_attn_sink_args sinks = sink_args(p);
-        hy_attn_sink_fwd(&p->device, &sinks);
+        hy_attn_sink_fwd(p->device, &sinks);
     }
     for (size_t b = 0; b < sizeof blocks / sizeof blocks[0]; b++) {
         set_block(p, blocks[b]);
-        hy_attn_fwd(&p->device, &p->args);
+        hy_attn_fwd(p->device, &p->args);
     }
 }
 
@@ -112,6 +112,7 @@ static void check_merged_blocks(int64_t n_sinks) {
     assert_close("o", o, p.o, NQ * H * DV, HY_TOL_F64_FORMULA);
     assert_close("lse", lse, p.lse, NQ * H, HY_TOL_F64_FORMULA);
     free(p.args.work);
+    hy_device_destroy(p.device);
 }
 
 static void test_merged_blocks(void **unused) {
@@ -130,18 +131,19 @@ static void check_gradients(int64_t n_sinks) {
     problem p;
     problem_init(&p, n_sinks);
     run_fwd(&p);
-    hy_attn_delta(&p.device, &p.args);
+    hy_attn_delta(p.device, &p.args);
     for (size_t b = 0; b < sizeof blocks / sizeof blocks[0]; b++) {
         set_block(&p, blocks[b]);
-        hy_attn_bwd(&p.device, &p.args);
+        hy_attn_bwd(p.device, &p.args);
     }
     assert_gradient("dq", loss, &p, p.q, NQ * H * D, p.dq);
     assert_gradient("dk", loss, &p, p.k, N * HKV * D, p.dk);
     const hy_attn_sink_args sinks = sink_args(&p);
-    hy_attn_sink_bwd(&p.device, &sinks);
+    hy_attn_sink_bwd(p.device, &sinks);
     assert_gradient("dv", loss, &p, p.v, N * HKV * DV, p.dv);
     assert_gradient("dsinks", loss, &p, p.sinks, H * n_sinks, p.dsinks);
     free(p.args.work);
+    hy_device_destroy(p.device);
 }
 
 static void test_gradients(void **unused) {
@@ -158,10 +160,11 @@ static void test_nothing_seen(void **unused) {
     for (int64_t i = 0; i < NQ * H; i++)
         p.lse[i] = -INFINITY;
     set_block(&p, (const int64_t[]){0, 2});
-    hy_attn_fwd(&p.device, &p.args);
+    hy_attn_fwd(p.device, &p.args);
     for (int64_t i = 0; i < NQ * H; i++)
         assert_true(p.lse[i] == -INFINITY && p.o[i * DV] == 0);
     free(p.args.work);
+    hy_device_destroy(p.device);
 }
 
 int main(void) {

@@ -7,12 +7,12 @@
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "tests/oracle.h"
 
 enum { T = 9, C = 7, N = T * C, LAYERS = 5 };
 
-static hy_device device;
+static hy_device *device;
 static double x[N], z[N], m[N], w[LAYERS * C], y[N], k[N], dy[N], dk[N], dx[N], dz[N], dm[N], dw[LAYERS * C];
 
 static int setup(void **unused) {
@@ -27,7 +27,8 @@ static int setup(void **unused) {
     normal_fill(w, LAYERS * C);
     normal_fill(dy, N);
     normal_fill(dk, N);
-    return hy_device_init(&device, "cpu_ref", HY_F64) == HY_OK ? 0 : -1;
+    hy_device_destroy(device);
+    return hy_device_create("cpu_ref", HY_F64, &device) == HY_OK ? 0 : -1;
 }
 
 static void halve(double *d, int64_t n) {
@@ -40,14 +41,14 @@ static void test_bound_values(void **state) {
     (void)state;
     memset(w, 0, sizeof w);
     for (int64_t layer = 0; layer < LAYERS; layer++) {
-        hy_bound_fwd(&device, &(hy_bound_args){.layers = LAYERS, .layer = layer, .C = C, .w = w, .y = y});
+        hy_bound_fwd(device, &(hy_bound_args){.layers = LAYERS, .layer = layer, .C = C, .w = w, .y = y});
         for (int64_t c = 0; c < C; c++)
             assert_true(fabs(y[c] - (double)layer / LAYERS) < 1e-15);
     }
 }
 
 static double loss_bound(const void *context) {
-    hy_bound_fwd(&device, context);
+    hy_bound_fwd(device, context);
     return dot(y, dy, C);
 }
 
@@ -55,8 +56,8 @@ static void test_bound_gradient(void **state) {
     for (int64_t layer = 0; layer < LAYERS; layer++) {
         setup(state);
         hy_bound_args a = {.layers = LAYERS, .layer = layer, .C = C, .w = w, .y = y, .dy = dy, .dw = dw};
-        hy_bound_bwd(&device, &a);
-        hy_bound_bwd(&device, &a);
+        hy_bound_bwd(device, &a);
+        hy_bound_bwd(device, &a);
         halve(dw, LAYERS * C);
         assert_gradient("dw", loss_bound, &a, w, LAYERS * C, dw);
     }
@@ -70,7 +71,7 @@ static void test_bound_gate_values(void **state) {
         double bound[C];
         for (int c = 0; c < C; c++)
             bound[c] = bounds[b];
-        hy_bound_gate_fwd(&device, &(hy_bound_gate_args){.T = 1, .C = C, .x = inputs, .bound = bound, .g = y, .k = k});
+        hy_bound_gate_fwd(device, &(hy_bound_gate_args){.T = 1, .C = C, .x = inputs, .bound = bound, .g = y, .k = k});
         for (int c = 0; c < C; c++) {
             const double s = 1 / (1 + exp(-inputs[c])), n = 1 / (1 + exp(inputs[c]));
             assert_true(isfinite(y[c]) && y[c] <= 0);
@@ -78,12 +79,12 @@ static void test_bound_gate_values(void **state) {
             assert_true(fabs(k[c] - (1 - bounds[b]) * n) <= 1e-15 * n);
         }
     }
-    hy_bound_gate_fwd(&device, &(hy_bound_gate_args){.T = 1, .C = C, .x = inputs, .g = y, .k = k});
+    hy_bound_gate_fwd(device, &(hy_bound_gate_args){.T = 1, .C = C, .x = inputs, .g = y, .k = k});
     assert_true(y[0] == -700 && fabs(y[6] + exp(-700)) < 1e-315);
 }
 
 static double loss_bound_gate(const void *context) {
-    hy_bound_gate_fwd(&device, context);
+    hy_bound_gate_fwd(device, context);
     return dot(y, dy, N) + dot(k, dk, N);
 }
 
@@ -102,9 +103,9 @@ static void test_bound_gate_gradient(void **state) {
                                 .dk = dk,
                                 .dx = dx,
                                 .dbound = bounded ? dm : NULL};
-        hy_bound_gate_bwd(&device, &a);
+        hy_bound_gate_bwd(device, &a);
         a.acc = 1;
-        hy_bound_gate_bwd(&device, &a);
+        hy_bound_gate_bwd(device, &a);
         halve(dx, N);
         halve(dm, C);
         assert_gradient("dx", loss_bound_gate, &a, x, N, dx);
@@ -114,7 +115,7 @@ static void test_bound_gate_gradient(void **state) {
 }
 
 static double loss_lerp(const void *context) {
-    hy_lerp_fwd(&device, context);
+    hy_lerp_fwd(device, context);
     return dot(y, dy, N);
 }
 
@@ -132,12 +133,12 @@ static void test_lerp(void **state) {
                           .dx = dx,
                           .dz = dz,
                           .dm = dm};
-        hy_lerp_fwd(&device, &a);
+        hy_lerp_fwd(device, &a);
         for (int i = 0; i < N; i++)
             assert_true(fabs(y[i] - (x[i] + (z[i] - x[i]) * m[shared ? i % C : i])) < 1e-14);
-        hy_lerp_bwd(&device, &a);
+        hy_lerp_bwd(device, &a);
         a.acc_x = a.acc_z = a.acc_m = 1;
-        hy_lerp_bwd(&device, &a);
+        hy_lerp_bwd(device, &a);
         halve(dx, N);
         halve(dz, N);
         halve(dm, N);

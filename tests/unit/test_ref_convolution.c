@@ -7,13 +7,13 @@
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "tests/oracle.h"
 
 enum { T = 15, C = 3, W_MAX = 5, SLOTS = 3, HALO = (W_MAX - 1) * C };
 
 typedef struct problem {
-    hy_device device;
+    hy_device *device;
     hy_conv_args args;
     double x[T * C], w[C * W_MAX], bias[C], halo[SLOTS * HALO], y[T * C], dy[T * C];
     double dx[T * C], dw[C * W_MAX], dbias[C], dhalo[SLOTS * HALO];
@@ -24,7 +24,7 @@ static const hy_run packed[] = {{0, 2, 2, -1}, {2, 0, 1, -1}, {2, 1, -1, -1}, {3
 
 static void problem_init(problem *p, int64_t W, hy_act act) {
     memset(p, 0, sizeof *p);
-    assert_int_equal(hy_device_init(&p->device, "cpu_ref", HY_F64), HY_OK);
+    assert_int_equal(hy_device_create("cpu_ref", HY_F64, &p->device), HY_OK);
     p->args = (hy_conv_args){.T = T,
                              .C = C,
                              .W = W,
@@ -67,7 +67,7 @@ static double by_definition(const problem *p, int64_t t, int64_t c) {
 
 static double loss(const void *context) {
     problem *p = (problem *)context;
-    hy_conv_fwd(&p->device, &p->args);
+    hy_conv_fwd(p->device, &p->args);
     return dot(p->y, p->dy, T * C);
 }
 
@@ -77,13 +77,14 @@ static void check(int64_t W, hy_act act) {
     problem_init(&p, W, act);
     for (int64_t i = 0; i < T * C; i++)
         want[i] = by_definition(&p, i / C, i % C);
-    hy_conv_fwd(&p.device, &p.args);
+    hy_conv_fwd(p.device, &p.args);
     assert_close("y", want, p.y, T * C, HY_TOL_F64_FORMULA);
-    hy_conv_bwd(&p.device, &p.args);
+    hy_conv_bwd(p.device, &p.args);
     assert_gradient("dx", loss, &p, p.x, T * C, p.dx);
     assert_gradient("dw", loss, &p, p.w, C * W, p.dw);
     assert_gradient("dbias", loss, &p, p.bias, C, p.dbias);
     assert_gradient("dhalo", loss, &p, p.halo, SLOTS * (W - 1) * C, p.dhalo);
+    hy_device_destroy(p.device);
 }
 
 static void test_definition_and_gradients(void **unused) {
@@ -103,15 +104,16 @@ static void test_cut(void **unused) {
     problem_init(&p, 4, HY_ACT_SILU);
     p.args.n_runs = 1;
     p.args.runs = &whole;
-    hy_conv_fwd(&p.device, &p.args);
+    hy_conv_fwd(p.device, &p.args);
     memcpy(y, p.y, sizeof y);
     memset(p.y, 0, sizeof p.y);
     p.args.runs = &first;
-    hy_conv_fwd(&p.device, &p.args);
+    hy_conv_fwd(p.device, &p.args);
     memcpy(p.halo, p.x + 6 * C, 3 * C * sizeof(double));
     p.args.runs = &second;
-    hy_conv_fwd(&p.device, &p.args);
+    hy_conv_fwd(p.device, &p.args);
     assert_memory_equal(y, p.y, sizeof y);
+    hy_device_destroy(p.device);
 }
 
 int main(void) {

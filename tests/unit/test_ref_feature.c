@@ -7,12 +7,12 @@
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "tests/oracle.h"
 
 enum { ROWS = 6, COLS = 5, WIDE = ROWS * 8 * COLS };
 
-static hy_device device;
+static hy_device *device;
 static double x[WIDE], w[WIDE], add[WIDE], y[WIDE], dy[WIDE], dx[WIDE], dw[WIDE];
 
 static int setup(void **unused) {
@@ -23,7 +23,8 @@ static int setup(void **unused) {
     normal_fill(w, WIDE);
     normal_fill(add, WIDE);
     normal_fill(dy, WIDE);
-    return hy_device_init(&device, "cpu_ref", HY_F64) == HY_OK ? 0 : -1;
+    hy_device_destroy(device);
+    return hy_device_create("cpu_ref", HY_F64, &device) == HY_OK ? 0 : -1;
 }
 
 static void halve(double *d, int64_t n) {
@@ -33,7 +34,7 @@ static void halve(double *d, int64_t n) {
 
 static double loss_feature(const void *context) {
     const hy_feature_args *a = context;
-    hy_feature_fwd(&device, a);
+    hy_feature_fwd(device, a);
     return dot(y, dy, a->rows * hy_feature_cols(a->kind, a->cols));
 }
 
@@ -44,16 +45,16 @@ static void test_feature_gradients(void **state) {
             for (int64_t i = 0; i < WIDE; i++)
                 x[i] += x[i] < 0 ? -0.01 : 0.01; /* dpfp has a kink at 0 */
             hy_feature_args a = {.kind = kind, .rows = ROWS, .cols = cols, .x = x, .y = y, .dy = dy, .dx = dx};
-            hy_feature_bwd(&device, &a);
+            hy_feature_bwd(device, &a);
             a.acc = 1;
-            hy_feature_bwd(&device, &a);
+            hy_feature_bwd(device, &a);
             halve(dx, WIDE);
             assert_gradient("dx", loss_feature, &a, x, ROWS * cols, dx);
         }
 }
 
 static double loss_ratio(const void *context) {
-    hy_ratio_fwd(&device, context);
+    hy_ratio_fwd(device, context);
     return dot(y, dy, ROWS * COLS);
 }
 
@@ -62,16 +63,16 @@ static void test_ratio_gradients(void **unused) {
     for (int64_t r = 0; r < ROWS; r++)
         x[r * (COLS + 1) + COLS] = 0.5 + fabs(x[r * (COLS + 1) + COLS]);
     hy_ratio_args a = {.rows = ROWS, .cols = COLS, .eps = 0.1, .x = x, .y = y, .dy = dy, .dx = dx};
-    hy_ratio_bwd(&device, &a);
+    hy_ratio_bwd(device, &a);
     a.acc = 1;
-    hy_ratio_bwd(&device, &a);
+    hy_ratio_bwd(device, &a);
     halve(dx, WIDE);
     assert_gradient("dx", loss_ratio, &a, x, ROWS * (COLS + 1), dx);
 }
 
 static double loss_scale(const void *context) {
     const hy_scale_args *a = context;
-    hy_scale_fwd(&device, a);
+    hy_scale_fwd(device, a);
     return dot(y, dy, a->T * a->cols);
 }
 
@@ -93,9 +94,9 @@ static void test_scale_gradients(void **state) {
                                .dy = dy,
                                .dx = dx,
                                .dw = dw};
-            hy_scale_bwd(&device, &a);
+            hy_scale_bwd(device, &a);
             a.acc = 1;
-            hy_scale_bwd(&device, &a);
+            hy_scale_bwd(device, &a);
             halve(dx, WIDE);
             halve(dw, WIDE);
             assert_gradient("dx", loss_scale, &a, x, ROWS * a.cols / a.expand, dx);
@@ -104,7 +105,7 @@ static void test_scale_gradients(void **state) {
 }
 
 static double loss_own(const void *context) {
-    hy_own_fwd(&device, context);
+    hy_own_fwd(device, context);
     return dot(y, dy, ROWS * COLS);
 }
 
@@ -124,9 +125,9 @@ static void test_own_gradients(void **unused) {
                      .dk = dw,
                      .dv = dv};
     memset(dv, 0, sizeof dv);
-    hy_own_bwd(&device, &a);
+    hy_own_bwd(device, &a);
     a.acc_q = a.acc_k = a.acc_v = 1;
-    hy_own_bwd(&device, &a);
+    hy_own_bwd(device, &a);
     halve(dx, WIDE);
     halve(dw, WIDE);
     halve(dv, WIDE);
@@ -137,7 +138,7 @@ static void test_own_gradients(void **unused) {
 
 /* φ(q)·φ(k) of two rows. */
 static double product(hy_feature_kind kind, const double *pair) {
-    hy_feature_fwd(&device, &(hy_feature_args){.kind = kind, .rows = 2, .cols = COLS, .x = pair, .y = y});
+    hy_feature_fwd(device, &(hy_feature_args){.kind = kind, .rows = 2, .cols = COLS, .x = pair, .y = y});
     const int64_t n = hy_feature_cols(kind, COLS);
     return dot(y, y + n, n);
 }
@@ -157,7 +158,7 @@ static void test_dpfp(void **unused) {
         z[i] = fmax(x[i], 0);
         z[COLS + i] = fmax(-x[i], 0);
     }
-    hy_feature_fwd(&device, &(hy_feature_args){.kind = HY_FEATURES_DPFP, .rows = 1, .cols = COLS, .x = x, .y = y});
+    hy_feature_fwd(device, &(hy_feature_args){.kind = HY_FEATURES_DPFP, .rows = 1, .cols = COLS, .x = x, .y = y});
     for (int turn = 1; turn <= 4; turn++)
         for (int m = 0; m < 2 * COLS; m++)
             assert_true(y[(turn - 1) * 2 * COLS + m] == z[m] * z[(m + 2 * COLS - turn) % (2 * COLS)]);
@@ -166,7 +167,7 @@ static void test_dpfp(void **unused) {
 static void test_hedgehog(void **unused) {
     (void)unused;
     x[0] = 900, x[COLS] = -900; /* no overflow */
-    hy_feature_fwd(&device, &(hy_feature_args){.kind = HY_FEATURES_HEDGEHOG, .rows = 3, .cols = COLS, .x = x, .y = y});
+    hy_feature_fwd(device, &(hy_feature_args){.kind = HY_FEATURES_HEDGEHOG, .rows = 3, .cols = COLS, .x = x, .y = y});
     assert_true(y[0] == 1 && y[2 * COLS + COLS] == 1);
     double sum = 0;
     for (int i = 0; i < 2 * COLS; i++)
@@ -207,12 +208,12 @@ static double distance_to_softmax(double small) {
             soft[t * V + c] = 0;
         }
     }
-    hy_feature_fwd(&device, &(hy_feature_args){.kind = HY_FEATURES_TAYLOR, .rows = T, .cols = D, .x = q, .y = fq});
-    hy_feature_fwd(&device, &(hy_feature_args){.kind = HY_FEATURES_TAYLOR, .rows = T, .cols = D, .x = k, .y = fk});
-    r.work = malloc(device.table.recur_work(&r));
-    hy_recur_fwd(&device, &r);
+    hy_feature_fwd(device, &(hy_feature_args){.kind = HY_FEATURES_TAYLOR, .rows = T, .cols = D, .x = q, .y = fq});
+    hy_feature_fwd(device, &(hy_feature_args){.kind = HY_FEATURES_TAYLOR, .rows = T, .cols = D, .x = k, .y = fk});
+    r.work = malloc(hy_device_profile(device)->recur_work(&r));
+    hy_recur_fwd(device, &r);
     free(r.work);
-    hy_ratio_fwd(&device, &(hy_ratio_args){.rows = T, .cols = V, .x = o, .y = based});
+    hy_ratio_fwd(device, &(hy_ratio_args){.rows = T, .cols = V, .x = o, .y = based});
     hy_attn_args a = {.H = 1,
                       .HKV = 1,
                       .D = D,
@@ -226,8 +227,8 @@ static double distance_to_softmax(double small) {
                       .v = plain_v,
                       .o = soft,
                       .lse = lse};
-    a.work = malloc(device.table.attn_work(&a) + 1);
-    hy_attn_fwd(&device, &a);
+    a.work = malloc(hy_device_profile(device)->attn_work(&a) + 1);
+    hy_attn_fwd(device, &a);
     free(a.work);
     for (int i = 0; i < T * V; i++)
         worst = fmax(worst, fabs(based[i] - soft[i]));
@@ -269,8 +270,8 @@ static void test_constant_vector_decay(void **unused) {
                            .g = vector ? wide : g,
                            .beta = beta,
                            .o = o[vector]};
-        r.work = malloc(device.table.recur_work(&r));
-        hy_recur_fwd(&device, &r);
+        r.work = malloc(hy_device_profile(device)->recur_work(&r));
+        hy_recur_fwd(device, &r);
         free(r.work);
     }
     assert_close("kda against gated deltanet", o[0], o[1], T * HV * V, HY_TOL_F64_FORMULA);

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "tests/oracle.h"
 
 enum { C = 4, T = 23, L = 12, N = 3, GROUP = 3, FIRST = 1, FILTERS = 2, G = 2, W = 9 };
@@ -15,7 +15,7 @@ enum { C = 4, T = 23, L = 12, N = 3, GROUP = 3, FIRST = 1, FILTERS = 2, G = 2, W
 static const int64_t docs[] = {0, 1, 1, 11, 23};
 
 typedef struct problem {
-    hy_device device;
+    hy_device *device;
     hy_modal_filter_args filter;
     hy_long_conv_args conv;
     double R[FILTERS * N], p[FILTERS * N], h[C * L], x[C * T], y[C * T], dy[C * T];
@@ -24,7 +24,7 @@ typedef struct problem {
 
 static void problem_init(problem *p) {
     memset(p, 0, sizeof *p);
-    assert_int_equal(hy_device_init(&p->device, "cpu_ref", HY_F64), HY_OK);
+    assert_int_equal(hy_device_create("cpu_ref", HY_F64, &p->device), HY_OK);
     p->filter = (hy_modal_filter_args){.C = C,
                                        .L = L,
                                        .N = N,
@@ -55,8 +55,8 @@ static void problem_init(problem *p) {
 
 static double loss(const void *context) {
     problem *p = (problem *)context;
-    hy_modal_filter_fwd(&p->device, &p->filter);
-    hy_long_conv_fwd(&p->device, &p->conv);
+    hy_modal_filter_fwd(p->device, &p->filter);
+    hy_long_conv_fwd(p->device, &p->conv);
     return dot(p->y, p->dy, C * T);
 }
 
@@ -84,6 +84,7 @@ static void test_recurrence(void **unused) {
         by_recurrence(&p, c, &want[c * T]);
     (void)loss(&p);
     assert_close("y", want, p.y, C * T, HY_TOL_F64_FORMULA);
+    hy_device_destroy(p.device);
 }
 
 static void test_gradients(void **unused) {
@@ -91,28 +92,29 @@ static void test_gradients(void **unused) {
     problem p;
     problem_init(&p);
     (void)loss(&p);
-    hy_long_conv_bwd(&p.device, &p.conv);
-    hy_modal_filter_bwd(&p.device, &p.filter);
+    hy_long_conv_bwd(p.device, &p.conv);
+    hy_modal_filter_bwd(p.device, &p.filter);
     assert_gradient("dx", loss, &p, p.x, C * T, p.dx);
     assert_gradient("dR", loss, &p, p.R, FILTERS * N, p.dR);
     assert_gradient("dp", loss, &p, p.p, FILTERS * N, p.dp);
+    hy_device_destroy(p.device);
 }
 
 typedef struct window {
-    hy_device device;
+    hy_device *device;
     hy_window_filter_args args;
     double h[G * W], log_alpha[G], w[C * W], dw[C * W], dh[G * W], dlog_alpha[G];
 } window;
 
 static double window_loss(const void *context) {
     window *w = (window *)context;
-    hy_window_filter_fwd(&w->device, &w->args);
+    hy_window_filter_fwd(w->device, &w->args);
     return dot(w->w, w->dw, C * W);
 }
 
 static void window_init(window *w, int learned) {
     memset(w, 0, sizeof *w);
-    assert_int_equal(hy_device_init(&w->device, "cpu_ref", HY_F64), HY_OK);
+    assert_int_equal(hy_device_create("cpu_ref", HY_F64, &w->device), HY_OK);
     w->args = (hy_window_filter_args){
         .C = C, .G = G, .W = W, .low = 0.5, .high = 2, .h = w->h, .w = w->w, .dw = w->dw, .dh = w->dh};
     if (learned) {
@@ -129,10 +131,11 @@ static void test_window(void **unused) {
     window w;
     for (int learned = 0; learned < 2; learned++) {
         window_init(&w, learned);
-        hy_window_filter_bwd(&w.device, &w.args);
+        hy_window_filter_bwd(w.device, &w.args);
         assert_gradient("dh", window_loss, &w, w.h, G * W, w.dh);
         if (learned)
             assert_gradient("dlog_alpha", window_loss, &w, w.log_alpha, G, w.dlog_alpha);
+        hy_device_destroy(w.device);
     }
 }
 
@@ -148,6 +151,7 @@ static void test_window_values(void **unused) {
         assert_close("first tap", &first, &w.w[c * W], 1, HY_TOL_F64_REORDERED);
         assert_close("last tap", &w.h[g * W + W - 1], &w.w[c * W + W - 1], 1, HY_TOL_EXACT);
     }
+    hy_device_destroy(w.device);
 }
 
 int main(void) {

@@ -10,12 +10,12 @@
 
 #include <stdio.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "tests/oracle.h"
 
 enum { ROWS = 12, COLS = 7, N = ROWS * COLS, W_ROWS = 3, ACTS = HY_ACT_SQUARE + 1 };
 
-static hy_device device;
+static hy_device *device;
 static double x[N], z[N], w[N], b[N], y[N], dy[N], dx[N], dz[N], dw[N], db[N];
 
 static int setup(void **unused) {
@@ -29,7 +29,8 @@ static int setup(void **unused) {
     normal_fill(w, N);
     normal_fill(b, N);
     normal_fill(dy, N);
-    return hy_device_init(&device, "cpu_ref", HY_F64) == HY_OK ? 0 : -1;
+    hy_device_destroy(device);
+    return hy_device_create("cpu_ref", HY_F64, &device) == HY_OK ? 0 : -1;
 }
 
 /* The gradient was computed twice and added up. */
@@ -41,7 +42,7 @@ static void halve(double *d, int64_t n) {
 /* loss_<op>(args): runs <op>_fwd and contracts with dy. */
 #define LOSS(op, args)                                                                                                 \
     static double loss_##op(const void *context) {                                                                     \
-        hy_##op##_fwd(&device, (const args##_args *)context);                                                          \
+        hy_##op##_fwd(device, (const args##_args *)context);                                                           \
         return dot(y, dy, N);                                                                                          \
     }
 LOSS(rmsnorm, hy_rmsnorm)
@@ -69,16 +70,16 @@ static void test_rmsnorm(void **state) {
                              .dy = dy,
                              .dx = dx,
                              .dw = mode >> 2 ? NULL : dw};
-        hy_rmsnorm_bwd(&device, &a);
+        hy_rmsnorm_bwd(device, &a);
         a.acc = 1;
-        hy_rmsnorm_bwd(&device, &a);
+        hy_rmsnorm_bwd(device, &a);
         halve(dx, N);
         halve(dw, N);
         assert_gradient("dx", loss_rmsnorm, &a, x, N, dx);
         assert_gradient("dw", loss_rmsnorm, &a, w, w_rows * COLS, dw);
         const double before = dw[0];
         a.dx = NULL;
-        hy_rmsnorm_bwd(&device, &a);
+        hy_rmsnorm_bwd(device, &a);
         assert_true(mode >> 2 || dw[0] != before);
     }
 }
@@ -100,9 +101,9 @@ static void test_layernorm(void **state) {
                                .dx = dx,
                                .dw = has_w ? dw : NULL,
                                .db = has_w ? db : NULL};
-        hy_layernorm_bwd(&device, &a);
+        hy_layernorm_bwd(device, &a);
         a.acc = 1;
-        hy_layernorm_bwd(&device, &a);
+        hy_layernorm_bwd(device, &a);
         halve(dx, N);
         halve(dw, N);
         halve(db, N);
@@ -115,9 +116,9 @@ static void test_layernorm(void **state) {
 static void test_l2norm(void **unused) {
     (void)unused;
     hy_l2norm_args a = {.rows = ROWS, .cols = COLS, .eps = 0.1, .x = x, .y = y, .dy = dy, .dx = dx};
-    hy_l2norm_bwd(&device, &a);
+    hy_l2norm_bwd(device, &a);
     a.acc = 1;
-    hy_l2norm_bwd(&device, &a);
+    hy_l2norm_bwd(device, &a);
     halve(dx, N);
     assert_gradient("dx", loss_l2norm, &a, x, N, dx);
 }
@@ -126,9 +127,9 @@ static void test_sumnorm(void **unused) {
     (void)unused;
     uniform_fill(x, N, 0.2, 2);
     hy_l2norm_args a = {.rows = ROWS, .cols = COLS, .eps = 0.1, .x = x, .y = y, .dy = dy, .dx = dx};
-    hy_sumnorm_bwd(&device, &a);
+    hy_sumnorm_bwd(device, &a);
     a.acc = 1;
-    hy_sumnorm_bwd(&device, &a);
+    hy_sumnorm_bwd(device, &a);
     halve(dx, N);
     assert_gradient("dx", loss_sumnorm, &a, x, N, dx);
 }
@@ -152,9 +153,9 @@ static void test_unary(void **state) {
                                .y = y,
                                .dy = dy,
                                .dx = dx};
-            hy_unary_bwd(&device, &a);
+            hy_unary_bwd(device, &a);
             a.acc = 1;
-            hy_unary_bwd(&device, &a);
+            hy_unary_bwd(device, &a);
             halve(dx, N);
             char name[32];
             snprintf(name, sizeof name, "dx of act %d", act);
@@ -170,9 +171,9 @@ static void test_glu(void **state) {
             hy_glu_args a = {
                 .act = (hy_act)act, .n = N, .group = group, .a = z, .z = x, .y = y, .dy = dy, .da = dz, .dz = dx};
             away_from_zero();
-            hy_glu_bwd(&device, &a);
+            hy_glu_bwd(device, &a);
             a.acc_a = a.acc_z = 1;
-            hy_glu_bwd(&device, &a);
+            hy_glu_bwd(device, &a);
             halve(dz, N);
             halve(dx, N);
             assert_gradient("da", loss_glu, &a, z, N, dz);
@@ -198,9 +199,9 @@ static void test_decay_gate(void **state) {
                                 .dx = dx,
                                 .dA_log = dw,
                                 .ddt_bias = has_bias ? db : NULL};
-        hy_decay_gate_bwd(&device, &a);
+        hy_decay_gate_bwd(device, &a);
         a.acc = 1;
-        hy_decay_gate_bwd(&device, &a);
+        hy_decay_gate_bwd(device, &a);
         halve(dx, N);
         halve(dw, N);
         halve(db, N);
@@ -214,9 +215,9 @@ static void test_bonus(void **unused) {
     (void)unused;
     hy_bonus_args a = {.T = 6, .H = 2, .K = COLS, .V = COLS, .r = x, .k = z, .u = w, .v = b, .o = y, .d_o = dy};
     a.dr = dx, a.dk = dz, a.dv = db, a.du = dw;
-    hy_bonus_bwd(&device, &a);
+    hy_bonus_bwd(device, &a);
     a.acc_r = a.acc_k = a.acc_v = 1;
-    hy_bonus_bwd(&device, &a);
+    hy_bonus_bwd(device, &a);
     halve(dx, N);
     halve(dz, N);
     halve(db, N);
@@ -232,30 +233,30 @@ static const int32_t tokens[ROWS] = {4, 0, 4, 4, 2, 1, 1, 0, 4, 2, 4, 4}; /* tok
 static void test_embed(void **unused) {
     (void)unused;
     const hy_embed_args a = {.T = ROWS, .D = COLS, .vocab = 5, .tokens = tokens, .w = w, .y = y, .dy = dy, .dw = dw};
-    hy_embed_bwd(&device, &a);
-    hy_embed_bwd(&device, &a);
+    hy_embed_bwd(device, &a);
+    hy_embed_bwd(device, &a);
     halve(dw, N);
     assert_gradient("dw", loss_embed, &a, w, 5 * COLS, dw);
 }
 
 static double loss_bias(const void *context) {
     memcpy(y, x, sizeof y);
-    hy_bias_fwd(&device, (const hy_bias_args *)context);
+    hy_bias_fwd(device, (const hy_bias_args *)context);
     return dot(y, dy, N);
 }
 
 static void test_bias(void **unused) {
     (void)unused;
     const hy_bias_args a = {.rows = ROWS, .cols = COLS, .bias = b, .y = y, .dy = dy, .dbias = db};
-    hy_bias_bwd(&device, &a);
-    hy_bias_bwd(&device, &a);
+    hy_bias_bwd(device, &a);
+    hy_bias_bwd(device, &a);
     halve(db, COLS);
     assert_gradient("dbias", loss_bias, &a, b, COLS, db);
 }
 
 /* The backward pass of a rotation is the rotation back: its gradient is rope with `inverse` of dy. */
 static double loss_rope(const void *context) {
-    hy_rope(&device, (const hy_rope_args *)context);
+    hy_rope(device, (const hy_rope_args *)context);
     return dot(y, dy, N);
 }
 
@@ -267,7 +268,7 @@ static void test_rope(void **unused) {
     back.inverse = 1;
     back.x = dy;
     back.y = dx;
-    hy_rope(&device, &back);
+    hy_rope(device, &back);
     assert_gradient("dx", loss_rope, &a, x, N, dx);
 }
 
@@ -278,7 +279,7 @@ static double loss_cross_entropy(const void *context) {
     a.logits = y;
     a.grad = 0;
     a.loss = &loss;
-    hy_cross_entropy(&device, &a);
+    hy_cross_entropy(device, &a);
     return a.d_scale * loss;
 }
 
@@ -289,7 +290,7 @@ static void test_cross_entropy(void **unused) {
     const hy_cross_entropy_args a = {
         .rows = ROWS, .vocab = COLS, .labels = labels, .logits = dx, .grad = 1, .d_scale = 0.3, .loss = &loss};
     memcpy(dx, x, sizeof dx);
-    hy_cross_entropy(&device, &a);
+    hy_cross_entropy(device, &a);
     want += loss_cross_entropy(&a) / a.d_scale;
     assert_close("loss", &want, &loss, 1, HY_TOL_F64_FORMULA);
     assert_gradient("dlogits", loss_cross_entropy, &a, x, N, dx);

@@ -10,12 +10,12 @@
 
 #include <stdio.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "tests/oracle.h"
 
 enum { T = 21, H = 2, HV = 4, K = 3, V = 2, L = 6, N = 4, LONG = 16, STATES = N * HV * K * V };
 
-static hy_device device;
+static hy_device *device;
 static double q[T * H * K], k[T * H * K], v[T * HV * V], g[T * HV * K], beta[T * HV], l[T * HV * L], d_o[T * HV * V];
 static double o[T * HV * V], S0[2 * STATES], S1[2 * STATES], dS1[2 * STATES];
 static double dq[T * H * K], dk[T * H * K], dv[T * HV * V], dg[T * HV * K], dbeta[T * HV], dl[T * HV * L],
@@ -36,7 +36,8 @@ static int setup(void **unused) {
     uniform_fill(beta, T * HV, 0, 1);
     for (int64_t t = 0; t < T; t++)
         pos[t] = t < LONG ? t : t - LONG;
-    return hy_device_init(&device, "cpu_ref", HY_F64) == HY_OK ? 0 : -1;
+    hy_device_destroy(device);
+    return hy_device_create("cpu_ref", HY_F64, &device) == HY_OK ? 0 : -1;
 }
 
 static hy_level_recur_args problem(hy_decay decay, hy_rule rule) {
@@ -63,7 +64,8 @@ static hy_level_recur_args problem(hy_decay decay, hy_rule rule) {
                              .dv = dv,
                              .dg = decay == HY_DECAY_NONE ? NULL : dg,
                              .dbeta = dbeta};
-    const size_t levels = device.table.level_work(&a), base = device.table.recur_work(&a.base);
+    const size_t levels = hy_device_profile(device)->level_work(&a),
+                 base = hy_device_profile(device)->recur_work(&a.base);
     free(work);
     work = malloc(levels > base ? levels : base);
     a.base.work = work;
@@ -122,7 +124,7 @@ static void test_definition(void **unused) {
                 for (int64_t j = 0; j < V; j++)
                     want[(t * HV + hv) * V + j] += weight * v[(s * HV + hv) * V + j];
             }
-            hy_level_fwd(&device, &a);
+            hy_level_fwd(device, &a);
             assert_close("o", want, o, T * HV * V, HY_TOL_F64_FORMULA);
         }
 }
@@ -145,10 +147,10 @@ static void test_ones_are_the_base(void **unused) {
             base.dv = want_v;
             base.dg = a.base.dg != NULL ? want_g : NULL;
             base.dbeta = want_b;
-            hy_recur_fwd(&device, &base);
-            hy_recur_bwd(&device, &base);
-            hy_level_fwd(&device, &a);
-            hy_level_bwd(&device, &a);
+            hy_recur_fwd(device, &base);
+            hy_recur_bwd(device, &base);
+            hy_level_fwd(device, &a);
+            hy_level_bwd(device, &a);
             assert_close("o", want_o, o, T * HV * V, HY_TOL_F64_FORMULA);
             assert_close("dq", want_q, dq, T * H * K, HY_TOL_F64_FORMULA);
             assert_close("dk", want_k, dk, T * H * K, HY_TOL_F64_FORMULA);
@@ -160,7 +162,7 @@ static void test_ones_are_the_base(void **unused) {
 
 static double loss(const void *context) {
     const hy_level_recur_args *a = context;
-    hy_level_fwd(&device, a);
+    hy_level_fwd(device, a);
     return dot(o, d_o, T * HV * V);
 }
 
@@ -178,7 +180,7 @@ static void test_gradients(void **unused) {
             a.base.S0 = S0;
             a.base.dS0 = dS0;
             memset(dg, 0, sizeof dg);
-            hy_level_bwd(&device, &a);
+            hy_level_bwd(device, &a);
             assert_gradient("dq", loss, &a, q, T * H * K, dq);
             assert_gradient("dk", loss, &a, k, T * H * K, dk);
             assert_gradient("dv", loss, &a, v, T * HV * V, dv);
@@ -188,7 +190,7 @@ static void test_gradients(void **unused) {
             if (decay != HY_DECAY_NONE)
                 assert_gradient("dg", loss, &a, g, n_g, dg);
             a.base.dH = S1;
-            hy_level_map_bwd(&device, &a);
+            hy_level_map_bwd(device, &a);
             assert_close("dH", dS0, S1, STATES, HY_TOL_F64_FORMULA);
         }
 }
@@ -200,8 +202,8 @@ static void test_extreme_decays(void **unused) {
     static const double *const inputs[] = {q, k, v, g, beta, l, d_o};
     const int64_t sizes[] = {T * H * K, T * H * K, T * HV * V, T * HV, T * HV, T * HV * L, T * HV * V};
     for (int rule = HY_RULE_ADDITIVE; rule <= HY_RULE_DELTA; rule++) {
-        hy_device single;
-        assert_int_equal(hy_device_init(&single, "cpu", HY_F32), HY_OK);
+        hy_device *single;
+        assert_int_equal(hy_device_create("cpu", HY_F32, &single), HY_OK);
         hy_level_recur_args a = problem(HY_DECAY_SCALAR, (hy_rule)rule);
         for (int i = 0; i < 7; i++)
             for (int64_t j = 0; j < sizes[i]; j++)
@@ -221,12 +223,13 @@ static void test_extreme_decays(void **unused) {
         a.base.dbeta = out[5];
         a.dl = out[6];
         free(work);
-        a.base.work = work = malloc(single.table.level_work(&a));
-        hy_level_fwd(&single, &a);
-        hy_level_bwd(&single, &a);
+        a.base.work = work = malloc(hy_device_profile(single)->level_work(&a));
+        hy_level_fwd(single, &a);
+        hy_level_bwd(single, &a);
         for (int i = 0; i < 7; i++)
             for (int64_t j = 0; j < T * HV * L; j++)
                 assert_true(isfinite(out[i][j]));
+        hy_device_destroy(single);
     }
 }
 

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "tests/oracle.h"
 
 enum { T_MAX = 24, H = 2, HV = 4, K = 3, V = 5, SLOTS = 4, STATE = HV * K * V, MAP = HV * K * K };
@@ -24,7 +24,7 @@ typedef struct kind {
 } kind;
 
 typedef struct problem {
-    hy_device device;
+    hy_device *device;
     hy_recur_args args;
     hy_run runs[6];
     double q[T_MAX * H * K], k[T_MAX * H * K], a[T_MAX * H * K], b[T_MAX * H * K], v[T_MAX * HV * V], g[T_MAX * HV * K],
@@ -46,7 +46,7 @@ static int64_t gate_size(const hy_recur_args *a) {
 /* Fresh random values; runs as given, T up to the end of the last. */
 static void problem_init(problem *p, kind c, const hy_run *runs, int64_t n_runs) {
     memset(p, 0, sizeof *p);
-    assert_int_equal(hy_device_init(&p->device, "cpu_ref", HY_F64), HY_OK);
+    assert_int_equal(hy_device_create("cpu_ref", HY_F64, &p->device), HY_OK);
     memcpy(p->runs, runs, (size_t)n_runs * sizeof *runs);
     const int64_t T = n_runs > 0 ? runs[n_runs - 1].begin + runs[n_runs - 1].len : 0;
     p->args = (hy_recur_args){.decay = c.decay,
@@ -83,7 +83,7 @@ static void problem_init(problem *p, kind c, const hy_run *runs, int64_t n_runs)
                               .dg = c.decay == HY_DECAY_NONE ? NULL : p->dg,
                               .dbeta = p->dbeta,
                               .dS0 = p->dS0};
-    p->args.work = malloc(p->device.table.recur_work(&p->args));
+    p->args.work = malloc(hy_device_profile(p->device)->recur_work(&p->args));
     normal_fill(p->q, T * H * K);
     normal_fill(p->k, T * H * K);
     normal_fill(p->a, T * H * K);
@@ -103,6 +103,7 @@ static void problem_init(problem *p, kind c, const hy_run *runs, int64_t n_runs)
 
 static void problem_fini(problem *p) {
     free(p->args.work);
+    hy_device_destroy(p->device);
 }
 
 static void for_each_kind(void (*check)(kind c)) {
@@ -187,7 +188,7 @@ static void check_closed_form(kind c) {
         for (int64_t hv = 0; hv < HV; hv++)
             for (int64_t j = 0; j < V; j++)
                 closed_form(&p, &p.runs[r], hv, j, want);
-    hy_recur_fwd(&p.device, &p.args);
+    hy_recur_fwd(p.device, &p.args);
     assert_close("o", want, p.o, p.args.T * HV * V, HY_TOL_F64_FORMULA);
     problem_fini(&p);
 }
@@ -201,7 +202,7 @@ static void test_closed_form(void **unused) {
 
 static double loss(const void *context) {
     problem *p = (problem *)context;
-    hy_recur_fwd(&p->device, &p->args);
+    hy_recur_fwd(p->device, &p->args);
     double sum = dot(p->o, p->d_o, p->args.T * HV * V);
     for (int64_t r = 0; r < p->args.n_runs; r++)
         if (p->runs[r].s1 >= 0)
@@ -215,7 +216,7 @@ static void check_gradients_of(kind c, const hy_run *runs, int64_t n_runs) {
     const int64_t T = p.args.T;
     for (int64_t i = 0; i < HV; i++) /* a parameter's gradient accumulates, an activation's overwrites */
         p.dg[i] = 0.25;
-    hy_recur_bwd(&p.device, &p.args);
+    hy_recur_bwd(p.device, &p.args);
     for (int64_t i = 0; c.decay == HY_DECAY_HEAD && i < HV; i++)
         p.dg[i] -= 0.25;
     assert_gradient("dq", loss, &p, p.q, T * H * K, p.dq);
@@ -248,15 +249,15 @@ static void check_cut(kind c) {
     problem p;
     double o[T_MAX * HV * V], S1[STATE];
     problem_init(&p, c, whole, 1);
-    hy_recur_fwd(&p.device, &p.args);
+    hy_recur_fwd(p.device, &p.args);
     memcpy(o, p.o, sizeof o);
     memcpy(S1, p.S1, sizeof S1);
     memset(p.o, 0, sizeof p.o);
     p.runs[0] = (hy_run){0, 6, 0, 2};
-    hy_recur_fwd(&p.device, &p.args);
+    hy_recur_fwd(p.device, &p.args);
     memcpy(p.S0 + 3 * STATE, p.S1 + 2 * STATE, sizeof S1);
     p.runs[0] = (hy_run){6, 11, 3, 0};
-    hy_recur_fwd(&p.device, &p.args);
+    hy_recur_fwd(p.device, &p.args);
     assert_close("o", o, p.o, 17 * HV * V, HY_TOL_F64_FORMULA);
     assert_close("S1", S1, p.S1, STATE, HY_TOL_F64_FORMULA);
     problem_fini(&p);
@@ -279,15 +280,15 @@ static void check_maps(kind c) {
     problem p;
     double S1[STATE], dS0[STATE];
     problem_init(&p, c, whole, 1);
-    hy_recur_fwd(&p.device, &p.args);
-    hy_recur_bwd(&p.device, &p.args);
-    hy_recur_map(&p.device, &p.args);
-    hy_recur_map_bwd(&p.device, &p.args);
+    hy_recur_fwd(p.device, &p.args);
+    hy_recur_bwd(p.device, &p.args);
+    hy_recur_map(p.device, &p.args);
+    hy_recur_map_bwd(p.device, &p.args);
     hy_map_apply_args a = apply_args(&p, 0, p.S0, p.H_map, S1);
-    hy_map_apply(&p.device, &a);
+    hy_map_apply(p.device, &a);
     assert_close("S1", p.S1, S1, STATE, HY_TOL_F64_FORMULA);
     a = apply_args(&p, 1, p.dS1, p.dH, dS0);
-    hy_map_apply(&p.device, &a);
+    hy_map_apply(p.device, &a);
     assert_close("dS0", p.dS0, dS0, STATE, HY_TOL_F64_FORMULA);
     problem_fini(&p);
 }
@@ -298,13 +299,13 @@ static void check_composition(kind c) {
     double A[MAP], H_map[STATE], A12[MAP], H12[STATE];
     problem_init(&p, c, whole, 1);
     const int64_t a_size = hy_transition_size(c.decay, c.rule, K);
-    hy_recur_map(&p.device, &p.args);
+    hy_recur_map(p.device, &p.args);
     memcpy(A, p.A, sizeof A);
     memcpy(H_map, p.H_map, sizeof H_map);
     p.runs[0] = (hy_run){0, 5, 0, 0};
     p.runs[1] = (hy_run){5, 12, 1, 1};
     p.args.n_runs = 2;
-    hy_recur_map(&p.device, &p.args);
+    hy_recur_map(p.device, &p.args);
     const hy_map_compose_args a = {.n = HV,
                                    .K = K,
                                    .V = V,
@@ -315,7 +316,7 @@ static void check_composition(kind c) {
                                    .H2 = p.H_map + STATE,
                                    .A = A12,
                                    .H = H12};
-    hy_map_compose(&p.device, &a);
+    hy_map_compose(p.device, &a);
     assert_close("A", A, A12, HV * a_size, HY_TOL_F64_FORMULA);
     assert_close("H", H_map, H12, STATE, HY_TOL_F64_FORMULA);
     problem_fini(&p);
@@ -326,12 +327,12 @@ static void check_inject(kind c) {
     problem p;
     double o[T_MAX * HV * V];
     problem_init(&p, c, packed, 5);
-    hy_recur_fwd(&p.device, &p.args);
+    hy_recur_fwd(p.device, &p.args);
     memcpy(o, p.o, sizeof o);
     p.args.S0 = NULL;
-    hy_recur_fwd(&p.device, &p.args);
+    hy_recur_fwd(p.device, &p.args);
     p.args.S0 = p.S0;
-    hy_recur_inject(&p.device, &p.args);
+    hy_recur_inject(p.device, &p.args);
     assert_close("o", o, p.o, p.args.T * HV * V, HY_TOL_F64_FORMULA);
     problem_fini(&p);
 }
@@ -342,8 +343,8 @@ static void check_adjoint(kind c) {
     problem_init(&p, c, packed, 5);
     memset(p.o, 0, sizeof p.o);
     p.args.v = NULL;
-    hy_recur_inject(&p.device, &p.args);
-    hy_recur_map_bwd(&p.device, &p.args);
+    hy_recur_inject(p.device, &p.args);
+    hy_recur_map_bwd(p.device, &p.args);
     const double left = dot(p.o, p.d_o, p.args.T * HV * V), right = dot(p.S0 + STATE, p.dH + STATE, STATE);
     assert_close("<x,y>", &left, &right, 1, HY_TOL_F64_FORMULA);
     problem_fini(&p);
@@ -361,8 +362,8 @@ static void test_algebra(void **unused) {
 /* (3∘2)∘1 = 3∘(2∘1) for every size of A. */
 static void test_composition_associates(void **unused) {
     (void)unused;
-    hy_device device;
-    assert_int_equal(hy_device_init(&device, "cpu_ref", HY_F64), HY_OK);
+    hy_device *device;
+    assert_int_equal(hy_device_create("cpu_ref", HY_F64, &device), HY_OK);
     static const int64_t a_sizes[] = {1, K, K * K};
     for (int s = 0; s < 3; s++) {
         double A[7][MAP], S[7][STATE];
@@ -383,11 +384,12 @@ static void test_composition_associates(void **unused) {
                                            .H2 = S[m[1]],
                                            .A = A[m[2]],
                                            .H = S[m[2]]};
-            hy_map_compose(&device, &a);
+            hy_map_compose(device, &a);
         }
         assert_close("A", A[4], A[6], HV * a_sizes[s], HY_TOL_F64_FORMULA);
         assert_close("H", S[4], S[6], STATE, HY_TOL_F64_FORMULA);
     }
+    hy_device_destroy(device);
 }
 
 /* A fragment that begins with a document's start keeps nothing of what came before; an empty one keeps all. */
@@ -396,7 +398,7 @@ static void test_map_of_start_and_empty(void **unused) {
     problem p;
     const hy_run runs[] = {{0, 5, -1, 0}, {5, 0, 2, 1}};
     problem_init(&p, (kind){HY_DECAY_VECTOR, HY_RULE_DELTA, 0}, runs, 2);
-    hy_recur_map(&p.device, &p.args);
+    hy_recur_map(p.device, &p.args);
     for (int64_t i = 0; i < MAP; i++) {
         assert_true(p.A[i] == 0);
         assert_true(p.A[MAP + i] == (i % (K * K) % (K + 1) == 0 ? 1 : 0));

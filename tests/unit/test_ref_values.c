@@ -6,12 +6,12 @@
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "tests/oracle.h"
 
 enum { ROWS = 6, COLS = 5, N = ROWS * COLS };
 
-static hy_device device;
+static hy_device *device;
 static double x[N], w[N], b[N], y[N], want[N];
 
 static int setup(void **unused) {
@@ -19,7 +19,8 @@ static int setup(void **unused) {
     normal_fill(x, N);
     normal_fill(w, N);
     normal_fill(b, N);
-    return hy_device_init(&device, "cpu_ref", HY_F64) == HY_OK ? 0 : -1;
+    hy_device_destroy(device);
+    return hy_device_create("cpu_ref", HY_F64, &device) == HY_OK ? 0 : -1;
 }
 
 static void test_gemm(void **unused) {
@@ -47,7 +48,7 @@ static void test_gemm(void **unused) {
             for (int64_t l = 0; l < K; l++)
                 want[i] += 0.5 * x[ta ? l * M + r : r * K + l] * w[tb ? c * K + l : l * P + c];
         }
-        hy_gemm(&device, &a);
+        hy_gemm(device, &a);
         assert_close("c", want, y, M * P, HY_TOL_F64_FORMULA);
     }
 }
@@ -68,23 +69,22 @@ static void test_norms(void **unused) {
         }
     }
     hy_rmsnorm_fwd(
-        &device, &(hy_rmsnorm_args){
-                     .rows = ROWS, .cols = COLS, .w_rows = 2, .eps = 0.01, .zero_centred = 1, .x = x, .w = w, .y = y});
+        device, &(hy_rmsnorm_args){
+                    .rows = ROWS, .cols = COLS, .w_rows = 2, .eps = 0.01, .zero_centred = 1, .x = x, .w = w, .y = y});
     assert_close("rmsnorm", rms, y, N, HY_TOL_F64_FORMULA);
-    hy_layernorm_fwd(
-        &device,
-        &(hy_layernorm_args){.rows = ROWS, .cols = COLS, .w_rows = 2, .eps = 0.01, .x = x, .w = w, .b = b, .y = y});
+    hy_layernorm_fwd(device, &(hy_layernorm_args){
+                                 .rows = ROWS, .cols = COLS, .w_rows = 2, .eps = 0.01, .x = x, .w = w, .b = b, .y = y});
     assert_close("layernorm", layer, y, N, HY_TOL_F64_FORMULA);
     const hy_l2norm_args a = {.rows = ROWS, .cols = COLS, .eps = 0.01, .x = x, .y = y};
-    hy_l2norm_fwd(&device, &a);
+    hy_l2norm_fwd(device, &a);
     assert_close("l2norm", l2, y, N, HY_TOL_F64_FORMULA);
-    hy_sumnorm_fwd(&device, &a);
+    hy_sumnorm_fwd(device, &a);
     assert_close("sumnorm", sum, y, N, HY_TOL_F64_FORMULA);
 }
 
 static double act(hy_act kind, double at, double floor) {
     double out = NAN;
-    hy_unary_fwd(&device, &(hy_unary_args){.act = kind, .n = 1, .scale = 1, .floor = floor, .x = &at, .y = &out});
+    hy_unary_fwd(device, &(hy_unary_args){.act = kind, .n = 1, .scale = 1, .floor = floor, .x = &at, .y = &out});
     return out;
 }
 
@@ -121,7 +121,7 @@ static void test_activations_far_out(void **unused) {
     assert_true(act(HY_ACT_LOGSIGMOID, 50, -INFINITY) < 0);
     double at = -1e4, dy = 1, dx = NAN;
     for (int kind = HY_ACT_IDENTITY; kind <= HY_ACT_LOGSIGMOID; kind++) {
-        hy_unary_bwd(&device,
+        hy_unary_bwd(device,
                      &(hy_unary_args){
                          .act = (hy_act)kind, .n = 1, .scale = 1, .floor = -INFINITY, .x = &at, .dy = &dy, .dx = &dx});
         assert_true(isfinite(dx) != 0);
@@ -136,7 +136,7 @@ static void test_decay_gate(void **unused) {
             want[i] = safe ? -5 / (1 + exp(-speed * u)) : -speed * log(1 + exp(u));
         }
         hy_decay_gate_fwd(
-            &device,
+            device,
             &(hy_decay_gate_args){
                 .T = 3, .H = 2, .K = COLS, .lower_bound = safe ? -5 : 0, .x = x, .A_log = w, .dt_bias = b, .g = y});
         assert_close("g", want, y, N, HY_TOL_F64_FORMULA);
@@ -151,18 +151,18 @@ static void test_rope(void **unused) {
     const int64_t near[2] = {3, 1}, far[2] = {1000003, 1000001};
     double out[2 * D], again[2 * D];
     hy_rope_args a = {.T = 2, .H = 1, .D = D, .rot = ROT, .base = 100, .pos = near, .x = in, .y = out};
-    hy_rope(&device, &a);
+    hy_rope(device, &a);
     const double first[D] = {cos(3), 0.5 * cos(0.3) + sin(0.3), sin(3), 0.5 * sin(0.3) - cos(0.3), 2, 3};
     assert_close("rope", first, out, D, HY_TOL_F64_FORMULA);
     const double product = dot(out, out + D, D);
     a.pos = far;
-    hy_rope(&device, &a);
+    hy_rope(device, &a);
     const double far_product = dot(out, out + D, D);
     assert_close("product", &product, &far_product, 1, HY_TOL_F64_DIFFERENCES);
     a.x = out;
     a.y = again;
     a.inverse = 1;
-    hy_rope(&device, &a);
+    hy_rope(device, &a);
     assert_close("back", in, again, 2 * D, HY_TOL_F64_FORMULA);
 }
 
@@ -173,14 +173,14 @@ static void test_cross_entropy(void **unused) {
     double loss = 0.5, rows[ROWS];
     for (int64_t i = 0; i < N; i++)
         y[i] = 1000;
-    hy_cross_entropy(&device, &(hy_cross_entropy_args){.rows = ROWS,
-                                                       .vocab = COLS,
-                                                       .labels = labels,
-                                                       .logits = y,
-                                                       .grad = 1,
-                                                       .d_scale = 2,
-                                                       .loss = &loss,
-                                                       .row_loss = rows});
+    hy_cross_entropy(device, &(hy_cross_entropy_args){.rows = ROWS,
+                                                      .vocab = COLS,
+                                                      .labels = labels,
+                                                      .logits = y,
+                                                      .grad = 1,
+                                                      .d_scale = 2,
+                                                      .loss = &loss,
+                                                      .row_loss = rows});
     const double expected = 0.5 + 4 * log(5);
     assert_close("loss", &expected, &loss, 1, HY_TOL_F64_FORMULA);
     for (int64_t r = 0; r < ROWS; r++) {
@@ -210,14 +210,14 @@ static void test_correct_rows(void **unused) {
         memcpy(logits[i], cases[i].logits, sizeof logits[i]);
         labels[i] = cases[i].label;
     }
-    hy_cross_entropy(&device, &(hy_cross_entropy_args){.rows = CASES,
-                                                       .vocab = 3,
-                                                       .labels = labels,
-                                                       .logits = logits,
-                                                       .grad = 1,
-                                                       .d_scale = 1,
-                                                       .loss = &loss,
-                                                       .row_correct = correct});
+    hy_cross_entropy(device, &(hy_cross_entropy_args){.rows = CASES,
+                                                      .vocab = 3,
+                                                      .labels = labels,
+                                                      .logits = logits,
+                                                      .grad = 1,
+                                                      .d_scale = 1,
+                                                      .loss = &loss,
+                                                      .row_correct = correct});
     for (int i = 0; i < CASES; i++) {
         assert_int_equal(correct[i], cases[i].right);
     }
@@ -241,13 +241,13 @@ static void test_adamw(void **unused) {
                        .w = &weight,
                        .m = &m,
                        .v = &v};
-    hy_adamw(&device, &a);
+    hy_adamw(device, &a);
     const double first[] = {2 + 0.1 - 0.1 * 0.5 * 2, 0.1 * -3, 0.05 * 9};
     assert_close("w", &first[0], &weight, 1, HY_TOL_F64_FORMULA);
     assert_close("m", &first[1], &m, 1, HY_TOL_F64_FORMULA);
     assert_close("v", &first[2], &v, 1, HY_TOL_F64_FORMULA);
     a.step = 2;
-    hy_adamw(&device, &a);
+    hy_adamw(device, &a);
     const double second = first[0] + 0.1 - 0.1 * 0.5 * first[0];
     assert_close("w", &second, &weight, 1, HY_TOL_F64_FORMULA);
 }
@@ -256,10 +256,10 @@ static void test_sumsq(void **unused) {
     (void)unused;
     double sum = 1;
     x[3] = 1e200;
-    hy_sumsq(&device, &(hy_sumsq_args){.n = 3, .x = x, .sum = &sum});
+    hy_sumsq(device, &(hy_sumsq_args){.n = 3, .x = x, .sum = &sum});
     const double expected = 1 + dot(x, x, 3);
     assert_close("sum", &expected, &sum, 1, HY_TOL_F64_FORMULA);
-    hy_sumsq(&device, &(hy_sumsq_args){.n = N, .x = x, .sum = &sum});
+    hy_sumsq(device, &(hy_sumsq_args){.n = N, .x = x, .sum = &sum});
     assert_true(!isfinite(sum));
 }
 

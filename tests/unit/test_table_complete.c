@@ -10,24 +10,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/kernels.h"
+#include "base/memory.h"
+#include "kernels/device_internal.h"
 
 static void check_complete(const char *name, hy_dtype dtype) {
-    hy_device device;
-    assert_int_equal(hy_device_init(&device, name, dtype), HY_OK);
-    assert_string_equal(device.table.name, name);
-    assert_non_null(device.table.detail);
-    assert_int_equal(device.table.dtype, dtype);
-    assert_true(device.table.recur_work != NULL);
-    assert_true(device.table.level_work != NULL);
-    assert_true(device.table.attn_work != NULL);
-    assert_true(device.table.long_conv_work != NULL);
+    hy_device *device;
+    assert_int_equal(hy_device_create(name, dtype, &device), HY_OK);
+    assert_string_equal(hy_device_profile(device)->name, name);
+    assert_non_null(hy_device_profile(device)->detail);
+    assert_int_equal(hy_device_profile(device)->dtype, dtype);
+    assert_true(hy_device_profile(device)->recur_work != NULL);
+    assert_true(hy_device_profile(device)->level_work != NULL);
+    assert_true(hy_device_profile(device)->attn_work != NULL);
+    assert_true(hy_device_profile(device)->long_conv_work != NULL);
 #define HY_X(op, args)                                                                                                 \
-    assert_true(device.table.op != NULL);                                                                              \
-    assert_true(device.seconds[HY_OP_##op] == 0.0);                                                                    \
-    assert_true(device.calls[HY_OP_##op] == 0);
+    assert_true(device->table.op != NULL);                                                                             \
+    assert_true(hy_device_counts(device)->seconds[HY_OP_##op] == 0.0);                                                 \
+    assert_true(hy_device_counts(device)->calls[HY_OP_##op] == 0);
     HY_OPS(HY_X)
 #undef HY_X
+    hy_device_destroy(device);
 }
 
 static void test_complete(void **unused) {
@@ -46,23 +48,24 @@ static void test_complete(void **unused) {
 
 static void test_plain_is_plain(void **unused) {
     (void)unused;
-    hy_device device;
+    hy_device *device;
     setenv("HYLAS_CPU", "plain", 1);
-    assert_int_equal(hy_device_init(&device, "cpu", HY_F32), HY_OK);
+    assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_OK);
     unsetenv("HYLAS_CPU");
-    assert_string_equal(device.table.detail, "plain");
+    assert_string_equal(hy_device_profile(device)->detail, "plain");
+    hy_device_destroy(device);
 }
 
 static void test_refusals(void **unused) {
     (void)unused;
-    hy_device device, before;
-    memset(&device, 0x5A, sizeof device);
-    before = device;
-    assert_int_equal(hy_device_init(&device, "gpu", HY_F32), HY_ERR_USAGE);
+    hy_device *device = NULL;
+    const int64_t before = hy_alloc_bytes();
+    assert_int_equal(hy_device_create("gpu", HY_F32, &device), HY_ERR_USAGE);
     setenv("HYLAS_CPU", "avx1024", 1);
-    assert_int_equal(hy_device_init(&device, "cpu", HY_F32), HY_ERR_USAGE);
+    assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_ERR_USAGE);
     unsetenv("HYLAS_CPU");
-    assert_memory_equal(&device, &before, sizeof device);
+    assert_null(device);
+    assert_int_equal(hy_alloc_bytes(), before);
 }
 
 static void test_names(void **unused) {
@@ -75,15 +78,17 @@ static void test_names(void **unused) {
 
 static void test_dispatch_counts(void **unused) {
     (void)unused;
-    hy_device device;
+    hy_device *device;
     float y[3] = {0};
-    assert_int_equal(hy_device_init(&device, "cpu_ref", HY_F32), HY_OK);
+    assert_int_equal(hy_device_create("cpu_ref", HY_F32, &device), HY_OK);
     for (int i = 0; i < 5; i++)
-        hy_fill(&device, &(hy_fill_args){.n = 3, .value = i, .y = y});
+        hy_fill(device, &(hy_fill_args){.n = 3, .value = i, .y = y});
     assert_true(y[2] == 4.0f);
-    assert_int_equal(device.calls[HY_OP_fill], 5);
-    assert_true(device.seconds[HY_OP_fill] >= 0.0 && device.seconds[HY_OP_fill] < 60.0);
-    assert_int_equal(device.calls[HY_OP_add], 0);
+    assert_int_equal(hy_device_counts(device)->calls[HY_OP_fill], 5);
+    assert_true(hy_device_counts(device)->seconds[HY_OP_fill] >= 0.0 &&
+                hy_device_counts(device)->seconds[HY_OP_fill] < 60.0);
+    assert_int_equal(hy_device_counts(device)->calls[HY_OP_add], 0);
+    hy_device_destroy(device);
 }
 
 int main(void) {

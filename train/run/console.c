@@ -118,8 +118,8 @@ static void print_summary(const hy_trainer *trainer, double peak) {
            (long long)config->model.width, (long long)config->model.vocab);
     printf("step        %lld sequences of %lld tokens in %lld micro-steps\n", (long long)config->data.batch,
            (long long)config->data.sequence, (long long)trainer->train.split.calls_max);
-    printf("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n", trainer->device.table.name,
-           peak / 1e9);
+    printf("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n",
+           hy_device_profile(trainer->device)->name, peak / 1e9);
 }
 
 hy_status hy_console_layers(const hy_trainer *trainer, double peak) {

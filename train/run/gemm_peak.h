@@ -2,7 +2,7 @@
 #define HY_TRAIN_GEMM_PEAK_H
 
 #include "comm/comm.h"
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 
 /* The largest product measured, and what its matrices take while it is. */
 enum { HY_GEMM_PEAK_N = 768, HY_GEMM_PEAK_BYTES = 3 * HY_GEMM_PEAK_N * HY_GEMM_PEAK_N * (int)sizeof(float) };

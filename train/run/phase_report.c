@@ -73,11 +73,11 @@ static int find_row(const row *rows, int n, const char *name) {
 }
 
 /* This rank's rows; exchanges with the same name (all-gather and receive, say) are one. */
-static int collect(const hy_device *device, const hy_phase_seconds *seconds, row *rows) {
+static int collect(hy_device *device, const hy_phase_seconds *seconds, row *rows) {
     double by_group[N_GROUPS] = {0}, inside = seconds->read + seconds->checkpoint + seconds->validation;
     int n = 0;
     for (int op = 0; op < HY_OP_COUNT; op++) {
-        by_group[group_of((hy_op_id)op)] += device->seconds[op];
+        by_group[group_of((hy_op_id)op)] += hy_device_counts(device)->seconds[op];
     }
     for (int g = 0; g < N_GROUPS; g++) {
         n = add_row(rows, n, group_names[g], by_group[g]);
@@ -131,7 +131,7 @@ static hy_status print(const row *rows, int n, const double *least, const double
     return status;
 }
 
-hy_status hy_phase_report(hy_comm *world, const hy_device *device, const hy_phase_seconds *seconds) {
+hy_status hy_phase_report(hy_comm *world, hy_device *device, const hy_phase_seconds *seconds) {
     row mine[ROWS_MAX], rows[ROWS_MAX];
     double least[ROWS_MAX], sum[ROWS_MAX], most[ROWS_MAX];
     memset(mine, 0, sizeof mine);

@@ -4,13 +4,13 @@
 #define HY_TRAIN_PHASE_REPORT_H
 
 #include "comm/comm.h"
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 
 typedef struct hy_phase_seconds {
     double total, read, checkpoint, validation; /* wall time of this rank */
 } hy_phase_seconds;
 
 /* Prints on rank 0 from the device's times and the exchange records of this run. Collective. */
-HY_MUST_CHECK hy_status hy_phase_report(hy_comm *world, const hy_device *device, const hy_phase_seconds *seconds);
+HY_MUST_CHECK hy_status hy_phase_report(hy_comm *world, hy_device *device, const hy_phase_seconds *seconds);
 
 #endif

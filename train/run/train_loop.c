@@ -104,11 +104,11 @@ static hy_status initialise(loop *l) {
 static hy_status check_mesh_and_device(const loop *l) {
     const hy_config *config = l->config;
     hy_mesh mesh;
-    hy_device device;
+    hy_profile profile;
     HY_TRY(hy_mesh_create(l->world, (int)config->parallel.data,
                           hy_trainer_sequence_size(config, hy_comm_size(l->world)), &mesh));
     hy_mesh_destroy(&mesh);
-    return hy_comm_agree(l->world, l->first_rank ? hy_device_init(&device, config->run.device, HY_F32) : HY_OK);
+    return hy_comm_agree(l->world, l->first_rank ? hy_profile_of(config->run.device, HY_F32, &profile) : HY_OK);
 }
 
 /* The parts of a start that only rank 0 has a hand in. Collective. */
@@ -133,9 +133,11 @@ static hy_status begin_reports(loop *l) {
 }
 
 static hy_status measure_peak(loop *l) {
-    hy_device device;
-    HY_TRY(hy_comm_agree(l->world, hy_device_init(&device, l->config->run.device, HY_F32)));
-    return hy_gemm_peak_measure(l->world, &device, &l->peak);
+    hy_device *device;
+    HY_TRY(hy_comm_agree(l->world, hy_device_create(l->config->run.device, HY_F32, &device)));
+    const hy_status status = hy_gemm_peak_measure(l->world, device, &l->peak);
+    hy_device_destroy(device);
+    return status;
 }
 
 /* ---- around a step ---- */
@@ -182,10 +184,10 @@ static hy_status save(loop *l) {
 
 static hy_status validate(loop *l) {
     hy_eval_result result;
-    const hy_device before = l->trainer->device;
+    const hy_op_counts before = *hy_device_counts(l->trainer->device);
     const double begin = hy_now(), waited = waited_so_far();
     HY_TRY(hy_eval_pass(l->trainer, &result));
-    l->trainer->device = before; /* its operations are told apart from training's */
+    *hy_device_counts(l->trainer->device) = before; /* its operations are told apart from training's */
     l->seconds.validation += hy_now() - begin - (waited_so_far() - waited);
     if (l->first_rank) {
         hy_console_eval(&l->console, l->step, &result);
@@ -301,7 +303,7 @@ static hy_status train_from(loop *l) {
     l->seconds.total = hy_now() - begin;
     hy_console_end(&l->console);
     HY_TRY(status);
-    HY_TRY(hy_phase_report(l->world, &l->trainer->device, &l->seconds));
+    HY_TRY(hy_phase_report(l->world, l->trainer->device, &l->seconds));
     if (l->first_rank) {
         print_end(l, stopped);
     }

@@ -58,7 +58,7 @@ static double compute(hy_trainer *trainer, int64_t valid) {
     const double d_scale = valid > 0 ? 1.0 / (double)valid : 0.0;
     const int64_t calls = hy_feed_calls(trainer->train.feed);
     double loss_sum = 0.0;
-    hy_fill(&trainer->device,
+    hy_fill(trainer->device,
             &(hy_fill_args){.n = hy_model_flat_size(trainer->model), .value = 0.0, .y = trainer->grads});
     for (int64_t call = 0; call < calls; call++) {
         hy_batch batch;

@@ -59,7 +59,7 @@ static int64_t local_tokens(const hy_feed_shape *f) {
 }
 
 static hy_status plan_pass(const hy_config *config, const place *at, bool train, const hy_model *model,
-                           const hy_device *device, hy_plan *plan) {
+                           const hy_profile *profile, hy_plan *plan) {
     const pass_shapes s = shapes_of(config, at, HY_F32, train);
     const int first = plan->n;
     HY_TRY(hy_feed_plan(&s.feed, plan));
@@ -73,21 +73,21 @@ static hy_status plan_pass(const hy_config *config, const place *at, bool train,
         HY_TRY(hy_plan_add(plan, "evaluation: results of rows", "step",
                            local_tokens(&s.feed) * (int64_t)(sizeof(double) + sizeof(uint8_t))));
     }
-    return hy_runner_plan(model, &s.run, device, plan);
+    return hy_runner_plan(model, &s.run, profile, plan);
 }
 
 static hy_status plan_model(const hy_config *config, const place *at, int ranks, const hy_model *model, hy_plan *plan) {
     const int64_t flat = hy_model_flat_size(model) * (int64_t)hy_dtype_size(HY_F32);
-    hy_device device;
-    HY_TRY(hy_device_init(&device, config->run.device, HY_F32));
+    hy_profile profile;
+    HY_TRY(hy_profile_of(config->run.device, HY_F32, &profile));
     HY_TRY(hy_plan_add(plan, "matrices of the GEMM peak", "start", HY_GEMM_PEAK_BYTES));
     HY_TRY(hy_plan_add(plan, "configuration", "run", (int64_t)sizeof *config));
     HY_TRY(hy_plan_add(plan, "parameters", "run", flat));
     HY_TRY(hy_plan_add(plan, "gradients", "step", flat));
     HY_TRY(hy_adamw_sharded_plan(model, ranks, HY_F32, plan));
     HY_TRY(hy_plan_add(plan, "checkpoints: hashing", "operation", HY_HASH_BLOCK));
-    HY_TRY(plan_pass(config, at, true, model, &device, plan));
-    return config->data.eval_store[0] != '\0' ? plan_pass(config, at, false, model, &device, plan) : HY_OK;
+    HY_TRY(plan_pass(config, at, true, model, &profile, plan));
+    return config->data.eval_store[0] != '\0' ? plan_pass(config, at, false, model, &profile, plan) : HY_OK;
 }
 
 static hy_status find_place(const hy_config *config, int ranks, int rank, place *out) {
@@ -178,21 +178,21 @@ static hy_status create_pass(hy_trainer *trainer, const char *path, bool train, 
         status = reserve_rows(&s.feed, &pass->rows);
     }
     HY_TRY(hy_comm_agree(trainer->world, status));
-    status = hy_runner_create(trainer->model, &s.run, &trainer->device, trainer->mesh.sequence, trainer->params,
+    status = hy_runner_create(trainer->model, &s.run, trainer->device, trainer->mesh.sequence, trainer->params,
                               trainer->grads, 0, &pass->runner);
     return hy_comm_agree(trainer->world, status);
 }
 
 static hy_status reserve_model(hy_trainer *trainer, bool train) {
-    HY_TRY(hy_device_init(&trainer->device, trainer->config->run.device, trainer->dtype));
+    HY_TRY(hy_device_create(trainer->config->run.device, trainer->dtype, &trainer->device));
     HY_TRY(hy_model_create(&trainer->config->model, hy_comm_size(trainer->world), &trainer->model));
     const size_t bytes = (size_t)hy_model_flat_size(trainer->model) * hy_dtype_size(trainer->dtype);
-    HY_TRY(hy_alloc("parameters", bytes, &trainer->params));
+    HY_TRY(hy_device_alloc(trainer->device, "parameters", bytes, &trainer->params));
     if (!train) {
         return HY_OK;
     }
-    HY_TRY(hy_alloc("gradients", bytes, &trainer->grads));
-    return hy_adamw_sharded_create(trainer->model, trainer->world, &trainer->device, trainer->dtype, trainer->params,
+    HY_TRY(hy_device_alloc(trainer->device, "gradients", bytes, &trainer->grads));
+    return hy_adamw_sharded_create(trainer->model, trainer->world, trainer->device, trainer->dtype, trainer->params,
                                    trainer->grads, &trainer->optimizer);
 }
 
@@ -239,8 +239,9 @@ void hy_trainer_destroy(hy_trainer *trainer) {
     destroy_pass(&trainer->train);
     destroy_pass(&trainer->eval);
     hy_adamw_sharded_destroy(trainer->optimizer);
-    hy_free(trainer->params);
-    hy_free(trainer->grads);
+    hy_device_free(trainer->device, trainer->params);
+    hy_device_free(trainer->device, trainer->grads);
+    hy_device_destroy(trainer->device);
     hy_model_destroy(trainer->model);
     hy_mesh_destroy(&trainer->mesh);
     hy_free(trainer);

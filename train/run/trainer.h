@@ -24,7 +24,7 @@ typedef struct hy_trainer {
     const hy_config *config; /* borrowed */
     hy_comm *world;          /* borrowed */
     hy_mesh mesh;
-    hy_device device;
+    hy_device *device;
     hy_dtype dtype;
     hy_model *model;
     void *params, *grads;        /* flat; grads NULL without training */

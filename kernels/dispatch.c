@@ -1,0 +1,23 @@
+/* hy_<op>(device, args) for every operation of the list: hy_gemm, hy_rmsnorm_fwd, hy_recur_fwd, ... Each calls the device's
+ * entry (table.gemm, ...) and counts the call and its time. */
+#include "base/clock.h"
+#include "kernels/device_internal.h"
+
+#define HY_X(op, args)                                                                                                 \
+    void hy_##op(hy_device *device, const args##_args *a) {                                                            \
+        const double start = hy_now();                                                                                 \
+        device->table.op(a);                                                                                           \
+        device->counts.seconds[HY_OP_##op] += hy_now() - start;                                                        \
+        device->counts.calls[HY_OP_##op]++;                                                                            \
+    }
+HY_OPS(HY_X)
+#undef HY_X
+
+const char *hy_op_name(hy_op_id op) {
+    static const char *const names[HY_OP_COUNT] = {
+#define HY_X(op, args) #op,
+        HY_OPS(HY_X)
+#undef HY_X
+    };
+    return names[op];
+}
