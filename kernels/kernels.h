@@ -3,8 +3,8 @@
  * times and dispatches (device.h, dispatch.c); a table entry is arithmetic only.
  *
  * Conventions
- * - `real` below means the table's element type (float or double); every untyped pointer is an array of real.
- *   Arrays are dense and row-major; the shape stands beside each field.
+ * - Every untyped pointer is an array whose role (dtype.h) gives it its element type: `act` unless the field says `stat`, `weight`
+ *   or `grad`, or an hy_role field of the struct. Arrays are dense and row-major; the shape stands beside each field.
  * - T = local tokens. Inside it, `hy_run`s are ranges of consecutive tokens of one document; recurrences and
  *   convolutions never cross a run's edge except through the state or halo they are given.
  * - Parameter gradients (dw, db, dA_log, ...) accumulate. Activation gradients overwrite when the `acc` flag
@@ -25,13 +25,15 @@ typedef struct hy_fill {
     int64_t n;
     double value;
     void *y; /* [n] */
+    hy_role role;
 } hy_fill_args;
 
 typedef struct hy_copy2d {
     int64_t rows, cols, src_ld, dst_ld; /* leading dimensions in elements */
     const void *src;
     void *dst;
-    int acc; /* dst = src or dst += src */
+    int acc;          /* dst = src or dst += src */
+    hy_role from, to; /* of src, of dst */
 } hy_copy2d_args;
 
 /* dst[c·dst_ld + r] (+)= src[r·src_ld + c]: a matrix [rows,cols] turned. dst must not overlap src. */
@@ -42,13 +44,14 @@ typedef struct hy_transpose {
     int acc;
 } hy_transpose_args;
 
-/* y = a·x + (acc ? y : 0);  y may alias x. */
+/* y = a·x + (acc ? y : 0);  y may alias x if their roles are the same. */
 typedef struct hy_axpy {
     int64_t n;
     double a;
     const void *x;
     void *y;
     int acc;
+    hy_role from, to; /* of x, of y */
 } hy_axpy_args;
 
 /* y = a + b elementwise; y may alias either. */
@@ -73,25 +76,27 @@ typedef struct hy_gemm {
     double beta;
     void *c;
     int64_t ldc;
+    hy_role a_role, b_role, c_role;
 } hy_gemm_args;
 
 /* fwd: y[t,:] += bias.  bwd: dbias += Σ_t dy[t,:]. */
 typedef struct hy_bias {
     int64_t rows, cols;
-    const void *bias;
+    const void *bias; /* stat */
     void *y;
     const void *dy;
-    void *dbias;
+    void *dbias;  /* grad */
+    hy_role role; /* of y, dy */
 } hy_bias_args;
 
 /* fwd: y[t,:] = w[tokens[t],:].  bwd: dw[tokens[t],:] += dy[t,:], in token order (deterministic). */
 typedef struct hy_embed {
     int64_t T, D, vocab;
     const int32_t *tokens; /* [T], each in [0, vocab) */
-    const void *w;         /* [vocab,D] */
+    const void *w;         /* [vocab,D] weight */
     void *y;               /* [T,D] */
     const void *dy;
-    void *dw;
+    void *dw; /* grad */
 } hy_embed_args;
 
 /* ---- norms; a row is `cols` consecutive elements (per head: rows = T·H, cols = head size) ---- */
@@ -102,12 +107,13 @@ typedef struct hy_rmsnorm {
     int64_t rows, cols, w_rows;
     double eps;
     int zero_centred;
-    const void *x, *w;
+    const void *x;
+    const void *w; /* stat */
     void *y;
     const void *dy;
     void *dx; /* may be NULL */
     int acc;
-    void *dw; /* [w_rows,cols], may be NULL */
+    void *dw; /* [w_rows,cols] grad, may be NULL */
 } hy_rmsnorm_args;
 
 /* y = (x − mean)/sqrt(var + eps) · w + b (biased variance); w, b [w_rows,cols] or NULL. With rows = T·H and
@@ -115,12 +121,13 @@ typedef struct hy_rmsnorm {
 typedef struct hy_layernorm {
     int64_t rows, cols, w_rows;
     double eps;
-    const void *x, *w, *b;
+    const void *x;
+    const void *w, *b; /* stat */
     void *y;
     const void *dy;
     void *dx;
     int acc;
-    void *dw, *db;
+    void *dw, *db; /* grad */
 } hy_layernorm_args;
 
 /* l2norm: y = x / sqrt(Σx² + eps).  sumnorm: y = x / (Σx + eps). */
@@ -152,7 +159,8 @@ typedef enum hy_act {
 } hy_act;
 
 /* y = max(scale·act(x), floor); floor = -INFINITY for none. Where the floor holds the gradient is 0.
- * bwd: dx (+)= dy · scale·act'(x). y may alias x in fwd; dx may alias dy in bwd. */
+ * bwd: dx (+)= dy · scale·act'(x). y may alias x in fwd, dx may alias dy in bwd, where
+ * their roles are the same. */
 typedef struct hy_unary {
     hy_act act;
     int64_t n;
@@ -162,6 +170,7 @@ typedef struct hy_unary {
     const void *dy;
     void *dx;
     int acc;
+    hy_role from, to; /* of x, dx; of y, dy */
 } hy_unary_args;
 
 /* y = a ⊙ act(z). One z element covers `group` consecutive elements of a: group = 1 elementwise, group = V for
@@ -174,6 +183,7 @@ typedef struct hy_glu {
     const void *dy;
     void *da, *dz;
     int acc_a, acc_z;
+    hy_role z_role; /* of z, dz */
 } hy_glu_args;
 
 /* Rotary position embedding, half-split: channels (first + i, first + i + rot/2), i < rot/2, of each head turn by
@@ -194,12 +204,13 @@ typedef struct hy_rope {
 typedef struct hy_decay_gate {
     int64_t T, H, K;
     double lower_bound;
-    const void *x, *A_log, *dt_bias;
-    void *g; /* [T,H,K] */
-    const void *dg;
+    const void *x;
+    const void *A_log, *dt_bias; /* stat */
+    void *g;                     /* [T,H,K] stat */
+    const void *dg;              /* stat */
     void *dx;
     int acc;
-    void *dA_log, *ddt_bias;
+    void *dA_log, *ddt_bias; /* grad */
 } hy_decay_gate_args;
 
 /* A learned factor per channel or group of channels:  y[t,j] = add[t,j] + x[t, j/expand]·act(w[j/group]),  add NULL = 0.
@@ -208,12 +219,14 @@ typedef struct hy_decay_gate {
 typedef struct hy_scale {
     hy_act act;
     int64_t T, cols, expand, group;
-    const void *x, *w, *add;
+    const void *x, *add;
+    const void *w; /* stat */
     void *y;
     const void *dy;
     void *dx;
     int acc;
-    void *dw;
+    void *dw;     /* grad */
+    hy_role role; /* of x, add, y, dy, dx */
 } hy_scale_args;
 
 /* ---- feature maps; a row is one head's `cols` channels ---- */
@@ -265,25 +278,27 @@ typedef struct hy_ratio {
  * y[c] = Σ_{1 ≤ j ≤ layer} p[j,c]. bwd: dw += . */
 typedef struct hy_bound {
     int64_t layers, layer, C;
-    const void *w; /* [layers,C] */
-    void *y;       /* [C] */
-    const void *dy;
-    void *dw;
+    const void *w;  /* [layers,C] stat */
+    void *y;        /* [C] stat */
+    const void *dy; /* stat */
+    void *dw;       /* grad */
 } hy_bound_args;
 
 /* A decay that stays above a bound: e^g = bound + (1 − bound)·σ(x), k = 1 − e^g. */
 typedef struct hy_bound_gate {
     int64_t T, C;
     const void *x;     /* [T,C] */
-    const void *bound; /* [C], each in [0,1]; NULL = 0 */
-    void *g, *k;       /* [T,C] */
-    const void *dg, *dk;
+    const void *bound; /* [C] stat, each in [0,1]; NULL = 0 */
+    void *g;           /* [T,C] stat */
+    void *k;           /* [T,C] */
+    const void *dg;    /* stat */
+    const void *dk;
     void *dx;
     int acc;
-    void *dbound; /* accumulates; NULL if bound is */
+    void *dbound; /* stat; accumulates; NULL if bound is */
 } hy_bound_gate_args;
 
-/* y = x + (z − x) ⊙ m; m [rows,cols], or [cols] for all rows if `shared`.
+/* y = x + (z − x) ⊙ m; m [rows,cols], or [cols] for all rows if `shared`: then m is stat and dm grad.
  * bwd: dx (+)= dy ⊙ (1 − m), dz (+)= dy ⊙ m, dm (+)= dy ⊙ (z − x); a shared dm accumulates. */
 typedef struct hy_lerp {
     int64_t rows, cols;
@@ -327,21 +342,21 @@ typedef struct hy_conv {
     const hy_run *runs;
     int64_t n_runs;
     const void *x;    /* [T,C] */
-    const void *w;    /* [C,W] */
-    const void *bias; /* [C] or NULL */
+    const void *w;    /* [C,W] stat */
+    const void *bias; /* [C] stat, or NULL */
     const void *halo; /* [slots, W−1, C] or NULL if no run has one */
     void *y;
     const void *dy;
     void *dx;
     int acc;
-    void *dw, *dbias; /* dbias may be NULL */
+    void *dw, *dbias; /* grad or stat, which have one type; dbias may be NULL */
     void *dhalo;
 } hy_conv_args;
 
 /* Taps of a convolution from G filters, each shared by C/G consecutive channels (G divides C) and damped with its age,
  * W−1−j tokens for tap j:   w[c,j] = h[g,j]·exp(−α_g·(W−1−j)/(W−1)).
  * α_g = exp(log_alpha[g]); without log_alpha they are fixed, from `low` to `high` in equal ratios; high = 0: no damping.
- * bwd: dh and dlog_alpha from dw. */
+ * bwd: dh and dlog_alpha from dw. All stat, dh and dlog_alpha grad. */
 typedef struct hy_window_filter {
     int64_t C, G, W;
     double low, high;
@@ -353,7 +368,8 @@ typedef struct hy_window_filter {
 } hy_window_filter_args;
 
 /* Implicit filters, sums of N decaying exponentials: h[c,τ] = Σ_n R[g,n]·λ[g,n]^τ with λ = exp(−softplus(p)) and
- * g = (first + c)/group: channel c of the array is channel first + c of the model. bwd: dR, dp from dh. */
+ * g = (first + c)/group: channel c of the array is channel first + c of the model. bwd: dR, dp from dh. All stat, dR and dp
+ * grad. */
 typedef struct hy_modal_filter {
     int64_t C, L, N, first, group;
     const void *R, *p; /* [.,N] */
@@ -369,11 +385,11 @@ typedef struct hy_long_conv {
     const int64_t *docs; /* [n_docs+1] from 0 to T, nondecreasing */
     int64_t n_docs;
     const void *x; /* [C,T] */
-    const void *h; /* [C,L] */
+    const void *h; /* [C,L] stat */
     void *y;       /* [C,T] */
     const void *dy;
     void *dx;   /* [C,T] */
-    void *dh;   /* [C,L] */
+    void *dh;   /* [C,L] stat */
     void *work; /* device->table->long_conv_work(args) bytes */
 } hy_long_conv_args;
 
@@ -384,7 +400,9 @@ typedef struct hy_long_conv {
  *   o = scale·Sᵀq, of the new S; `exclusive`: of the S before the token
  *
  * Value head i reads the q, k, a, b of head i / (HV/H). With K = 1, q or k NULL stand for ones and have no gradient:
- * h = e^g h + x is the additive rule with H = 1, a value head per channel, V = 1, scalar decay, v = x. */
+ * h = e^g h + x is the additive rule with H = 1, a value head per channel, V = 1, scalar decay, v = x.
+ *
+ * Roles: q, k, a, b, v, o and their gradients act; g, beta and their gradients, states and maps stat; dg of HY_DECAY_HEAD grad. */
 typedef enum hy_decay {
     HY_DECAY_NONE,   /* g NULL */
     HY_DECAY_HEAD,   /* g [HV] */
@@ -445,7 +463,7 @@ typedef struct hy_recur {
 typedef struct hy_bonus {
     int64_t T, H, K, V;
     const void *r, *k; /* [T,H,K] */
-    const void *u;     /* [H,K] */
+    const void *u;     /* [H,K] stat */
     const void *v;     /* [T,H,V] */
     void *o;           /* [T,H,V] */
     int acc_o;
@@ -454,7 +472,7 @@ typedef struct hy_bonus {
     int acc_r, acc_k;
     void *dv;
     int acc_v;
-    void *du;
+    void *du; /* grad */
 } hy_bonus_args;
 
 /* ---- log-linear recurrences (Guo et al. 2025) ----
@@ -474,12 +492,12 @@ typedef struct hy_level_recur {
         base; /* additive or delta, not exclusive; all as above but for states (S0, dS1, dS0, dH); scratch: level_work */
     int64_t L, N;       /* columns of l; states of a slot. Positions are below 2^N and below 2^(L−1) */
     const int64_t *pos; /* [T] position inside the document */
-    const void *l;      /* [T,HV,L] */
-    void *dl;           /* [T,HV,L], overwritten */
+    const void *l;      /* [T,HV,L] stat */
+    void *dl;           /* [T,HV,L] stat, overwritten */
 } hy_level_recur_args;
 
 /* Segment maps on states, for `n` heads: out[n] = A[n]·S[n] + H[n], or Aᵀ·S + H if `transpose`. A has `a_size`
- * elements per head: 1, K or K·K. S NULL = 0 (A is not read then), H NULL = 0. out may alias H, not S. */
+ * elements per head: 1, K or K·K. S NULL = 0 (A is not read then), H NULL = 0. out may alias H, not S. All stat. */
 typedef struct hy_map_apply {
     int64_t n, K, V, a_size;
     int transpose;
@@ -487,7 +505,7 @@ typedef struct hy_map_apply {
     void *out;             /* [n,K,V] */
 } hy_map_apply_args;
 
-/* Composition, first map 1, then map 2: (A,H) = (A2·A1, A2·H1 + H2) for n heads. Outputs alias no input. */
+/* Composition, first map 1, then map 2: (A,H) = (A2·A1, A2·H1 + H2) for n heads. Outputs alias no input. All stat. */
 typedef struct hy_map_compose {
     int64_t n, K, V, a_size;
     const void *A1, *H1, *A2, *H2;
@@ -498,24 +516,25 @@ typedef struct hy_map_compose {
  *
  * Queries have consecutive global positions q_begin.., keys k_begin..; query i sees the keys at positions
  * max(lo[i], k_begin) .. min(q_begin + i, k_begin + nk − 1): causal, its document, its window. lo never decreases. Query head h reads
- * key head h / (H/HKV). All in real; softmax statistics in at least fp32.
+ * key head h / (H/HKV). What is added to from block to block is stat: o, lse, dq, dk, dv.
  *   attn_fwd merges the block into the running (o, lse): o normalised, lse = log Σ exp(scale·q·k) natural; start: o = 0, lse = −inf.
- *   attn_delta: delta[i,h] = Σ_c d_o·o                  (once, before the backward hops)
+ *   attn_delta: delta[i,h] = Σ_c d_o·y, y the finished o  (once, before the backward hops)
  *   attn_bwd: with the final lse and delta: dq += , dk += , dv += contributions of this block. */
 typedef struct hy_attn {
     int64_t H, HKV, D, DV;
     double scale;
     int64_t nq, q_begin, nk, k_begin;
-    const int64_t *lo; /* [nq] */
-    const void *q;     /* [nq,H,D] */
-    const void *k;     /* [nk,HKV,D] */
-    const void *v;     /* [nk,HKV,DV] */
-    void *o;           /* [nq,H,DV] */
-    void *lse;         /* [nq,H] */
-    const void *d_o;   /* [nq,H,DV] */
-    void *delta;       /* [nq,H] */
-    void *dq, *dk, *dv;
-    void *work; /* device->table->attn_work(args) bytes */
+    const int64_t *lo;  /* [nq] */
+    const void *q;      /* [nq,H,D] */
+    const void *k;      /* [nk,HKV,D] */
+    const void *v;      /* [nk,HKV,DV] */
+    void *o;            /* [nq,H,DV] stat */
+    void *lse;          /* [nq,H] stat */
+    const void *y;      /* [nq,H,DV] */
+    const void *d_o;    /* [nq,H,DV] */
+    void *delta;        /* [nq,H] stat */
+    void *dq, *dk, *dv; /* stat */
+    void *work;         /* device->table->attn_work(args) bytes */
 } hy_attn_args;
 
 /* Attention sinks: logits of each query head that take part in the denominator of its softmax only. They are where the
@@ -524,20 +543,22 @@ typedef struct hy_attn {
  *   attn_sink_bwd: dsinks[h,n] −= Σ_t exp(sinks[h,n] − lse[t,h])·delta[t,h]          (with the final lse) */
 typedef struct hy_attn_sink {
     int64_t T, H, N;
-    const void *sinks; /* [H,N] */
-    void *lse;         /* [T,H] */
-    const void *delta; /* [T,H] */
-    void *dsinks;      /* [H,N] */
+    const void *sinks; /* [H,N] stat */
+    void *lse;         /* [T,H] stat */
+    const void *delta; /* [T,H] stat */
+    void *dsinks;      /* [H,N] grad */
 } hy_attn_sink_args;
 
 /* ---- loss, optimizer ---- */
 
 /* Softmax cross-entropy over a tile of rows. label −100 = not counted. Adds Σ (lse − logit[label]) to *loss and, if
- * `grad`, overwrites logits with d_scale·(softmax − onehot), zeros in rows not counted. */
+ * `grad`, writes dlogits = d_scale·(softmax − onehot), zeros in rows not counted; dlogits may alias logits where act and stat have
+ * one type. */
 typedef struct hy_cross_entropy {
     int64_t rows, vocab;
     const int32_t *labels; /* [rows] */
-    void *logits;          /* [rows,vocab] */
+    void *logits;          /* [rows,vocab] stat */
+    void *dlogits;         /* [rows,vocab] */
     int grad;
     double d_scale;
     double *loss;     /* host */
@@ -549,7 +570,7 @@ typedef struct hy_cross_entropy {
 /* *sum += Σ x² in double (host). Non-finite elements make it non-finite. */
 typedef struct hy_sumsq {
     int64_t n;
-    const void *x;
+    const void *x; /* grad */
     double *sum;
 } hy_sumsq_args;
 
@@ -558,8 +579,8 @@ typedef struct hy_sumsq {
 typedef struct hy_adamw {
     int64_t n, step; /* step t counts from 1 */
     double lr, b1, b2, eps, decay, g_scale;
-    const void *g;
-    void *w, *m, *v;
+    const void *g;   /* grad */
+    void *w, *m, *v; /* stat */
 } hy_adamw_args;
 
 /* ---- the list ---- */
@@ -644,7 +665,7 @@ typedef enum hy_op_id {
 typedef struct hy_table {
     const char *name;   /* "cpu_ref", "cpu" */
     const char *detail; /* "avx512", "avx2", "plain", ... */
-    hy_dtype dtype;
+    hy_dtype dtype;     /* of activations: the run's precision */
 #define HY_X(op, args) void (*op)(const args##_args *);
     HY_OPS(HY_X)
 #undef HY_X

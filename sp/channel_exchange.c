@@ -8,7 +8,7 @@ static int64_t cut(int64_t i, int64_t n, int64_t parts) {
 }
 
 static size_t element(const hy_channel_exchange *x) {
-    return hy_dtype_size(x->sp->profile->dtype);
+    return hy_sp_size(x->sp, HY_ROLE_ACT);
 }
 
 static hy_channel_way open_way(const char *name, int size, size_t block, hy_carve *work) {

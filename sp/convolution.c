@@ -24,7 +24,7 @@ static size_t cut(conv_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C
 
 size_t hy_sp_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W) {
     const int64_t rows = dims->size > 1 && W > 1 ? dims->n_local * (W - 1) : 0;
-    return (size_t)(rows * C) * hy_dtype_size(sp->profile->dtype);
+    return (size_t)(rows * C) * hy_sp_size(sp, HY_ROLE_ACT);
 }
 
 size_t hy_sp_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W) {
@@ -174,7 +174,7 @@ static int64_t rows_between(const hy_layout_dims *dims, int owner, int reader, i
 }
 
 void hy_sp_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, int64_t *fwd, int64_t *bwd) {
-    const int64_t row = C * (int64_t)hy_dtype_size(sp->profile->dtype);
+    const int64_t row = C * (int64_t)hy_sp_size(sp, HY_ROLE_ACT);
     *fwd = *bwd = 0;
     for (int other = 0; other < dims->size && W > 1; other++) {
         if (other != dims->rank) {

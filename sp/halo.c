@@ -51,7 +51,7 @@ static int64_t reach(const hy_layout_dims *dims, int64_t rows) {
 void hy_halo_open(hy_halo *halo, hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, bool backward,
                   hy_carve *work) {
     *halo = (hy_halo){.sp = sp, .rows = W > 0 ? W - 1 : 0, .C = C};
-    halo->row_bytes = (size_t)C * hy_dtype_size(sp->profile->dtype);
+    halo->row_bytes = (size_t)C * hy_sp_size(sp, HY_ROLE_ACT);
     const int64_t pieces = dims->size > 1 ? dims->n_local * reach(dims, halo->rows) : 0;
     halo->reqs = hy_carve_take(work, (size_t)(2 * pieces) * sizeof(hy_req));
     if (backward) {

@@ -16,13 +16,13 @@ typedef struct long_call {
 
 /* Everything of *c but pointers into kept; work may be empty to learn its size. */
 static size_t cut(long_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C, hy_carve *work) {
-    const size_t real = hy_dtype_size(sp->profile->dtype);
+    const size_t real = hy_sp_size(sp, HY_ROLE_ACT), stat = hy_sp_size(sp, HY_ROLE_STAT);
     *c = (long_call){.sp = sp};
     hy_channel_exchange_open(&c->exchange, sp, dims, C, work);
     const int64_t n = c->exchange.slice_max;
     c->op = (hy_long_conv_args){.C = n, .T = c->exchange.tokens, .L = dims->len};
-    c->h = hy_carve_take(work, (size_t)(n * dims->len) * real);
-    c->dh = hy_carve_take(work, (size_t)(n * dims->len) * real);
+    c->h = hy_carve_take(work, (size_t)(n * dims->len) * stat);
+    c->dh = hy_carve_take(work, (size_t)(n * dims->len) * stat);
     c->lines[0] = hy_carve_take(work, (size_t)(n * c->op.T) * real);
     c->lines[1] = hy_carve_take(work, (size_t)(n * c->op.T) * real);
     c->op.work = hy_carve_take(work, sp->profile->long_conv_work(&c->op));
@@ -30,7 +30,7 @@ static size_t cut(long_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C
 }
 
 size_t hy_sp_long_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
-    return (size_t)((C + dims->size - 1) / dims->size * dims->n_seq * dims->len) * hy_dtype_size(sp->profile->dtype);
+    return (size_t)((C + dims->size - 1) / dims->size * dims->n_seq * dims->len) * hy_sp_size(sp, HY_ROLE_ACT);
 }
 
 size_t hy_sp_long_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
@@ -86,7 +86,7 @@ static hy_modal_filter_args filter_of(const long_call *c, hy_channels channels) 
 /* Kept inputs of a slice. */
 static char *kept_lines(const long_call *c, hy_channels channels) {
     const int64_t first = hy_channels_of(&c->exchange, c->sp->layout->rank).begin;
-    return (char *)c->conv->kept + (size_t)((channels.begin - first) * c->op.T) * hy_dtype_size(c->sp->profile->dtype);
+    return (char *)c->conv->kept + (size_t)((channels.begin - first) * c->op.T) * hy_sp_size(c->sp, HY_ROLE_ACT);
 }
 
 static void compute_fwd(long_call *c, int slice, hy_channels channels) {

@@ -28,6 +28,11 @@ typedef struct hy_sp {
     int broken; /* test hook: damage every exchange of states, K/V and halos (verify must notice) */
 } hy_sp;
 
+/* Bytes of an element of an array with this role. */
+static inline size_t hy_sp_size(const hy_sp *sp, hy_role role) {
+    return hy_role_size(sp->profile->dtype, role);
+}
+
 /* ---- linear recurrence (segment maps; LASP-2, generalised) ---- */
 
 typedef struct hy_sp_recur {

@@ -1,4 +1,5 @@
-/* Runs one operation on several tables with the same inputs and compares every output with cpu_ref in double.
+/* Runs one operation on several tables with the same inputs and compares every output with cpu_ref in double. Tables of bf16 get a run
+ * of their own, whose start values bf16 represents where an array's role makes it so.
  *
  * A case is described, not executed: its args struct with shapes and flags, and for each pointer a buffer with start
  * values that float represents exactly. For each table the harness places the buffers between sentinels, at addresses
@@ -16,6 +17,7 @@
 
 #include "base/random.h"
 #include "kernels/device_internal.h"
+#include "tests/parity_roles.h"
 #include "tests/tolerance.h"
 
 #define PARITY_UNUSED __attribute__((unused))
@@ -26,7 +28,7 @@ enum { PARITY_BUFFERS = 24, PARITY_TABLES = 8, PARITY_GUARD = 64, PARITY_HOST = 
 
 typedef struct parity_buffer {
     long field, alias; /* offsets of the pointers in the args struct */
-    const char *name;
+    const char *type, *name;
     int64_t n;
     parity_role role;
     double *start; /* [n] */
@@ -80,9 +82,11 @@ static PARITY_UNUSED double parity_uniform(parity *p) {
 
 /* A buffer for the pointer at `field`, start values N(0,1) for inputs and updated outputs, NaN for overwritten ones.
  * Returns the start values, to be changed before the case runs; they are rounded to float then. */
-static PARITY_UNUSED double *parity_buffer_add(parity *p, const char *name, size_t field, int64_t n, parity_role role) {
+static PARITY_UNUSED double *parity_buffer_add(parity *p, const char *type, const char *name, size_t field, int64_t n,
+                                               parity_role role) {
     parity_buffer *b = &p->buffers[p->n_buffers++];
-    *b = (parity_buffer){.field = (long)field, .alias = PARITY_NO_FIELD, .name = name, .n = n, .role = role};
+    *b = (parity_buffer){
+        .field = (long)field, .alias = PARITY_NO_FIELD, .type = type, .name = name, .n = n, .role = role};
     b->start = malloc((size_t)(n + 1) * sizeof(double));
     b->want = malloc((size_t)(n + 1) * sizeof(double));
     for (int64_t i = 0; i < n; i++)
@@ -90,13 +94,15 @@ static PARITY_UNUSED double *parity_buffer_add(parity *p, const char *name, size
     return b->start;
 }
 
-#define PARITY_IN(p, type, member, n) parity_buffer_add((p), #member, offsetof(type##_args, member), (n), PARITY_INPUT)
+#define PARITY_IN(p, type, member, n)                                                                                  \
+    parity_buffer_add((p), #type, #member, offsetof(type##_args, member), (n), PARITY_INPUT)
 #define PARITY_OUT(p, type, member, n)                                                                                 \
-    parity_buffer_add((p), #member, offsetof(type##_args, member), (n), PARITY_OVERWRITTEN)
+    parity_buffer_add((p), #type, #member, offsetof(type##_args, member), (n), PARITY_OVERWRITTEN)
 #define PARITY_ACC(p, type, member, n)                                                                                 \
-    parity_buffer_add((p), #member, offsetof(type##_args, member), (n), PARITY_UPDATED)
+    parity_buffer_add((p), #type, #member, offsetof(type##_args, member), (n), PARITY_UPDATED)
 #define PARITY_OUT_IF(p, type, member, n, acc)                                                                         \
-    parity_buffer_add((p), #member, offsetof(type##_args, member), (n), (acc) ? PARITY_UPDATED : PARITY_OVERWRITTEN)
+    parity_buffer_add((p), #type, #member, offsetof(type##_args, member), (n),                                         \
+                      (acc) ? PARITY_UPDATED : PARITY_OVERWRITTEN)
 /* The buffer added last is also `member`. */
 #define PARITY_ALIAS(p, type, member)                                                                                  \
     ((p)->buffers[(p)->n_buffers - 1].alias = (long)offsetof(type##_args, member),                                     \
@@ -131,16 +137,23 @@ static void *parity_field(parity_args *args, long field) {
 static void parity_put(unsigned char *data, hy_dtype dtype, int64_t i, double x) {
     if (dtype == HY_F64)
         memcpy(data + 8 * i, &x, 8);
-    else
+    else if (dtype == HY_F32)
         memcpy(data + 4 * i, &(float){(float)x}, 4);
+    else
+        memcpy(data + 2 * i, &(hy_bf16){hy_bf16_of((float)x).bits}, 2);
 }
 
 static double parity_get(const unsigned char *data, hy_dtype dtype, int64_t i) {
     double x;
     float f;
+    hy_bf16 half;
     if (dtype == HY_F64) {
         memcpy(&x, data + 8 * i, 8);
         return x;
+    }
+    if (dtype == HY_BF16) {
+        memcpy(&half, data + 2 * i, 2);
+        return (double)hy_bf16_value(half);
     }
     memcpy(&f, data + 4 * i, 4);
     return (double)f;
@@ -169,9 +182,10 @@ static void parity_fail(parity *p, const hy_table *table, const char *what) {
         print_error("%s on %s/%s: %s\n", p->label, table->name, table->detail, what);
 }
 
-static void parity_compare(parity *p, const hy_table *table, const char *name, const double *want, double *got,
-                           int64_t n) {
-    const hy_tolerance tol = table->dtype == HY_F64 ? HY_TOL_F64_REORDERED : p->tolerance;
+/* `dtype`: of the array. */
+static void parity_compare(parity *p, const hy_table *table, const char *name, hy_dtype dtype, const double *want,
+                           double *got, int64_t n) {
+    const hy_tolerance tol = dtype == HY_F64 ? HY_TOL_F64_REORDERED : dtype == HY_BF16 ? HY_TOL_BF16 : p->tolerance;
     double squares = 0, worst = 0;
     int64_t finite = 0, at = -1;
     for (int64_t i = 0; i < n; i++) {
@@ -201,6 +215,10 @@ static void parity_compare(parity *p, const hy_table *table, const char *name, c
 }
 
 /* The bytes of a buffer as the table sees them. */
+static hy_dtype parity_dtype(const parity *p, const hy_table *table, const parity_buffer *b) {
+    return hy_dtype_of(table->dtype, parity_role_of(b->type, b->name, &p->args));
+}
+
 static unsigned char *parity_load(const parity_buffer *b, hy_dtype dtype) {
     unsigned char *data = parity_block((size_t)b->n * hy_dtype_size(dtype), hy_dtype_size(dtype));
     for (int64_t i = 0; i < b->n; i++)
@@ -209,10 +227,11 @@ static unsigned char *parity_load(const parity_buffer *b, hy_dtype dtype) {
 }
 
 static void parity_check_buffer(parity *p, const hy_table *table, parity_buffer *b, unsigned char *data) {
-    const size_t element = hy_dtype_size(table->dtype);
+    const hy_dtype dtype = parity_dtype(p, table, b);
+    const size_t element = hy_dtype_size(dtype);
     double *got = malloc((size_t)(b->n + 1) * sizeof(double));
     for (int64_t i = 0; i < b->n; i++)
-        got[i] = parity_get(data, table->dtype, i);
+        got[i] = parity_get(data, dtype, i);
     if (b->role == PARITY_INPUT && memcmp(got, b->start, (size_t)b->n * sizeof(double)) != 0)
         parity_fail(p, table, "an input was written to");
     if (!parity_block_intact_free(data, (size_t)b->n * element, element))
@@ -220,7 +239,7 @@ static void parity_check_buffer(parity *p, const hy_table *table, parity_buffer 
     if (table == &p->reference)
         memcpy(b->want, got, (size_t)b->n * sizeof(double));
     else if (b->role != PARITY_INPUT)
-        parity_compare(p, table, b->name, b->want, got, b->n);
+        parity_compare(p, table, b->name, dtype, b->want, got, b->n);
     free(got);
 }
 
@@ -287,8 +306,8 @@ static void parity_check_host(parity *p, const hy_table *table, double *scalar, 
         memcpy(p->host_want, host, sizeof p->host_want);
         return;
     }
-    parity_compare(p, table, "scalar", &p->scalar_want, scalar, 1);
-    parity_compare(p, table, "host array", p->host_want, host, PARITY_HOST);
+    parity_compare(p, table, "scalar", hy_dtype_of(table->dtype, HY_ROLE_STAT), &p->scalar_want, scalar, 1);
+    parity_compare(p, table, "host array", hy_dtype_of(table->dtype, HY_ROLE_STAT), p->host_want, host, PARITY_HOST);
 }
 
 static void parity_run_on(parity *p, const hy_table *table) {
@@ -297,7 +316,7 @@ static void parity_run_on(parity *p, const hy_table *table) {
     double scalar = 0.75, host[PARITY_HOST], *scalar_at = &scalar, *host_at = host;
     for (int i = 0; i < p->n_buffers; i++) {
         const parity_buffer *b = &p->buffers[i];
-        data[i] = parity_load(b, table->dtype);
+        data[i] = parity_load(b, parity_dtype(p, table, b));
         memcpy(parity_field(&args, b->field), &data[i], sizeof(void *));
         if (b->alias != PARITY_NO_FIELD)
             memcpy(parity_field(&args, b->alias), &data[i], sizeof(void *));
@@ -317,13 +336,28 @@ static void parity_run_on(parity *p, const hy_table *table) {
     parity_check_host(p, table, &scalar, host);
 }
 
-static PARITY_UNUSED void parity_run(parity *p) {
-    for (int i = 0; i < p->n_buffers; i++)
-        for (int64_t j = 0; j < p->buffers[i].n; j++)
-            p->buffers[i].start[j] = (double)(float)p->buffers[i].start[j];
+/* Start values that the arrays of a run in `precision` hold exactly. */
+static void parity_round(parity *p, hy_dtype precision) {
+    for (int i = 0; i < p->n_buffers; i++) {
+        parity_buffer *b = &p->buffers[i];
+        const int half = hy_dtype_of(precision, parity_role_of(b->type, b->name, &p->args)) == HY_BF16;
+        for (int64_t j = 0; j < b->n; j++)
+            b->start[j] = half ? (double)hy_bf16_value(hy_bf16_of((float)b->start[j])) : (double)(float)b->start[j];
+    }
+}
+
+/* All tables of bf16, or all others, after the reference. */
+static void parity_run_tables(parity *p, int bf16) {
+    parity_round(p, bf16 ? HY_BF16 : HY_F32);
     parity_run_on(p, &p->reference);
     for (int i = 0; i < p->n_tables; i++)
-        parity_run_on(p, &p->tables[i]);
+        if ((p->tables[i].dtype == HY_BF16) == bf16)
+            parity_run_on(p, &p->tables[i]);
+}
+
+static PARITY_UNUSED void parity_run(parity *p) {
+    parity_run_tables(p, 0);
+    parity_run_tables(p, 1);
     for (int i = 0; i < p->n_buffers; i++) {
         free(p->buffers[i].start);
         free(p->buffers[i].want);
@@ -331,7 +365,7 @@ static PARITY_UNUSED void parity_run(parity *p) {
     p->cases++;
 }
 
-/* Tables: cpu_ref in float, cpu in double, cpu in float for every instruction set this processor has. */
+/* Tables: cpu_ref in float and bf16, cpu in double, cpu in float for every instruction set this processor has. */
 static PARITY_UNUSED hy_status parity_init(parity *p) {
     static const char *const sets[] = {"plain", "avx2", "avx512"};
     hy_device *device;
@@ -340,6 +374,9 @@ static PARITY_UNUSED hy_status parity_init(parity *p) {
     p->reference = device->table;
     hy_device_destroy(device);
     HY_TRY(hy_device_create("cpu_ref", HY_F32, &device));
+    p->tables[p->n_tables++] = device->table;
+    hy_device_destroy(device);
+    HY_TRY(hy_device_create("cpu_ref", HY_BF16, &device));
     p->tables[p->n_tables++] = device->table;
     hy_device_destroy(device);
     HY_TRY(hy_device_create("cpu", HY_F64, &device));

@@ -84,7 +84,7 @@ static void attn_fwd_case(parity *p, const attn_case *c) {
 static void attn_delta_case(parity *p, const attn_case *c) {
     const int64_t nq = attn_shapes[c->shape].nq;
     attn_begin(p, c, HY_OP_attn_delta, NULL);
-    PARITY_IN(p, hy_attn, o, nq * c->H * c->DV);
+    PARITY_IN(p, hy_attn, y, nq * c->H * c->DV);
     PARITY_IN(p, hy_attn, d_o, nq * c->H * c->DV);
     PARITY_OUT(p, hy_attn, delta, nq * c->H);
     parity_run(p);

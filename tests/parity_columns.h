@@ -11,6 +11,7 @@ static void scale_case(parity *p, hy_op_id op, const int64_t *size, hy_act act, 
              (int)cols, (int)expand, (int)group, act, mode);
     p->args.scale_fwd =
         (hy_scale_args){.act = act, .T = T, .cols = cols, .expand = expand, .group = group, .acc = mode};
+    p->args.scale_fwd.role = act % 2 ? HY_ROLE_STAT : HY_ROLE_ACT;
     PARITY_IN(p, hy_scale, x, T * cols / expand);
     PARITY_IN(p, hy_scale, w, cols / group);
     if (op == HY_OP_scale_fwd) {

@@ -12,7 +12,7 @@ static const int64_t shapes[][2] = {{0, 5}, {5, 0}, {1, 1}, {3, 17}, {33, 64}, {
 static void parity_fill(parity *p) {
     for (size_t i = 0; i < COUNT_OF(lengths); i++) {
         parity_begin(p, HY_OP_fill, HY_TOL_EXACT);
-        p->args.fill = (hy_fill_args){.n = lengths[i], .value = -2.5};
+        p->args.fill = (hy_fill_args){.n = lengths[i], .value = -2.5, .role = (hy_role)(i % 4)};
         PARITY_OUT(p, hy_fill, y, lengths[i]);
         parity_run(p);
     }
@@ -25,6 +25,8 @@ static void parity_copy2d(parity *p) {
             parity_begin(p, HY_OP_copy2d, HY_TOL_F32_POINT);
             p->args.copy2d =
                 (hy_copy2d_args){.rows = rows, .cols = cols, .src_ld = src_ld, .dst_ld = dst_ld, .acc = acc};
+            p->args.copy2d.from = (hy_role)(i % 4);
+            p->args.copy2d.to = (hy_role)(i / 2 % 4);
             PARITY_IN(p, hy_copy2d, src, rows * src_ld);
             PARITY_ACC(p, hy_copy2d, dst, rows * dst_ld); /* what lies between the rows stays */
             parity_run(p);
@@ -38,6 +40,8 @@ static void parity_axpy(parity *p) {
             const int acc = mode & 1, aliased = mode >> 1;
             parity_begin(p, HY_OP_axpy, HY_TOL_F32_POINT);
             p->args.axpy = (hy_axpy_args){.n = lengths[i], .a = -0.37, .acc = acc};
+            p->args.axpy.from = (hy_role)(i % 4);
+            p->args.axpy.to = (hy_role)((i + !aliased) % 4);
             if (!aliased)
                 PARITY_IN(p, hy_axpy, x, lengths[i]);
             PARITY_OUT_IF(p, hy_axpy, y, lengths[i], acc || aliased);
@@ -80,7 +84,10 @@ static void parity_gemm(parity *p) {
             parity_begin(p, HY_OP_gemm, HY_TOL_F32_SUM);
             snprintf(p->label, sizeof p->label, "gemm %d %d %d trans %d%d beta %g", (int)m, (int)n, (int)k, ta, tb,
                      beta);
-            p->args.gemm = (hy_gemm_args){.trans_a = ta,
+            p->args.gemm = (hy_gemm_args){.a_role = (hy_role)(i % 4),
+                                          .b_role = (hy_role)(mode % 4),
+                                          .c_role = (hy_role)((i + (size_t)mode) % 4),
+                                          .trans_a = ta,
                                           .trans_b = tb,
                                           .m = m,
                                           .n = n,
@@ -104,7 +111,7 @@ static void parity_gemm(parity *p) {
 static void parity_bias_fwd(parity *p) {
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         parity_begin(p, HY_OP_bias_fwd, HY_TOL_F32_POINT);
-        p->args.bias_fwd = (hy_bias_args){.rows = shapes[i][0], .cols = shapes[i][1]};
+        p->args.bias_fwd = (hy_bias_args){.rows = shapes[i][0], .cols = shapes[i][1], .role = (hy_role)(i % 4)};
         PARITY_IN(p, hy_bias, bias, shapes[i][1]);
         PARITY_ACC(p, hy_bias, y, shapes[i][0] * shapes[i][1]);
         parity_run(p);
@@ -114,7 +121,7 @@ static void parity_bias_fwd(parity *p) {
 static void parity_bias_bwd(parity *p) {
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         parity_begin(p, HY_OP_bias_bwd, HY_TOL_F32_SUM);
-        p->args.bias_bwd = (hy_bias_args){.rows = shapes[i][0], .cols = shapes[i][1]};
+        p->args.bias_bwd = (hy_bias_args){.rows = shapes[i][0], .cols = shapes[i][1], .role = (hy_role)(i % 4)};
         PARITY_IN(p, hy_bias, dy, shapes[i][0] * shapes[i][1]);
         PARITY_ACC(p, hy_bias, dbias, shapes[i][1]);
         parity_run(p);
@@ -254,7 +261,9 @@ static void parity_cross_entropy(parity *p) {
             parity_begin(p, HY_OP_cross_entropy, HY_TOL_F32_SUM);
             p->args.cross_entropy = (hy_cross_entropy_args){
                 .rows = rows, .vocab = vocab, .labels = labels, .grad = mode & 1, .d_scale = 0.02};
-            double *x = PARITY_ACC(p, hy_cross_entropy, logits, rows * vocab);
+            double *x = PARITY_IN(p, hy_cross_entropy, logits, rows * vocab);
+            if (mode & 1)
+                PARITY_OUT(p, hy_cross_entropy, dlogits, rows * vocab);
             for (int64_t j = 0; mode >> 1 && j < rows * vocab; j++)
                 x[j] = 40 * x[j] + 200; /* e^x alone would overflow */
             PARITY_SCALAR(p, hy_cross_entropy, loss);

@@ -32,4 +32,4 @@ static void keys_seen(const hy_attn_args *a, int64_t i, int64_t *first, int64_t 
 }
 
 #define REF_BODY "kernels/cpu/ref_attention.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

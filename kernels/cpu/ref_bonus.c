@@ -5,4 +5,4 @@
 #define COLUMNS 256
 
 #define REF_BODY "kernels/cpu/ref_bonus.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

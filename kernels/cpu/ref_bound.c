@@ -18,4 +18,4 @@ static double log_decay(double x, double bound, double k) {
 }
 
 #define REF_BODY "kernels/cpu/ref_bound.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

@@ -10,4 +10,4 @@
 #include "kernels/cpu/ref.h"
 
 #define REF_BODY "kernels/cpu/ref_convolution.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

@@ -74,4 +74,4 @@ static double act_slope(hy_act act, double x) {
 }
 
 #define REF_BODY "kernels/cpu/ref_elementwise.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

@@ -25,4 +25,4 @@ static double positive(double x) {
 #define PARALLEL_ROWS 256
 
 #define REF_BODY "kernels/cpu/ref_feature.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

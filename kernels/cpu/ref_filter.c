@@ -33,4 +33,4 @@ size_t hy_ref_long_conv_work(const hy_long_conv_args *a) {
 }
 
 #define REF_BODY "kernels/cpu/ref_filter.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

@@ -2,4 +2,4 @@
 #include "kernels/cpu/ref.h"
 
 #define REF_BODY "kernels/cpu/ref_lerp.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

@@ -37,6 +37,10 @@ typedef struct level_scratch {
     double *E, *dE;    /* [N,K,V] */
     double *heads;     /* [segment,N,K,V] states entering each segment */
     double *path;      /* [segment,N,K,V] states entering the tokens of one segment */
+    /* as in ref_recurrence.c: */
+    double *all_dE, *all_heads; /* [group,N,K,V], [group,segment,N,K,V] */
+    double *all_dg;             /* [group] */
+    double *keys;               /* [2,segment,K] dq, dk */
 } level_scratch;
 
 static int64_t level_segment(int64_t T) {
@@ -60,7 +64,8 @@ static double *level_take(level_cutter *at, int64_t n) {
 
 /* Cuts a thread's scratch from `base`, NULL for none; returns how many doubles it takes. */
 static int64_t level_cut(const hy_level_recur_args *a, double *base, level_scratch *w) {
-    const int64_t K = a->base.K, V = a->base.V, size = a->N * K * V, segment = level_segment(a->base.T);
+    const int64_t K = a->base.K, V = a->base.V, size = a->N * K * V, segment = level_segment(a->base.T),
+                  group = a->base.H > 0 ? a->base.HV / a->base.H : 0;
     level_cutter at = {base, 0};
     *w = (level_scratch){.K = K, .V = V, .N = a->N, .size = size, .segment = segment, .scale = a->base.scale};
     w->delta = a->base.rule == HY_RULE_DELTA;
@@ -76,10 +81,20 @@ static int64_t level_cut(const hy_level_recur_args *a, double *base, level_scrat
     w->o = level_take(&at, V);
     w->S = level_take(&at, K * V);
     w->E = level_take(&at, size);
-    w->dE = level_take(&at, size);
-    w->heads = level_take(&at, segment * size);
     w->path = level_take(&at, segment * size);
+    w->all_dE = level_take(&at, group * size);
+    w->all_heads = level_take(&at, group * segment * size);
+    w->all_dg = level_take(&at, group);
+    w->keys = level_take(&at, 2 * segment * K);
+    w->dE = w->all_dE;
+    w->heads = w->all_heads;
     return at.used;
+}
+
+/* Works on value head number j of the group. */
+static void level_choose_head(level_scratch *w, int64_t j) {
+    w->dE = w->all_dE + j * w->size;
+    w->heads = w->all_heads + j * w->segment * w->size;
 }
 
 static int64_t level_scratch_doubles(const hy_level_recur_args *a) {
@@ -269,4 +284,4 @@ static void level_backward(level_scratch *w, const double *E, double *dE) {
 }
 
 #define REF_BODY "kernels/cpu/ref_levels.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

@@ -6,4 +6,4 @@
 #include "kernels/cpu/ref.h"
 
 #define REF_BODY "kernels/cpu/ref_loss.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

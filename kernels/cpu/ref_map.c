@@ -18,4 +18,4 @@ static int64_t transition_at(const transition_shape *s, int64_t i, int64_t m) {
 }
 
 #define REF_BODY "kernels/cpu/ref_map.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

@@ -80,4 +80,4 @@ static norm_args norm_of_l2(const hy_l2norm_args *a) {
 }
 
 #define REF_BODY "kernels/cpu/ref_norm.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

@@ -7,4 +7,4 @@
 #define COLUMNS 256
 
 #define REF_BODY "kernels/cpu/ref_product.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

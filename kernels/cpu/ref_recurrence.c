@@ -41,6 +41,11 @@ typedef struct scratch {
     double *S, *dS;              /* [K,M] */
     double *heads;               /* [segment,K,V] state before each segment */
     double *path;                /* [segment+1,K,V] states inside one segment */
+    /* backward: the value heads of a q/k head go through a segment one after another, so that what they give to its q, k, a, b
+     * is complete before it is rounded. dS and heads are one of these: */
+    double *all_dS, *all_heads; /* [group,K,M], [group,segment,K,V] */
+    double *all_dg;             /* [group] */
+    double *keys;               /* [4,segment,K] dq, dk, da, db */
 } scratch;
 
 static int64_t segment_of(int64_t T) {
@@ -54,9 +59,14 @@ static int64_t wide_of(const hy_recur_args *a) {
     return a->K > a->V ? a->K : a->V;
 }
 
+static int64_t group_of(const hy_recur_args *a) {
+    return a->H > 0 ? a->HV / a->H : 0;
+}
+
 static int64_t scratch_doubles(const hy_recur_args *a) {
-    int64_t M = wide_of(a);
-    return 10 * a->K + 8 * M + 2 * a->K * M + (2 * segment_of(a->T) + 1) * a->K * a->V;
+    int64_t M = wide_of(a), group = group_of(a), segment = segment_of(a->T);
+    return 10 * a->K + 8 * M + (1 + group) * a->K * M + ((1 + group) * segment + 1) * a->K * a->V + group +
+           4 * segment * a->K;
 }
 
 size_t hy_ref_recur_work(const hy_recur_args *a) {
@@ -69,8 +79,21 @@ static double *take(double **at, int64_t n) {
     return p;
 }
 
+/* Works on value head number j of the group. */
+static void choose_head(scratch *w, int64_t j) {
+    const int64_t M = w->K > w->V ? w->K : w->V;
+    w->dS = w->all_dS + j * w->K * M;
+    w->heads = w->all_heads + j * w->segment * w->K * w->V;
+}
+
+static void add_keys(const scratch *w, int array, int64_t i, const double *from) {
+    double *to = w->keys + (array * w->segment + i) * w->K;
+    for (int64_t c = 0; c < w->K; c++)
+        to[c] += from[c];
+}
+
 static scratch scratch_of_thread(const hy_recur_args *a) {
-    int64_t K = a->K, V = a->V, M = wide_of(a), segment = segment_of(a->T);
+    int64_t K = a->K, V = a->V, M = wide_of(a), segment = segment_of(a->T), group = group_of(a);
     double *at = (double *)a->work + omp_get_thread_num() * scratch_doubles(a);
     scratch w = {.K = K,
                  .V = V,
@@ -93,9 +116,12 @@ static scratch scratch_of_thread(const hy_recur_args *a) {
     w.zeros = take(&at, M);
     memset(w.zeros, 0, (size_t)M * sizeof(double));
     w.S = take(&at, K * M);
-    w.dS = take(&at, K * M);
-    w.heads = take(&at, segment * K * V);
     w.path = take(&at, (segment + 1) * K * V);
+    w.all_dS = take(&at, group * K * M);
+    w.all_heads = take(&at, group * segment * K * V);
+    w.all_dg = take(&at, group);
+    w.keys = take(&at, 4 * segment * K);
+    choose_head(&w, 0);
     return w;
 }
 
@@ -254,4 +280,4 @@ static void token_backward(scratch *w, const double *before, const double *after
 }
 
 #define REF_BODY "kernels/cpu/ref_recurrence.inc"
-#include "kernels/cpu/ref_twice.h"
+#include "kernels/cpu/ref_precisions.h"

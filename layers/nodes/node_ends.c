@@ -57,6 +57,7 @@ static void head_tile(hy_exec *x, const hy_node *node, int64_t row, int64_t rows
                                               .vocab = vocab,
                                               .labels = x->batch->labels + row,
                                               .logits = logits,
+                                              .dlogits = logits,
                                               .grad = train,
                                               .d_scale = x->d_scale,
                                               .loss = x->loss_sum,

@@ -13,38 +13,50 @@ static hy_attn_args block_args(const hy_sp_attn *a) {
     return (hy_attn_args){.H = a->H, .HKV = a->HKV, .D = a->D, .DV = a->DV, .scale = a->scale};
 }
 
+/* Where activations are narrower than sums: room for o in forward, for dq, dk and dv in backward. */
+static void cut_sums(const hy_layout_dims *dims, const hy_sp_attn *shape, size_t ssize, hy_carve *work,
+                     hy_attn_scratch *s) {
+    const int64_t o = shape->H * shape->DV, q = shape->H * shape->D;
+    s->sums[0] = hy_carve_take(work, (size_t)(dims->T * (o > q ? o : q)) * ssize);
+    s->sums[1] = hy_carve_take(work, (size_t)(dims->T * hy_attn_k_row(shape)) * ssize);
+    s->sums[2] = hy_carve_take(work, (size_t)(dims->T * hy_attn_v_row(shape)) * ssize);
+}
+
 size_t hy_attn_scratch_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, char *base,
                            hy_attn_scratch *s) {
     hy_carve work = {.base = base};
-    const size_t esize = hy_dtype_size(sp->profile->dtype);
+    const size_t esize = hy_sp_size(sp, HY_ROLE_ACT), ssize = hy_sp_size(sp, HY_ROLE_STAT);
     const int64_t row = hy_attn_k_row(shape) + hy_attn_v_row(shape);
     hy_attn_args op = block_args(shape);
     op.nq = dims->frag_max;
     op.nk = dims->frag_max;
     s->lo = hy_carve_take(&work, (size_t)dims->T * sizeof(int64_t));
-    s->delta = hy_carve_take(&work, (size_t)(dims->T * shape->H) * esize);
+    s->delta = hy_carve_take(&work, (size_t)(dims->T * shape->H) * ssize);
     s->op_work = hy_carve_take(&work, sp->profile->attn_work(&op));
     if (shape->latent.rank > 0) {
         hy_latent_cut(sp, dims, shape, &work, s);
+    }
+    if (ssize != esize) {
+        cut_sums(dims, shape, ssize, &work, s);
     }
     if (dims->size == 1) {
         return work.used;
     }
     if (sp->attention == HY_ATTENTION_ALLGATHER) {
-        const size_t all = (size_t)(dims->size * dims->T_max * row) * esize;
-        s->kv[0] = hy_carve_take(&work, all);
-        s->d_kv[0] = hy_carve_take(&work, all);
+        const size_t all = (size_t)(dims->size * dims->T_max * row);
+        s->kv[0] = hy_carve_take(&work, all * ssize); /* the gradients that come back are stat */
+        s->d_kv[0] = hy_carve_take(&work, all * ssize);
         return work.used;
     }
     for (int i = 0; i < 4; i++) {
         s->pieces[i] = hy_carve_take(&work, (size_t)dims->n_local * sizeof(hy_kv_piece));
     }
     for (int i = 0; i < 2; i++) {
-        const size_t bytes = (size_t)(hy_kv_rows_max(dims, shape->window) * row) * esize;
+        const size_t all = (size_t)(hy_kv_rows_max(dims, shape->window) * row);
         s->reqs[i] = hy_carve_take(&work, (size_t)(4 * dims->n_local) * sizeof(hy_req));
-        s->kv[i] = hy_carve_take(&work, bytes);
-        s->d_kv[i] = hy_carve_take(&work, bytes);
-        s->d_own[i] = hy_carve_take(&work, bytes);
+        s->kv[i] = hy_carve_take(&work, all * esize);
+        s->d_kv[i] = hy_carve_take(&work, all * ssize);
+        s->d_own[i] = hy_carve_take(&work, all * ssize);
     }
     return work.used;
 }
@@ -60,30 +72,30 @@ static void compute_tile(hy_attn_call *c, const hy_fragment *f, int64_t first, i
     const int64_t t = f->local + first;
     const int64_t begin = block->begin > c->s.lo[t] ? block->begin : c->s.lo[t];
     const int64_t seen = f->begin + first + n, end = block->begin + block->rows;
-    const size_t q_at = (size_t)(t * a->H * a->D) * c->esize, o_at = (size_t)(t * a->H * a->DV) * c->esize;
-    const size_t row_at = (size_t)(t * a->H) * c->esize;
-    const size_t k_at = (size_t)((begin - block->begin) * a->HKV * a->D) * c->esize;
-    const size_t v_at = (size_t)((begin - block->begin) * a->HKV * a->DV) * c->esize;
+    /* elements from the beginning of each array */
+    const size_t q_at = (size_t)(t * a->H * a->D), o_at = (size_t)(t * a->H * a->DV), row_at = (size_t)(t * a->H);
+    const size_t k_at = (size_t)((begin - block->begin) * a->HKV * a->D);
+    const size_t v_at = (size_t)((begin - block->begin) * a->HKV * a->DV);
     hy_attn_args op = block_args(a);
     op.nq = n;
     op.q_begin = f->begin + first;
     op.nk = (end < seen ? end : seen) - begin;
     op.k_begin = begin;
     op.lo = c->s.lo + t;
-    op.q = (const char *)a->q + q_at;
-    op.k = block->k + k_at;
-    op.v = block->v + v_at;
-    op.o = (char *)a->o + o_at;
-    op.lse = (char *)a->lse + row_at;
+    op.q = (const char *)a->q + q_at * c->esize;
+    op.k = block->k + k_at * c->esize;
+    op.v = block->v + v_at * c->esize;
+    op.lse = (char *)a->lse + row_at * c->ssize;
     op.work = c->s.op_work;
     if (c->backward) {
-        op.d_o = (const char *)a->d_o + o_at;
-        op.delta = c->s.delta + row_at;
-        op.dq = (char *)a->dq + q_at;
-        op.dk = block->d_k + k_at;
-        op.dv = block->d_v + v_at;
+        op.d_o = (const char *)a->d_o + o_at * c->esize;
+        op.delta = c->s.delta + row_at * c->ssize;
+        op.dq = c->dq + q_at * c->ssize;
+        op.dk = block->d_k + k_at * c->ssize;
+        op.dv = block->d_v + v_at * c->ssize;
         hy_attn_bwd(c->sp->device, &op);
     } else {
+        op.o = c->o + o_at * c->ssize;
         hy_attn_fwd(c->sp->device, &op);
     }
 }
@@ -152,22 +164,37 @@ void hy_attn_keys(hy_attn_call *c, const hy_kv_block *block) {
     }
 }
 
-void hy_attn_own_blocks(hy_attn_call *c, char *d_k, char *d_v) {
+void hy_attn_own_blocks(hy_attn_call *c) {
     const hy_layout *layout = c->sp->layout;
     for (int64_t slot = 0; slot < layout->n_local; slot++) {
         const hy_fragment *f = &layout->frags[layout->local[slot]];
-        const size_t k_at = (size_t)(f->local * c->k_row) * c->esize, v_at = (size_t)(f->local * c->v_row) * c->esize;
+        const size_t k_at = (size_t)(f->local * c->k_row), v_at = (size_t)(f->local * c->v_row);
         hy_attn_block(c, &(hy_kv_block){.begin = f->begin,
                                         .rows = f->len,
-                                        .k = (const char *)c->a->k + k_at,
-                                        .v = (const char *)c->a->v + v_at,
-                                        .d_k = d_k ? d_k + k_at : NULL,
-                                        .d_v = d_v ? d_v + v_at : NULL});
+                                        .k = (const char *)c->a->k + k_at * c->esize,
+                                        .v = (const char *)c->a->v + v_at * c->esize,
+                                        .d_k = c->backward ? c->dk + k_at * c->ssize : NULL,
+                                        .d_v = c->backward ? c->dv + v_at * c->ssize : NULL});
     }
 }
 
-static void zero(hy_attn_call *c, void *y, int64_t n, double value) {
-    hy_fill(c->sp->device, &(hy_fill_args){.n = n, .value = value, .y = y});
+/* Where sums begin: stat. */
+static void set(hy_attn_call *c, void *y, int64_t n, double value) {
+    hy_fill(c->sp->device, &(hy_fill_args){.n = n, .value = value, .y = y, .role = HY_ROLE_STAT});
+}
+
+/* A finished sum into the result, if it is not there. */
+static void deliver(hy_attn_call *c, const char *sum, int64_t cols, void *result) {
+    if (sum != result) {
+        hy_copy2d(c->sp->device, &(hy_copy2d_args){.rows = c->sp->layout->T,
+                                                   .cols = cols,
+                                                   .src_ld = cols,
+                                                   .dst_ld = cols,
+                                                   .src = sum,
+                                                   .dst = result,
+                                                   .from = HY_ROLE_STAT,
+                                                   .to = HY_ROLE_ACT});
+    }
 }
 
 static hy_attn_call begin_call(hy_sp *sp, hy_sp_attn *a, int backward) {
@@ -175,11 +202,17 @@ static hy_attn_call begin_call(hy_sp *sp, hy_sp_attn *a, int backward) {
     hy_attn_call c = {.sp = sp,
                       .a = a,
                       .dims = hy_layout_dims_of(layout),
-                      .esize = hy_dtype_size(sp->profile->dtype),
+                      .esize = hy_sp_size(sp, HY_ROLE_ACT),
+                      .ssize = hy_sp_size(sp, HY_ROLE_STAT),
                       .k_row = hy_attn_k_row(a),
                       .v_row = hy_attn_v_row(a),
                       .backward = backward};
     hy_attn_scratch_cut(sp, &c.dims, a, a->work, &c.s);
+    const bool apart = c.s.sums[0] != NULL;
+    c.o = apart ? c.s.sums[0] : a->o;
+    c.dq = apart ? c.s.sums[0] : a->dq;
+    c.dk = apart ? c.s.sums[1] : a->dk;
+    c.dv = apart ? c.s.sums[2] : a->dv;
     for (int64_t t = 0; t < layout->T; t++) {
         int64_t reach = a->window > 0 ? layout->pos[t] - a->window + 1 : 0;
         c.s.lo[t] = layout->doc_start[t] > reach ? layout->doc_start[t] : reach;
@@ -208,24 +241,25 @@ static hy_attn_sink_args sink_args(const hy_attn_call *c) {
 
 void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a) {
     hy_attn_call c = begin_call(sp, a, 0);
-    zero(&c, a->o, sp->layout->T * a->H * a->DV, 0);
+    set(&c, c.o, sp->layout->T * a->H * a->DV, 0);
     if (a->n_sinks > 0) {
         const hy_attn_sink_args sinks = sink_args(&c);
         hy_attn_sink_fwd(sp->device, &sinks);
     } else {
-        zero(&c, a->lse, sp->layout->T * a->H, -INFINITY);
+        set(&c, a->lse, sp->layout->T * a->H, -INFINITY);
     }
     run(&c);
+    deliver(&c, c.o, a->H * a->DV, a->o);
 }
 
 void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {
     hy_attn_call c = begin_call(sp, a, 1);
-    zero(&c, a->dq, sp->layout->T * a->H * a->D, 0);
-    zero(&c, a->dk, sp->layout->T * c.k_row, 0);
-    zero(&c, a->dv, sp->layout->T * c.v_row, 0);
+    set(&c, c.dq, sp->layout->T * a->H * a->D, 0);
+    set(&c, c.dk, sp->layout->T * c.k_row, 0);
+    set(&c, c.dv, sp->layout->T * c.v_row, 0);
     hy_attn_args op = block_args(a);
     op.nq = sp->layout->T;
-    op.o = a->o;
+    op.y = a->o;
     op.d_o = a->d_o;
     op.delta = c.s.delta;
     hy_attn_delta(sp->device, &op);
@@ -234,6 +268,9 @@ void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {
         hy_attn_sink_bwd(sp->device, &sinks);
     }
     run(&c);
+    deliver(&c, c.dq, a->H * a->D, a->dq);
+    deliver(&c, c.dk, c.k_row, a->dk);
+    deliver(&c, c.dv, c.v_row, a->dv);
 }
 
 /* Rows of `owner` that `reader` sees in one sequence of one document: as hy_kv_pieces, without a layout at hand. */
@@ -255,18 +292,20 @@ static int64_t rows_between(const hy_layout_dims *dims, int owner, int reader, i
 
 void hy_sp_attn_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd,
                       int64_t *bwd) {
-    int64_t row = (hy_attn_k_row(shape) + hy_attn_v_row(shape)) * (int64_t)hy_dtype_size(sp->profile->dtype);
+    const int64_t cols = hy_attn_k_row(shape) + hy_attn_v_row(shape);
+    const int64_t row = cols * (int64_t)hy_sp_size(sp, HY_ROLE_ACT),
+                  d_row = cols * (int64_t)hy_sp_size(sp, HY_ROLE_STAT);
     *fwd = *bwd = 0;
     if (dims->size > 1 && sp->attention == HY_ATTENTION_ALLGATHER) {
         *fwd = (dims->size - 1) * dims->T_max * row;
-        *bwd = 2 * *fwd;
+        *bwd = *fwd + (dims->size - 1) * dims->T_max * d_row;
         return;
     }
     for (int other = 0; other < dims->size; other++) {
         if (other != dims->rank) {
             int64_t sent = dims->n_seq * rows_between(dims, dims->rank, other, shape->window) * row;
             *fwd += sent;
-            *bwd += sent + dims->n_seq * rows_between(dims, other, dims->rank, shape->window) * row;
+            *bwd += sent + dims->n_seq * rows_between(dims, other, dims->rank, shape->window) * d_row;
         }
     }
 }

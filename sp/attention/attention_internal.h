@@ -14,10 +14,12 @@ typedef struct hy_attn_scratch {
     hy_req *reqs[2]; /* transfers of keys and values; of their gradients */
     char *kv[2];     /* ring: incoming K then V rows, double-buffered. all-gather: kv[0] = everyone's, in the end
                         everyone's gradients of own rows */
-    char *d_kv[2];   /* gradients of what is in kv */
-    char *d_own[2];  /* ring: incoming gradients of own rows */
+    char *d_kv[2];   /* stat: gradients of what is in kv */
+    char *d_own[2];  /* stat: ring: incoming gradients of own rows */
+    char *sums
+        [3]; /* stat: o, or dq, dk, dv, while blocks add to them; NULL where the results themselves can be added to */
     /* keys and values made from a latent */
-    char *made_k, *made_v, *made_dk, *made_dv; /* [hy_latent_block_rows,HKV,D], ... */
+    char *made_k, *made_v, *made_dk, *made_dv; /* [hy_latent_block_rows,HKV,D], ...; gradients stat */
     char *product;                             /* [hy_latent_slice_rows,HKV,(D−rope)+DV] */
 } hy_attn_scratch;
 
@@ -27,9 +29,10 @@ typedef struct hy_attn_call {
     hy_sp_attn *a;
     hy_layout_dims dims;
     hy_attn_scratch s;
-    size_t esize;
+    size_t esize, ssize;  /* bytes of an element: act, stat */
     int64_t k_row, v_row; /* elements of a row of a->k, of a->v: what is exchanged */
     int backward;
+    char *o, *dq, *dk, *dv; /* stat: what blocks add to; a->o, ... or scratch */
 } hy_attn_call;
 
 /* Bytes of work, and, if call is not NULL, its scratch pointers from base. */
@@ -41,7 +44,7 @@ size_t hy_attn_scratch_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy
 typedef struct hy_kv_block {
     int64_t begin, rows;
     const char *k, *v; /* [rows,k_row], [rows,v_row] */
-    char *d_k, *d_v;   /* backward only */
+    char *d_k, *d_v;   /* stat; backward only */
 } hy_kv_block;
 
 /* All own queries that see any of the block. */
@@ -62,8 +65,8 @@ static inline int64_t hy_attn_k_row(const hy_sp_attn *a) {
 static inline int64_t hy_attn_v_row(const hy_sp_attn *a) {
     return a->latent.rank > 0 ? a->latent.rope : a->HKV * a->DV;
 }
-/* Each own fragment's keys; in backward their gradients go to d_k, d_v [T,...]. */
-void hy_attn_own_blocks(hy_attn_call *c, char *d_k, char *d_v);
+/* Each own fragment's keys. */
+void hy_attn_own_blocks(hy_attn_call *c);
 
 void hy_attn_ring(hy_attn_call *c);
 void hy_attn_gather(hy_attn_call *c);

@@ -22,6 +22,15 @@ static int64_t total_rows(const hy_kv_piece *pieces, int64_t n) {
     return n > 0 ? pieces[n - 1].at + pieces[n - 1].rows : 0;
 }
 
+/* Bytes of `rows` rows, and of their gradients. */
+static size_t offset(const hy_attn_call *c, int64_t rows, int64_t row_size) {
+    return (size_t)(rows * row_size) * c->esize;
+}
+
+static size_t d_offset(const hy_attn_call *c, int64_t rows, int64_t row_size) {
+    return (size_t)(rows * row_size) * c->ssize;
+}
+
 static hop plan_hop(hy_attn_call *c, int h) {
     const hy_layout *layout = c->sp->layout;
     int P = layout->size, r = layout->rank, parity = h & 1;
@@ -34,18 +43,13 @@ static hop plan_hop(hy_attn_call *c, int h) {
     x.n_out = hy_kv_pieces(layout, r, x.to, c->a->window, x.out);
     memset(x.kv, 0, (size_t)(4 * c->dims.n_local) * sizeof(hy_req));
     x.grad = x.kv; /* gradients are posted when keys and values have arrived */
-    size_t k_bytes = (size_t)(total_rows(x.in, x.n_in) * c->k_row) * c->esize;
     x.k = c->s.kv[parity];
-    x.v = x.k + k_bytes;
+    x.v = x.k + offset(c, total_rows(x.in, x.n_in), c->k_row);
     x.d_k = c->s.d_kv[parity];
-    x.d_v = x.d_k + k_bytes;
+    x.d_v = x.d_k + d_offset(c, total_rows(x.in, x.n_in), c->k_row);
     x.own_k = c->s.d_own[parity];
-    x.own_v = x.own_k + (size_t)(total_rows(x.out, x.n_out) * c->k_row) * c->esize;
+    x.own_v = x.own_k + d_offset(c, total_rows(x.out, x.n_out), c->k_row);
     return x;
-}
-
-static size_t offset(const hy_attn_call *c, int64_t row, int64_t row_size) {
-    return (size_t)(row * row_size) * c->esize;
 }
 
 static void post_kv(hy_attn_call *c, hop *x) {
@@ -77,17 +81,18 @@ static void finish_kv(hy_attn_call *c, hop *x) {
 
 static void compute(hy_attn_call *c, hop *x) {
     if (c->backward) {
-        hy_fill(c->sp->device, &(hy_fill_args){.n = total_rows(x->in, x->n_in) * (c->k_row + c->v_row), .y = x->d_k});
+        hy_fill(c->sp->device, &(hy_fill_args){.n = total_rows(x->in, x->n_in) * (c->k_row + c->v_row),
+                                               .y = x->d_k,
+                                               .role = HY_ROLE_STAT});
     }
     for (int64_t i = 0; i < x->n_in; i++) {
         const hy_kv_piece *p = &x->in[i];
-        size_t k_at = offset(c, p->at, c->k_row), v_at = offset(c, p->at, c->v_row);
         hy_attn_block(c, &(hy_kv_block){.begin = p->begin,
                                         .rows = p->rows,
-                                        .k = x->k + k_at,
-                                        .v = x->v + v_at,
-                                        .d_k = x->d_k + k_at,
-                                        .d_v = x->d_v + v_at});
+                                        .k = x->k + offset(c, p->at, c->k_row),
+                                        .v = x->v + offset(c, p->at, c->v_row),
+                                        .d_k = x->d_k + d_offset(c, p->at, c->k_row),
+                                        .d_v = x->d_v + d_offset(c, p->at, c->v_row)});
     }
 }
 
@@ -96,35 +101,37 @@ static void post_grad(hy_attn_call *c, hop *x) {
     hy_comm *comm = c->sp->comm;
     for (int64_t i = 0; i < x->n_out; i++) {
         const hy_kv_piece *p = &x->out[i];
-        hy_comm_recv(comm, "attention dK", x->own_k + offset(c, p->at, c->k_row), offset(c, p->rows, c->k_row), x->to,
-                     TAG_DK, &x->grad[x->n_grad++]);
-        hy_comm_recv(comm, "attention dV", x->own_v + offset(c, p->at, c->v_row), offset(c, p->rows, c->v_row), x->to,
-                     TAG_DV, &x->grad[x->n_grad++]);
+        hy_comm_recv(comm, "attention dK", x->own_k + d_offset(c, p->at, c->k_row), d_offset(c, p->rows, c->k_row),
+                     x->to, TAG_DK, &x->grad[x->n_grad++]);
+        hy_comm_recv(comm, "attention dV", x->own_v + d_offset(c, p->at, c->v_row), d_offset(c, p->rows, c->v_row),
+                     x->to, TAG_DV, &x->grad[x->n_grad++]);
     }
     for (int64_t i = 0; i < x->n_in; i++) {
         const hy_kv_piece *p = &x->in[i];
-        hy_comm_send(comm, "attention dK", x->d_k + offset(c, p->at, c->k_row), offset(c, p->rows, c->k_row), x->from,
-                     TAG_DK, &x->grad[x->n_grad++]);
-        hy_comm_send(comm, "attention dV", x->d_v + offset(c, p->at, c->v_row), offset(c, p->rows, c->v_row), x->from,
-                     TAG_DV, &x->grad[x->n_grad++]);
+        hy_comm_send(comm, "attention dK", x->d_k + d_offset(c, p->at, c->k_row), d_offset(c, p->rows, c->k_row),
+                     x->from, TAG_DK, &x->grad[x->n_grad++]);
+        hy_comm_send(comm, "attention dV", x->d_v + d_offset(c, p->at, c->v_row), d_offset(c, p->rows, c->v_row),
+                     x->from, TAG_DV, &x->grad[x->n_grad++]);
     }
+}
+
+/* The gradients of own rows, added where they belong. */
+static void add_own(hy_attn_call *c, const hy_kv_piece *p, int64_t row, const char *from, char *to) {
+    hy_axpy(c->sp->device, &(hy_axpy_args){.n = p->rows * row,
+                                           .a = 1,
+                                           .x = from + d_offset(c, p->at, row),
+                                           .y = to + d_offset(c, p->local, row),
+                                           .acc = 1,
+                                           .from = HY_ROLE_STAT,
+                                           .to = HY_ROLE_STAT});
 }
 
 static void finish_grad(hy_attn_call *c, hop *x) {
     hy_comm_wait_all(x->grad, x->n_grad);
     x->n_grad = 0;
     for (int64_t i = 0; i < x->n_out; i++) {
-        const hy_kv_piece *p = &x->out[i];
-        hy_axpy(c->sp->device, &(hy_axpy_args){.n = p->rows * c->k_row,
-                                               .a = 1,
-                                               .x = x->own_k + offset(c, p->at, c->k_row),
-                                               .y = (char *)c->a->dk + offset(c, p->local, c->k_row),
-                                               .acc = 1});
-        hy_axpy(c->sp->device, &(hy_axpy_args){.n = p->rows * c->v_row,
-                                               .a = 1,
-                                               .x = x->own_v + offset(c, p->at, c->v_row),
-                                               .y = (char *)c->a->dv + offset(c, p->local, c->v_row),
-                                               .acc = 1});
+        add_own(c, &x->out[i], c->k_row, x->own_k, c->dk);
+        add_own(c, &x->out[i], c->v_row, x->own_v, c->dv);
     }
 }
 
@@ -135,7 +142,7 @@ void hy_attn_ring(hy_attn_call *c) {
         hops[1] = plan_hop(c, 1);
         post_kv(c, &hops[1]);
     }
-    hy_attn_own_blocks(c, c->a->dk, c->a->dv);
+    hy_attn_own_blocks(c);
     for (int h = 1; h < P; h++) {
         hop *now = &hops[h & 1], *other = &hops[(h + 1) & 1];
         finish_kv(c, now);

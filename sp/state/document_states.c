@@ -15,7 +15,8 @@ static void set(const hy_recur_call *c, const void *from, char *to) {
     if (from) {
         hy_segment_copy(c->sp->device, &c->shape, from, to);
     } else {
-        hy_fill(c->sp->device, &(hy_fill_args){.n = c->shape.HV * c->shape.K * c->shape.V, .value = 0, .y = to});
+        hy_fill(c->sp->device,
+                &(hy_fill_args){.n = c->shape.HV * c->shape.K * c->shape.V, .value = 0, .y = to, .role = HY_ROLE_STAT});
     }
 }
 

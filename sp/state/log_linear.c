@@ -157,7 +157,7 @@ static void join_pieces(level_call *c, const hy_run *run) {
     char *A = NULL, *H = c->pass.own_H + (size_t)run->s1 * c->shape.h_bytes;
     for (int64_t bit = 0; bit < c->op.N; bit++, H += h) {
         if (piece_of(c, run, bit).len == 0) {
-            hy_fill(device, &(hy_fill_args){.n = c->piece.HV * c->piece.K * c->piece.V, .y = H});
+            hy_fill(device, &(hy_fill_args){.n = c->piece.HV * c->piece.K * c->piece.V, .y = H, .role = HY_ROLE_STAT});
             continue;
         }
         char *A_i = c->piece_A + (size_t)(run->s1 * c->op.N + bit) * a;
@@ -182,10 +182,14 @@ static void join_pieces(level_call *c, const hy_run *run) {
         A = product;
     }
     const int64_t n = c->piece.HV * c->piece.a_size;
-    hy_copy2d(
-        device,
-        &(hy_copy2d_args){
-            .rows = 1, .cols = n, .src_ld = n, .dst_ld = n, .src = A, .dst = c->pass.own_A + (size_t)run->s1 * a});
+    hy_copy2d(device, &(hy_copy2d_args){.rows = 1,
+                                        .cols = n,
+                                        .src_ld = n,
+                                        .dst_ld = n,
+                                        .src = A,
+                                        .dst = c->pass.own_A + (size_t)run->s1 * a,
+                                        .from = HY_ROLE_STAT,
+                                        .to = HY_ROLE_STAT});
 }
 
 static void maps(level_call *c) {

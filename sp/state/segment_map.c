@@ -5,8 +5,8 @@
 hy_segment_shape hy_segment_shape_of(const hy_recur_args *op, hy_dtype dtype) {
     hy_segment_shape shape = {.HV = op->HV, .K = op->K, .V = op->V};
     shape.a_size = hy_transition_size(op->decay, op->rule, op->K);
-    shape.a_bytes = (size_t)(shape.HV * shape.a_size) * hy_dtype_size(dtype);
-    shape.h_bytes = (size_t)(shape.HV * shape.K * shape.V) * hy_dtype_size(dtype);
+    shape.a_bytes = (size_t)(shape.HV * shape.a_size) * hy_role_size(dtype, HY_ROLE_STAT);
+    shape.h_bytes = (size_t)(shape.HV * shape.K * shape.V) * hy_role_size(dtype, HY_ROLE_STAT);
     return shape;
 }
 
@@ -62,7 +62,14 @@ int64_t hy_segment_elements(const hy_segment_shape *shape) {
 
 void hy_segment_copy(hy_device *device, const hy_segment_shape *shape, const void *from, void *to) {
     const int64_t n = hy_segment_elements(shape);
-    hy_copy2d(device, &(hy_copy2d_args){.rows = 1, .cols = n, .src_ld = n, .dst_ld = n, .src = from, .dst = to});
+    hy_copy2d(device, &(hy_copy2d_args){.rows = 1,
+                                        .cols = n,
+                                        .src_ld = n,
+                                        .dst_ld = n,
+                                        .src = from,
+                                        .dst = to,
+                                        .from = HY_ROLE_STAT,
+                                        .to = HY_ROLE_STAT});
 }
 
 /* The first own fragment that the state leaving `id` reaches, or −1. */

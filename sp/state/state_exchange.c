@@ -46,7 +46,8 @@ static const char *pass_name(const hy_state_pass *pass) {
 
 static void damage(const hy_state_pass *pass, char *state) {
     const int64_t n = hy_segment_elements(&pass->shape);
-    hy_axpy(pass->sp->device, &(hy_axpy_args){.n = n, .a = 0.5, .x = state, .y = state});
+    hy_axpy(pass->sp->device,
+            &(hy_axpy_args){.n = n, .a = 0.5, .x = state, .y = state, .from = HY_ROLE_STAT, .to = HY_ROLE_STAT});
 }
 
 /* ---- allgather ---- */
@@ -56,13 +57,15 @@ static void gather_finish(hy_state_pass *pass) {
     hy_comm_wait(&pass->gather);
     if (pass->step > 0) {
         const int64_t cols = layout->n_local * pass->shape.HV * pass->shape.a_size;
-        const size_t element = hy_dtype_size(pass->sp->profile->dtype);
+        const size_t element = hy_sp_size(pass->sp, HY_ROLE_STAT);
         hy_copy2d(pass->sp->device, &(hy_copy2d_args){.rows = layout->size,
                                                       .cols = cols,
                                                       .src_ld = (int64_t)(pass->rank_bytes / element),
                                                       .dst_ld = cols,
                                                       .src = pass->message,
-                                                      .dst = pass->kept_A});
+                                                      .dst = pass->kept_A,
+                                                      .from = HY_ROLE_STAT,
+                                                      .to = HY_ROLE_STAT});
     }
     const hy_segment_maps maps = {.shape = pass->shape,
                                   .A = pass->kept_A,

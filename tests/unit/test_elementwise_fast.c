@@ -323,10 +323,12 @@ static void check_loss(void) {
             .rows = rows, .vocab = vocab, .labels = labels, .grad = (int)(i % 3 != 2), .d_scale = 0.3};
         GIVE(t, hy_cross_entropy_args, logits, rows * vocab);
         point(&t, &loss, 0);
+        loss.dlogits = loss.logits;
         loss.loss = &ref;
         loss.row_correct = ref_correct;
         hy_cross_entropy(t.ref, &loss);
         point(&t, &loss, 1);
+        loss.dlogits = loss.logits;
         loss.loss = &fast;
         loss.row_correct = fast_correct;
         hy_cross_entropy(t.fast, &loss);

@@ -276,7 +276,7 @@ static double loss_cross_entropy(const void *context) {
     hy_cross_entropy_args a = *(const hy_cross_entropy_args *)context;
     double loss = 0;
     memcpy(y, x, sizeof y);
-    a.logits = y;
+    a.logits = a.dlogits = y;
     a.grad = 0;
     a.loss = &loss;
     hy_cross_entropy(device, &a);
@@ -287,8 +287,14 @@ static void test_cross_entropy(void **unused) {
     (void)unused;
     static const int32_t labels[ROWS] = {0, 6, -100, 3, 3, 1, 2, -100, 5, 4, 0, 6};
     double loss = 10, want = 10;
-    const hy_cross_entropy_args a = {
-        .rows = ROWS, .vocab = COLS, .labels = labels, .logits = dx, .grad = 1, .d_scale = 0.3, .loss = &loss};
+    const hy_cross_entropy_args a = {.rows = ROWS,
+                                     .vocab = COLS,
+                                     .labels = labels,
+                                     .logits = dx,
+                                     .dlogits = dx,
+                                     .grad = 1,
+                                     .d_scale = 0.3,
+                                     .loss = &loss};
     memcpy(dx, x, sizeof dx);
     hy_cross_entropy(device, &a);
     want += loss_cross_entropy(&a) / a.d_scale;

@@ -25,6 +25,8 @@ static void unary_case(parity *p, hy_op_id op, hy_act act, int64_t n, int mode) 
     snprintf(p->label, sizeof p->label, "%s act=%d n=%d mode=%d", hy_op_name(op), act, (int)n, mode);
     p->args.unary_fwd = (hy_unary_args){
         .act = act, .n = n, .scale = mode & 1 ? -0.7 : 1, .floor = mode >> 2 ? -0.25 : -INFINITY, .acc = acc};
+    p->args.unary_fwd.from = mode % 3 ? HY_ROLE_ACT : HY_ROLE_STAT;
+    p->args.unary_fwd.to = aliased ? p->args.unary_fwd.from : act % 2 ? HY_ROLE_STAT : HY_ROLE_ACT;
     double *x = NULL;
     if (op == HY_OP_unary_bwd || !aliased)
         x = PARITY_IN(p, hy_unary, x, n);
@@ -61,6 +63,7 @@ static void glu_case(parity *p, hy_op_id op, hy_act act, int64_t rows, int64_t g
     snprintf(p->label, sizeof p->label, "%s act=%d n=%d group=%d mode=%d", hy_op_name(op), act, (int)n, (int)group,
              mode);
     p->args.glu_fwd = (hy_glu_args){.act = act, .n = n, .group = group, .acc_a = mode & 1, .acc_z = mode >> 1};
+    p->args.glu_fwd.z_role = act % 2 ? HY_ROLE_STAT : HY_ROLE_ACT;
     PARITY_IN(p, hy_glu, a, n);
     double *z = PARITY_IN(p, hy_glu, z, rows);
     for (int64_t i = 0; i < rows; i++)

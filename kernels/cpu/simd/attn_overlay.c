@@ -1,11 +1,11 @@
-/* Fast softmax attention of this instruction set: which table entries they replace. delta_i = Σ_c do_ic o_ic is here.
+/* Fast softmax attention of this instruction set: which table entries they replace. delta_i = Σ_c do_ic y_ic is here.
  */
 #include <omp.h>
 
 #include "kernels/cpu/simd/attn.h"
 
 void HY_ISA_NAME(hy_attn_delta)(const hy_attn_args *a) {
-    const float *d_o = a->d_o, *o = a->o;
+    const float *d_o = a->d_o, *o = a->y;
     float *delta = a->delta;
     const int64_t n = a->DV;
 #pragma omp parallel for schedule(static)

@@ -48,16 +48,16 @@ static double row_lse(const float *x, int64_t n) {
     return (double)max + log(sum);
 }
 
-static void row_gradient(float *x, int64_t n, int32_t label, double lse, double d_scale) {
+static void row_gradient(const float *x, float *dx, int64_t n, int32_t label, double lse, double d_scale) {
     /* x − lse in two parts: lse rounded to float would cost digits of every probability. */
     const float high = (float)lse, low = (float)(lse - (double)high);
     const hy_vec at = hy_vec_set(high), rest = hy_vec_set(low), scale = hy_vec_set((float)d_scale);
     const hy_range all = {0, n};
 #define STEP(c, count)                                                                                                 \
-    hy_vec_store_tail(x + (c), scale * hy_vec_exp(hy_vec_load_tail(x + (c), count) - at - rest), count)
+    hy_vec_store_tail(dx + (c), scale * hy_vec_exp(hy_vec_load_tail(x + (c), count) - at - rest), count)
     HY_FOR_VECS(c, all, STEP);
 #undef STEP
-    x[label] -= (float)d_scale;
+    dx[label] -= (float)d_scale;
 }
 
 /* Whether x[label] exceeds everything before it and nothing after it exceeds it. */
@@ -72,17 +72,18 @@ static uint8_t is_argmax(const float *x, int64_t n, int32_t label) {
 }
 
 static double row_loss(const hy_cross_entropy_args *a, int64_t r) {
-    float *x = (float *)a->logits + r * a->vocab;
+    const float *x = (const float *)a->logits + r * a->vocab;
+    float *dx = (float *)a->dlogits + r * a->vocab;
     if (a->row_correct != NULL)
         a->row_correct[r] = a->labels[r] >= 0 && is_argmax(x, a->vocab, a->labels[r]);
     if (a->labels[r] < 0) {
         if (a->grad)
-            memset(x, 0, (size_t)a->vocab * sizeof *x);
+            memset(dx, 0, (size_t)a->vocab * sizeof *dx);
         return 0;
     }
     const double lse = row_lse(x, a->vocab), loss = lse - (double)x[a->labels[r]];
     if (a->grad)
-        row_gradient(x, a->vocab, a->labels[r], lse, a->d_scale);
+        row_gradient(x, dx, a->vocab, a->labels[r], lse, a->d_scale);
     return loss;
 }
 
