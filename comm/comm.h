@@ -1,7 +1,7 @@
 /* Communicators and exchanges. Backends: self (one rank), mpi.
  *
  * Exchanges are posted and then waited for; several may be in flight. Buffers are borrowed until hy_comm_wait returns.
- * Every exchange has a name and is recorded (count, bytes, seconds in flight, seconds waited = exposed).
+ * Every exchange has a name and is recorded (count, bytes, seconds in flight, seconds waited).
  *
  * Inside a step nothing may fail on one rank alone: if the MPI library reports an error in an exchange, the rank logs
  * what, where and which host, and aborts the whole job with exit code 8. So exchanges return nothing. */
@@ -90,11 +90,16 @@ typedef struct hy_exchange_record {
     const char *name;
     hy_exchange_kind kind;
     int64_t count, bytes;     /* bytes this rank sent (recv: received) */
-    double in_flight, waited; /* seconds; waited = exposed */
+    double in_flight, waited; /* seconds: from posting to completion; inside hy_comm_wait */
 } hy_exchange_record;
 
 /* All records of this process since the last reset, one per (name, kind). */
 int hy_exchange_records(const hy_exchange_record **out);
+/* Seconds of this process since the reset in calls that moved exchanges on without waiting for one: posting,
+ * hy_comm_test, hy_comm_progress. Libraries copy messages there, which keeps the processor from computing. */
+double hy_exchange_moving(void);
+/* Seconds since the reset that exchanges kept this process from computing: all waits and hy_exchange_moving. */
+double hy_exchange_exposed(void);
 void hy_exchange_reset(void);
 
 /* ---- mesh: world = data × sequence; rank = data_index·sequence + sequence_index ---- */

@@ -38,6 +38,8 @@ size_t hy_type_size(hy_type type);
 /* records.c: opens (or finds) the record of (name, kind) and counts one exchange; then its times. */
 int hy_record_post(const char *name, hy_exchange_kind kind, int64_t bytes);
 void hy_record_wait(int record, double in_flight, double waited);
+/* Time in the library that is no waiting: posting, testing, progress. */
+void hy_record_move(double seconds);
 
 /* comm_mpi.c. Launched: this process was started by an MPI launcher. */
 bool hy_mpi_launched(void);

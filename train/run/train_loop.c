@@ -37,16 +37,6 @@ typedef struct loop {
     hy_phase_seconds seconds;
 } loop;
 
-static double waited_so_far(void) {
-    const hy_exchange_record *records = NULL;
-    const int n = hy_exchange_records(&records);
-    double waited = 0.0;
-    for (int i = 0; i < n; i++) {
-        waited += records[i].waited;
-    }
-    return waited;
-}
-
 /* ---- start ---- */
 
 static void note_change(void *context, const char *key, const char *before, const char *after) {
@@ -144,7 +134,7 @@ static hy_status save(loop *l) {
     const hy_trainer *t = l->trainer;
     void *m = NULL, *v = NULL;
     int64_t n_state = 0;
-    const double begin = hy_now(), waited = waited_so_far();
+    const double begin = hy_now(), exposed = hy_exchange_exposed();
     hy_adamw_sharded_state(t->optimizer, &m, &v, &n_state);
     const hy_checkpoint_source source = {.model = t->model,
                                          .world = l->world,
@@ -161,7 +151,7 @@ static hy_status save(loop *l) {
                                          .attachments = l->attachments};
     const hy_status status = hy_checkpoint_save(&source, l->folder.checkpoints, l->config->train.checkpoint.keep);
     const double seconds = hy_now() - begin;
-    l->seconds.checkpoint += seconds - (waited_so_far() - waited);
+    l->seconds.checkpoint += seconds - (hy_exchange_exposed() - exposed);
     if (status == HY_OK) {
         l->saved_step = l->step;
         if (l->first_rank) {
@@ -183,10 +173,10 @@ static hy_status save(loop *l) {
 static hy_status validate(loop *l) {
     hy_eval_result result;
     const hy_device before = l->trainer->device;
-    const double begin = hy_now(), waited = waited_so_far();
+    const double begin = hy_now(), exposed = hy_exchange_exposed();
     HY_TRY(hy_eval_pass(l->trainer, &result));
     l->trainer->device = before; /* its operations are told apart from training's */
-    l->seconds.validation += hy_now() - begin - (waited_so_far() - waited);
+    l->seconds.validation += hy_now() - begin - (hy_exchange_exposed() - exposed);
     if (l->first_rank) {
         hy_console_eval(&l->console, l->step, &result);
         l->failed_metrics += hy_metrics_eval(l->metrics, l->step, &result) != HY_OK;
@@ -199,12 +189,13 @@ static bool is_due(int64_t every, int64_t step) {
 }
 
 /* Metrics that cannot be written do not end a run: what failed has been logged. */
-static void report_step(loop *l, const hy_step_result *result, double seconds, double waited) {
+static void report_step(loop *l, const hy_step_result *result, double seconds, double exposed, double moving) {
     const double rate = l->peak * seconds;
     const hy_step_rates rates = {.seconds = seconds,
                                  .tokens_per_second = (double)result->tokens / seconds,
                                  .mfu = rate > 0.0 ? result->flops / rate : 0.0,
-                                 .exposed = waited / seconds};
+                                 .exposed = exposed / seconds,
+                                 .moving = moving / seconds};
     const bool show =
         is_due(l->config->train.log_every, l->step) || l->step == l->config->train.steps || result->skipped;
     hy_console_step(&l->console, l->step, result, &rates, show);
@@ -234,7 +225,7 @@ static hy_status count_step(loop *l, const hy_step_result *result) {
 /* One step and what is due after it; *stop: leave early. Collective. */
 static hy_status take_step(loop *l, int64_t steps_taken, bool *stop) {
     hy_step_result result;
-    const double begin = hy_now(), waited = waited_so_far();
+    const double begin = hy_now(), exposed = hy_exchange_exposed(), moving = hy_exchange_moving();
     const int64_t allocations = hy_alloc_count();
     HY_TRY(hy_train_step(l->trainer, l->step + 1, l->updates + 1, hy_stop_requested(), &result));
     l->step++;
@@ -244,7 +235,7 @@ static hy_status take_step(loop *l, int64_t steps_taken, bool *stop) {
                 (long long)(hy_alloc_count() - allocations));
     }
     if (l->first_rank) {
-        report_step(l, &result, hy_now() - begin, waited_so_far() - waited);
+        report_step(l, &result, hy_now() - begin, hy_exchange_exposed() - exposed, hy_exchange_moving() - moving);
     }
     HY_TRY(count_step(l, &result));
     *stop = result.stop && l->step < l->config->train.steps;

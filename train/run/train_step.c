@@ -77,9 +77,10 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     const hy_lr_schedule schedule = {config->train.lr, config->train.min_lr_ratio, config->train.warmup,
                                      config->train.steps};
     hy_step_result r = {.lr = hy_lr_schedule_at(&schedule, step)};
-    const double t0 = hy_now();
+    const double t0 = hy_now(), exposed = hy_exchange_exposed();
     HY_TRY(read_and_agree(trainer, step, stop, &r));
     const double t1 = hy_now();
+    r.read_seconds = t1 - t0 - (hy_exchange_exposed() - exposed);
 
     double sums[2] = {compute(trainer, r.valid), 0.0};
     const double t2 = hy_now();
@@ -95,7 +96,6 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
         const double g_scale = clip > 0.0 && r.grad_norm > clip ? clip / r.grad_norm : 1.0;
         hy_adamw_sharded_update(trainer->optimizer, &settings, update, r.lr, g_scale);
     }
-    r.read_seconds = t1 - t0;
     r.compute_seconds = t2 - t1;
     r.update_seconds = hy_now() - t2;
     *out = r;

@@ -11,7 +11,8 @@ typedef struct hy_step_result {
     double flops;          /* model FLOPs of all ranks, forward and backward */
     bool skipped;          /* loss or gradient was not finite: parameters and state are as before */
     bool stop;             /* some rank wants to stop after this step */
-    double read_seconds, compute_seconds, update_seconds;
+    double read_seconds;   /* without the exchange of counts */
+    double compute_seconds, update_seconds;
 } hy_step_result;
 
 /* Step number `step` (from 1), as update number `update` of AdamW (from 1). `stop`: this rank's wish. HY_ERR_DATA if a
