@@ -36,9 +36,10 @@ static void families_stay_together(void **unused) {
     static const struct {
         const char *prefix;
         hy_op_group group;
-    } families[] = {{"recur", HY_GROUP_RECURRENCE},    {"level", HY_GROUP_RECURRENCE},      {"map_", HY_GROUP_RECURRENCE},
-                    {"attn", HY_GROUP_ATTENTION},      {"conv", HY_GROUP_CONVOLUTION},      {"long_conv", HY_GROUP_CONVOLUTION},
-                    {"rmsnorm", HY_GROUP_ELEMENTWISE}, {"layernorm", HY_GROUP_ELEMENTWISE}, {"gemm", HY_GROUP_PRODUCTS}};
+    } families[] = {
+        {"recur", HY_GROUP_RECURRENCE},    {"level", HY_GROUP_RECURRENCE},      {"map_", HY_GROUP_RECURRENCE},
+        {"attn", HY_GROUP_ATTENTION},      {"conv", HY_GROUP_CONVOLUTION},      {"long_conv", HY_GROUP_CONVOLUTION},
+        {"rmsnorm", HY_GROUP_ELEMENTWISE}, {"layernorm", HY_GROUP_ELEMENTWISE}, {"gemm", HY_GROUP_PRODUCTS}};
     for (int op = 0; op < HY_OP_COUNT; op++) {
         const char *name = hy_op_name((hy_op_id)op);
         for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {

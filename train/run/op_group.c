@@ -85,9 +85,9 @@ hy_op_group hy_op_group_of(hy_op_id op) {
 
 const char *hy_op_group_name(hy_op_group group) {
     static const char *const names[HY_GROUP_COUNT] = {
-        [HY_GROUP_PRODUCTS] = "matrix products",     [HY_GROUP_RECURRENCE] = "linear recurrences",
-        [HY_GROUP_ATTENTION] = "softmax attention",  [HY_GROUP_CONVOLUTION] = "convolutions",
-        [HY_GROUP_LOSS] = "embedding, loss",         [HY_GROUP_OPTIMIZER] = "optimizer",
+        [HY_GROUP_PRODUCTS] = "matrix products",       [HY_GROUP_RECURRENCE] = "linear recurrences",
+        [HY_GROUP_ATTENTION] = "softmax attention",    [HY_GROUP_CONVOLUTION] = "convolutions",
+        [HY_GROUP_LOSS] = "embedding, loss",           [HY_GROUP_OPTIMIZER] = "optimizer",
         [HY_GROUP_ELEMENTWISE] = "norms, elementwise",
     };
     return names[group];

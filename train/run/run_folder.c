@@ -19,6 +19,7 @@ static hy_status join(const char *dir, const char *name, char path[HY_PATH_MAX])
 hy_status hy_run_folder_init(const char *dir, hy_run_folder *folder) {
     folder->lock = -1;
     HY_TRY(join(dir, "checkpoints", folder->checkpoints));
+    HY_TRY(join(dir, "peak.json", folder->peak));
     return join(dir, "metrics.jsonl", folder->metrics);
 }
 

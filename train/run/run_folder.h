@@ -1,4 +1,4 @@
-/* The run folder: config.yaml (as resolved), metrics.jsonl, log.txt, checkpoints/, and a lock so that two jobs never
+/* The run folder: config.yaml (as resolved), metrics.jsonl, peak.json, log.txt, checkpoints/, and a lock so that two jobs never
  * write one folder. */
 #ifndef HY_TRAIN_RUN_FOLDER_H
 #define HY_TRAIN_RUN_FOLDER_H
@@ -6,7 +6,7 @@
 #include "base/file.h"
 
 typedef struct hy_run_folder {
-    char checkpoints[HY_PATH_MAX], metrics[HY_PATH_MAX];
+    char checkpoints[HY_PATH_MAX], metrics[HY_PATH_MAX], peak[HY_PATH_MAX];
     int lock; /* descriptor; −1: none */
 } hy_run_folder;
 

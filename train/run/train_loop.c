@@ -12,8 +12,8 @@
 #include "train/run/config_diff.h"
 #include "train/run/console.h"
 #include "train/run/eval_pass.h"
-#include "train/run/gemm_peak.h"
 #include "train/run/metrics.h"
+#include "train/run/peak_file.h"
 #include "train/run/phase_report.h"
 #include "train/run/run_folder.h"
 #include "train/run/stop_request.h"
@@ -30,7 +30,7 @@ typedef struct loop {
     hy_trainer *trainer;
     hy_metrics *metrics; /* rank 0 */
     hy_console console;
-    double peak;
+    double peak; /* rank 0: FLOP/s of matrix products on all hosts */
     int64_t step, updates, skipped, bad_in_row, saved_step, failed_saves, failed_metrics;
     int64_t n_attachments;
     hy_attachment attachments[HY_ATTACHMENTS_MAX]; /* of the checkpoint begun from: handed on to every save */
@@ -125,7 +125,14 @@ static hy_status begin_reports(loop *l) {
 static hy_status measure_peak(loop *l) {
     hy_device device;
     HY_TRY(hy_comm_agree(l->world, hy_device_init(&device, l->config->run.device, HY_F32)));
-    return hy_gemm_peak_measure(l->world, &device, &l->peak);
+    hy_host_peak *hosts = NULL;
+    int n_hosts = 0;
+    HY_TRY(hy_gemm_peak_measure(l->world, &device, &hosts, &n_hosts));
+    if (l->first_rank) {
+        l->peak = hy_peak_file_merge(l->folder.peak, hosts, n_hosts);
+    }
+    hy_free(hosts);
+    return HY_OK;
 }
 
 /* ---- around a step ---- */
