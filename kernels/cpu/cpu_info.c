@@ -52,3 +52,7 @@ void hy_cpu_blas(char *text, size_t size) {
              openblas_get_corename != NULL ? openblas_get_corename() : "unknown",
              kind >= 0 && kind < 3 ? parallel[kind] : "threads unknown");
 }
+
+bool hy_cpu_blas_has_own_threads(void) {
+    return openblas_get_parallel != NULL && openblas_get_parallel() == 1;
+}

@@ -2,6 +2,7 @@
 #ifndef HY_KERNELS_CPU_CPU_INFO_H
 #define HY_KERNELS_CPU_CPU_INFO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 int hy_cpu_threads(void); /* OpenMP threads of one operation */
@@ -12,5 +13,8 @@ void hy_cpu_features(char *text, size_t size);
 
 /* "OpenBLAS 0.3.21 ... SkylakeX MAX_THREADS=64, OpenMP threads"; "a BLAS that does not tell" for others. */
 void hy_cpu_blas(char *text, size_t size);
+
+/* Whether one product starts threads that are not OpenMP's. */
+bool hy_cpu_blas_has_own_threads(void);
 
 #endif

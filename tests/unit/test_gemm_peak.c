@@ -31,19 +31,29 @@ static hy_rank_peak rank_on(const char *host, int core, int n_cores, int threads
     return rank;
 }
 
+/* What a rank of one thread finds in these bursts. */
+static hy_host_peak host_of(int n, const double bursts[][3]) {
+    hy_rank_peak rank = rank_on("a", 0, 1, 1);
+    hy_burst_sum sum = {0.0, 0.0, 0.0};
+    hy_host_peak host;
+    for (int i = 0; i < n; i++) {
+        hy_burst_add(&sum, bursts[i][0], bursts[i][1], bursts[i][2]);
+    }
+    rank.flops_per_second = sum.flops_per_second;
+    rank.share = sum.cpu / sum.wall;
+    assert_int_equal(hy_host_peaks(&rank, 1, &host), 1);
+    return host;
+}
+
 /* Half of the time somebody else ran: the wall clock says half the rate, the processor's clock the true one. */
 static void load_does_not_lower_the_peak(void **unused) {
     (void)unused;
-    static const hy_gemm_burst alone[] = {{1e9, 0.1, 0.1}, {1e8, 0.02, 0.02}};
-    static const hy_gemm_burst loaded[] = {{1e9, 0.2, 0.1}, {1e8, 0.04, 0.02}, {1e8, 0.08, 0.03}};
-    hy_rank_peak rank = rank_on("a", 0, 1, 1);
-    hy_host_peak host;
-    hy_rank_peak_count(alone, 2, &rank);
-    assert_int_equal(hy_host_peaks(&rank, 1, &host), 1);
+    static const double alone[][3] = {{1e9, 0.1, 0.1}, {1e8, 0.02, 0.02}};
+    static const double loaded[][3] = {{1e9, 0.2, 0.1}, {1e8, 0.04, 0.02}, {1e8, 0.08, 0.03}};
+    hy_host_peak host = host_of(2, alone);
     assert_near(host.flops_per_second, 1e10, 1);
     assert_near(host.undisturbed, 1.0, 1e-12);
-    hy_rank_peak_count(loaded, 3, &rank);
-    assert_int_equal(hy_host_peaks(&rank, 1, &host), 1);
+    host = host_of(3, loaded);
     assert_near(host.flops_per_second, 1e10, 1);
     assert_near(host.undisturbed, 0.15 / 0.32, 1e-12);
 }

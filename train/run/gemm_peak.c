@@ -1,5 +1,6 @@
 #include "train/run/gemm_peak.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -9,23 +10,18 @@
 #include "base/memory.h"
 #include "kernels/cpu/cpu_info.h"
 
-enum { N_MAX = HY_GEMM_PEAK_N, N_MIN = 128, SIZES = 3, BURSTS_MIN = 3, BURSTS_MAX = 4096 };
+enum { N_MAX = 512, N_MIN = 128, SIZES = 3, BURSTS_MIN = 3, MATRIX = N_MAX * N_MAX };
 static const double WARM_UP = 0.05, MEASURE = 0.3; /* seconds */
 
 /* ---- counting ---- */
 
-void hy_rank_peak_count(const hy_gemm_burst *bursts, int n, hy_rank_peak *rank) {
-    double wall = 0.0, cpu = 0.0;
-    rank->flops_per_second = 0.0;
-    for (int i = 0; i < n; i++) {
-        const double ran = bursts[i].cpu > 0.0 ? bursts[i].cpu : bursts[i].wall; /* a clock too coarse to see it */
-        if (ran > 0.0 && bursts[i].flops / ran > rank->flops_per_second) {
-            rank->flops_per_second = bursts[i].flops / ran;
-        }
-        wall += bursts[i].wall;
-        cpu += bursts[i].cpu;
+void hy_burst_add(hy_burst_sum *thread, double flops, double wall, double cpu) {
+    const double ran = cpu > 0.0 ? cpu : wall; /* a clock too coarse to see it */
+    if (ran > 0.0 && flops / ran > thread->flops_per_second) {
+        thread->flops_per_second = flops / ran;
     }
-    rank->share = wall > 0.0 && cpu < wall ? cpu / wall : 1.0;
+    thread->wall += wall;
+    thread->cpu += cpu;
 }
 
 /* The host of ranks[first]. More threads than cores take turns. */
@@ -75,38 +71,55 @@ static double thread_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static hy_gemm_burst take_burst(hy_device *device, float *matrices, int64_t n) {
-    const int64_t size = (int64_t)N_MAX * N_MAX;
+/* OpenMP threads that multiply side by side; a BLAS with threads of its own has them inside each product. */
+static int measured_threads(void) {
+    return hy_cpu_blas_has_own_threads() ? 1 : hy_cpu_threads();
+}
+
+int64_t hy_gemm_peak_bytes(void) {
+    return (2 + measured_threads()) * (int64_t)MATRIX * (int64_t)sizeof(float);
+}
+
+static void take_burst(const hy_table *table, const float *ab, float *c, int64_t n, hy_burst_sum *sum) {
     const double wall = hy_now(), cpu = thread_seconds();
-    hy_gemm(device, &(hy_gemm_args){.m = n,
-                                    .n = n,
-                                    .k = n,
-                                    .alpha = 1.0,
-                                    .a = matrices,
-                                    .lda = n,
-                                    .b = matrices + size,
-                                    .ldb = n,
-                                    .c = matrices + 2 * size,
-                                    .ldc = n});
-    return (hy_gemm_burst){2.0 * (double)(n * n * n), hy_now() - wall, thread_seconds() - cpu};
+    table->gemm(&(hy_gemm_args){
+        .m = n, .n = n, .k = n, .alpha = 1.0, .a = ab, .lda = n, .b = ab + MATRIX, .ldb = n, .c = c, .ldc = n});
+    hy_burst_add(sum, 2.0 * (double)(n * n * n), hy_now() - wall, thread_seconds() - cpu);
 }
 
 /* Sizes take turns: the large ones are the most efficient, the small ones are over before others get the core. A slow
  * table has only time for the smallest. */
-static void measure(hy_device *device, float *matrices, hy_gemm_burst *bursts, hy_rank_peak *rank) {
-    static const int64_t sizes[SIZES] = {N_MAX, N_MAX / 2, N_MAX / 4};
+static hy_burst_sum measure_thread(const hy_table *table, const float *ab, float *c) {
+    static const int64_t sizes[SIZES] = {N_MAX, N_MAX / 4 * 3, N_MAX / 2};
     const double begin = hy_now();
+    hy_burst_sum warm = {0.0, 0.0, 0.0}, sum = warm;
     do {
-        bursts[0] = take_burst(device, matrices, N_MIN);
+        take_burst(table, ab, c, N_MIN, &warm);
     } while (hy_now() < begin + WARM_UP);
-    const double rate = bursts[0].flops / bursts[0].wall, end = hy_now() + MEASURE;
-    int n = 1;
-    for (int turn = 0; n < BURSTS_MAX && (turn < BURSTS_MIN || hy_now() < end); turn++) {
-        const double size = (double)sizes[turn % SIZES];
-        const bool affordable = 2.0 * size * size * size < rate * MEASURE;
-        bursts[n++] = take_burst(device, matrices, affordable ? sizes[turn % SIZES] : N_MIN);
+    const double end = begin + WARM_UP + MEASURE, flops_max = warm.flops_per_second * MEASURE;
+    for (int turn = 0; turn < BURSTS_MIN || hy_now() < end; turn++) {
+        const int64_t n = sizes[turn % SIZES];
+        take_burst(table, ab, c, 2.0 * (double)(n * n * n) < flops_max ? n : N_MIN, &sum);
     }
-    hy_rank_peak_count(bursts, n, rank);
+    return sum;
+}
+
+/* `matrices`: two that are multiplied, and a product for each thread. */
+static void measure(const hy_table *table, float *matrices, hy_rank_peak *rank) {
+    double wall = 0.0, cpu = 0.0, rate = 0.0;
+    for (int i = 0; i < 2 * MATRIX; i++) {
+        matrices[i] = (float)(i % 17) * 0.1f;
+    }
+#pragma omp parallel num_threads(measured_threads()) reduction(+ : wall, cpu, rate)
+    {
+        float *c = matrices + (2 + omp_get_thread_num()) * MATRIX;
+        const hy_burst_sum sum = measure_thread(table, matrices, c);
+        wall += sum.wall;
+        cpu += sum.cpu;
+        rate += sum.flops_per_second;
+    }
+    rank->flops_per_second = rate;
+    rank->share = wall > 0.0 && cpu < wall ? cpu / wall : 1.0;
 }
 
 static void find_processor(const char *detail, char *text, size_t size) {
@@ -156,26 +169,13 @@ static hy_status gather(hy_comm *world, const hy_rank_peak *mine, hy_host_peak *
     return HY_OK;
 }
 
-hy_status hy_gemm_peak_measure(hy_comm *world, hy_device *device, hy_host_peak **hosts, int *n_hosts) {
-    const hy_device before = *device;
-    float *matrices = NULL;
-    hy_gemm_burst *bursts = NULL;
+hy_status hy_gemm_peak_measure(hy_comm *world, const hy_device *device, hy_host_peak **hosts, int *n_hosts) {
+    void *matrices = NULL;
     hy_rank_peak mine;
-    hy_status status = HY_NEW("matrices of the GEMM peak", 3 * N_MAX * N_MAX, &matrices);
-    if (status == HY_OK) {
-        status = HY_NEW("bursts of the GEMM peak", BURSTS_MAX, &bursts);
-    }
-    status = hy_comm_agree(world, status);
-    if (status == HY_OK) {
-        for (int i = 0; i < 2 * N_MAX * N_MAX; i++) {
-            matrices[i] = (float)(i % 17) * 0.1f;
-        }
-        describe(device, &mine);
-        hy_comm_barrier(world);
-        measure(device, matrices, bursts, &mine);
-        *device = before; /* not part of the run's times */
-    }
-    hy_free(bursts);
+    HY_TRY(hy_comm_agree(world, hy_alloc("matrices of the GEMM peak", (size_t)hy_gemm_peak_bytes(), &matrices)));
+    describe(device, &mine);
+    hy_comm_barrier(world);
+    measure(&device->table, matrices, &mine);
     hy_free(matrices);
-    return status == HY_OK ? gather(world, &mine, hosts, n_hosts) : status;
+    return gather(world, &mine, hosts, n_hosts);
 }

@@ -1,8 +1,9 @@
 /* What the machine reaches: the rate of fp32 matrix products that model-FLOP utilisation (MFU) is relative to.
  *
- * All ranks compute at the same time, because they share caches, memory and the clock of their processor. A rank counts
- * the processor time of its thread, not the clock on the wall, so that work of others does not make the peak of this
- * machine smaller; from the two together follows how much others had of it. */
+ * All threads of all ranks compute at the same time, because they share caches, memory and the clock of their
+ * processor, each a product of its own. A thread counts its processor time, not the clock on the wall, so that work of
+ * others (or of the ranks themselves, where they are more than the cores) does not make the peak of this machine
+ * smaller; from the two together follows how much others had of it. */
 #ifndef HY_TRAIN_GEMM_PEAK_H
 #define HY_TRAIN_GEMM_PEAK_H
 
@@ -11,21 +12,25 @@
 #include "comm/comm.h"
 #include "kernels/kernels.h"
 
-/* The largest product measured, and what its matrices take while it is. */
-enum { HY_GEMM_PEAK_N = 768, HY_GEMM_PEAK_BYTES = 3 * HY_GEMM_PEAK_N * HY_GEMM_PEAK_N * (int)sizeof(float) };
+/* Bytes of the matrices while it is measured. Local. */
+int64_t hy_gemm_peak_bytes(void);
 
-/* A product that was timed. */
-typedef struct hy_gemm_burst {
-    double flops, wall, cpu; /* seconds on the wall, of processor time of the calling thread */
-} hy_gemm_burst;
+/* The bursts of threads, summed up: the best rate of each, and all their time. */
+typedef struct hy_burst_sum {
+    double flops_per_second;
+    double wall, cpu; /* seconds on the wall, of processor time */
+} hy_burst_sum;
+
+/* One thread's next product, by its clocks. Local. */
+void hy_burst_add(hy_burst_sum *thread, double flops, double wall, double cpu);
 
 /* What one rank found. */
 typedef struct hy_rank_peak {
     char host[64], processor[112];
-    cpu_set_t cores;         /* those that its threads may run on */
-    int threads;             /* of one product */
-    double flops_per_second; /* the best burst, per second that its thread ran */
-    double share;            /* of the time in which its thread ran, all bursts */
+    cpu_set_t cores; /* those that its threads may run on */
+    int threads;
+    double flops_per_second; /* of its threads together: the best burst of each, per second that it ran */
+    double share;            /* of the time in which its threads ran */
 } hy_rank_peak;
 
 /* A host with all its ranks. The names and the three counts are its key: another count is another peak. */
@@ -36,12 +41,11 @@ typedef struct hy_host_peak {
     double undisturbed;        /* share of the processor time they could have had that they got; 1: alone */
 } hy_host_peak;
 
-/* Best rate and share of `n` > 0 bursts of one rank. Local. */
-void hy_rank_peak_count(const hy_gemm_burst *bursts, int n, hy_rank_peak *rank);
 /* One entry per host, in order of first rank; hosts [n]. Returns their number. Local. */
 int hy_host_peaks(const hy_rank_peak *ranks, int n, hy_host_peak *hosts);
 
-/* Measures for about a third of a second. Rank 0 gets the hosts (freed with hy_free), others NULL and 0. Collective. */
-HY_MUST_CHECK hy_status hy_gemm_peak_measure(hy_comm *world, hy_device *device, hy_host_peak **hosts, int *n_hosts);
+/* Measures for about a third of a second. Rank 0 gets the hosts (freed with hy_free), others NULL and 0. Nothing counts as the device's operations. Collective. */
+HY_MUST_CHECK hy_status hy_gemm_peak_measure(hy_comm *world, const hy_device *device, hy_host_peak **hosts,
+                                             int *n_hosts);
 
 #endif

@@ -72,9 +72,10 @@ static void save(const char *path, const json_t *list) {
 
 static void warn_disturbed(const hy_host_peak *h) {
     if (h->undisturbed < QUIET) {
-        hy_warn("host %s: other work had the processors for %.0f%% of the time in which the peak of matrix products was "
-                "measured; %.1f GFLOP/s is what they reach alone",
-                h->host, 100.0 * (1.0 - h->undisturbed), 1e-9 * h->flops_per_second);
+        hy_warn(
+            "host %s: other work had the processors for %.0f%% of the time in which the peak of matrix products was "
+            "measured; %.1f GFLOP/s is what they reach alone",
+            h->host, 100.0 * (1.0 - h->undisturbed), 1e-9 * h->flops_per_second);
     }
 }
 

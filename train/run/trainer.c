@@ -80,7 +80,7 @@ static hy_status plan_model(const hy_config *config, const place *at, int ranks,
     const int64_t flat = hy_model_flat_size(model) * (int64_t)hy_dtype_size(HY_F32);
     hy_device device;
     HY_TRY(hy_device_init(&device, config->run.device, HY_F32));
-    HY_TRY(hy_plan_add(plan, "matrices of the GEMM peak", "start", HY_GEMM_PEAK_BYTES));
+    HY_TRY(hy_plan_add(plan, "matrices of the GEMM peak", "start", hy_gemm_peak_bytes()));
     HY_TRY(hy_plan_add(plan, "configuration", "run", (int64_t)sizeof *config));
     HY_TRY(hy_plan_add(plan, "parameters", "run", flat));
     HY_TRY(hy_plan_add(plan, "gradients", "step", flat));
