@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 typedef struct block_header {
     void *raw;
@@ -76,6 +77,12 @@ int64_t hy_alloc_bytes(void) {
 
 int64_t hy_alloc_peak(void) {
     return atomic_load(&peak);
+}
+
+int64_t hy_resident_peak(void) {
+    struct rusage usage = {.ru_maxrss = 0};
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return 1024 * (int64_t)usage.ru_maxrss;
 }
 
 void hy_alloc_fail_after(int64_t n) {

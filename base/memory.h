@@ -22,6 +22,9 @@ int64_t hy_alloc_count(void); /* allocations made so far by this process */
 int64_t hy_alloc_bytes(void); /* bytes allocated now */
 int64_t hy_alloc_peak(void);  /* highest value of hy_alloc_bytes so far */
 
+/* Most bytes that this process had in memory so far, as the system counts them: pages shared with others included. */
+int64_t hy_resident_peak(void);
+
 /* Test hook: the n-th allocation from now fails (1 = the next); 0 switches off. */
 void hy_alloc_fail_after(int64_t n);
 

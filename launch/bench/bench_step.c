@@ -4,7 +4,6 @@
  * itself) count once per rank. */
 #include <math.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -119,12 +118,6 @@ static void run_steps(step_bench *b) {
     }
 }
 
-static double peak_resident_bytes(void) {
-    struct rusage usage = {0};
-    (void)getrusage(RUSAGE_SELF, &usage);
-    return 1024.0 * (double)usage.ru_maxrss;
-}
-
 /* The last line is for programs. */
 static void report(const step_bench *b) {
     const double groups = (double)b->mesh.data_size, rate = groups * (double)b->tokens / b->best;
@@ -147,7 +140,7 @@ static hy_status run(step_bench *b) {
            b->device.table.detail);
     run_steps(b);
     const hy_phase_seconds seconds = {.total = b->total};
-    b->peak_bytes = reduce(b->world, peak_resident_bytes(), HY_SUM);
+    b->peak_bytes = reduce(b->world, (double)hy_resident_peak(), HY_SUM);
     if (b->times) {
         HY_TRY(hy_phase_report(b->world, &b->device, &seconds));
     }

@@ -5,16 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/table.h"
 #include "base/text.h"
-
-static double resident_peak(void) {
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? 1024.0 * (double)usage.ru_maxrss : 0.0;
-}
 
 static void clear_bar(hy_console *console) {
     if (console->bar_shown) {
@@ -23,20 +17,79 @@ static void clear_bar(hy_console *console) {
     }
 }
 
-static void draw_bar(hy_console *console, int64_t step) {
-    enum { WIDTH = 40 };
-    if (!console->terminal || console->last <= console->first) {
-        return;
+/* Whole percents, with a decimal where they would be 0. */
+static hy_text percent(double share) {
+    hy_text text;
+    snprintf(text.s, sizeof text.s, "%.*f%%", share < 0.00995 ? 1 : 0, 100.0 * share);
+    return text;
+}
+
+/* "13.8k": a blank less than hy_text_count. */
+static hy_text compact_count(double count) {
+    hy_text text = hy_text_count(count);
+    char *blank = strchr(text.s, ' ');
+    if (blank != NULL) {
+        memmove(blank, blank + 1, strlen(blank));
     }
-    const double done = (double)(step - console->first) / (double)(console->last - console->first);
-    const int full = (int)(done * WIDTH);
+    return text;
+}
+
+enum { COLUMNS = 80 };
+_Static_assert(sizeof((hy_console_line *)0)->s > COLUMNS, "a line holds its columns");
+
+/* One field more, where it still fits; the first ones always do. */
+HY_PRINTF(2, 3) static void add_field(hy_console_line *line, const char *format, ...) {
+    char field[COLUMNS + 1];
+    const size_t length = strlen(line->s);
+    va_list arguments;
+    va_start(arguments, format);
+    const int n = vsnprintf(field, sizeof field, format, arguments);
+    va_end(arguments);
+    const size_t blank = length > 0;
+    if (n > 0 && length + blank + (size_t)n <= COLUMNS) {
+        memcpy(line->s + length, " ", blank);
+        memcpy(line->s + length + blank, field, (size_t)n + 1);
+    }
+}
+
+hy_console_line hy_console_step_line(int64_t step, int64_t last, const hy_step_result *result,
+                                     const hy_step_rates *rates, const char *eta) {
+    const double loss = fabs(result->loss), norm = fabs(result->grad_norm); /* "nan" rather than "-nan" */
+    hy_console_line line = {.s = ""};
+    add_field(&line, "step %lld/%lld", (long long)step, (long long)last);
+    add_field(&line, loss < 1e4 ? "loss %.4f" : "loss %.4g", loss);
+    add_field(&line, norm < 1e3 ? "grad %.3f" : "grad %.3g", norm);
+    add_field(&line, "lr %.2g", result->lr);
+    if (result->skipped) {
+        add_field(&line, "SKIPPED");
+    }
+    add_field(&line, "%s tok/s", compact_count(rates->tokens_per_second).s);
+    if (eta != NULL) {
+        add_field(&line, "eta %s", eta);
+    }
+    add_field(&line, "mfu %s", percent(rates->mfu).s);
+    add_field(&line, "exposed %s", percent(rates->exposed).s);
+    return line;
+}
+
+hy_console_line hy_console_bar_line(int64_t step, int64_t last, const char *eta) {
+    enum { WIDTH = 40 };
+    const double done = last > 0 ? (double)step / (double)last : 1.0;
+    hy_console_line line = {.s = ""};
     char bar[WIDTH + 1];
     memset(bar, '.', WIDTH);
-    memset(bar, '#', (size_t)full);
+    memset(bar, '#', (size_t)(done * WIDTH));
     bar[WIDTH] = '\0';
-    printf("[%s] %3.0f%%", bar, 100.0 * done);
-    fflush(stdout);
-    console->bar_shown = true;
+    add_field(&line, "[%s] %3.0f%%", bar, 100.0 * done);
+    add_field(&line, " eta %s", eta);
+    return line;
+}
+
+static void draw_bar(hy_console *console, int64_t step, const char *eta) {
+    if (console->terminal) {
+        printf("%s", hy_console_bar_line(step, console->last, eta).s);
+        console->bar_shown = true;
+    }
 }
 
 /* Whether a person watches. mpirun gives rank 0 a terminal of its own whatever its output goes to, so what counts under
@@ -52,8 +105,8 @@ static bool is_terminal(void) {
     return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
 }
 
-void hy_console_begin(hy_console *console, int64_t first, int64_t last) {
-    *console = (hy_console){.terminal = is_terminal(), .first = first, .last = last};
+void hy_console_begin(hy_console *console, int64_t last) {
+    *console = (hy_console){.terminal = is_terminal(), .last = last};
 }
 
 void hy_console_end(hy_console *console) {
@@ -68,15 +121,10 @@ void hy_console_step(hy_console *console, int64_t step, const hy_step_result *re
     if (!show) {
         return;
     }
+    const hy_text eta = hy_text_duration(console->seconds_per_step * (double)(console->last - step));
     clear_bar(console);
-    /* fabs: "nan" rather than "-nan" */
-    printf("step %lld/%lld  loss %.4f  grad %.3f  lr %.3g  %s  mfu %.1f%%  exposed %.1f%%  mem %s  eta %s%s\n",
-           (long long)step, (long long)console->last, fabs(result->loss), fabs(result->grad_norm), result->lr,
-           hy_text_rate(rates->tokens_per_second, "tok").s, 100.0 * rates->mfu, 100.0 * rates->exposed,
-           hy_text_bytes(resident_peak()).s,
-           hy_text_duration(console->seconds_per_step * (double)(console->last - step)).s,
-           result->skipped ? "  SKIPPED: not finite" : "");
-    draw_bar(console, step);
+    printf("%s\n", hy_console_step_line(step, console->last, result, rates, console->terminal ? NULL : eta.s).s);
+    draw_bar(console, step, eta.s);
     fflush(stdout);
 }
 

@@ -103,6 +103,7 @@ hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_resul
     hy_json_double(&j, "mfu", rates->mfu);
     hy_json_double(&j, "exposed", rates->exposed);
     hy_json_double(&j, "moving", rates->moving);
+    hy_json_int(&j, "memory", rates->resident);
     hy_json_bool(&j, "skipped", result->skipped);
     return end_line(metrics, &j);
 }

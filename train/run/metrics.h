@@ -18,9 +18,10 @@ typedef struct hy_metrics hy_metrics;
 
 typedef struct hy_step_rates {
     double seconds, tokens_per_second;
-    double mfu;     /* model FLOPs / (seconds · measured GEMM rate of all ranks) */
-    double exposed; /* share of the step that exchanges kept rank 0 from computing */
-    double moving;  /* the part of it in which rank 0 did not wait, but posted, tested, copied */
+    double mfu;       /* model FLOPs / (seconds · measured GEMM rate of all ranks) */
+    double exposed;   /* share of the step that exchanges kept rank 0 from computing */
+    double moving;    /* the part of it in which rank 0 did not wait, but posted, tested, copied */
+    int64_t resident; /* most bytes that rank 0 had in memory so far */
 } hy_step_rates;
 
 /* Opens the file for a run that goes on after step `last_step` (0 = new): later lines, and a torn last one, are cut

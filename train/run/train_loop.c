@@ -118,7 +118,7 @@ static hy_status begin_reports(loop *l) {
     if (status == HY_OK && l->first_rank) {
         status = hy_console_layers(l->trainer, l->peak);
     }
-    hy_console_begin(&l->console, l->step, l->config->train.steps);
+    hy_console_begin(&l->console, l->config->train.steps);
     return hy_comm_agree(l->world, status);
 }
 
@@ -202,7 +202,8 @@ static void report_step(loop *l, const hy_step_result *result, double seconds, d
                                  .tokens_per_second = (double)result->tokens / seconds,
                                  .mfu = rate > 0.0 ? result->flops / rate : 0.0,
                                  .exposed = exposed / seconds,
-                                 .moving = moving / seconds};
+                                 .moving = moving / seconds,
+                                 .resident = hy_resident_peak()};
     const bool show =
         is_due(l->config->train.log_every, l->step) || l->step == l->config->train.steps || result->skipped;
     hy_console_step(&l->console, l->step, result, &rates, show);
