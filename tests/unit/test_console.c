@@ -23,7 +23,8 @@ static void usual_line(void **unused) {
 }
 
 static void check_line(int64_t last, double size, bool skipped, const char *eta) {
-    const hy_step_result result = {.loss = 11.0932 * size, .grad_norm = 123.456 * size, .lr = 2.93e-5, .skipped = skipped};
+    const hy_step_result result = {
+        .loss = 11.0932 * size, .grad_norm = 123.456 * size, .lr = 2.93e-5, .skipped = skipped};
     const hy_step_rates rates = {.tokens_per_second = 123.4 * size, .mfu = 0.99, .exposed = 0.99};
     const char *line = hy_console_step_line(last - 1, last, &result, &rates, eta).s;
     if (strlen(line) > 80) {

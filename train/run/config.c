@@ -55,6 +55,8 @@ static const hy_schema_entry config_rows[] = {
         "steps between validations; 0: only at the end"),
     INT(train.eval.sequences, "train.eval.sequences", "4", 1, HY_SCHEMA_NO_MAX, "sequences per validation"),
     INT(train.log_every, "train.log_every", "1", 1, HY_SCHEMA_NO_MAX, "steps between lines on the console"),
+    {HY_SCHEMA_BOOL(hy_config, train.tensorboard, "train.tensorboard", "false",
+                    "write TensorBoard event files into run.dir as well")},
     DOUBLE(train.time_limit, "train.time_limit", "0", 0.0, HY_SCHEMA_HIGHEST,
            "seconds after which the run saves and exits with 75; 0 = none"),
 

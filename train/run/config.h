@@ -35,6 +35,7 @@ typedef struct hy_config {
             int64_t every, sequences;
         } eval; /* every = 0: only at the end */
         int64_t log_every;
+        bool tensorboard;  /* event files in run.dir */
         double time_limit; /* seconds; 0 = none: then save and exit 75 */
     } train;
     struct {

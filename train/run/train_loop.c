@@ -115,6 +115,9 @@ static hy_status begin_reports(loop *l) {
     if (l->first_rank) {
         status = hy_metrics_open(l->folder.metrics, l->step, &l->metrics);
     }
+    if (status == HY_OK && l->first_rank && l->config->train.tensorboard) {
+        status = hy_metrics_add_tensorboard(l->metrics, l->config->run.dir, l->step);
+    }
     if (status == HY_OK && l->first_rank) {
         status = hy_console_layers(l->trainer, l->peak);
     }
