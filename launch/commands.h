@@ -19,6 +19,7 @@
     X(import, "a published model into a checkpoint")                                                                   \
     X(export, "a checkpoint as a published model")                                                                     \
     X(op, "one core operation, or a whole model, on tensors from a file")                                              \
+    X(report, "what runs have logged, as a picture and a table")                                                       \
     X(bench, "speed beside the matrix-product rate of the same run")                                                   \
     X(doctor, "what this machine has and lacks")
 

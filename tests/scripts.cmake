@@ -25,6 +25,7 @@ hy_program_test(published)
 hy_program_test(bench)
 hy_program_test(doctor)
 hy_program_test(recall)
+hy_program_test(report ${CMAKE_SOURCE_DIR})
 
 # fault/: what must survive. kill_resume.sh takes the number of kills; by hand 20.
 add_test(NAME fault/kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)

@@ -58,7 +58,7 @@ static void later_history_wins(void **unused) {
                                            "{\"step\": 4, \"loss\": 2.25}\n"
                                            "{\"step\": 4, \"eval_loss\": 2.75}\n"
                                            "{\"step\": 4, \"eval_loss\": 2.625}\n" /* validated again */
-                                           "{\"step\": 5, \"los"); /* killed */
+                                           "{\"step\": 5, \"los");                 /* killed */
     static const double losses[] = {5, 4, 3.25, 2.25};
     assert_int_equal(history.n_steps, 4);
     for (int64_t i = 0; i < 4; i++) {
