@@ -102,4 +102,14 @@ mkdir bin && ln -s "$(command -v sh)" bin/sh
 PATH=$work/bin "$hylas" report runs/a --out x.svg >log 2>&1
 [ $? -eq 3 ] && grep -q 'gnuplot-nox' log || fail "without gnuplot it does not say what is missing"
 grep -Eq '^a +20 ' log || fail "without gnuplot no table either"
+
+# ---- the picture of the recall study, from its tables ----
+
+"$source/launch/recall-plot.sh" "$source"/docs/recall/seed-*.dat --out recall.svg >log 2>&1 || fail "the recall picture"
+for word in '>guessing<' '>gated_deltanet<' '>gated_deltanet-3-1<' '>gla<' '>gla-3-1<' '>attention<' 'above the lowest run (1.898)'; do
+    grep -q -- "$word" recall.svg || fail "the recall picture does not say $word"
+done
+[ "$(grep -c 'gnuplot_plot_' recall.svg)" -eq 35 ] || fail "not 5 x (1 + 3) lines and 15 bars"
+"$source/launch/recall-plot.sh" runs/a/metrics.jsonl --out recall.svg >log 2>&1
+[ $? -eq 4 ] || fail "what is no table is drawn"
 printf 'report: ok\n'
