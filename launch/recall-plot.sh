@@ -30,7 +30,8 @@ for table in "${tables[@]}"; do
 done
 command -v gnuplot >/dev/null || fail 3 "gnuplot is not there (Debian, Ubuntu: apt-get install gnuplot-nox)"
 
-variants=$(awk '!/^#/ { print $1 }' "${tables[0]}")
+# Names as the study writes them: what gnuplot could take for a command is no name.
+variants=$(awk '!/^#/ { gsub(/[^a-zA-Z0-9_.+-]/, "", $1); print $1 }' "${tables[0]}")
 lowest=$(awk '!/^#/ && (least == "" || $3 < least) { least = $3 } END { print least }' "${tables[@]}")
 colour() { # of a variant: one per mixer
     case $1 in gated_deltanet*) echo '#c44e52' ;; gla*) echo '#4c72b0' ;; *) echo '#404040' ;; esac
@@ -44,7 +45,7 @@ n=$(wc -w <<<"$variants") first=1 place=0
 {
     cat <<END
 set terminal svg size 960,520 font "sans,12" background "#ffffff"
-set output "$out"
+set output '${out//\'/\'\'}'
 set multiplot
 set border 3 lc rgb "#606060"; set tics nomirror; set grid lc rgb "#e0e0e0"; set key off
 left = 0.075; width = (0.985 - left) / $n
@@ -59,7 +60,7 @@ END
             i=$((i + 1))
         done
         printf 'set lmargin at screen left + %d * width; set rmargin at screen left + (%d + 0.9) * width\n' $place $place
-        printf 'set title "%s" noenhanced\n' "$variant"
+        printf "set title '%s' noenhanced\n" "$variant"
         [ $first -eq 1 ] && printf 'set ylabel "answers right, %%"\nset label 2 "guessing" at 16.5,%s right tc rgb "#808080"\n' "$(awk "BEGIN { print 100 / $values + 5 }")"
         [ $place -eq $((n / 2)) ] && printf 'set xlabel "facts in the document" offset 0,0.5\n'
         printf 'plot 100.0 / %s with lines lc rgb "#808080" dt 2' "$values"
@@ -89,4 +90,4 @@ END
         i=$((i + 1))
     done
     printf 'plot %s\nunset multiplot\n' "${plots#, }"
-} | gnuplot
+} | gnuplot -d

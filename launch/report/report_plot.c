@@ -56,16 +56,16 @@ static int64_t last_step(const hy_metrics_history *h) {
     return h->n_evals > 0 && h->evals[h->n_evals - 1].step > step ? h->evals[h->n_evals - 1].step : step;
 }
 
-/* Text between double quotes of gnuplot. */
+/* A string of gnuplot. Between single quotes nothing is read as a command. */
 static void put_text(FILE *out, const char *text) {
-    fputc('"', out);
+    fputc('\'', out);
     for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\') {
-            fputc('\\', out);
+        if (*text == '\'') {
+            fputc('\'', out);
         }
         fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
     }
-    fputc('"', out);
+    fputc('\'', out);
 }
 
 /* ---- panels ---- */
@@ -260,7 +260,7 @@ hy_status hy_report_plot(const hy_report_run *runs, int n_runs, hy_report_axis a
         return hy_fail(HY_ERR_ENV, "gnuplot, which draws the picture, is not there (Debian, Ubuntu: apt-get install "
                                    "gnuplot-nox)");
     }
-    picture p = {.runs = runs, .n_runs = n_runs, .axis = axis, .out = popen("gnuplot", "we")};
+    picture p = {.runs = runs, .n_runs = n_runs, .axis = axis, .out = popen("gnuplot -d", "we")};
     if (p.out == NULL) {
         return hy_fail(HY_ERR_ENV, "gnuplot cannot be started: %s", strerror(errno));
     }

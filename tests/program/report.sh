@@ -50,8 +50,8 @@ if python3 -c '' 2>/dev/null; then
     awk '/session/ { next } { if (!(($1 SUBSEP $2) in value)) order[n++] = $1 SUBSEP $2; value[$1, $2] = $3 }
         END { for (i = 0; i < n; i++) { split(order[i], k, SUBSEP); printf "%s %s %.6g\n", k[1], k[2], value[order[i]] } }' events | sort >from-events
     sed -E 's/[{}",]//g; s/: / /g' runs/a/metrics.jsonl | awk '
-        { for (i = 1; i < NF; i += 2) f[$i] = $(i + 1)
-          if ($3 == "eval_loss") printf "%s validation %.6g\n", f["step"], f["eval_loss"]
+        { delete f; for (i = 1; i < NF; i += 2) f[$i] = $(i + 1)
+          if ("eval_loss" in f) printf "%s validation%s %.6g\n", f["step"], "store" in f ? "/" f["store"] : "", f["eval_loss"]
           else { split("loss grad_norm lr tokens_per_second mfu exposed", tags, " ")
                  for (t = 1; t <= 6; t++) printf "%s %s %.6g\n", f["step"], tags[t], f[tags[t]] } }' | sort >from-metrics
     [ "$(wc -l <from-metrics)" -eq 125 ] || fail "$(wc -l <from-metrics) figures of 20 steps and 5 validations"
@@ -84,6 +84,10 @@ for word in '>a<' '>b<' '>c<' '>web<' '>code<' '>loss<' 'learning rate' 'gradien
     grep -q -- "$word" all.svg || fail "the picture does not say $word"
 done
 [ ! -e all.svg.tmp ] || fail "a draft is left"
+
+mkdir "runs/it's \`touch owned\` \"q\"" && cp runs/a/metrics.jsonl runs/it*/ # nothing in a name is a command
+"$hylas" report runs/it* >log 2>&1 && grep -q "it's .touch owned. " runs/it*/report.svg || fail "a name with quotes"
+[ ! -e owned ] && [ ! -e runs/owned ] || fail "a name was run as a command"
 
 refused() { # exit code, words, arguments
     local code=$1 words=$2
