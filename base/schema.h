@@ -48,7 +48,7 @@
 
 typedef enum hy_schema_kind {
     HY_SCHEMA_KIND_BOOL,        /* bool: true, false */
-    HY_SCHEMA_KIND_INT,         /* int64_t */
+    HY_SCHEMA_KIND_INT,         /* int64_t, read as base/count.h says: 32k, 1Mi, 1e6 */
     HY_SCHEMA_KIND_DOUBLE,      /* double; .inf and -.inf where the range allows, never .nan */
     HY_SCHEMA_KIND_STRING,      /* char[size], UTF-8 */
     HY_SCHEMA_KIND_ENUM,        /* an enum, written by name */

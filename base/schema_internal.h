@@ -28,10 +28,9 @@ HY_MUST_CHECK hy_status hy_schema_place_children(hy_schema_cursor *at, const hy_
 HY_MUST_CHECK hy_status hy_schema_value_read(const hy_schema_cursor *at, const hy_schema_entry *entry,
                                              const hy_node *node, unsigned char *object);
 
-/* One text, or one int64_t in the row's range, such as an INT_MAP has. */
+/* One text, such as an INT_MAP has. */
 HY_MUST_CHECK hy_status hy_schema_string_read(const hy_schema_cursor *at, const hy_node *node, char *out,
                                               size_t capacity);
-bool hy_schema_int_parse(const char *text, int64_t *out);
 
 /* Sets a row's default; fails only where the table is wrong. */
 HY_MUST_CHECK hy_status hy_schema_preset_apply(const hy_schema_entry *entry, unsigned char *object);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/count.h"
 #include "base/schema_internal.h"
 
 static bool is_nothing(const hy_node *node) {
@@ -144,7 +145,7 @@ static hy_status place_all_named(hy_schema_cursor *at, const hy_schema_entry *en
 static hy_status put_pair(const hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
                           const char *key_text, const hy_node *node, bool replace) {
     int64_t key = 0;
-    if (!hy_schema_int_parse(key_text, &key) || key < entry->int_min || key > entry->int_max) {
+    if (!hy_count_parse(key_text, &key) || key < entry->int_min || key > entry->int_max) {
         char wanted[128];
         hy_schema_describe(entry, wanted, sizeof(wanted));
         return hy_source_fail(at->source, node->line, "%s: needs %s; '%.64s' cannot be a key", at->path, wanted,

@@ -114,8 +114,8 @@ hy_status hy_cmd_eval(int argc, char **argv, hy_comm *world) {
     const hy_option rows[] = {
         {"--store", HY_OPTION_TEXT, &options.store, "FILE",
          "token store (default: data.eval_store of the checkpoint's configuration)"},
-        {"--sequences", HY_OPTION_INT, &options.sequences, "N", "sequences to read"},
-        {"--sequence", HY_OPTION_INT, &options.sequence, "N", "tokens per sequence, e.g. longer than in training"},
+        {"--sequences", HY_OPTION_COUNT, &options.sequences, "N", "sequences to read"},
+        {"--sequence", HY_OPTION_COUNT, &options.sequence, "N", "tokens per sequence, e.g. longer than in training"},
         {"--set", HY_OPTION_LIST, &options.sets, "a.b=value",
          "changes one key of the configuration; parallel.*, for example"},
     };

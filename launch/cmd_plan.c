@@ -235,8 +235,8 @@ static hy_status choose_ranks(int64_t asked, const hy_comm *world, plan_job *job
     const int64_t fixed =
         job->config->parallel.data * (job->config->parallel.sequence > 0 ? job->config->parallel.sequence : 1);
     const int64_t ranks = asked > 0 ? asked : hy_comm_size(world) > 1 ? hy_comm_size(world) : fixed;
-    if (asked < 0 || ranks > 1 << 24) {
-        return hy_fail(HY_ERR_USAGE, "--ranks %lld: must be 1 to %d", (long long)asked, 1 << 24);
+    if (ranks > 1 << 24) {
+        return hy_fail(HY_ERR_USAGE, "%lld ranks: must be 1 to %d", (long long)ranks, 1 << 24);
     }
     job->ranks = (int)ranks;
     return HY_OK;
@@ -246,7 +246,7 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
     int64_t ranks = 0;
     hy_option_list sets = {.n = 0};
     const hy_option options[] = {
-        {"--ranks", HY_OPTION_INT, &ranks, "N",
+        {"--ranks", HY_OPTION_COUNT, &ranks, "N",
          "plan for N ranks (default: parallel.data x parallel.sequence, where that is fixed, else 1)"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };

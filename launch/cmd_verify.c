@@ -279,8 +279,9 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
     verify v = {.world = world, .tokens = 1021, .documents = 9, .seed = 1};
     const hy_option options[] = {
         {"--set", HY_OPTION_LIST, &v.sets, "A.B=VALUE", "override a key of the config; may be given many times"},
-        {"--tokens", HY_OPTION_INT, &v.tokens, "N", "length of the sequence (default 1021)"},
-        {"--documents", HY_OPTION_INT, &v.documents, "N", "documents packed into it, cut at random places (default 9)"},
+        {"--tokens", HY_OPTION_COUNT, &v.tokens, "N", "length of the sequence (default 1021)"},
+        {"--documents", HY_OPTION_COUNT, &v.documents, "N",
+         "documents packed into it, cut at random places (default 9)"},
         {"--seed", HY_OPTION_INT, &v.seed, "N", "of parameters, tokens and documents (default 1)"},
         {"--dtype", HY_OPTION_TEXT, &v.dtype, "TYPE", "f64 or f32 alone (default: both)"},
         {"--table", HY_OPTION_TEXT, &v.table, "NAME", "operations: cpu_ref or cpu (default: run.device)"},

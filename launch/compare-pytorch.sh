@@ -2,7 +2,7 @@
 # Training steps of configs/bench-cpu.yaml beside the same model in PyTorch, turn by turn on this machine: tokens per second, peak memory,
 # and their ratios.
 #
-#     launch/compare-pytorch.sh --python PATH [--tokens 1024,4096,16384] [--ranks 2] [--repeats 3] [--hylas build/bin/hylas]
+#     launch/compare-pytorch.sh --python PATH [--tokens 1Ki,4Ki,16Ki] [--ranks 2] [--repeats 3] [--hylas build/bin/hylas]
 #
 # PATH is a Python with torch and transformers (without them: exit code 3). Both sides use as many cores as there are ranks: hylas one
 # thread on each rank, PyTorch that many threads. hylas runs before and after PyTorch: the mean of
@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-python="" tokens=1024,4096,16384 ranks=2 repeats=3 hylas=build/bin/hylas
+python="" tokens=1Ki,4Ki,16Ki ranks=2 repeats=3 hylas=build/bin/hylas
 usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; }
 fail() { # exit code, message
     printf 'compare-pytorch.sh: %s\n' "$2" >&2
@@ -53,6 +53,7 @@ value() { # key, line
 printf '%9s | %10s %8s %7s %9s | %10s %7s %9s | %6s %7s\n' tokens 'hylas t/s' apart '% gemm' MiB 'torch t/s' '% gemm' MiB speed memory
 for count in ${tokens//,/ }; do
     before=$(run_hylas "$count")
+    count=$(value tokens "$before") # in digits: it may be 16Ki
     torch=$(run_pytorch "$count")
     after=$(run_hylas "$count")
     awk -v tokens="$count" -v a="$(value tokens_per_second "$before")" -v b="$(value tokens_per_second "$after")" \

@@ -136,7 +136,7 @@ hy_status hy_data_text(int argc, char **argv, hy_comm *world) {
         {"--out", HY_OPTION_TEXT, &out, "FILE", "the token store to write"},
         {"--hold-out", HY_OPTION_TEXT, &hold_out, "FILE",
          "every 50th document goes to this second store instead: for validation"},
-        {"--vocab", HY_OPTION_INT, &vocab, "N", "vocabulary of the store (256): larger leaves room for other ids"},
+        {"--vocab", HY_OPTION_COUNT, &vocab, "N", "vocabulary of the store (256): larger leaves room for other ids"},
         {"--limit", HY_OPTION_INT, &limit, "N", "stop after the file that reaches this many tokens"},
     };
     const hy_usage usage = {"hylas data text PATHS... --out FILE [options]",

@@ -3,9 +3,9 @@
  * best of a few repetitions. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/count.h"
 #include "base/log.h"
 #include "launch/bench/bench.h"
 #include "launch/bench/machine_rates.h"
@@ -27,22 +27,21 @@ typedef struct kernels_bench {
     int64_t rows, wrong;
 } kernels_bench;
 
-/* "64,128" or "8k,64k". */
+/* "64,128" or "8Ki,64Ki". */
 static hy_status parse_list(const char *option, const char *text, int_list *list) {
     list->n = 0;
     for (const char *at = text;; at++) {
-        char *end = NULL;
-        int64_t value = strtoll(at, &end, 10);
-        if (*end == 'k' && end != at) {
-            value *= 1024;
-            end++;
-        }
-        if (end == at || value < 1 || value > INT32_MAX || (*end != ',' && *end != '\0') || list->n == LIST_MAX) {
-            return hy_fail(HY_ERR_USAGE, "%s %s: wanted up to %d whole numbers above 0, as in 64,128 or 8k,64k", option,
-                           text, LIST_MAX);
+        char word[32];
+        const size_t length = strcspn(at, ",");
+        int64_t value = 0;
+        (void)snprintf(word, sizeof word, "%.*s", (int)length, at);
+        if (length >= sizeof word || !hy_count_parse(word, &value) || value < 1 || value > INT32_MAX ||
+            list->n == LIST_MAX) {
+            return hy_fail(HY_ERR_USAGE, "%s %s: wanted up to %d whole numbers above 0, as in 64,128 or 8Ki,64Ki",
+                           option, text, LIST_MAX);
         }
         list->items[list->n++] = value;
-        at = end;
+        at += length;
         if (*at == '\0') {
             return HY_OK;
         }
@@ -56,8 +55,8 @@ static hy_status check_options(void *context) {
                        (long long)b->heads, (long long)b->repetitions);
     }
     HY_TRY(parse_list("--sizes", b->sizes_text, &b->sizes));
-    HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "8k,64k", &b->recur_tokens));
-    return parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "4k,16k", &b->attention_tokens);
+    HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "8Ki,64Ki", &b->recur_tokens));
+    return parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "4Ki,16Ki", &b->attention_tokens);
 }
 
 typedef struct timing {
@@ -170,11 +169,11 @@ static hy_status run(kernels_bench *b) {
 hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world) {
     kernels_bench b = {.sizes_text = "64,128", .heads = 4, .repetitions = 3};
     const hy_option options[] = {
-        {"--tokens", HY_OPTION_TEXT, &b.tokens_text, "A,B", "tokens (recurrences 8k,64k; attention 4k,16k)"},
+        {"--tokens", HY_OPTION_TEXT, &b.tokens_text, "A,B", "tokens (recurrences 8Ki,64Ki; attention 4Ki,16Ki)"},
         {"--sizes", HY_OPTION_TEXT, &b.sizes_text, "A,B", "K = V of a head (64,128)"},
-        {"--heads", HY_OPTION_INT, &b.heads, "N", "heads (4)"},
+        {"--heads", HY_OPTION_COUNT, &b.heads, "N", "heads (4)"},
         {"--only", HY_OPTION_TEXT, &b.only, "TEXT", "operations with this in their name, such as delta or attention"},
-        {"--repeats", HY_OPTION_INT, &b.repetitions, "N",
+        {"--repeats", HY_OPTION_COUNT, &b.repetitions, "N",
          "repetitions, the best counts (3; fewer where they take long)"},
     };
     const hy_usage usage = {"hylas bench kernels [options]",

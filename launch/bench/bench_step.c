@@ -174,8 +174,8 @@ hy_status hy_bench_step(int argc, char **argv, hy_comm *world) {
     step_bench b = {.world = world, .steps = 3};
     hy_option_list sets = {.n = 0};
     const hy_option options[] = {
-        {"--tokens", HY_OPTION_INT, &b.tokens, "N", "tokens of each sequence (data.sequence)"},
-        {"--repeats", HY_OPTION_INT, &b.steps, "N", "steps after one for warming up; the best counts (3)"},
+        {"--tokens", HY_OPTION_COUNT, &b.tokens, "N", "tokens of each sequence (data.sequence)"},
+        {"--repeats", HY_OPTION_COUNT, &b.steps, "N", "steps after one for warming up; the best counts (3)"},
         {"--times", HY_OPTION_FLAG, &b.times, NULL, "where the time went, operations and waits"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };

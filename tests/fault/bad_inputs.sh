@@ -65,6 +65,7 @@ run() { expect "$1" "$2" "$3" bash -c 'train "$@"' _ "${@:4}"; }
 # ---- configuration ----
 run "unknown key" 2 'train\.step.*nearest.*train\.steps' a 2 train.stepz=3
 run "mistyped value" 2 'data\.sequence.*many' a 2 data.sequence=many
+run "a unit that means two things" 2 'data\.sequence.*32K.*Ki' a 2 data.sequence=32K
 run "value out of range" 2 'parallel\.data' a 2 parallel.data=0
 run "unknown name" 2 'zigzag' a 2 parallel.layout=zikzak
 run "mixer without a row" 2 'gated_deltanet' a 2 'model.schedule.pattern=[gated_deltanett]'
@@ -79,6 +80,10 @@ printf 'model: [\n' >bad.yaml
 expect "broken YAML" 2 'bad\.yaml:[0-9]+' "$hylas" train bad.yaml
 expect "no such config" 2 'none\.yaml' "$hylas" train none.yaml
 expect "unknown command" 2 'nearest: train' "$hylas" trian tiny.yaml
+expect "no ranks" 2 '--ranks 0.*at least 1' "$hylas" plan tiny.yaml --ranks 0
+expect "less than no ranks" 2 '--ranks -2.*at least 1' "$hylas" plan tiny.yaml --ranks -2
+expect "a count that is none" 2 '--ranks 1\.5.*not a whole number' "$hylas" plan tiny.yaml --ranks 1.5
+expect "counts with units" 0 'step +1 sequences of 1024 tokens' "$hylas" plan tiny.yaml --ranks 1e0 --set data.sequence=1Ki --set data.batch=0.001k
 expect "unknown option" 2 'nearest: --set' "$hylas" train tiny.yaml --sett a.b=1
 check "no run folder after errors of the configuration" test ! -e a
 sed 's/lr: 1e-3/lr: 2e-3/' tiny.yaml >other.yaml

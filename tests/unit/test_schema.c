@@ -70,6 +70,21 @@ static void test_parse_sets_every_kind(void **unused) {
     assert_string_equal(c.dir, "runs/a b");
 }
 
+/* The spellings themselves: test_count.c. */
+static void test_integers_may_have_units(void **unused) {
+    (void)unused;
+    sample_config c;
+    hy_schema_defaults(&sample_schema, &c);
+    assert_int_equal(parse(&c, "train: {steps: 32k, seed: -1.5Ki}\nmodel: {mixers: {a: {heads: 1Ki}}}"), HY_OK);
+    assert_int_equal(c.steps, 32000);
+    assert_int_equal(c.seed, -1536);
+    assert_int_equal(c.model.mixers[0].heads, 1024);
+    assert_int_equal(hy_schema_set(&sample_schema, &c, "train.steps=1e6", NULL), HY_OK);
+    assert_int_equal(c.steps, 1000000);
+    assert_int_equal(hy_schema_set(&sample_schema, &c, "parallel.sizes=[5e0, 0.008k]", NULL), HY_OK);
+    assert_int_equal(c.sizes[1], 8);
+}
+
 static void test_empty_documents_change_nothing(void **unused) {
     (void)unused;
     sample_config c, d;
@@ -108,6 +123,9 @@ static void test_errors_say_where_and_what(void **unused) {
         {"train: {steps: {a: 1}}", "train.steps: needs an integer of at least 0, not a map"},
         {"train: {seed: 9223372036854775808}", "train.seed: needs an integer, not '9223372036854775808'"},
         {"train: {seed: 0x10}", "train.seed: needs an integer, not '0x10'"},
+        {"train: {steps: 32K}", "train.steps: needs an integer of at least 0, not '32K' (units: k, M, G, T are powers"},
+        {"train: {steps: 1.0005k}", "not '1.0005k'"},
+        {"train: {steps: 9e18k}", "not '9e18k'"},
         {"train: {seed: 1_}", "not '1_'"},
         {"train: {seed: _1}", "not '_1'"},
         {"train: {seed: '-'}", "train.seed: needs an integer"},
@@ -319,6 +337,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_parse_sets_every_kind),
+        cmocka_unit_test(test_integers_may_have_units),
         cmocka_unit_test(test_empty_documents_change_nothing),
         cmocka_unit_test(test_errors_say_where_and_what),
         cmocka_unit_test(test_set_overrides),
