@@ -73,9 +73,9 @@ static int64_t unit_of(const char *text) {
         return 0;
     }
     const int order = (int)(prefix - prefixes) + 1;
-    return strcmp(text + 1, "i") == 0                ? power(1024, order)
+    return strcmp(text + 1, "i") == 0                        ? power(1024, order)
            : text[1] == '\0' && *text == prefixes[order - 1] ? power(1000, order)
-                                                     : 0;
+                                                             : 0;
 }
 
 /* Takes one factor `prime` out of the product. */

@@ -85,10 +85,13 @@ struct hy_schema {
     const hy_schema_entry *entries;
     size_t n_entries;
     size_t size; /* of the struct */
+    /* Whether this object has that key: one that it has not is read, but not written. NULL: it has them all. */
+    bool (*has)(const void *object, const hy_schema_entry *entry);
 };
 
-#define HY_SCHEMA(type, rows)                                                                                          \
-    { (rows), sizeof(rows) / sizeof((rows)[0]), sizeof(type) }
+#define HY_SCHEMA(type, rows) HY_SCHEMA_SOME(type, rows, NULL)
+#define HY_SCHEMA_SOME(type, rows, has_)                                                                               \
+    { (rows), sizeof(rows) / sizeof((rows)[0]), sizeof(type), (has_) }
 
 #define HY_SCHEMA_NO_MIN  INT64_MIN
 #define HY_SCHEMA_NO_MAX  INT64_MAX
@@ -157,6 +160,10 @@ void hy_schema_origins_destroy(hy_schema_origins *origins);
 /* "configs/a.yaml:12", "--set train.lr=1", or "default" for a key that nobody set. Valid until the next load. */
 const char *hy_schema_origin(const hy_schema_origins *origins, const char *key);
 
+/* HY_ERR_USAGE with a message of a check after reading, behind the place where `key` was set, if it was. */
+HY_MUST_CHECK hy_status hy_schema_fail(const hy_schema_origins *origins, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Zeroes the struct, then sets every default. */
 void hy_schema_defaults(const hy_schema *schema, void *object);
 
@@ -176,6 +183,9 @@ HY_MUST_CHECK hy_status hy_schema_set(const hy_schema *schema, void *object, con
 /* Every key as YAML, such that hy_schema_parse of it over the defaults gives an equal struct. *text ends in a NUL not
  * counted in *length; the caller frees it with hy_free. HY_ERR_USAGE where a value cannot be written (not UTF-8). */
 HY_MUST_CHECK hy_status hy_schema_write(const hy_schema *schema, const void *object, char **text, size_t *length);
+
+/* The value of one row, for messages; "" for arrays and tables. */
+void hy_schema_show(const hy_schema_entry *entry, const void *object, char *out, size_t size);
 
 /* The schema as a commented YAML file: every key with its default, type, range and help. */
 void hy_schema_help(const hy_schema *schema, FILE *out);

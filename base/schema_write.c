@@ -231,6 +231,9 @@ static void write_table(writer *w, const hy_schema *schema, const unsigned char 
     for (size_t i = 0; i < schema->n_entries; i++) {
         const hy_schema_entry *entry = &schema->entries[i];
         const char *name = NULL;
+        if (object != NULL && schema->has != NULL && !schema->has(object, entry)) {
+            continue;
+        }
         const int inner = open_sections(w, entry->key, previous, depth, &name);
         previous = entry->key;
         if (w->help) {
@@ -276,6 +279,22 @@ hy_status hy_schema_write(const hy_schema *schema, const void *object, char **te
     }
     free(buffer);
     return status;
+}
+
+void hy_schema_show(const hy_schema_entry *entry, const void *object, char *out, size_t size) {
+    writer w = {.out = fmemopen(out, size, "w")};
+    out[0] = '\0';
+    if (w.out != NULL) {
+        int value = 0;
+        if (entry->kind == HY_SCHEMA_KIND_ENUM) {
+            memcpy(&value, (const unsigned char *)object + entry->offset, sizeof(value));
+            (void)fputs(entry->names[value], w.out);
+        } else if (entry->table == NULL && entry->stride == 0) {
+            write_value(&w, entry, object);
+        }
+        (void)fclose(w.out);
+    }
+    out[size - 1] = '\0';
 }
 
 void hy_schema_help(const hy_schema *schema, FILE *out) {

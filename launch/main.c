@@ -51,7 +51,9 @@ static void print_commands(void) {
     for (int i = 0; i < N_COMMANDS; i++) {
         printf("  %-10s %s\n", commands[i].name, commands[i].summary);
     }
-    printf("  %-10s %s\n\n", "help", "help config: every key of a config; help COMMAND: the same as COMMAND --help");
+    printf("  %-10s %s\n\n", "help",
+           "help config: every key of a config; help mixers [KIND]: what each mixer is, and its keys;\n"
+           "             help COMMAND: the same as COMMAND --help");
     printf("exit codes: 0 ok, 1 failed, 2 usage or config, 3 environment, 4 data, 5 checkpoint, 6 out of memory, 7 not "
            "finite,\n"
            "            8 communication, 9 verification failed, 75 stopped early by signal or time limit (run again to "
@@ -72,6 +74,9 @@ static hy_status dispatch(int argc, char **argv, hy_comm *world) {
     if (is_help && strcmp(argv[2], "config") == 0) {
         hy_config_help();
         return HY_OK;
+    }
+    if (is_help && strcmp(argv[2], "mixers") == 0) {
+        return hy_comm_agree(world, hy_comm_rank(world) == 0 ? hy_help_mixers(argc > 3 ? argv[3] : NULL) : HY_OK);
     }
     const command *found = find_command(is_help ? argv[2] : word);
     if (found == NULL) {

@@ -2,6 +2,8 @@
  * number. */
 #include "layers/model_config_keys.h"
 
+#include "layers/mixers/mixer.h"
+
 static const char *const qk_norm_names[] = {"default", "none", "l2", "sum", "rms_head", "rms_all", "layer", NULL};
 static const char *const output_gate_names[] = {"default", "none", "swish", "sigmoid", "head", "channel", NULL};
 static const char *const feature_map_names[] = {
@@ -103,7 +105,14 @@ static const hy_schema_entry mixer_rows[] = {
     {HY_SCHEMA_ENUM(hy_mixer_config, norm_place, "norm_place", "pre", norm_place_names,
                     "its layers' norms: pre: x += f(norm(x)); post: x += norm(f(x))")},
 };
-const hy_schema hy_mixer_schema = HY_SCHEMA(hy_mixer_config, mixer_rows);
+
+/* Before it is resolved, a mixer's kind may not be known. */
+static bool mixer_has(const void *object, const hy_schema_entry *entry) {
+    const hy_mixer_row *row = hy_mixer_row_find(((const hy_mixer_config *)object)->kind);
+    return row == NULL || hy_mixer_uses(row, entry->key);
+}
+
+const hy_schema hy_mixer_schema = HY_SCHEMA_SOME(hy_mixer_config, mixer_rows, mixer_has);
 
 static const hy_schema_entry model_rows[] = {
     {HY_SCHEMA_INT(hy_model_config, layers, "layers", "24", 1, HY_LAYERS_MAX, "blocks")},

@@ -68,6 +68,11 @@ run "mistyped value" 2 'data\.sequence.*many' a 2 data.sequence=many
 run "a unit that means two things" 2 'data\.sequence.*32K.*Ki' a 2 data.sequence=32K
 run "value out of range" 2 'parallel\.data' a 2 parallel.data=0
 run "unknown name" 2 'zigzag' a 2 parallel.layout=zikzak
+run "key of another mixer" 2 'mixers\.attention\.kv_rank: attention has no such key; nearest' a 2 model.mixers.attention.kv_rank=3
+run "a default that does not fit" 2 'heads = 4 does not divide value_heads = 1 \(by default' a 2 'model.schedule.pattern=[mamba2]' model.mixers.mamba2.heads=4
+expect "help on mixers" 0 'gated_deltanet: delta rule' "$hylas" help mixers
+expect "help on a mixer" 0 'value_heads +2\*width/value_dim ' "$hylas" help mixers mamba2
+expect "help on no mixer" 2 'nearest: gla' "$hylas" help mixers gal
 run "mixer without a row" 2 'gated_deltanet' a 2 'model.schedule.pattern=[gated_deltanett]'
 run "layer that is not there" 2 'layer 7' a 2 'model.schedule.overrides={7: attention}'
 run "more groups than sequences" 2 'data\.batch.*nearest' a 2 parallel.data=3

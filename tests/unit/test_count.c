@@ -55,8 +55,15 @@ static void test_ends_of_the_range(void **unused) {
     assert_true(value_of("-9223372036854775808") == INT64_MIN);
     assert_true(value_of("9.223372036854775807e18") == INT64_MAX);
     assert_true(value_of("8388607Ti") == INT64_C(8388607) << 40);
-    static const char *const beyond[] = {"9223372036854775808", "-9223372036854775809", "8388608Ti", "1e19", "10e18",
-                                         "9223373T", "99999999999999999999999999", "1e100", "1e99999999999999999999"};
+    static const char *const beyond[] = {"9223372036854775808",
+                                         "-9223372036854775809",
+                                         "8388608Ti",
+                                         "1e19",
+                                         "10e18",
+                                         "9223373T",
+                                         "99999999999999999999999999",
+                                         "1e100",
+                                         "1e99999999999999999999"};
     for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++) {
         if (hy_count_parse(beyond[i], &value)) {
             fail_msg("accepted: %s", beyond[i]);
@@ -67,10 +74,10 @@ static void test_ends_of_the_range(void **unused) {
 
 static void test_refused(void **unused) {
     (void)unused;
-    static const char *const wrong[] = {"",     " ",    "1 ",   " 1",  "-",    "+",     "--1",  "1.5",  "1.3Ki", "1.0005k",
-                                        "1.",   ".5k",  "1.k",  "32K", "1m",   "1kk",   "1kB",  "1Kib", "1e",    "1e+3",
-                                        "1e-3", "1e3k", "1k3",  "0x1", "1__0", "_1",    "1_",   "1.5_0k", "1.2.3k", "inf",
-                                        "nan",  "many", "1\n",  "e3",  "k",    "1e3.0", "1_k",  "1i",   "1.5e0"};
+    static const char *const wrong[] = {
+        "",    " ",      "1 ",     " 1",  "-",    "+",    "--1",  "1.5",  "1.3Ki", "1.0005k", "1.",  ".5k",  "1.k",
+        "32K", "1m",     "1kk",    "1kB", "1Kib", "1e",   "1e+3", "1e-3", "1e3k",  "1k3",     "0x1", "1__0", "_1",
+        "1_",  "1.5_0k", "1.2.3k", "inf", "nan",  "many", "1\n",  "e3",   "k",     "1e3.0",   "1_k", "1i",   "1.5e0"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         int64_t value = 5;
         if (hy_count_parse(wrong[i], &value)) {
@@ -86,7 +93,7 @@ static void test_against_wide_arithmetic(void **unused) {
     static const struct {
         const char *text;
         int64_t factor;
-    } units[] = {{"", 1},          {"k", 1000},        {"Ki", 1024},          {"M", 1000000},     {"Mi", 1048576},
+    } units[] = {{"", 1},           {"k", 1000},        {"Ki", 1024},         {"M", 1000000},        {"Mi", 1048576},
                  {"G", 1000000000}, {"Gi", 1073741824}, {"T", 1000000000000}, {"Ti", 1099511627776}, {"e5", 100000}};
     int accepted = 0;
     for (uint64_t i = 0; i < 200000; i++) {
@@ -96,7 +103,8 @@ static void test_against_wide_arithmetic(void **unused) {
         for (int d = 0; d < decimals; d++) {
             power *= 10;
         }
-        const int64_t whole = (int64_t)(a >> (40 + c / 140 % 20)), fraction = (int64_t)(b % (uint64_t)power) / (b >> 60 & 1 ? 1 : 5) * 5 % power;
+        const int64_t whole = (int64_t)(a >> (40 + c / 140 % 20)),
+                      fraction = (int64_t)(b % (uint64_t)power) / (b >> 60 & 1 ? 1 : 5) * 5 % power;
         char text[64], point[32] = "";
         if (decimals > 0) {
             (void)snprintf(point, sizeof point, ".%0*lld", decimals, (long long)fraction);
@@ -136,10 +144,8 @@ static void test_any_text(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spellings),
-        cmocka_unit_test(test_ends_of_the_range),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_against_wide_arithmetic),
+        cmocka_unit_test(test_spellings), cmocka_unit_test(test_ends_of_the_range),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_against_wide_arithmetic),
         cmocka_unit_test(test_any_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

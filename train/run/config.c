@@ -98,7 +98,7 @@ static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
         const char *key = config->run.dir[0] == '\0' ? "run.dir" : "data.store";
         return hy_fail(HY_ERR_USAGE, "%s: %s is empty", hy_schema_origin(origins, key), key);
     }
-    return hy_model_config_resolve(&config->model);
+    return hy_model_config_resolve_from(&config->model, origins);
 }
 
 static hy_status fill(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
