@@ -189,7 +189,7 @@ static void print_step(const plan_job *job) {
 static void print_head(const plan_job *job) {
     const hy_config *config = job->config;
     printf("mesh        %d ranks = data %lld x sequence %d, layout %s\n", job->ranks, (long long)config->parallel.data,
-           job->shape.sequence_size, config->parallel.layout == HY_LAYOUT_ZIGZAG ? "zigzag" : "contiguous");
+           job->shape.sequence_size, hy_layout_names[config->parallel.layout]);
     printf("model       %lld layers of width %lld, MLPs of %lld, vocabulary %lld\n", (long long)config->model.layers,
            (long long)config->model.width, (long long)config->model.mlp_width, (long long)config->model.vocab);
     printf("step        %lld sequences of %lld tokens; %lld micro-steps of %lld in a group\n\n",

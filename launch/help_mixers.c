@@ -83,7 +83,8 @@ static hy_status print_mixer(const hy_mixer_row *row) {
 }
 
 static void print_head(void) {
-    printf("A mixer is the part of a layer that looks at other tokens. model.schedule.pattern says which layer has which, by kind or by a\n"
+    printf("A mixer is the part of a layer that looks at other tokens. model.schedule.pattern says which layer has "
+           "which, by kind or by a\n"
            "name under model.mixers, where its keys are:\n\n"
            "    model:\n"
            "      schedule: {pattern: [near, gla]}\n"

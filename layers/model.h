@@ -58,6 +58,7 @@ void hy_model_init_params(const hy_model *model, uint64_t seed, hy_dtype dtype, 
 /* What backward computes again instead of holding it: nothing; norms, activations, gates and convolutions; everything inside a block
  * but what its exchanges brought. */
 typedef enum hy_recompute { HY_RECOMPUTE_NONE, HY_RECOMPUTE_LIGHT, HY_RECOMPUTE_BLOCK } hy_recompute;
+extern const char *const hy_recompute_names[]; /* by value; NULL at the end */
 
 /* How a model runs on this rank. */
 typedef struct hy_run_shape {

@@ -96,7 +96,8 @@ int hy_linear_keys(const hy_linear_row *row, hy_mixer_key keys[HY_MIXER_KEYS_MAX
         add(&list, "beta", "", "learned write strength; false = 1");
         add(&list, "negative_eigenvalues", "", "write strength up to 2 instead of 1");
     }
-    add(&list, "output_gate", name_of("output_gate", (int)row->gate), "elementwise gate on the output: swish or sigmoid");
+    add(&list, "output_gate", name_of("output_gate", (int)row->gate),
+        "elementwise gate on the output: swish or sigmoid");
     add(&list, "output_norm", row->scope == HY_SCOPE_NOTHING ? "false" : "true", "whether the output is normed");
     add(&list, "gate_first", "false", "the output gate comes before the output norm");
     add(&list, "norm_eps", "model.norm_eps", NULL);

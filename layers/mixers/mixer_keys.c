@@ -15,9 +15,8 @@ int hy_mixer_keys(const hy_mixer_row *row, hy_mixer_key keys[HY_MIXER_KEYS_MAX])
         keys[n++] = *key;
     }
     if (row->leveled) {
-        keys[n++] = (hy_mixer_key){.name = "levels",
-                                   .preset = "15",
-                                   .help = "states of blocks of 1, 1, 2, 4 ... tokens, in all 2^(levels-1)"};
+        keys[n++] = (hy_mixer_key){
+            .name = "levels", .preset = "15", .help = "states of blocks of 1, 1, 2, 4 ... tokens, in all 2^(levels-1)"};
     }
     keys[n++] = (hy_mixer_key){.name = "mlp", .preset = "true"};
     if (row->no_mlp) {

@@ -420,9 +420,12 @@ static void test_described_defaults(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keys_are_those_that_matter), cmocka_unit_test(test_foreign_keys_are_refused),
-        cmocka_unit_test(test_messages),                   cmocka_unit_test(test_configs_of_before),
-        cmocka_unit_test(test_only_own_keys_are_written),  cmocka_unit_test(test_described_defaults),
+        cmocka_unit_test(test_keys_are_those_that_matter),
+        cmocka_unit_test(test_foreign_keys_are_refused),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_configs_of_before),
+        cmocka_unit_test(test_only_own_keys_are_written),
+        cmocka_unit_test(test_described_defaults),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -8,11 +8,6 @@
 #include "layers/model_config_keys.h"
 
 static const char *const loss_names[] = {"all", "answers", NULL};
-static const char *const recompute_names[] = {"none", "light", "block", NULL};
-static const char *const layout_names[] = {"contiguous", "zigzag", NULL};
-static const char *const state_names[] = {"allgather", "ring", NULL};
-static const char *const attention_names[] = {"ring", "allgather", NULL};
-static const char *const overlap_names[] = {"split", "seeded", NULL};
 
 #define INT(field, key, preset, low, high, help)                                                                       \
     { HY_SCHEMA_INT(hy_config, field, key, preset, low, high, help) }
@@ -43,7 +38,7 @@ static const hy_schema_entry config_rows[] = {
     DOUBLE(train.eps, "train.eps", "1e-8", DBL_MIN, 1.0, "AdamW"),
     DOUBLE(train.clip, "train.clip", "1.0", 0.0, HY_SCHEMA_HIGHEST, "largest global gradient norm; 0 = no clipping"),
     INT(train.accumulate, "train.accumulate", "1", 1, 1 << 24, "micro-steps per step: less memory, same result"),
-    NAME(train.recompute, "train.recompute", "block", recompute_names,
+    NAME(train.recompute, "train.recompute", "block", hy_recompute_names,
          "what backward computes again: nothing; norms and gates; whole blocks"),
     INT(train.seed, "train.seed", "1", 0, HY_SCHEMA_NO_MAX, "initial parameters and order of the data"),
     INT(train.max_bad_steps, "train.max_bad_steps", "10", 1, HY_SCHEMA_NO_MAX,
@@ -65,11 +60,11 @@ static const hy_schema_entry config_rows[] = {
     {HY_SCHEMA_INT(hy_config, parallel.sequence, "parallel.sequence", "auto", 1, 1 << 20,
                    "ranks that share each sequence; auto: all ranks / parallel.data"),
      HY_SCHEMA_SPECIAL("auto", 0)},
-    NAME(parallel.layout, "parallel.layout", "zigzag", layout_names,
+    NAME(parallel.layout, "parallel.layout", "zigzag", hy_layout_names,
          "how a sequence is cut; zigzag balances attention"),
-    NAME(parallel.state, "parallel.state", "allgather", state_names, "exchange of linear layers"),
-    NAME(parallel.attention, "parallel.attention", "ring", attention_names, "exchange of softmax layers"),
-    NAME(parallel.overlap, "parallel.overlap", "split", overlap_names,
+    NAME(parallel.state, "parallel.state", "allgather", hy_state_exchange_names, "exchange of linear layers"),
+    NAME(parallel.attention, "parallel.attention", "ring", hy_attention_method_names, "exchange of softmax layers"),
+    NAME(parallel.overlap, "parallel.overlap", "split", hy_overlap_names,
          "split: compute from zero state while states travel; seeded: wait, then one pass"),
 
     TEXT(run.dir, "run.dir", "runs/default", "metrics, log and checkpoints"),

@@ -149,17 +149,13 @@ void hy_console_note(hy_console *console, const char *format, ...) {
     fflush(stdout);
 }
 
-static const char *layout_name(hy_layout_kind kind) {
-    return kind == HY_LAYOUT_ZIGZAG ? "zigzag" : "contiguous";
-}
-
 static void print_summary(const hy_trainer *trainer, double peak) {
     const hy_config *config = trainer->config;
     const hy_mesh *mesh = &trainer->mesh;
     const hy_layout_dims dims = hy_layout_sizes(config->parallel.layout, mesh->sequence_size, mesh->sequence_index,
                                                 trainer->train.split.unit, config->data.sequence);
     printf("mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
-           hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, layout_name(config->parallel.layout),
+           hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, hy_layout_names[config->parallel.layout],
            (long long)dims.T);
     printf("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
            hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
