@@ -120,10 +120,11 @@ static hy_status write_sequences(recall_job *job) {
 static hy_status prepare(recall_job *job) {
     const recall_options *o = job->options;
     const int64_t longest = o->tokens / o->documents + 1;
-    char kind[64];
-    snprintf(kind, sizeof kind, "%s: filler %lld, keys %lld, values %lld", task_names[job->shape.task],
-             (long long)job->shape.filler, (long long)job->shape.keys, (long long)job->shape.values);
+    char kind[HY_TOKENIZER_MAX]; /* what ids mean, which is the same for all tasks */
     HY_TRY(o->filler != NULL ? open_text(job) : HY_OK);
+    snprintf(kind, sizeof kind, "recall: %.16s %lld, keys %lld, values %lld",
+             job->text != NULL ? hy_token_store_tokenizer(job->text) : "filler", (long long)job->shape.filler,
+             (long long)job->shape.keys, (long long)job->shape.values);
     HY_TRY(HY_NEW("tokens", longest, &job->tokens));
     HY_TRY(HY_NEW("filler", longest, &job->filler));
     HY_TRY(HY_NEW("answers", longest, &job->answers));

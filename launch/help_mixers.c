@@ -2,12 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/text.h"
 #include "launch/commands.h"
+#include "launch/one_mixer.h"
 #include "layers/mixers/mixer.h"
-#include "layers/model.h"
-#include "layers/model_build.h"
 #include "layers/model_config_keys.h"
 
 static const hy_schema_entry *entry_of(const char *key) {
@@ -30,29 +28,16 @@ static bool has_states(const hy_graph *graph) {
 
 static hy_status print_exchange(const char *kind) {
     const hy_run_shape shape = {.sequence_size = 2, .n_seq = 1, .len = 64, .dtype = HY_F32, .train = true};
-    hy_model_config *config = NULL;
     hy_model *model = NULL;
     hy_device device;
-    hy_layer_info info = {.method = ""};
-    HY_TRY(HY_NEW("config", 1, &config));
-    hy_model_config_init(config);
-    config->layers = config->n_pattern = 1;
-    (void)snprintf(config->pattern[0], HY_NAME_MAX, "%s", kind);
-    hy_status status = hy_model_config_resolve(config);
-    if (status == HY_OK) {
-        status = hy_device_init(&device, "cpu_ref", HY_F32);
-    }
-    if (status == HY_OK) {
-        status = hy_model_create(config, 1, &model);
-    }
-    if (status == HY_OK) {
-        hy_model_layer_info(model, &shape, &device, 0, &info);
-        const bool more = has_states(hy_model_graph(model)) && strncmp(info.method, "state", 5) != 0;
-        printf("  exchange: %s%s\n", more ? "state all-gather, " : "", info.method);
-    }
+    hy_layer_info info;
+    HY_TRY(hy_device_init(&device, "cpu_ref", HY_F32));
+    HY_TRY(hy_one_mixer_create(kind, &model));
+    hy_model_layer_info(model, &shape, &device, 0, &info);
+    const bool more = has_states(hy_model_graph(model)) && strncmp(info.method, "state", 5) != 0;
+    printf("  exchange: %s%s\n", more ? "state all-gather, " : "", info.method);
     hy_model_destroy(model);
-    hy_free(config);
-    return status;
+    return HY_OK;
 }
 
 /* " (a, b)", without "default". */

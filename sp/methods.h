@@ -28,6 +28,6 @@ typedef enum hy_overlap { HY_OVERLAPS(HY_X) } hy_overlap;
 
 /* By value; NULL at the end. */
 extern const char *const hy_layout_names[], *const hy_state_exchange_names[], *const hy_attention_method_names[],
-    *const hy_overlap_names[];
+                                                                                  *const hy_overlap_names[];
 
 #endif

@@ -23,8 +23,10 @@ typedef struct kernels_bench {
     const char *tokens_text, *sizes_text, *only; /* options */
     int64_t heads, repetitions;
     int_list recur_tokens, attention_tokens, sizes;
+    hy_bench_op ops[HY_BENCH_OPS_MAX];
+    int n_ops;
     double gemm; /* operations per second */
-    int64_t rows, wrong;
+    int64_t wrong;
 } kernels_bench;
 
 /* "64,128" or "8Ki,64Ki". */
@@ -56,7 +58,8 @@ static hy_status check_options(void *context) {
     }
     HY_TRY(parse_list("--sizes", b->sizes_text, &b->sizes));
     HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "8Ki,64Ki", &b->recur_tokens));
-    return parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "4Ki,16Ki", &b->attention_tokens);
+    HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "4Ki,16Ki", &b->attention_tokens));
+    return hy_bench_choose_ops(b->only, b->ops, &b->n_ops);
 }
 
 typedef struct timing {
@@ -97,12 +100,7 @@ static void print_row(const kernels_bench *b, const hy_bench_op *op, const timin
 
 /* One operation at every number of tokens. */
 static hy_status bench_op(kernels_bench *b, hy_bench_op op, const int_list *tokens) {
-    char name[32];
     int64_t wrong = 0;
-    hy_bench_op_name(&op, name, sizeof name);
-    if (b->only != NULL && strstr(name, b->only) == NULL) {
-        return HY_OK;
-    }
     op.T = tokens->items[tokens->n - 1];
     HY_TRY(hy_bench_count_wrong(&op, &wrong));
     for (int i = 0; i < tokens->n; i++) {
@@ -110,30 +108,20 @@ static hy_status bench_op(kernels_bench *b, hy_bench_op op, const int_list *toke
         op.T = tokens->items[i];
         HY_TRY(measure(b, &op, &best));
         print_row(b, &op, &best, wrong);
-        b->rows++;
     }
     b->wrong += wrong;
     return HY_OK;
 }
 
 static hy_status bench_all(kernels_bench *b) {
-    static const hy_rule rules[] = {HY_RULE_ADDITIVE, HY_RULE_DELTA};
     print_head();
     for (int s = 0; s < b->sizes.n; s++) {
-        const int64_t size = b->sizes.items[s];
-        for (int rule = 0; rule < 2; rule++) {
-            for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++) {
-                const hy_bench_op op = {
-                    .decay = (hy_decay)decay, .rule = rules[rule], .H = b->heads, .K = size, .V = size};
-                HY_TRY(bench_op(b, op, &b->recur_tokens));
-            }
+        for (int i = 0; i < b->n_ops; i++) {
+            hy_bench_op op = b->ops[i];
+            op.H = b->heads;
+            op.K = op.V = b->sizes.items[s];
+            HY_TRY(bench_op(b, op, op.attention ? &b->attention_tokens : &b->recur_tokens));
         }
-        hy_bench_op rwkv = {.decay = HY_DECAY_VECTOR, .exclusive = 1, .H = b->heads, .K = size, .V = size};
-        HY_TRY(bench_op(b, rwkv, &b->recur_tokens));
-        rwkv.exclusive = 0, rwkv.rule = HY_RULE_DPLR;
-        HY_TRY(bench_op(b, rwkv, &b->recur_tokens));
-        HY_TRY(
-            bench_op(b, (hy_bench_op){.attention = true, .H = b->heads, .K = size, .V = size}, &b->attention_tokens));
     }
     return HY_OK;
 }
@@ -159,10 +147,6 @@ static hy_status run(kernels_bench *b) {
     printf("\nGEMM again: %.0f GFLOP/s. Shares are of the first; f+b: forward and backward. #wrong: elements off from "
            "cpu_ref in float64.\n",
            1e-9 * after);
-    if (b->rows == 0) {
-        return hy_fail(HY_ERR_USAGE, "--only %s: no operation has this in its name (see the column operation)",
-                       b->only);
-    }
     return b->wrong > 0 ? hy_fail(HY_ERR_VERIFY, "%lld elements are wrong", (long long)b->wrong) : HY_OK;
 }
 
@@ -172,7 +156,8 @@ hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world) {
         {"--tokens", HY_OPTION_TEXT, &b.tokens_text, "A,B", "tokens (recurrences 8Ki,64Ki; attention 4Ki,16Ki)"},
         {"--sizes", HY_OPTION_TEXT, &b.sizes_text, "A,B", "K = V of a head (64,128)"},
         {"--heads", HY_OPTION_COUNT, &b.heads, "N", "heads (4)"},
-        {"--only", HY_OPTION_TEXT, &b.only, "TEXT", "operations with this in their name, such as delta or attention"},
+        {"--only", HY_OPTION_TEXT, &b.only, "TEXT",
+         "operations with this in their name, or those of the mixers with it: delta, gated, mamba2"},
         {"--repeats", HY_OPTION_COUNT, &b.repetitions, "N",
          "repetitions, the best counts (3; fewer where they take long)"},
     };

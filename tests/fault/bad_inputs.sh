@@ -78,6 +78,8 @@ run "layer that is not there" 2 'layer 7' a 2 'model.schedule.overrides={7: atte
 run "more groups than sequences" 2 'data\.batch.*nearest' a 2 parallel.data=3
 run "more micro-steps than sequences" 2 'train\.accumulate.*nearest' a 2 train.accumulate=5
 run "impossible mesh" 2 '2 ranks' a 2 parallel.sequence=3
+expect "several ranks without mpirun" 2 'started without mpirun.*mpirun -np 4 .*parallel\.sequence=auto' "$hylas" train tiny.yaml --set parallel.sequence=4
+expect "what the message says to do" 0 'step 1/1' "$hylas" train tiny.yaml --set parallel.sequence=auto --set train.steps=1 --set run.dir=alone
 run "unknown device" 2 'device.*abacus.*cpu_ref' a 2 run.device=abacus
 sed 's/  width: 32/  widht: 32/' tiny.yaml >bad.yaml
 expect "unknown key in the file" 2 'bad\.yaml:[0-9]+:.*widht.*nearest.*width' "$hylas" train bad.yaml
@@ -108,13 +110,29 @@ run "flipped bit in a store without a seal" 4 'flip\.h5' b 2 data.store=flip.h5
 printf 'not a store' >text.h5
 run "something else as a store" 4 'text\.h5' b 2 data.store=text.h5
 run "store with a larger vocabulary than the model's" 4 'vocab' b 2 model.vocab=100
-run "store shorter than a sequence" 4 'data\.sequence' b 2 data.sequence=100000000
+run "store shorter than a sequence" 4 'data\.sequence' b 2 data.sequence=100M
+check "a short store is mentioned once" count_is 1 'less than one sequence'
 mkdir texts && printf 'some text' >texts/a && : >texts/empty
 expect "byte outside the vocabulary" 4 'byte 1[0-9][0-9] .*vocab' "$hylas" data text texts --vocab 100 --out small.h5
 check "no store after an error" test ! -e small.h5
 expect "empty file" 0 '1 documents \(1 empty' "$hylas" data text texts --out small.h5
 expect "nothing but empty files" 4 'no file' "$hylas" data text texts/empty --out small.h5
 expect "the store that was there is still whole" 0 'seal +ok' "$hylas" data info small.h5
+for name in a.jsonl b.NPY c.parquet d.txt.gz; do
+    printf '{"text": "some text"}\n' >texts/$name
+    expect "$name as a text" 4 "$name: .*first, or .*--any-file" "$hylas" data text texts --out other.h5
+    check "no store of $name" test ! -e other.h5
+    expect "$name as bytes" 0 '2 documents' "$hylas" data text texts --any-file --out any.h5
+    rm texts/$name
+done
+"$hylas" data recall --task needle --pairs 2 --vocab 64 --sequences 32 --tokens 1024 --out facts.h5 >/dev/null
+run "validation with another tokenizer" 4 "tokenizers differ: store\.h5 has 'bytes', facts\.h5 has 'recall: .*data\.tokenizer=" f 2 data.eval_store=facts.h5
+check "tokenizers are mentioned once" count_is 1 'tokenizers differ'
+run "a run of bytes" 0 'step 2/2' f 2
+run "resuming on another tokenizer" 4 "facts\.h5 has 'recall: .* f/checkpoints/step-2 has 'bytes'" f 3 data.store=facts.h5
+run "starting from another tokenizer" 4 "facts\.h5 has 'recall: .* f/checkpoints/step-2 has 'bytes'" g 3 data.store=facts.h5 train.init=f
+expect "eval with another tokenizer" 4 "facts\.h5 has 'recall: .* f/checkpoints/step-2 has 'bytes'" "$hylas" eval f --store facts.h5
+expect "eval where the ids mean the same" 0 'perplexity' "$hylas" eval f --store facts.h5 --sequences 1 --set data.tokenizer=bytes
 run "document longer than the sequence" 0 'longer than data\.sequence' c 2 data.sequence=64
 check "long documents are mentioned once" count_is 1 'longer than data.sequence'
 
@@ -140,6 +158,7 @@ expect "eval of damaged checkpoints" 5 'step-20' "$hylas" eval run --store store
 run "no such checkpoint to start from" 5 'nowhere' d 2 train.init=nowhere
 run "a run of one model" 0 'step 5/5' e 5
 run "resuming with another model" 5 'model\.|size|shape|tensor|elements' e 8 model.width=48
+check "a tensor that does not fit is mentioned once" count_is 1 'elements'
 check "steps of the first model are still there" test -e e/checkpoints/step-5/manifest.json
 
 # ---- disk full during a save ----

@@ -28,9 +28,10 @@ typedef struct hy_checkpoint_source {
     const hy_model *model; /* created for size(world) shards */
     hy_comm *world;
     hy_dtype dtype;
-    const void *params; /* flat, whole on every rank */
-    const void *m, *v;  /* own shards; NULL: no optimizer state */
-    const char *config; /* resolved configuration, YAML */
+    const void *params;    /* flat, whole on every rank */
+    const void *m, *v;     /* own shards; NULL: no optimizer state */
+    const char *config;    /* resolved configuration, YAML */
+    const char *tokenizer; /* of the data; NULL or "": not known */
     int64_t step, updates, skipped, bad_in_row;
     int64_t n_attachments;
     const hy_attachment *attachments;

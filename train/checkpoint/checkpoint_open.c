@@ -30,7 +30,11 @@ static hy_status verify_files(const char *path, const hy_manifest *m, int rank, 
 /* One candidate: manifest and files. Collective. */
 static hy_status try_open(const char *path, hy_comm *world, hy_checkpoint *out) {
     hy_manifest m = {0};
-    hy_status status = hy_comm_agree(world, hy_manifest_read(path, &m));
+    const bool first = hy_comm_rank(world) == 0; /* what is wrong for all is said once */
+    hy_status status = hy_comm_agree(world, first ? hy_manifest_read(path, &m) : HY_OK);
+    if (status == HY_OK) {
+        status = hy_comm_agree(world, first ? HY_OK : hy_manifest_read(path, &m));
+    }
     if (status == HY_OK) {
         status = hy_comm_agree(world, verify_files(path, &m, hy_comm_rank(world), hy_comm_size(world)));
     }

@@ -22,6 +22,9 @@ typedef struct reading {
 /* The manifest's index of every parameter of the model. */
 static hy_status match_tensors(reading *r) {
     const hy_manifest *m = &r->checkpoint->manifest;
+    if (r->into[1] && !m->optimizer) {
+        return hy_fail(HY_ERR_CHECKPOINT, "%s: has no optimizer state", r->checkpoint->path);
+    }
     int64_t n;
     const hy_param *params = hy_model_params(r->model, &n);
     HY_TRY(HY_NEW("checkpoint tensors", n, &r->tensor));
@@ -118,10 +121,6 @@ static int64_t wanted_elements(const reading *r) {
 static hy_status read_own(reading *r) {
     const hy_manifest *m = &r->checkpoint->manifest;
     int64_t covered = 0;
-    if (r->into[1] && !m->optimizer) {
-        return hy_fail(HY_ERR_CHECKPOINT, "%s: has no optimizer state", r->checkpoint->path);
-    }
-    HY_TRY(match_tensors(r));
     for (int64_t i = 0; i < m->n_files; i++) {
         HY_TRY(read_file(r, &m->files[i], &covered));
     }
@@ -140,7 +139,14 @@ hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *mo
                  .rank = hy_comm_rank(world),
                  .size = hy_comm_size(world),
                  .into = {params, m, v}};
-    hy_status status = hy_comm_agree(world, read_own(&r));
+    /* The manifest is the same everywhere: what it lacks is said once. */
+    hy_status status = hy_comm_agree(world, r.rank == 0 ? match_tensors(&r) : HY_OK);
+    if (status == HY_OK) {
+        status = hy_comm_agree(world, r.rank == 0 ? HY_OK : match_tensors(&r));
+    }
+    if (status == HY_OK) {
+        status = hy_comm_agree(world, read_own(&r));
+    }
     hy_free(r.tensor);
     HY_TRY(status);
     size_t esize = hy_dtype_size(dtype);

@@ -135,6 +135,7 @@ static hy_status write_manifest(const hy_checkpoint_source *s, const hy_manifest
     if (status == HY_OK) {
         hy_manifest written = m; /* borrows the texts */
         written.config = (char *)(uintptr_t)s->config;
+        snprintf(written.tokenizer, sizeof written.tokenizer, "%s", s->tokenizer ? s->tokenizer : "");
         written.n_attachments = s->n_attachments;
         for (int64_t i = 0; i < s->n_attachments; i++) {
             written.attachments[i] = s->attachments[i];

@@ -80,6 +80,7 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
         write_file(&j, &m->files[i]);
     }
     hy_json_close(&j);
+    hy_json_string(&j, "tokenizer", m->tokenizer);
     hy_json_string(&j, "config", m->config);
     hy_json_open_array(&j, "attachments");
     for (int64_t i = 0; i < m->n_attachments; i++) {
@@ -254,6 +255,9 @@ static hy_status read_json(const char *path, const json_t *root, hy_manifest *m)
     m->bad_in_row = integer(&r, json_object_get(root, "bad_in_row"), "bad_in_row", 0);
     m->world = integer(&r, json_object_get(root, "world"), "world", 1);
     m->optimizer = json_is_true(json_object_get(root, "optimizer"));
+    if (json_object_get(root, "tokenizer")) { /* manifests of before have none */
+        short_string(&r, root, "tokenizer", m->tokenizer, sizeof(m->tokenizer));
+    }
     m->config = long_string(&r, root, "config");
     read_tensors(&r, root, m);
     read_files(&r, root, m);

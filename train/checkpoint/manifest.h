@@ -5,6 +5,7 @@
 
 #include "layers/model.h"
 #include "train/data/file_hash.h"
+#include "train/data/token_store.h"
 
 enum { HY_ATTACHMENTS_MAX = 4 };
 
@@ -43,7 +44,8 @@ typedef struct hy_manifest {
     hy_manifest_tensor *tensors;
     int64_t n_files;
     hy_manifest_file *files;
-    char *config; /* the resolved configuration, YAML */
+    char tokenizer[HY_TOKENIZER_MAX]; /* of what it was trained on; "": not known */
+    char *config;                     /* the resolved configuration, YAML */
     int64_t n_attachments;
     hy_attachment attachments[HY_ATTACHMENTS_MAX];
 } hy_manifest;

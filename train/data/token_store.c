@@ -12,7 +12,7 @@ struct hy_token_store {
     hid_t file, tokens, documents, answers; /* answers: −1 if the store has none */
     int64_t n_tokens, n_documents, vocab;
     int token_bytes;
-    char tokenizer[64];
+    char tokenizer[HY_TOKENIZER_MAX];
 };
 
 /* A 1-D dataset of integers; *size elements of *bytes each. */

@@ -23,6 +23,8 @@ static const hy_schema_entry config_rows[] = {
 
     TEXT(data.store, "data.store", "data/train.h5", "token store to train on"),
     TEXT(data.eval_store, "data.eval_store", NULL, "token store for validation; empty: none"),
+    TEXT(data.tokenizer, "data.tokenizer", NULL,
+         "what the stores' tokenizer is taken to be; empty: as they say, and all the same"),
     INT(data.sequence, "data.sequence", "32768", 1, HY_SCHEMA_NO_MAX, "tokens per sequence"),
     INT(data.batch, "data.batch", "1", 1, 1 << 24, "sequences per step, over all ranks and micro-steps"),
     NAME(data.loss, "data.loss", "all", loss_names, "targets that train: all, or those the store marks as answers"),

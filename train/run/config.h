@@ -5,17 +5,19 @@
 
 #include "base/status.h"
 #include "layers/model.h"
+#include "train/data/token_store.h"
 
 typedef enum hy_loss_targets { HY_LOSS_ALL, HY_LOSS_ANSWERS } hy_loss_targets;
 
 typedef struct hy_config {
     hy_model_config model;
     struct {
-        char store[512];      /* token store for training */
-        char eval_store[512]; /* "" = no validation */
-        int64_t sequence;     /* tokens per sequence */
-        int64_t batch;        /* sequences per step, over all ranks and micro-steps */
-        hy_loss_targets loss; /* which targets train */
+        char store[512];                  /* token store for training */
+        char eval_store[512];             /* "" = no validation */
+        char tokenizer[HY_TOKENIZER_MAX]; /* "" = as the stores say */
+        int64_t sequence;                 /* tokens per sequence */
+        int64_t batch;                    /* sequences per step, over all ranks and micro-steps */
+        hy_loss_targets loss;             /* which targets train */
     } data;
     struct {
         int64_t steps;
