@@ -39,8 +39,9 @@ void hy_schema_defaults_apply(const hy_schema *schema, unsigned char *object);
 /* "an integer from 0 to 5", for messages and help. */
 void hy_schema_describe(const hy_schema_entry *entry, char *out, size_t size);
 
-/* The valid key nearest to the full key `path`, a name under NAMED being taken from `path`. */
-void hy_schema_nearest(const hy_schema *root, const char *path, char nearest[HY_SCHEMA_PATH_MAX]);
+/* The valid key nearest to the full key `path`, which `object` of `table` does not have; a name under NAMED is taken from `path`. */
+void hy_schema_nearest(const hy_schema *root, const hy_schema *table, const void *object, const char *path,
+                       char nearest[HY_SCHEMA_PATH_MAX]);
 
 HY_MUST_CHECK hy_status hy_schema_origins_note(hy_schema_origins *origins, const char *key, const hy_source *source,
                                                int64_t line);

@@ -20,9 +20,9 @@ static hy_status require_map(const hy_schema_cursor *at, const hy_node *node) {
                           at->length == 0 ? "config" : at->path, node->kind == HY_NODE_LIST ? "list" : "single value");
 }
 
-static hy_status unknown(const hy_schema_cursor *at, const hy_node *node) {
+static hy_status unknown(const hy_schema_cursor *at, const hy_schema *schema, const void *object, const hy_node *node) {
     char nearest[HY_SCHEMA_PATH_MAX];
-    hy_schema_nearest(at->root, at->path, nearest);
+    hy_schema_nearest(at->root, schema, object, at->path, nearest);
     return hy_source_fail(at->source, node->line, "unknown key '%s'; nearest: '%s'", at->path, nearest);
 }
 
@@ -228,5 +228,6 @@ hy_status hy_schema_place(hy_schema_cursor *at, const hy_schema *schema, unsigne
             return place_entry(at, entry, object, start + length + 1, node);
         }
     }
-    return is_section(schema, key) ? hy_schema_place_children(at, schema, object, start, node) : unknown(at, node);
+    return is_section(schema, key) ? hy_schema_place_children(at, schema, object, start, node)
+                                   : unknown(at, schema, object, node);
 }

@@ -80,7 +80,8 @@ static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *conf
     hy_trainer *trainer = NULL;
     hy_eval_result result;
     HY_TRY(hy_trainer_create(config, false, world, &trainer));
-    hy_status status = hy_trainer_expect_tokenizer(trainer, checkpoint->manifest.tokenizer, checkpoint->path);
+    hy_status status =
+        hy_one_tokenizer_add(&trainer->tokenizer, world, checkpoint->manifest.tokenizer, checkpoint->path);
     if (status == HY_OK) {
         status = hy_checkpoint_read(checkpoint, trainer->model, world, trainer->dtype, trainer->params, NULL, NULL);
     }

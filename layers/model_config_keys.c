@@ -106,9 +106,10 @@ static const hy_schema_entry mixer_rows[] = {
                     "its layers' norms: pre: x += f(norm(x)); post: x += norm(f(x))")},
 };
 
-/* Before it is resolved, a mixer's kind may not be known. */
+/* Before it is resolved, a mixer's kind may be told by its name, or not known yet. */
 static bool mixer_has(const void *object, const hy_schema_entry *entry) {
-    const hy_mixer_row *row = hy_mixer_row_find(((const hy_mixer_config *)object)->kind);
+    const hy_mixer_config *mixer = object;
+    const hy_mixer_row *row = hy_mixer_row_find(mixer->kind[0] != '\0' ? mixer->kind : mixer->name);
     return row == NULL || hy_mixer_uses(row, entry->key);
 }
 

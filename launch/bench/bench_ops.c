@@ -58,10 +58,11 @@ static hy_status fail_unknown(const char *only, const hy_bench_op *all, int n) {
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? ", " : "", name);
     }
     for (int i = 0; hy_mixer_row_at(i) != NULL && used < sizeof text; i++) {
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? ", " : "; mixers: ",
-                                 hy_mixer_row_at(i)->kind);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s",
+                                 i > 0 ? ", " : "; mixers: ", hy_mixer_row_at(i)->kind);
     }
-    return hy_fail(HY_ERR_USAGE, "--only %s: no operation has this in its name, and no mixer with it is made of one; operations: %s",
+    return hy_fail(HY_ERR_USAGE,
+                   "--only %s: no operation has this in its name, and no mixer with it is made of one; operations: %s",
                    only, text);
 }
 

@@ -32,9 +32,11 @@ static hy_status check_levels(const hy_model_config *config, int64_t len) {
             needed++;
         }
         if (hy_mixer_row_find(m->kind)->leveled && m->levels < needed) {
-            return hy_fail(
-                HY_ERR_USAGE, "model.mixers.%s.levels: %lld reach %lld tokens, but sequences have %lld; nearest: %lld",
-                m->name, (long long)m->levels, (long long)1 << (m->levels - 1), (long long)len, (long long)needed);
+            return hy_fail(HY_ERR_USAGE,
+                           "model.mixers.%s: levels = %lld (15 by default) reach %lld tokens, but sequences have %lld; "
+                           "nearest: %lld",
+                           m->name, (long long)m->levels, (long long)1 << (m->levels - 1), (long long)len,
+                           (long long)needed);
         }
     }
     return HY_OK;

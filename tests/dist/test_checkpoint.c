@@ -58,6 +58,7 @@ static hy_status save(const state *s, hy_comm *comm, const char *folder, int64_t
                                    .m = s->m,
                                    .v = s->v,
                                    .config = "model:\n",
+                                   .tokenizer = "bytes",
                                    .step = step,
                                    .updates = step - 1,
                                    .skipped = 1,
@@ -81,6 +82,7 @@ static int64_t load_and_compare(const hy_model_config *config, hy_comm *comm, co
     CHECK(memcmp(got.params, expected.params, bytes) == 0, "parameters differ");
     CHECK(memcmp(got.m, expected.m, bytes) == 0 && memcmp(got.v, expected.v, bytes) == 0, "optimizer state differs");
     CHECK(checkpoint.manifest.skipped == 1 && checkpoint.manifest.updates == step - 1, "counters");
+    CHECK(strcmp(checkpoint.manifest.tokenizer, "bytes") == 0, "tokenizer");
     const char *text = hy_checkpoint_attachment(&checkpoint, "config.json");
     CHECK(text && strcmp(text, "{\"a\": 1}") == 0, "attachment");
     hy_checkpoint_close(&checkpoint);

@@ -267,6 +267,7 @@ static void test_messages(void **unused) {
          "a.yaml:8: model.mixers.m.mix_rank: attention has no such key; nearest: '"},
         {"      kind: attention\n      kv_rank: 3\n", "a.yaml:8: model.mixers.m.kv_rank: attention has no such key"},
         {"      kind: attention\n      kv_head_dim: 3\n", "a.yaml:8: unknown key 'model.mixers.m.kv_head_dim'"},
+        {"      kind: conv_long\n      filter_widht: 3\n", "nearest: 'model.mixers.m.filter_order'"},
         {"      beta: false\n      kind: attention\n", "a.yaml:7: model.mixers.m.beta: attention has no such key"},
         {"      kind: mamba2\n      window: 4\n", "a.yaml:8: model.mixers.m.window: mamba2 has no such key"},
         {"      kind: gla\n      value_heads: 8\n",

@@ -58,7 +58,7 @@ static hy_status resume(loop *l, hy_checkpoint *checkpoint) {
     if (!checkpoint->manifest.optimizer) {
         m = v = NULL;
     }
-    HY_TRY(hy_trainer_expect_tokenizer(l->trainer, checkpoint->manifest.tokenizer, checkpoint->path));
+    HY_TRY(hy_one_tokenizer_add(&l->trainer->tokenizer, l->world, checkpoint->manifest.tokenizer, checkpoint->path));
     HY_TRY(hy_checkpoint_read(checkpoint, l->trainer->model, l->world, l->trainer->dtype, l->trainer->params, m, v));
     take_attachments(l, checkpoint);
     l->step = l->saved_step = checkpoint->manifest.step;
@@ -82,7 +82,7 @@ static hy_status initialise(loop *l) {
         return HY_OK;
     }
     HY_TRY(hy_checkpoint_open(l->config->train.init, l->world, NULL, &checkpoint));
-    hy_status status = hy_trainer_expect_tokenizer(t, checkpoint.manifest.tokenizer, checkpoint.path);
+    hy_status status = hy_one_tokenizer_add(&t->tokenizer, l->world, checkpoint.manifest.tokenizer, checkpoint.path);
     if (status == HY_OK) {
         status = hy_checkpoint_read(&checkpoint, t->model, l->world, t->dtype, t->params, NULL, NULL);
     }
@@ -157,7 +157,7 @@ static hy_status save(loop *l) {
                                          .m = m,
                                          .v = v,
                                          .config = l->config_text,
-                                         .tokenizer = t->tokenizer,
+                                         .tokenizer = t->tokenizer.name,
                                          .step = l->step,
                                          .updates = l->updates,
                                          .skipped = l->skipped,

@@ -156,29 +156,9 @@ static hy_status open_store(hy_trainer *trainer, const char *path, hy_token_stor
                                (long long)hy_token_store_vocab(*store), (long long)trainer->config->model.vocab);
     }
     if (status == HY_OK && trainer->config->data.tokenizer[0] == '\0') {
-        status = hy_trainer_expect_tokenizer(trainer, hy_token_store_tokenizer(*store), path);
+        status = hy_one_tokenizer_add(&trainer->tokenizer, trainer->world, hy_token_store_tokenizer(*store), path);
     }
     return hy_comm_agree(trainer->world, status);
-}
-
-hy_status hy_trainer_expect_tokenizer(hy_trainer *trainer, const char *name, const char *whose) {
-    if (name[0] == '\0') {
-        return HY_OK;
-    }
-    if (trainer->tokenizer[0] == '\0') {
-        (void)snprintf(trainer->tokenizer, sizeof trainer->tokenizer, "%s", name);
-        (void)snprintf(trainer->tokenizer_of, sizeof trainer->tokenizer_of, "%s", whose);
-        return HY_OK;
-    }
-    if (strncmp(trainer->tokenizer, name, sizeof trainer->tokenizer - 1) == 0) {
-        return HY_OK;
-    }
-    return hy_comm_rank(trainer->world) > 0
-               ? HY_ERR_PEER
-               : hy_fail(HY_ERR_DATA,
-                         "tokenizers differ: %s has '%s', %s has '%s'; make the store with the same one, or, where "
-                         "their ids mean the same, say so: data.tokenizer='%s'",
-                         trainer->tokenizer_of, trainer->tokenizer, whose, name, name);
 }
 
 static hy_status reserve_rows(const hy_feed_shape *shape, hy_eval_rows *rows) {
@@ -227,7 +207,7 @@ static hy_status build(hy_trainer *trainer, bool train) {
     const int sequence = hy_trainer_sequence_size(config, hy_comm_size(trainer->world));
     HY_TRY(hy_mesh_create(trainer->world, (int)config->parallel.data, sequence, &trainer->mesh));
     HY_TRY(hy_comm_agree(trainer->world, reserve_model(trainer, train)));
-    HY_TRY(hy_trainer_expect_tokenizer(trainer, config->data.tokenizer, "data.tokenizer"));
+    HY_TRY(hy_one_tokenizer_add(&trainer->tokenizer, trainer->world, config->data.tokenizer, "data.tokenizer"));
     if (train) {
         HY_TRY(create_pass(trainer, config->data.store, true, &trainer->train));
     }

@@ -9,6 +9,7 @@
 #include "train/data/feed.h"
 #include "train/run/adamw_sharded.h"
 #include "train/run/config.h"
+#include "train/run/one_tokenizer.h"
 
 /* A token store bound to a runner: training, or validation. All NULL where there is none; rows only for validation. */
 typedef struct hy_pass {
@@ -30,7 +31,7 @@ typedef struct hy_trainer {
     void *params, *grads;        /* flat; grads NULL without training */
     hy_adamw_sharded *optimizer; /* NULL without training */
     hy_pass train, eval;
-    char tokenizer[HY_TOKENIZER_MAX], tokenizer_of[576]; /* of all stores, "" if none says; who said so first */
+    hy_one_tokenizer tokenizer; /* of all stores, and of what the run starts from */
 } hy_trainer;
 
 /* What a run of `config` on `ranks` ranks reserves on `rank`. HY_ERR_USAGE for a mesh that does not fit. Local. */
@@ -44,10 +45,6 @@ HY_MUST_CHECK hy_status hy_trainer_shape(const hy_config *config, int ranks, int
  * 0 the whole files, see token_store.h). Collective. */
 HY_MUST_CHECK hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out);
 void hy_trainer_destroy(hy_trainer *trainer);
-
-/* All that a run reads, what it starts from included, has one tokenizer: HY_ERR_DATA where `name` is another than what was found so far; ""
- * is any. whose: for the message. Local, but the same on all ranks; rank 0 reports. */
-HY_MUST_CHECK hy_status hy_trainer_expect_tokenizer(hy_trainer *trainer, const char *name, const char *whose);
 
 /* Ranks per sequence: parallel.sequence, or what is left of `ranks`. */
 int hy_trainer_sequence_size(const hy_config *config, int ranks);
