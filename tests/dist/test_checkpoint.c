@@ -58,9 +58,7 @@ static hy_status save(const state *s, hy_comm *comm, const char *folder, int64_t
                                    .m = s->m,
                                    .v = s->v,
                                    .config = "model:\n",
-                                   .step = step,
-                                   .updates = step - 1,
-                                   .skipped = 1,
+                                   .progress = {.step = step, .updates = step - 1, .skipped = 1},
                                    .n_attachments = 1,
                                    .attachments = &attachment};
     return hy_checkpoint_save(&source, folder, keep);
@@ -75,12 +73,12 @@ static int64_t load_and_compare(const hy_model_config *config, hy_comm *comm, co
     }
     make_state(config, comm, true, &expected);
     make_state(config, comm, false, &got);
-    int64_t step = checkpoint.manifest.step;
+    int64_t step = checkpoint.manifest.progress.step;
     size_t bytes = (size_t)hy_model_flat_size(got.model) * sizeof(float);
     CHECK(hy_checkpoint_read(&checkpoint, got.model, comm, HY_F32, got.params, got.m, got.v) == HY_OK, "read");
     CHECK(memcmp(got.params, expected.params, bytes) == 0, "parameters differ");
     CHECK(memcmp(got.m, expected.m, bytes) == 0 && memcmp(got.v, expected.v, bytes) == 0, "optimizer state differs");
-    CHECK(checkpoint.manifest.skipped == 1 && checkpoint.manifest.updates == step - 1, "counters");
+    CHECK(checkpoint.manifest.progress.skipped == 1 && checkpoint.manifest.progress.updates == step - 1, "counters");
     const char *text = hy_checkpoint_attachment(&checkpoint, "config.json");
     CHECK(text && strcmp(text, "{\"a\": 1}") == 0, "attachment");
     hy_checkpoint_close(&checkpoint);

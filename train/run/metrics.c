@@ -28,6 +28,21 @@ static int is_kept(const char *line, size_t n, int64_t last_step) {
     return strtoll(line + skip, NULL, 10) <= last_step;
 }
 
+hy_status hy_metrics_has_eval(const char *path, int64_t step, bool *has) {
+    const size_t size_max = (size_t)1 << 31;
+    char *text = NULL, head[64];
+    size_t length = 0;
+    *has = false;
+    if (!hy_file_exists(path)) {
+        return HY_OK;
+    }
+    HY_TRY(hy_file_read(path, size_max, HY_ERR_FAILED, &text, &length));
+    snprintf(head, sizeof head, "{\"step\":%lld,\"eval_loss\":", (long long)step);
+    *has = strstr(text, head) != NULL;
+    hy_free(text);
+    return HY_OK;
+}
+
 /* Rewrites the file with the lines that stay. */
 static hy_status cut_file(const char *path, int64_t last_step) {
     const size_t size_max = (size_t)1 << 31;

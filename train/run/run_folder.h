@@ -6,7 +6,7 @@
 #include "base/file.h"
 
 typedef struct hy_run_folder {
-    char checkpoints[HY_PATH_MAX], metrics[HY_PATH_MAX], peak[HY_PATH_MAX];
+    char checkpoints[HY_PATH_MAX], metrics[HY_PATH_MAX], log[HY_PATH_MAX], peak[HY_PATH_MAX];
     int lock; /* descriptor; −1: none */
 } hy_run_folder;
 
