@@ -31,6 +31,7 @@ typedef struct hy_checkpoint_source {
     const void *params; /* flat, whole on every rank */
     const void *m, *v;  /* own shards; NULL: no optimizer state */
     const char *config; /* resolved configuration, YAML */
+    const char *stores; /* identities of its token stores; NULL: not recorded */
     hy_progress progress;
     int64_t n_attachments;
     const hy_attachment *attachments;

@@ -154,8 +154,8 @@ static hy_status convert(const char *stopped, const char *unfinished, int64_t ra
     }
     if (status == HY_OK && (p.head.world != m->world || rank >= m->n_files ||
                             memcmp(&p.head.progress, &m->progress, sizeof m->progress) != 0)) {
-        status = hy_fail(HY_ERR_CHECKPOINT, "%s: the part of rank %lld belongs to another save", stopped,
-                         (long long)rank);
+        status =
+            hy_fail(HY_ERR_CHECKPOINT, "%s: the part of rank %lld belongs to another save", stopped, (long long)rank);
     }
     if (status == HY_OK && snprintf(path, sizeof path, "%s/%s", unfinished, m->files[rank].name) < (int)sizeof path) {
         status = hy_shards_write(&p.shards, path, &m->files[rank]);

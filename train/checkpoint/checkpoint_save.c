@@ -149,6 +149,9 @@ static hy_status copy_text(const char *name, const char *text, char **out) {
 
 static hy_status fill_texts(const hy_checkpoint_source *s, hy_manifest *m) {
     HY_TRY(copy_text("manifest configuration", s->config, &m->config));
+    if (s->stores != NULL) {
+        HY_TRY(copy_text("manifest stores", s->stores, &m->stores));
+    }
     for (int64_t i = 0; i < s->n_attachments; i++) {
         memcpy(m->attachments[i].name, s->attachments[i].name, sizeof(m->attachments[i].name));
         HY_TRY(copy_text("manifest attachment", s->attachments[i].text, &m->attachments[i].text));

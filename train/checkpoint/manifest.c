@@ -29,6 +29,7 @@ void hy_manifest_fini(hy_manifest *m) {
     hy_free(m->files);
     hy_free(m->tensors);
     hy_free(m->config);
+    hy_free(m->stores);
     *m = (hy_manifest){0};
 }
 
@@ -82,6 +83,9 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     }
     hy_json_close(&j);
     hy_json_string(&j, "config", m->config);
+    if (m->stores != NULL) {
+        hy_json_string(&j, "stores", m->stores);
+    }
     hy_json_open_array(&j, "attachments");
     for (int64_t i = 0; i < m->n_attachments; i++) {
         hy_json_open_object(&j, NULL);
@@ -272,6 +276,7 @@ static hy_status read_json(const char *path, const json_t *root, hy_manifest *m)
     m->world = integer(&r, json_object_get(root, "world"), "world", 1);
     m->optimizer = json_is_true(json_object_get(root, "optimizer"));
     m->config = long_string(&r, root, "config");
+    m->stores = json_object_get(root, "stores") != NULL ? long_string(&r, root, "stores") : NULL;
     read_tensors(&r, root, m);
     read_files(&r, root, m);
     read_attachments(&r, root, m);

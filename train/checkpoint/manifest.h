@@ -49,6 +49,7 @@ typedef struct hy_manifest {
     int64_t n_files;
     hy_manifest_file *files;
     char *config; /* the resolved configuration, YAML */
+    char *stores; /* what its token stores held (config_change.h); NULL: not recorded */
     int64_t n_attachments;
     hy_attachment attachments[HY_ATTACHMENTS_MAX];
 } hy_manifest;

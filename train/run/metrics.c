@@ -28,19 +28,20 @@ static int is_kept(const char *line, size_t n, int64_t last_step) {
     return strtoll(line + skip, NULL, 10) <= last_step;
 }
 
-hy_status hy_metrics_has_eval(const char *path, int64_t step, bool *has) {
-    const size_t size_max = (size_t)1 << 31;
-    char *text = NULL, head[64];
-    size_t length = 0;
-    *has = false;
-    if (!hy_file_exists(path)) {
-        return HY_OK;
+bool hy_metrics_has_eval(const char *path, int64_t step) {
+    char *line = NULL;
+    size_t room = 0;
+    bool has = false;
+    FILE *file = hy_file_exists(path) ? fopen(path, "re") : NULL;
+    while (file != NULL && !has && getline(&line, &room, file) > 0) {
+        long long of = -1;
+        has = sscanf(line, "{\"step\": %lld, \"eval_loss\":", &of) == 1 && of == step && strstr(line, "\"eval_loss\"");
     }
-    HY_TRY(hy_file_read(path, size_max, HY_ERR_FAILED, &text, &length));
-    snprintf(head, sizeof head, "{\"step\":%lld,\"eval_loss\":", (long long)step);
-    *has = strstr(text, head) != NULL;
-    hy_free(text);
-    return HY_OK;
+    free(line);
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return has;
 }
 
 /* Rewrites the file with the lines that stay. */

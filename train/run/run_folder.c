@@ -39,13 +39,16 @@ static hy_status take_lock(const char *dir, hy_run_folder *folder) {
     return HY_OK;
 }
 
-hy_status hy_run_folder_begin(const char *dir, const char *config, size_t length, hy_run_folder *folder) {
-    char path[HY_PATH_MAX];
+hy_status hy_run_folder_begin(const char *dir, hy_run_folder *folder) {
     HY_TRY(hy_file_make_dirs(folder->checkpoints, HY_ERR_ENV));
     HY_TRY(take_lock(dir, folder));
-    HY_TRY(join(dir, "config.yaml", path));
-    HY_TRY(hy_file_write_atomic(path, config, length, HY_ERR_ENV));
     return hy_log_set_file(folder->log);
+}
+
+hy_status hy_run_folder_write_config(const char *dir, const char *config, size_t length) {
+    char path[HY_PATH_MAX];
+    HY_TRY(join(dir, "config.yaml", path));
+    return hy_file_write_atomic(path, config, length, HY_ERR_ENV);
 }
 
 void hy_run_folder_end(hy_run_folder *folder) {

@@ -153,7 +153,6 @@ void hy_stop_save_state(const hy_progress *now, const hy_progress *next, int64_t
     settle();
 }
 
-
 void hy_stop_save_changed(void) {
     if (state.part != NULL) {
         state.now = state.next;

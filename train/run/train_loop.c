@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "train/checkpoint/checkpoint.h"
+#include "train/run/config_change.h"
 #include "train/run/config_diff.h"
 #include "train/run/console.h"
 #include "train/run/eval_pass.h"
@@ -25,7 +26,8 @@ typedef struct loop {
     const hy_config *config;
     hy_comm *world;
     bool first_rank;
-    char *config_text;
+    const hy_allowed_changes *allowed; /* may be NULL */
+    char *config_text, *stores;        /* `stores`: rank 0 */
     size_t config_length;
     hy_run_folder folder;
     hy_trainer *trainer;
@@ -42,11 +44,6 @@ typedef struct loop {
 } loop;
 
 /* ---- start ---- */
-
-static void note_change(void *context, const char *key, const char *before, const char *after) {
-    (void)context;
-    hy_info("config: %s was %s in the checkpoint, is %s now", key, before, after);
-}
 
 static void take_attachments(loop *l, hy_checkpoint *checkpoint) {
     l->n_attachments = checkpoint->manifest.n_attachments;
@@ -69,7 +66,6 @@ static hy_status resume(loop *l, hy_checkpoint *checkpoint) {
     if (l->first_rank) {
         hy_info("resuming after step %lld from %s, written by %lld ranks", (long long)l->progress.step,
                 checkpoint->path, (long long)checkpoint->manifest.world);
-        hy_config_diff(checkpoint->manifest.config, l->config_text, note_change, NULL);
     }
     return HY_OK;
 }
@@ -107,7 +103,22 @@ static hy_status check_mesh_and_device(const loop *l) {
 static hy_status begin_folder(loop *l) {
     hy_status status = hy_run_folder_init(l->config->run.dir, &l->folder);
     if (status == HY_OK && l->first_rank) {
-        status = hy_run_folder_begin(l->config->run.dir, l->config_text, l->config_length, &l->folder);
+        status = hy_run_folder_begin(l->config->run.dir, &l->folder);
+    }
+    return hy_comm_agree(l->world, status);
+}
+
+/* That the run is the one whose checkpoint was found; only then the folder says that it is. Collective. */
+static hy_status confirm(loop *l, const hy_checkpoint *checkpoint) {
+    hy_status status = HY_OK;
+    if (l->first_rank) {
+        status = hy_store_identities(l->config, &l->stores);
+    }
+    if (l->first_rank && status == HY_OK && checkpoint != NULL) {
+        status = hy_config_change_check(checkpoint->path, &checkpoint->manifest, l->config_text, l->stores, l->allowed);
+    }
+    if (l->first_rank && status == HY_OK) {
+        status = hy_run_folder_write_config(l->config->run.dir, l->config_text, l->config_length);
     }
     return hy_comm_agree(l->world, status);
 }
@@ -154,6 +165,7 @@ static hy_checkpoint_source source_of(const loop *l) {
                                   .m = m,
                                   .v = v,
                                   .config = l->config_text,
+                                  .stores = l->stores,
                                   .progress = l->progress,
                                   .n_attachments = l->n_attachments,
                                   .attachments = l->attachments};
@@ -373,28 +385,22 @@ static hy_status train_from(loop *l) {
 }
 
 /* Whether the validation after the checkpoint's last step is missing: the run was killed in between. Collective. */
-static hy_status find_owed_validation(loop *l, const hy_checkpoint *checkpoint) {
+static void find_owed_validation(loop *l, const hy_checkpoint *checkpoint) {
     const int64_t step = checkpoint->manifest.progress.step;
     const bool due = step >= l->config->train.steps || is_due(l->config->train.eval.every, step);
-    int64_t owed = 0;
-    hy_status status = HY_OK;
-    if (l->first_rank && step > 0 && due && l->config->data.eval_store[0] != '\0') {
-        bool done = false;
-        status = hy_metrics_has_eval(l->folder.metrics, step, &done);
-        owed = !done;
-    }
-    HY_TRY(hy_comm_agree(l->world, status));
+    int64_t owed = l->first_rank && step > 0 && due && l->config->data.eval_store[0] != '\0' &&
+                   !hy_metrics_has_eval(l->folder.metrics, step);
     hy_req req = {0};
     hy_comm_broadcast(l->world, "validation owed", &owed, sizeof owed, 0, &req);
     hy_comm_wait(&req);
     l->owes_validation = owed != 0;
-    return HY_OK;
 }
 
 /* `checkpoint` NULL: a new run. */
 static hy_status prepare_and_train(loop *l, hy_checkpoint *checkpoint) {
+    HY_TRY(confirm(l, checkpoint));
     if (checkpoint != NULL) {
-        HY_TRY(find_owed_validation(l, checkpoint));
+        find_owed_validation(l, checkpoint);
     }
     if (checkpoint != NULL && checkpoint->manifest.progress.step >= l->config->train.steps && !l->owes_validation) {
         if (l->first_rank) {
@@ -425,10 +431,11 @@ static hy_status run(loop *l) {
     return status;
 }
 
-hy_status hy_train(const hy_config *config, hy_comm *world) {
+hy_status hy_train_allowing(const hy_config *config, const hy_allowed_changes *allowed, hy_comm *world) {
     loop *l = NULL;
     HY_TRY(hy_comm_agree(world, HY_NEW("training loop", 1, &l)));
     l->config = config;
+    l->allowed = allowed;
     l->world = world;
     l->first_rank = hy_comm_rank(world) == 0;
     l->folder.lock = -1;
@@ -441,6 +448,11 @@ hy_status hy_train(const hy_config *config, hy_comm *world) {
         hy_free(l->attachments[i].text);
     }
     hy_free(l->config_text);
+    hy_free(l->stores);
     hy_free(l);
     return status;
+}
+
+hy_status hy_train(const hy_config *config, hy_comm *world) {
+    return hy_train_allowing(config, NULL, world);
 }
