@@ -53,8 +53,9 @@ static hy_status value_of(const hy_config *config, const char *text, const char 
     const char *value = strcmp(key, "run.dir") != 0 ? hy_config_value(text, key) : NULL;
     if (value == NULL) {
         const bool section = hy_config_has(text, key, nearest, sizeof nearest);
-        return section ? hy_fail(HY_ERR_USAGE, "%s: run.dir: ${%s} is not a key with a value", origin, key)
-                       : hy_fail(HY_ERR_USAGE, "%s: run.dir: unknown key in ${%s}; nearest: ${%s}", origin, key, nearest);
+        return section
+                   ? hy_fail(HY_ERR_USAGE, "%s: run.dir: ${%s} is not a key with a value", origin, key)
+                   : hy_fail(HY_ERR_USAGE, "%s: run.dir: unknown key in ${%s}; nearest: ${%s}", origin, key, nearest);
     }
     snprintf(out, VALUE_SIZE, "%s", value);
     make_file_name(out);
@@ -77,7 +78,8 @@ static hy_status expand(const hy_config *config, const char *text, const char *o
         }
         used += (size_t)snprintf(out + used, size - used, "%s", value);
         if (used >= size) {
-            return hy_fail(HY_ERR_USAGE, "%s: run.dir: longer than %zu bytes with its ${...} replaced", origin, size - 1);
+            return hy_fail(HY_ERR_USAGE, "%s: run.dir: longer than %zu bytes with its ${...} replaced", origin,
+                           size - 1);
         }
         at += n;
     }
