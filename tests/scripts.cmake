@@ -31,7 +31,7 @@ hy_program_test(train_again)
 # fault/: what must survive. kill_resume.sh and stop_resume.sh take the number of kills or stops; by hand 20.
 add_test(NAME fault/kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
 set_tests_properties(fault/kill_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
-add_test(NAME fault/stop_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/stop_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 3)
+add_test(NAME fault/stop_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/stop_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
 set_tests_properties(fault/stop_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 add_test(NAME fault/bad_inputs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/bad_inputs.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
 set_tests_properties(fault/bad_inputs PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")

@@ -4,6 +4,7 @@
  *     checkpoints/latest                 "step-200\n"
  *     checkpoints/step-200/manifest.json what is where, hashes, configuration (manifest.h)
  *     checkpoints/step-200/rank-00000.h5 datasets params, m, v: this rank's shard of every bucket, one after the other
+ *     checkpoints/step-230.stop/         parts written at a signal; opening the folder makes a checkpoint of them (checkpoint_part.h)
  *
  * Loading verifies every file's hash before libhdf5 sees it, falls back to the newest checkpoint that is whole, and works on any
  * number of ranks. */
