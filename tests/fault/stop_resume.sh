@@ -17,10 +17,10 @@ fail() {
 }
 
 "$hylas" data text "$source/layers" "$source/sp" --out store.h5 >/dev/null || fail "no token store"
-steps=$((3 * stops + 2))
+steps=2
 train() { # run folder
     exec "$mpirun" -np 3 "$hylas" train "$source/configs/tiny.yaml" --set data.store=store.h5 --set data.eval_store= --set run.dir="$1" \
-        --set train.steps=$steps --set train.checkpoint.every=0 --set data.sequence=${SEQUENCE:-20000}
+        --set train.steps=$steps --set train.checkpoint.every=0 --set data.sequence=${SEQUENCE:-9000}
 }
 contents() { # run folder: the hashes of what its last checkpoint holds
     grep -o '"content": *"[0-9a-f]*"' "$1/checkpoints/step-$steps/manifest.json"
@@ -28,11 +28,12 @@ contents() { # run folder: the hashes of what its last checkpoint holds
 finished() { # run folder: the last step in its metrics
     tail -n 1 "$1/metrics.jsonl" 2>/dev/null | sed 's/[^0-9]*\([0-9]*\).*/\1/'
 }
-milliseconds() { date +%s%3N; }
 
-begin=$(milliseconds)
+# A stop takes up to two steps more, at mpirun those of a second too.
+(train probe) >log 2>&1 || fail "two steps"
+step_ms=$(awk '{ print int(1 + 1000 * $2); exit }' < <(sed -n '2s/.*"seconds"//p' probe/metrics.jsonl))
+steps=$((4 + 3 * stops + (stops / 4 + 1) * 3000 / step_ms))
 (train whole) >log 2>&1 || fail "the uninterrupted run"
-step_ms=$((($(milliseconds) - begin) / steps))
 
 wait_for_step() { # until step $1 is in the metrics, or the run has ended
     while [ "$(finished stopped)" != "$1" ] && kill -0 "$job" 2>/dev/null; do sleep 0.01; done
