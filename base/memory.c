@@ -9,7 +9,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 typedef struct block_header {
     void *raw;
@@ -65,6 +67,19 @@ void hy_free(void *ptr) {
     memcpy(&header, (unsigned char *)ptr - HY_ALIGN, sizeof(header));
     atomic_fetch_sub(&current, (int64_t)header.bytes);
     free(header.raw);
+}
+
+/* Only blocks that malloc maps one by one: what is unmapped when freed cannot trouble a later block. */
+void hy_alloc_not_in_children(void *ptr) {
+    enum { MAPPED_ALONE = 64 << 20 }; /* above glibc's largest threshold, 32 MiB */
+    block_header header;
+    memcpy(&header, (unsigned char *)ptr - HY_ALIGN, sizeof(header));
+    if (header.bytes < MAPPED_ALONE) {
+        return;
+    }
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)ptr;
+    const uintptr_t begin = (at + page - 1) / page * page, end = (at + header.bytes) / page * page;
+    (void)madvise((void *)begin, end - begin, MADV_DONTFORK); /* refused: a child sees it, at the cost of memory */
 }
 
 int64_t hy_alloc_count(void) {

@@ -139,6 +139,19 @@ bool hy_comm_test(hy_req *req) {
     return true;
 }
 
+static void (*watch)(void);
+
+void hy_comm_set_watch(void (*wanted)(void)) {
+    watch = wanted;
+}
+
+static void idle(const hy_req *req) {
+    if (watch != NULL) {
+        watch();
+    }
+    req->comm->table->idle(req);
+}
+
 void hy_comm_wait(hy_req *req) {
     if (req->comm == NULL) {
         return;
@@ -146,7 +159,7 @@ void hy_comm_wait(hy_req *req) {
     const double begun = hy_now();
     double completed = req->posted;
     while (req->impl != NULL && !req->comm->table->test(req, &completed)) {
-        req->comm->table->idle(req);
+        idle(req);
     }
     finish(req, completed, hy_now() - begun);
 }
@@ -158,6 +171,9 @@ void hy_comm_wait_all(hy_req *reqs, int64_t n) {
 }
 
 void hy_comm_progress(hy_comm *comm) {
+    if (watch != NULL) {
+        watch();
+    }
     const double begun = hy_now();
     comm->table->progress();
     hy_record_move(hy_now() - begun);
@@ -168,7 +184,7 @@ void hy_comm_barrier(hy_comm *comm) {
     comm->table->barrier(comm, &req);
     double completed;
     while (req.impl != NULL && !comm->table->test(&req, &completed)) {
-        comm->table->idle(&req);
+        idle(&req);
     }
 }
 

@@ -68,6 +68,9 @@ bool hy_comm_test(hy_req *req);
 void hy_comm_wait_all(hy_req *reqs, int64_t n);
 /* Lets posted exchanges advance (they do not by themselves). Cheap; called between operations. */
 void hy_comm_progress(hy_comm *comm);
+/* `watch` is called again and again while this process waits for an exchange, and at every hy_comm_progress: so that a
+ * rank that waits for another can still notice what the whole job must do. NULL: none. Local. */
+void hy_comm_set_watch(void (*watch)(void));
 void hy_comm_barrier(hy_comm *comm);
 
 /* Before a collective: every rank brings its status; all leave with HY_OK, or all with an error (own one, or HY_ERR_PEER).

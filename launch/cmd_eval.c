@@ -51,7 +51,7 @@ static hy_status print_result(const hy_eval_result *result, const hy_checkpoint 
     hy_text_table *table = NULL;
     printf("checkpoint  %s (step %lld)\nstore       %s, %lld sequences, %lld targets\nloss        %.6f\nperplexity  "
            "%.4f\n",
-           checkpoint->path, (long long)checkpoint->manifest.step, store, (long long)result->sequences,
+           checkpoint->path, (long long)checkpoint->manifest.progress.step, store, (long long)result->sequences,
            (long long)result->valid, result->loss, exp(result->loss));
     if (result->answers >= 0) {
         printf("answers     %lld, %lld of them right: %.4f%%, loss %.6f; other targets: loss %.6f\n",

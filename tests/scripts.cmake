@@ -26,10 +26,13 @@ hy_program_test(bench)
 hy_program_test(doctor)
 hy_program_test(recall)
 hy_program_test(report ${CMAKE_SOURCE_DIR})
+hy_program_test(train_again)
 
-# fault/: what must survive. kill_resume.sh takes the number of kills; by hand 20.
+# fault/: what must survive. kill_resume.sh and stop_resume.sh take the number of kills or stops; by hand 20.
 add_test(NAME fault/kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
 set_tests_properties(fault/kill_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+add_test(NAME fault/stop_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/stop_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
+set_tests_properties(fault/stop_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 add_test(NAME fault/bad_inputs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/bad_inputs.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
 set_tests_properties(fault/bad_inputs PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 

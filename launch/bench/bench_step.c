@@ -95,6 +95,7 @@ static double train_step(step_bench *b, int64_t number) {
     const double norm = sqrt(reduce(b->world, hy_adamw_sharded_reduce(b->optimizer), HY_SUM));
     const double clip = c->train.clip > 0 && norm > c->train.clip ? c->train.clip / norm : 1.0;
     hy_adamw_sharded_update(b->optimizer, &settings, number, c->train.lr, clip);
+    hy_adamw_sharded_gather(b->optimizer);
     return reduce(b->world, loss, HY_SUM) * scale;
 }
 

@@ -85,6 +85,7 @@ hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_
         hy_runner_destroy(r);
         return status;
     }
+    hy_alloc_not_in_children(r->arena);
     r->exec = (hy_exec){.device = device,
                         .sp = &r->sp,
                         .graph = hy_model_graph(model),

@@ -157,7 +157,9 @@ check "damaged checkpoints are left as they are" test "$kept" = "$(hashes run/ch
 expect "eval of damaged checkpoints" 5 'step-20' "$hylas" eval run --store store.h5
 run "no such checkpoint to start from" 5 'nowhere' d 2 train.init=nowhere
 run "a run of one model" 0 'step 5/5' e 5
-run "resuming with another model" 5 'model\.|size|shape|tensor|elements' e 8 model.width=48
+run "resuming with another model" 2 'model\.width: 32 -> 48' e 8 model.width=48
+expect "resuming with another model, allowed" 5 'has [0-9]+ elements' "$hylas" train tiny.yaml --set data.store=store.h5 --set run.dir=e \
+    --set train.steps=8 --set model.width=48 --allow-change model.width
 check "a tensor that does not fit is mentioned once" count_is 1 'elements'
 check "steps of the first model are still there" test -e e/checkpoints/step-5/manifest.json
 

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/checkpoint/checkpoint_folder.h"
+#include "train/checkpoint/checkpoint_part.h"
 
 /* Hashes every world-th file, starting with the rank's own. */
 static hy_status verify_files(const char *path, const hy_manifest *m, int rank, int size) {
@@ -65,7 +66,11 @@ static hy_status look(const char *path, candidates *c) {
     if (!c->is_checkpoint && hy_file_is_dir(inside)) {
         snprintf(c->folder, sizeof(c->folder), "%s", inside);
     }
-    return c->is_checkpoint ? HY_OK : hy_checkpoint_steps(c->folder, &c->steps, &c->n);
+    if (c->is_checkpoint) {
+        return HY_OK;
+    }
+    HY_TRY(hy_checkpoint_recover(c->folder));
+    return hy_checkpoint_steps(c->folder, &c->steps, &c->n);
 }
 
 static hy_status share(hy_comm *world, candidates *c) {

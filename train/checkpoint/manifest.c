@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -28,6 +29,7 @@ void hy_manifest_fini(hy_manifest *m) {
     hy_free(m->files);
     hy_free(m->tensors);
     hy_free(m->config);
+    hy_free(m->stores);
     *m = (hy_manifest){0};
 }
 
@@ -61,10 +63,10 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     hy_json_begin(&j, file);
     hy_json_open_object(&j, NULL);
     hy_json_int(&j, "version", MANIFEST_VERSION);
-    hy_json_int(&j, "step", m->step);
-    hy_json_int(&j, "updates", m->updates);
-    hy_json_int(&j, "skipped", m->skipped);
-    hy_json_int(&j, "bad_in_row", m->bad_in_row);
+    hy_json_int(&j, "step", m->progress.step);
+    hy_json_int(&j, "updates", m->progress.updates);
+    hy_json_int(&j, "skipped", m->progress.skipped);
+    hy_json_int(&j, "bad_in_row", m->progress.bad_in_row);
     hy_json_int(&j, "world", m->world);
     hy_json_bool(&j, "optimizer", m->optimizer);
     hy_json_open_array(&j, "tensors");
@@ -82,6 +84,9 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     hy_json_close(&j);
     hy_json_string(&j, "tokenizer", m->tokenizer);
     hy_json_string(&j, "config", m->config);
+    if (m->stores != NULL) {
+        hy_json_string(&j, "stores", m->stores);
+    }
     hy_json_open_array(&j, "attachments");
     for (int64_t i = 0; i < m->n_attachments; i++) {
         hy_json_open_object(&j, NULL);
@@ -92,6 +97,22 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     hy_json_close(&j);
     hy_json_close(&j);
     return hy_json_end(&j, HY_ERR_CHECKPOINT);
+}
+
+hy_status hy_manifest_format(const hy_manifest *m, char **text, size_t *length) {
+    FILE *file = open_memstream(text, length);
+    if (!file) {
+        return hy_fail(HY_ERR_MEMORY, "no memory for the text of a manifest");
+    }
+    hy_status status = write_json(m, file);
+    if (fclose(file) != 0 && status == HY_OK) {
+        status = hy_fail(HY_ERR_MEMORY, "no memory for the text of a manifest");
+    }
+    if (status != HY_OK) {
+        free(*text);
+        *text = NULL;
+    }
+    return status;
 }
 
 hy_status hy_manifest_write(const hy_manifest *m, const char *folder) {
@@ -249,20 +270,36 @@ static hy_status read_json(const char *path, const json_t *root, hy_manifest *m)
     if (integer(&r, json_object_get(root, "version"), "version", 0) != MANIFEST_VERSION && r.status == HY_OK) {
         return hy_fail(HY_ERR_CHECKPOINT, "%s: written by another version of hylas", path);
     }
-    m->step = integer(&r, json_object_get(root, "step"), "step", 0);
-    m->updates = integer(&r, json_object_get(root, "updates"), "updates", 0);
-    m->skipped = integer(&r, json_object_get(root, "skipped"), "skipped", 0);
-    m->bad_in_row = integer(&r, json_object_get(root, "bad_in_row"), "bad_in_row", 0);
+    m->progress.step = integer(&r, json_object_get(root, "step"), "step", 0);
+    m->progress.updates = integer(&r, json_object_get(root, "updates"), "updates", 0);
+    m->progress.skipped = integer(&r, json_object_get(root, "skipped"), "skipped", 0);
+    m->progress.bad_in_row = integer(&r, json_object_get(root, "bad_in_row"), "bad_in_row", 0);
     m->world = integer(&r, json_object_get(root, "world"), "world", 1);
     m->optimizer = json_is_true(json_object_get(root, "optimizer"));
     if (json_object_get(root, "tokenizer")) { /* manifests of before have none */
         short_string(&r, root, "tokenizer", m->tokenizer, sizeof(m->tokenizer));
     }
     m->config = long_string(&r, root, "config");
+    m->stores = json_object_get(root, "stores") != NULL ? long_string(&r, root, "stores") : NULL;
     read_tensors(&r, root, m);
     read_files(&r, root, m);
     read_attachments(&r, root, m);
     return r.status;
+}
+
+hy_status hy_manifest_parse(const char *name, const char *text, size_t length, hy_manifest *manifest) {
+    hy_manifest m = {0};
+    json_error_t error;
+    json_t *root = json_loadb(text, length, 0, &error);
+    const hy_status status =
+        root ? read_json(name, root, &m) : hy_fail(HY_ERR_CHECKPOINT, "%s:%d: %s", name, error.line, error.text);
+    json_decref(root);
+    if (status != HY_OK) {
+        hy_manifest_fini(&m);
+        return status;
+    }
+    *manifest = m;
+    return HY_OK;
 }
 
 hy_status hy_manifest_read(const char *folder, hy_manifest *manifest) {
@@ -275,19 +312,9 @@ hy_status hy_manifest_read(const char *folder, hy_manifest *manifest) {
     if (status == HY_OK && !sealed) {
         status = hy_fail(HY_ERR_CHECKPOINT, "%s: its hash (manifest.json.xxh3) is missing", path);
     }
-    hy_manifest m = {0};
     if (status == HY_OK) {
-        json_error_t error;
-        json_t *root = json_loadb(text, length, 0, &error);
-        status =
-            root ? read_json(path, root, &m) : hy_fail(HY_ERR_CHECKPOINT, "%s:%d: %s", path, error.line, error.text);
-        json_decref(root);
+        status = hy_manifest_parse(path, text, length, manifest);
     }
     hy_free(text);
-    if (status != HY_OK) {
-        hy_manifest_fini(&m);
-        return status;
-    }
-    *manifest = m;
-    return HY_OK;
+    return status;
 }

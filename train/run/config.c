@@ -6,6 +6,7 @@
 #include "base/count.h"
 #include "base/schema.h"
 #include "layers/model_config_keys.h"
+#include "train/run/config_dir.h"
 
 static const char *const loss_names[] = {"all", "answers", NULL};
 
@@ -69,7 +70,8 @@ static const hy_schema_entry config_rows[] = {
     NAME(parallel.overlap, "parallel.overlap", "split", hy_overlap_names,
          "split: compute from zero state while states travel; seeded: wait, then one pass"),
 
-    TEXT(run.dir, "run.dir", "runs/default", "metrics, log and checkpoints"),
+    TEXT(run.dir, "run.dir", "runs/default",
+         "metrics, log and checkpoints; ${key} is that key's value, ${model.schedule} the layers: 18gla-6attention"),
     TEXT(run.device, "run.device", "cpu", "table of operations: cpu, cpu_ref"),
 };
 static const hy_schema config_schema = HY_SCHEMA(hy_config, config_rows);
@@ -95,7 +97,8 @@ static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
         const char *key = config->run.dir[0] == '\0' ? "run.dir" : "data.store";
         return hy_fail(HY_ERR_USAGE, "%s: %s is empty", hy_schema_origin(origins, key), key);
     }
-    return hy_model_config_resolve_from(&config->model, origins);
+    HY_TRY(hy_model_config_resolve_from(&config->model, origins));
+    return hy_config_expand_dir(config, hy_schema_origin(origins, "run.dir"));
 }
 
 static hy_status fill(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
@@ -111,28 +114,37 @@ static hy_status fill(const char *name, const char *text, size_t len, const char
     return resolve(config, origins);
 }
 
-/* Reads `text`, or the file `name` if text is NULL. */
+/* Reads `text`, or the file `name` if text is NULL. *kept: the origins; NULL: not wanted. */
 static hy_status read_config(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
-                             hy_config *config) {
+                             hy_config *config, hy_schema_origins **kept) {
     hy_schema_origins *origins = NULL;
     HY_TRY(hy_schema_origins_create(&origins));
     hy_schema_defaults(&config_schema, config);
     const hy_status status = fill(name, text, len, sets, n_sets, config, origins);
-    hy_schema_origins_destroy(origins);
+    if (status == HY_OK && kept != NULL) {
+        *kept = origins;
+    } else {
+        hy_schema_origins_destroy(origins);
+    }
     return status;
 }
 
 hy_status hy_config_load(const char *path, const char *const *sets, int n_sets, hy_config *config) {
-    return read_config(path, NULL, 0, sets, n_sets, config);
+    return read_config(path, NULL, 0, sets, n_sets, config, NULL);
+}
+
+hy_status hy_config_load_with_origins(const char *path, const char *const *sets, int n_sets, hy_config *config,
+                                      hy_schema_origins **origins) {
+    return read_config(path, NULL, 0, sets, n_sets, config, origins);
 }
 
 hy_status hy_config_parse(const char *name, const char *text, size_t len, hy_config *config) {
-    return read_config(name, text, len, NULL, 0, config);
+    return read_config(name, text, len, NULL, 0, config, NULL);
 }
 
 hy_status hy_config_parse_with(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
                                hy_config *config) {
-    return read_config(name, text, len, sets, n_sets, config);
+    return read_config(name, text, len, sets, n_sets, config, NULL);
 }
 
 hy_status hy_config_write(const hy_config *config, char **text, size_t *len) {

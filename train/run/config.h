@@ -3,6 +3,7 @@
 #ifndef HY_TRAIN_CONFIG_H
 #define HY_TRAIN_CONFIG_H
 
+#include "base/schema.h"
 #include "base/status.h"
 #include "layers/model.h"
 #include "train/data/token_store.h"
@@ -56,6 +57,9 @@ typedef struct hy_config {
 /* Defaults, then the YAML file at `path`, then each "a.b=value" of `sets`; checked and resolved. HY_ERR_USAGE with
  * file, line, key. Local. */
 HY_MUST_CHECK hy_status hy_config_load(const char *path, const char *const *sets, int n_sets, hy_config *config);
+/* The same, and where each key was set (freed with hy_schema_origins_destroy). */
+HY_MUST_CHECK hy_status hy_config_load_with_origins(const char *path, const char *const *sets, int n_sets,
+                                                    hy_config *config, hy_schema_origins **origins);
 /* Same from memory (`name` stands for the file in messages). */
 HY_MUST_CHECK hy_status hy_config_parse(const char *name, const char *text, size_t len, hy_config *config);
 /* Both: a text in memory, then `sets`. */

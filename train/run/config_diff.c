@@ -1,9 +1,11 @@
 #include "train/run/config_diff.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 enum { KEY_MAX = 256, VALUE_MAX = 1024, DEPTH_MAX = 16, INDENT = 2 };
 
@@ -69,6 +71,28 @@ void hy_config_diff(const char *before, const char *after, hy_config_report repo
             report(context, b.key, "absent", b.value);
         }
     }
+}
+
+bool hy_config_has(const char *text, const char *key, char *nearest, size_t size) {
+    reader r = {.at = text};
+    int64_t least = INT64_MAX;
+    const size_t n = strlen(key);
+    while (next_leaf(&r)) {
+        if (strncmp(r.key, key, n) == 0 && (r.key[n] == '\0' || r.key[n] == '.')) {
+            return true;
+        }
+        const int64_t distance = hy_text_dissimilarity(key, r.key);
+        if (distance < least) {
+            least = distance;
+            snprintf(nearest, size, "%s", r.key);
+        }
+    }
+    return false;
+}
+
+const char *hy_config_value(const char *text, const char *key) {
+    static reader found;
+    return find_value(text, key, &found);
 }
 
 typedef struct first_difference {

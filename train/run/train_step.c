@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "train/run/lr_schedule.h"
+#include "train/run/stop_save.h"
 
 static hy_status read_step(hy_trainer *trainer, int64_t step) {
     const hy_config *config = trainer->config;
@@ -79,6 +80,10 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     hy_step_result r = {.lr = hy_lr_schedule_at(&schedule, step)};
     const double t0 = hy_now(), exposed = hy_exchange_exposed();
     HY_TRY(read_and_agree(trainer, step, stop, &r));
+    if (r.stop) {
+        *out = r;
+        return HY_OK;
+    }
     const double t1 = hy_now();
     r.read_seconds = t1 - t0 - (hy_exchange_exposed() - exposed);
 
@@ -94,7 +99,10 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
                                             config->train.weight_decay};
         const double clip = config->train.clip;
         const double g_scale = clip > 0.0 && r.grad_norm > clip ? clip / r.grad_norm : 1.0;
+        hy_stop_save_changing();
         hy_adamw_sharded_update(trainer->optimizer, &settings, update, r.lr, g_scale);
+        hy_stop_save_changed();
+        hy_adamw_sharded_gather(trainer->optimizer);
     }
     r.compute_seconds = t2 - t1;
     r.update_seconds = hy_now() - t2;

@@ -10,13 +10,13 @@ typedef struct hy_step_result {
     int64_t valid, tokens; /* of all ranks */
     double flops;          /* model FLOPs of all ranks, forward and backward */
     bool skipped;          /* loss or gradient was not finite: parameters and state are as before */
-    bool stop;             /* some rank wants to stop after this step */
+    bool stop;             /* some rank wants to stop: the step was not taken, and nothing else is set */
     double read_seconds;   /* without the exchange of counts */
     double compute_seconds, update_seconds;
 } hy_step_result;
 
-/* Step number `step` (from 1), as update number `update` of AdamW (from 1). `stop`: this rank's wish. HY_ERR_DATA if a
- * rank cannot read. Collective. */
+/* Step number `step` (from 1), as update number `update` of AdamW (from 1). `stop`: this rank's wish that it
+ * not be taken. HY_ERR_DATA if a rank cannot read. Collective. */
 HY_MUST_CHECK hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop,
                                       hy_step_result *out);
 

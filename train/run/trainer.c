@@ -198,6 +198,7 @@ static hy_status reserve_model(hy_trainer *trainer, bool train) {
         return HY_OK;
     }
     HY_TRY(hy_alloc("gradients", bytes, &trainer->grads));
+    hy_alloc_not_in_children(trainer->grads);
     return hy_adamw_sharded_create(trainer->model, trainer->world, &trainer->device, trainer->dtype, trainer->params,
                                    trainer->grads, &trainer->optimizer);
 }
