@@ -171,11 +171,13 @@ static const hy_linear_row lightning_minimax = {.decay = HY_DECAY_HEAD,
 
 static const hy_mixer_row rows[] = {
     {.kind = "attention",
+     .softmax = true,
      .help = "softmax attention: grouped heads, RoPE or none, window, output gate",
      .mlp_ratio = 4,
      .resolve = hy_attention_resolve,
      .build = hy_attention_build},
     {.kind = "mla",
+     .softmax = true,
      .help = "softmax attention whose keys and values come from a narrow latent, which is what ranks exchange",
      .mlp_ratio = 4,
      .resolve = hy_mla_resolve,

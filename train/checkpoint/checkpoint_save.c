@@ -135,6 +135,7 @@ static hy_status write_manifest(const hy_checkpoint_source *s, const hy_manifest
     if (status == HY_OK) {
         hy_manifest written = m; /* borrows the texts */
         written.config = (char *)(uintptr_t)s->config;
+        written.data = (hy_data_state *)(uintptr_t)s->data;
         written.n_attachments = s->n_attachments;
         for (int64_t i = 0; i < s->n_attachments; i++) {
             written.attachments[i] = s->attachments[i];

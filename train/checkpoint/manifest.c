@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "train/checkpoint/manifest_data.h"
 
 enum { MANIFEST_VERSION = 1 };
 #define MANIFEST_BYTES_MAX ((size_t)1 << 30)
@@ -28,6 +29,7 @@ void hy_manifest_fini(hy_manifest *m) {
     hy_free(m->files);
     hy_free(m->tensors);
     hy_free(m->config);
+    hy_free(m->data);
     *m = (hy_manifest){0};
 }
 
@@ -81,6 +83,9 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     }
     hy_json_close(&j);
     hy_json_string(&j, "config", m->config);
+    if (m->data != NULL) {
+        hy_manifest_data_write(&j, m->data);
+    }
     hy_json_open_array(&j, "attachments");
     for (int64_t i = 0; i < m->n_attachments; i++) {
         hy_json_open_object(&j, NULL);
@@ -243,6 +248,17 @@ static void read_attachments(reader *r, const json_t *root, hy_manifest *m) {
     }
 }
 
+static void read_data(reader *r, const json_t *root, hy_manifest *m) {
+    const json_t *object = json_object_get(root, "data");
+    if (r->status != HY_OK || object == NULL || (r->status = HY_NEW("data position", 1, &m->data)) != HY_OK) {
+        return;
+    }
+    const char *what = hy_manifest_data_read(object, m->data);
+    if (what != NULL) {
+        wrong(r, what);
+    }
+}
+
 static hy_status read_json(const char *path, const json_t *root, hy_manifest *m) {
     reader r = {path, HY_OK};
     if (integer(&r, json_object_get(root, "version"), "version", 0) != MANIFEST_VERSION && r.status == HY_OK) {
@@ -258,6 +274,7 @@ static hy_status read_json(const char *path, const json_t *root, hy_manifest *m)
     read_tensors(&r, root, m);
     read_files(&r, root, m);
     read_attachments(&r, root, m);
+    read_data(&r, root, m);
     return r.status;
 }
 

@@ -4,6 +4,7 @@
 #define HY_TRAIN_MANIFEST_H
 
 #include "layers/model.h"
+#include "train/data/data_mix.h"
 #include "train/data/file_hash.h"
 
 enum { HY_ATTACHMENTS_MAX = 4 };
@@ -33,7 +34,7 @@ typedef struct hy_attachment {
 } hy_attachment;
 
 typedef struct hy_manifest {
-    int64_t step;       /* steps done: the data position */
+    int64_t step;       /* steps done */
     int64_t updates;    /* optimizer updates applied (steps less those skipped) */
     int64_t skipped;    /* steps skipped because something was not finite */
     int64_t bad_in_row; /* of those, the last ones in a row */
@@ -43,7 +44,8 @@ typedef struct hy_manifest {
     hy_manifest_tensor *tensors;
     int64_t n_files;
     hy_manifest_file *files;
-    char *config; /* the resolved configuration, YAML */
+    char *config;        /* the resolved configuration, YAML */
+    hy_data_state *data; /* what was read; NULL: not recorded */
     int64_t n_attachments;
     hy_attachment attachments[HY_ATTACHMENTS_MAX];
 } hy_manifest;

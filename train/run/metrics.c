@@ -108,7 +108,7 @@ hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_resul
     hy_json_double(&j, "grad_norm", result->grad_norm);
     hy_json_double(&j, "lr", result->lr);
     hy_json_int(&j, "targets", result->valid);
-    hy_json_int(&j, "tokens", step * result->tokens);
+    hy_json_int(&j, "tokens", result->tokens_so_far);
     hy_json_double(&j, "seconds", rates->seconds);
     hy_json_double(&j, "tokens_per_second", rates->tokens_per_second);
     hy_json_double(&j, "mfu", rates->mfu);
@@ -128,6 +128,7 @@ hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_resul
     hy_json_begin(&j, metrics->file);
     hy_json_open_object(&j, NULL);
     hy_json_int(&j, "step", step);
+    hy_json_string(&j, "store", result->store);
     hy_json_double(&j, "eval_loss", result->loss);
     hy_json_int(&j, "eval_targets", result->valid);
     if (result->answers >= 0) {

@@ -2,9 +2,10 @@
  * when the step's console line appears. Only rank 0 writes.
  *
  *     {"step":12,"loss":...,"grad_norm":...,"lr":...,"tokens":...,"seconds":...,"tokens_per_second":...,"mfu":...,"exposed":...,"moving":...,"memory":...,"skipped":false}
- *     {"step":12,"eval_loss":...,"eval_targets":...}
+ *     {"step":12,"store":"eval","eval_loss":...,"eval_targets":...}
  *
- * and in the second kind, where the store marks answers, "answers" (how many), "answer_accuracy" and "answer_loss". docs/figures.md says what each is. */
+ * one of the second kind for every validation store, and in it, where the store marks answers, "answers" (how many),
+ * "answer_accuracy" and "answer_loss". docs/figures.md says what each is. */
 #ifndef HY_TRAIN_METRICS_H
 #define HY_TRAIN_METRICS_H
 

@@ -11,6 +11,7 @@
 #include "train/checkpoint/checkpoint.h"
 #include "train/run/config_diff.h"
 #include "train/run/console.h"
+#include "train/run/data_resume.h"
 #include "train/run/eval_pass.h"
 #include "train/run/metrics.h"
 #include "train/run/peak_file.h"
@@ -59,6 +60,7 @@ static hy_status resume(loop *l, hy_checkpoint *checkpoint) {
         m = v = NULL;
     }
     HY_TRY(hy_checkpoint_read(checkpoint, l->trainer->model, l->world, l->trainer->dtype, l->trainer->params, m, v));
+    HY_TRY(hy_comm_agree(l->world, hy_data_resume(&checkpoint->manifest, l->trainer)));
     take_attachments(l, checkpoint);
     l->step = l->saved_step = checkpoint->manifest.step;
     l->updates = checkpoint->manifest.updates;
@@ -112,6 +114,7 @@ static hy_status begin_folder(loop *l) {
 
 static hy_status begin_reports(loop *l) {
     hy_status status = HY_OK;
+    (void)hy_trainer_enter(l->trainer, l->step + 1);
     if (l->first_rank) {
         status = hy_metrics_open(l->folder.metrics, l->step, &l->metrics);
     }
@@ -122,6 +125,9 @@ static hy_status begin_reports(loop *l) {
         status = hy_console_layers(l->trainer, l->peak);
     }
     hy_console_begin(&l->console, l->config->train.steps);
+    if (l->first_rank) {
+        hy_console_stage(&l->console, l->trainer, l->step + 1);
+    }
     return hy_comm_agree(l->world, status);
 }
 
@@ -157,6 +163,7 @@ static hy_status save(loop *l) {
                                          .updates = l->updates,
                                          .skipped = l->skipped,
                                          .bad_in_row = l->bad_in_row,
+                                         .data = &t->data,
                                          .n_attachments = l->n_attachments,
                                          .attachments = l->attachments};
     const hy_status status = hy_checkpoint_save(&source, l->folder.checkpoints, l->config->train.checkpoint.keep);
@@ -184,12 +191,22 @@ static hy_status validate(loop *l) {
     hy_eval_result result;
     const hy_device before = l->trainer->device;
     const double begin = hy_now(), exposed = hy_exchange_exposed();
-    HY_TRY(hy_eval_pass(l->trainer, &result));
+    double loss = 0.0, weights = 0.0;
+    for (int i = 0; i < l->trainer->stores.n_eval; i++) {
+        const double weight = l->trainer->stores.eval[i].config->weight;
+        HY_TRY(hy_eval_pass(l->trainer, i, &result));
+        loss += weight * result.loss;
+        weights += weight;
+        if (l->first_rank) {
+            hy_console_eval(&l->console, l->step, &result);
+            l->failed_metrics += hy_metrics_eval(l->metrics, l->step, &result) != HY_OK;
+        }
+    }
     l->trainer->device = before; /* its operations are told apart from training's */
     l->seconds.validation += hy_now() - begin - (hy_exchange_exposed() - exposed);
-    if (l->first_rank) {
-        hy_console_eval(&l->console, l->step, &result);
-        l->failed_metrics += hy_metrics_eval(l->metrics, l->step, &result) != HY_OK;
+    if (l->first_rank && l->trainer->stores.n_eval > 1) {
+        hy_console_note(&l->console, "step %lld  validation, mean by weight: loss %.4f", (long long)l->step,
+                        loss / weights);
     }
     return HY_OK;
 }
@@ -238,6 +255,9 @@ static hy_status take_step(loop *l, int64_t steps_taken, bool *stop) {
     hy_step_result result;
     const double begin = hy_now(), exposed = hy_exchange_exposed(), moving = hy_exchange_moving();
     const int64_t allocations = hy_alloc_count();
+    if (hy_trainer_enter(l->trainer, l->step + 1) && l->first_rank) {
+        hy_console_stage(&l->console, l->trainer, l->step + 1);
+    }
     HY_TRY(hy_train_step(l->trainer, l->step + 1, l->updates + 1, hy_stop_requested(), &result));
     l->step++;
     l->seconds.read += result.read_seconds;
