@@ -38,6 +38,12 @@ compare 1 train.recompute=none
 compare 3 train.recompute=block data.eval_store=store.h5
 compare 3 train.recompute=light train.accumulate=3 parallel.layout=contiguous parallel.attention=allgather parallel.state=ring
 
+# Stages: all are reserved at the start, no step of any allocates, and a stage's own checks come before the first step.
+stages='train.stages=[{steps: 1}, {steps: 2, sequence: 20011, batch: 2, rope_base: 1e6}, {steps: 1, sequence: 500, batch: 7, accumulate: 2}]'
+compare 2 "$stages" data.eval_store=store.h5
+grep -q 'step 2  stage 2 of 3, to step 3: 2 sequences of 20011 tokens' log || fail "no word of the second stage"
+compare 1 "train.stages=[{steps: 3, sequence: 9000, batch: 1}, {steps: 1, sequence: 100}]" train.recompute=none
+
 "$hylas" plan "$source/configs/quickstart.yaml" >log 2>&1 || fail "plan of the quickstart"
 grep -Eq '^3 +attention +ring attention' log || fail "no method of layer 3"
 "$hylas" plan "$source/configs/quickstart.yaml" --ranks 3 >log 2>&1

@@ -88,7 +88,7 @@ static void records_are_kept(void **unused) {
     }
     capture_begin();
     assert_int_equal(hy_data_state_find(&state, "one more", 5, &index, &fresh), HY_ERR_DATA);
-    assert_contains(capture_end(), "at most 64 stores");
+    assert_contains(capture_end(), "at most 32 stores");
 }
 
 int main(void) {

@@ -32,7 +32,7 @@ typedef struct hy_checkpoint_source {
     const void *m, *v;  /* own shards; NULL: no optimizer state */
     const char *config; /* resolved configuration, YAML */
     int64_t step, updates, skipped, bad_in_row;
-    const hy_data_state *data; /* what was read; NULL: not recorded */
+    hy_data_state data; /* what was read, as far as it was recorded */
     int64_t n_attachments;
     const hy_attachment *attachments;
 } hy_checkpoint_source;

@@ -130,12 +130,12 @@ static hy_status write_manifest(const hy_checkpoint_source *s, const hy_manifest
                      .updates = s->updates,
                      .skipped = s->skipped,
                      .bad_in_row = s->bad_in_row,
+                     .data = s->data,
                      .optimizer = s->m != NULL};
     hy_status status = fill_manifest(s, infos, &m);
     if (status == HY_OK) {
         hy_manifest written = m; /* borrows the texts */
         written.config = (char *)(uintptr_t)s->config;
-        written.data = (hy_data_state *)(uintptr_t)s->data;
         written.n_attachments = s->n_attachments;
         for (int64_t i = 0; i < s->n_attachments; i++) {
             written.attachments[i] = s->attachments[i];

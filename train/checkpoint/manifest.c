@@ -29,7 +29,6 @@ void hy_manifest_fini(hy_manifest *m) {
     hy_free(m->files);
     hy_free(m->tensors);
     hy_free(m->config);
-    hy_free(m->data);
     *m = (hy_manifest){0};
 }
 
@@ -83,8 +82,8 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     }
     hy_json_close(&j);
     hy_json_string(&j, "config", m->config);
-    if (m->data != NULL) {
-        hy_manifest_data_write(&j, m->data);
+    if (m->data.n_stores > 0) {
+        hy_manifest_data_write(&j, &m->data);
     }
     hy_json_open_array(&j, "attachments");
     for (int64_t i = 0; i < m->n_attachments; i++) {
@@ -250,10 +249,7 @@ static void read_attachments(reader *r, const json_t *root, hy_manifest *m) {
 
 static void read_data(reader *r, const json_t *root, hy_manifest *m) {
     const json_t *object = json_object_get(root, "data");
-    if (r->status != HY_OK || object == NULL || (r->status = HY_NEW("data position", 1, &m->data)) != HY_OK) {
-        return;
-    }
-    const char *what = hy_manifest_data_read(object, m->data);
+    const char *what = object != NULL ? hy_manifest_data_read(object, &m->data) : NULL;
     if (what != NULL) {
         wrong(r, what);
     }

@@ -44,8 +44,8 @@ typedef struct hy_manifest {
     hy_manifest_tensor *tensors;
     int64_t n_files;
     hy_manifest_file *files;
-    char *config;        /* the resolved configuration, YAML */
-    hy_data_state *data; /* what was read; NULL: not recorded */
+    hy_data_state data; /* what was read, as far as it was recorded */
+    char *config;       /* the resolved configuration, YAML */
     int64_t n_attachments;
     hy_attachment attachments[HY_ATTACHMENTS_MAX];
 } hy_manifest;

@@ -34,9 +34,10 @@ void hy_manifest_data_write(hy_json *j, const hy_data_state *data) {
     hy_json_close(j);
 }
 
-/* A whole number from 0; −1 for anything else. */
+/* A whole number from 0 that can be counted on from; −1 for anything else. */
 static int64_t number(const json_t *value) {
-    return json_is_integer(value) && json_integer_value(value) >= 0 ? json_integer_value(value) : -1;
+    const int64_t n = json_is_integer(value) ? json_integer_value(value) : -1;
+    return n >= 0 && n <= INT64_MAX / 2 ? n : -1;
 }
 
 /* How many pairs `list` has; −1 if they are more than `most` or none that can be. */

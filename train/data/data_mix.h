@@ -13,7 +13,7 @@
 #include "base/status.h"
 #include "train/data/store_order.h"
 
-enum { HY_STORES_MAX = 16, HY_RECORDS_MAX = 64, HY_STORE_NAME_MAX = 64 };
+enum { HY_STORES_MAX = 16, HY_RECORDS_MAX = 32, HY_STORE_NAME_MAX = 64 };
 
 /* How far one store has been read. */
 typedef struct hy_store_record {
@@ -22,7 +22,7 @@ typedef struct hy_store_record {
     hy_store_position position;
 } hy_store_record;
 
-/* What a checkpoint records. Stores that are no longer read keep their records. */
+/* What a checkpoint records; n_stores 0: nothing was recorded. Stores that are no longer read keep their records. */
 typedef struct hy_data_state {
     int64_t sequences, tokens; /* read in all */
     int64_t n_stores;

@@ -27,8 +27,8 @@ static hy_status derive(const char *text, int64_t step, const hy_trainer *traine
 hy_status hy_data_resume(const hy_manifest *manifest, hy_trainer *trainer) {
     hy_config *config = NULL;
     hy_data_state *state = NULL;
-    if (manifest->data != NULL) {
-        return hy_trainer_set_data(trainer, manifest->data);
+    if (manifest->data.n_stores > 0) {
+        return hy_trainer_set_data(trainer, &manifest->data);
     }
     hy_status status = HY_NEW("old config", 1, &config);
     if (status == HY_OK) {

@@ -163,7 +163,7 @@ static hy_status save(loop *l) {
                                          .updates = l->updates,
                                          .skipped = l->skipped,
                                          .bad_in_row = l->bad_in_row,
-                                         .data = &t->data,
+                                         .data = t->data,
                                          .n_attachments = l->n_attachments,
                                          .attachments = l->attachments};
     const hy_status status = hy_checkpoint_save(&source, l->folder.checkpoints, l->config->train.checkpoint.keep);

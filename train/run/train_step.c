@@ -4,23 +4,6 @@
 
 #include "base/clock.h"
 
-/* Draws the whole batch, as every rank does, and reads this group's part of it. */
-static hy_status read_step(hy_trainer *trainer) {
-    const hy_trainer_stage *stage = trainer->stage;
-    hy_pass *pass = &trainer->train;
-    trainer->next = trainer->data;
-    for (int64_t i = 0; i < stage->stage.batch; i++) {
-        const int64_t at = i - pass->split.first;
-        int64_t begin = 0;
-        int source = 0;
-        hy_data_mix_next(&stage->mix, &trainer->next, &source, &begin);
-        if (at >= 0 && at < pass->split.count) {
-            pass->sequences[at] = (hy_sequence){stage->stores[source], begin};
-        }
-    }
-    return hy_feed_load(pass->feed, pass->sequences, pass->split.count);
-}
-
 /* Forward and backward FLOPs of this group's step; backward is twice the forward. */
 static double group_flops(const hy_trainer *trainer) {
     double flops = 0.0;
@@ -40,7 +23,8 @@ static void sum_over_ranks(hy_comm *world, const char *name, double *values, int
 
 /* Reads the step's data and agrees on its counts and on whether every rank could. */
 static hy_status read_and_agree(hy_trainer *trainer, bool stop, hy_step_result *out) {
-    const hy_status mine = read_step(trainer);
+    const hy_pass *pass = &trainer->train;
+    const hy_status mine = hy_feed_load(pass->feed, pass->sequences, pass->split.count);
     const bool first_of_group = trainer->mesh.sequence_index == 0;
     double sums[4] = {mine != HY_OK, stop, 0.0, 0.0};
     if (mine == HY_OK) {
@@ -80,7 +64,7 @@ static double compute(hy_trainer *trainer, int64_t valid) {
 
 hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop, hy_step_result *out) {
     const hy_config *config = trainer->config;
-    (void)hy_trainer_enter(trainer, step);
+    hy_trainer_draw(trainer, step);
     hy_step_result r = {.lr = hy_stage_lr(&trainer->stage->stage, step)};
     const double t0 = hy_now(), exposed = hy_exchange_exposed();
     HY_TRY(read_and_agree(trainer, stop, &r));

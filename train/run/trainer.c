@@ -19,6 +19,22 @@ int hy_trainer_enter(hy_trainer *trainer, int64_t step) {
     return entered;
 }
 
+void hy_trainer_draw(hy_trainer *trainer, int64_t step) {
+    (void)hy_trainer_enter(trainer, step);
+    const hy_trainer_stage *stage = trainer->stage;
+    const hy_pass *pass = &trainer->train;
+    trainer->next = trainer->data;
+    for (int64_t i = 0; i < stage->stage.batch; i++) {
+        const int64_t at = i - pass->split.first;
+        int64_t begin = 0;
+        int source = 0;
+        hy_data_mix_next(&stage->mix, &trainer->next, &source, &begin);
+        if (at >= 0 && at < pass->split.count) {
+            pass->sequences[at] = (hy_sequence){stage->stores[source], begin};
+        }
+    }
+}
+
 hy_status hy_trainer_set_data(hy_trainer *trainer, const hy_data_state *data) {
     const hy_run_stores *stores = &trainer->stores;
     int records[HY_RECORDS_MAX];

@@ -67,6 +67,10 @@ void hy_trainer_destroy(hy_trainer *trainer);
 /* Brings the stage of step `step` to hand; 1 if it was another or none has been entered so far. Allocates nothing. */
 int hy_trainer_enter(hy_trainer *trainer, int64_t step);
 
+/* Draws the whole batch of step `step`, as every rank does: the group's part into train.sequences, what will have been
+ * read after it into `next`. Again before the step is done: the same. Allocates nothing. Local. */
+void hy_trainer_draw(hy_trainer *trainer, int64_t step);
+
 /* Goes on from what `data` says has been read. A store that it does not know, or that has another size now, is read from
  * its beginning; rank 0 says so. HY_ERR_DATA if there are too many records. Local. */
 HY_MUST_CHECK hy_status hy_trainer_set_data(hy_trainer *trainer, const hy_data_state *data);
