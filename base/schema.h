@@ -14,6 +14,8 @@
  *         char pattern[64][48];
  *         int64_t n_mixers;
  *         mixer_config mixers[32];                // has char name[48] and a table of its own
+ *         int64_t n_stages;
+ *         stage_config stages[16];                // has a table of its own
  *     } train_config;
  *
  *     static const char *const layouts[] = {"contiguous", "zigzag", NULL};
@@ -25,6 +27,7 @@
  *         {HY_SCHEMA_STRING(train_config, dir, "run.dir", "runs/x", "run directory")},
  *         {HY_SCHEMA_STRING_LIST(train_config, pattern, n_pattern, "model.pattern", "attention, gla", "...")},
  *         {HY_SCHEMA_NAMED(train_config, mixers, n_mixers, mixer_config, name, "model.mixers", &mixer_schema, "...")},
+ *         {HY_SCHEMA_LIST(train_config, stages, n_stages, "train.stages", NULL, &stage_schema, NULL, "...")},
  *     };
  *     const hy_schema train_schema = HY_SCHEMA(train_config, entries);
  *
@@ -56,7 +59,8 @@ typedef enum hy_schema_kind {
     HY_SCHEMA_KIND_STRING_LIST, /* char[capacity][size] and a count */
     HY_SCHEMA_KIND_INT_MAP,     /* struct { int64_t; char[]; }[capacity] and a count: {23: attention} */
     HY_SCHEMA_KIND_GROUP,       /* a struct with a table of its own, under the key */
-    HY_SCHEMA_KIND_NAMED        /* structs[capacity] with a table of their own, under names chosen by the user */
+    HY_SCHEMA_KIND_NAMED,       /* structs[capacity] with a table of their own, under names chosen by the user */
+    HY_SCHEMA_KIND_LIST         /* structs[capacity] with a table of their own, in order */
 } hy_schema_kind;
 
 typedef struct hy_schema hy_schema;
@@ -74,7 +78,8 @@ typedef struct hy_schema_entry {
     const char *special_name; /* one more value, not subject to the range; NULL: none */
     double special_value;
     const char *const *names;        /* ENUM: by value, NULL at the end */
-    const hy_schema *table;          /* GROUP, NAMED */
+    const hy_schema *table;          /* GROUP, NAMED, LIST */
+    const char *single;              /* LIST: the text row that an element written as a text stands for; or NULL */
     size_t count_offset;             /* arrays: of their int64_t count */
     size_t stride;                   /* arrays: bytes of one element */
     size_t label_offset, label_size; /* in one element: the name (NAMED) or int64_t key (INT_MAP) */
@@ -151,6 +156,12 @@ struct hy_schema {
     .label_offset = offsetof(element, name_field), .label_size = sizeof(((element *)0)->name_field),                   \
     .table = (table_), .help = (help_)
 
+/* single_: key of the element's text row that a plain text means, such that `store: a.h5`, `store: [a.h5]` and
+ * `store: [{path: a.h5}]` are one; NULL: elements are maps. preset_: such a text, or NULL. */
+#define HY_SCHEMA_LIST(type, field, count_field, key_, preset_, table_, single_, help_)                                \
+    .key = (key_), .kind = HY_SCHEMA_KIND_LIST, HY_SCHEMA_ARRAY_(type, field, count_field), .preset = (preset_),       \
+    .table = (table_), .single = (single_), .help = (help_)
+
 #define HY_SCHEMA_SPECIAL(name_, value_) .special_name = (name_), .special_value = (value_)
 
 /* Remembers where each key was set, so that a check of several keys can say so. Optional everywhere: NULL. */
@@ -175,8 +186,9 @@ HY_MUST_CHECK hy_status hy_schema_load(const hy_schema *schema, void *object, co
 /* From memory; `name` stands for the file in messages. */
 HY_MUST_CHECK hy_status hy_schema_parse(const hy_schema *schema, void *object, const char *name, const char *text,
                                         size_t length, hy_schema_origins *origins);
-/* "a.b.c=value", the value being YAML; "model.mixers.gla.heads=4" adds gla where it is absent, and
- * "model.schedule.overrides.23=attention" one key of an INT_MAP. */
+/* "a.b.c=value", the value being YAML; "model.mixers.gla.heads=4" adds gla where it is absent,
+ * "model.schedule.overrides.23=attention" one key of an INT_MAP, and "train.stages.0.lr=1e-3" changes the first element
+ * of a LIST. */
 HY_MUST_CHECK hy_status hy_schema_set(const hy_schema *schema, void *object, const char *assignment,
                                       hy_schema_origins *origins);
 

@@ -24,7 +24,17 @@ HY_MUST_CHECK hy_status hy_schema_place(hy_schema_cursor *at, const hy_schema *s
 HY_MUST_CHECK hy_status hy_schema_place_children(hy_schema_cursor *at, const hy_schema *schema, unsigned char *object,
                                                  size_t start, const hy_node *node);
 
-/* One value (every kind but INT_MAP, GROUP, NAMED) into its field of `object`. */
+/* A LIST whole, and the element whose index begins the path at `start`. */
+HY_MUST_CHECK hy_status hy_schema_list_read(hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
+                                            const hy_node *node);
+HY_MUST_CHECK hy_status hy_schema_list_element(const hy_schema_cursor *at, const hy_schema_entry *entry,
+                                               unsigned char *object, size_t start, const hy_node *node,
+                                               unsigned char **element);
+
+/* The row that a LIST's element written as a text sets; NULL: there is none. */
+const hy_schema_entry *hy_schema_single_row(const hy_schema_entry *entry);
+
+/* One value (every kind but INT_MAP, GROUP, NAMED, LIST) into its field of `object`. */
 HY_MUST_CHECK hy_status hy_schema_value_read(const hy_schema_cursor *at, const hy_schema_entry *entry,
                                              const hy_node *node, unsigned char *object);
 

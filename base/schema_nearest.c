@@ -63,10 +63,10 @@ static void search_table(search *s, const hy_schema *schema, const char *prefix)
             (void)snprintf(below, sizeof(below), "%s.", key);
             below[HY_SCHEMA_PATH_MAX - 1] = '\0';
             search_table(s, entry->table, below);
-        } else if (entry->kind == HY_SCHEMA_KIND_NAMED) {
+        } else if (entry->kind == HY_SCHEMA_KIND_NAMED || entry->kind == HY_SCHEMA_KIND_LIST) {
             const size_t length = strlen(key);
             const bool inside = strncmp(s->path, key, length) == 0 && s->path[length] == '.';
-            const char *name = inside ? s->path + length + 1 : "NAME";
+            const char *name = inside ? s->path + length + 1 : entry->kind == HY_SCHEMA_KIND_LIST ? "0" : "NAME";
             (void)snprintf(below, sizeof(below), "%s.%.*s.", key, (int)strcspn(name, "."), name);
             below[HY_SCHEMA_PATH_MAX - 1] = '\0';
             search_table(s, entry->table, below);

@@ -1,5 +1,5 @@
 /* The walk from a key to its field. A key is matched against the rows of one table at a time; what is left of it after
- * a GROUP or NAMED row is matched against that row's own table. */
+ * a GROUP, NAMED or LIST row is matched against that row's own table. */
 #include <stdio.h>
 #include <string.h>
 
@@ -182,7 +182,17 @@ static hy_status place_int_map(hy_schema_cursor *at, const hy_schema_entry *entr
 
 static bool is_container(const hy_schema_entry *entry) {
     return entry->kind == HY_SCHEMA_KIND_GROUP || entry->kind == HY_SCHEMA_KIND_NAMED ||
-           entry->kind == HY_SCHEMA_KIND_INT_MAP;
+           entry->kind == HY_SCHEMA_KIND_INT_MAP || entry->kind == HY_SCHEMA_KIND_LIST;
+}
+
+/* The path from `start` begins with the index of an element. */
+static hy_status place_indexed(hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object, size_t start,
+                               const hy_node *node) {
+    const size_t rest = start + strcspn(at->path + start, ".");
+    unsigned char *element = NULL;
+    HY_TRY(hy_schema_list_element(at, entry, object, start, node, &element));
+    return at->path[rest] == '\0' ? hy_schema_place_children(at, entry->table, element, next_start(at), node)
+                                  : hy_schema_place(at, entry->table, element, rest + 1, node);
 }
 
 /* `rest` is where the path goes on after the row's key and a dot; beyond at->length where it ends with the key. */
@@ -197,7 +207,12 @@ static hy_status place_entry(hy_schema_cursor *at, const hy_schema_entry *entry,
     if (entry->kind == HY_SCHEMA_KIND_NAMED) {
         return ends ? place_all_named(at, entry, object, node) : place_named(at, entry, object, rest, node);
     }
-    if (entry->kind == HY_SCHEMA_KIND_INT_MAP) {
+    if (entry->kind == HY_SCHEMA_KIND_LIST && !ends) {
+        return place_indexed(at, entry, object, rest, node);
+    }
+    if (entry->kind == HY_SCHEMA_KIND_LIST) {
+        HY_TRY(hy_schema_list_read(at, entry, object, node));
+    } else if (entry->kind == HY_SCHEMA_KIND_INT_MAP) {
         HY_TRY(ends ? place_int_map(at, entry, object, node)
                     : put_pair(at, entry, object, at->path + rest, node, true));
     } else {

@@ -171,6 +171,7 @@ hy_status hy_schema_value_read(const hy_schema_cursor *at, const hy_schema_entry
     case HY_SCHEMA_KIND_INT_MAP:
     case HY_SCHEMA_KIND_GROUP:
     case HY_SCHEMA_KIND_NAMED:
+    case HY_SCHEMA_KIND_LIST:
         break;
     }
     return mismatch(at, entry, node);
@@ -232,6 +233,10 @@ void hy_schema_describe(const hy_schema_entry *entry, char *out, size_t size) {
         break;
     case HY_SCHEMA_KIND_NAMED:
         (void)snprintf(out, size, "a map of names, each with its own keys");
+        break;
+    case HY_SCHEMA_KIND_LIST:
+        (void)snprintf(out, size, "a %slist of maps, each with its own keys",
+                       entry->single != NULL ? "text, a list of texts, or a " : "");
         break;
     }
 }

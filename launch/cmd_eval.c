@@ -12,10 +12,12 @@
 #include "launch/report_once.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/run/eval_pass.h"
+#include "train/run/stage.h"
 #include "train/run/trainer.h"
 
 typedef struct eval_options {
-    const char *checkpoint, *store;
+    const char *checkpoint;
+    hy_option_list stores;
     int64_t sequences, sequence; /* 0: as in the checkpoint's configuration */
     hy_option_list sets;
 } eval_options;
@@ -23,8 +25,33 @@ typedef struct eval_options {
 typedef struct load_job {
     const eval_options *options;
     const char *text; /* the checkpoint's configuration */
+    int64_t step;     /* the stage that trained it counts */
     hy_config *config;
 } load_job;
+
+static hy_status take_stores(const hy_option_list *given, hy_store_list *list) {
+    if (given->n > HY_STORES_MAX) {
+        return hy_fail(HY_ERR_USAGE, "--store: %d stores; at most %d at a time", given->n, HY_STORES_MAX);
+    }
+    if (given->n > 0) {
+        *list = (hy_store_list){.n = given->n};
+    }
+    for (int i = 0; i < given->n; i++) {
+        hy_store_config *store = &list->items[i];
+        store->weight = 1.0;
+        if (snprintf(store->path, sizeof store->path, "%s", given->items[i]) >= (int)sizeof store->path) {
+            return hy_fail(HY_ERR_USAGE, "--store %s: the path is too long", given->items[i]);
+        }
+    }
+    return HY_OK;
+}
+
+/* The checkpoint's configuration as the stage that trained it had it, as YAML. */
+static hy_status write_stage(const load_job *job, char **text, size_t *length) {
+    HY_TRY(hy_config_parse(job->options->checkpoint, job->text, strlen(job->text), job->config));
+    hy_stage_enter_config(job->config, job->step);
+    return hy_config_write(job->config, text, length);
+}
 
 /* The mesh of the training run is not this one's: all ranks share each sequence unless --set says otherwise. */
 static hy_status load_config(void *context) {
@@ -33,15 +60,17 @@ static hy_status load_config(void *context) {
     const char *sets[HY_OPTION_LIST_MAX + 4] = {"parallel.data=1", "parallel.sequence=auto", "data.batch=1",
                                                 "train.accumulate=1"};
     const int n_sets = 4 + job->options->sets.n;
+    char *text = NULL;
+    size_t length = 0;
     memcpy(sets + 4, job->options->sets.items, (size_t)job->options->sets.n * sizeof *sets);
-    HY_TRY(hy_config_parse_with(job->options->checkpoint, job->text, strlen(job->text), sets, n_sets, config));
-    if (job->options->store != NULL && snprintf(config->data.eval_store, sizeof config->data.eval_store, "%s",
-                                                job->options->store) >= (int)sizeof config->data.eval_store) {
-        return hy_fail(HY_ERR_USAGE, "--store %s: the path is too long", job->options->store);
-    }
+    HY_TRY(write_stage(job, &text, &length));
+    const hy_status status = hy_config_parse_with(job->options->checkpoint, text, length, sets, n_sets, config);
+    hy_free(text);
+    HY_TRY(status);
+    HY_TRY(take_stores(&job->options->stores, &config->data.eval_store));
     config->train.eval.sequences = job->options->sequences > 0 ? job->options->sequences : config->train.eval.sequences;
     config->data.sequence = job->options->sequence > 0 ? job->options->sequence : config->data.sequence;
-    if (config->data.eval_store[0] == '\0') {
+    if (config->data.eval_store.n == 0) {
         return hy_fail(HY_ERR_USAGE, "the checkpoint names no validation store: give one with --store FILE");
     }
     return HY_OK;
@@ -76,9 +105,22 @@ static hy_status print_result(const hy_eval_result *result, const hy_checkpoint 
     return status;
 }
 
+static hy_status evaluate_stores(const hy_checkpoint *checkpoint, hy_trainer *trainer, hy_comm *world) {
+    for (int i = 0; i < trainer->stores.n_eval; i++) {
+        hy_eval_result result;
+        HY_TRY(hy_eval_pass(trainer, i, &result));
+        hy_status status = HY_OK;
+        if (hy_comm_rank(world) == 0) {
+            printf("%s", i > 0 ? "\n" : "");
+            status = print_result(&result, checkpoint, trainer->stores.eval[i].config->path);
+        }
+        HY_TRY(hy_comm_agree(world, status));
+    }
+    return HY_OK;
+}
+
 static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *config, hy_comm *world) {
     hy_trainer *trainer = NULL;
-    hy_eval_result result;
     HY_TRY(hy_trainer_create(config, false, world, &trainer));
     hy_status status =
         hy_one_tokenizer_add(&trainer->tokenizer, world, checkpoint->manifest.tokenizer, checkpoint->path);
@@ -86,11 +128,7 @@ static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *conf
         status = hy_checkpoint_read(checkpoint, trainer->model, world, trainer->dtype, trainer->params, NULL, NULL);
     }
     if (status == HY_OK) {
-        status = hy_eval_pass(trainer, &result);
-    }
-    if (status == HY_OK) {
-        status = hy_comm_agree(
-            world, hy_comm_rank(world) == 0 ? print_result(&result, checkpoint, config->data.eval_store) : HY_OK);
+        status = evaluate_stores(checkpoint, trainer, world);
     }
     hy_trainer_destroy(trainer);
     return status;
@@ -102,7 +140,9 @@ static hy_status eval_checkpoint(const eval_options *options, hy_comm *world) {
     HY_TRY(hy_checkpoint_open(options->checkpoint, world, NULL, &checkpoint));
     hy_status status = hy_comm_agree(world, HY_NEW("config", 1, &config));
     if (status == HY_OK) {
-        status = hy_report_once(world, load_config, &(load_job){options, checkpoint.manifest.config, config});
+        status =
+            hy_report_once(world, load_config,
+                           &(load_job){options, checkpoint.manifest.config, checkpoint.manifest.progress.step, config});
     }
     if (status == HY_OK) {
         status = evaluate(&checkpoint, config, world);
@@ -115,8 +155,8 @@ static hy_status eval_checkpoint(const eval_options *options, hy_comm *world) {
 hy_status hy_cmd_eval(int argc, char **argv, hy_comm *world) {
     eval_options options = {.checkpoint = NULL};
     const hy_option rows[] = {
-        {"--store", HY_OPTION_TEXT, &options.store, "FILE",
-         "token store (default: data.eval_store of the checkpoint's configuration)"},
+        {"--store", HY_OPTION_LIST, &options.stores, "FILE",
+         "token store; may be given many times (default: data.eval_store of the checkpoint's configuration)"},
         {"--sequences", HY_OPTION_COUNT, &options.sequences, "N", "sequences to read"},
         {"--sequence", HY_OPTION_COUNT, &options.sequence, "N", "tokens per sequence, e.g. longer than in training"},
         {"--set", HY_OPTION_LIST, &options.sets, "a.b=value",

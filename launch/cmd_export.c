@@ -12,6 +12,7 @@
 #include "train/checkpoint/checkpoint.h"
 #include "train/publish/hf.h"
 #include "train/run/config.h"
+#include "train/run/stage.h"
 
 typedef struct export {
     hy_comm *self;
@@ -47,6 +48,7 @@ static hy_status run(export *ex, const char *path, const char *out, const char *
     ex->opened = true;
     const char *yaml = ex->checkpoint.manifest.config;
     HY_TRY(hy_config_parse("the checkpoint's config", yaml, strlen(yaml), &ex->config));
+    hy_stage_enter_config(&ex->config, ex->checkpoint.manifest.progress.step);
     HY_TRY(find_description(ex));
     HY_TRY(hy_model_create(&ex->config.model, 1, &ex->model));
     hy_dtype dtype = ex->types && strstr(ex->types, "\"F64\"") ? HY_F64 : HY_F32;

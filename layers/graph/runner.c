@@ -14,6 +14,7 @@ struct hy_runner {
     hy_graph_plan *plan;
     hy_exec exec;
     void *arena;
+    bool owns_arena;
 };
 
 /* About 2^20 logits at a time, at least 256 rows (a tile's product with the head's gradient touches all of it), at most T. */
@@ -73,12 +74,25 @@ hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const
     return hy_plan_add(plan, "evaluation: activations, scratch", "block", rest);
 }
 
-hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
-                           void *params, void *grads, int broken, hy_runner **out) {
+hy_status hy_runner_arena_bytes(const hy_model *model, const hy_run_shape *shape, const hy_device *device,
+                                int64_t *bytes) {
+    hy_runner r;
+    hy_device sizing_device = *device;
+    HY_TRY(prepare(model, shape, &sizing_device, NULL, 0, &r));
+    *bytes = r.plan->arena_bytes;
+    hy_graph_plan_destroy(r.plan);
+    return HY_OK;
+}
+
+/* arena NULL: the runner's own. */
+static hy_status create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                        void *params, void *grads, int broken, void *arena, hy_runner **out) {
     hy_runner *r = NULL;
     HY_TRY(HY_NEW("runner", 1, &r));
     hy_status status = prepare(model, shape, device, sequence, broken, r);
-    if (status == HY_OK) {
+    r->arena = arena;
+    if (status == HY_OK && arena == NULL) {
+        r->owns_arena = true;
         status = hy_alloc("activation arena", (size_t)r->plan->arena_bytes, &r->arena);
     }
     if (status != HY_OK) {
@@ -103,10 +117,20 @@ hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_
     return HY_OK;
 }
 
+hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                           void *params, void *grads, int broken, hy_runner **out) {
+    return create(model, shape, device, sequence, params, grads, broken, NULL, out);
+}
+
+hy_status hy_runner_create_in(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                              void *params, void *grads, void *arena, hy_runner **out) {
+    return create(model, shape, device, sequence, params, grads, 0, arena, out);
+}
+
 void hy_runner_destroy(hy_runner *runner) {
     if (runner) {
         hy_graph_plan_destroy(runner->plan);
-        hy_free(runner->arena);
+        hy_free(runner->owns_arena ? runner->arena : NULL);
         hy_free(runner);
     }
 }

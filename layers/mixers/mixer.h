@@ -32,6 +32,7 @@ struct hy_mixer_row {
     double mlp_ratio; /* default width of the MLP beside it, relative to the model's */
     bool no_mlp;      /* its layers have no MLP unless asked for */
     const char *mlp;  /* default kind of MLP of a model that begins with it; NULL = swiglu */
+    bool softmax;     /* softmax attention: its rotary base may change as sequences grow */
     bool leveled;     /* one state per Fenwick level: a log-linear mixer */
     double
         embedding_range; /* a model that begins with it has embeddings that start U(−range, range); 0: N(0, init_std) */

@@ -81,6 +81,7 @@ run "impossible mesh" 2 '2 ranks' a 2 parallel.sequence=3
 expect "several ranks without mpirun" 2 'started without mpirun.*mpirun -np 4 .*parallel\.sequence=auto' "$hylas" train tiny.yaml --set parallel.sequence=4
 expect "what the message says to do" 0 'step 1/1' "$hylas" train tiny.yaml --set parallel.sequence=auto --set train.steps=1 --set run.dir=alone
 run "unknown device" 2 'device.*abacus.*cpu_ref' a 2 run.device=abacus
+run "steps and stages" 2 'train\.steps 7.*stages have 5 steps' a 2 train.steps=7 'train.stages=[{steps: 2}, {steps: 3}]'
 sed 's/  width: 32/  widht: 32/' tiny.yaml >bad.yaml
 expect "unknown key in the file" 2 'bad\.yaml:[0-9]+:.*widht.*nearest.*width' "$hylas" train bad.yaml
 printf 'model: [\n' >bad.yaml
@@ -112,6 +113,13 @@ run "something else as a store" 4 'text\.h5' b 2 data.store=text.h5
 run "store with a larger vocabulary than the model's" 4 'vocab' b 2 model.vocab=100
 run "store shorter than a sequence" 4 'data\.sequence' b 2 data.sequence=100M
 check "a short store is mentioned once" count_is 1 'less than one sequence'
+"$hylas" data text "$source/layers" --vocab 250 --out other.h5 >/dev/null || exit 1
+run "stores of two vocabularies" 4 'store\.h5 has .*256 ids, other\.h5 has .*250' b 2 'data.store=[store.h5, other.h5]'
+run "validation store of another vocabulary" 4 'store\.h5 has .*256 ids, other\.h5 has .*250' b 2 data.eval_store=other.h5
+run "a late stage's sequence" 4 'train\.stages\.1\.sequence 100000000' b 2 'train.stages=[{steps: 1}, {steps: 1, sequence: 100000000}]'
+check "said once" count_is 1 'train\.stages\.1\.sequence'
+check "no step was taken" count_is 0 '^step'
+run "a stage's store that is not there" 4 'none\.h5' b 2 'train.stages=[{steps: 1}, {steps: 1, store: none.h5}]'
 mkdir texts && printf 'some text' >texts/a && : >texts/empty
 expect "byte outside the vocabulary" 4 'byte 1[0-9][0-9] .*vocab' "$hylas" data text texts --vocab 100 --out small.h5
 check "no store after an error" test ! -e small.h5

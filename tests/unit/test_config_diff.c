@@ -110,8 +110,29 @@ static void older_configurations(void **state) {
     hy_free(text);
 }
 
+/* Items of lists have their number as key; nested lists count for themselves. */
+static void items_of_lists(void **state) {
+    (void)state;
+    static const char one[] =
+        "train: {stages: [{steps: 3, store: [a.h5, {path: b.h5, weight: 2}]}, {steps: 4, sequence: 5}]}";
+    static hy_config config;
+    char *before = NULL, *after = NULL;
+    size_t n = 0;
+    assert_int_equal(hy_config_parse("x", one, strlen(one), &config), HY_OK);
+    assert_int_equal(hy_config_write(&config, &before, &n), HY_OK);
+    config.train.stages[0].store.items[1].weight = 3.0;
+    config.train.stages[1].sequence = 6;
+    assert_int_equal(hy_config_write(&config, &after, &n), HY_OK);
+    seen[0] = '\0';
+    hy_config_diff(before, after, collect, NULL);
+    assert_string_equal(seen, "train.stages.0.store.1.weight: 2 -> 3\ntrain.stages.1.sequence: 5 -> 6\n");
+    hy_free(before);
+    hy_free(after);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(differences_by_dotted_key), cmocka_unit_test(real_configs),
-                                       cmocka_unit_test(free_keys), cmocka_unit_test(older_configurations)};
+                                       cmocka_unit_test(free_keys), cmocka_unit_test(older_configurations),
+                                       cmocka_unit_test(items_of_lists)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "train/checkpoint/manifest_data.h"
 
 enum { MANIFEST_VERSION = 1 };
 #define MANIFEST_BYTES_MAX ((size_t)1 << 30)
@@ -86,6 +87,9 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     hy_json_string(&j, "config", m->config);
     if (m->stores != NULL) {
         hy_json_string(&j, "stores", m->stores);
+    }
+    if (m->progress.data.n_stores > 0) {
+        hy_manifest_data_write(&j, &m->progress.data);
     }
     hy_json_open_array(&j, "attachments");
     for (int64_t i = 0; i < m->n_attachments; i++) {
@@ -265,6 +269,14 @@ static void read_attachments(reader *r, const json_t *root, hy_manifest *m) {
     }
 }
 
+static void read_data(reader *r, const json_t *root, hy_manifest *m) {
+    const json_t *object = json_object_get(root, "data");
+    const char *what = object != NULL ? hy_manifest_data_read(object, &m->progress.data) : NULL;
+    if (what != NULL) {
+        wrong(r, what);
+    }
+}
+
 static hy_status read_json(const char *path, const json_t *root, hy_manifest *m) {
     reader r = {path, HY_OK};
     if (integer(&r, json_object_get(root, "version"), "version", 0) != MANIFEST_VERSION && r.status == HY_OK) {
@@ -284,6 +296,7 @@ static hy_status read_json(const char *path, const json_t *root, hy_manifest *m)
     read_tensors(&r, root, m);
     read_files(&r, root, m);
     read_attachments(&r, root, m);
+    read_data(&r, root, m);
     return r.status;
 }
 

@@ -4,6 +4,7 @@
 #define HY_TRAIN_MANIFEST_H
 
 #include "layers/model.h"
+#include "train/data/data_mix.h"
 #include "train/data/file_hash.h"
 #include "train/data/token_store.h"
 
@@ -33,12 +34,13 @@ typedef struct hy_attachment {
     char *text;
 } hy_attachment;
 
-/* How far a run has come. Plain numbers: parts of a stopped save (checkpoint_part.h) hold it as it is. */
+/* How far a run has come. No pointers: parts of a stopped save (checkpoint_part.h) hold it as it is. */
 typedef struct hy_progress {
-    int64_t step;       /* steps done: the data position */
+    int64_t step;       /* steps done */
     int64_t updates;    /* optimizer updates applied (steps less those skipped) */
     int64_t skipped;    /* steps skipped because something was not finite */
     int64_t bad_in_row; /* of those, the last ones in a row */
+    hy_data_state data; /* what was read, as far as it was recorded */
 } hy_progress;
 
 typedef struct hy_manifest {

@@ -1,6 +1,7 @@
 #include "train/run/config_change.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -16,7 +17,6 @@ static const struct {
 } free_keys[] = {
     {"run", "where the run is kept and which table of operations computes it"},
     {"parallel", "how the work is shared: same result up to rounding"},
-    {"data.store", "a path; its content counts"},
     {"data.eval_store", "looks at the model only"},
     {"train.steps", "the schedule of the steps to come is that of the new length"},
     {"train.accumulate", "same result up to rounding"},
@@ -51,20 +51,50 @@ static hy_status identify(const char *path, uint64_t *hash) {
     return HY_OK;
 }
 
-hy_status hy_store_identities(const hy_config *config, char **text) {
-    enum { ROOM = 128 };
-    char digits[17];
-    uint64_t hash = 0;
-    const bool there = hy_file_exists(config->data.store);
-    if (there) {
-        HY_TRY(identify(config->data.store, &hash));
+/* "[hash, hash]", in the order of the list; a store that is not there: "-". One store: its hash alone. */
+static hy_status identify_list(const hy_store_list *list, FILE *out) {
+    fputs(list->n == 1 ? "" : "[", out);
+    for (int64_t i = 0; i < list->n; i++) {
+        char digits[17] = "-";
+        uint64_t hash = 0;
+        if (hy_file_exists(list->items[i].path)) {
+            HY_TRY(identify(list->items[i].path, &hash));
+            hy_hash_format(hash, digits);
+        }
+        fprintf(out, "%s'%s'", i > 0 ? ", " : "", digits);
     }
-    HY_TRY(HY_NEW("identities of stores", ROOM, text));
-    hy_hash_format(hash, digits);
-    if (there) {
-        snprintf(*text, ROOM, "data:\n  store: %s\n", digits);
+    fputs(list->n == 1 ? "" : "]", out);
+    return HY_OK;
+}
+
+static hy_status identify_all(const hy_config *config, FILE *out) {
+    fputs("data:\n  store: ", out);
+    HY_TRY(identify_list(&config->data.store, out));
+    fputs(config->train.n_stages > 0 ? "\ntrain:\n  stages:\n" : "\n", out);
+    for (int64_t i = 0; i < config->train.n_stages; i++) {
+        fputs("    - store: ", out);
+        HY_TRY(identify_list(&config->train.stages[i].store, out));
+        fputc('\n', out);
     }
     return HY_OK;
+}
+
+hy_status hy_store_identities(const hy_config *config, char **text) {
+    char *buffer = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&buffer, &length);
+    hy_status status = out != NULL ? identify_all(config, out) : HY_ERR_MEMORY;
+    if ((out == NULL || fclose(out) != 0) && status != HY_ERR_DATA) {
+        status = hy_fail(HY_ERR_MEMORY, "no memory for the identities of stores");
+    }
+    if (status == HY_OK) {
+        status = HY_NEW("identities of stores", length + 1, text);
+    }
+    if (status == HY_OK) {
+        memcpy(*text, buffer, length + 1);
+    }
+    free(buffer);
+    return status;
 }
 
 /* ---- the comparison ---- */
@@ -76,6 +106,14 @@ typedef struct comparison {
     size_t used, keys_used;
     char list[LIST_SIZE], keys[LIST_SIZE]; /* a line each; with commas, as --allow-change wants them */
 } comparison;
+
+/* The path of a store, data.store, train.stages.2.store.0.path: its content counts. Not its weight, nor that there is one. */
+static bool is_store_path(const char *key, const char *before, const char *after) {
+    const char *last = strrchr(key, '.'), *store = strstr(key, ".store");
+    return store != NULL && (store[6] == '\0' || store[6] == '.') && !is_in(key, "data.eval_store", 15) &&
+           strcmp(last, ".weight") != 0 && strcmp(last, ".name") != 0 && strcmp(before, "absent") != 0 &&
+           strcmp(after, "absent") != 0;
+}
 
 static bool is_free(const char *key) {
     for (int i = 0; i < N_FREE; i++) {
@@ -128,10 +166,11 @@ static void refuse(comparison *c, const char *key, const char *before, const cha
 static void compare(void *context, const char *key, const char *before, const char *after) {
     comparison *c = context;
     const char *what = c->contents ? " (content)" : "";
-    if (c->contents && (strcmp(before, "absent") == 0 || strcmp(after, "absent") == 0)) {
-        return;
+    if (c->contents && (strcmp(before, "absent") == 0 || strcmp(after, "absent") == 0 || strcmp(after, "-") == 0)) {
+        return; /* the configurations differ in it too, or opening it says that it is not there */
     }
-    if ((!c->contents && is_free(key)) || any_allowed(c->allowed, names_key, (void *)(uintptr_t)key)) {
+    if ((!c->contents && (is_free(key) || is_store_path(key, before, after))) ||
+        any_allowed(c->allowed, names_key, (void *)(uintptr_t)key)) {
         hy_info("config: %s%s was %s in the checkpoint, is %s now", key, what, before, after);
     } else {
         refuse(c, key, before, after);

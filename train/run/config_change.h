@@ -16,8 +16,8 @@ typedef struct hy_allowed_changes {
     const hy_schema_origins *origins; /* where keys were set, for messages; NULL: not known */
 } hy_allowed_changes;
 
-/* What the stores of `config` hold, as text for hy_manifest.stores: their hashes under their keys. A store that is not there has
- * no line. Freed with hy_free. HY_ERR_DATA. Local. */
+/* What the stores of `config` hold, as text for hy_manifest.stores: their hashes under their keys, "-" for one that is not
+ * there. Freed with hy_free. HY_ERR_DATA. Local. */
 HY_MUST_CHECK hy_status hy_store_identities(const hy_config *config, char **text);
 
 /* HY_ERR_USAGE, naming all keys with both values, if this run (`config`: its resolved text; `stores`: as above) is not

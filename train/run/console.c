@@ -134,9 +134,9 @@ void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *re
         snprintf(answers, sizeof answers, "  answers %.2f%% of %lld, loss %.4f", 100.0 * hy_eval_accuracy(result),
                  (long long)result->answers, result->answer_loss);
     }
-    hy_console_note(console, "step %lld  validation loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)%s",
-                    (long long)step, result->loss, exp(result->loss), (long long)result->sequences,
-                    (long long)result->valid, answers);
+    hy_console_note(console, "step %lld  validation%s%s loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)%s",
+                    (long long)step, result->stores > 1 ? " " : "", result->stores > 1 ? result->store : "",
+                    result->loss, exp(result->loss), (long long)result->sequences, (long long)result->valid, answers);
 }
 
 void hy_console_note(hy_console *console, const char *format, ...) {
@@ -149,19 +149,43 @@ void hy_console_note(hy_console *console, const char *format, ...) {
     fflush(stdout);
 }
 
+void hy_console_stage(hy_console *console, const hy_trainer *trainer, int64_t step) {
+    const hy_stage *stage = &trainer->stage->stage;
+    char text[512], rope[48] = "";
+    if (stage->count == 1) {
+        return;
+    }
+    size_t used = 0;
+    text[0] = '\0';
+    for (int64_t i = 0; i < stage->stores->n && used < sizeof text; i++) {
+        char name[HY_STORE_NAME_MAX];
+        hy_store_name(&stage->stores->items[i], name);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? ", " : "", name);
+    }
+    if (stage->rope_base > 0.0) {
+        snprintf(rope, sizeof rope, ", rope_base %g", stage->rope_base);
+    }
+    hy_console_note(console,
+                    "step %lld  stage %d of %d, to step %lld: %lld sequences of %lld tokens in %lld micro-steps, from "
+                    "%s%s",
+                    (long long)step, stage->number + 1, stage->count, (long long)(stage->first + stage->steps - 1),
+                    (long long)stage->batch, (long long)stage->sequence, (long long)trainer->train.split.calls_max,
+                    text, rope);
+}
+
 static void print_summary(const hy_trainer *trainer, double peak) {
     const hy_config *config = trainer->config;
     const hy_mesh *mesh = &trainer->mesh;
     const hy_layout_dims dims = hy_layout_sizes(config->parallel.layout, mesh->sequence_size, mesh->sequence_index,
-                                                trainer->train.split.unit, config->data.sequence);
+                                                trainer->train.split.unit, trainer->stage->stage.sequence);
     printf("mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
            hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, hy_layout_names[config->parallel.layout],
            (long long)dims.T);
     printf("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
            hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
            (long long)config->model.width, (long long)config->model.vocab);
-    printf("step        %lld sequences of %lld tokens in %lld micro-steps\n", (long long)config->data.batch,
-           (long long)config->data.sequence, (long long)trainer->train.split.calls_max);
+    printf("step        %lld sequences of %lld tokens in %lld micro-steps\n", (long long)trainer->stage->stage.batch,
+           (long long)trainer->stage->stage.sequence, (long long)trainer->train.split.calls_max);
     printf("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n", trainer->device.table.name,
            peak / 1e9);
 }

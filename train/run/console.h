@@ -29,6 +29,8 @@ hy_console_line hy_console_bar_line(int64_t step, int64_t last, const char *eta)
 void hy_console_begin(hy_console *console, int64_t last);
 void hy_console_step(hy_console *console, int64_t step, const hy_step_result *result, const hy_step_rates *rates,
                      bool show);
+/* The stage at hand begins with step `step`, or goes on with it; nothing where the run has but one. */
+void hy_console_stage(hy_console *console, const hy_trainer *trainer, int64_t step);
 void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *result);
 /* Any other line. */
 HY_PRINTF(2, 3) void hy_console_note(hy_console *console, const char *format, ...);

@@ -28,20 +28,20 @@ static int is_kept(const char *line, size_t n, int64_t last_step) {
     return strtoll(line + skip, NULL, 10) <= last_step;
 }
 
-bool hy_metrics_has_eval(const char *path, int64_t step) {
+int64_t hy_metrics_evals(const char *path, int64_t step) {
     char *line = NULL;
     size_t room = 0;
-    bool has = false;
+    int64_t evals = 0;
     FILE *file = hy_file_exists(path) ? fopen(path, "re") : NULL;
-    while (file != NULL && !has && getline(&line, &room, file) > 0) {
+    while (file != NULL && getline(&line, &room, file) > 0) {
         long long of = -1;
-        has = sscanf(line, "{\"step\": %lld, \"eval_loss\":", &of) == 1 && of == step && strstr(line, "\"eval_loss\"");
+        evals += sscanf(line, "{\"step\": %lld", &of) == 1 && of == step && strstr(line, "\"eval_loss\"") != NULL;
     }
     free(line);
     if (file != NULL) {
         (void)fclose(file);
     }
-    return has;
+    return evals;
 }
 
 /* Rewrites the file with the lines that stay. */
@@ -124,7 +124,7 @@ hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_resul
     hy_json_double(&j, "grad_norm", result->grad_norm);
     hy_json_double(&j, "lr", result->lr);
     hy_json_int(&j, "targets", result->valid);
-    hy_json_int(&j, "tokens", step * result->tokens);
+    hy_json_int(&j, "tokens", result->tokens_so_far);
     hy_json_double(&j, "seconds", rates->seconds);
     hy_json_double(&j, "tokens_per_second", rates->tokens_per_second);
     hy_json_double(&j, "mfu", rates->mfu);
@@ -144,6 +144,7 @@ hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_resul
     hy_json_begin(&j, metrics->file);
     hy_json_open_object(&j, NULL);
     hy_json_int(&j, "step", step);
+    hy_json_string(&j, "store", result->store);
     hy_json_double(&j, "eval_loss", result->loss);
     hy_json_int(&j, "eval_targets", result->valid);
     if (result->answers >= 0) {
@@ -152,6 +153,9 @@ hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_resul
         hy_json_double(&j, "answer_loss", result->answer_loss);
     }
     HY_TRY(end_line(metrics, &j));
-    const hy_scalar scalars[] = {{"validation", result->loss}, {"answer_accuracy", hy_eval_accuracy(result)}};
+    char loss[HY_STORE_NAME_MAX + 16], accuracy[HY_STORE_NAME_MAX + 24];
+    snprintf(loss, sizeof loss, "validation/%s", result->store);
+    snprintf(accuracy, sizeof accuracy, "answer_accuracy/%s", result->store);
+    const hy_scalar scalars[] = {{loss, result->loss}, {accuracy, hy_eval_accuracy(result)}};
     return add_scalars(metrics, step, scalars, result->answers >= 0 ? 2 : 1);
 }

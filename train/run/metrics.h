@@ -2,9 +2,10 @@
  * when the step's console line appears. Only rank 0 writes.
  *
  *     {"step":12,"loss":...,"grad_norm":...,"lr":...,"tokens":...,"seconds":...,"tokens_per_second":...,"mfu":...,"exposed":...,"moving":...,"memory":...,"skipped":false}
- *     {"step":12,"eval_loss":...,"eval_targets":...}
+ *     {"step":12,"store":"eval","eval_loss":...,"eval_targets":...}
  *
- * and in the second kind, where the store marks answers, "answers" (how many), "answer_accuracy" and "answer_loss". docs/figures.md says what each is. */
+ * one of the second kind for every validation store, and in it, where the store marks answers, "answers" (how many),
+ * "answer_accuracy" and "answer_loss". docs/figures.md says what each is. */
 #ifndef HY_TRAIN_METRICS_H
 #define HY_TRAIN_METRICS_H
 
@@ -30,8 +31,8 @@ typedef struct hy_step_rates {
 HY_MUST_CHECK hy_status hy_metrics_open(const char *path, int64_t last_step, hy_metrics **out);
 /* From now on all of it also goes to a TensorBoard file in `dir`. Local. */
 HY_MUST_CHECK hy_status hy_metrics_add_tensorboard(hy_metrics *metrics, const char *dir, int64_t last_step);
-/* Whether the file has the line of a validation after `step`. No file: it has not. Local. */
-bool hy_metrics_has_eval(const char *path, int64_t step);
+/* Validations after `step` that the file has lines of. No file: none. Local. */
+int64_t hy_metrics_evals(const char *path, int64_t step);
 void hy_metrics_close(hy_metrics *metrics);
 /* A line that cannot be written (disk full) leaves the lines before it whole; later ones may succeed. */
 HY_MUST_CHECK hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_result *result,

@@ -12,6 +12,7 @@
 #include "train/run/config_change.h"
 #include "train/run/config_diff.h"
 #include "train/run/console.h"
+#include "train/run/data_resume.h"
 #include "train/run/eval_pass.h"
 #include "train/run/metrics.h"
 #include "train/run/peak_file.h"
@@ -61,6 +62,7 @@ static hy_status resume(loop *l, hy_checkpoint *checkpoint) {
     }
     HY_TRY(hy_one_tokenizer_add(&l->trainer->tokenizer, l->world, checkpoint->manifest.tokenizer, checkpoint->path));
     HY_TRY(hy_checkpoint_read(checkpoint, l->trainer->model, l->world, l->trainer->dtype, l->trainer->params, m, v));
+    HY_TRY(hy_comm_agree(l->world, hy_data_resume(&checkpoint->manifest, l->trainer)));
     take_attachments(l, checkpoint);
     l->progress = checkpoint->manifest.progress;
     l->first_step = l->saved_step = l->progress.step;
@@ -129,6 +131,7 @@ static hy_status confirm(loop *l, const hy_checkpoint *checkpoint) {
 
 static hy_status begin_reports(loop *l) {
     hy_status status = HY_OK;
+    (void)hy_trainer_enter(l->trainer, l->progress.step + 1);
     if (l->first_rank) {
         status = hy_metrics_open(l->folder.metrics, l->progress.step, &l->metrics);
     }
@@ -139,6 +142,9 @@ static hy_status begin_reports(loop *l) {
         status = hy_console_layers(l->trainer, l->peak);
     }
     hy_console_begin(&l->console, l->config->train.steps);
+    if (l->first_rank) {
+        hy_console_stage(&l->console, l->trainer, l->progress.step + 1);
+    }
     return hy_comm_agree(l->world, status);
 }
 
@@ -213,12 +219,22 @@ static hy_status validate(loop *l) {
     hy_eval_result result;
     const hy_device before = l->trainer->device;
     const double begin = hy_now(), exposed = hy_exchange_exposed();
-    HY_TRY(hy_eval_pass(l->trainer, &result));
+    double loss = 0.0, weights = 0.0;
+    for (int i = 0; i < l->trainer->stores.n_eval; i++) {
+        const double weight = l->trainer->stores.eval[i].config->weight;
+        HY_TRY(hy_eval_pass(l->trainer, i, &result));
+        loss += weight * result.loss;
+        weights += weight;
+        if (l->first_rank) {
+            hy_console_eval(&l->console, l->progress.step, &result);
+            l->failed_metrics += hy_metrics_eval(l->metrics, l->progress.step, &result) != HY_OK;
+        }
+    }
     l->trainer->device = before; /* its operations are told apart from training's */
     l->seconds.validation += hy_now() - begin - (hy_exchange_exposed() - exposed);
-    if (l->first_rank) {
-        hy_console_eval(&l->console, l->progress.step, &result);
-        l->failed_metrics += hy_metrics_eval(l->metrics, l->progress.step, &result) != HY_OK;
+    if (l->first_rank && l->trainer->stores.n_eval > 1) {
+        hy_console_note(&l->console, "step %lld  validation, mean by weight: loss %.4f", (long long)l->progress.step,
+                        loss / weights);
     }
     return HY_OK;
 }
@@ -269,6 +285,7 @@ static void tell_stop_save(const loop *l) {
     next.step++;
     next.updates++;
     next.bad_in_row = 0;
+    next.data = l->trainer->next;
     hy_stop_save_state(&l->progress, &next, l->saved_step > l->first_step ? l->saved_step : l->first_step);
 }
 
@@ -279,6 +296,10 @@ static hy_status take_step(loop *l, int64_t steps_taken) {
     const double begin = hy_now(), exposed = hy_exchange_exposed(), moving = hy_exchange_moving();
     const int64_t allocations = hy_alloc_count();
     const bool stop = hy_stop_signalled() || (steps_taken > 0 && hy_stop_requested());
+    if (hy_trainer_enter(l->trainer, l->progress.step + 1) && l->first_rank) {
+        hy_console_stage(&l->console, l->trainer, l->progress.step + 1);
+    }
+    hy_trainer_draw(l->trainer, l->progress.step + 1);
     tell_stop_save(l);
     HY_TRY(hy_train_step(l->trainer, l->progress.step + 1, l->progress.updates + 1, stop, &result));
     l->stopped = result.stop;
@@ -286,6 +307,7 @@ static hy_status take_step(loop *l, int64_t steps_taken) {
         return HY_OK;
     }
     l->progress.step++;
+    l->progress.data = l->trainer->data;
     l->seconds.read += result.read_seconds;
     if (steps_taken >= 2 && hy_alloc_count() != allocations) {
         hy_warn("step %lld made %lld allocations; a step should make none", (long long)l->progress.step,
@@ -393,8 +415,8 @@ static hy_status train_from(loop *l) {
 static void find_owed_validation(loop *l, const hy_checkpoint *checkpoint) {
     const int64_t step = checkpoint->manifest.progress.step;
     const bool due = step >= l->config->train.steps || is_due(l->config->train.eval.every, step);
-    int64_t owed = l->first_rank && step > 0 && due && l->config->data.eval_store[0] != '\0' &&
-                   !hy_metrics_has_eval(l->folder.metrics, step);
+    int64_t owed = l->first_rank && step > 0 && due && l->config->data.eval_store.n > 0 &&
+                   hy_metrics_evals(l->folder.metrics, step) < l->config->data.eval_store.n;
     hy_req req = {0};
     hy_comm_broadcast(l->world, "validation owed", &owed, sizeof owed, 0, &req);
     hy_comm_wait(&req);
@@ -417,6 +439,7 @@ static hy_status prepare_and_train(loop *l, hy_checkpoint *checkpoint) {
     HY_TRY(measure_peak(l));
     HY_TRY(hy_trainer_create(l->config, true, l->world, &l->trainer));
     HY_TRY(checkpoint != NULL ? resume(l, checkpoint) : initialise(l));
+    l->progress.data = l->trainer->data;
     HY_TRY(begin_reports(l));
     return train_from(l);
 }
