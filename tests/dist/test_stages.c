@@ -155,7 +155,7 @@ static hy_status change_batch(hy_comm *world, int before, int after) {
 /* The other way, without checkpoints. */
 static hy_status shrink_batch(hy_comm *world) {
     static hy_config config;
-    hy_manifest manifest = {.step = 3};
+    hy_manifest manifest = {.progress = {.step = 3}};
     hy_trainer *trainer = NULL;
     hy_step_result result;
     HY_TRY(configure("shrink", SETS("data.sequence=32", "data.batch=8"), &config));
@@ -279,7 +279,7 @@ static hy_status run_in_stages(hy_comm *world) {
 /* Step 5 of batch 3, saved before checkpoints had records. */
 static hy_status resume_without_record(hy_comm *world) {
     static hy_config config;
-    hy_manifest manifest = {.step = 5};
+    hy_manifest manifest = {.progress = {.step = 5}};
     hy_trainer *trainer = NULL;
     hy_step_result result;
     size_t length = 0;
