@@ -28,22 +28,6 @@ static int is_kept(const char *line, size_t n, int64_t last_step) {
     return strtoll(line + skip, NULL, 10) <= last_step;
 }
 
-bool hy_metrics_has_eval(const char *path, int64_t step) {
-    char *line = NULL;
-    size_t room = 0;
-    bool has = false;
-    FILE *file = hy_file_exists(path) ? fopen(path, "re") : NULL;
-    while (file != NULL && !has && getline(&line, &room, file) > 0) {
-        long long of = -1;
-        has = sscanf(line, "{\"step\": %lld, \"eval_loss\":", &of) == 1 && of == step && strstr(line, "\"eval_loss\"");
-    }
-    free(line);
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return has;
-}
-
 /* Rewrites the file with the lines that stay. */
 static hy_status cut_file(const char *path, int64_t last_step) {
     const size_t size_max = (size_t)1 << 31;
