@@ -25,6 +25,7 @@ static const struct {
     {"train.checkpoint", "how often is saved"},
     {"train.eval", "how often is looked"},
     {"train.log_every", "how often is told"},
+    {"train.tensorboard", "where is told"},
     {"train.time_limit", "when a run pauses"},
 };
 enum { N_FREE = sizeof free_keys / sizeof free_keys[0], KEY_SIZE = 256, LIST_SIZE = 3000 };

@@ -28,22 +28,6 @@ static int is_kept(const char *line, size_t n, int64_t last_step) {
     return strtoll(line + skip, NULL, 10) <= last_step;
 }
 
-int64_t hy_metrics_evals(const char *path, int64_t step) {
-    char *line = NULL;
-    size_t room = 0;
-    int64_t evals = 0;
-    FILE *file = hy_file_exists(path) ? fopen(path, "re") : NULL;
-    while (file != NULL && getline(&line, &room, file) > 0) {
-        long long of = -1;
-        evals += sscanf(line, "{\"step\": %lld", &of) == 1 && of == step && strstr(line, "\"eval_loss\"") != NULL;
-    }
-    free(line);
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return evals;
-}
-
 /* Rewrites the file with the lines that stay. */
 static hy_status cut_file(const char *path, int64_t last_step) {
     const size_t size_max = (size_t)1 << 31;

@@ -9,7 +9,6 @@
 #ifndef HY_TRAIN_METRICS_H
 #define HY_TRAIN_METRICS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -31,8 +30,6 @@ typedef struct hy_step_rates {
 HY_MUST_CHECK hy_status hy_metrics_open(const char *path, int64_t last_step, hy_metrics **out);
 /* From now on all of it also goes to a TensorBoard file in `dir`. Local. */
 HY_MUST_CHECK hy_status hy_metrics_add_tensorboard(hy_metrics *metrics, const char *dir, int64_t last_step);
-/* Validations after `step` that the file has lines of. No file: none. Local. */
-int64_t hy_metrics_evals(const char *path, int64_t step);
 void hy_metrics_close(hy_metrics *metrics);
 /* A line that cannot be written (disk full) leaves the lines before it whole; later ones may succeed. */
 HY_MUST_CHECK hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_result *result,

@@ -15,6 +15,7 @@
 #include "train/run/data_resume.h"
 #include "train/run/eval_pass.h"
 #include "train/run/metrics.h"
+#include "train/run/metrics_read.h"
 #include "train/run/peak_file.h"
 #include "train/run/phase_report.h"
 #include "train/run/run_folder.h"
@@ -411,12 +412,26 @@ static hy_status train_from(loop *l) {
     return l->stopped ? HY_STOPPED : HY_OK;
 }
 
+/* Whether the metrics have a validation after `step`. */
+static int64_t validations(const char *metrics, int64_t step) {
+    hy_metrics_history history;
+    int64_t n = 0;
+    if (!hy_file_exists(metrics) || hy_metrics_read(metrics, &history) != HY_OK) {
+        return 0;
+    }
+    for (int64_t i = 0; i < history.n_evals; i++) {
+        n += history.evals[i].step == step;
+    }
+    hy_metrics_history_free(&history);
+    return n;
+}
+
 /* Whether the validation after the checkpoint's last step is missing: the run was killed in between. Collective. */
 static void find_owed_validation(loop *l, const hy_checkpoint *checkpoint) {
     const int64_t step = checkpoint->manifest.progress.step;
     const bool due = step >= l->config->train.steps || is_due(l->config->train.eval.every, step);
     int64_t owed = l->first_rank && step > 0 && due && l->config->data.eval_store.n > 0 &&
-                   hy_metrics_evals(l->folder.metrics, step) < l->config->data.eval_store.n;
+                   validations(l->folder.metrics, step) < l->config->data.eval_store.n;
     hy_req req = {0};
     hy_comm_broadcast(l->world, "validation owed", &owed, sizeof owed, 0, &req);
     hy_comm_wait(&req);
