@@ -28,9 +28,9 @@ static void reads_what_is_written(void **unused) {
     const char *path = scratch_path("written.jsonl");
     hy_metrics *metrics = NULL;
     hy_metrics_history history;
-    const hy_step_result result = {.loss = 2.5, .grad_norm = 0.75, .lr = 1e-3, .tokens = 512, .valid = 500};
+    const hy_step_result result = {.loss = 2.5, .grad_norm = 0.75, .lr = 1e-3, .tokens_so_far = 512, .valid = 500};
     const hy_step_rates rates = {.seconds = 2.0, .tokens_per_second = 256.0, .mfu = 0.5, .exposed = 0.25};
-    const hy_eval_result eval = {.loss = 2.25, .answers = -1};
+    const hy_eval_result eval = {.store = "held", .loss = 2.25, .answers = -1};
     assert_int_equal(hy_metrics_open(path, 0, &metrics), HY_OK);
     assert_int_equal(hy_metrics_step(metrics, 1, &result, &rates), HY_OK);
     assert_int_equal(hy_metrics_eval(metrics, 1, &eval), HY_OK);

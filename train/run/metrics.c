@@ -137,9 +137,11 @@ hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_resul
         hy_json_double(&j, "answer_loss", result->answer_loss);
     }
     HY_TRY(end_line(metrics, &j));
-    char loss[HY_STORE_NAME_MAX + 16], accuracy[HY_STORE_NAME_MAX + 24];
-    snprintf(loss, sizeof loss, "validation/%s", result->store);
-    snprintf(accuracy, sizeof accuracy, "answer_accuracy/%s", result->store);
+    char loss[HY_TAG_MAX] = "validation", accuracy[HY_TAG_MAX] = "answer_accuracy";
+    if (result->stores > 1) {
+        snprintf(loss, sizeof loss, "validation/%s", result->store);
+        snprintf(accuracy, sizeof accuracy, "answer_accuracy/%s", result->store);
+    }
     const hy_scalar scalars[] = {{loss, result->loss}, {accuracy, hy_eval_accuracy(result)}};
     return add_scalars(metrics, step, scalars, result->answers >= 0 ? 2 : 1);
 }

@@ -412,7 +412,7 @@ static hy_status train_from(loop *l) {
     return l->stopped ? HY_STOPPED : HY_OK;
 }
 
-/* Whether the metrics have a validation after `step`. */
+/* Lines of validations after `step`. */
 static int64_t validations(const char *metrics, int64_t step) {
     hy_metrics_history history;
     int64_t n = 0;
