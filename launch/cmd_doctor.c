@@ -15,7 +15,8 @@
 #include "launch/commands.h"
 #include "launch/machine_facts.h"
 #include "launch/options.h"
-#include "train/data/h5.h"
+#include "launch/rank_facts.h"
+#include "launch/threads.h"
 
 static const double GIB = 1024.0 * 1024.0 * 1024.0;
 
@@ -52,29 +53,12 @@ HY_PRINTF(3, 4) static void say_lacks(findings *found, const char *what, const c
     found->lacks++;
 }
 
-/* What must be alike on all ranks. */
-typedef struct rank_facts {
-    char host[64], table[32], mpi[128], hdf5[64];
-    int threads, cores;
-} rank_facts;
-
-static rank_facts own_facts(const hy_device *device) {
-    rank_facts f = {.threads = hy_cpu_threads(), .cores = hy_machine_cores()};
-    if (gethostname(f.host, sizeof f.host - 1) != 0) {
-        snprintf(f.host, sizeof f.host, "unknown");
-    }
-    snprintf(f.table, sizeof f.table, "%s", device->table.detail);
-    snprintf(f.mpi, sizeof f.mpi, "%s", hy_comm_library());
-    hy_h5_version(f.hdf5, sizeof f.hdf5);
-    return f;
-}
-
 static void report_processor(findings *found, const hy_device *device) {
     char name[256], features[256], blas[256];
     hy_machine_cpu_name(name, sizeof name);
     hy_cpu_features(features, sizeof features);
     hy_cpu_blas(blas, sizeof blas);
-    say("processor", "%s; %d cores for this process", name, hy_machine_cores());
+    say("processor", "%s", name);
     say("features", "%s", features[0] != '\0' ? features : "none that is known here");
     if (strcmp(device->table.detail, "plain") == 0) {
         say_note(found, "table", "cpu (plain): the slow variant, without AVX2 or AVX-512 (or HYLAS_CPU asks for it)");
@@ -84,7 +68,7 @@ static void report_processor(findings *found, const hy_device *device) {
     say("blas", "%s", blas);
 }
 
-static void report_hdf5(findings *found, const rank_facts *mine) {
+static void report_hdf5(findings *found, const hy_rank_facts *mine) {
     if (strstr(mine->hdf5, "compiled against") != NULL) {
         say_note(found, "hdf5", "%s: build hylas again", mine->hdf5);
     } else {
@@ -92,7 +76,7 @@ static void report_hdf5(findings *found, const rank_facts *mine) {
     }
 }
 
-static void report_mpi(findings *found, const hy_comm *world, const rank_facts *mine) {
+static void report_mpi(findings *found, const hy_comm *world, const hy_rank_facts *mine) {
     char path[HY_PATH_MAX];
     const bool has_mpirun = hy_machine_find_program("mpirun", path, sizeof path);
     say("mpi", "%s", mine->mpi);
@@ -105,28 +89,34 @@ static void report_mpi(findings *found, const hy_comm *world, const rank_facts *
     }
 }
 
-/* Threads on the host of rank 0 against its cores; and ranks that differ from rank 0. */
-static void report_ranks(findings *found, const rank_facts *all, int size) {
-    int threads = 0, hosts = 0;
+/* Threads of each host against the cores that its ranks may use; rank r is the first on its host. */
+static void report_threads(findings *found, const hy_rank_facts *all, int size, int r) {
+    const int threads = hy_rank_facts_threads(all, size, r), ranks = all[r].local_ranks, cores = all[r].cores;
+    char warning[512];
+    if (r == 0 && hy_thread_plan_warning(hy_threads_plan(), all[0].host, warning, sizeof warning)) {
+        say_note(found, "threads", "%s", warning);
+    } else if (threads > cores) {
+        say_note(found, "threads", "%d (%d rank%s) on the %d core%s of %s: more than one per core is slow", threads,
+                 ranks, ranks == 1 ? "" : "s", cores, cores == 1 ? "" : "s", all[r].host);
+    } else {
+        say("threads", "%d (%d rank%s) on the %d core%s of %s", threads, ranks, ranks == 1 ? "" : "s", cores,
+            cores == 1 ? "" : "s", all[r].host);
+    }
+}
+
+/* Threads of each host; ranks that differ from rank 0. */
+static void report_ranks(findings *found, const hy_rank_facts *all, int size) {
+    int hosts = 0;
     for (int r = 0; r < size; r++) {
-        int first = 0;
-        while (strcmp(all[first].host, all[r].host) != 0) {
-            first++;
+        if (hy_rank_facts_first(all, r) == r) {
+            report_threads(found, all, size, r);
+            hosts++;
         }
-        hosts += first == r;
-        threads += strcmp(all[r].host, all[0].host) == 0 ? all[r].threads : 0;
         if (strcmp(all[r].table, all[0].table) != 0 || strcmp(all[r].mpi, all[0].mpi) != 0 ||
             strcmp(all[r].hdf5, all[0].hdf5) != 0) {
             say_note(found, "ranks", "rank %d on %s differs from rank 0: table %s, %s, HDF5 %s", r, all[r].host,
                      all[r].table, all[r].mpi, all[r].hdf5);
         }
-    }
-    if (threads > all[0].cores) {
-        say_note(found, "threads",
-                 "%d on the %d cores of %s: more than one per core is slow; OMP_NUM_THREADS sets them per rank",
-                 threads, all[0].cores, all[0].host);
-    } else {
-        say("threads", "%d on the %d cores of %s", threads, all[0].cores, all[0].host);
     }
     if (size > 1) {
         say("hosts", "%d", hosts);
@@ -205,21 +195,17 @@ static hy_status report_rates(hy_comm *world) {
 
 static hy_status examine(hy_comm *world, findings *found) {
     hy_device device;
-    rank_facts *all = NULL;
+    hy_rank_facts *all = NULL;
     hy_status status = hy_device_init(&device, "cpu", HY_F32);
-    if (status == HY_OK) {
-        status = HY_NEW("facts of all ranks", hy_comm_size(world), &all);
-    }
     status = hy_comm_agree(world, status);
     if (status == HY_OK) {
-        const rank_facts mine = own_facts(&device);
-        hy_req req = {0};
-        hy_comm_all_gather(world, "facts", &mine, all, sizeof mine, &req);
-        hy_comm_wait(&req);
+        status = hy_rank_facts_gather(world, device.table.detail, &all);
+    }
+    if (status == HY_OK) {
         report_processor(found, &device);
         report_ranks(found, all, hy_comm_size(world));
-        report_mpi(found, world, &mine);
-        report_hdf5(found, &mine);
+        report_mpi(found, world, &all[0]);
+        report_hdf5(found, &all[0]);
         report_memory(found);
         report_disk(found);
         report_shared_memory(found);

@@ -10,6 +10,7 @@
 #include "comm/comm.h"
 #include "launch/commands.h"
 #include "launch/report_once.h"
+#include "launch/threads.h"
 #include "train/run/config.h"
 
 typedef struct command {
@@ -114,7 +115,11 @@ int main(int argc, char **argv) {
     if (rank > 0 && freopen("/dev/null", "w", stdout) == NULL) {
         hy_comm_abort(HY_ERR_ENV);
     }
-    hy_status status = dispatch(argc, argv, world);
+    const bool is_doctor = argc > 1 && strcmp(argv[1], "doctor") == 0; /* it says itself what is wrong */
+    hy_status status = hy_threads_begin(world, !is_doctor);
+    if (status == HY_OK) {
+        status = dispatch(argc, argv, world);
+    }
     if (fflush(stdout) != 0 && status == HY_OK) {
         status = HY_ERR_FAILED;
     }

@@ -8,6 +8,29 @@ int hy_cpu_threads(void) {
     return omp_get_max_threads();
 }
 
+/* Only OpenBLAS has these. */
+extern void openblas_set_num_threads(int n) __attribute__((weak));
+extern int openblas_get_num_threads(void) __attribute__((weak));
+extern char *openblas_get_config(void) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
+extern int openblas_get_parallel(void) __attribute__((weak));
+
+int hy_cpu_blas_threads(void) {
+    return openblas_get_num_threads != NULL ? openblas_get_num_threads() : 0;
+}
+
+/* BLAS first: an OpenBLAS with OpenMP threads changes OpenMP's number too. */
+void hy_cpu_set_threads(int openmp, int blas) {
+    if (blas > 0 && openblas_set_num_threads != NULL) {
+        const int before = omp_get_max_threads();
+        openblas_set_num_threads(blas);
+        omp_set_num_threads(before);
+    }
+    if (openmp > 0) {
+        omp_set_num_threads(openmp);
+    }
+}
+
 #if defined(__x86_64__)
 static void add(char *text, size_t size, const char *name) {
     const size_t used = strlen(text);
@@ -35,11 +58,6 @@ void hy_cpu_features(char *text, size_t size) {
     text[0] = '\0';
 }
 #endif
-
-/* Only OpenBLAS has these. */
-extern char *openblas_get_config(void) __attribute__((weak));
-extern char *openblas_get_corename(void) __attribute__((weak));
-extern int openblas_get_parallel(void) __attribute__((weak));
 
 void hy_cpu_blas(char *text, size_t size) {
     static const char *const parallel[] = {"one thread", "its own threads", "OpenMP threads"};

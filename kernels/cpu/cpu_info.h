@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-int hy_cpu_threads(void); /* OpenMP threads of one operation */
+int hy_cpu_threads(void);      /* OpenMP threads of one operation */
+int hy_cpu_blas_threads(void); /* threads of one BLAS call; 0 = it does not tell */
+/* Threads of operations and of BLAS from now on; 0 leaves what is. A BLAS on OpenMP may take the lesser of both. */
+void hy_cpu_set_threads(int openmp, int blas);
 
 /* The vector extensions that the processor and the operating system offer, of those that matter here: "avx2 fma avx512f
  * ..."; "" where there are none, or none known for this architecture. */
