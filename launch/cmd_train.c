@@ -1,7 +1,13 @@
 /* hylas train CONFIG: see train/run/train_loop.h. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "launch/build_info.h"
 #include "launch/commands.h"
 #include "launch/config_option.h"
+#include "launch/environment.h"
 #include "launch/options.h"
 #include "train/run/train_loop.h"
 
@@ -20,12 +26,19 @@ hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
         1};
     hy_args args;
     hy_config *config = NULL;
+    char *environment = NULL;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {
         return HY_OK;
     }
     HY_TRY(hy_config_load_on_all(world, args.positional[0], &sets, &config));
-    const hy_status status = hy_train(config, world);
+    hy_status status = hy_environment_describe(argc, argv, world, &environment);
+    if (status == HY_OK) {
+        hy_log_record("\nstarted     %s by %s on %d ranks: %s\n", hy_utc_time().s, hy_build_version(),
+                      hy_comm_size(world), args.positional[0]);
+        status = hy_train_with(config, &(hy_train_options){.environment = environment}, world);
+    }
+    free(environment);
     hy_free(config);
     return status;
 }

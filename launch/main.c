@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "comm/comm.h"
+#include "launch/build_info.h"
 #include "launch/commands.h"
 #include "launch/report_once.h"
 #include "launch/threads.h"
@@ -53,6 +54,8 @@ static void print_commands(void) {
         printf("  %-10s %s\n", commands[i].name, commands[i].summary);
     }
     printf("  %-10s %s\n\n", "help", "help config: every key of a config; help COMMAND: the same as COMMAND --help");
+    printf(
+        "hylas --version: version and commit. Every command: --help, and --quiet for results and warnings only.\n\n");
     printf("exit codes: 0 ok, 1 failed, 2 usage or config, 3 environment, 4 data, 5 checkpoint, 6 out of memory, 7 not "
            "finite,\n"
            "            8 communication, 9 verification failed, 75 stopped early by signal or time limit (run again to "
@@ -68,6 +71,10 @@ static hy_status dispatch(int argc, char **argv, hy_comm *world) {
     const bool is_help = strcmp(word, "help") == 0;
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || (is_help && argc == 2)) {
         print_commands();
+        return HY_OK;
+    }
+    if (strcmp(word, "--version") == 0) {
+        printf("%s\n", hy_build_version());
         return HY_OK;
     }
     if (is_help && strcmp(argv[2], "config") == 0) {

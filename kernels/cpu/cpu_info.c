@@ -1,5 +1,6 @@
 #include "kernels/cpu/cpu_info.h"
 
+#include <fftw3.h>
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,4 +74,8 @@ void hy_cpu_blas(char *text, size_t size) {
 
 bool hy_cpu_blas_has_own_threads(void) {
     return openblas_get_parallel != NULL && openblas_get_parallel() == 1;
+}
+
+const char *hy_cpu_fft(void) {
+    return fftw_version;
 }

@@ -20,4 +20,6 @@ void hy_cpu_blas(char *text, size_t size);
 /* Whether one product starts threads that are not OpenMP's. */
 bool hy_cpu_blas_has_own_threads(void);
 
+const char *hy_cpu_fft(void); /* "fftw-3.3.10-sse2-avx" */
+
 #endif

@@ -20,6 +20,8 @@ hy_status hy_run_folder_init(const char *dir, hy_run_folder *folder) {
     folder->lock = -1;
     HY_TRY(join(dir, "checkpoints", folder->checkpoints));
     HY_TRY(join(dir, "peak.json", folder->peak));
+    HY_TRY(join(dir, "log.txt", folder->log));
+    HY_TRY(join(dir, "env.json", folder->env));
     return join(dir, "metrics.jsonl", folder->metrics);
 }
 
@@ -44,14 +46,13 @@ hy_status hy_run_folder_begin(const char *dir, const char *config, size_t length
     HY_TRY(take_lock(dir, folder));
     HY_TRY(join(dir, "config.yaml", path));
     HY_TRY(hy_file_write_atomic(path, config, length, HY_ERR_ENV));
-    HY_TRY(join(dir, "log.txt", path));
-    return hy_log_set_file(path);
+    return hy_log_set_file(folder->log);
 }
 
 void hy_run_folder_end(hy_run_folder *folder) {
     if (folder->lock >= 0) {
         close(folder->lock);
         folder->lock = -1;
-        (void)!hy_log_set_file(NULL);
     }
+    (void)!hy_log_set_file(NULL);
 }

@@ -15,6 +15,7 @@
 #include "train/run/metrics.h"
 #include "train/run/peak_file.h"
 #include "train/run/phase_report.h"
+#include "train/run/run_env.h"
 #include "train/run/run_folder.h"
 #include "train/run/stop_request.h"
 #include "train/run/train_step.h"
@@ -23,7 +24,8 @@
 typedef struct loop {
     const hy_config *config;
     hy_comm *world;
-    bool first_rank;
+    bool first_rank, env_begun;
+    const hy_train_options *options;
     char *config_text;
     size_t config_length;
     hy_run_folder folder;
@@ -107,12 +109,22 @@ static hy_status begin_folder(loop *l) {
     if (status == HY_OK && l->first_rank) {
         status = hy_run_folder_begin(l->config->run.dir, l->config_text, l->config_length, &l->folder);
     }
-    return hy_comm_agree(l->world, status);
+    HY_TRY(hy_comm_agree(l->world, status));
+    return l->first_rank ? HY_OK : hy_log_set_file(l->folder.log);
+}
+
+static hy_status begin_environment(loop *l) {
+    if (!l->first_rank || l->options->environment == NULL) {
+        return HY_OK;
+    }
+    HY_TRY(hy_run_env_begin(l->folder.env, l->options->environment));
+    l->env_begun = true;
+    return HY_OK;
 }
 
 static hy_status begin_reports(loop *l) {
-    hy_status status = HY_OK;
-    if (l->first_rank) {
+    hy_status status = begin_environment(l);
+    if (status == HY_OK && l->first_rank) {
         status = hy_metrics_open(l->folder.metrics, l->step, &l->metrics);
     }
     if (status == HY_OK && l->first_rank && l->config->train.tensorboard) {
@@ -277,21 +289,35 @@ static hy_status run_steps(loop *l, bool *stopped) {
 
 static void print_end(const loop *l, bool stopped) {
     hy_plan plan;
-    printf("\n");
+    hy_print_detail("\n");
     if (stopped) {
-        printf("stopped early after step %lld of %lld (%s); run the same command to go on\n", (long long)l->step,
-               (long long)l->config->train.steps, hy_stop_reason());
+        hy_print("stopped early after step %lld of %lld (%s); run the same command to go on\n", (long long)l->step,
+                 (long long)l->config->train.steps, hy_stop_reason());
     }
     if (l->skipped > 0 || l->failed_saves > 0 || l->failed_metrics > 0) {
-        printf("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of "
-               "metrics lost\n",
-               (long long)l->skipped, (long long)l->failed_saves, (long long)l->failed_metrics);
+        hy_print("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of "
+                 "metrics lost\n",
+                 (long long)l->skipped, (long long)l->failed_saves, (long long)l->failed_metrics);
     }
     if (hy_trainer_plan(l->config, hy_comm_size(l->world), 0, &plan) == HY_OK) {
-        printf("memory      planned %s, allocated at most %s (rank 0)\n", hy_text_bytes((double)hy_plan_total(&plan)).s,
-               hy_text_bytes((double)hy_alloc_peak()).s);
+        hy_print_detail("memory      planned %s, allocated at most %s (rank 0)\n",
+                        hy_text_bytes((double)hy_plan_total(&plan)).s, hy_text_bytes((double)hy_alloc_peak()).s);
     }
-    printf("run         %s (metrics.jsonl, log.txt, config.yaml, checkpoints/)\n", l->config->run.dir);
+    hy_print_detail("run         %s (metrics.jsonl, log.txt, env.json, config.yaml, checkpoints/)\n",
+                    l->config->run.dir);
+}
+
+/* Why the run ended, for those who come later: the last line of log.txt, and env.json. */
+static void note_end(const loop *l, hy_status status) {
+    const char *reason = status == HY_OK         ? "done"
+                         : status == HY_STOPPED  ? hy_stop_reason()
+                         : status == HY_ERR_PEER ? "another rank failed"
+                                                 : hy_status_name(status);
+    hy_log_record("ended       %s after step %lld of %lld: %s, exit code %d\n", hy_utc_time().s, (long long)l->step,
+                  (long long)l->config->train.steps, reason, (int)status);
+    if (l->env_begun) {
+        (void)!hy_run_env_end(l->folder.env, (int)status, reason, l->step);
+    }
 }
 
 static hy_status train_from(loop *l) {
@@ -314,9 +340,10 @@ static hy_status train_from(loop *l) {
 /* `checkpoint` NULL: a new run. */
 static hy_status prepare_and_train(loop *l, hy_checkpoint *checkpoint) {
     if (checkpoint != NULL && checkpoint->manifest.step >= l->config->train.steps) {
+        l->step = checkpoint->manifest.step;
         if (l->first_rank) {
-            printf("nothing to do: %s has done %lld steps, train.steps is %lld\n", checkpoint->path,
-                   (long long)checkpoint->manifest.step, (long long)l->config->train.steps);
+            hy_print("nothing to do: %s has done %lld steps, train.steps is %lld\n", checkpoint->path,
+                     (long long)checkpoint->manifest.step, (long long)l->config->train.steps);
         }
         return HY_OK;
     }
@@ -342,14 +369,18 @@ static hy_status run(loop *l) {
     return status;
 }
 
-hy_status hy_train(const hy_config *config, hy_comm *world) {
+hy_status hy_train_with(const hy_config *config, const hy_train_options *options, hy_comm *world) {
     loop *l = NULL;
     HY_TRY(hy_comm_agree(world, HY_NEW("training loop", 1, &l)));
     l->config = config;
+    l->options = options;
     l->world = world;
     l->first_rank = hy_comm_rank(world) == 0;
     l->folder.lock = -1;
     const hy_status status = run(l);
+    if (l->first_rank) {
+        note_end(l, status);
+    }
     hy_metrics_close(l->metrics);
     hy_trainer_destroy(l->trainer);
     hy_run_folder_end(&l->folder);
@@ -359,4 +390,8 @@ hy_status hy_train(const hy_config *config, hy_comm *world) {
     hy_free(l->config_text);
     hy_free(l);
     return status;
+}
+
+hy_status hy_train(const hy_config *config, hy_comm *world) {
+    return hy_train_with(config, &(hy_train_options){0}, world);
 }
