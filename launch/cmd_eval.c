@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/table.h"
 #include "launch/commands.h"
@@ -18,6 +19,7 @@ typedef struct eval_options {
     const char *checkpoint, *store;
     int64_t sequences, sequence; /* 0: as in the checkpoint's configuration */
     hy_option_list sets;
+    bool json;
 } eval_options;
 
 typedef struct load_job {
@@ -76,7 +78,60 @@ static hy_status print_result(const hy_eval_result *result, const hy_checkpoint 
     return status;
 }
 
-static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *config, hy_comm *world) {
+static void write_answers(hy_json *json, const hy_eval_result *result) {
+    if (result->answers < 0) {
+        hy_json_null(json, "answers");
+        return;
+    }
+    hy_json_open_object(json, "answers");
+    hy_json_int(json, "count", result->answers);
+    hy_json_int(json, "correct", result->correct);
+    hy_json_double(json, "accuracy", hy_eval_accuracy(result));
+    hy_json_double(json, "loss", result->answer_loss);
+    hy_json_double(json, "other_loss", result->other_loss);
+    hy_json_close(json);
+}
+
+/* One member of "stores". */
+static void write_store(hy_json *json, const hy_eval_result *result, const char *store) {
+    hy_json_open_object(json, NULL);
+    hy_json_string(json, "store", store);
+    hy_json_int(json, "sequences", result->sequences);
+    hy_json_int(json, "targets", result->valid);
+    hy_json_double(json, "loss", result->loss);
+    hy_json_double(json, "perplexity", exp(result->loss));
+    write_answers(json, result);
+    hy_json_open_array(json, "by_position");
+    for (int i = 0; i < HY_EVAL_BUCKETS; i++) {
+        const int64_t end = (int64_t)HY_EVAL_FIRST_BUCKET << i;
+        if (result->bucket_valid[i] == 0) {
+            continue;
+        }
+        hy_json_open_object(json, NULL);
+        hy_json_int(json, "first", i == 0 ? 0 : end / 2);
+        hy_json_int(json, "last", end - 1);
+        hy_json_int(json, "targets", result->bucket_valid[i]);
+        hy_json_double(json, "loss", result->bucket_loss[i]);
+        hy_json_close(json);
+    }
+    hy_json_close(json);
+    hy_json_close(json);
+}
+
+static hy_status write_result(const hy_eval_result *result, const hy_checkpoint *checkpoint, const char *store) {
+    hy_json json;
+    hy_json_begin(&json, stdout);
+    hy_json_open_object(&json, NULL);
+    hy_json_string(&json, "checkpoint", checkpoint->path);
+    hy_json_int(&json, "step", checkpoint->manifest.step);
+    hy_json_open_array(&json, "stores");
+    write_store(&json, result, store);
+    hy_json_close(&json);
+    hy_json_close(&json);
+    return hy_json_end(&json, HY_ERR_FAILED);
+}
+
+static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *config, bool json, hy_comm *world) {
     hy_trainer *trainer = NULL;
     hy_eval_result result;
     HY_TRY(hy_trainer_create(config, false, world, &trainer));
@@ -85,10 +140,10 @@ static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *conf
     if (status == HY_OK) {
         status = hy_eval_pass(trainer, &result);
     }
-    if (status == HY_OK) {
-        status = hy_comm_agree(
-            world, hy_comm_rank(world) == 0 ? print_result(&result, checkpoint, config->data.eval_store) : HY_OK);
+    if (status == HY_OK && hy_comm_rank(world) == 0) {
+        status = (json ? write_result : print_result)(&result, checkpoint, config->data.eval_store);
     }
+    status = hy_comm_agree(world, status);
     hy_trainer_destroy(trainer);
     return status;
 }
@@ -102,7 +157,7 @@ static hy_status eval_checkpoint(const eval_options *options, hy_comm *world) {
         status = hy_report_once(world, load_config, &(load_job){options, checkpoint.manifest.config, config});
     }
     if (status == HY_OK) {
-        status = evaluate(&checkpoint, config, world);
+        status = evaluate(&checkpoint, config, options->json, world);
     }
     hy_free(config);
     hy_checkpoint_close(&checkpoint);
@@ -118,6 +173,7 @@ hy_status hy_cmd_eval(int argc, char **argv, hy_comm *world) {
         {"--sequence", HY_OPTION_INT, &options.sequence, "N", "tokens per sequence, e.g. longer than in training"},
         {"--set", HY_OPTION_LIST, &options.sets, "a.b=value",
          "changes one key of the configuration; parallel.*, for example"},
+        {"--json", HY_OPTION_FLAG, &options.json, NULL, "one JSON document instead of text (docs/json.md)"},
     };
     const hy_usage usage = {
         "[mpirun -np N] hylas eval CHECKPOINT|RUN [options]",
@@ -125,7 +181,7 @@ hy_status hy_cmd_eval(int argc, char **argv, hy_comm *world) {
         "store marks answers (hylas data recall), the share of them that are the model's first choice.\n"
         "A run folder stands for its newest whole checkpoint.",
         rows,
-        4,
+        5,
         1,
         1};
     hy_args args;

@@ -4,12 +4,23 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "kernels/cpu/cpu_info.h"
 #include "launch/build_info.h"
 #include "launch/commands.h"
 #include "launch/config_option.h"
 #include "launch/environment.h"
 #include "launch/options.h"
 #include "train/run/train_loop.h"
+
+static void warn_of_slow_products(const hy_comm *world) {
+    const char *mend = hy_cpu_blas_mend();
+    if (mend != NULL && hy_comm_rank(world) == 0) {
+        hy_warn(
+            "OpenBLAS does not know this processor: matrix products are several times slower than they could be; mend "
+            "it with: export OPENBLAS_CORETYPE=%s",
+            mend);
+    }
+}
 
 hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
     hy_option_list sets = {.n = 0};
@@ -32,6 +43,7 @@ hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
         return HY_OK;
     }
     HY_TRY(hy_config_load_on_all(world, args.positional[0], &sets, &config));
+    warn_of_slow_products(world);
     hy_status status = hy_environment_describe(argc, argv, world, &environment);
     if (status == HY_OK) {
         hy_log_record("\nstarted     %s by %s on %d ranks: %s\n", hy_utc_time().s, hy_build_version(),

@@ -53,7 +53,22 @@ void hy_cpu_features(char *text, size_t size) {
     HY_FEATURE("avx512vnni")
 #undef HY_FEATURE
 }
+
+const char *hy_cpu_blas_mend(void) {
+    static const char *const without_avx[] = {"Prescott", "Core2", "Nehalem"};
+    const char *used = openblas_get_corename != NULL ? openblas_get_corename() : "";
+    for (size_t i = 0; i < sizeof without_avx / sizeof without_avx[0]; i++) {
+        if (strcmp(used, without_avx[i]) == 0) {
+            return __builtin_cpu_supports("avx512vl") ? "SkylakeX" : __builtin_cpu_supports("avx2") ? "Haswell" : NULL;
+        }
+    }
+    return NULL;
+}
 #else
+const char *hy_cpu_blas_mend(void) {
+    return NULL;
+}
+
 void hy_cpu_features(char *text, size_t size) {
     (void)size;
     text[0] = '\0';

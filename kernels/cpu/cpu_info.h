@@ -20,6 +20,9 @@ void hy_cpu_blas(char *text, size_t size);
 /* Whether one product starts threads that are not OpenMP's. */
 bool hy_cpu_blas_has_own_threads(void);
 
+/* Where OpenBLAS does not know this processor and runs the kernels of one without AVX: the OPENBLAS_CORETYPE that fits; else NULL. */
+const char *hy_cpu_blas_mend(void);
+
 const char *hy_cpu_fft(void); /* "fftw-3.3.10-sse2-avx" */
 
 #endif
