@@ -127,7 +127,8 @@ void hy_console_step(hy_console *console, int64_t step, const hy_step_result *re
     }
     const hy_text eta = hy_text_duration(console->seconds_per_step * (double)(console->last - step));
     clear_bar(console);
-    hy_print_detail("%s\n", hy_console_step_line(step, console->last, result, rates, console->terminal ? NULL : eta.s).s);
+    hy_print_detail("%s\n",
+                    hy_console_step_line(step, console->last, result, rates, console->terminal ? NULL : eta.s).s);
     draw_bar(console, step, eta.s);
 }
 
