@@ -11,17 +11,18 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "comm/comm_internal.h"
+#include "comm/launcher.h"
 
 size_t hy_type_size(hy_type type) {
     return type == HY_TYPE_F32 ? 4 : 8;
 }
 
 bool hy_comm_launched(void) {
-    return hy_mpi_launched();
+    return hy_launcher_present();
 }
 
 hy_status hy_comm_world_create(int *argc, char ***argv, hy_comm **world) {
-    if (hy_mpi_launched()) {
+    if (hy_launcher_present()) {
         HY_TRY(hy_mpi_world(argc, argv, world));
     } else {
         HY_TRY(hy_comm_self_create(world));
@@ -33,6 +34,10 @@ hy_status hy_comm_world_create(int *argc, char ***argv, hy_comm **world) {
 
 hy_status hy_comm_split(hy_comm *parent, int color, int key, hy_comm **out) {
     return parent->table->split(parent, color, key, out);
+}
+
+hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out) {
+    return parent->table->split_host(parent, out);
 }
 
 void hy_comm_destroy(hy_comm *comm) {

@@ -38,6 +38,8 @@ const char *hy_comm_library(void);
 HY_MUST_CHECK hy_status hy_comm_self_create(hy_comm **out);
 /* Ranks with equal `color` form a new communicator, ordered by `key` then old rank. color < 0: this rank gets NULL. Collective. */
 HY_MUST_CHECK hy_status hy_comm_split(hy_comm *parent, int color, int key, hy_comm **out);
+/* The ranks that run on the same host, ordered by rank. Collective. */
+HY_MUST_CHECK hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out);
 /* NULL allowed. Collective. Destroying the world finalizes the library. */
 void hy_comm_destroy(hy_comm *comm);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/table.h"
 #include "launch/commands.h"
@@ -20,6 +21,7 @@ typedef struct eval_options {
     hy_option_list stores;
     int64_t sequences, sequence; /* 0: as in the checkpoint's configuration */
     hy_option_list sets;
+    bool json;
 } eval_options;
 
 typedef struct load_job {
@@ -105,21 +107,84 @@ static hy_status print_result(const hy_eval_result *result, const hy_checkpoint 
     return status;
 }
 
-static hy_status evaluate_stores(const hy_checkpoint *checkpoint, hy_trainer *trainer, hy_comm *world) {
-    for (int i = 0; i < trainer->stores.n_eval; i++) {
-        hy_eval_result result;
-        HY_TRY(hy_eval_pass(trainer, i, &result));
-        hy_status status = HY_OK;
-        if (hy_comm_rank(world) == 0) {
-            printf("%s", i > 0 ? "\n" : "");
-            status = print_result(&result, checkpoint, trainer->stores.eval[i].config->path);
-        }
-        HY_TRY(hy_comm_agree(world, status));
+static void write_answers(hy_json *json, const hy_eval_result *result) {
+    if (result->answers < 0) {
+        hy_json_null(json, "answers");
+        return;
     }
-    return HY_OK;
+    hy_json_open_object(json, "answers");
+    hy_json_int(json, "count", result->answers);
+    hy_json_int(json, "correct", result->correct);
+    hy_json_double(json, "accuracy", hy_eval_accuracy(result));
+    hy_json_double(json, "loss", result->answer_loss);
+    hy_json_double(json, "other_loss", result->other_loss);
+    hy_json_close(json);
 }
 
-static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *config, hy_comm *world) {
+/* One member of "stores". */
+static void write_store(hy_json *json, const hy_eval_result *result, const char *store) {
+    hy_json_open_object(json, NULL);
+    hy_json_string(json, "store", store);
+    hy_json_int(json, "sequences", result->sequences);
+    hy_json_int(json, "targets", result->valid);
+    hy_json_double(json, "loss", result->loss);
+    hy_json_double(json, "perplexity", exp(result->loss));
+    write_answers(json, result);
+    hy_json_open_array(json, "by_position");
+    for (int i = 0; i < HY_EVAL_BUCKETS; i++) {
+        const int64_t end = (int64_t)HY_EVAL_FIRST_BUCKET << i;
+        if (result->bucket_valid[i] == 0) {
+            continue;
+        }
+        hy_json_open_object(json, NULL);
+        hy_json_int(json, "first", i == 0 ? 0 : end / 2);
+        hy_json_int(json, "last", end - 1);
+        hy_json_int(json, "targets", result->bucket_valid[i]);
+        hy_json_double(json, "loss", result->bucket_loss[i]);
+        hy_json_close(json);
+    }
+    hy_json_close(json);
+    hy_json_close(json);
+}
+
+static void print_text(const hy_eval_result *results, const hy_checkpoint *checkpoint, const hy_trainer *trainer,
+                       hy_status *status) {
+    for (int i = 0; i < trainer->stores.n_eval && *status == HY_OK; i++) {
+        printf("%s", i > 0 ? "\n" : "");
+        *status = print_result(&results[i], checkpoint, trainer->stores.eval[i].config->path);
+    }
+}
+
+static hy_status write_json(const hy_eval_result *results, const hy_checkpoint *checkpoint, const hy_trainer *trainer) {
+    hy_json json;
+    hy_json_begin(&json, stdout);
+    hy_json_open_object(&json, NULL);
+    hy_json_string(&json, "checkpoint", checkpoint->path);
+    hy_json_int(&json, "step", checkpoint->manifest.progress.step);
+    hy_json_open_array(&json, "stores");
+    for (int i = 0; i < trainer->stores.n_eval; i++) {
+        write_store(&json, &results[i], trainer->stores.eval[i].config->path);
+    }
+    hy_json_close(&json);
+    hy_json_close(&json);
+    return hy_json_end(&json, HY_ERR_FAILED);
+}
+
+static hy_status evaluate_stores(const hy_checkpoint *checkpoint, hy_trainer *trainer, bool json, hy_comm *world) {
+    hy_eval_result results[HY_STORES_MAX];
+    for (int i = 0; i < trainer->stores.n_eval; i++) {
+        HY_TRY(hy_eval_pass(trainer, i, &results[i]));
+    }
+    hy_status status = HY_OK;
+    if (hy_comm_rank(world) == 0 && json) {
+        status = write_json(results, checkpoint, trainer);
+    } else if (hy_comm_rank(world) == 0) {
+        print_text(results, checkpoint, trainer, &status);
+    }
+    return hy_comm_agree(world, status);
+}
+
+static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *config, bool json, hy_comm *world) {
     hy_trainer *trainer = NULL;
     HY_TRY(hy_trainer_create(config, false, world, &trainer));
     hy_status status =
@@ -128,8 +193,9 @@ static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *conf
         status = hy_checkpoint_read(checkpoint, trainer->model, world, trainer->dtype, trainer->params, NULL, NULL);
     }
     if (status == HY_OK) {
-        status = evaluate_stores(checkpoint, trainer, world);
+        status = evaluate_stores(checkpoint, trainer, json, world);
     }
+    status = hy_comm_agree(world, status);
     hy_trainer_destroy(trainer);
     return status;
 }
@@ -145,7 +211,7 @@ static hy_status eval_checkpoint(const eval_options *options, hy_comm *world) {
                            &(load_job){options, checkpoint.manifest.config, checkpoint.manifest.progress.step, config});
     }
     if (status == HY_OK) {
-        status = evaluate(&checkpoint, config, world);
+        status = evaluate(&checkpoint, config, options->json, world);
     }
     hy_free(config);
     hy_checkpoint_close(&checkpoint);
@@ -161,6 +227,7 @@ hy_status hy_cmd_eval(int argc, char **argv, hy_comm *world) {
         {"--sequence", HY_OPTION_COUNT, &options.sequence, "N", "tokens per sequence, e.g. longer than in training"},
         {"--set", HY_OPTION_LIST, &options.sets, "a.b=value",
          "changes one key of the configuration; parallel.*, for example"},
+        {"--json", HY_OPTION_FLAG, &options.json, NULL, "one JSON document instead of text (docs/json.md)"},
     };
     const hy_usage usage = {
         "[mpirun -np N] hylas eval CHECKPOINT|RUN [options]",
@@ -168,7 +235,7 @@ hy_status hy_cmd_eval(int argc, char **argv, hy_comm *world) {
         "store marks answers (hylas data recall), the share of them that are the model's first choice.\n"
         "A run folder stands for its newest whole checkpoint.",
         rows,
-        4,
+        5,
         1,
         1};
     hy_args args;

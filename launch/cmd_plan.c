@@ -4,15 +4,15 @@
  * sequences of one document each: recomputation is not counted, shorter documents make softmax attention cheaper. Bytes are what one
  * rank hands to its exchanges in one step. */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "base/table.h"
 #include "base/text.h"
 #include "launch/commands.h"
 #include "launch/config_option.h"
+#include "launch/model_parts.h"
 #include "launch/options.h"
-#include "layers/mixers/mlp.h"
+#include "launch/plan_json.h"
 #include "train/run/trainer.h"
 
 typedef struct plan_job {
@@ -23,61 +23,15 @@ typedef struct plan_job {
     hy_stage stage; /* the one at hand, with its shape on the rank */
     hy_run_shape shape;
     hy_data_split split;
+    bool json;
 } plan_job;
 
 /* ---- parameters ---- */
 
-enum { PARTS_MAX = HY_MIXERS_MAX + 4 };
-
-typedef struct part {
-    char name[64];
-    int64_t arrays, count;
-} part;
-
-static void name_part(const plan_job *job, const hy_param *param, char *name, size_t size) {
-    const hy_model_config *model = &job->config->model;
-    const bool in_block = param->bucket > 0;
-    const hy_mlp_row *mlp = hy_mlp_row_find(model->mlp_kind);
-    const char *kind = "norms", *own = in_block ? strchr(param->name + strlen("model.layers."), '.')
-                                                : NULL; /* after the layer's number */
-    if (!in_block && strncmp(param->name, "model.embeddings", 16) == 0) {
-        kind = model->tied ? "embedding and head" : "embedding";
-    } else if (!in_block && strncmp(param->name, "lm_head", 7) == 0) {
-        kind = "head";
-    } else if (own && strncmp(own + 1, mlp->part, strlen(mlp->part)) == 0) {
-        kind = "MLPs";
-    } else if (own && strncmp(own, ".attn.", 6) == 0) {
-        snprintf(name, size, "mixers: %s", model->mixers[model->layer_mixer[param->bucket - 1]].name);
-        return;
-    }
-    snprintf(name, size, "%s", kind);
-}
-
-static int count_parts(const plan_job *job, part *parts) {
-    int64_t n_params = 0;
-    const hy_param *params = hy_model_params(job->model, &n_params);
-    int n = 0;
-    for (int64_t i = 0; i < n_params; i++) {
-        char name[sizeof parts[0].name];
-        int at = 0;
-        name_part(job, &params[i], name, sizeof name);
-        while (at < n && strcmp(parts[at].name, name) != 0) {
-            at++;
-        }
-        if (at == n) {
-            parts[n++] = (part){.count = 0};
-            snprintf(parts[at].name, sizeof parts[at].name, "%s", name);
-        }
-        parts[at].arrays++;
-        parts[at].count += params[i].size;
-    }
-    return n;
-}
-
 static hy_status print_parameters(const plan_job *job) {
-    part parts[PARTS_MAX];
+    hy_model_part parts[HY_MODEL_PARTS_MAX];
     hy_text_table *table = NULL;
-    const int n = count_parts(job, parts);
+    const int n = hy_model_parts(&job->config->model, job->model, parts);
     const int64_t total = hy_model_parameter_count(job->model);
     int64_t arrays = 0;
     HY_TRY(hy_text_table_create(4, (const char *const[]){"parameters", "arrays", "count", "share"}, &table));
@@ -308,6 +262,11 @@ static hy_status print_plan(plan_job *job) {
     HY_TRY(find_fullest_rank(job));
     HY_TRY(hy_device_init(&job->device, job->config->run.device, HY_F32));
     HY_TRY(hy_model_create(&job->config->model, job->ranks, &job->model));
+    if (job->json) {
+        const hy_status status = hy_plan_json(job->config, job->model, &job->device, job->ranks, job->rank);
+        hy_model_destroy(job->model);
+        return status;
+    }
     print_head(job);
     hy_status status = print_stages(job);
     if (status == HY_OK) {
@@ -337,18 +296,20 @@ static hy_status choose_ranks(int64_t asked, const hy_comm *world, plan_job *job
 
 hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
     int64_t ranks = 0;
+    bool json = false;
     hy_option_list sets = {.n = 0};
     const hy_option options[] = {
         {"--ranks", HY_OPTION_COUNT, &ranks, "N",
          "plan for N ranks (default: parallel.data x parallel.sequence, where that is fixed, else 1)"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
+        {"--json", HY_OPTION_FLAG, &json, NULL, "one JSON document instead of text (docs/json.md)"},
     };
     const hy_usage usage = {"hylas plan CONFIG [options]",
                             "What a run of CONFIG takes, without running it: parameters by kind, memory of the fullest "
                             "rank, FLOPs, and what every\n"
                             "layer's exchange sends in one step. Needs neither mpirun nor a token store.",
                             options,
-                            2,
+                            3,
                             1,
                             1};
     hy_args args;
@@ -358,7 +319,7 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
         return HY_OK;
     }
     HY_TRY(hy_config_load_on_all(world, args.positional[0], &sets, &config));
-    plan_job job = {.config = config};
+    plan_job job = {.config = config, .json = json};
     hy_status status = choose_ranks(ranks, world, &job);
     if (status == HY_OK && hy_comm_rank(world) == 0) {
         status = print_plan(&job);

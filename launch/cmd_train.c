@@ -1,9 +1,26 @@
 /* hylas train CONFIG: see train/run/train_loop.h. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "kernels/cpu/cpu_info.h"
+#include "launch/build_info.h"
 #include "launch/commands.h"
 #include "launch/config_option.h"
+#include "launch/environment.h"
 #include "launch/options.h"
 #include "train/run/train_loop.h"
+
+static void warn_of_slow_products(const hy_comm *world) {
+    const char *mend = hy_cpu_blas_mend();
+    if (mend != NULL && hy_comm_rank(world) == 0) {
+        hy_warn(
+            "OpenBLAS does not know this processor: matrix products are several times slower than they could be; mend "
+            "it with: export OPENBLAS_CORETYPE=%s",
+            mend);
+    }
+}
 
 hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
     hy_option_list sets = {.n = 0}, changes = {.n = 0};
@@ -25,14 +42,22 @@ hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
     hy_args args;
     hy_config *config = NULL;
     hy_schema_origins *origins = NULL;
+    char *environment = NULL;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {
         return HY_OK;
     }
     HY_TRY(hy_config_load_on_all_with_origins(world, args.positional[0], &sets, &config, &origins));
+    warn_of_slow_products(world);
     const hy_allowed_changes allowed = {changes.items, changes.n, origins};
-    const hy_status status = hy_train_allowing(config, &allowed, world);
+    hy_status status = hy_environment_describe(argc, argv, world, &environment);
+    if (status == HY_OK) {
+        hy_log_record("\nstarted     %s by %s on %d ranks: %s\n", hy_utc_time().s, hy_build_version(),
+                      hy_comm_size(world), args.positional[0]);
+        status = hy_train_with(config, &(hy_train_options){.environment = environment, .allowed = &allowed}, world);
+    }
     hy_schema_origins_destroy(origins);
+    free(environment);
     hy_free(config);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/count.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "launch/report_once.h"
 
@@ -15,9 +16,7 @@ static const char *option_metavar(const hy_option *option) {
 static void print_help(const hy_usage *usage) {
     bool counts = false;
     printf("usage: %s\n\n%s\n", usage->line, usage->about);
-    if (usage->n_options > 0) {
-        printf("\noptions\n");
-    }
+    printf("\noptions\n");
     for (int i = 0; i < usage->n_options; i++) {
         const hy_option *option = &usage->options[i];
         char left[64];
@@ -28,15 +27,17 @@ static void print_help(const hy_usage *usage) {
     if (counts) {
         printf("\nN may have a unit: 32k, 32Ki, 1e6 (" HY_COUNT_UNITS ").\n");
     }
+    printf("  %-26s %s\n", "--quiet", "only results and warnings");
 }
 
 static hy_status fail_unknown(const hy_usage *usage, const char *name) {
     const char *names[128];
     int64_t n = 0;
-    for (int i = 0; i < usage->n_options && n < 127; i++) {
+    for (int i = 0; i < usage->n_options && n < 126; i++) {
         names[n++] = usage->options[i].name;
     }
     names[n++] = "--help";
+    names[n++] = "--quiet";
     return hy_fail(HY_ERR_USAGE, "unknown option %s; nearest: %s\nusage: %s", name,
                    names[hy_text_nearest(name, names, n)], usage->line);
 }
@@ -149,6 +150,8 @@ static hy_status parse_words(void *context) {
         } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
             args->help = true;
             return HY_OK;
+        } else if (strcmp(word, "--quiet") == 0) {
+            hy_log_set_quiet(true);
         } else {
             HY_TRY(take_option(usage, job->argc, job->argv, &i));
         }

@@ -7,4 +7,5 @@ install_packages
 printf 'building ...\n'
 build build -DHY_WERROR=ON
 mpi_environment
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # several tests run at a time
 ctest --test-dir build --output-on-failure -j "$(nproc)" "$@"

@@ -28,6 +28,15 @@ hy_program_test(recall)
 hy_program_test(report ${CMAKE_SOURCE_DIR})
 hy_program_test(train_again)
 
+# What programs read (--json, --version) and what stays on disk of a run.
+add_executable(json_get program/json_get.c)
+target_link_libraries(json_get PRIVATE hy::jansson)
+hy_program_test(json $<TARGET_FILE:json_get> ${CMAKE_SOURCE_DIR})
+foreach(name run_record threads)
+  add_test(NAME program/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/${name}.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} $<TARGET_FILE:json_get>)
+  set_tests_properties(program/${name} PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+endforeach()
+
 # fault/: what must survive. kill_resume.sh and stop_resume.sh take the number of kills or stops; by hand 20.
 add_test(NAME fault/kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
 set_tests_properties(fault/kill_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")

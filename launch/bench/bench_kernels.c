@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/count.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "launch/bench/bench.h"
 #include "launch/bench/machine_rates.h"
@@ -27,6 +28,8 @@ typedef struct kernels_bench {
     int n_ops;
     double gemm; /* operations per second */
     int64_t wrong;
+    bool as_json;
+    hy_json json; /* open where as_json */
 } kernels_bench;
 
 /* "64,128" or "8Ki,64Ki". */
@@ -88,7 +91,7 @@ static void print_head(void) {
            "% gemm", "f+b ms", "GFLOP/s", "% gemm", "#wrong");
 }
 
-static void print_row(const kernels_bench *b, const hy_bench_op *op, const timing *t, int64_t wrong) {
+static void print_row(kernels_bench *b, const hy_bench_op *op, const timing *t, int64_t wrong) {
     char name[32];
     const double fwd = hy_bench_op_work(op) / t->fwd, both = 3 * hy_bench_op_work(op) / t->both;
     hy_bench_op_name(op, name, sizeof name);
@@ -96,6 +99,23 @@ static void print_row(const kernels_bench *b, const hy_bench_op *op, const timin
            (long long)op->K, (long long)op->V, 1e3 * t->fwd, 1e-9 * fwd, 100 * fwd / b->gemm, 1e3 * t->both,
            1e-9 * both, 100 * both / b->gemm, (long long)wrong);
     fflush(stdout);
+}
+
+static void write_row(kernels_bench *b, const hy_bench_op *op, const timing *t, int64_t wrong) {
+    hy_json *json = &b->json;
+    char name[32];
+    hy_bench_op_name(op, name, sizeof name);
+    hy_json_open_object(json, NULL);
+    hy_json_string(json, "operation", name);
+    hy_json_int(json, "tokens", op->T);
+    hy_json_int(json, "heads", op->H);
+    hy_json_int(json, "key_dim", op->K);
+    hy_json_int(json, "value_dim", op->V);
+    hy_json_double(json, "forward_seconds", t->fwd);
+    hy_json_double(json, "forward_backward_seconds", t->both);
+    hy_json_double(json, "forward_flops", hy_bench_op_work(op));
+    hy_json_int(json, "wrong", wrong);
+    hy_json_close(json);
 }
 
 /* One operation at every number of tokens. */
@@ -107,14 +127,13 @@ static hy_status bench_op(kernels_bench *b, hy_bench_op op, const int_list *toke
         timing best;
         op.T = tokens->items[i];
         HY_TRY(measure(b, &op, &best));
-        print_row(b, &op, &best, wrong);
+        (b->as_json ? write_row : print_row)(b, &op, &best, wrong);
     }
     b->wrong += wrong;
     return HY_OK;
 }
 
 static hy_status bench_all(kernels_bench *b) {
-    print_head();
     for (int s = 0; s < b->sizes.n; s++) {
         for (int i = 0; i < b->n_ops; i++) {
             hy_bench_op op = b->ops[i];
@@ -126,6 +145,34 @@ static hy_status bench_all(kernels_bench *b) {
     return HY_OK;
 }
 
+static void begin_report(kernels_bench *b, const char *table) {
+    if (!b->as_json) {
+        printf("table cpu (%s), float32, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", table, (long long)b->heads,
+               HY_GEMM_RATE_N, 1e-9 * b->gemm);
+        print_head();
+        return;
+    }
+    hy_json_begin(&b->json, stdout);
+    hy_json_open_object(&b->json, NULL);
+    hy_json_string(&b->json, "table", table);
+    hy_json_double(&b->json, "gemm_flops_per_second", b->gemm);
+    hy_json_open_array(&b->json, "rows");
+}
+
+static hy_status end_report(kernels_bench *b, double gemm_after) {
+    if (!b->as_json) {
+        printf(
+            "\nGEMM again: %.0f GFLOP/s. Shares are of the first; f+b: forward and backward. #wrong: elements off from "
+            "cpu_ref in float64.\n",
+            1e-9 * gemm_after);
+        return HY_OK;
+    }
+    hy_json_close(&b->json);
+    hy_json_double(&b->json, "gemm_flops_per_second_after", gemm_after);
+    hy_json_close(&b->json);
+    return hy_json_end(&b->json, HY_ERR_FAILED);
+}
+
 /* Rank 0 alone. */
 static hy_status run(kernels_bench *b) {
     hy_comm *self = NULL;
@@ -135,8 +182,7 @@ static hy_status run(kernels_bench *b) {
     HY_TRY(hy_comm_self_create(&self));
     hy_status status = hy_gemm_rate(self, &b->gemm);
     if (status == HY_OK) {
-        printf("table cpu (%s), float32, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", device.table.detail,
-               (long long)b->heads, HY_GEMM_RATE_N, 1e-9 * b->gemm);
+        begin_report(b, device.table.detail);
         status = bench_all(b);
     }
     if (status == HY_OK) {
@@ -144,9 +190,7 @@ static hy_status run(kernels_bench *b) {
     }
     hy_comm_destroy(self);
     HY_TRY(status);
-    printf("\nGEMM again: %.0f GFLOP/s. Shares are of the first; f+b: forward and backward. #wrong: elements off from "
-           "cpu_ref in float64.\n",
-           1e-9 * after);
+    HY_TRY(end_report(b, after));
     return b->wrong > 0 ? hy_fail(HY_ERR_VERIFY, "%lld elements are wrong", (long long)b->wrong) : HY_OK;
 }
 
@@ -160,6 +204,7 @@ hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world) {
          "operations with this in their name, or those of the mixers with it: delta, gated, mamba2"},
         {"--repeats", HY_OPTION_COUNT, &b.repetitions, "N",
          "repetitions, the best counts (3; fewer where they take long)"},
+        {"--json", HY_OPTION_FLAG, &b.as_json, NULL, "one JSON document instead of text (docs/json.md)"},
     };
     const hy_usage usage = {"hylas bench kernels [options]",
                             "Times every recurrence and softmax attention on this machine, relates useful work to the "

@@ -5,6 +5,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 mpi_environment
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # several tests run at a time
 
 check() { # name, ctest arguments after --, CMake options
     local name=$1

@@ -39,6 +39,9 @@ vendor 'cuda' 'kernels/cuda|comm'
 vendor 'cblas\.h|fftw3\.h' 'kernels/cpu'
 vendor 'hdf5\.h' 'train|launch'
 
+found=$(grep -rnE '(^|[^a-z_])(v?printf|puts|putchar) ?\(|table_print\([a-z]+, stdout' train/run --include='*.c' || true)
+report "a run prints through base/log.h (hy_print, hy_print_detail, hy_text_table_show), so that log.txt has it too" "$found"
+
 duplicates=$(git ls-files '*.c' '*.h' '*.cu' | sed 's#.*/##' | sort | uniq -d)
 report "file names must be unique in the tree" "$duplicates"
 

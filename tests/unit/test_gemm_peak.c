@@ -24,9 +24,9 @@ static hy_rank_peak rank_on(const char *host, int core, int n_cores, int threads
     hy_rank_peak rank = {.threads = threads, .flops_per_second = 1e10, .share = 1.0};
     (void)snprintf(rank.host, sizeof rank.host, "%s", host);
     (void)snprintf(rank.processor, sizeof rank.processor, "one, avx512");
-    CPU_ZERO(&rank.cores);
+    memset(&rank.cores, 0, sizeof rank.cores);
     for (int i = 0; i < n_cores; i++) {
-        CPU_SET((size_t)(core + i), &rank.cores);
+        hy_cores_add(&rank.cores, core + i);
     }
     return rank;
 }

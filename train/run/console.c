@@ -7,12 +7,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/log.h"
 #include "base/table.h"
 #include "base/text.h"
 
+/* The bar goes to the terminal alone: it is no part of what the log keeps. */
 static void clear_bar(hy_console *console) {
     if (console->bar_shown) {
-        printf("\r\033[K");
+        fputs("\r\033[K", stdout);
         console->bar_shown = false;
     }
 }
@@ -87,7 +90,8 @@ hy_console_line hy_console_bar_line(int64_t step, int64_t last, const char *eta)
 
 static void draw_bar(hy_console *console, int64_t step, const char *eta) {
     if (console->terminal) {
-        printf("%s", hy_console_bar_line(step, console->last, eta).s);
+        fputs(hy_console_bar_line(step, console->last, eta).s, stdout);
+        fflush(stdout);
         console->bar_shown = true;
     }
 }
@@ -106,7 +110,7 @@ static bool is_terminal(void) {
 }
 
 void hy_console_begin(hy_console *console, int64_t last) {
-    *console = (hy_console){.terminal = is_terminal(), .last = last};
+    *console = (hy_console){.terminal = is_terminal() && !hy_log_quiet(), .last = last};
 }
 
 void hy_console_end(hy_console *console) {
@@ -123,9 +127,9 @@ void hy_console_step(hy_console *console, int64_t step, const hy_step_result *re
     }
     const hy_text eta = hy_text_duration(console->seconds_per_step * (double)(console->last - step));
     clear_bar(console);
-    printf("%s\n", hy_console_step_line(step, console->last, result, rates, console->terminal ? NULL : eta.s).s);
+    hy_print_detail("%s\n",
+                    hy_console_step_line(step, console->last, result, rates, console->terminal ? NULL : eta.s).s);
     draw_bar(console, step, eta.s);
-    fflush(stdout);
 }
 
 void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *result) {
@@ -134,19 +138,20 @@ void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *re
         snprintf(answers, sizeof answers, "  answers %.2f%% of %lld, loss %.4f", 100.0 * hy_eval_accuracy(result),
                  (long long)result->answers, result->answer_loss);
     }
-    hy_console_note(console, "step %lld  validation%s%s loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)%s",
-                    (long long)step, result->stores > 1 ? " " : "", result->stores > 1 ? result->store : "",
-                    result->loss, exp(result->loss), (long long)result->sequences, (long long)result->valid, answers);
+    clear_bar(console);
+    hy_print("step %lld  validation%s%s loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)%s\n",
+             (long long)step, result->stores > 1 ? " " : "", result->stores > 1 ? result->store : "", result->loss,
+             exp(result->loss), (long long)result->sequences, (long long)result->valid, answers);
 }
 
 void hy_console_note(hy_console *console, const char *format, ...) {
+    char line[2 * HY_PATH_MAX];
     va_list arguments;
-    clear_bar(console);
     va_start(arguments, format);
-    vprintf(format, arguments);
+    vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    putchar('\n');
-    fflush(stdout);
+    clear_bar(console);
+    hy_print_detail("%s\n", line);
 }
 
 void hy_console_stage(hy_console *console, const hy_trainer *trainer, int64_t step) {
@@ -178,16 +183,18 @@ static void print_summary(const hy_trainer *trainer, double peak) {
     const hy_mesh *mesh = &trainer->mesh;
     const hy_layout_dims dims = hy_layout_sizes(config->parallel.layout, mesh->sequence_size, mesh->sequence_index,
                                                 trainer->train.split.unit, trainer->stage->stage.sequence);
-    printf("mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
-           hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, hy_layout_names[config->parallel.layout],
-           (long long)dims.T);
-    printf("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
-           hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
-           (long long)config->model.width, (long long)config->model.vocab);
-    printf("step        %lld sequences of %lld tokens in %lld micro-steps\n", (long long)trainer->stage->stage.batch,
-           (long long)trainer->stage->stage.sequence, (long long)trainer->train.split.calls_max);
-    printf("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n", trainer->device.table.name,
-           peak / 1e9);
+    hy_print_detail(
+        "mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
+        hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, hy_layout_names[config->parallel.layout],
+        (long long)dims.T);
+    hy_print_detail("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
+                    hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
+                    (long long)config->model.width, (long long)config->model.vocab);
+    hy_print_detail("step        %lld sequences of %lld tokens in %lld micro-steps\n",
+                    (long long)trainer->stage->stage.batch, (long long)trainer->stage->stage.sequence,
+                    (long long)trainer->train.split.calls_max);
+    hy_print_detail("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n",
+                    trainer->device.table.name, peak / 1e9);
 }
 
 hy_status hy_console_layers(const hy_trainer *trainer, double peak) {
@@ -204,9 +211,8 @@ hy_status hy_console_layers(const hy_trainer *trainer, double peak) {
         hy_text_table_cell(table, "%s", hy_text_bytes((double)info.bytes_fwd).s);
         hy_text_table_cell(table, "%s", hy_text_bytes((double)info.bytes_bwd).s);
     }
-    const hy_status status = hy_text_table_print(table, stdout);
+    const hy_status status = hy_text_table_show(table);
     hy_text_table_destroy(table);
-    putchar('\n');
-    fflush(stdout);
+    hy_print_detail("\n");
     return status;
 }

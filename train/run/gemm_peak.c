@@ -27,21 +27,21 @@ void hy_burst_add(hy_burst_sum *thread, double flops, double wall, double cpu) {
 /* The host of ranks[first]. More threads than cores take turns. */
 static hy_host_peak count_host(const hy_rank_peak *ranks, int first, int n) {
     hy_host_peak host = {.ranks = 0};
-    cpu_set_t cores;
+    hy_cores cores;
     double share = 0.0;
-    CPU_ZERO(&cores);
+    memset(&cores, 0, sizeof cores);
     memcpy(host.host, ranks[first].host, sizeof host.host);
     memcpy(host.processor, ranks[first].processor, sizeof host.processor);
     for (int i = first; i < n; i++) {
         if (strcmp(ranks[i].host, host.host) == 0) {
-            CPU_OR(&cores, &cores, &ranks[i].cores);
+            hy_cores_unite(&cores, &ranks[i].cores);
             host.ranks++;
             host.threads += ranks[i].threads;
             host.flops_per_second += ranks[i].flops_per_second;
             share += ranks[i].share;
         }
     }
-    host.cores = CPU_COUNT(&cores);
+    host.cores = hy_cores_count(&cores);
     const double turn = host.cores > 0 && host.cores < host.threads ? (double)host.cores / host.threads : 1.0;
     host.flops_per_second *= turn;
     share /= host.ranks * turn;
@@ -141,9 +141,7 @@ static void describe(const hy_device *device, hy_rank_peak *rank) {
     (void)gethostname(rank->host, sizeof rank->host - 1);
     find_processor(device->table.detail, rank->processor, sizeof rank->processor);
     rank->threads = hy_cpu_threads();
-    if (sched_getaffinity(0, sizeof rank->cores, &rank->cores) != 0) {
-        CPU_ZERO(&rank->cores); /* more processors than the set holds: as if there were enough */
-    }
+    hy_cores_of_process(0, &rank->cores); /* none where the system does not tell: as if there were enough */
 }
 
 static hy_status gather(hy_comm *world, const hy_rank_peak *mine, hy_host_peak **hosts, int *n_hosts) {

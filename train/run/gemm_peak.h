@@ -7,8 +7,7 @@
 #ifndef HY_TRAIN_GEMM_PEAK_H
 #define HY_TRAIN_GEMM_PEAK_H
 
-#include <sched.h>
-
+#include "base/cores.h"
 #include "comm/comm.h"
 #include "kernels/kernels.h"
 
@@ -27,7 +26,7 @@ void hy_burst_add(hy_burst_sum *thread, double flops, double wall, double cpu);
 /* What one rank found. */
 typedef struct hy_rank_peak {
     char host[64], processor[112];
-    cpu_set_t cores; /* those that its threads may run on */
+    hy_cores cores; /* those that its threads may run on */
     int threads;
     double flops_per_second; /* of its threads together: the best burst of each, per second that it ran */
     double share;            /* of the time in which its threads ran */

@@ -86,7 +86,7 @@ static hy_status print(const row *rows, int n, const double *least, const double
         hy_text_table_cell(table, "%.3f", most[i]);
         hy_text_table_cell(table, "%.1f%%", total > 0.0 ? 100.0 * mean / total : 0.0);
     }
-    const hy_status status = hy_text_table_print(table, stdout);
+    const hy_status status = hy_text_table_show(table);
     hy_text_table_destroy(table);
     return status;
 }

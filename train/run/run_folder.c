@@ -25,6 +25,7 @@ hy_status hy_run_folder_init(const char *dir, hy_run_folder *folder) {
     HY_TRY(join(dir, "checkpoints", folder->checkpoints));
     HY_TRY(join(dir, "peak.json", folder->peak));
     HY_TRY(join(dir, "log.txt", folder->log));
+    HY_TRY(join(dir, "env.json", folder->env));
     return join(dir, "metrics.jsonl", folder->metrics);
 }
 
@@ -82,6 +83,6 @@ void hy_run_folder_end(hy_run_folder *folder) {
     if (folder->lock >= 0) {
         close(folder->lock);
         folder->lock = -1;
-        (void)!hy_log_set_file(NULL);
     }
+    (void)!hy_log_set_file(NULL);
 }

@@ -18,6 +18,7 @@
 #include "train/run/metrics_read.h"
 #include "train/run/peak_file.h"
 #include "train/run/phase_report.h"
+#include "train/run/run_env.h"
 #include "train/run/run_folder.h"
 #include "train/run/stop_request.h"
 #include "train/run/stop_save.h"
@@ -27,9 +28,9 @@
 typedef struct loop {
     const hy_config *config;
     hy_comm *world;
-    bool first_rank;
-    const hy_allowed_changes *allowed; /* may be NULL */
-    char *config_text, *stores;        /* `stores`: rank 0 */
+    bool first_rank, env_begun;
+    const hy_train_options *options;
+    char *config_text, *stores; /* `stores`: rank 0 */
     size_t config_length;
     hy_run_folder folder;
     hy_trainer *trainer;
@@ -122,18 +123,29 @@ static hy_status confirm(loop *l, const hy_checkpoint *checkpoint) {
         status = hy_store_identities(l->config, &l->stores);
     }
     if (l->first_rank && status == HY_OK && checkpoint != NULL) {
-        status = hy_config_change_check(checkpoint->path, &checkpoint->manifest, l->config_text, l->stores, l->allowed);
+        status = hy_config_change_check(checkpoint->path, &checkpoint->manifest, l->config_text, l->stores,
+                                        l->options->allowed);
     }
     if (l->first_rank && status == HY_OK) {
         status = hy_run_folder_write_config(l->config->run.dir, l->config_text, l->config_length);
     }
-    return hy_comm_agree(l->world, status);
+    HY_TRY(hy_comm_agree(l->world, status));
+    return l->first_rank ? HY_OK : hy_log_set_file(l->folder.log);
+}
+
+static hy_status begin_environment(loop *l) {
+    if (!l->first_rank || l->options->environment == NULL) {
+        return HY_OK;
+    }
+    HY_TRY(hy_run_env_begin(l->folder.env, l->options->environment));
+    l->env_begun = true;
+    return HY_OK;
 }
 
 static hy_status begin_reports(loop *l) {
-    hy_status status = HY_OK;
+    hy_status status = begin_environment(l);
     (void)hy_trainer_enter(l->trainer, l->progress.step + 1);
-    if (l->first_rank) {
+    if (status == HY_OK && l->first_rank) {
         status = hy_metrics_open(l->folder.metrics, l->progress.step, &l->metrics);
     }
     if (status == HY_OK && l->first_rank && l->config->train.tensorboard) {
@@ -371,20 +383,34 @@ static void leave_at_once(void *context) {
 
 static void print_end(loop *l) {
     hy_plan plan;
-    printf("\n");
+    hy_print_detail("\n");
     if (l->stopped) {
         print_stop(l, l->progress.step);
     }
     if (l->progress.skipped > 0 || l->failed_saves > 0 || l->failed_metrics > 0) {
-        printf("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of "
-               "metrics lost\n",
-               (long long)l->progress.skipped, (long long)l->failed_saves, (long long)l->failed_metrics);
+        hy_print("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of "
+                 "metrics lost\n",
+                 (long long)l->progress.skipped, (long long)l->failed_saves, (long long)l->failed_metrics);
     }
     if (hy_trainer_plan(l->config, hy_comm_size(l->world), 0, &plan) == HY_OK) {
-        printf("memory      planned %s, allocated at most %s (rank 0)\n", hy_text_bytes((double)hy_plan_total(&plan)).s,
-               hy_text_bytes((double)hy_alloc_peak()).s);
+        hy_print_detail("memory      planned %s, allocated at most %s (rank 0)\n",
+                        hy_text_bytes((double)hy_plan_total(&plan)).s, hy_text_bytes((double)hy_alloc_peak()).s);
     }
-    printf("run         %s (metrics.jsonl, log.txt, config.yaml, checkpoints/)\n", l->config->run.dir);
+    hy_print_detail("run         %s (metrics.jsonl, log.txt, env.json, config.yaml, checkpoints/)\n",
+                    l->config->run.dir);
+}
+
+/* Why the run ended, for those who come later: the last line of log.txt, and env.json. */
+static void note_end(const loop *l, hy_status status) {
+    const char *reason = status == HY_OK         ? "done"
+                         : status == HY_STOPPED  ? hy_stop_reason()
+                         : status == HY_ERR_PEER ? "another rank failed"
+                                                 : hy_status_name(status);
+    hy_log_record("ended       %s after step %lld of %lld: %s, exit code %d\n", hy_utc_time().s,
+                  (long long)l->progress.step, (long long)l->config->train.steps, reason, (int)status);
+    if (l->env_begun) {
+        (void)!hy_run_env_end(l->folder.env, (int)status, reason, l->progress.step);
+    }
 }
 
 static hy_status begin_stop_save(loop *l) {
@@ -442,12 +468,13 @@ static void find_owed_validation(loop *l, const hy_checkpoint *checkpoint) {
 static hy_status prepare_and_train(loop *l, hy_checkpoint *checkpoint) {
     HY_TRY(confirm(l, checkpoint));
     if (checkpoint != NULL) {
+        l->progress = checkpoint->manifest.progress;
         find_owed_validation(l, checkpoint);
     }
     if (checkpoint != NULL && checkpoint->manifest.progress.step >= l->config->train.steps && !l->owes_validation) {
         if (l->first_rank) {
-            printf("nothing to do: %s has done %lld steps, train.steps is %lld\n", checkpoint->path,
-                   (long long)checkpoint->manifest.progress.step, (long long)l->config->train.steps);
+            hy_print("nothing to do: %s has done %lld steps, train.steps is %lld\n", checkpoint->path,
+                     (long long)checkpoint->manifest.progress.step, (long long)l->config->train.steps);
         }
         return HY_OK;
     }
@@ -474,16 +501,19 @@ static hy_status run(loop *l) {
     return status;
 }
 
-hy_status hy_train_allowing(const hy_config *config, const hy_allowed_changes *allowed, hy_comm *world) {
+hy_status hy_train_with(const hy_config *config, const hy_train_options *options, hy_comm *world) {
     loop *l = NULL;
     HY_TRY(hy_comm_agree(world, HY_NEW("training loop", 1, &l)));
     l->config = config;
-    l->allowed = allowed;
+    l->options = options;
     l->world = world;
     l->first_rank = hy_comm_rank(world) == 0;
     l->folder.lock = -1;
     l->saved_step = -1;
     const hy_status status = run(l);
+    if (l->first_rank) {
+        note_end(l, status);
+    }
     hy_metrics_close(l->metrics);
     hy_trainer_destroy(l->trainer);
     hy_run_folder_end(&l->folder);
@@ -497,5 +527,5 @@ hy_status hy_train_allowing(const hy_config *config, const hy_allowed_changes *a
 }
 
 hy_status hy_train(const hy_config *config, hy_comm *world) {
-    return hy_train_allowing(config, NULL, world);
+    return hy_train_with(config, &(hy_train_options){0}, world);
 }

@@ -11,7 +11,11 @@
  * HY_ERR_NOT_FINITE after train.max_bad_steps skipped steps in a row. HY_ERR_USAGE where run.dir holds the run of another
  * configuration (config_change.h). Collective. */
 HY_MUST_CHECK hy_status hy_train(const hy_config *config, hy_comm *world);
-/* The same, going on with the changes that the user allows (NULL: none). */
-HY_MUST_CHECK hy_status hy_train_allowing(const hy_config *config, const hy_allowed_changes *allowed, hy_comm *world);
+/* What else a caller may bring; all zero is hy_train. */
+typedef struct hy_train_options {
+    const char *environment; /* rank 0: what the run runs on, a JSON object, for env.json; NULL: no such file */
+    const hy_allowed_changes *allowed; /* changes of the configuration to go on with; NULL: none */
+} hy_train_options;
+HY_MUST_CHECK hy_status hy_train_with(const hy_config *config, const hy_train_options *options, hy_comm *world);
 
 #endif
