@@ -31,7 +31,7 @@ typedef struct hy_checkpoint_source {
     const void *params; /* flat, whole on every rank */
     const void *m, *v;  /* own shards; NULL: no optimizer state */
     const char *config; /* resolved configuration, YAML */
-    int64_t step, updates, skipped, bad_in_row;
+    int64_t step, updates, skipped, empty, bad_in_row;
     int64_t n_attachments;
     const hy_attachment *attachments;
 } hy_checkpoint_source;

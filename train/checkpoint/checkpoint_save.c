@@ -129,6 +129,7 @@ static hy_status write_manifest(const hy_checkpoint_source *s, const hy_manifest
     hy_manifest m = {.step = s->step,
                      .updates = s->updates,
                      .skipped = s->skipped,
+                     .empty = s->empty,
                      .bad_in_row = s->bad_in_row,
                      .optimizer = s->m != NULL};
     hy_status status = fill_manifest(s, infos, &m);

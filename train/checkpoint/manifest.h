@@ -34,9 +34,10 @@ typedef struct hy_attachment {
 
 typedef struct hy_manifest {
     int64_t step;       /* steps done: the data position */
-    int64_t updates;    /* optimizer updates applied (steps less those skipped) */
+    int64_t updates;    /* optimizer updates applied (steps less those skipped, for either reason) */
     int64_t skipped;    /* steps skipped because something was not finite */
-    int64_t bad_in_row; /* of those, the last ones in a row */
+    int64_t empty;      /* steps skipped because no target in them counted */
+    int64_t bad_in_row; /* of the not finite ones, the last in a row */
     int64_t world;      /* ranks that wrote it */
     bool optimizer;     /* datasets m and v are there */
     int64_t n_tensors;

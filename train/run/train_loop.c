@@ -31,7 +31,7 @@ typedef struct loop {
     hy_metrics *metrics; /* rank 0 */
     hy_console console;
     double peak; /* rank 0: FLOP/s of matrix products on all hosts */
-    int64_t step, updates, skipped, bad_in_row, saved_step, failed_saves, failed_metrics;
+    int64_t step, updates, skipped, empty, bad_in_row, saved_step, failed_saves, failed_metrics;
     int64_t n_attachments;
     hy_attachment attachments[HY_ATTACHMENTS_MAX]; /* of the checkpoint begun from: handed on to every save */
     hy_phase_seconds seconds;
@@ -63,6 +63,7 @@ static hy_status resume(loop *l, hy_checkpoint *checkpoint) {
     l->step = l->saved_step = checkpoint->manifest.step;
     l->updates = checkpoint->manifest.updates;
     l->skipped = checkpoint->manifest.skipped;
+    l->empty = checkpoint->manifest.empty;
     l->bad_in_row = checkpoint->manifest.bad_in_row;
     if (l->first_rank) {
         hy_info("resuming after step %lld from %s, written by %lld ranks", (long long)l->step, checkpoint->path,
@@ -156,6 +157,7 @@ static hy_status save(loop *l) {
                                          .step = l->step,
                                          .updates = l->updates,
                                          .skipped = l->skipped,
+                                         .empty = l->empty,
                                          .bad_in_row = l->bad_in_row,
                                          .n_attachments = l->n_attachments,
                                          .attachments = l->attachments};
@@ -213,8 +215,12 @@ static void report_step(loop *l, const hy_step_result *result, double seconds, d
     l->failed_metrics += hy_metrics_step(l->metrics, l->step, result, &rates) != HY_OK;
 }
 
-/* Counts a skipped step; too many in a row end the run. */
+/* Counts a skipped step; too many in a row that were not finite end the run. One without targets says nothing about that. */
 static hy_status count_step(loop *l, const hy_step_result *result) {
+    if (result->skipped == HY_STEP_NO_TARGETS) {
+        l->empty++;
+        return HY_OK;
+    }
     if (!result->skipped) {
         l->updates++;
         l->bad_in_row = 0;
@@ -286,6 +292,9 @@ static void print_end(const loop *l, bool stopped) {
         printf("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of "
                "metrics lost\n",
                (long long)l->skipped, (long long)l->failed_saves, (long long)l->failed_metrics);
+    }
+    if (l->empty > 0) {
+        printf("skipped     %lld steps had no target that counts: nothing was updated in them\n", (long long)l->empty);
     }
     if (hy_trainer_plan(l->config, hy_comm_size(l->world), 0, &plan) == HY_OK) {
         printf("memory      planned %s, allocated at most %s (rank 0)\n", hy_text_bytes((double)hy_plan_total(&plan)).s,
