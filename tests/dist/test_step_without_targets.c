@@ -16,18 +16,19 @@
 enum { STEPS = 8, LEN = 12 };
 static char folder[64];
 
-static const char yaml[] = "model:\n"
-                           "  layers: 2\n"
-                           "  width: 16\n"
-                           "  vocab: 16\n"
-                           "  mlp: {width: 24}\n"
-                           "  schedule: {pattern: [gated_deltanet, attention]}\n"
-                           "  mixers:\n"
-                           "    gated_deltanet: {heads: 2, head_dim: 8}\n"
-                           "    attention: {heads: 2}\n"
-                           "data: {store: %s/s.h5, sequence: 12, batch: 1, loss: answers}\n"
-                           "train: {steps: 8, lr: 1e-2, warmup: 1, max_bad_steps: 1, checkpoint: {every: 1, keep: 99}}\n"
-                           "run: {dir: %s/run, device: cpu_ref}\n";
+static const char yaml[] =
+    "model:\n"
+    "  layers: 2\n"
+    "  width: 16\n"
+    "  vocab: 16\n"
+    "  mlp: {width: 24}\n"
+    "  schedule: {pattern: [gated_deltanet, attention]}\n"
+    "  mixers:\n"
+    "    gated_deltanet: {heads: 2, head_dim: 8}\n"
+    "    attention: {heads: 2}\n"
+    "data: {store: %s/s.h5, sequence: 12, batch: 1, loss: answers}\n"
+    "train: {steps: 8, lr: 1e-2, warmup: 1, max_bad_steps: 1, checkpoint: {every: 1, keep: 99}}\n"
+    "run: {dir: %s/run, device: cpu_ref}\n";
 
 static bool counts(int64_t sequence) {
     return sequence % 2 == 0;

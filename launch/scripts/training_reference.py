@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""The PyTorch side of launch/compare-training.sh.
+
+    training_reference.py make MODEL DIR                  a tiny model of transformers' class, saved with its initial weights
+    training_reference.py train DIR TEXT OUT ...          trains it on the bytes of TEXT; OUT gets one loss per line
+    training_reference.py compare DIR RANKS               one line of the table: losses in DIR against those of DIR/float64
+
+float64 means every operation: the library casts norms, angles and softmax to float32 by name, so its modules are given a torch whose
+float32 is float64. float32-parts is float32 with the batch in four parts, which rounds in another order: the larger of the two deviations
+is what float32 costs.
+"""
+import argparse
+import json
+import math
+import sys
+
+PAD = 32  # the blank: in every model the embedding of the commonest byte gets no gradient from the input
+
+
+def config_of(model):
+    from transformers import BambaConfig, LlamaConfig, Mamba2Config
+    from transformers.models.olmo_hybrid.configuration_olmo_hybrid import OlmoHybridConfig
+    from transformers.models.qwen3_5.configuration_qwen3_5 import Qwen3_5TextConfig
+
+    common = dict(vocab_size=256, hidden_size=48, num_hidden_layers=4, pad_token_id=PAD, bos_token_id=None, eos_token_id=None, use_cache=False)
+    softmax = dict(num_attention_heads=4, num_key_value_heads=2, head_dim=16, intermediate_size=64, max_position_embeddings=128)
+    delta = dict(
+        layer_types=["linear_attention"] * 3 + ["full_attention"],
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+        linear_key_head_dim=16,
+        linear_value_head_dim=16,
+    )
+    mamba = dict(expand=2, n_groups=1, state_size=16, chunk_size=32)
+    prefixed = dict(mamba_n_heads=6, mamba_d_head=16, mamba_n_groups=2, mamba_d_state=16, mamba_expand=2, mamba_chunk_size=32)
+    return {
+        "llama": lambda: LlamaConfig(**common, **softmax),
+        "qwen3_5_text": lambda: Qwen3_5TextConfig(**common, **softmax, **delta, tie_word_embeddings=True),
+        "olmo_hybrid": lambda: OlmoHybridConfig(**common, **softmax, **delta),
+        "mamba2": lambda: Mamba2Config(**common, **mamba, num_heads=6, head_dim=16),
+        "bamba": lambda: BambaConfig(**common, **softmax, **prefixed, attn_layer_indices=[2]),
+    }[model]()
+
+
+def make(args):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(config_of(args.model))
+    with torch.no_grad():  # a padding embedding of zero would hide what is done with it
+        model.get_input_embeddings().weight[PAD].normal_(std=0.02)
+    model.float().save_pretrained(args.dir)
+
+
+class AllDouble:
+    """torch, whose single precision is double."""
+
+    def __init__(self, torch):
+        self.torch = torch
+
+    def __getattr__(self, name):
+        return getattr(self.torch, "float64" if name in ("float", "float32") else name)
+
+
+def make_double(torch):
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double
+    for name, module in list(sys.modules.items()):
+        if name.startswith("transformers.") and getattr(module, "torch", None) is torch:
+            module.torch = AllDouble(torch)
+
+
+def learning_rate(args, step):
+    if step <= args.warmup:
+        return args.lr * step / args.warmup
+    way = (step - args.warmup) / (args.steps - args.warmup)
+    return args.lr * (args.min_lr_ratio + (1 - args.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * way)))
+
+
+def load_model(args):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.set_num_threads(1)
+    model = AutoModelForCausalLM.from_pretrained(args.dir, dtype=torch.float32, attn_implementation="eager")
+    if args.arithmetic == "float64":
+        make_double(torch)
+        model = AutoModelForCausalLM.from_config(model.config, attn_implementation="eager").double()
+        model.load_state_dict(AutoModelForCausalLM.from_pretrained(args.dir, dtype=torch.float64).state_dict())
+    return model.train()
+
+
+def train(args):
+    import torch
+
+    model = load_model(args)
+    with open(args.text, "rb") as file:
+        text = torch.tensor(list(file.read()))
+    count = args.sequences * args.length
+    tokens, labels = text[:count].view(args.sequences, args.length), text[1 : count + 1].view(args.sequences, args.length)
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim <= 1]  # norms, biases, A_log, dt_bias, D
+    groups = [{"params": matrices, "weight_decay": args.decay}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.95), eps=1e-8)
+    parts = 4 if args.arithmetic == "float32-parts" else 1
+    losses = []
+    for step in range(1, args.steps + 1):
+        optimizer.zero_grad()
+        total = 0.0
+        for part in range(parts):
+            rows = slice(part * args.sequences // parts, (part + 1) * args.sequences // parts)
+            logits = model(input_ids=tokens[rows]).logits
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[rows].flatten(), reduction="sum") / count
+            loss.backward()
+            total += loss.item()
+        losses.append(total)
+        norm = torch.sqrt(sum((p.grad.double() ** 2).sum() for p in model.parameters() if p.grad is not None))
+        for p in model.parameters():
+            if p.grad is not None:
+                p.grad.mul_(min(1.0, args.clip / norm.item()))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(args, step)
+        optimizer.step()
+    with open(args.out, "w") as file:
+        file.writelines(f"{loss!r}\n" for loss in losses)
+
+
+def deviation(losses, exact):
+    return max(abs(a - b) / b for a, b in zip(losses, exact, strict=True))
+
+
+def compare(args):
+    def read(name):
+        with open(f"{args.dir}/{name}") as file:
+            return [float(line) for line in file]
+
+    def read_run(ranks):
+        with open(f"{args.dir}/run{ranks}/metrics.jsonl") as file:
+            return [line["loss"] for line in map(json.loads, file) if "loss" in line]
+
+    exact = read("float64")
+    torch = [deviation(read(kind), exact) for kind in ("float32", "float32-parts")]
+    # Below a few units in the last place of float32 there is nothing to compare.
+    allowed = 3 * max(*torch, 2e-7)
+    ours = [deviation(read_run(ranks), exact) for ranks in args.ranks.split(",")]
+    cells = "".join(f" {x:12.2e}"[:13] + ("!" if x > allowed else "") for x in ours)
+    name = args.dir.rstrip("/").rsplit("/", 1)[-1]
+    print(f"{name:14} {exact[0]:10.4f} {exact[-1]:10.4f} | {torch[0]:13.2e} {torch[1]:12.2e}{cells}", flush=True)
+    return 1 if any(x > allowed for x in ours) else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("make")
+    one.add_argument("model")
+    one.add_argument("dir")
+    one.set_defaults(run=make)
+    one = commands.add_parser("train")
+    for name in ("dir", "text", "out"):
+        one.add_argument(name)
+    for name in ("steps", "sequences", "length", "warmup"):
+        one.add_argument(f"--{name}", type=int)
+    for name in ("lr", "min-lr-ratio", "decay", "clip"):
+        one.add_argument(f"--{name}", type=float)
+    one.add_argument("--arithmetic", choices=("float64", "float32", "float32-parts"))
+    one.set_defaults(run=train)
+    one = commands.add_parser("compare")
+    one.add_argument("dir")
+    one.add_argument("ranks")
+    one.set_defaults(run=compare)
+    args = parser.parse_args()
+    return args.run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
