@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The PyTorch side of launch/compare-training.sh.
 
-    training_reference.py make MODEL DIR                  a tiny model of transformers' class, saved with its initial weights
-    training_reference.py train DIR TEXT OUT ...          trains it on the bytes of TEXT; OUT gets one loss per line
-    training_reference.py compare DIR RANKS               one line of the table: losses in DIR against those of DIR/float64
+    training_reference.py train WORK --models A,B ...   for each model WORK/A/hf, a tiny one of transformers' class with its initial weights,
+                                                        and the losses of training it on the bytes of WORK/text: WORK/A/float32 and so on
+    training_reference.py compare WORK/A RANKS          one line of the table: all losses in WORK/A against those of float64
 
 float64 means every operation: the library casts norms, angles and softmax to float32 by name, so its modules are given a torch whose
 float32 is float64. float32-parts is float32 with the batch in four parts, which rounds in another order: the larger of the two deviations
@@ -42,15 +42,15 @@ def config_of(model):
     }[model]()
 
 
-def make(args):
+def make(name, folder):
     import torch
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_config(config_of(args.model))
+    model = AutoModelForCausalLM.from_config(config_of(name))
     with torch.no_grad():  # a padding embedding of zero would hide what is done with it
         model.get_input_embeddings().weight[PAD].normal_(std=0.02)
-    model.float().save_pretrained(args.dir)
+    model.float().save_pretrained(folder)
 
 
 class AllDouble:
@@ -78,52 +78,58 @@ def learning_rate(args, step):
     return args.lr * (args.min_lr_ratio + (1 - args.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * way)))
 
 
-def load_model(args):
-    import torch
+def load_model(folder, dtype):
     from transformers import AutoModelForCausalLM
 
-    torch.set_num_threads(1)
-    model = AutoModelForCausalLM.from_pretrained(args.dir, dtype=torch.float32, attn_implementation="eager")
-    if args.arithmetic == "float64":
-        make_double(torch)
-        model = AutoModelForCausalLM.from_config(model.config, attn_implementation="eager").double()
-        model.load_state_dict(AutoModelForCausalLM.from_pretrained(args.dir, dtype=torch.float64).state_dict())
-    return model.train()
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager").to(dtype).train()
 
 
-def train(args):
+def losses_of(args, model, text, parts):
+    """One loss per step; the optimizer is AdamW as hylas has it: matrices and filters decay, norms, biases, A_log, dt_bias and D do not."""
     import torch
 
-    model = load_model(args)
-    with open(args.text, "rb") as file:
-        text = torch.tensor(list(file.read()))
     count = args.sequences * args.length
     tokens, labels = text[:count].view(args.sequences, args.length), text[1 : count + 1].view(args.sequences, args.length)
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]  # norms, biases, A_log, dt_bias, D
-    groups = [{"params": matrices, "weight_decay": args.decay}, {"params": rest, "weight_decay": 0.0}]
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": args.decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.95), eps=1e-8)
-    parts = 4 if args.arithmetic == "float32-parts" else 1
     losses = []
     for step in range(1, args.steps + 1):
         optimizer.zero_grad()
         total = 0.0
-        for part in range(parts):
-            rows = slice(part * args.sequences // parts, (part + 1) * args.sequences // parts)
+        for rows in torch.arange(args.sequences).chunk(parts):
             logits = model(input_ids=tokens[rows]).logits
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[rows].flatten(), reduction="sum") / count
             loss.backward()
             total += loss.item()
         losses.append(total)
-        norm = torch.sqrt(sum((p.grad.double() ** 2).sum() for p in model.parameters() if p.grad is not None))
-        for p in model.parameters():
-            if p.grad is not None:
-                p.grad.mul_(min(1.0, args.clip / norm.item()))
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = math.sqrt(sum((g.double() ** 2).sum().item() for g in gradients))
+        for g in gradients:
+            g.mul_(min(1.0, args.clip / norm))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(args, step)
         optimizer.step()
-    with open(args.out, "w") as file:
-        file.writelines(f"{loss!r}\n" for loss in losses)
+    return losses
+
+
+def train(args):
+    import torch
+
+    torch.set_num_threads(1)
+    with open(f"{args.work}/text", "rb") as file:
+        text = torch.tensor(list(file.read()))
+    names = args.models.split(",")
+    for name in names:
+        make(name, f"{args.work}/{name}/hf")
+    for kind, dtype, parts in (("float32", torch.float32, 1), ("float32-parts", torch.float32, 4), ("float64", torch.float64, 1)):
+        if dtype == torch.float64:
+            make_double(torch)
+        for name in names:
+            losses = losses_of(args, load_model(f"{args.work}/{name}/hf", dtype), text, parts)
+            with open(f"{args.work}/{name}/{kind}", "w") as file:
+                file.writelines(f"{loss!r}\n" for loss in losses)
 
 
 def deviation(losses, exact):
@@ -153,18 +159,13 @@ def compare(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    one = commands.add_parser("make")
-    one.add_argument("model")
-    one.add_argument("dir")
-    one.set_defaults(run=make)
     one = commands.add_parser("train")
-    for name in ("dir", "text", "out"):
-        one.add_argument(name)
+    one.add_argument("work")
+    one.add_argument("--models")
     for name in ("steps", "sequences", "length", "warmup"):
         one.add_argument(f"--{name}", type=int)
     for name in ("lr", "min-lr-ratio", "decay", "clip"):
         one.add_argument(f"--{name}", type=float)
-    one.add_argument("--arithmetic", choices=("float64", "float32", "float32-parts"))
     one.set_defaults(run=train)
     one = commands.add_parser("compare")
     one.add_argument("dir")
