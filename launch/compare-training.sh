@@ -10,34 +10,12 @@
 # hylas lies clearly farther from float64 than float32 PyTorch does.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/scripts/beside-pytorch.sh
 
 python="" steps=40 ranks=1,3,4 models=llama,qwen3_5_text,olmo_hybrid,mamba2,bamba keep="" hylas=build/bin/hylas
-usage() { sed -n '2,11s/^# \{0,1\}//p' "$0"; }
-fail() { # exit code, message
-    printf 'compare-training.sh: %s\n' "$2" >&2
-    exit "$1"
-}
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help | -h) usage && exit 0 ;;
-    --python | --steps | --ranks | --models | --keep | --hylas)
-        [ $# -ge 2 ] || fail 2 "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    *) fail 2 "unknown option $1 (--help lists them)" ;;
-    esac
-done
-[ -n "$python" ] || fail 2 "--python PATH is missing: a Python with torch and transformers"
-[ -x "$hylas" ] || fail 3 "$hylas is not there: build first, or name it with --hylas"
-command -v "$python" >/dev/null || fail 3 "$python cannot be run"
-"$python" -c 'import torch, transformers' 2>/dev/null || fail 3 "$python has no torch or no transformers: pip install torch transformers"
-
-if [ "$(id -u)" -eq 0 ]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
-export TRANSFORMERS_VERBOSITY=error OMP_NUM_THREADS=1
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1
+read_options "python steps ranks models keep hylas" "$@"
+need torch,transformers
+export OMP_NUM_THREADS=1
 
 work=${keep:-$(mktemp -d)}
 mkdir -p "$work"

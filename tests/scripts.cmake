@@ -27,6 +27,10 @@ hy_program_test(doctor)
 hy_program_test(recall)
 hy_program_test(report ${CMAKE_SOURCE_DIR})
 
+# Beside PyTorch, where there is one.
+add_test(NAME program/pytorch COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/pytorch.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
+set_tests_properties(program/pytorch PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 3 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+
 # fault/: what must survive. kill_resume.sh takes the number of kills; by hand 20.
 add_test(NAME fault/kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
 set_tests_properties(fault/kill_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
