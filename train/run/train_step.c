@@ -84,6 +84,7 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     if (r.valid == 0) {
         r.skipped = HY_STEP_NO_TARGETS;
         r.loss = r.grad_norm = (double)NAN;
+        r.flops = 0.0;
         *out = r;
         return HY_OK;
     }
