@@ -147,8 +147,8 @@ def compare(args):
 
     exact = read("float64")
     torch = [deviation(read(kind), exact) for kind in ("float32", "float32-parts")]
-    # Below a few units in the last place of float32 there is nothing to compare.
-    allowed = 3 * max(*torch, 2e-7)
+    # Training amplifies what was rounded first, whoever rounded it: a factor of a few is luck. Below 2e-7 float32 has no digits.
+    allowed = 4 * max(*torch, 2e-7)
     ours = [deviation(read_run(ranks), exact) for ranks in args.ranks.split(",")]
     cells = "".join(f" {x:12.2e}"[:13] + ("!" if x > allowed else "") for x in ours)
     name = args.dir.rstrip("/").rsplit("/", 1)[-1]

@@ -18,7 +18,7 @@ typedef struct hy_step_result {
     double flops;          /* model FLOPs of all ranks, forward and backward */
     hy_step_skip skipped;
     bool stop;           /* some rank wants to stop after this step */
-    double read_seconds;   /* without the exchange of counts */
+    double read_seconds; /* without the exchange of counts */
     double compute_seconds, update_seconds;
 } hy_step_result;
 
