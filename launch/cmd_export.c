@@ -117,8 +117,7 @@ hy_status hy_cmd_export(int argc, char **argv, hy_comm *world) {
     const hy_option options[] = {
         {"--out", HY_OPTION_TEXT, &out, "DIR", "folder for config.json and model.safetensors"},
         {"--as", HY_OPTION_TEXT, &family, "NAME",
-         "family to write; without it the one that was imported, else the first of those below that says this model "
-         "exactly"},
+         "family to write; default: the imported one, else the first that says the model exactly"},
         {"--rest", HY_OPTION_TEXT, &rest, "DIR",
          "the imported model's folder: tensors that import skips (of images, of drafts) and its tokenizer are copied "
          "from it"},
