@@ -192,6 +192,9 @@ HY_MUST_CHECK hy_status hy_schema_parse(const hy_schema *schema, void *object, c
 HY_MUST_CHECK hy_status hy_schema_set(const hy_schema *schema, void *object, const char *assignment,
                                       hy_schema_origins *origins);
 
+/* One value (no map, no group) of `object` as hy_schema_write writes it, cut off at `size`. */
+void hy_schema_value_text(const hy_schema_entry *entry, const void *object, char *out, size_t size);
+
 /* Every key as YAML, such that hy_schema_parse of it over the defaults gives an equal struct. *text ends in a NUL not
  * counted in *length; the caller frees it with hy_free. HY_ERR_USAGE where a value cannot be written (not UTF-8). */
 HY_MUST_CHECK hy_status hy_schema_write(const hy_schema *schema, const void *object, char **text, size_t *length);

@@ -149,6 +149,16 @@ static void write_value(writer *w, const hy_schema_entry *entry, const unsigned 
     }
 }
 
+void hy_schema_value_text(const hy_schema_entry *entry, const void *object, char *out, size_t size) {
+    FILE *file = fmemopen(out, size, "w");
+    out[0] = '\0';
+    if (file) {
+        write_value(&(writer){.out = file}, entry, object);
+        (void)fclose(file);
+        out[size - 1] = '\0';
+    }
+}
+
 static void write_preset(writer *w, const hy_schema_entry *entry) {
     const char *preset = entry->preset != NULL ? entry->preset : "";
     switch (entry->kind) {

@@ -117,6 +117,10 @@ hy_status hy_model_config_resolve_from(hy_model_config *config, const hy_schema_
         return hy_fail(HY_ERR_USAGE, "model: width %lld, vocab %lld, mlp.width %lld: all must be positive",
                        (long long)config->width, (long long)config->vocab, (long long)config->mlp_width);
     }
+    if (config->pad_token >= config->vocab) {
+        return hy_fail(HY_ERR_USAGE, "model.pad_token: %lld, but token ids are 0 to %lld; or none",
+                       (long long)config->pad_token, (long long)config->vocab - 1);
+    }
     if (config->norm == HY_NORM_LAYER && config->zero_centred) {
         return hy_schema_fail(origins, "model.zero_centred",
                               "model.zero_centred: only RMSNorm counts its weight from 1; nearest: norm: rms");

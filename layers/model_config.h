@@ -110,6 +110,7 @@ typedef struct hy_mixer_config {
 typedef struct hy_model_config {
     int64_t layers, width, vocab;
     bool tied;
+    int64_t pad_token;          /* its embedding is not trained by where it stands in the input; -1 = none */
     char mlp_kind[HY_NAME_MAX]; /* row of the MLP table; "" = that of the first layer's mixer */
     int64_t mlp_width;          /* 0 = from the ratio, as the kind says; stays 0 if no layer has an MLP */
     double mlp_ratio;           /* 0 = 4 (retention: 2) */

@@ -28,6 +28,10 @@ hy_program_test(recall)
 hy_program_test(report ${CMAKE_SOURCE_DIR})
 hy_program_test(train_again)
 
+# Beside PyTorch, where there is one.
+add_test(NAME program/pytorch COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/pytorch.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
+set_tests_properties(program/pytorch PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 3 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+
 # What programs read (--json, --version) and what stays on disk of a run.
 add_executable(json_get program/json_get.c)
 target_link_libraries(json_get PRIVATE hy::jansson)

@@ -135,7 +135,7 @@ typedef union hy_attr {
         int64_t heads;
     } own;
     struct {
-        int64_t D, vocab;
+        int64_t D, vocab, frozen; /* frozen: token whose embedding the input does not train; -1 = none */
     } ends;
 } hy_attr;
 

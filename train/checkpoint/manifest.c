@@ -67,6 +67,7 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     hy_json_int(&j, "step", m->progress.step);
     hy_json_int(&j, "updates", m->progress.updates);
     hy_json_int(&j, "skipped", m->progress.skipped);
+    hy_json_int(&j, "empty", m->progress.empty);
     hy_json_int(&j, "bad_in_row", m->progress.bad_in_row);
     hy_json_int(&j, "world", m->world);
     hy_json_bool(&j, "optimizer", m->optimizer);
@@ -285,6 +286,7 @@ static hy_status read_json(const char *path, const json_t *root, hy_manifest *m)
     m->progress.step = integer(&r, json_object_get(root, "step"), "step", 0);
     m->progress.updates = integer(&r, json_object_get(root, "updates"), "updates", 0);
     m->progress.skipped = integer(&r, json_object_get(root, "skipped"), "skipped", 0);
+    m->progress.empty = json_object_get(root, "empty") ? integer(&r, json_object_get(root, "empty"), "empty", 0) : 0;
     m->progress.bad_in_row = integer(&r, json_object_get(root, "bad_in_row"), "bad_in_row", 0);
     m->world = integer(&r, json_object_get(root, "world"), "world", 1);
     m->optimizer = json_is_true(json_object_get(root, "optimizer"));

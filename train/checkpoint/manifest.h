@@ -37,9 +37,10 @@ typedef struct hy_attachment {
 /* How far a run has come. No pointers: parts of a stopped save (checkpoint_part.h) hold it as it is. */
 typedef struct hy_progress {
     int64_t step;       /* steps done */
-    int64_t updates;    /* optimizer updates applied (steps less those skipped) */
+    int64_t updates;    /* optimizer updates applied (steps less those skipped, for either reason) */
     int64_t skipped;    /* steps skipped because something was not finite */
-    int64_t bad_in_row; /* of those, the last ones in a row */
+    int64_t empty;      /* steps skipped because no target in them counted */
+    int64_t bad_in_row; /* of the not finite ones, the last in a row */
     hy_data_state data; /* what was read, as far as it was recorded */
 } hy_progress;
 

@@ -73,7 +73,7 @@ static hy_status identify_all(const hy_config *config, FILE *out) {
     HY_TRY(identify_list(&config->data.store, out));
     fputs(config->train.n_stages > 0 ? "\ntrain:\n  stages:\n" : "\n", out);
     for (int64_t i = 0; i < config->train.n_stages; i++) {
-        fputs("    - store: ", out);
+        fputs("    -\n      store: ", out); /* as hy_config_write sets lists out */
         HY_TRY(identify_list(&config->train.stages[i].store, out));
         fputc('\n', out);
     }

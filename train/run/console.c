@@ -64,7 +64,7 @@ hy_console_line hy_console_step_line(int64_t step, int64_t last, const hy_step_r
     add_field(&line, norm < 1e3 ? "grad %.3f" : "grad %.3g", norm);
     add_field(&line, "lr %.2g", result->lr);
     if (result->skipped) {
-        add_field(&line, "SKIPPED");
+        add_field(&line, result->skipped == HY_STEP_NO_TARGETS ? "SKIPPED: no targets" : "SKIPPED");
     }
     add_field(&line, "%s tok/s", compact_count(rates->tokens_per_second).s);
     if (eta != NULL) {

@@ -115,7 +115,7 @@ hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_resul
     hy_json_double(&j, "exposed", rates->exposed);
     hy_json_double(&j, "moving", rates->moving);
     hy_json_int(&j, "memory", rates->resident);
-    hy_json_bool(&j, "skipped", result->skipped);
+    hy_json_bool(&j, "skipped", result->skipped != HY_STEP_TAKEN);
     HY_TRY(end_line(metrics, &j));
     const hy_scalar scalars[] = {{"loss", result->loss}, {"grad_norm", result->grad_norm},
                                  {"lr", result->lr},     {"tokens_per_second", rates->tokens_per_second},

@@ -271,8 +271,12 @@ static void report_step(loop *l, const hy_step_result *result, double seconds, d
     l->failed_metrics += hy_metrics_step(l->metrics, l->progress.step, result, &rates) != HY_OK;
 }
 
-/* Counts a skipped step; too many in a row end the run. */
+/* Counts a skipped step; too many in a row that were not finite end the run. One without targets says nothing about that. */
 static hy_status count_step(loop *l, const hy_step_result *result) {
+    if (result->skipped == HY_STEP_NO_TARGETS) {
+        l->progress.empty++;
+        return HY_OK;
+    }
     if (!result->skipped) {
         l->progress.updates++;
         l->progress.bad_in_row = 0;
@@ -391,6 +395,10 @@ static void print_end(loop *l) {
         hy_print("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of "
                  "metrics lost\n",
                  (long long)l->progress.skipped, (long long)l->failed_saves, (long long)l->failed_metrics);
+    }
+    if (l->progress.empty > 0) {
+        hy_print("skipped     %lld steps had no target that counts: nothing was updated in them\n",
+                 (long long)l->progress.empty);
     }
     if (hy_trainer_plan(l->config, hy_comm_size(l->world), 0, &plan) == HY_OK) {
         hy_print_detail("memory      planned %s, allocated at most %s (rank 0)\n",

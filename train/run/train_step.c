@@ -46,7 +46,7 @@ static hy_status read_and_agree(hy_trainer *trainer, bool stop, hy_step_result *
 
 /* This rank's sum of losses; its gradients of the mean loss. */
 static double compute(hy_trainer *trainer, int64_t valid) {
-    const double d_scale = valid > 0 ? 1.0 / (double)valid : 0.0;
+    const double d_scale = 1.0 / (double)valid;
     const int64_t calls = hy_feed_calls(trainer->train.feed);
     double loss_sum = 0.0;
     hy_fill(&trainer->device,
@@ -75,15 +75,24 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     }
     const double t1 = hy_now();
     r.read_seconds = t1 - t0 - (hy_exchange_exposed() - exposed);
+    if (r.valid == 0) {
+        r.skipped = HY_STEP_NO_TARGETS;
+        r.loss = r.grad_norm = (double)NAN;
+        r.flops = 0.0;
+        trainer->data = trainer->next;
+        *out = r;
+        return HY_OK;
+    }
 
     double sums[2] = {compute(trainer, r.valid), 0.0};
     const double t2 = hy_now();
     sums[1] = hy_adamw_sharded_reduce(trainer->optimizer);
     sum_over_ranks(trainer->world, "loss and norm", sums, 2);
-    r.loss = r.valid > 0 ? sums[0] / (double)r.valid : 0.0;
+    r.loss = sums[0] / (double)r.valid;
     r.grad_norm = sqrt(sums[1]);
-    r.skipped = !isfinite(r.loss) || !isfinite(r.grad_norm);
-    if (!r.skipped) {
+    if (!isfinite(r.loss) || !isfinite(r.grad_norm)) {
+        r.skipped = HY_STEP_NOT_FINITE;
+    } else {
         const hy_adamw_settings settings = {config->train.beta1, config->train.beta2, config->train.eps,
                                             config->train.weight_decay};
         const double clip = config->train.clip;

@@ -4,15 +4,22 @@
 
 #include "train/run/trainer.h"
 
+/* Why a step changed neither parameters nor optimizer. */
+typedef enum hy_step_skip {
+    HY_STEP_TAKEN,
+    HY_STEP_NOT_FINITE, /* loss or gradient */
+    HY_STEP_NO_TARGETS  /* nothing to learn from: not computed; loss and norm are NaN */
+} hy_step_skip;
+
 typedef struct hy_step_result {
     double loss; /* mean over the valid targets of all ranks */
     double grad_norm, lr;
     int64_t valid, tokens; /* of all ranks */
     int64_t tokens_so_far; /* of the run, with this step */
     double flops;          /* model FLOPs of all ranks, forward and backward */
-    bool skipped;          /* loss or gradient was not finite: parameters and state are as before */
-    bool stop;             /* some rank wants to stop: the step was not taken, and nothing else is set */
-    double read_seconds;   /* without the exchange of counts */
+    hy_step_skip skipped;
+    bool stop;           /* some rank wants to stop: the step was not taken, and nothing else is set */
+    double read_seconds; /* without the exchange of counts */
     double compute_seconds, update_seconds;
 } hy_step_result;
 
