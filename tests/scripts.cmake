@@ -33,6 +33,15 @@ set_tests_properties(fault/kill_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi
 add_test(NAME fault/bad_inputs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/bad_inputs.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
 set_tests_properties(fault/bad_inputs PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 
+# The n-th system call or allocation fails: a draw of a minute here; all of them by `nth_failure.sh ... --all`. Sanitizers want to be
+# loaded first themselves.
+if(NOT HY_SANITIZE)
+  add_library(nth_failure MODULE fault/nth_failure.c)
+  add_test(NAME fault/nth_failure COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/nth_failure.sh $<TARGET_FILE:hylas> $<TARGET_FILE:nth_failure>
+           ${CMAKE_SOURCE_DIR})
+  set_tests_properties(fault/nth_failure PROPERTIES TIMEOUT 600 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+endif()
+
 # The plan of a run against the run.
 add_test(NAME program/plan COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/plan.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
 set_tests_properties(program/plan PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")

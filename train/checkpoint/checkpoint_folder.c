@@ -48,23 +48,6 @@ hy_status hy_checkpoint_steps(const char *folder, int64_t **steps, int64_t *n) {
     return status;
 }
 
-static hy_status remove_unfinished(const char *folder) {
-    hy_file_list list;
-    HY_TRY(hy_file_list_dir(folder, HY_ERR_CHECKPOINT, &list));
-    hy_status status = HY_OK;
-    for (int64_t i = 0; i < list.count && status == HY_OK; i++) {
-        size_t length = strlen(list.names[i]);
-        char path[HY_PATH_MAX];
-        bool unfinished =
-            strncmp(list.names[i], "step-", 5) == 0 && length > 4 && strcmp(list.names[i] + length - 4, ".tmp") == 0;
-        if (unfinished && snprintf(path, sizeof(path), "%s/%s", folder, list.names[i]) < (int)sizeof(path)) {
-            status = hy_file_remove_tree(path, HY_ERR_CHECKPOINT);
-        }
-    }
-    hy_file_list_free(&list);
-    return status;
-}
-
 /* Out of sight first, so that a crash in between leaves no half checkpoint. */
 static hy_status remove_checkpoint(const char *folder, int64_t step) {
     char path[HY_PATH_MAX], aside[HY_PATH_MAX];
@@ -76,7 +59,7 @@ static hy_status remove_checkpoint(const char *folder, int64_t step) {
 
 hy_status hy_checkpoint_prune(const char *folder, int64_t keep) {
     int64_t *steps = NULL, n = 0;
-    HY_TRY(remove_unfinished(folder));
+    HY_TRY(hy_file_remove_unfinished(folder, HY_ERR_CHECKPOINT));
     hy_status status = hy_checkpoint_steps(folder, &steps, &n);
     for (int64_t i = keep; i < n && keep > 0 && status == HY_OK; i++) {
         status = remove_checkpoint(folder, steps[i]);

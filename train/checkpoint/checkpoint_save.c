@@ -153,23 +153,34 @@ static hy_status prepare(const char *folder, const char *unfinished) {
     return hy_file_make_dirs(unfinished, HY_ERR_CHECKPOINT);
 }
 
-/* Puts the finished folder in place of what may be there, then points `latest` to it and removes what is old. */
-static hy_status publish(const char *folder, const char *unfinished, int64_t step, int64_t keep) {
-    char place[HY_PATH_MAX], aside[HY_PATH_MAX], latest[HY_PATH_MAX], name[64];
+/* What comes after a checkpoint is in place: a failure here loses nothing, since the newest is found without `latest`. */
+static hy_status tidy(const char *folder, int64_t step, int64_t keep) {
+    char latest[HY_PATH_MAX], name[64];
     snprintf(name, sizeof(name), "step-%lld\n", (long long)step);
-    HY_TRY(hy_checkpoint_path(place, folder, step, ""));
-    HY_TRY(hy_checkpoint_path(aside, folder, step, ".old.tmp"));
-    HY_TRY(hy_file_sync(unfinished, HY_ERR_CHECKPOINT));
-    if (hy_file_exists(place)) {
-        HY_TRY(hy_file_remove_tree(aside, HY_ERR_CHECKPOINT));
-        HY_TRY(hy_file_rename(place, aside, HY_ERR_CHECKPOINT));
-    }
-    HY_TRY(hy_file_rename(unfinished, place, HY_ERR_CHECKPOINT));
     if (snprintf(latest, sizeof(latest), "%s/latest", folder) >= (int)sizeof(latest)) {
         return hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", folder);
     }
     HY_TRY(hy_file_write_atomic(latest, name, strlen(name), HY_ERR_CHECKPOINT));
     return hy_checkpoint_prune(folder, keep);
+}
+
+/* Puts the finished folder in place of what may be there, which comes back if that fails. */
+static hy_status publish(const char *folder, const char *unfinished, int64_t step) {
+    char place[HY_PATH_MAX], aside[HY_PATH_MAX];
+    HY_TRY(hy_checkpoint_path(place, folder, step, ""));
+    HY_TRY(hy_checkpoint_path(aside, folder, step, ".old.tmp"));
+    HY_TRY(hy_file_sync(unfinished, HY_ERR_CHECKPOINT));
+    const bool replaces = hy_file_exists(place);
+    if (replaces) {
+        HY_TRY(hy_file_remove_tree(aside, HY_ERR_CHECKPOINT));
+        HY_TRY(hy_file_rename(place, aside, HY_ERR_CHECKPOINT));
+    }
+    const hy_status status = hy_file_rename(unfinished, place, HY_ERR_CHECKPOINT);
+    if (status != HY_OK && replaces && !hy_file_exists(place) &&
+        hy_file_rename(aside, place, HY_ERR_CHECKPOINT) != HY_OK) {
+        hy_warn("%s: what was there before is now %s", place, aside);
+    }
+    return status;
 }
 
 static hy_status save_all(const hy_checkpoint_source *s, const char *folder, const char *unfinished,
@@ -191,7 +202,10 @@ static hy_status save_all(const hy_checkpoint_source *s, const char *folder, con
     if (rank == 0) {
         status = write_manifest(s, infos, unfinished);
         if (status == HY_OK) {
-            status = publish(folder, unfinished, s->step, keep);
+            status = publish(folder, unfinished, s->step);
+        }
+        if (status == HY_OK && tidy(folder, s->step, keep) != HY_OK) {
+            hy_warn("step %lld is saved, but %s is not tidied up", (long long)s->step, folder);
         }
     }
     return hy_comm_agree(s->world, status);

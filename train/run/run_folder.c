@@ -42,6 +42,7 @@ hy_status hy_run_folder_begin(const char *dir, const char *config, size_t length
     char path[HY_PATH_MAX];
     HY_TRY(hy_file_make_dirs(folder->checkpoints, HY_ERR_ENV));
     HY_TRY(take_lock(dir, folder));
+    HY_TRY(hy_file_remove_unfinished(dir, HY_ERR_ENV));
     HY_TRY(join(dir, "config.yaml", path));
     HY_TRY(hy_file_write_atomic(path, config, length, HY_ERR_ENV));
     HY_TRY(join(dir, "log.txt", path));
