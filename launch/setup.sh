@@ -35,15 +35,16 @@ install_packages() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null || fail 3 "apt-get install failed"
 }
 
-build() { # build folder, then CMake options
-    local folder=$1
-    shift
+build() { # build folder, target, then CMake options: those given once stay
+    local folder=$1 target=$2
+    shift 2
     mkdir -p "$folder"
     if ! cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release "$@" >"$folder/configure.log" 2>&1; then
         cat "$folder/configure.log" >&2
         fail 3 "configuration failed (see above)"
     fi
-    cmake --build "$folder" -j "$(nproc)" >"$folder/build.log" 2>&1 || { tail -n 40 "$folder/build.log" >&2; fail 1 "build failed; all of it: $folder/build.log"; }
+    cmake --build "$folder" --target "$target" -j "$(nproc)" >"$folder/build.log" 2>&1 ||
+        { tail -n 40 "$folder/build.log" >&2; fail 1 "build failed; all of it: $folder/build.log"; }
 }
 
 # What Open MPI wants to hear as root and with more ranks than cores.

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "launch/bench/bench.h"
 #include "launch/bench/machine_rates.h"
 #include "launch/options.h"
