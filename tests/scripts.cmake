@@ -26,8 +26,10 @@ hy_program_test(bench)
 hy_program_test(doctor)
 hy_program_test(recall)
 hy_program_test(report ${CMAKE_SOURCE_DIR})
-add_test(NAME program/slurm COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/slurm.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
-set_tests_properties(program/slurm PROPERTIES TIMEOUT 600 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+foreach(name slurm readme) # what is in the repository besides the program
+  add_test(NAME program/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/${name}.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
+  set_tests_properties(program/${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+endforeach()
 
 # fault/: what must survive. kill_resume.sh takes the number of kills; by hand 20.
 add_test(NAME fault/kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
