@@ -39,9 +39,13 @@ for page in README.md docs/*.md; do
             failed "$page: $line"
             tail -n 20 ../log | sed 's/^/    /'
         fi
+        cat ../log >>../output
     done < <(in_blocks $page)
 done
 [ $lines -ge 10 ] || failed "only $lines lines found"
+
+# What does not depend on what was made small is printed as the README says.
+grep -qxF "$(grep '^model  ' README.md)" ../output || failed "the quickstart prints no \"$(grep '^model  ' README.md)\""
 
 # Every path between backquotes or in a link of the README is there; what a build or a run makes is not looked for.
 while read -r path; do
