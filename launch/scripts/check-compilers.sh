@@ -14,7 +14,9 @@ check() { # name, target, tests (a regular expression), CMake options
     shift 3
     printf '== %s\n' "$name"
     build "build-$name" "$target" -DHY_WERROR=ON "$@"
-    ctest --test-dir "build-$name" -R "$tests" --output-on-failure -j "$(nproc)" | tail -n 25
+    ctest --test-dir "build-$name" -R "$tests" --output-on-failure -j "$(nproc)" >"build-$name/tests.log" 2>&1 ||
+        { cat "build-$name/tests.log"; fail 1 "$name: tests failed (see above)"; }
+    tail -n 3 "build-$name/tests.log"
 }
 
 # Open MPI and libhdf5 hold memory until exit, so leaks are looked for in the unit tests' own counters instead.
