@@ -5,6 +5,7 @@ librandom123-dev libopenblas-openmp-dev|libopenblas-pthread-dev|libopenblas-seri
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
+cores=$(env -u OMP_NUM_THREADS nproc) # nproc would count threads where that is set
 
 fail() { # exit code, message
     printf '%s: %s\n' "$(basename "$0")" "$2" >&2
@@ -43,7 +44,7 @@ build() { # build folder, target, then CMake options: those given once stay
         cat "$folder/configure.log" >&2
         fail 3 "configuration failed (see above)"
     fi
-    cmake --build "$folder" --target "$target" -j "$(nproc)" >"$folder/build.log" 2>&1 ||
+    cmake --build "$folder" --target "$target" -j "$cores" >"$folder/build.log" 2>&1 ||
         { tail -n 40 "$folder/build.log" >&2; fail 1 "build failed; all of it: $folder/build.log"; }
 }
 

@@ -14,7 +14,7 @@ check() { # name, target, tests (a regular expression), CMake options
     shift 3
     printf '== %s\n' "$name"
     build "build-$name" "$target" -DHY_WERROR=ON "$@"
-    ctest --test-dir "build-$name" -R "$tests" --output-on-failure -j "$(nproc)" >"build-$name/tests.log" 2>&1 ||
+    ctest --test-dir "build-$name" -R "$tests" --output-on-failure -j "$cores" >"build-$name/tests.log" 2>&1 ||
         { cat "build-$name/tests.log"; fail 1 "$name: tests failed (see above)"; }
     tail -n 3 "build-$name/tests.log"
 }
