@@ -30,6 +30,9 @@ HY_MUST_CHECK hy_status hy_file_make_dirs(const char *path, hy_status on_error);
 /* Removes a file or a folder with everything in it; links are removed, not followed. Fine where nothing is there. */
 HY_MUST_CHECK hy_status hy_file_remove_tree(const char *path, hy_status on_error);
 
+/* Removes what an interrupted process left in the folder: names that end in .tmp or .part. */
+HY_MUST_CHECK hy_status hy_file_remove_unfinished(const char *folder, hy_status on_error);
+
 bool hy_file_exists(const char *path); /* a file, a folder, anything */
 bool hy_file_is_dir(const char *path);
 

@@ -156,6 +156,26 @@ hy_status hy_file_remove_tree(const char *path, hy_status on_error) {
     return remove_at(AT_FDCWD, path, 0) == 0 ? HY_OK : fail(on_error, path, "remove it");
 }
 
+static bool ends_in(const char *name, const char *end) {
+    const size_t length = strlen(name), wanted = strlen(end);
+    return length > wanted && strcmp(name + length - wanted, end) == 0;
+}
+
+hy_status hy_file_remove_unfinished(const char *folder, hy_status on_error) {
+    hy_file_list list;
+    HY_TRY(hy_file_list_dir(folder, on_error, &list));
+    hy_status status = HY_OK;
+    for (int64_t i = 0; i < list.count && status == HY_OK; i++) {
+        char path[HY_PATH_MAX];
+        const bool unfinished = ends_in(list.names[i], ".tmp") || ends_in(list.names[i], ".part");
+        if (unfinished && snprintf(path, sizeof(path), "%s/%s", folder, list.names[i]) < (int)sizeof(path)) {
+            status = hy_file_remove_tree(path, on_error);
+        }
+    }
+    hy_file_list_free(&list);
+    return status;
+}
+
 hy_status hy_file_free_space(const char *path, hy_status on_error, int64_t *bytes) {
     char ancestor[HY_PATH_MAX];
     (void)snprintf(ancestor, sizeof(ancestor), "%s", path[0] == '\0' ? "." : path);

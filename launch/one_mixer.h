@@ -4,7 +4,6 @@
 
 #include "layers/graph/graph.h"
 #include "layers/model_build.h"
-#include "layers/nodes/nodes.h"
 
 /* The mixer with its defaults. Local. */
 HY_MUST_CHECK hy_status hy_one_mixer_create(const char *kind, hy_model **model);

@@ -7,7 +7,6 @@
 
 #include "base/count.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "launch/bench/bench.h"
 #include "launch/bench/machine_rates.h"
 #include "launch/options.h"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the include rules of docs/design.md: which room may include which, and which vendor header belongs where.
+# Checks the include rules of docs/design.md: which room may include which, which vendor header belongs where, and that what is included
+# is used (needs python3).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -45,5 +46,6 @@ report "a run prints through base/log.h (hy_print, hy_print_detail, hy_text_tabl
 duplicates=$(git ls-files '*.c' '*.h' '*.cu' | sed 's#.*/##' | sort | uniq -d)
 report "file names must be unique in the tree" "$duplicates"
 
+launch/scripts/check-includes.py || bad=1
 [ $bad -eq 0 ] && echo "rooms: ok"
 exit $bad

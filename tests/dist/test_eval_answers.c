@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/memory.h"
 #include "tests/dist/dist.h"
 #include "train/data/recall_data.h"
 #include "train/run/eval_pass.h"

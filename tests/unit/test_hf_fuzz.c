@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/memory.h"
 #include "base/random.h"
 #include "train/publish/hf.h"
 #include "train/publish/safetensors.h"

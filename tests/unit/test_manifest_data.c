@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/random.h"
 #include "train/checkpoint/manifest_data.h"
 
 enum { BLOCK = 60, LEN = 7 };

@@ -58,24 +58,18 @@ hy_status hy_checkpoint_stopped_steps(const char *folder, int64_t **steps, int64
     return list_steps(folder, ".stop", steps, n);
 }
 
-static bool ends_with(const char *name, const char *suffix) {
-    const size_t length = strlen(name), n = strlen(suffix);
-    return length >= n && strcmp(name + length - n, suffix) == 0;
-}
-
-static hy_status remove_unfinished(const char *folder) {
-    hy_file_list list;
-    HY_TRY(hy_file_list_dir(folder, HY_ERR_CHECKPOINT, &list));
-    hy_status status = HY_OK;
-    for (int64_t i = 0; i < list.count && status == HY_OK; i++) {
+/* Parts of stopped saves: opening the folder has made checkpoints of those that can be. */
+static hy_status remove_stopped(const char *folder) {
+    int64_t *steps = NULL, n = 0;
+    hy_status status = hy_checkpoint_stopped_steps(folder, &steps, &n);
+    for (int64_t i = 0; i < n && status == HY_OK; i++) {
         char path[HY_PATH_MAX];
-        const bool unfinished = strncmp(list.names[i], "step-", 5) == 0 &&
-                                (ends_with(list.names[i], ".tmp") || ends_with(list.names[i], ".stop"));
-        if (unfinished && snprintf(path, sizeof(path), "%s/%s", folder, list.names[i]) < (int)sizeof(path)) {
+        status = hy_checkpoint_path(path, folder, steps[i], ".stop");
+        if (status == HY_OK) {
             status = hy_file_remove_tree(path, HY_ERR_CHECKPOINT);
         }
     }
-    hy_file_list_free(&list);
+    hy_free(steps);
     return status;
 }
 
@@ -90,7 +84,8 @@ static hy_status remove_checkpoint(const char *folder, int64_t step) {
 
 hy_status hy_checkpoint_prune(const char *folder, int64_t keep) {
     int64_t *steps = NULL, n = 0;
-    HY_TRY(remove_unfinished(folder));
+    HY_TRY(hy_file_remove_unfinished(folder, HY_ERR_CHECKPOINT));
+    HY_TRY(remove_stopped(folder));
     hy_status status = hy_checkpoint_steps(folder, &steps, &n);
     for (int64_t i = keep; i < n && keep > 0 && status == HY_OK; i++) {
         status = remove_checkpoint(folder, steps[i]);

@@ -223,23 +223,42 @@ hy_status hy_checkpoint_prepare(const char *folder, const char *unfinished) {
     return hy_file_make_dirs(unfinished, HY_ERR_CHECKPOINT);
 }
 
-/* Puts the finished folder in place of what may be there, then points `latest` to it and removes what is old. */
-hy_status hy_checkpoint_publish(const char *folder, const char *unfinished, int64_t step, int64_t keep) {
-    char place[HY_PATH_MAX], aside[HY_PATH_MAX], latest[HY_PATH_MAX], name[64];
+/* What comes after a checkpoint is in place: a failure here loses nothing, since the newest is found without `latest`. */
+static hy_status tidy(const char *folder, int64_t step, int64_t keep) {
+    char latest[HY_PATH_MAX], name[64];
     snprintf(name, sizeof(name), "step-%lld\n", (long long)step);
-    HY_TRY(hy_checkpoint_path(place, folder, step, ""));
-    HY_TRY(hy_checkpoint_path(aside, folder, step, ".old.tmp"));
-    HY_TRY(hy_file_sync(unfinished, HY_ERR_CHECKPOINT));
-    if (hy_file_exists(place)) {
-        HY_TRY(hy_file_remove_tree(aside, HY_ERR_CHECKPOINT));
-        HY_TRY(hy_file_rename(place, aside, HY_ERR_CHECKPOINT));
-    }
-    HY_TRY(hy_file_rename(unfinished, place, HY_ERR_CHECKPOINT));
     if (snprintf(latest, sizeof(latest), "%s/latest", folder) >= (int)sizeof(latest)) {
         return hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", folder);
     }
     HY_TRY(hy_file_write_atomic(latest, name, strlen(name), HY_ERR_CHECKPOINT));
     return hy_checkpoint_prune(folder, keep);
+}
+
+/* Puts the finished folder in place of what may be there, which comes back if that fails. */
+static hy_status put_in_place(const char *folder, const char *unfinished, int64_t step) {
+    char place[HY_PATH_MAX], aside[HY_PATH_MAX];
+    HY_TRY(hy_checkpoint_path(place, folder, step, ""));
+    HY_TRY(hy_checkpoint_path(aside, folder, step, ".old.tmp"));
+    HY_TRY(hy_file_sync(unfinished, HY_ERR_CHECKPOINT));
+    const bool replaces = hy_file_exists(place);
+    if (replaces) {
+        HY_TRY(hy_file_remove_tree(aside, HY_ERR_CHECKPOINT));
+        HY_TRY(hy_file_rename(place, aside, HY_ERR_CHECKPOINT));
+    }
+    const hy_status status = hy_file_rename(unfinished, place, HY_ERR_CHECKPOINT);
+    if (status != HY_OK && replaces && !hy_file_exists(place) &&
+        hy_file_rename(aside, place, HY_ERR_CHECKPOINT) != HY_OK) {
+        hy_warn("%s: what was there before is now %s", place, aside);
+    }
+    return status;
+}
+
+hy_status hy_checkpoint_publish(const char *folder, const char *unfinished, int64_t step, int64_t keep) {
+    HY_TRY(put_in_place(folder, unfinished, step));
+    if (tidy(folder, step, keep) != HY_OK) {
+        hy_warn("step %lld is saved, but %s is not tidied up", (long long)step, folder);
+    }
+    return HY_OK;
 }
 
 static hy_status save_all(const hy_checkpoint_source *s, const char *folder, const char *unfinished,

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
-#include "base/text.h"
 #include "layers/model_config_keys.h"
 #include "train/publish/hf.h"
 #include "train/publish/hf_family.h"

@@ -4,9 +4,10 @@
  * alone holds their m and v and updates them.
  *
  *     gradients   Σ over ranks, each rank receiving its shards: one reduce-scatter per bucket, posted as soon as
- * backward has finished the bucket, so that it travels while backward goes on norm        Σ g² over the shards in
- * double, then over ranks update      own shards; the clipping factor is applied to g on the way parameters  one
- * all-gather per bucket, posted while the next bucket is updated
+ *                 backward has finished the bucket, so that it travels while backward goes on
+ *     norm        Σ g² over the shards in double, then over ranks
+ *     update      own shards; the clipping factor is applied to g on the way
+ *     parameters  one all-gather per bucket, posted while the next bucket is updated
  *
  * A group without a sequence in its last micro-step posts the same exchanges in the same order: from the last bucket to
  * the first. */

@@ -196,7 +196,8 @@ hy_status hy_config_check_table(void) {
 }
 
 void hy_config_help(void) {
-    printf("# Every key with its default. Integers may have a unit, as in 32k, 32Ki, 1.5M, 1e6: " HY_COUNT_UNITS ".\n"
-           "# `hylas help mixers` says which of the keys of model.mixers.NAME each kind of mixer has.\n\n");
+    fputs("# Every key with its default. Integers may have a unit, as in 32k, 32Ki, 1.5M, 1e6: " HY_COUNT_UNITS ".\n"
+          "# `hylas help mixers` says which of the keys of model.mixers.NAME each kind of mixer has.\n\n",
+          stdout);
     hy_schema_help(&config_schema, stdout);
 }

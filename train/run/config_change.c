@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "train/data/file_hash.h"
 #include "train/run/config_diff.h"
 

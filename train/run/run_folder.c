@@ -70,6 +70,7 @@ static hy_status take_lock(const char *dir, hy_run_folder *folder) {
 hy_status hy_run_folder_begin(const char *dir, hy_run_folder *folder) {
     HY_TRY(hy_file_make_dirs(folder->checkpoints, HY_ERR_ENV));
     HY_TRY(take_lock(dir, folder));
+    HY_TRY(hy_file_remove_unfinished(dir, HY_ERR_ENV));
     return hy_log_set_file(folder->log);
 }
 
