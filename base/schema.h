@@ -177,6 +177,10 @@ HY_MUST_CHECK hy_status hy_schema_set(const hy_schema *schema, void *object, con
  * counted in *length; the caller frees it with hy_free. HY_ERR_USAGE where a value cannot be written (not UTF-8). */
 HY_MUST_CHECK hy_status hy_schema_write(const hy_schema *schema, const void *object, char **text, size_t *length);
 
+/* HY_ERR_USAGE naming the first int or double, after `prefix`, that lies outside its row's range and is not its special value. What was
+ * read from YAML is inside; structs filled by other means are not. */
+HY_MUST_CHECK hy_status hy_schema_check_ranges(const hy_schema *schema, const void *object, const char *prefix);
+
 /* The schema as a commented YAML file: every key with its default, type, range and help. */
 void hy_schema_help(const hy_schema *schema, FILE *out);
 

@@ -107,14 +107,7 @@ static hy_status resolve_levels(const hy_mixer_row *row, hy_mixer_config *m) {
 }
 
 hy_status hy_model_config_resolve(hy_model_config *config) {
-    if (config->layers < 1 || config->layers > HY_LAYERS_MAX) {
-        return hy_fail(HY_ERR_USAGE, "model.layers: %lld, but it must be 1 to %d", (long long)config->layers,
-                       HY_LAYERS_MAX);
-    }
-    if (config->width < 1 || config->vocab < 2 || config->mlp_width < 0) {
-        return hy_fail(HY_ERR_USAGE, "model: width %lld, vocab %lld, mlp.width %lld: all must be positive",
-                       (long long)config->width, (long long)config->vocab, (long long)config->mlp_width);
-    }
+    HY_TRY(hy_schema_check_ranges(&hy_model_schema, config, "model.")); /* a published config.json knows no ranges */
     if (config->norm == HY_NORM_LAYER && config->zero_centred) {
         return hy_fail(HY_ERR_USAGE, "model.zero_centred: only RMSNorm counts its weight from 1; nearest: norm: rms");
     }
@@ -134,5 +127,6 @@ hy_status hy_model_config_resolve(hy_model_config *config) {
         m->norm_eps = m->norm_eps == HY_DEFAULT ? config->norm_eps : m->norm_eps;
         HY_TRY(resolve_levels(row, m));
     }
-    return resolve_mlp(config);
+    HY_TRY(resolve_mlp(config));
+    return hy_schema_check_ranges(&hy_model_schema, config, "model."); /* defaults that follow from other keys, too */
 }

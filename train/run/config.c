@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/product.h"
 #include "base/schema.h"
 #include "layers/model_config_keys.h"
 
@@ -76,6 +77,21 @@ static const hy_schema_entry config_rows[] = {
 };
 static const hy_schema config_schema = HY_SCHEMA(hy_config, config_rows);
 
+/* Tokens and sequences are counted over whole runs: all of it must fit into numbers (base/product.h). */
+static hy_status check_counts(const hy_config *config, const hy_schema_origins *origins) {
+    if (hy_product(config->data.batch, config->data.sequence) >= 0 &&
+        hy_product(config->data.batch, config->train.steps) >= 0 &&
+        hy_product(config->train.eval.sequences, config->data.sequence) >= 0) {
+        return HY_OK;
+    }
+    return hy_fail(HY_ERR_USAGE,
+                   "%s: data.sequence %lld: sequences times tokens or steps are more than 2^48; smaller: data.batch "
+                   "%lld, data.sequence, train.steps %lld or train.eval.sequences %lld",
+                   hy_schema_origin(origins, "data.sequence"), (long long)config->data.sequence,
+                   (long long)config->data.batch, (long long)config->train.steps,
+                   (long long)config->train.eval.sequences);
+}
+
 /* Checks of several keys at once, then the model's own. */
 static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
     const int64_t per_group = (config->data.batch + config->parallel.data - 1) / config->parallel.data;
@@ -97,6 +113,7 @@ static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
         const char *key = config->run.dir[0] == '\0' ? "run.dir" : "data.store";
         return hy_fail(HY_ERR_USAGE, "%s: %s is empty", hy_schema_origin(origins, key), key);
     }
+    HY_TRY(check_counts(config, origins));
     return hy_model_config_resolve(&config->model);
 }
 
