@@ -52,6 +52,7 @@ static hid_t begin_access(void) {
     H5dont_atexit(); /* a file that a full disk kept from closing would crash the library's own clean-up */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+    H5PLset_loading_state(0); /* a file may not name a filter that is then loaded as a plugin */
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) < 0) {
         H5Pclose(access);

@@ -18,10 +18,7 @@ struct hy_token_store {
 /* A 1-D dataset of integers; *size elements of *bytes each. */
 static hy_status open_integers(hy_token_store *store, const char *name, hid_t *dataset, int64_t *size, int *bytes,
                                int *is_signed) {
-    *dataset = H5Dopen2(store->file, name, H5P_DEFAULT);
-    if (*dataset < 0) {
-        return hy_h5_fail(HY_ERR_DATA, store->path, name);
-    }
+    HY_TRY(hy_h5_dataset_open(store->file, store->path, name, HY_ERR_DATA, dataset));
     const hid_t space = H5Dget_space(*dataset), type = H5Dget_type(*dataset);
     hsize_t dims = 0;
     const int usable = space >= 0 && type >= 0 && H5Sget_simple_extent_ndims(space) == 1 &&
