@@ -178,7 +178,7 @@ void recipe_number(recipe *r, const char *name, double value) {
     const uint8_t how = recipe_byte(r);
     const hsize_t three = 3;
     const double numbers[3] = {how >= USUAL ? others[recipe_choose(r, 8)] : value};
-    const hid_t type = how >= 250 ? H5T_STD_I32LE : how >= 240 ? H5T_C_S1 : H5T_IEEE_F64LE;
+    const hid_t type = how >= 250 ? H5T_STD_I32LE : how >= 240 ? H5T_C_S1 : how >= 237 ? H5T_STD_I8LE : H5T_IEEE_F64LE;
     if (how < 230 || how >= 235) {
         attribute(r, name, type, H5T_NATIVE_DOUBLE, how >= 240 && how < 250 ? NULL : numbers,
                   how >= 235 && how < 240 ? &three : NULL);
@@ -188,15 +188,17 @@ void recipe_number(recipe *r, const char *name, double value) {
 void recipe_text(recipe *r, const char *name, const char *value) {
     const uint8_t how = recipe_byte(r);
     const hid_t type = H5Tcopy(H5T_C_S1);
-    static char text[400];
+    static char text[400 * 12];
     memset(text, 'a', sizeof text);
     H5Tset_size(type, how >= 240 ? H5T_VARIABLE : how >= USUAL ? (size_t)recipe_choose(r, 200) * 2 + 1 : 32);
-    const char *pointer = how % 2 ? value : NULL; /* of variable length: none is allowed */
+    const hsize_t many = 12;
+    const char *pointers[12] = {how % 2 ? value : NULL}; /* of variable length: none is allowed */
     if (how < USUAL) {
         snprintf(text, sizeof text, "%s", value);
     }
     if (how < 230 || how >= 240) {
-        attribute(r, name, type, type, how >= 240 ? (const void *)&pointer : text, NULL);
+        attribute(r, name, type, type, how >= 240 ? (const void *)pointers : text,
+                  how >= 250 || (how >= 220 && how < 230) ? &many : NULL);
     } else {
         recipe_number(r, name, 3);
     }

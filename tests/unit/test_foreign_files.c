@@ -268,12 +268,44 @@ static void test_store(void **unused) {
     assert_int_equal(chdir("/"), 0);
 }
 
+/* Attributes with more values than are read, and more dimensions than are asked for. */
+static void test_more_than_one(void **unused) {
+    (void)unused;
+    static const char many[8 * 60] = "x";
+    const hsize_t eight = 8, square[2] = {2, 2};
+    char path[HY_PATH_MAX];
+    hid_t file = -1;
+    uint8_t bytes[4];
+    in_scratch("many.h5", path);
+    assert_int_equal(hy_h5_create(path, HY_ERR_DATA, &file), HY_OK);
+    const hid_t space = H5Screate_simple(1, &eight, NULL), plane = H5Screate_simple(2, square, NULL);
+    const hid_t text = H5Tcopy(H5T_C_S1);
+    assert_true(H5Tset_size(text, 60) >= 0);
+    const hid_t a = H5Acreate2(file, "vocab", H5T_STD_I8LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t b = H5Acreate2(file, "tokenizer", text, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Awrite(a, H5T_NATIVE_INT8, many) >= 0 && H5Awrite(b, text, many) >= 0);
+    assert_true(hy_h5_attribute_open(file, "vocab") < 0);
+    assert_true(hy_h5_attribute_open(file, "tokenizer") < 0);
+    assert_true(hy_h5_attribute_open(file, "missing") < 0);
+    const hid_t set = H5Dcreate2(file, "plane", H5T_STD_U8LE, plane, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Dwrite(set, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, "\1\2\3\4") >= 0);
+    assert_true(hy_h5_read_range(set, H5T_NATIVE_UINT8, 0, 4, bytes) < 0);
+    H5Dclose(set);
+    H5Aclose(b);
+    H5Aclose(a);
+    H5Tclose(text);
+    H5Sclose(plane);
+    H5Sclose(space);
+    H5Fclose(file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_product),         cmocka_unit_test(test_sizes_of_published_models),
         cmocka_unit_test(test_names),           cmocka_unit_test(test_model_cache),
         cmocka_unit_test(test_index_with_link), cmocka_unit_test(test_data_elsewhere),
         cmocka_unit_test(test_group_elsewhere), cmocka_unit_test(test_store),
+        cmocka_unit_test(test_more_than_one),
     };
     return cmocka_run_group_tests(tests, scratch_create, NULL);
 }

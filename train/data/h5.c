@@ -115,8 +115,8 @@ static int open_range(hid_t dataset, int64_t begin, int64_t n, hid_t *in_file, h
     const hsize_t offset = (hsize_t)begin, count = (hsize_t)n;
     *in_file = H5Dget_space(dataset);
     *in_memory = H5Screate_simple(1, &count, NULL);
-    if (*in_file < 0 || *in_memory < 0) {
-        return -1;
+    if (*in_file < 0 || *in_memory < 0 || H5Sget_simple_extent_ndims(*in_file) != 1) {
+        return -1; /* of more dimensions the library would read more offsets than one */
     }
     return H5Sselect_hyperslab(*in_file, H5S_SELECT_SET, &offset, NULL, &count, NULL);
 }

@@ -30,6 +30,8 @@ HY_MUST_CHECK hy_status hy_h5_open(const char *path, hy_status on_error, hid_t *
  * The caller closes it. */
 HY_MUST_CHECK hy_status hy_h5_dataset_open(hid_t file, const char *path, const char *name, hy_status on_error,
                                            hid_t *dataset);
+/* The file's attribute `name`, which must hold a single value: reading it writes one element. Negative if there is none such. */
+hid_t hy_h5_attribute_open(hid_t file, const char *name);
 /* Whether `name` is there, by hard links all the way. */
 bool hy_h5_has(hid_t file, const char *name);
 

@@ -107,6 +107,19 @@ hy_status hy_h5_dataset_open(hid_t file, const char *path, const char *name, hy_
     return HY_OK;
 }
 
+hid_t hy_h5_attribute_open(hid_t file, const char *name) {
+    const hid_t attribute = H5Aexists(file, name) > 0 ? H5Aopen(file, name, H5P_DEFAULT) : -1;
+    const hid_t space = attribute >= 0 ? H5Aget_space(attribute) : -1;
+    const int single = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
+    if (space >= 0) {
+        H5Sclose(space);
+    }
+    if (attribute >= 0 && !single) {
+        H5Aclose(attribute);
+    }
+    return single ? attribute : -1;
+}
+
 hy_status hy_h5_try_in_child(const char *path, hy_status on_error, hy_status (*look)(void *context), void *context) {
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
     return look(context); /* launch/fuzz.sh feeds files that libhdf5 wrote, a thousand a second */

@@ -189,17 +189,9 @@ static hy_status open_attribute(const hy_tensor_file *file, const char *name, hi
     *found = false;
     if (H5Aexists(file->id, name) <= 0)
         return HY_OK;
-    *attribute = H5Aopen(file->id, name, H5P_DEFAULT);
+    *attribute = hy_h5_attribute_open(file->id, name);
     if (*attribute < 0)
-        return hy_fail(HY_ERR_DATA, "%s: attribute %s cannot be read", file->path, name);
-    hid_t space = H5Aget_space(*attribute);
-    bool scalar = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
-    if (space >= 0)
-        H5Sclose(space);
-    if (!scalar) {
-        H5Aclose(*attribute);
         return hy_fail(HY_ERR_DATA, "%s: attribute %s is not a single value", file->path, name);
-    }
     *found = true;
     return HY_OK;
 }

@@ -36,10 +36,9 @@ static hy_status open_integers(hy_token_store *store, const char *name, hid_t *d
 }
 
 static hy_status read_vocab(hy_token_store *store) {
-    const hid_t attribute = H5Aopen(store->file, "vocab", H5P_DEFAULT);
+    const hid_t attribute = hy_h5_attribute_open(store->file, "vocab");
     long long vocab = 0;
-    const int failed =
-        attribute < 0 || H5Aget_storage_size(attribute) > 8 || H5Aread(attribute, H5T_NATIVE_LLONG, &vocab) < 0;
+    const int failed = attribute < 0 || H5Aread(attribute, H5T_NATIVE_LLONG, &vocab) < 0;
     if (attribute >= 0) {
         H5Aclose(attribute);
     }
@@ -57,7 +56,7 @@ static hy_status read_vocab(hy_token_store *store) {
 /* A fixed or variable length text attribute, cut to the space there is; empty where there is none. */
 static void read_text(hid_t file, const char *name, char *out, size_t size) {
     out[0] = '\0';
-    const hid_t attribute = H5Aexists(file, name) > 0 ? H5Aopen(file, name, H5P_DEFAULT) : -1;
+    const hid_t attribute = hy_h5_attribute_open(file, name);
     if (attribute < 0) {
         return;
     }
