@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds and tests with every compiler and with sanitizers, all warnings as errors.
 #
-# usage: launch/scripts/check-compilers.sh [gcc] [clang] [sanitize]     (default: all three; clang needs clang, libclang-rt-*-dev and libomp-dev)
+# usage: launch/scripts/check-compilers.sh [gcc] [clang] [sanitize] [fuzz]     (default: the first three; clang needs clang, libclang-rt-*-dev and
+# libomp-dev; fuzz: 20,000 cases per target of launch/fuzz.sh)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 mpi_environment
@@ -24,7 +25,8 @@ for what in "${@:-gcc clang sanitize}"; do
                 export ASAN_OPTIONS=detect_leaks=0
                 check sanitize -DCMAKE_C_COMPILER=gcc -DHY_SANITIZE=ON -DCMAKE_C_FLAGS=-O1
                 ;;
-            *) fail 2 "unknown compiler check '$name'; known: gcc clang sanitize" ;;
+            fuzz) launch/fuzz.sh --cases 20000 ;;
+            *) fail 2 "unknown compiler check '$name'; known: gcc clang sanitize fuzz" ;;
         esac
     done
 done
