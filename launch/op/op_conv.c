@@ -32,9 +32,10 @@ static hy_status check_inputs(const hy_op_context *context, convolution *c) {
     c->row = (size_t)c->D * hy_dtype_size(context->options.dtype);
     if (c->B < 1 || c->D < 1 || c->W < 1)
         return hy_op_fail(context, HY_ERR_DATA, "%s: only the number of tokens may be 0", in->path);
-    if (hy_product(hy_product(c->N, c->W), c->D) < 0)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld states of %lld by %lld: too large", in->path, (long long)c->N,
-                          (long long)c->W, (long long)c->D);
+    const int64_t states = hy_product(hy_product(c->N, c->W), c->D);
+    if (states < 0 || states > HY_OP_STATES_MAX)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld states of %lld by %lld: more than %d elements", in->path,
+                          (long long)c->N, (long long)c->W, (long long)c->D, HY_OP_STATES_MAX);
     HY_TRY(hy_op_check_shape(context, in, c->w, HY_SHAPE(c->D, c->W)));
     HY_TRY(hy_op_check_shape(context, in, c->bias, HY_SHAPE(c->D)));
     HY_TRY(hy_op_check_shape(context, in, c->d_o, c->x->shape));

@@ -25,11 +25,12 @@ static hy_status read_sizes(const hy_op_context *context, hy_op_recurrence_input
     if (s->HV % s->H != 0 || (r->t[BONUS] && s->HV != s->H))
         return hy_op_fail(context, HY_ERR_DATA, "%s: %lld value heads do not fit %lld query heads", r->in.path,
                           (long long)s->HV, (long long)s->H);
-    /* keys and values may be in the file without a token, and then many more states than the file has bytes */
-    const int64_t pieces = hy_product(r->B, r->T / 64 + 2 * hy_comm_size(context->world) + 1) + r->N;
-    if (hy_product(hy_product(hy_product(s->HV, s->K), s->V), pieces * LEVELS_MAX) < 0)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld states of %lld heads, %lld by %lld: too large", r->in.path,
-                          (long long)pieces, (long long)s->HV, (long long)s->K, (long long)s->V);
+    /* A file may have keys and values of any width without a token, and so claim far more states than it has bytes. */
+    const int64_t state = hy_product(hy_product(s->HV, s->K), s->V), all = hy_product(state, r->N > 1 ? r->N : 1);
+    if (all < 0 || all > HY_OP_STATES_MAX || hy_product(state, r->B + r->T) < 0)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld states of %lld heads, %lld by %lld: more than %d elements",
+                          r->in.path, (long long)r->N, (long long)s->HV, (long long)s->K, (long long)s->V,
+                          HY_OP_STATES_MAX);
     return HY_OK;
 }
 

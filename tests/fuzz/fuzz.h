@@ -34,6 +34,10 @@ void fuzz_write(const char *name, const void *data, size_t size);
 
 /* An input is good, or refused with the code of its kind: nothing else. HY_ERR_MEMORY in particular: sizes are bounded before anything
  * is allocated. */
-#define FUZZ_REFUSED(status, kind) FUZZ_NEED((status) == HY_OK || (status) == HY_ERR_USAGE || (status) == (kind))
+#define FUZZ_REFUSED(status, kind)                                                                                     \
+    do {                                                                                                               \
+        const hy_status fuzz_status_ = (status);                                                                       \
+        FUZZ_NEED(fuzz_status_ == HY_OK || fuzz_status_ == HY_ERR_USAGE || fuzz_status_ == (kind));                    \
+    } while (0)
 
 #endif
