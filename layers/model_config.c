@@ -95,6 +95,10 @@ static hy_status resolve_mlp(hy_model_config *config) {
         config->mlp_width = 0;
     } else if (config->mlp_width == 0) {
         config->mlp_width = row->width(config->width, config->mlp_ratio);
+        if (config->mlp_width < 1) {
+            return hy_fail(HY_ERR_USAGE, "model.mlp.ratio: %g times a width of %lld leaves the MLP no channel",
+                           config->mlp_ratio, (long long)config->width);
+        }
     }
     return HY_OK;
 }

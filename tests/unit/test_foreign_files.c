@@ -50,6 +50,8 @@ static void test_sizes_of_published_models(void **unused) {
                      HY_ERR_USAGE);
     assert_int_equal(parse("{\"model_type\": \"linear_attn\", \"hidden_size\": 1073741824, \"num_heads\": 4}"),
                      HY_ERR_USAGE);
+    assert_int_equal(parse("{\"model_type\": \"linear_attn\", \"hidden_size\": 64, \"hidden_ratio\": 1e-9}"),
+                     HY_ERR_USAGE); /* an MLP without channels, by which was divided */
     assert_int_equal(parse("{\"model_type\": \"gla\", \"hidden_size\": 64, \"conv_size\": 2147483647, "
                            "\"use_short_conv\": true}"),
                      HY_ERR_USAGE);
