@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,45 @@ enum { DEEPEST = 64 };
 
 static hy_status fail(hy_status on_error, const char *path, const char *what) {
     return hy_fail(on_error, "%s: cannot %s: %s", path, what, strerror(errno));
+}
+
+static bool plain_name(const char *name) {
+    return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL && strlen(name) < 256;
+}
+
+/* Whether `path` lies in the folder `top`; both without links. */
+static bool is_below(const char *path, const char *top) {
+    const size_t length = strlen(top);
+    return strncmp(path, top, length) == 0 && path[length] == '/';
+}
+
+/* The blobs of the cache that the snapshot `folder` is in: .../snapshots/REVISION has them in .../blobs. False: it is no snapshot. */
+static bool blobs_of(const char *folder, char blobs[HY_PATH_MAX]) {
+    static const char mark[] = "/snapshots/";
+    const char *revision = strrchr(folder, '/');
+    const size_t length = revision != NULL ? (size_t)(revision - folder) + 1 : 0;
+    if (length < sizeof(mark) || strncmp(folder + length - (sizeof(mark) - 1), mark, sizeof(mark) - 1) != 0) {
+        return false;
+    }
+    return snprintf(blobs, HY_PATH_MAX, "%.*s/blobs", (int)(length - (sizeof(mark) - 1)), folder) < HY_PATH_MAX;
+}
+
+hy_status hy_file_inside(const char *folder, const char *name, hy_status on_error, char path[HY_PATH_MAX]) {
+    char top[PATH_MAX], target[PATH_MAX], blobs[HY_PATH_MAX];
+    struct stat info;
+    if (!plain_name(name)) {
+        return hy_fail(on_error, "%s: '%.80s' is not the plain name of a file in this folder", folder, name);
+    }
+    if (snprintf(path, HY_PATH_MAX, "%s/%s", folder, name) >= HY_PATH_MAX) {
+        return hy_fail(on_error, "%s: path too long", folder);
+    }
+    if (realpath(folder, top) == NULL || realpath(path, target) == NULL || stat(target, &info) != 0) {
+        return fail(on_error, path, "open it");
+    }
+    if (!is_below(target, top) && !(blobs_of(top, blobs) && is_below(target, blobs))) {
+        return hy_fail(on_error, "%s: a link that leaves the folder, to %s: put the file itself there", path, target);
+    }
+    return S_ISREG(info.st_mode) ? HY_OK : hy_fail(on_error, "%s: not a regular file", path);
 }
 
 bool hy_file_exists(const char *path) {

@@ -201,6 +201,9 @@ HY_MUST_CHECK hy_status hy_schema_write(const hy_schema *schema, const void *obj
 
 /* The value of one row, for messages; "" for arrays and tables. */
 void hy_schema_show(const hy_schema_entry *entry, const void *object, char *out, size_t size);
+/* HY_ERR_USAGE naming the first int or double, after `prefix`, that lies outside its row's range and is not its special value. What was
+ * read from YAML is inside; structs filled by other means are not. */
+HY_MUST_CHECK hy_status hy_schema_check_ranges(const hy_schema *schema, const void *object, const char *prefix);
 
 /* The schema as a commented YAML file: every key with its default, type, range and help. */
 void hy_schema_help(const hy_schema *schema, FILE *out);

@@ -100,6 +100,10 @@ static hy_status resolve_mlp(hy_model_config *config, const hy_schema_origins *o
         config->mlp_width = 0;
     } else if (config->mlp_width == 0) {
         config->mlp_width = row->width(config->width, config->mlp_ratio);
+        if (config->mlp_width < 1) {
+            return hy_fail(HY_ERR_USAGE, "model.mlp.ratio: %g times a width of %lld leaves the MLP no channel",
+                           config->mlp_ratio, (long long)config->width);
+        }
     }
     return HY_OK;
 }
@@ -109,14 +113,7 @@ hy_status hy_model_config_resolve(hy_model_config *config) {
 }
 
 hy_status hy_model_config_resolve_from(hy_model_config *config, const hy_schema_origins *origins) {
-    if (config->layers < 1 || config->layers > HY_LAYERS_MAX) {
-        return hy_fail(HY_ERR_USAGE, "model.layers: %lld, but it must be 1 to %d", (long long)config->layers,
-                       HY_LAYERS_MAX);
-    }
-    if (config->width < 1 || config->vocab < 2 || config->mlp_width < 0) {
-        return hy_fail(HY_ERR_USAGE, "model: width %lld, vocab %lld, mlp.width %lld: all must be positive",
-                       (long long)config->width, (long long)config->vocab, (long long)config->mlp_width);
-    }
+    HY_TRY(hy_schema_check_ranges(&hy_model_schema, config, "model.")); /* a published config.json knows no ranges */
     if (config->pad_token >= config->vocab) {
         return hy_fail(HY_ERR_USAGE, "model.pad_token: %lld, but token ids are 0 to %lld; or none",
                        (long long)config->pad_token, (long long)config->vocab - 1);
@@ -139,5 +136,6 @@ hy_status hy_model_config_resolve_from(hy_model_config *config, const hy_schema_
         }
         HY_TRY(hy_mixer_resolve(config, origins, m));
     }
-    return resolve_mlp(config, origins);
+    HY_TRY(resolve_mlp(config, origins));
+    return hy_schema_check_ranges(&hy_model_schema, config, "model."); /* defaults that follow from other keys, too */
 }

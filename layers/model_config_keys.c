@@ -17,6 +17,7 @@ static const char *const norm_names[] = {"rms", "layer", NULL};
 static const char *const norm_place_names[] = {"pre", "post", NULL};
 
 enum { HEADS_MAX = 65536, HEAD_DIM_MAX = 65536, CONV_MAX = 64, FILTER_WIDTH_MAX = 1024, WIDTH_MAX = 1 << 24 };
+#define WINDOW_MAX ((int64_t)1 << 40)
 
 #define MIXER_INT(field, low, high, help)                                                                              \
     {                                                                                                                  \
@@ -38,7 +39,7 @@ static const hy_schema_entry mixer_rows[] = {
     MIXER_INT(head_dim, 1, HEAD_DIM_MAX, "channels of a query or key head"),
     MIXER_INT(value_dim, 1, HEAD_DIM_MAX, "channels of a value head"),
     MIXER_INT(conv, 0, CONV_MAX, "width of the short convolution on q, k, v; 0 = none"),
-    MIXER_INT(window, 0, HY_SCHEMA_NO_MAX, "softmax: tokens seen, the token itself included; 0 = all"),
+    MIXER_INT(window, 0, WINDOW_MAX, "softmax: tokens seen, the token itself included; 0 = all"),
     MIXER_INT(sinks, 0, HEADS_MAX, "softmax: learned logits per head that only enlarge the denominator"),
     MIXER_INT(feature_dim, 1, HEAD_DIM_MAX, "lizard: rows of the learned feature map"),
     MIXER_INT(kv_rank, 1, WIDTH_MAX, "mla: channels of the latent that keys and values are made of"),

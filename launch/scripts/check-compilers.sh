@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds and tests with every compiler and with sanitizers, all warnings as errors.
 #
-# usage: launch/scripts/check-compilers.sh [gcc] [clang] [sanitize] [sanitize-unit]
+# usage: launch/scripts/check-compilers.sh [gcc] [clang] [sanitize] [sanitize-unit] [fuzz]
 #
-# sanitize-unit is part of sanitize: the unit tests alone, which is what continuous integration has the time for. Default: the other three.
-# clang needs clang, libclang-rt-*-dev and libomp-dev.
+# sanitize-unit is part of sanitize: the unit tests alone, which is what continuous integration has the time for. fuzz: 20,000 cases per target
+# of launch/fuzz.sh. Default: the first three. clang needs clang, libclang-rt-*-dev and libomp-dev.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 mpi_environment
@@ -32,7 +32,8 @@ for what in "${@:-gcc clang sanitize}"; do
             clang) check clang all . -DCMAKE_C_COMPILER=clang ;;
             sanitize) sanitize all . ;;
             sanitize-unit) sanitize unit_tests '^unit/' ;;
-            *) fail 2 "unknown compiler check '$name'; known: gcc clang sanitize sanitize-unit" ;;
+            fuzz) launch/fuzz.sh --cases 20000 ;;
+            *) fail 2 "unknown compiler check '$name'; known: gcc clang sanitize sanitize-unit fuzz" ;;
         esac
     done
 done

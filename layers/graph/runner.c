@@ -48,6 +48,7 @@ static hy_status prepare(const hy_model *model, const hy_run_shape *shape, hy_de
                          int broken, hy_runner *r) {
     *r = (hy_runner){.model = model, .shape = *shape};
     HY_TRY(check_levels(hy_model_config_of(model), shape->len));
+    HY_TRY(hy_graph_check_tokens(hy_model_graph(model), shape->n_seq, shape->len, shape->sequence_size));
     r->dims = hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
     r->sp = (hy_sp){.device = device,
                     .comm = sequence,

@@ -13,9 +13,7 @@ static hy_status verify_files(const char *path, const hy_manifest *m, int rank, 
     for (int64_t i = rank; i < m->n_files; i += size) {
         char file[HY_PATH_MAX];
         hy_file_hash hash;
-        if (snprintf(file, sizeof(file), "%s/%s", path, m->files[i].name) >= (int)sizeof(file)) {
-            return hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", path);
-        }
+        HY_TRY(hy_file_inside(path, m->files[i].name, HY_ERR_CHECKPOINT, file));
         HY_TRY(hy_file_hash_compute(file, HY_ERR_CHECKPOINT, &hash));
         if (hash.size != m->files[i].hash.size) {
             return hy_fail(HY_ERR_CHECKPOINT, "%s: %lld bytes, written with %lld: truncated or replaced", file,

@@ -83,20 +83,20 @@ static hy_status read_file(const reading *r, const hy_manifest_file *f, int64_t 
     int64_t n_params;
     const hy_param *params = hy_model_params(r->model, &n_params);
     hid_t file, data[3] = {-1, -1, -1};
-    if (snprintf(path, sizeof(path), "%s/%s", r->checkpoint->path, f->name) >= (int)sizeof(path)) {
-        return hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", r->checkpoint->path);
-    }
+    HY_TRY(hy_file_inside(r->checkpoint->path, f->name, HY_ERR_CHECKPOINT, path));
     HY_TRY(hy_h5_open(path, HY_ERR_CHECKPOINT, &file));
-    int ok = 1;
-    for (int k = 0; k < 3; k++) {
-        data[k] = r->into[k] ? H5Dopen2(file, datasets[k], H5P_DEFAULT) : -1;
-        ok = ok && (!r->into[k] || data[k] >= 0);
+    hy_status status = HY_OK;
+    for (int k = 0; k < 3 && status == HY_OK; k++) {
+        status = r->into[k] ? hy_h5_dataset_open(file, path, datasets[k], HY_ERR_CHECKPOINT, &data[k]) : HY_OK;
     }
+    int ok = status == HY_OK;
     for (int64_t s = 0; s < f->n_slices && ok; s++) {
         int64_t i = param_of(r, n_params, f->slices[s].tensor);
         ok = i < 0 || read_overlap(r, data, &f->slices[s], &params[i], covered);
     }
-    hy_status status = ok ? HY_OK : hy_h5_fail(HY_ERR_CHECKPOINT, path, "cannot be read");
+    if (status == HY_OK && !ok) {
+        status = hy_h5_fail(HY_ERR_CHECKPOINT, path, "cannot be read");
+    }
     for (int k = 0; k < 3; k++) {
         if (data[k] >= 0) {
             H5Dclose(data[k]);

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/product.h"
 #include "train/checkpoint/manifest_data.h"
 
 enum { MANIFEST_VERSION = 1 };
@@ -151,8 +152,9 @@ static void wrong(reader *r, const char *what) {
     }
 }
 
+/* Counts and sizes: none that could overflow in what is done with them. */
 static int64_t integer(reader *r, const json_t *value, const char *what, int64_t least) {
-    if (!json_is_integer(value) || json_integer_value(value) < least) {
+    if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > HY_PRODUCT_MAX) {
         wrong(r, what);
         return least;
     }
@@ -228,7 +230,7 @@ static void read_slices(reader *r, const json_t *item, const hy_manifest *m, hy_
         }
         hy_slice s = {number[0], number[1], number[2], number[3]};
         if (s.tensor >= m->n_tensors || s.begin > m->tensors[s.tensor].size ||
-            s.count > m->tensors[s.tensor].size - s.begin) {
+            s.count > m->tensors[s.tensor].size - s.begin || s.at + s.count > f->hash.size) {
             wrong(r, "slices");
             return;
         }
@@ -247,7 +249,7 @@ static void read_files(reader *r, const json_t *root, hy_manifest *m) {
         const json_t *item = json_array_get(list, (size_t)i);
         hy_manifest_file *f = &m->files[i];
         short_string(r, item, "name", f->name, sizeof(f->name));
-        if (strchr(f->name, '/')) {
+        if (f->name[0] == '\0' || f->name[0] == '.' || strchr(f->name, '/')) {
             wrong(r, "name");
         }
         f->hash.size = integer(r, json_object_get(item, "bytes"), "bytes", 0);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/product.h"
 #include "layers/mixers/mixer.h"
 
 /* ---- values ---- */
@@ -181,6 +182,23 @@ static hy_status check_batch(const hy_config *config, const hy_stage *stage, con
     return HY_OK;
 }
 
+/* Tokens and sequences are counted over whole runs: all of it must fit into numbers (base/product.h). */
+static hy_status check_counts(const hy_config *config, const hy_stage *stage, const hy_schema_origins *origins) {
+    if (hy_product(stage->batch, stage->sequence) >= 0 && hy_product(stage->batch, stage->steps) >= 0 &&
+        hy_product(config->train.eval.sequences, stage->sequence) >= 0) {
+        return HY_OK;
+    }
+    char sequence[KEY_MAX], batch[KEY_MAX];
+    hy_stage_key(config, stage->number, "sequence", sequence, sizeof sequence);
+    hy_stage_key(config, stage->number, "batch", batch, sizeof batch);
+    return hy_fail(
+        HY_ERR_USAGE,
+        "%s: %s %lld: sequences times tokens or steps are more than 2^48; smaller: %s %lld, %s, steps %lld or "
+        "train.eval.sequences %lld",
+        hy_schema_origin(origins, sequence), sequence, (long long)stage->sequence, batch, (long long)stage->batch,
+        sequence, (long long)stage->steps, (long long)config->train.eval.sequences);
+}
+
 static hy_status check_rope(const hy_config *config, const hy_stage *stage, const hy_schema_origins *origins) {
     char key[KEY_MAX];
     bool found = stage->rope_base <= 0.0;
@@ -238,6 +256,7 @@ static hy_status check_stage(const hy_config *config, int number, const hy_schem
     const hy_stage stage = hy_stage_get(config, number);
     char key[KEY_MAX];
     HY_TRY(check_batch(config, &stage, origins));
+    HY_TRY(check_counts(config, &stage, origins));
     HY_TRY(check_rope(config, &stage, origins));
     hy_stage_key(config, number, "store", key, sizeof key);
     HY_TRY(check_list(stage.stores, key, origins));

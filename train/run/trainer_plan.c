@@ -154,7 +154,7 @@ static hy_status plan_run(const hy_config *config, const hy_place *at, int ranks
 
 static hy_status find_place(const hy_config *config, int ranks, int rank, hy_place *out) {
     const int sequence = hy_trainer_sequence_size(config, ranks), groups = (int)config->parallel.data;
-    if (sequence * groups != ranks) {
+    if ((int64_t)sequence * groups != ranks) {
         return hy_fail(HY_ERR_USAGE, "%d ranks are not parallel.data %d x parallel.sequence %d", ranks, groups,
                        sequence);
     }
