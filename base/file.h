@@ -30,6 +30,14 @@ HY_MUST_CHECK hy_status hy_file_make_dirs(const char *path, hy_status on_error);
 /* Removes a file or a folder with everything in it; links are removed, not followed. Fine where nothing is there. */
 HY_MUST_CHECK hy_status hy_file_remove_tree(const char *path, hy_status on_error);
 
+/* Removes what an interrupted process left in the folder: names that end in .tmp or .part. */
+HY_MUST_CHECK hy_status hy_file_remove_unfinished(const char *folder, hy_status on_error);
+/* folder/name into `path`, for a name that came from outside: a plain file name (no '/', not empty, not starting with '.') of a regular
+ * file. A link may lead to another file of the folder, or, where the folder is a snapshot of a model cache (snapshots/REVISION), to the
+ * cache's own blobs; nowhere else. */
+HY_MUST_CHECK hy_status hy_file_inside(const char *folder, const char *name, hy_status on_error,
+                                       char path[HY_PATH_MAX]);
+
 bool hy_file_exists(const char *path); /* a file, a folder, anything */
 bool hy_file_is_dir(const char *path);
 

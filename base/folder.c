@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,45 @@ enum { DEEPEST = 64 };
 
 static hy_status fail(hy_status on_error, const char *path, const char *what) {
     return hy_fail(on_error, "%s: cannot %s: %s", path, what, strerror(errno));
+}
+
+static bool plain_name(const char *name) {
+    return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL && strlen(name) < 256;
+}
+
+/* Whether `path` lies in the folder `top`; both without links. */
+static bool is_below(const char *path, const char *top) {
+    const size_t length = strlen(top);
+    return strncmp(path, top, length) == 0 && path[length] == '/';
+}
+
+/* The blobs of the cache that the snapshot `folder` is in: .../snapshots/REVISION has them in .../blobs. False: it is no snapshot. */
+static bool blobs_of(const char *folder, char blobs[HY_PATH_MAX]) {
+    static const char mark[] = "/snapshots/";
+    const char *revision = strrchr(folder, '/');
+    const size_t length = revision != NULL ? (size_t)(revision - folder) + 1 : 0;
+    if (length < sizeof(mark) || strncmp(folder + length - (sizeof(mark) - 1), mark, sizeof(mark) - 1) != 0) {
+        return false;
+    }
+    return snprintf(blobs, HY_PATH_MAX, "%.*s/blobs", (int)(length - (sizeof(mark) - 1)), folder) < HY_PATH_MAX;
+}
+
+hy_status hy_file_inside(const char *folder, const char *name, hy_status on_error, char path[HY_PATH_MAX]) {
+    char top[PATH_MAX], target[PATH_MAX], blobs[HY_PATH_MAX];
+    struct stat info;
+    if (!plain_name(name)) {
+        return hy_fail(on_error, "%s: '%.80s' is not the plain name of a file in this folder", folder, name);
+    }
+    if (snprintf(path, HY_PATH_MAX, "%s/%s", folder, name) >= HY_PATH_MAX) {
+        return hy_fail(on_error, "%s: path too long", folder);
+    }
+    if (realpath(folder, top) == NULL || realpath(path, target) == NULL || stat(target, &info) != 0) {
+        return fail(on_error, path, "open it");
+    }
+    if (!is_below(target, top) && !(blobs_of(top, blobs) && is_below(target, blobs))) {
+        return hy_fail(on_error, "%s: a link that leaves the folder, to %s: put the file itself there", path, target);
+    }
+    return S_ISREG(info.st_mode) ? HY_OK : hy_fail(on_error, "%s: not a regular file", path);
 }
 
 bool hy_file_exists(const char *path) {
@@ -154,6 +194,26 @@ static int remove_at(int parent, const char *name, int depth) {
 
 hy_status hy_file_remove_tree(const char *path, hy_status on_error) {
     return remove_at(AT_FDCWD, path, 0) == 0 ? HY_OK : fail(on_error, path, "remove it");
+}
+
+static bool ends_in(const char *name, const char *end) {
+    const size_t length = strlen(name), wanted = strlen(end);
+    return length > wanted && strcmp(name + length - wanted, end) == 0;
+}
+
+hy_status hy_file_remove_unfinished(const char *folder, hy_status on_error) {
+    hy_file_list list;
+    HY_TRY(hy_file_list_dir(folder, on_error, &list));
+    hy_status status = HY_OK;
+    for (int64_t i = 0; i < list.count && status == HY_OK; i++) {
+        char path[HY_PATH_MAX];
+        const bool unfinished = ends_in(list.names[i], ".tmp") || ends_in(list.names[i], ".part");
+        if (unfinished && snprintf(path, sizeof(path), "%s/%s", folder, list.names[i]) < (int)sizeof(path)) {
+            status = hy_file_remove_tree(path, on_error);
+        }
+    }
+    hy_file_list_free(&list);
+    return status;
 }
 
 hy_status hy_file_free_space(const char *path, hy_status on_error, int64_t *bytes) {

@@ -5,17 +5,23 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { LINE_BYTES = 4096 };
+enum { LINE_BYTES = 4096, EARLY_BYTES = 8192, PATH_BYTES = 4096 };
 
 static struct {
     pthread_mutex_t mutex;
     FILE *file;
+    char path[PATH_BYTES]; /* ranks above 0: of the file; "" = none */
+    bool file_was_set;
+    char early[EARLY_BYTES]; /* what was said before a file was set */
+    size_t early_length;
     int rank;
     int size;
     hy_log_level level;
+    bool quiet;
 } state = {.mutex = PTHREAD_MUTEX_INITIALIZER, .size = 1, .level = HY_LOG_INFO};
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -33,22 +39,70 @@ void hy_log_set_level(hy_log_level level) {
     pthread_mutex_unlock(&state.mutex);
 }
 
+void hy_log_set_quiet(bool quiet) {
+    pthread_mutex_lock(&state.mutex);
+    state.quiet = quiet;
+    pthread_mutex_unlock(&state.mutex);
+}
+
+bool hy_log_quiet(void) {
+    return state.quiet;
+}
+
+/* Into the file, or among the early lines; the mutex is held. A file that cannot be written is no reason to stop. */
+static void keep(const char *text, size_t length) {
+    if (!state.file_was_set) {
+        if (state.early_length + length <= EARLY_BYTES) {
+            memcpy(state.early + state.early_length, text, length);
+            state.early_length += length;
+        }
+        return;
+    }
+    if (length == 0) {
+        return;
+    }
+    FILE *file = state.path[0] != '\0' ? fopen(state.path, "ae") : state.file;
+    if (file != NULL) {
+        (void)fwrite(text, 1, length, file);
+        (void)fflush(file);
+    }
+    if (file != NULL && file != state.file) {
+        (void)fclose(file);
+    }
+}
+
+/* The mutex is held. */
+static hy_status open_file(const char *path, FILE **file) {
+    state.path[0] = '\0';
+    if (path == NULL) {
+        return HY_OK;
+    }
+    if (state.rank > 0) {
+        const size_t length = strlen(path) < PATH_BYTES ? strlen(path) : 0;
+        memcpy(state.path, path, length);
+        state.path[length] = '\0';
+        return HY_OK;
+    }
+    *file = fopen(path, "ae");
+    return *file != NULL ? HY_OK : HY_ERR_FAILED;
+}
+
 hy_status hy_log_set_file(const char *path) {
     FILE *file = NULL;
-    if (path != NULL) {
-        file = fopen(path, "ae");
-        if (file == NULL) {
-            return hy_fail(HY_ERR_FAILED, "%s: cannot open the log file: %s", path, strerror(errno));
-        }
-    }
     pthread_mutex_lock(&state.mutex);
-    FILE *old = state.file;
-    state.file = file;
-    pthread_mutex_unlock(&state.mutex);
-    if (old != NULL) {
-        (void)fclose(old);
+    const hy_status status = open_file(path, &file);
+    const int reason = errno;
+    if (status == HY_OK) {
+        if (state.file != NULL) {
+            (void)fclose(state.file);
+        }
+        state.file = file;
+        state.file_was_set = true;
+        keep(state.early, state.early_length);
+        state.early_length = 0;
     }
-    return HY_OK;
+    pthread_mutex_unlock(&state.mutex);
+    return status == HY_OK ? HY_OK : hy_fail(status, "%s: cannot open the log file: %s", path, strerror(reason));
 }
 
 /* "12:03:04 warn [3/8] ": the time, the level, and the rank where there is more than one. */
@@ -98,11 +152,10 @@ void hy_log_va(hy_log_level level, const char *format, va_list arguments) {
         char line[LINE_BYTES];
         const size_t prefix = write_prefix(line, level);
         const size_t length = write_message(line, prefix, format, arguments);
-        (void)fwrite(line, 1, length, stderr);
-        if (state.file != NULL) {
-            (void)fwrite(line, 1, length, state.file);
-            (void)fflush(state.file);
+        if (level >= HY_LOG_WARN || !state.quiet) {
+            (void)fwrite(line, 1, length, stderr);
         }
+        keep(line, length);
     }
     pthread_mutex_unlock(&state.mutex);
     errno = saved_errno;
@@ -112,5 +165,45 @@ void hy_log(hy_log_level level, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     hy_log_va(level, format, arguments);
+    va_end(arguments);
+}
+
+/* Of any length: a table is one text. */
+static void print(bool show, const char *format, va_list arguments) {
+    char *text = NULL;
+    const int length = vasprintf(&text, format, arguments);
+    if (length < 0) {
+        return;
+    }
+    pthread_mutex_lock(&state.mutex);
+    if (show) {
+        (void)fwrite(text, 1, (size_t)length, stdout);
+        (void)fflush(stdout);
+    }
+    if (state.rank == 0) {
+        keep(text, (size_t)length);
+    }
+    pthread_mutex_unlock(&state.mutex);
+    free(text);
+}
+
+void hy_print(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    print(true, format, arguments);
+    va_end(arguments);
+}
+
+void hy_print_detail(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    print(!state.quiet, format, arguments);
+    va_end(arguments);
+}
+
+void hy_log_record(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    print(false, format, arguments);
     va_end(arguments);
 }

@@ -1,9 +1,10 @@
-/* The log: lines on stderr (and in a file once one is set), each with level and rank. Results go to stdout,
- * never through here. */
+/* What the program says: the log (lines on stderr, each with time, level and rank) and results (stdout). Both also go into a file once one
+ * is set, so that the file has everything the console showed. */
 #ifndef HY_BASE_LOG_H
 #define HY_BASE_LOG_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 #include "base/status.h"
 
@@ -15,11 +16,22 @@ typedef enum hy_log_level { HY_LOG_DEBUG, HY_LOG_INFO, HY_LOG_WARN, HY_LOG_ERROR
 void hy_log_set_rank(int rank, int size);
 void hy_log_set_level(hy_log_level level);
 
-/* Also append every line to the file at `path` (rank 0 only calls this). NULL closes it. */
+/* Only what matters is shown: no info lines, no details (they still go into the file). */
+void hy_log_set_quiet(bool quiet);
+bool hy_log_quiet(void);
+
+/* Also append everything to the file at `path`; what was said before goes first (the first few thousand bytes of it). Rank 0 opens it
+ * at once; the other ranks, which only warn, open it for each line of theirs. NULL closes it. */
 HY_MUST_CHECK hy_status hy_log_set_file(const char *path);
 
 HY_PRINTF(2, 3) void hy_log(hy_log_level level, const char *format, ...);
 HY_PRINTF(2, 0) void hy_log_va(hy_log_level level, const char *format, va_list arguments);
+
+/* A line on stdout, without time or level; the newline is part of the format. Details are what --quiet leaves out. */
+HY_PRINTF(1, 2) void hy_print(const char *format, ...);
+HY_PRINTF(1, 2) void hy_print_detail(const char *format, ...);
+/* Into the file alone. */
+HY_PRINTF(1, 2) void hy_log_record(const char *format, ...);
 
 #define hy_info(...) hy_log(HY_LOG_INFO, __VA_ARGS__)
 #define hy_warn(...) hy_log(HY_LOG_WARN, __VA_ARGS__)

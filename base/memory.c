@@ -9,6 +9,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 typedef struct block_header {
     void *raw;
@@ -66,6 +69,19 @@ void hy_free(void *ptr) {
     free(header.raw);
 }
 
+/* Only blocks that malloc maps one by one: what is unmapped when freed cannot trouble a later block. */
+void hy_alloc_not_in_children(void *ptr) {
+    enum { MAPPED_ALONE = 64 << 20 }; /* above glibc's largest threshold, 32 MiB */
+    block_header header;
+    memcpy(&header, (unsigned char *)ptr - HY_ALIGN, sizeof(header));
+    if (header.bytes < MAPPED_ALONE) {
+        return;
+    }
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)ptr;
+    const uintptr_t begin = (at + page - 1) / page * page, end = (at + header.bytes) / page * page;
+    (void)madvise((void *)begin, end - begin, MADV_DONTFORK); /* refused: a child sees it, at the cost of memory */
+}
+
 int64_t hy_alloc_count(void) {
     return atomic_load(&made);
 }
@@ -76,6 +92,12 @@ int64_t hy_alloc_bytes(void) {
 
 int64_t hy_alloc_peak(void) {
     return atomic_load(&peak);
+}
+
+int64_t hy_resident_peak(void) {
+    struct rusage usage = {.ru_maxrss = 0};
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return 1024 * (int64_t)usage.ru_maxrss;
 }
 
 void hy_alloc_fail_after(int64_t n) {

@@ -18,9 +18,16 @@ void hy_free(void *ptr);
 /* hy_alloc for `count` objects of the type *out_ptr points to: HY_TRY(HY_NEW("runs", n, &layout->runs)); */
 #define HY_NEW(name, count, out_ptr) hy_alloc((name), (size_t)(count) * sizeof(**(out_ptr)), (void **)(out_ptr))
 
+/* A forked child does not get this block, if it is large: a child that only looks at other memory then costs no copies of
+ * what its parent goes on to write. */
+void hy_alloc_not_in_children(void *ptr);
+
 int64_t hy_alloc_count(void); /* allocations made so far by this process */
 int64_t hy_alloc_bytes(void); /* bytes allocated now */
 int64_t hy_alloc_peak(void);  /* highest value of hy_alloc_bytes so far */
+
+/* Most bytes that this process had in memory so far, as the system counts them: pages shared with others included. */
+int64_t hy_resident_peak(void);
 
 /* Test hook: the n-th allocation from now fails (1 = the next); 0 switches off. */
 void hy_alloc_fail_after(int64_t n);

@@ -50,32 +50,60 @@ uint64_t hy_random_stream(const char *name) {
     return hash;
 }
 
-/* One pass of the network over 2 * half_bits bits: a bijection whatever the round function is. The round
- * function's counters carry a tag in their top word, far from the indices of values drawn from the stream. */
-static uint64_t feistel(uint64_t seed, uint64_t stream, unsigned half_bits, uint64_t x) {
-    enum { ROUNDS = 12 };
+/* The round function of the network. Its counters carry a tag in their top word, far from the indices of values drawn
+ * from the stream. */
+static uint64_t feistel_round(uint64_t seed, uint64_t stream, uint64_t mask, uint64_t round, uint64_t half) {
     const uint64_t tag = (uint64_t)0xfe157e10 << 32;
+    return hy_random_u64(seed, stream, tag + (round << 32) + half) & mask;
+}
+
+enum { FEISTEL_ROUNDS = 12 };
+
+/* One pass of the network over 2 * half_bits bits: a bijection whatever the round function is. */
+static uint64_t feistel(uint64_t seed, uint64_t stream, unsigned half_bits, uint64_t x) {
     const uint64_t mask = ((uint64_t)1 << half_bits) - 1;
     uint64_t left = x >> half_bits;
     uint64_t right = x & mask;
-    for (uint64_t round = 0; round < ROUNDS; round++) {
-        const uint64_t mixed = left ^ (hy_random_u64(seed, stream, tag + (round << 32) + right) & mask);
+    for (uint64_t round = 0; round < FEISTEL_ROUNDS; round++) {
+        const uint64_t mixed = left ^ feistel_round(seed, stream, mask, round, right);
         left = right;
         right = mixed;
     }
     return left << half_bits | right;
 }
 
-uint64_t hy_random_permute(uint64_t seed, uint64_t stream, uint64_t n, uint64_t index) {
-    assert(index < n);
+/* The rounds backwards. */
+static uint64_t feistel_inverse(uint64_t seed, uint64_t stream, unsigned half_bits, uint64_t x) {
+    const uint64_t mask = ((uint64_t)1 << half_bits) - 1;
+    uint64_t left = x >> half_bits;
+    uint64_t right = x & mask;
+    for (uint64_t round = FEISTEL_ROUNDS; round-- > 0;) {
+        const uint64_t mixed = right ^ feistel_round(seed, stream, mask, round, left);
+        right = left;
+        left = mixed;
+    }
+    return left << half_bits | right;
+}
+
+typedef uint64_t (*network)(uint64_t seed, uint64_t stream, unsigned half_bits, uint64_t x);
+
+/* Walks the cycle of x until it is below n again; fewer than 4 steps on average. */
+static uint64_t walk(network pass, uint64_t seed, uint64_t stream, uint64_t n, uint64_t x) {
+    assert(x < n);
     unsigned half_bits = 1;
     while (half_bits < 32 && (n - 1) >> (2 * half_bits) != 0) {
         half_bits++;
     }
-    /* Walking the cycle of index until it is below n again; fewer than 4 steps on average. */
-    uint64_t image = index;
     do {
-        image = feistel(seed, stream, half_bits, image);
-    } while (image >= n);
-    return image;
+        x = pass(seed, stream, half_bits, x);
+    } while (x >= n);
+    return x;
+}
+
+uint64_t hy_random_permute(uint64_t seed, uint64_t stream, uint64_t n, uint64_t index) {
+    return walk(feistel, seed, stream, n, index);
+}
+
+uint64_t hy_random_permute_inverse(uint64_t seed, uint64_t stream, uint64_t n, uint64_t image) {
+    return walk(feistel_inverse, seed, stream, n, image);
 }

@@ -15,5 +15,7 @@ uint64_t hy_random_stream(const char *name);
 /* A permutation of 0..n-1 keyed by (seed, stream), evaluated pointwise: the image of `index` (Feistel network
  * with cycle walking; no table). */
 uint64_t hy_random_permute(uint64_t seed, uint64_t stream, uint64_t n, uint64_t index);
+/* The index whose image is `image`. */
+uint64_t hy_random_permute_inverse(uint64_t seed, uint64_t stream, uint64_t n, uint64_t image);
 
 #endif

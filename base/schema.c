@@ -40,11 +40,15 @@ hy_status hy_schema_preset_apply(const hy_schema_entry *entry, unsigned char *ob
         return HY_OK;
     }
     hy_schema_cursor at = {.source = &preset_source};
+    at.length = strlen(entry->key);
     (void)snprintf(at.path, sizeof(at.path), "%s", entry->key);
     if (entry->kind == HY_SCHEMA_KIND_INT_LIST || entry->kind == HY_SCHEMA_KIND_STRING_LIST) {
         return apply_list_preset(&at, entry, object);
     }
     const hy_node node = {.kind = HY_NODE_SCALAR, .plain = true, .text = entry->preset};
+    if (entry->kind == HY_SCHEMA_KIND_LIST) {
+        return hy_schema_list_read(&at, entry, object, &node);
+    }
     return hy_schema_value_read(&at, entry, &node, object);
 }
 

@@ -14,6 +14,8 @@
  *         char pattern[64][48];
  *         int64_t n_mixers;
  *         mixer_config mixers[32];                // has char name[48] and a table of its own
+ *         int64_t n_stages;
+ *         stage_config stages[16];                // has a table of its own
  *     } train_config;
  *
  *     static const char *const layouts[] = {"contiguous", "zigzag", NULL};
@@ -25,6 +27,7 @@
  *         {HY_SCHEMA_STRING(train_config, dir, "run.dir", "runs/x", "run directory")},
  *         {HY_SCHEMA_STRING_LIST(train_config, pattern, n_pattern, "model.pattern", "attention, gla", "...")},
  *         {HY_SCHEMA_NAMED(train_config, mixers, n_mixers, mixer_config, name, "model.mixers", &mixer_schema, "...")},
+ *         {HY_SCHEMA_LIST(train_config, stages, n_stages, "train.stages", NULL, &stage_schema, NULL, "...")},
  *     };
  *     const hy_schema train_schema = HY_SCHEMA(train_config, entries);
  *
@@ -48,7 +51,7 @@
 
 typedef enum hy_schema_kind {
     HY_SCHEMA_KIND_BOOL,        /* bool: true, false */
-    HY_SCHEMA_KIND_INT,         /* int64_t */
+    HY_SCHEMA_KIND_INT,         /* int64_t, read as base/count.h says: 32k, 1Mi, 1e6 */
     HY_SCHEMA_KIND_DOUBLE,      /* double; .inf and -.inf where the range allows, never .nan */
     HY_SCHEMA_KIND_STRING,      /* char[size], UTF-8 */
     HY_SCHEMA_KIND_ENUM,        /* an enum, written by name */
@@ -56,7 +59,8 @@ typedef enum hy_schema_kind {
     HY_SCHEMA_KIND_STRING_LIST, /* char[capacity][size] and a count */
     HY_SCHEMA_KIND_INT_MAP,     /* struct { int64_t; char[]; }[capacity] and a count: {23: attention} */
     HY_SCHEMA_KIND_GROUP,       /* a struct with a table of its own, under the key */
-    HY_SCHEMA_KIND_NAMED        /* structs[capacity] with a table of their own, under names chosen by the user */
+    HY_SCHEMA_KIND_NAMED,       /* structs[capacity] with a table of their own, under names chosen by the user */
+    HY_SCHEMA_KIND_LIST         /* structs[capacity] with a table of their own, in order */
 } hy_schema_kind;
 
 typedef struct hy_schema hy_schema;
@@ -74,7 +78,8 @@ typedef struct hy_schema_entry {
     const char *special_name; /* one more value, not subject to the range; NULL: none */
     double special_value;
     const char *const *names;        /* ENUM: by value, NULL at the end */
-    const hy_schema *table;          /* GROUP, NAMED */
+    const hy_schema *table;          /* GROUP, NAMED, LIST */
+    const char *single;              /* LIST: the text row that an element written as a text stands for; or NULL */
     size_t count_offset;             /* arrays: of their int64_t count */
     size_t stride;                   /* arrays: bytes of one element */
     size_t label_offset, label_size; /* in one element: the name (NAMED) or int64_t key (INT_MAP) */
@@ -85,10 +90,13 @@ struct hy_schema {
     const hy_schema_entry *entries;
     size_t n_entries;
     size_t size; /* of the struct */
+    /* Whether this object has that key: one that it has not is read, but not written. NULL: it has them all. */
+    bool (*has)(const void *object, const hy_schema_entry *entry);
 };
 
-#define HY_SCHEMA(type, rows)                                                                                          \
-    { (rows), sizeof(rows) / sizeof((rows)[0]), sizeof(type) }
+#define HY_SCHEMA(type, rows) HY_SCHEMA_SOME(type, rows, NULL)
+#define HY_SCHEMA_SOME(type, rows, has_)                                                                               \
+    { (rows), sizeof(rows) / sizeof((rows)[0]), sizeof(type), (has_) }
 
 #define HY_SCHEMA_NO_MIN  INT64_MIN
 #define HY_SCHEMA_NO_MAX  INT64_MAX
@@ -148,6 +156,12 @@ struct hy_schema {
     .label_offset = offsetof(element, name_field), .label_size = sizeof(((element *)0)->name_field),                   \
     .table = (table_), .help = (help_)
 
+/* single_: key of the element's text row that a plain text means, such that `store: a.h5`, `store: [a.h5]` and
+ * `store: [{path: a.h5}]` are one; NULL: elements are maps. preset_: such a text, or NULL. */
+#define HY_SCHEMA_LIST(type, field, count_field, key_, preset_, table_, single_, help_)                                \
+    .key = (key_), .kind = HY_SCHEMA_KIND_LIST, HY_SCHEMA_ARRAY_(type, field, count_field), .preset = (preset_),       \
+    .table = (table_), .single = (single_), .help = (help_)
+
 #define HY_SCHEMA_SPECIAL(name_, value_) .special_name = (name_), .special_value = (value_)
 
 /* Remembers where each key was set, so that a check of several keys can say so. Optional everywhere: NULL. */
@@ -156,6 +170,10 @@ HY_MUST_CHECK hy_status hy_schema_origins_create(hy_schema_origins **out);
 void hy_schema_origins_destroy(hy_schema_origins *origins);
 /* "configs/a.yaml:12", "--set train.lr=1", or "default" for a key that nobody set. Valid until the next load. */
 const char *hy_schema_origin(const hy_schema_origins *origins, const char *key);
+
+/* HY_ERR_USAGE with a message of a check after reading, behind the place where `key` was set, if it was. */
+HY_MUST_CHECK hy_status hy_schema_fail(const hy_schema_origins *origins, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Zeroes the struct, then sets every default. */
 void hy_schema_defaults(const hy_schema *schema, void *object);
@@ -168,14 +186,24 @@ HY_MUST_CHECK hy_status hy_schema_load(const hy_schema *schema, void *object, co
 /* From memory; `name` stands for the file in messages. */
 HY_MUST_CHECK hy_status hy_schema_parse(const hy_schema *schema, void *object, const char *name, const char *text,
                                         size_t length, hy_schema_origins *origins);
-/* "a.b.c=value", the value being YAML; "model.mixers.gla.heads=4" adds gla where it is absent, and
- * "model.schedule.overrides.23=attention" one key of an INT_MAP. */
+/* "a.b.c=value", the value being YAML; "model.mixers.gla.heads=4" adds gla where it is absent,
+ * "model.schedule.overrides.23=attention" one key of an INT_MAP, and "train.stages.0.lr=1e-3" changes the first element
+ * of a LIST. */
 HY_MUST_CHECK hy_status hy_schema_set(const hy_schema *schema, void *object, const char *assignment,
                                       hy_schema_origins *origins);
+
+/* One value (no map, no group) of `object` as hy_schema_write writes it, cut off at `size`. */
+void hy_schema_value_text(const hy_schema_entry *entry, const void *object, char *out, size_t size);
 
 /* Every key as YAML, such that hy_schema_parse of it over the defaults gives an equal struct. *text ends in a NUL not
  * counted in *length; the caller frees it with hy_free. HY_ERR_USAGE where a value cannot be written (not UTF-8). */
 HY_MUST_CHECK hy_status hy_schema_write(const hy_schema *schema, const void *object, char **text, size_t *length);
+
+/* The value of one row, for messages; "" for arrays and tables. */
+void hy_schema_show(const hy_schema_entry *entry, const void *object, char *out, size_t size);
+/* HY_ERR_USAGE naming the first int or double, after `prefix`, that lies outside its row's range and is not its special value. What was
+ * read from YAML is inside; structs filled by other means are not. */
+HY_MUST_CHECK hy_status hy_schema_check_ranges(const hy_schema *schema, const void *object, const char *prefix);
 
 /* The schema as a commented YAML file: every key with its default, type, range and help. */
 void hy_schema_help(const hy_schema *schema, FILE *out);

@@ -11,7 +11,8 @@ static hy_status wrong(const hy_schema_entry *entry, const char *what) {
 
 static bool is_array(const hy_schema_entry *entry) {
     return entry->kind == HY_SCHEMA_KIND_INT_LIST || entry->kind == HY_SCHEMA_KIND_STRING_LIST ||
-           entry->kind == HY_SCHEMA_KIND_INT_MAP || entry->kind == HY_SCHEMA_KIND_NAMED;
+           entry->kind == HY_SCHEMA_KIND_INT_MAP || entry->kind == HY_SCHEMA_KIND_NAMED ||
+           entry->kind == HY_SCHEMA_KIND_LIST;
 }
 
 static bool begins_with_section(const char *key, const char *section, size_t length) {
@@ -61,7 +62,8 @@ static hy_status check_layout(const hy_schema *schema, const hy_schema_entry *en
                             entry->count_offset + sizeof(int64_t) > schema->size)) {
         return wrong(entry, "needs an array and a count");
     }
-    if (entry->kind == HY_SCHEMA_KIND_NAMED && entry->stride != entry->table->size) {
+    if ((entry->kind == HY_SCHEMA_KIND_NAMED || entry->kind == HY_SCHEMA_KIND_LIST) &&
+        entry->stride != entry->table->size) {
         return wrong(entry, "its table describes another struct than the array's");
     }
     if (entry->kind == HY_SCHEMA_KIND_GROUP && entry->size != entry->table->size) {
@@ -80,7 +82,8 @@ static hy_status check_table(const hy_schema *schema, unsigned char *scratch) {
         HY_TRY(check_layout(schema, entry));
         if (entry->table != NULL) {
             HY_TRY(check_table(entry->table, scratch + entry->offset));
-        } else if (hy_schema_preset_apply(entry, scratch) != HY_OK) {
+        }
+        if (hy_schema_preset_apply(entry, scratch) != HY_OK) {
             return wrong(entry, "the default does not fit the row");
         }
     }

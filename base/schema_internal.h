@@ -24,14 +24,23 @@ HY_MUST_CHECK hy_status hy_schema_place(hy_schema_cursor *at, const hy_schema *s
 HY_MUST_CHECK hy_status hy_schema_place_children(hy_schema_cursor *at, const hy_schema *schema, unsigned char *object,
                                                  size_t start, const hy_node *node);
 
-/* One value (every kind but INT_MAP, GROUP, NAMED) into its field of `object`. */
+/* A LIST whole, and the element whose index begins the path at `start`. */
+HY_MUST_CHECK hy_status hy_schema_list_read(hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
+                                            const hy_node *node);
+HY_MUST_CHECK hy_status hy_schema_list_element(const hy_schema_cursor *at, const hy_schema_entry *entry,
+                                               unsigned char *object, size_t start, const hy_node *node,
+                                               unsigned char **element);
+
+/* The row that a LIST's element written as a text sets; NULL: there is none. */
+const hy_schema_entry *hy_schema_single_row(const hy_schema_entry *entry);
+
+/* One value (every kind but INT_MAP, GROUP, NAMED, LIST) into its field of `object`. */
 HY_MUST_CHECK hy_status hy_schema_value_read(const hy_schema_cursor *at, const hy_schema_entry *entry,
                                              const hy_node *node, unsigned char *object);
 
-/* One text, or one int64_t in the row's range, such as an INT_MAP has. */
+/* One text, such as an INT_MAP has. */
 HY_MUST_CHECK hy_status hy_schema_string_read(const hy_schema_cursor *at, const hy_node *node, char *out,
                                               size_t capacity);
-bool hy_schema_int_parse(const char *text, int64_t *out);
 
 /* Sets a row's default; fails only where the table is wrong. */
 HY_MUST_CHECK hy_status hy_schema_preset_apply(const hy_schema_entry *entry, unsigned char *object);
@@ -40,8 +49,9 @@ void hy_schema_defaults_apply(const hy_schema *schema, unsigned char *object);
 /* "an integer from 0 to 5", for messages and help. */
 void hy_schema_describe(const hy_schema_entry *entry, char *out, size_t size);
 
-/* The valid key nearest to the full key `path`, a name under NAMED being taken from `path`. */
-void hy_schema_nearest(const hy_schema *root, const char *path, char nearest[HY_SCHEMA_PATH_MAX]);
+/* The valid key nearest to the full key `path`, which `object` of `table` does not have; a name under NAMED is taken from `path`. */
+void hy_schema_nearest(const hy_schema *root, const hy_schema *table, const void *object, const char *path,
+                       char nearest[HY_SCHEMA_PATH_MAX]);
 
 HY_MUST_CHECK hy_status hy_schema_origins_note(hy_schema_origins *origins, const char *key, const hy_source *source,
                                                int64_t line);

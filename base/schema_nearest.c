@@ -9,9 +9,11 @@
 #include "base/text.h"
 
 typedef struct search {
-    const char *path;  /* the unknown key */
-    char *best;        /* [HY_SCHEMA_PATH_MAX] */
-    int64_t best_cost; /* -1: none yet */
+    const char *path;       /* the unknown key */
+    const hy_schema *table; /* where it was looked for, */
+    const void *object;     /* and in which object: not all have every key */
+    char *best;             /* [HY_SCHEMA_PATH_MAX] */
+    int64_t best_cost;      /* -1: none yet */
 } search;
 
 static const char *last_component(const char *key) {
@@ -49,6 +51,9 @@ static void search_table(search *s, const hy_schema *schema, const char *prefix)
     const char *previous = "";
     for (size_t i = 0; i < schema->n_entries; i++) {
         const hy_schema_entry *entry = &schema->entries[i];
+        if (schema == s->table && schema->has != NULL && !schema->has(s->object, entry)) {
+            continue;
+        }
         consider_sections(s, prefix, entry->key, previous);
         previous = entry->key;
         char key[HY_SCHEMA_PATH_MAX], below[2 * HY_SCHEMA_PATH_MAX];
@@ -58,10 +63,10 @@ static void search_table(search *s, const hy_schema *schema, const char *prefix)
             (void)snprintf(below, sizeof(below), "%s.", key);
             below[HY_SCHEMA_PATH_MAX - 1] = '\0';
             search_table(s, entry->table, below);
-        } else if (entry->kind == HY_SCHEMA_KIND_NAMED) {
+        } else if (entry->kind == HY_SCHEMA_KIND_NAMED || entry->kind == HY_SCHEMA_KIND_LIST) {
             const size_t length = strlen(key);
             const bool inside = strncmp(s->path, key, length) == 0 && s->path[length] == '.';
-            const char *name = inside ? s->path + length + 1 : "NAME";
+            const char *name = inside ? s->path + length + 1 : entry->kind == HY_SCHEMA_KIND_LIST ? "0" : "NAME";
             (void)snprintf(below, sizeof(below), "%s.%.*s.", key, (int)strcspn(name, "."), name);
             below[HY_SCHEMA_PATH_MAX - 1] = '\0';
             search_table(s, entry->table, below);
@@ -69,8 +74,9 @@ static void search_table(search *s, const hy_schema *schema, const char *prefix)
     }
 }
 
-void hy_schema_nearest(const hy_schema *root, const char *path, char nearest[HY_SCHEMA_PATH_MAX]) {
+void hy_schema_nearest(const hy_schema *root, const hy_schema *table, const void *object, const char *path,
+                       char nearest[HY_SCHEMA_PATH_MAX]) {
     nearest[0] = '\0';
-    search s = {.path = path, .best = nearest, .best_cost = -1};
+    search s = {.path = path, .table = table, .object = object, .best = nearest, .best_cost = -1};
     search_table(&s, root, "");
 }

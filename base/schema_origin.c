@@ -1,4 +1,5 @@
 /* Where each key was set: a list in the order of setting, the last one wins. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -80,4 +81,15 @@ const char *hy_schema_origin(const hy_schema_origins *origins, const char *key) 
         }
     }
     return "default";
+}
+
+hy_status hy_schema_fail(const hy_schema_origins *origins, const char *key, const char *format, ...) {
+    char message[1024];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    const char *where = hy_schema_origin(origins, key);
+    return strcmp(where, "default") == 0 ? hy_fail(HY_ERR_USAGE, "%s", message)
+                                         : hy_fail(HY_ERR_USAGE, "%s: %s", where, message);
 }

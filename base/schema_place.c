@@ -1,8 +1,9 @@
 /* The walk from a key to its field. A key is matched against the rows of one table at a time; what is left of it after
- * a GROUP or NAMED row is matched against that row's own table. */
+ * a GROUP, NAMED or LIST row is matched against that row's own table. */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/count.h"
 #include "base/schema_internal.h"
 
 static bool is_nothing(const hy_node *node) {
@@ -19,9 +20,9 @@ static hy_status require_map(const hy_schema_cursor *at, const hy_node *node) {
                           at->length == 0 ? "config" : at->path, node->kind == HY_NODE_LIST ? "list" : "single value");
 }
 
-static hy_status unknown(const hy_schema_cursor *at, const hy_node *node) {
+static hy_status unknown(const hy_schema_cursor *at, const hy_schema *schema, const void *object, const hy_node *node) {
     char nearest[HY_SCHEMA_PATH_MAX];
-    hy_schema_nearest(at->root, at->path, nearest);
+    hy_schema_nearest(at->root, schema, object, at->path, nearest);
     return hy_source_fail(at->source, node->line, "unknown key '%s'; nearest: '%s'", at->path, nearest);
 }
 
@@ -144,7 +145,7 @@ static hy_status place_all_named(hy_schema_cursor *at, const hy_schema_entry *en
 static hy_status put_pair(const hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
                           const char *key_text, const hy_node *node, bool replace) {
     int64_t key = 0;
-    if (!hy_schema_int_parse(key_text, &key) || key < entry->int_min || key > entry->int_max) {
+    if (!hy_count_parse(key_text, &key) || key < entry->int_min || key > entry->int_max) {
         char wanted[128];
         hy_schema_describe(entry, wanted, sizeof(wanted));
         return hy_source_fail(at->source, node->line, "%s: needs %s; '%.64s' cannot be a key", at->path, wanted,
@@ -181,7 +182,17 @@ static hy_status place_int_map(hy_schema_cursor *at, const hy_schema_entry *entr
 
 static bool is_container(const hy_schema_entry *entry) {
     return entry->kind == HY_SCHEMA_KIND_GROUP || entry->kind == HY_SCHEMA_KIND_NAMED ||
-           entry->kind == HY_SCHEMA_KIND_INT_MAP;
+           entry->kind == HY_SCHEMA_KIND_INT_MAP || entry->kind == HY_SCHEMA_KIND_LIST;
+}
+
+/* The path from `start` begins with the index of an element. */
+static hy_status place_indexed(hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object, size_t start,
+                               const hy_node *node) {
+    const size_t rest = start + strcspn(at->path + start, ".");
+    unsigned char *element = NULL;
+    HY_TRY(hy_schema_list_element(at, entry, object, start, node, &element));
+    return at->path[rest] == '\0' ? hy_schema_place_children(at, entry->table, element, next_start(at), node)
+                                  : hy_schema_place(at, entry->table, element, rest + 1, node);
 }
 
 /* `rest` is where the path goes on after the row's key and a dot; beyond at->length where it ends with the key. */
@@ -196,7 +207,12 @@ static hy_status place_entry(hy_schema_cursor *at, const hy_schema_entry *entry,
     if (entry->kind == HY_SCHEMA_KIND_NAMED) {
         return ends ? place_all_named(at, entry, object, node) : place_named(at, entry, object, rest, node);
     }
-    if (entry->kind == HY_SCHEMA_KIND_INT_MAP) {
+    if (entry->kind == HY_SCHEMA_KIND_LIST && !ends) {
+        return place_indexed(at, entry, object, rest, node);
+    }
+    if (entry->kind == HY_SCHEMA_KIND_LIST) {
+        HY_TRY(hy_schema_list_read(at, entry, object, node));
+    } else if (entry->kind == HY_SCHEMA_KIND_INT_MAP) {
         HY_TRY(ends ? place_int_map(at, entry, object, node)
                     : put_pair(at, entry, object, at->path + rest, node, true));
     } else {
@@ -227,5 +243,6 @@ hy_status hy_schema_place(hy_schema_cursor *at, const hy_schema *schema, unsigne
             return place_entry(at, entry, object, start + length + 1, node);
         }
     }
-    return is_section(schema, key) ? hy_schema_place_children(at, schema, object, start, node) : unknown(at, node);
+    return is_section(schema, key) ? hy_schema_place_children(at, schema, object, start, node)
+                                   : unknown(at, schema, object, node);
 }

@@ -1,10 +1,10 @@
 /* One YAML scalar or list into one field. The field decides the type, not the text: `dir: 5` is the text "5", and
  * `steps: "5"` is no number. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/count.h"
 #include "base/schema_internal.h"
 #include "base/text.h"
 
@@ -15,33 +15,11 @@ static hy_status mismatch(const hy_schema_cursor *at, const hy_schema_entry *ent
         return hy_source_fail(at->source, node->line, "%s: needs %s, not a %s", at->path, wanted,
                               node->kind == HY_NODE_LIST ? "list" : "map");
     }
-    return hy_source_fail(at->source, node->line, "%s: needs %s, not %s%.64s%s", at->path, wanted,
-                          node->plain ? "'" : "\"", node->text, node->plain ? "'" : "\"");
-}
-
-/* Digits with an optional sign; '_' between digits is skipped. */
-bool hy_schema_int_parse(const char *text, int64_t *out) {
-    char digits[32];
-    size_t n = 0;
-    for (const char *c = text; *c != '\0'; c++) {
-        const bool digit = *c >= '0' && *c <= '9';
-        const bool sign = c == text && (*c == '-' || *c == '+');
-        const bool separator = *c == '_' && c > text && c[-1] >= '0' && c[-1] <= '9' && c[1] >= '0' && c[1] <= '9';
-        if (!(digit || sign || separator) || n + 1 >= sizeof(digits)) {
-            return false;
-        }
-        if (!separator) {
-            digits[n++] = *c;
-        }
-    }
-    digits[n] = '\0';
-    if (n == 0 || digits[n - 1] < '0') {
-        return false;
-    }
-    errno = 0;
-    const long long value = strtoll(digits, NULL, 10);
-    *out = value;
-    return errno == 0;
+    const bool number = node->plain && node->text[0] >= '0' && node->text[0] <= '9';
+    const bool unit = number && entry->kind == HY_SCHEMA_KIND_INT && node->text[strspn(node->text, "0123456789_")];
+    return hy_source_fail(at->source, node->line, "%s: needs %s, not %s%.64s%s%s", at->path, wanted,
+                          node->plain ? "'" : "\"", node->text, node->plain ? "'" : "\"",
+                          unit ? " (units: " HY_COUNT_UNITS ")" : "");
 }
 
 /* [+-]digits[.digits][e[+-]digits] with digits on one side of the point at least, or [+-].inf. */
@@ -93,7 +71,7 @@ static hy_status read_int(const hy_schema_cursor *at, const hy_schema_entry *ent
     }
     if (is_special(entry, node)) {
         value = (int64_t)entry->special_value;
-    } else if (!hy_schema_int_parse(node->text, &value) || value < entry->int_min || value > entry->int_max) {
+    } else if (!hy_count_parse(node->text, &value) || value < entry->int_min || value > entry->int_max) {
         return mismatch(at, entry, node);
     }
     *out = value;
@@ -193,6 +171,7 @@ hy_status hy_schema_value_read(const hy_schema_cursor *at, const hy_schema_entry
     case HY_SCHEMA_KIND_INT_MAP:
     case HY_SCHEMA_KIND_GROUP:
     case HY_SCHEMA_KIND_NAMED:
+    case HY_SCHEMA_KIND_LIST:
         break;
     }
     return mismatch(at, entry, node);
@@ -254,6 +233,10 @@ void hy_schema_describe(const hy_schema_entry *entry, char *out, size_t size) {
         break;
     case HY_SCHEMA_KIND_NAMED:
         (void)snprintf(out, size, "a map of names, each with its own keys");
+        break;
+    case HY_SCHEMA_KIND_LIST:
+        (void)snprintf(out, size, "a %slist of maps, each with its own keys",
+                       entry->single != NULL ? "text, a list of texts, or a " : "");
         break;
     }
 }

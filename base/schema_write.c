@@ -13,11 +13,12 @@
 typedef struct writer {
     FILE *out;
     bool help;
+    bool comment;        /* help: the rows are those of a list that is empty by default */
     const char *problem; /* why the struct cannot be written; NULL: it can */
 } writer;
 
 static void indent(const writer *w, int depth) {
-    (void)fprintf(w->out, "%*s", 2 * depth, "");
+    (void)fprintf(w->out, "%*s%s", 2 * depth, "", w->comment ? "#   " : "");
 }
 
 /* Texts that any YAML reader takes for a text, unquoted. */
@@ -143,7 +144,18 @@ static void write_value(writer *w, const hy_schema_entry *entry, const unsigned 
         break;
     case HY_SCHEMA_KIND_GROUP:
     case HY_SCHEMA_KIND_NAMED:
+    case HY_SCHEMA_KIND_LIST:
         break;
+    }
+}
+
+void hy_schema_value_text(const hy_schema_entry *entry, const void *object, char *out, size_t size) {
+    FILE *file = fmemopen(out, size, "w");
+    out[0] = '\0';
+    if (file) {
+        write_value(&(writer){.out = file}, entry, object);
+        (void)fclose(file);
+        out[size - 1] = '\0';
     }
 }
 
@@ -169,6 +181,9 @@ static void write_preset(writer *w, const hy_schema_entry *entry) {
         break;
     case HY_SCHEMA_KIND_INT_MAP:
         (void)fputs("{}", w->out);
+        break;
+    case HY_SCHEMA_KIND_LIST:
+        (void)fputs(entry->preset != NULL ? entry->preset : entry->single != NULL ? "\"\"" : "[]", w->out);
         break;
     case HY_SCHEMA_KIND_GROUP:
     case HY_SCHEMA_KIND_NAMED:
@@ -208,6 +223,70 @@ static void write_named(writer *w, const hy_schema_entry *entry, const unsigned 
     }
 }
 
+/* Whether nothing but the text that stands for it is to be said of an element. */
+static bool is_single(writer *w, const hy_schema_entry *entry, const unsigned char *element, const char **text) {
+    unsigned char *plain = NULL;
+    const hy_schema_entry *single = hy_schema_single_row(entry);
+    if (single == NULL) {
+        return false;
+    }
+    if (hy_alloc("config element", entry->stride, (void **)&plain) != HY_OK) {
+        w->problem = "no memory";
+        return false;
+    }
+    hy_schema_defaults_apply(entry->table, plain);
+    memcpy(plain + single->offset, element + single->offset, single->size);
+    *text = (const char *)element + single->offset;
+    const bool same = memcmp(plain, element, entry->stride) == 0 && (*text)[0] != '\0';
+    hy_free(plain);
+    return same;
+}
+
+/* Texts on one line where that says it all. */
+static bool write_singles(writer *w, const hy_schema_entry *entry, const unsigned char *object, int64_t count) {
+    const unsigned char *element = object + entry->offset;
+    const char *text = NULL;
+    if (count == 0) {
+        (void)fputs(entry->single != NULL ? " \"\"\n" : " []\n", w->out);
+        return true;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        if (!is_single(w, entry, element + (size_t)i * entry->stride, &text)) {
+            return false;
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        (void)is_single(w, entry, element + (size_t)i * entry->stride, &text);
+        (void)fputs(i > 0 ? ", " : count > 1 ? " [" : " ", w->out);
+        write_text(w, text, entry->stride);
+    }
+    (void)fputs(count > 1 ? "]\n" : "\n", w->out);
+    return true;
+}
+
+static void write_list(writer *w, const hy_schema_entry *entry, const unsigned char *object, int depth) {
+    if (w->help) {
+        (void)fputc(' ', w->out);
+        write_preset(w, entry);
+        (void)fputc('\n', w->out);
+        const bool outer = w->comment;
+        w->comment = true;
+        write_table(w, entry->table, NULL, depth);
+        w->comment = outer;
+        return;
+    }
+    const int64_t count = *(const int64_t *)(const void *)(object + entry->count_offset);
+    if (write_singles(w, entry, object, count)) {
+        return;
+    }
+    (void)fputc('\n', w->out);
+    for (int64_t i = 0; i < count; i++) {
+        indent(w, depth + 1);
+        (void)fputs("-\n", w->out);
+        write_table(w, entry->table, object + entry->offset + (size_t)i * entry->stride, depth + 2);
+    }
+}
+
 /* "a.b.c" after "a.x.y": opens b, then c. Returns the depth of the last component, which *name becomes. */
 static int open_sections(const writer *w, const char *key, const char *previous, int depth, const char **name) {
     bool shared = true;
@@ -231,6 +310,9 @@ static void write_table(writer *w, const hy_schema *schema, const unsigned char 
     for (size_t i = 0; i < schema->n_entries; i++) {
         const hy_schema_entry *entry = &schema->entries[i];
         const char *name = NULL;
+        if (object != NULL && schema->has != NULL && !schema->has(object, entry)) {
+            continue;
+        }
         const int inner = open_sections(w, entry->key, previous, depth, &name);
         previous = entry->key;
         if (w->help) {
@@ -243,6 +325,8 @@ static void write_table(writer *w, const hy_schema *schema, const unsigned char 
             write_table(w, entry->table, w->help ? NULL : object + entry->offset, inner + 1);
         } else if (entry->kind == HY_SCHEMA_KIND_NAMED) {
             write_named(w, entry, object, inner);
+        } else if (entry->kind == HY_SCHEMA_KIND_LIST) {
+            write_list(w, entry, object, inner);
         } else {
             (void)fputc(' ', w->out);
             if (w->help) {
@@ -276,6 +360,22 @@ hy_status hy_schema_write(const hy_schema *schema, const void *object, char **te
     }
     free(buffer);
     return status;
+}
+
+void hy_schema_show(const hy_schema_entry *entry, const void *object, char *out, size_t size) {
+    writer w = {.out = fmemopen(out, size, "w")};
+    out[0] = '\0';
+    if (w.out != NULL) {
+        int value = 0;
+        if (entry->kind == HY_SCHEMA_KIND_ENUM) {
+            memcpy(&value, (const unsigned char *)object + entry->offset, sizeof(value));
+            (void)fputs(entry->names[value], w.out);
+        } else if (entry->table == NULL && entry->stride == 0) {
+            write_value(&w, entry, object);
+        }
+        (void)fclose(w.out);
+    }
+    out[size - 1] = '\0';
 }
 
 void hy_schema_help(const hy_schema *schema, FILE *out) {

@@ -4,8 +4,10 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/utf8.h"
 
@@ -170,4 +172,22 @@ hy_status hy_text_table_print(const hy_text_table *table, FILE *out) {
         }
     }
     return ferror(out) ? hy_fail(HY_ERR_FAILED, "cannot write a table") : HY_OK;
+}
+
+hy_status hy_text_table_show(const hy_text_table *table) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *memory = open_memstream(&text, &length);
+    if (memory == NULL) {
+        return hy_fail(HY_ERR_MEMORY, "no memory to show a table");
+    }
+    hy_status status = hy_text_table_print(table, memory);
+    if (fclose(memory) != 0 && status == HY_OK) {
+        status = hy_fail(HY_ERR_MEMORY, "no memory to show a table");
+    }
+    if (status == HY_OK) {
+        hy_print_detail("%s", text);
+    }
+    free(text);
+    return status;
 }

@@ -28,5 +28,7 @@ void hy_text_table_rule(hy_text_table *table);
 
 /* Header, rule, rows; a last row that is not full is filled with empty cells. */
 HY_MUST_CHECK hy_status hy_text_table_print(const hy_text_table *table, FILE *out);
+/* The same as a detail of what the program says (base/log.h). */
+HY_MUST_CHECK hy_status hy_text_table_show(const hy_text_table *table);
 
 #endif

@@ -1,7 +1,7 @@
 /* Communicators and exchanges. Backends: self (one rank), mpi.
  *
  * Exchanges are posted and then waited for; several may be in flight. Buffers are borrowed until hy_comm_wait returns.
- * Every exchange has a name and is recorded (count, bytes, seconds in flight, seconds waited = exposed).
+ * Every exchange has a name and is recorded (count, bytes, seconds in flight, seconds waited).
  *
  * Inside a step nothing may fail on one rank alone: if the MPI library reports an error in an exchange, the rank logs
  * what, where and which host, and aborts the whole job with exit code 8. So exchanges return nothing. */
@@ -38,6 +38,8 @@ const char *hy_comm_library(void);
 HY_MUST_CHECK hy_status hy_comm_self_create(hy_comm **out);
 /* Ranks with equal `color` form a new communicator, ordered by `key` then old rank. color < 0: this rank gets NULL. Collective. */
 HY_MUST_CHECK hy_status hy_comm_split(hy_comm *parent, int color, int key, hy_comm **out);
+/* The ranks that run on the same host, ordered by rank. Collective. */
+HY_MUST_CHECK hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out);
 /* NULL allowed. Collective. Destroying the world finalizes the library. */
 void hy_comm_destroy(hy_comm *comm);
 
@@ -68,6 +70,9 @@ bool hy_comm_test(hy_req *req);
 void hy_comm_wait_all(hy_req *reqs, int64_t n);
 /* Lets posted exchanges advance (they do not by themselves). Cheap; called between operations. */
 void hy_comm_progress(hy_comm *comm);
+/* `watch` is called again and again while this process waits for an exchange, and at every hy_comm_progress: so that a
+ * rank that waits for another can still notice what the whole job must do. NULL: none. Local. */
+void hy_comm_set_watch(void (*watch)(void));
 void hy_comm_barrier(hy_comm *comm);
 
 /* Before a collective: every rank brings its status; all leave with HY_OK, or all with an error (own one, or HY_ERR_PEER).
@@ -90,11 +95,16 @@ typedef struct hy_exchange_record {
     const char *name;
     hy_exchange_kind kind;
     int64_t count, bytes;     /* bytes this rank sent (recv: received) */
-    double in_flight, waited; /* seconds; waited = exposed */
+    double in_flight, waited; /* seconds: from posting to completion; inside hy_comm_wait */
 } hy_exchange_record;
 
 /* All records of this process since the last reset, one per (name, kind). */
 int hy_exchange_records(const hy_exchange_record **out);
+/* Seconds of this process since the reset in calls that moved exchanges on without waiting for one: posting,
+ * hy_comm_test, hy_comm_progress. Libraries copy messages there, which keeps the processor from computing. */
+double hy_exchange_moving(void);
+/* Seconds since the reset that exchanges kept this process from computing: all waits and hy_exchange_moving. */
+double hy_exchange_exposed(void);
 void hy_exchange_reset(void);
 
 /* ---- mesh: world = data × sequence; rank = data_index·sequence + sequence_index ---- */

@@ -23,6 +23,7 @@ typedef struct hy_comm_table {
     void (*idle)(const hy_req *req); /* what a waiter does between tests */
     void (*progress)(void);
     hy_status (*split)(hy_comm *parent, int color, int key, hy_comm **out);
+    hy_status (*split_host)(hy_comm *parent, hy_comm **out);
     void (*destroy)(hy_comm *comm);
 } hy_comm_table;
 
@@ -38,9 +39,10 @@ size_t hy_type_size(hy_type type);
 /* records.c: opens (or finds) the record of (name, kind) and counts one exchange; then its times. */
 int hy_record_post(const char *name, hy_exchange_kind kind, int64_t bytes);
 void hy_record_wait(int record, double in_flight, double waited);
+/* Time in the library that is no waiting: posting, testing, progress. */
+void hy_record_move(double seconds);
 
-/* comm_mpi.c. Launched: this process was started by an MPI launcher. */
-bool hy_mpi_launched(void);
+/* comm_mpi.c */
 HY_MUST_CHECK hy_status hy_mpi_world(int *argc, char ***argv, hy_comm **out);
 void hy_mpi_finalize(void);
 void hy_mpi_abort(int exit_code); /* returns if MPI is not running */

@@ -1,10 +1,10 @@
 /* Exchanges over MPI: non-blocking calls of one thread (MPI_THREAD_FUNNELED). They advance only inside MPI calls, hence
  * hy_comm_progress. Sums are in MPI's fixed order for a communicator size. */
 #include <mpi.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "comm/launcher.h"
 #include "comm/mpi_requests.h"
 
 typedef struct mpi_state {
@@ -13,17 +13,6 @@ typedef struct mpi_state {
 
 static const hy_comm_table mpi_table;
 static bool running;
-
-/* Starting MPI without a launcher takes long and forks a daemon, so one process alone never does. */
-bool hy_mpi_launched(void) {
-    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (getenv(names[i])) {
-            return true;
-        }
-    }
-    return false;
-}
 
 const char *hy_comm_library(void) {
     static char text[MPI_MAX_LIBRARY_VERSION_STRING];
@@ -55,6 +44,7 @@ static hy_status wrap(MPI_Comm mpi, hy_comm **out) {
 
 hy_status hy_mpi_world(int *argc, char ***argv, hy_comm **out) {
     int given;
+    hy_launcher_prepare();
     if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &given) != MPI_SUCCESS) {
         return hy_fail(HY_ERR_COMM, "MPI does not start; was this program launched with the mpirun of the MPI it was "
                                     "built with?");
@@ -81,11 +71,10 @@ static MPI_Comm mpi_of(const hy_comm *comm) {
     return ((const mpi_state *)comm->impl)->comm;
 }
 
-static hy_status mpi_split(hy_comm *parent, int color, int key, hy_comm **out) {
-    MPI_Comm mpi = MPI_COMM_NULL;
-    *out = NULL;
-    HY_MPI("split", MPI_Comm_split(mpi_of(parent), color < 0 ? MPI_UNDEFINED : color, key, &mpi));
+/* `mpi` is this rank's part of `parent`, or MPI_COMM_NULL. */
+static hy_status wrap_part(hy_comm *parent, MPI_Comm mpi, hy_comm **out) {
     hy_status status = HY_OK;
+    *out = NULL;
     if (mpi != MPI_COMM_NULL) {
         int size;
         HY_MPI("split", MPI_Comm_size(mpi, &size));
@@ -97,6 +86,18 @@ static hy_status mpi_split(hy_comm *parent, int color, int key, hy_comm **out) {
         }
     }
     return hy_comm_agree(parent, status);
+}
+
+static hy_status mpi_split(hy_comm *parent, int color, int key, hy_comm **out) {
+    MPI_Comm mpi = MPI_COMM_NULL;
+    HY_MPI("split", MPI_Comm_split(mpi_of(parent), color < 0 ? MPI_UNDEFINED : color, key, &mpi));
+    return wrap_part(parent, mpi, out);
+}
+
+static hy_status mpi_split_host(hy_comm *parent, hy_comm **out) {
+    MPI_Comm mpi = MPI_COMM_NULL;
+    HY_MPI("split", MPI_Comm_split_type(mpi_of(parent), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &mpi));
+    return wrap_part(parent, mpi, out);
 }
 
 static void mpi_destroy(hy_comm *comm) {
@@ -241,5 +242,6 @@ static const hy_comm_table mpi_table = {
     .idle = hy_mpi_idle,
     .progress = hy_mpi_progress,
     .split = mpi_split,
+    .split_host = mpi_split_host,
     .destroy = mpi_destroy,
 };

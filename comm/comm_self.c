@@ -174,6 +174,10 @@ static void self_idle(const hy_req *req) {
 
 static void self_progress(void) {}
 
+static hy_status self_split_host(hy_comm *parent, hy_comm **out) {
+    return self_split(parent, 0, 0, out);
+}
+
 static const hy_comm_table self_table = {
     .name = "self",
     .all_gather = self_gather,
@@ -188,5 +192,6 @@ static const hy_comm_table self_table = {
     .idle = self_idle,
     .progress = self_progress,
     .split = self_split,
+    .split_host = self_split_host,
     .destroy = self_destroy,
 };

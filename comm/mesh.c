@@ -36,8 +36,17 @@ hy_status hy_mesh_create(hy_comm *world, int data, int sequence, hy_mesh *mesh) 
         if (rank != 0) {
             return HY_ERR_USAGE;
         }
-        return hy_fail(HY_ERR_USAGE, "parallel: %d ranks = data %d × sequence %d (=%lld): no; nearest: %s", size, data,
-                       sequence, (long long)data * sequence, nearest);
+        if (size == 1 && !hy_comm_launched()) {
+            return hy_fail(
+                HY_ERR_USAGE,
+                "parallel: started without mpirun, so as 1 rank, but data %d × sequence %d needs %lld; start "
+                "with `mpirun -np %lld hylas ...`, or set parallel.sequence=auto%s",
+                data, sequence, (long long)data * sequence, (long long)data * sequence,
+                data > 1 ? " and parallel.data=1" : "");
+        }
+        return hy_fail(HY_ERR_USAGE, "parallel: %d ranks = data %d × sequence %d (=%lld): no; nearest: %s%s", size,
+                       data, sequence, (long long)data * sequence, nearest,
+                       data >= 1 && size % data == 0 ? " (what parallel.sequence=auto gives)" : "");
     }
     hy_mesh made = {.world = world, .data_size = data, .sequence_size = sequence};
     made.data_index = rank / sequence;

@@ -7,6 +7,7 @@ enum { RECORDS_MAX = 256 };
 
 static hy_exchange_record records[RECORDS_MAX];
 static int n_records;
+static double moving;
 
 static int find_or_open(const char *name, hy_exchange_kind kind) {
     for (int i = 0; i < n_records; i++) {
@@ -37,6 +38,22 @@ void hy_record_wait(int record, double in_flight, double waited) {
     records[record].waited += waited;
 }
 
+void hy_record_move(double seconds) {
+    moving += seconds;
+}
+
+double hy_exchange_moving(void) {
+    return moving;
+}
+
+double hy_exchange_exposed(void) {
+    double seconds = moving;
+    for (int i = 0; i < n_records; i++) {
+        seconds += records[i].waited;
+    }
+    return seconds;
+}
+
 int hy_exchange_records(const hy_exchange_record **out) {
     *out = records;
     return n_records;
@@ -44,4 +61,5 @@ int hy_exchange_records(const hy_exchange_record **out) {
 
 void hy_exchange_reset(void) {
     n_records = 0;
+    moving = 0.0;
 }

@@ -89,12 +89,13 @@ typedef struct hy_bias {
     hy_role role; /* of y, dy */
 } hy_bias_args;
 
-/* fwd: y[t,:] = w[tokens[t],:].  bwd: dw[tokens[t],:] += dy[t,:], in token order (deterministic). */
+/* fwd: y[t,:] = w[tokens[t],:].  bwd: dw[tokens[t],:] += dy[t,:], in token order (deterministic), but not where tokens[t] is
+ * `frozen`. */
 typedef struct hy_embed {
-    int64_t T, D, vocab;
-    const int32_t *tokens; /* [T], each in [0, vocab) */
-    const void *w;         /* [vocab,D] weight */
-    void *y;               /* [T,D] */
+    int64_t T, D, vocab, frozen; /* frozen: -1 = none */
+    const int32_t *tokens;       /* [T], each in [0, vocab) */
+    const void *w;               /* [vocab,D] weight */
+    void *y;                     /* [T,D] */
     const void *dy;
     void *dw; /* grad */
 } hy_embed_args;

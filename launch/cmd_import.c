@@ -13,6 +13,7 @@
 #include "launch/published.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/publish/hf.h"
+#include "train/publish/hf_companions.h"
 #include "train/run/config.h"
 
 /* The defaults, this model, and CKPT as the place to start from. */
@@ -53,19 +54,33 @@ typedef struct import {
     hy_comm *self;
     hy_dtype dtype;
     void *params;
-    char *types, *config;
+    char *types, *config, files[HY_PATH_MAX]; /* files: as HY_PUBLISHED_FILES, "" = there are none */
     size_t config_len;
 } import;
 
 static hy_status save(const import *im, const char *out) {
     size_t len;
     const hy_attachment attachments[] = {{HY_PUBLISHED_CONFIG, (char *)(uintptr_t)hy_hf_config_text(im->hf, &len)},
-                                         {HY_PUBLISHED_TYPES, im->types}};
+                                         {HY_PUBLISHED_TYPES, im->types},
+                                         {HY_PUBLISHED_FILES, (char *)(uintptr_t)im->files}};
     char path[HY_PATH_MAX];
-    HY_TRY(hy_checkpoint_write_params(out, im->model, im->self, im->config, im->dtype, im->params, attachments, 2));
+    HY_TRY(hy_checkpoint_write_params(out, im->model, im->self, im->config, im->dtype, im->params, attachments,
+                                      im->files[0] ? 3 : 2));
     if (snprintf(path, sizeof path, "%s/config.yaml", out) >= (int)sizeof path)
         return hy_fail(HY_ERR_USAGE, "--out %s: path too long", out);
     return hy_file_write_atomic(path, im->config, im->config_len, HY_ERR_CHECKPOINT);
+}
+
+/* Copies of them in out/hf, an absolute path so that checkpoints trained from here find it. */
+static hy_status keep_companions(import *im, const char *dir, const char *out) {
+    char place[PATH_MAX];
+    int64_t n = 0;
+    if (!realpath(out, place) || snprintf(im->files, sizeof im->files, "%s/hf", place) >= (int)sizeof im->files)
+        return hy_fail(HY_ERR_USAGE, "--out %s: not a usable path", out);
+    HY_TRY(hy_hf_companions_copy(dir, im->files, &n));
+    if (n == 0)
+        im->files[0] = '\0';
+    return HY_OK;
 }
 
 static hy_status run(import *im, const char *dir, const char *out) {
@@ -78,6 +93,7 @@ static hy_status run(import *im, const char *dir, const char *out) {
     HY_TRY(hy_hf_stored_dtype(dir, &im->dtype));
     HY_TRY(hy_alloc("parameters", (size_t)hy_model_flat_size(im->model) * hy_dtype_size(im->dtype), &im->params));
     HY_TRY(hy_hf_read_params(im->hf, dir, im->model, im->dtype, im->params, &im->types));
+    HY_TRY(keep_companions(im, dir, out));
     HY_TRY(save(im, out));
     const hy_model_config *model = hy_hf_model_config(im->hf);
     printf("%s: %s, %lld layers of width %lld, %s parameters\n", dir, model->family, (long long)model->layers,

@@ -9,29 +9,19 @@
 #include "launch/op/op.h"
 #include "launch/options.h"
 
-typedef struct choice {
-    const char *name;
-    int value;
-} choice;
+static const char *const dtype_names[] = {[HY_F32] = "f32", [HY_F64] = "f64", NULL};
 
-static const choice layouts[] = {{"contiguous", HY_LAYOUT_CONTIGUOUS}, {"zigzag", HY_LAYOUT_ZIGZAG}, {NULL, 0}};
-static const choice states[] = {{"allgather", HY_STATE_ALLGATHER}, {"ring", HY_STATE_RING}, {NULL, 0}};
-static const choice attentions[] = {{"ring", HY_ATTENTION_RING}, {"allgather", HY_ATTENTION_ALLGATHER}, {NULL, 0}};
-static const choice overlaps[] = {{"split", HY_OVERLAP_SPLIT}, {"seeded", HY_OVERLAP_SEEDED}, {NULL, 0}};
-static const choice recomputes[] = {
-    {"none", HY_RECOMPUTE_NONE}, {"light", HY_RECOMPUTE_LIGHT}, {"block", HY_RECOMPUTE_BLOCK}, {NULL, 0}};
-static const choice dtypes[] = {{"f64", HY_F64}, {"f32", HY_F32}, {NULL, 0}};
-
-static hy_status choose(const hy_op_context *context, const char *option, const char *text, const choice *choices,
+/* *value: the index of `text` among the names. */
+static hy_status choose(const hy_op_context *context, const char *option, const char *text, const char *const *names,
                         int *value) {
     char known[128] = "";
-    for (const choice *c = choices; c->name; c++) {
-        if (strcmp(c->name, text) == 0) {
-            *value = c->value;
+    for (int i = 0; names[i]; i++) {
+        if (strcmp(names[i], text) == 0) {
+            *value = i;
             return HY_OK;
         }
         size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", c->name);
+        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", names[i]);
     }
     return hy_op_fail(context, HY_ERR_USAGE, "%s %s: not one of %s", option, text, known);
 }
@@ -120,17 +110,17 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     int value;
     const op_row *row = NULL;
     HY_TRY(find_op(&context, args.positional[0], &row));
-    HY_TRY(choose(&context, "--layout", layout, layouts, &value));
+    HY_TRY(choose(&context, "--layout", layout, hy_layout_names, &value));
     context.options.layout = (hy_layout_kind)value;
-    HY_TRY(choose(&context, "--state", state, states, &value));
+    HY_TRY(choose(&context, "--state", state, hy_state_exchange_names, &value));
     context.options.state = (hy_state_exchange)value;
-    HY_TRY(choose(&context, "--attention", attention, attentions, &value));
+    HY_TRY(choose(&context, "--attention", attention, hy_attention_method_names, &value));
     context.options.attention = (hy_attention_method)value;
-    HY_TRY(choose(&context, "--overlap", overlap, overlaps, &value));
+    HY_TRY(choose(&context, "--overlap", overlap, hy_overlap_names, &value));
     context.options.overlap = (hy_overlap)value;
-    HY_TRY(choose(&context, "--recompute", recompute, recomputes, &value));
+    HY_TRY(choose(&context, "--recompute", recompute, hy_recompute_names, &value));
     context.options.recompute = (hy_recompute)value;
-    HY_TRY(choose(&context, "--dtype", dtype, dtypes, &value));
+    HY_TRY(choose(&context, "--dtype", dtype, dtype_names, &value));
     context.options.dtype = (hy_dtype)value;
     context.options.table = table;
     if (in.n == 0 || !out)

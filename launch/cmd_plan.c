@@ -4,15 +4,15 @@
  * sequences of one document each: recomputation is not counted, shorter documents make softmax attention cheaper. Bytes are what one
  * rank hands to its exchanges in one step. */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "base/table.h"
 #include "base/text.h"
 #include "launch/commands.h"
 #include "launch/config_option.h"
+#include "launch/model_parts.h"
 #include "launch/options.h"
-#include "layers/mixers/mlp.h"
+#include "launch/plan_json.h"
 #include "train/run/trainer.h"
 
 typedef struct plan_job {
@@ -20,63 +20,18 @@ typedef struct plan_job {
     int ranks, rank; /* rank: the one that has the most tokens */
     hy_model *model;
     hy_profile profile;
+    hy_stage stage; /* the one at hand, with its shape on the rank */
     hy_run_shape shape;
     hy_data_split split;
+    bool json;
 } plan_job;
 
 /* ---- parameters ---- */
 
-enum { PARTS_MAX = HY_MIXERS_MAX + 4 };
-
-typedef struct part {
-    char name[64];
-    int64_t arrays, count;
-} part;
-
-static void name_part(const plan_job *job, const hy_param *param, char *name, size_t size) {
-    const hy_model_config *model = &job->config->model;
-    const bool in_block = param->bucket > 0;
-    const hy_mlp_row *mlp = hy_mlp_row_find(model->mlp_kind);
-    const char *kind = "norms", *own = in_block ? strchr(param->name + strlen("model.layers."), '.')
-                                                : NULL; /* after the layer's number */
-    if (!in_block && strncmp(param->name, "model.embeddings", 16) == 0) {
-        kind = model->tied ? "embedding and head" : "embedding";
-    } else if (!in_block && strncmp(param->name, "lm_head", 7) == 0) {
-        kind = "head";
-    } else if (own && strncmp(own + 1, mlp->part, strlen(mlp->part)) == 0) {
-        kind = "MLPs";
-    } else if (own && strncmp(own, ".attn.", 6) == 0) {
-        snprintf(name, size, "mixers: %s", model->mixers[model->layer_mixer[param->bucket - 1]].name);
-        return;
-    }
-    snprintf(name, size, "%s", kind);
-}
-
-static int count_parts(const plan_job *job, part *parts) {
-    int64_t n_params = 0;
-    const hy_param *params = hy_model_params(job->model, &n_params);
-    int n = 0;
-    for (int64_t i = 0; i < n_params; i++) {
-        char name[sizeof parts[0].name];
-        int at = 0;
-        name_part(job, &params[i], name, sizeof name);
-        while (at < n && strcmp(parts[at].name, name) != 0) {
-            at++;
-        }
-        if (at == n) {
-            parts[n++] = (part){.count = 0};
-            snprintf(parts[at].name, sizeof parts[at].name, "%s", name);
-        }
-        parts[at].arrays++;
-        parts[at].count += params[i].size;
-    }
-    return n;
-}
-
 static hy_status print_parameters(const plan_job *job) {
-    part parts[PARTS_MAX];
+    hy_model_part parts[HY_MODEL_PARTS_MAX];
     hy_text_table *table = NULL;
-    const int n = count_parts(job, parts);
+    const int n = hy_model_parts(&job->config->model, job->model, parts);
     const int64_t total = hy_model_parameter_count(job->model);
     int64_t arrays = 0;
     HY_TRY(hy_text_table_create(4, (const char *const[]){"parameters", "arrays", "count", "share"}, &table));
@@ -168,10 +123,16 @@ static hy_status print_layers(const plan_job *job) {
     return status;
 }
 
+static double tokens_of_step(const plan_job *job) {
+    return (double)job->stage.batch * (double)job->stage.sequence;
+}
+
+static double flops_of_step(const plan_job *job) {
+    return 3.0 * flops_of_call(job) / (double)job->shape.n_seq * (double)job->stage.batch;
+}
+
 static void print_step(const plan_job *job) {
-    const hy_config *config = job->config;
-    const double flops = 3.0 * flops_of_call(job) / (double)job->shape.n_seq * (double)config->data.batch;
-    const double tokens = (double)config->data.batch * (double)config->data.sequence;
+    const double flops = flops_of_step(job), tokens = tokens_of_step(job);
     const double flat = (double)hy_model_flat_size(job->model) * (double)hy_dtype_size(HY_F32), ranks = job->ranks;
     if (job->ranks > 1) {
         printf("optimizer   gradients reduce-scattered: %s sent per rank; parameters all-gathered: %s\n",
@@ -180,8 +141,6 @@ static void print_step(const plan_job *job) {
     printf("step        %s tokens, %sFLOP forward and backward: %sFLOP per token, %sFLOP per rank\n",
            hy_text_count(tokens).s, hy_text_count(flops).s, hy_text_count(flops / tokens).s,
            hy_text_count(flops / ranks).s);
-    printf("run         %lld steps: %s tokens, %sFLOP\n", (long long)config->train.steps,
-           hy_text_count(tokens * (double)config->train.steps).s, hy_text_count(flops * (double)config->train.steps).s);
 }
 
 /* ---- */
@@ -189,25 +148,113 @@ static void print_step(const plan_job *job) {
 static void print_head(const plan_job *job) {
     const hy_config *config = job->config;
     printf("mesh        %d ranks = data %lld x sequence %d, layout %s\n", job->ranks, (long long)config->parallel.data,
-           job->shape.sequence_size, config->parallel.layout == HY_LAYOUT_ZIGZAG ? "zigzag" : "contiguous");
+           job->shape.sequence_size, hy_layout_names[config->parallel.layout]);
     printf("model       %lld layers of width %lld, MLPs of %lld, vocabulary %lld\n", (long long)config->model.layers,
            (long long)config->model.width, (long long)config->model.mlp_width, (long long)config->model.vocab);
-    printf("step        %lld sequences of %lld tokens; %lld micro-steps of %lld in a group\n\n",
-           (long long)config->data.batch, (long long)config->data.sequence, (long long)job->split.calls,
-           (long long)job->shape.n_seq);
+    if (job->stage.count == 1) {
+        printf("step        %lld sequences of %lld tokens; %lld micro-steps of %lld in a group\n",
+               (long long)job->stage.batch, (long long)job->stage.sequence, (long long)job->split.calls,
+               (long long)job->shape.n_seq);
+    }
+    putchar('\n');
 }
 
-/* The first rank of the first group that has as many tokens as any. */
+static hy_status enter_stage(plan_job *job, int number) {
+    job->stage = hy_stage_get(job->config, number);
+    return hy_trainer_shape(job->config, number, job->ranks, job->rank, &job->shape, &job->split);
+}
+
+/* The first rank of the first group that has as many tokens of a micro-step as any, in the stage that has most. */
 static hy_status find_fullest_rank(plan_job *job) {
     const int size = hy_trainer_sequence_size(job->config, job->ranks);
-    for (int rank = 0; rank < size; rank++) {
-        HY_TRY(hy_trainer_shape(job->config, job->ranks, rank, &job->shape, &job->split));
-        const hy_layout_dims dims = hy_layout_sizes(job->shape.layout, size, rank, job->shape.n_seq, job->shape.len);
-        job->rank = rank;
-        if (dims.T == dims.T_max) {
-            break;
+    int64_t most = -1;
+    int fullest = 0;
+    for (int number = 0; number < hy_stage_count(job->config); number++) {
+        for (job->rank = 0; job->rank < size; job->rank++) {
+            HY_TRY(enter_stage(job, number));
+            const hy_layout_dims dims =
+                hy_layout_sizes(job->shape.layout, size, job->rank, job->shape.n_seq, job->shape.len);
+            if (dims.T > most) {
+                most = dims.T;
+                fullest = job->rank;
+            }
+            if (dims.T == dims.T_max || dims.T_max <= most) {
+                break;
+            }
         }
     }
+    job->rank = fullest;
+    return enter_stage(job, 0);
+}
+
+/* ---- stages ---- */
+
+static void print_stores(const hy_store_list *list, hy_text_table *table) {
+    char text[256] = "";
+    double all = 0.0;
+    size_t used = 0;
+    for (int64_t i = 0; i < list->n; i++) {
+        all += list->items[i].weight;
+    }
+    for (int64_t i = 0; i < list->n && used < sizeof text; i++) {
+        char name[HY_STORE_NAME_MAX], share[32] = "";
+        hy_store_name(&list->items[i], name);
+        if (list->n > 1) {
+            snprintf(share, sizeof share, " %.1f%%", 100.0 * list->items[i].weight / all);
+        }
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%s", i > 0 ? ", " : "", name, share);
+    }
+    hy_text_table_cell(table, "%s", text);
+}
+
+static hy_status print_stages(plan_job *job) {
+    hy_text_table *table = NULL;
+    const int count = hy_stage_count(job->config);
+    if (count == 1 && job->stage.stores->n == 1) {
+        return HY_OK;
+    }
+    HY_TRY(hy_text_table_create(
+        8, (const char *const[]){"stage", "steps", "sequence", "batch", "micro-steps", "tokens", "lr to", "stores"},
+        &table));
+    for (int number = 0; number < count; number++) {
+        const hy_status status = enter_stage(job, number);
+        if (status != HY_OK) {
+            hy_text_table_destroy(table);
+            return status;
+        }
+        const hy_stage *stage = &job->stage;
+        hy_text_table_cell(table, "%d", number + 1);
+        hy_text_table_cell(table, "%lld", (long long)stage->steps);
+        hy_text_table_cell(table, "%lld", (long long)stage->sequence);
+        hy_text_table_cell(table, "%lld", (long long)stage->batch);
+        hy_text_table_cell(table, "%lld of %lld", (long long)job->split.calls, (long long)job->shape.n_seq);
+        hy_text_table_cell(table, "%s", hy_text_count(tokens_of_step(job) * (double)stage->steps).s);
+        hy_text_table_cell(table, "%.3g", hy_stage_lr(stage, stage->first + stage->steps - 1));
+        print_stores(stage->stores, table);
+    }
+    const hy_status status = hy_text_table_print(table, stdout);
+    hy_text_table_destroy(table);
+    putchar('\n');
+    return status;
+}
+
+/* Work and exchanges of every stage, then of the run. */
+static hy_status print_work(plan_job *job) {
+    double flops = 0.0, tokens = 0.0;
+    const int count = hy_stage_count(job->config);
+    for (int number = 0; number < count; number++) {
+        HY_TRY(enter_stage(job, number));
+        if (count > 1) {
+            printf("%sstage %d of %d: %lld sequences of %lld tokens\n", number > 0 ? "\n" : "", number + 1, count,
+                   (long long)job->stage.batch, (long long)job->stage.sequence);
+        }
+        HY_TRY(print_layers(job));
+        print_step(job);
+        flops += flops_of_step(job) * (double)job->stage.steps;
+        tokens += tokens_of_step(job) * (double)job->stage.steps;
+    }
+    printf("run         %lld steps: %s tokens, %sFLOP\n", (long long)job->config->train.steps, hy_text_count(tokens).s,
+           hy_text_count(flops).s);
     return HY_OK;
 }
 
@@ -215,16 +262,21 @@ static hy_status print_plan(plan_job *job) {
     HY_TRY(find_fullest_rank(job));
     HY_TRY(hy_profile_of(job->config->run.device, HY_F32, &job->profile));
     HY_TRY(hy_model_create(&job->config->model, job->ranks, &job->model));
+    if (job->json) {
+        const hy_status status = hy_plan_json(job->config, job->model, &job->profile, job->ranks, job->rank);
+        hy_model_destroy(job->model);
+        return status;
+    }
     print_head(job);
-    hy_status status = print_parameters(job);
+    hy_status status = print_stages(job);
+    if (status == HY_OK) {
+        status = print_parameters(job);
+    }
     if (status == HY_OK) {
         status = print_memory(job);
     }
     if (status == HY_OK) {
-        status = print_layers(job);
-    }
-    if (status == HY_OK) {
-        print_step(job);
+        status = print_work(job);
     }
     hy_model_destroy(job->model);
     return status;
@@ -235,8 +287,8 @@ static hy_status choose_ranks(int64_t asked, const hy_comm *world, plan_job *job
     const int64_t fixed =
         job->config->parallel.data * (job->config->parallel.sequence > 0 ? job->config->parallel.sequence : 1);
     const int64_t ranks = asked > 0 ? asked : hy_comm_size(world) > 1 ? hy_comm_size(world) : fixed;
-    if (asked < 0 || ranks > 1 << 24) {
-        return hy_fail(HY_ERR_USAGE, "--ranks %lld: must be 1 to %d", (long long)asked, 1 << 24);
+    if (ranks > 1 << 24) {
+        return hy_fail(HY_ERR_USAGE, "%lld ranks: must be 1 to %d", (long long)ranks, 1 << 24);
     }
     job->ranks = (int)ranks;
     return HY_OK;
@@ -244,18 +296,20 @@ static hy_status choose_ranks(int64_t asked, const hy_comm *world, plan_job *job
 
 hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
     int64_t ranks = 0;
+    bool json = false;
     hy_option_list sets = {.n = 0};
     const hy_option options[] = {
-        {"--ranks", HY_OPTION_INT, &ranks, "N",
+        {"--ranks", HY_OPTION_COUNT, &ranks, "N",
          "plan for N ranks (default: parallel.data x parallel.sequence, where that is fixed, else 1)"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
+        {"--json", HY_OPTION_FLAG, &json, NULL, "one JSON document instead of text (docs/json.md)"},
     };
     const hy_usage usage = {"hylas plan CONFIG [options]",
                             "What a run of CONFIG takes, without running it: parameters by kind, memory of the fullest "
                             "rank, FLOPs, and what every\n"
                             "layer's exchange sends in one step. Needs neither mpirun nor a token store.",
                             options,
-                            2,
+                            3,
                             1,
                             1};
     hy_args args;
@@ -265,7 +319,7 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
         return HY_OK;
     }
     HY_TRY(hy_config_load_on_all(world, args.positional[0], &sets, &config));
-    plan_job job = {.config = config};
+    plan_job job = {.config = config, .json = json};
     hy_status status = choose_ranks(ranks, world, &job);
     if (status == HY_OK && hy_comm_rank(world) == 0) {
         status = print_plan(&job);

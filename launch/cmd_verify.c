@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/table.h"
@@ -44,8 +43,9 @@ typedef struct verify {
     hy_verify_data data;
     int sizes[SIZES_MAX], n_sizes;
     double *errors;        /* rank 0: [n_params + 1][n_sizes]: the loss last */
+    int64_t runs;          /* numbers of ranks times methods, of one precision */
     double worst, seconds; /* of one precision */
-    char worst_at[192];
+    char worst_at[256];
 } verify;
 
 static hy_verify_method method_of(const verify *v, const precision *p) {
@@ -56,18 +56,25 @@ static hy_verify_method method_of(const verify *v, const precision *p) {
                               .overlap = v->config->parallel.overlap,
                               .recompute = v->config->train.recompute,
                               .dtype = p->dtype,
-                              .table = table};
+                              .table = table,
+                              .broken = v->broken};
 }
 
+typedef struct buffers {
+    void *params, *want, *got;
+    double want_loss;
+} buffers;
+
 /* Rank 0: folds the differences of one run into errors. */
-static void compare(verify *v, const precision *p, int column, double loss, double want_loss, const void *grads,
-                    const void *want) {
+static void compare(verify *v, const precision *p, int column, const hy_verify_method *m, double loss,
+                    const buffers *b) {
+    const void *grads = b->got, *want = b->want;
     int64_t n;
     const hy_param *params = hy_model_params(v->model, &n);
     size_t real = hy_dtype_size(p->dtype);
     double floor = p->floor * hy_verify_rms(want, hy_model_flat_size(v->model), p->dtype);
     for (int64_t i = 0; i <= n; i++) {
-        double error = fabs(loss - want_loss) / fabs(want_loss);
+        double error = fabs(loss - b->want_loss) / fabs(b->want_loss);
         if (i < n)
             error =
                 hy_verify_error((const char *)grads + (size_t)params[i].offset * real,
@@ -79,49 +86,47 @@ static void compare(verify *v, const precision *p, int column, double loss, doub
             *worst = error;
         if (error >= v->worst) {
             v->worst = error;
-            snprintf(v->worst_at, sizeof v->worst_at, "%s on %d ranks", i < n ? params[i].name : "loss",
-                     v->sizes[column]);
+            snprintf(v->worst_at, sizeof v->worst_at, "%s on %d ranks (%s, states %s, attention %s, %s)",
+                     i < n ? params[i].name : "loss", v->sizes[column], hy_layout_names[m->layout],
+                     hy_state_exchange_names[m->state], hy_attention_method_names[m->attention],
+                     hy_overlap_names[m->overlap]);
         }
     }
 }
 
-typedef struct buffers {
-    void *params, *want, *got;
-    double want_loss;
-} buffers;
-
 /* One number of ranks, one method. The ranks beyond it wait. */
-static hy_status run_size(verify *v, const precision *p, int column, hy_verify_method method, buffers *b) {
+static hy_status run_size(verify *v, const precision *p, int column, const hy_verify_method *method, buffers *b) {
     int rank = hy_comm_rank(v->world);
     hy_comm *sequence = NULL;
     double loss = 0;
     HY_TRY(hy_comm_split(v->world, rank < v->sizes[column] ? 0 : -1, rank, &sequence));
     hy_status status = HY_OK;
-    method.broken = v->broken;
     if (sequence)
-        status = hy_verify_step(v->model, &v->data, &method, sequence, b->params, &loss, b->got);
+        status = hy_verify_step(v->model, &v->data, method, sequence, b->params, &loss, b->got);
     if (status == HY_OK && rank == 0)
-        compare(v, p, column, loss, b->want_loss, b->got, b->want);
+        compare(v, p, column, method, loss, b);
+    v->runs++;
     status = hy_comm_agree(v->world, status);
     hy_comm_destroy(sequence);
     return status;
 }
 
-/* The config's own method, or with --all every layout and exchange in turn. */
+/* The config's own method, or with --all every one there is. */
 static hy_status run_methods(verify *v, const precision *p, int column, buffers *b) {
-    hy_verify_method method = method_of(v, p);
+    hy_verify_method m = method_of(v, p);
     if (!v->all)
-        return run_size(v, p, column, method, b);
-    for (int i = 0; i < 16; i++) {
-        method.layout = (hy_layout_kind)(i & 1), method.state = (hy_state_exchange)(i >> 1 & 1);
-        method.attention = (hy_attention_method)(i >> 2 & 1), method.overlap = (hy_overlap)(i >> 3 & 1);
-        HY_TRY(run_size(v, p, column, method, b));
-    }
+        return run_size(v, p, column, &m, b);
+    for (m.layout = 0; hy_layout_names[m.layout]; m.layout++)
+        for (m.state = 0; hy_state_exchange_names[m.state]; m.state++)
+            for (m.attention = 0; hy_attention_method_names[m.attention]; m.attention++)
+                for (m.overlap = 0; hy_overlap_names[m.overlap]; m.overlap++)
+                    HY_TRY(run_size(v, p, column, &m, b));
     return HY_OK;
 }
 
 static hy_status run_one_rank(verify *v, const precision *p, buffers *b) {
     hy_verify_method method = method_of(v, p);
+    method.broken = false;
     hy_comm *self = NULL;
     HY_TRY(hy_comm_self_create(&self));
     hy_status status = hy_verify_step(v->model, &v->data, &method, self, b->params, &b->want_loss, b->want);
@@ -149,6 +154,7 @@ static hy_status run_precision(verify *v, const precision *p) {
     hy_model_params(v->model, &n_params);
     memset(v->errors, 0, (size_t)((n_params + 1) * v->n_sizes) * sizeof *v->errors);
     v->worst = 0;
+    v->runs = 0;
     hy_status status = hy_alloc("parameters", bytes, &b.params);
     if (status == HY_OK)
         status = hy_alloc("gradients", bytes, &b.got);
@@ -223,8 +229,8 @@ static hy_status report(const verify *v, const precision *p, double bound) {
     printf("\n%s, table %s: relative error against 1 rank\n", p->name, v->table ? v->table : v->config->run.device);
     hy_status status = hy_text_table_print(table, stdout);
     hy_text_table_destroy(table);
-    printf("worst: %.1e, %s; bound %.0e: %s (%.1f s)\n", v->worst, v->worst_at, bound,
-           v->worst <= bound ? "ok" : "FAILED", v->seconds);
+    printf("worst: %.1e, %s; bound %.0e: %s (%lld methods, %.1f s)\n", v->worst, v->worst_at, bound,
+           v->worst <= bound ? "ok" : "FAILED", (long long)(v->runs / v->n_sizes), v->seconds);
     return status;
 }
 
@@ -279,13 +285,14 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
     verify v = {.world = world, .tokens = 1021, .documents = 9, .seed = 1};
     const hy_option options[] = {
         {"--set", HY_OPTION_LIST, &v.sets, "A.B=VALUE", "override a key of the config; may be given many times"},
-        {"--tokens", HY_OPTION_INT, &v.tokens, "N", "length of the sequence (default 1021)"},
-        {"--documents", HY_OPTION_INT, &v.documents, "N", "documents packed into it, cut at random places (default 9)"},
+        {"--tokens", HY_OPTION_COUNT, &v.tokens, "N", "length of the sequence (default 1021)"},
+        {"--documents", HY_OPTION_COUNT, &v.documents, "N",
+         "documents packed into it, cut at random places (default 9)"},
         {"--seed", HY_OPTION_INT, &v.seed, "N", "of parameters, tokens and documents (default 1)"},
         {"--dtype", HY_OPTION_TEXT, &v.dtype, "TYPE", "f64 or f32 alone (default: both)"},
         {"--table", HY_OPTION_TEXT, &v.table, "NAME", "operations: cpu_ref or cpu (default: run.device)"},
         {"--bound", HY_OPTION_REAL, &v.bound, "X", "largest relative error (default 1e-10 in f64, 1e-4 in f32)"},
-        {"--all", HY_OPTION_FLAG, &v.all, NULL, "every layout, exchange and overlap, not only the config's"},
+        {"--all", HY_OPTION_FLAG, &v.all, NULL, "every layout, exchange and overlap there is, not only the config's"},
         {"--each", HY_OPTION_FLAG, &v.each, NULL, "one row for each parameter"},
         {"--break-exchange", HY_OPTION_FLAG, &v.broken, NULL,
          "damage every exchange on purpose: verification must fail"},

@@ -19,8 +19,12 @@
     X(import, "a published model into a checkpoint")                                                                   \
     X(export, "a checkpoint as a published model")                                                                     \
     X(op, "one core operation, or a whole model, on tensors from a file")                                              \
+    X(report, "what runs have logged, as a picture and a table")                                                       \
     X(bench, "speed beside the matrix-product rate of the same run")                                                   \
     X(doctor, "what this machine has and lacks")
+
+/* hylas help mixers: all kinds, or one. Local. */
+HY_MUST_CHECK hy_status hy_help_mixers(const char *kind);
 
 #define HY_X(name, summary) HY_MUST_CHECK hy_status hy_cmd_##name(int argc, char **argv, hy_comm *world);
 HY_COMMANDS(HY_X)

@@ -2,41 +2,18 @@
 # Training steps of configs/bench-cpu.yaml beside the same model in PyTorch, turn by turn on this machine: tokens per second, peak memory,
 # and their ratios.
 #
-#     launch/compare-pytorch.sh --python PATH [--tokens 1024,4096,16384] [--ranks 2] [--repeats 3] [--hylas build/bin/hylas]
+#     launch/compare-pytorch.sh --python PATH [--tokens 1Ki,4Ki,16Ki] [--ranks 2] [--repeats 3] [--hylas build/bin/hylas]
 #
 # PATH is a Python with torch and transformers (without them: exit code 3). Both sides use as many cores as there are ranks: hylas one
 # thread on each rank, PyTorch that many threads. hylas runs before and after PyTorch: the mean of
 # both is printed, and how far they lie apart, which is the noise of this machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/scripts/beside-pytorch.sh
 
-python="" tokens=1024,4096,16384 ranks=2 repeats=3 hylas=build/bin/hylas
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; }
-fail() { # exit code, message
-    printf 'compare-pytorch.sh: %s\n' "$2" >&2
-    exit "$1"
-}
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help | -h) usage && exit 0 ;;
-    --python | --tokens | --ranks | --repeats | --hylas)
-        [ $# -ge 2 ] || fail 2 "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    *) fail 2 "unknown option $1 (--help lists them)" ;;
-    esac
-done
-[ -n "$python" ] || fail 2 "--python PATH is missing: a Python with torch and transformers"
-[ -x "$hylas" ] || fail 3 "$hylas is not there: build first, or name it with --hylas"
-command -v "$python" >/dev/null || fail 3 "$python cannot be run"
-"$python" -c 'import torch, transformers' 2>/dev/null || fail 3 "$python has no torch or no transformers: pip install torch transformers"
-
-if [ "$(id -u)" -eq 0 ]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
-export TRANSFORMERS_VERBOSITY=error # it says on every run that the kernels for GPUs are not there
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1
+python="" tokens=1Ki,4Ki,16Ki ranks=2 repeats=3 hylas=build/bin/hylas
+read_options "python tokens ranks repeats hylas" "$@"
+need torch,transformers
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
@@ -53,6 +30,7 @@ value() { # key, line
 printf '%9s | %10s %8s %7s %9s | %10s %7s %9s | %6s %7s\n' tokens 'hylas t/s' apart '% gemm' MiB 'torch t/s' '% gemm' MiB speed memory
 for count in ${tokens//,/ }; do
     before=$(run_hylas "$count")
+    count=$(value tokens "$before") # in digits: it may be 16Ki
     torch=$(run_pytorch "$count")
     after=$(run_hylas "$count")
     awk -v tokens="$count" -v a="$(value tokens_per_second "$before")" -v b="$(value tokens_per_second "$after")" \

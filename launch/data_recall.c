@@ -120,10 +120,11 @@ static hy_status write_sequences(recall_job *job) {
 static hy_status prepare(recall_job *job) {
     const recall_options *o = job->options;
     const int64_t longest = o->tokens / o->documents + 1;
-    char kind[64];
-    snprintf(kind, sizeof kind, "%s: filler %lld, keys %lld, values %lld", task_names[job->shape.task],
-             (long long)job->shape.filler, (long long)job->shape.keys, (long long)job->shape.values);
+    char kind[HY_TOKENIZER_MAX]; /* what ids mean, which is the same for all tasks */
     HY_TRY(o->filler != NULL ? open_text(job) : HY_OK);
+    snprintf(kind, sizeof kind, "recall: %.16s %lld, keys %lld, values %lld",
+             job->text != NULL ? hy_token_store_tokenizer(job->text) : "filler", (long long)job->shape.filler,
+             (long long)job->shape.keys, (long long)job->shape.values);
     HY_TRY(HY_NEW("tokens", longest, &job->tokens));
     HY_TRY(HY_NEW("filler", longest, &job->filler));
     HY_TRY(HY_NEW("answers", longest, &job->answers));
@@ -164,13 +165,13 @@ hy_status hy_data_recall(int argc, char **argv, hy_comm *world) {
         {"--out", HY_OPTION_TEXT, &o.out, "FILE", "the token store to write"},
         {"--hold-out", HY_OPTION_TEXT, &o.hold_out, "FILE",
          "every 50th sequence goes to this second store instead: for validation"},
-        {"--sequences", HY_OPTION_INT, &o.sequences, "N", "sequences (1024)"},
-        {"--tokens", HY_OPTION_INT, &o.tokens, "N", "tokens of a sequence (256): data.sequence of the training"},
-        {"--documents", HY_OPTION_INT, &o.documents, "N", "documents of equal length in a sequence (1)"},
-        {"--pairs", HY_OPTION_INT, &o.pairs, "N", "facts of a document (8); a needle is one"},
+        {"--sequences", HY_OPTION_COUNT, &o.sequences, "N", "sequences (1024)"},
+        {"--tokens", HY_OPTION_COUNT, &o.tokens, "N", "tokens of a sequence (256): data.sequence of the training"},
+        {"--documents", HY_OPTION_COUNT, &o.documents, "N", "documents of equal length in a sequence (1)"},
+        {"--pairs", HY_OPTION_COUNT, &o.pairs, "N", "facts of a document (8); a needle is one"},
         {"--pairs-min", HY_OPTION_INT, &o.pairs_min, "N", "from so many on, evenly, rather than --pairs in each"},
         {"--queries", HY_OPTION_INT, &o.queries, "N", "queries of a document (as many as facts)"},
-        {"--vocab", HY_OPTION_INT, &o.vocab, "N", "ids (512): filler first, then keys, then values"},
+        {"--vocab", HY_OPTION_COUNT, &o.vocab, "N", "ids (512): filler first, then keys, then values"},
         {"--keys", HY_OPTION_INT, &o.keys, "N", "ids that are keys (a quarter)"},
         {"--values", HY_OPTION_INT, &o.values, "N", "ids that are values (a quarter)"},
         {"--filler", HY_OPTION_TEXT, &o.filler, "FILE", "a token store whose text is the filler (random ids)"},

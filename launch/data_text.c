@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,10 +17,44 @@
 
 enum { READ_BLOCK = 1 << 16 };
 
+/* Files whose bytes are no text, by name. */
+static const struct {
+    const char *suffix, *what, *way_out;
+} containers[] = {
+    {".jsonl", "JSON lines", "write the text of each line to a file of its own"},
+    {".ndjson", "JSON lines", "write the text of each line to a file of its own"},
+    {".parquet", "a table", "write the text of each row to a file of its own"},
+    {".arrow", "a table", "write the text of each row to a file of its own"},
+    {".feather", "a table", "write the text of each row to a file of its own"},
+    {".npy", "an array", "put token ids into a store (docs/training.md says how)"},
+    {".npz", "arrays", "put token ids into a store (docs/training.md says how)"},
+    {".h5", "HDF5", "a token store is named as it is, data.store"},
+    {".hdf5", "HDF5", "a token store is named as it is, data.store"},
+    {".gz", "compressed", "unpack it"},
+    {".bz2", "compressed", "unpack it"},
+    {".xz", "compressed", "unpack it"},
+    {".zst", "compressed", "unpack it"},
+    {".zip", "compressed", "unpack it"},
+};
+
+static hy_status check_name(const char *path) {
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot != NULL && i < sizeof containers / sizeof containers[0]; i++) {
+        if (strcasecmp(dot, containers[i].suffix) == 0) {
+            return hy_fail(HY_ERR_DATA,
+                           "%s: %s, and a model would be trained on the file's syntax; %s first, or take it byte by "
+                           "byte with --any-file",
+                           path, containers[i].what, containers[i].way_out);
+        }
+    }
+    return HY_OK;
+}
+
 typedef struct text_import {
     hy_token_writer *main, *held; /* held: NULL without --hold-out */
     hy_token_writer *writer;      /* of the present document: one of the two */
     int64_t n_held;
+    bool any_file;        /* whatever its name says */
     int64_t vocab, limit; /* limit: stop after this many tokens; 0 = none */
     int64_t tokens, documents, empty, skipped;
     unsigned char bytes[READ_BLOCK];
@@ -81,6 +116,7 @@ static hy_status add_path(text_import *import, const char *path, bool named, int
         return hy_fail(HY_ERR_DATA, "%s: %s", path, strerror(errno));
     }
     if (S_ISREG(info.st_mode)) {
+        HY_TRY(import->any_file ? HY_OK : check_name(path));
         return add_file(import, path);
     }
     if (!S_ISDIR(info.st_mode) || depth == DEPTH_MAX) {
@@ -132,18 +168,21 @@ static hy_status import_text(const hy_args *args, const char *out, const char *h
 hy_status hy_data_text(int argc, char **argv, hy_comm *world) {
     const char *out = NULL, *hold_out = NULL;
     int64_t vocab = 256, limit = 0;
+    bool any_file = false;
     const hy_option options[] = {
         {"--out", HY_OPTION_TEXT, &out, "FILE", "the token store to write"},
         {"--hold-out", HY_OPTION_TEXT, &hold_out, "FILE",
          "every 50th document goes to this second store instead: for validation"},
-        {"--vocab", HY_OPTION_INT, &vocab, "N", "vocabulary of the store (256): larger leaves room for other ids"},
+        {"--vocab", HY_OPTION_COUNT, &vocab, "N", "vocabulary of the store (256): larger leaves room for other ids"},
         {"--limit", HY_OPTION_INT, &limit, "N", "stop after the file that reaches this many tokens"},
+        {"--any-file", HY_OPTION_FLAG, &any_file, NULL,
+         "also files that by their name hold no text: tables, arrays, archives"},
     };
     const hy_usage usage = {"hylas data text PATHS... --out FILE [options]",
                             "Makes a token store: the tokens are the bytes of the files, every file is one document.\n"
                             "Folders are read in order of names, with all below them; empty files are left out.",
                             options,
-                            4,
+                            sizeof options / sizeof options[0],
                             1,
                             -1};
     hy_args args;
@@ -161,6 +200,7 @@ hy_status hy_data_text(int argc, char **argv, hy_comm *world) {
         status = HY_NEW("text import", 1, &import);
         if (status == HY_OK) {
             import->vocab = vocab;
+            import->any_file = any_file;
             import->limit = limit;
             status = import_text(&args, out, hold_out, import);
         }

@@ -1,6 +1,5 @@
 #include "launch/machine_facts.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,12 +37,11 @@ void hy_machine_cpu_name(char *text, size_t size) {
     snprintf(text, size, "%s, %s", model, system.machine);
 }
 
-int hy_machine_cores(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        return CPU_COUNT(&set);
+void hy_machine_host(char *text, size_t size) {
+    if (gethostname(text, size) != 0) {
+        snprintf(text, size, "unknown");
     }
-    return (int)sysconf(_SC_NPROCESSORS_ONLN); /* more processors than a cpu_set_t holds */
+    text[size - 1] = '\0'; /* a name that is cut has no end */
 }
 
 static int64_t meminfo(const char *key) {

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 void hy_machine_cpu_name(char *text, size_t size); /* model and architecture */
-int hy_machine_cores(void);                        /* that this process may use */
+void hy_machine_host(char *text, size_t size);     /* its name */
 
 typedef struct hy_machine_memory {
     int64_t total,

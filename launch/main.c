@@ -8,8 +8,10 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "comm/comm.h"
+#include "launch/build_info.h"
 #include "launch/commands.h"
 #include "launch/report_once.h"
+#include "launch/threads.h"
 #include "train/run/config.h"
 
 typedef struct command {
@@ -51,7 +53,11 @@ static void print_commands(void) {
     for (int i = 0; i < N_COMMANDS; i++) {
         printf("  %-10s %s\n", commands[i].name, commands[i].summary);
     }
-    printf("  %-10s %s\n\n", "help", "help config: every key of a config; help COMMAND: the same as COMMAND --help");
+    printf("  %-10s %s\n\n", "help",
+           "help config: every key of a config; help mixers [KIND]: what each mixer is, and its keys;\n"
+           "             help COMMAND: the same as COMMAND --help");
+    printf(
+        "hylas --version: version and commit. Every command: --help, and --quiet for results and warnings only.\n\n");
     printf("exit codes: 0 ok, 1 failed, 2 usage or config, 3 environment, 4 data, 5 checkpoint, 6 out of memory, 7 not "
            "finite,\n"
            "            8 communication, 9 verification failed, 75 stopped early by signal or time limit (run again to "
@@ -69,9 +75,16 @@ static hy_status dispatch(int argc, char **argv, hy_comm *world) {
         print_commands();
         return HY_OK;
     }
+    if (strcmp(word, "--version") == 0) {
+        printf("%s\n", hy_build_version());
+        return HY_OK;
+    }
     if (is_help && strcmp(argv[2], "config") == 0) {
         hy_config_help();
         return HY_OK;
+    }
+    if (is_help && strcmp(argv[2], "mixers") == 0) {
+        return hy_comm_agree(world, hy_comm_rank(world) == 0 ? hy_help_mixers(argc > 3 ? argv[3] : NULL) : HY_OK);
     }
     const command *found = find_command(is_help ? argv[2] : word);
     if (found == NULL) {
@@ -114,7 +127,11 @@ int main(int argc, char **argv) {
     if (rank > 0 && freopen("/dev/null", "w", stdout) == NULL) {
         hy_comm_abort(HY_ERR_ENV);
     }
-    hy_status status = dispatch(argc, argv, world);
+    const bool is_doctor = argc > 1 && strcmp(argv[1], "doctor") == 0; /* it says itself what is wrong */
+    hy_status status = hy_threads_begin(world, !is_doctor);
+    if (status == HY_OK) {
+        status = dispatch(argc, argv, world);
+    }
     if (fflush(stdout) != 0 && status == HY_OK) {
         status = HY_ERR_FAILED;
     }

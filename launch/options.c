@@ -1,10 +1,11 @@
 #include "launch/options.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/count.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "launch/report_once.h"
 
@@ -13,43 +14,43 @@ static const char *option_metavar(const hy_option *option) {
 }
 
 static void print_help(const hy_usage *usage) {
+    bool counts = false;
     printf("usage: %s\n\n%s\n", usage->line, usage->about);
-    if (usage->n_options > 0) {
-        printf("\noptions\n");
-    }
+    printf("\noptions\n");
     for (int i = 0; i < usage->n_options; i++) {
         const hy_option *option = &usage->options[i];
         char left[64];
         snprintf(left, sizeof left, "%s %s", option->name, option_metavar(option));
         printf("  %-26s %s\n", left, option->help);
+        counts = counts || option->kind == HY_OPTION_INT || option->kind == HY_OPTION_COUNT;
     }
+    if (counts) {
+        printf("\nN may have a unit: 32k, 32Ki, 1e6 (" HY_COUNT_UNITS ").\n");
+    }
+    printf("  %-26s %s\n", "--quiet", "only results and warnings");
 }
 
 static hy_status fail_unknown(const hy_usage *usage, const char *name) {
     const char *names[128];
     int64_t n = 0;
-    for (int i = 0; i < usage->n_options && n < 127; i++) {
+    for (int i = 0; i < usage->n_options && n < 126; i++) {
         names[n++] = usage->options[i].name;
     }
     names[n++] = "--help";
+    names[n++] = "--quiet";
     return hy_fail(HY_ERR_USAGE, "unknown option %s; nearest: %s\nusage: %s", name,
                    names[hy_text_nearest(name, names, n)], usage->line);
 }
 
-static hy_status parse_int(const char *name, const char *text, int64_t *out) {
-    char *end = NULL;
-    errno = 0;
-    const long long value = strtoll(text, &end, 10);
-    int64_t unit = 1;
-    if (end != text && *end != '\0' && end[1] == '\0') {
-        unit = *end == 'k' ? 1024 : *end == 'M' ? 1024 * 1024 : *end == 'G' ? 1024 * 1024 * 1024 : 0;
-        end += unit > 0;
+static hy_status parse_count(const char *name, const char *text, int64_t least, int64_t *out) {
+    int64_t value = 0;
+    if (!hy_count_parse(text, &value)) {
+        return hy_fail(HY_ERR_USAGE, "%s %s: not a whole number (with a unit: " HY_COUNT_UNITS ")", name, text);
     }
-    int64_t scaled = 0;
-    if (end == text || *end != '\0' || errno != 0 || __builtin_mul_overflow((int64_t)value, unit, &scaled)) {
-        return hy_fail(HY_ERR_USAGE, "%s %s: not a whole number", name, text);
+    if (value < least) {
+        return hy_fail(HY_ERR_USAGE, "%s %s: must be at least %lld", name, text, (long long)least);
     }
-    *out = scaled;
+    *out = value;
     return HY_OK;
 }
 
@@ -72,7 +73,8 @@ static hy_status store_value(const hy_option *option, const char *text) {
         *(const char **)option->target = text;
         return HY_OK;
     case HY_OPTION_INT:
-        return parse_int(option->name, text, option->target);
+    case HY_OPTION_COUNT:
+        return parse_count(option->name, text, option->kind == HY_OPTION_COUNT, option->target);
     case HY_OPTION_REAL:
         return parse_real(option->name, text, option->target);
     case HY_OPTION_LIST: {
@@ -148,6 +150,8 @@ static hy_status parse_words(void *context) {
         } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
             args->help = true;
             return HY_OK;
+        } else if (strcmp(word, "--quiet") == 0) {
+            hy_log_set_quiet(true);
         } else {
             HY_TRY(take_option(usage, job->argc, job->argv, &i));
         }

@@ -11,11 +11,12 @@
 #include "comm/comm.h"
 
 typedef enum hy_option_kind {
-    HY_OPTION_FLAG, /* bool: set to true */
-    HY_OPTION_TEXT, /* const char * */
-    HY_OPTION_INT,  /* int64_t; suffixes k, M, G (powers of 1,024) are allowed */
-    HY_OPTION_REAL, /* double */
-    HY_OPTION_LIST  /* hy_option_list: may be given many times */
+    HY_OPTION_FLAG,  /* bool: set to true */
+    HY_OPTION_TEXT,  /* const char * */
+    HY_OPTION_INT,   /* int64_t of at least 0; units as base/count.h says */
+    HY_OPTION_COUNT, /* the same of at least 1: the target may start at 0 for "not given" */
+    HY_OPTION_REAL,  /* double */
+    HY_OPTION_LIST   /* hy_option_list: may be given many times */
 } hy_option_kind;
 
 enum { HY_OPTION_LIST_MAX = 256, HY_POSITIONAL_MAX = 4096 };

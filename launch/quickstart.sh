@@ -17,7 +17,7 @@ run=runs/quickstart
 
 install_packages
 printf 'building ...\n'
-build build
+build build hylas
 mpi_environment
 hylas=build/bin/hylas
 [ $fresh -eq 0 ] || rm -rf "$run" data/quickstart

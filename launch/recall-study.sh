@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The recall study of docs/recall.md: gated_deltanet and gla, each pure and with every fourth layer softmax, and softmax alone, at a size that
 # a laptop trains in minutes. Recall tasks (train/data/recall_data.h) show what a model finds in its context, text what it costs as a language
-# model. Prints one table per seed (of the initial parameters and the order of the data) and writes them with a plot of all into the output
-# folder. Goes on where it was stopped; --fresh starts over.
+# model. Prints one table per seed (of the initial parameters and the order of the data) and writes them with a picture of all
+# (launch/recall-plot.sh) into the output folder. Goes on where it was stopped; --fresh starts over.
 #
 #     launch/recall-study.sh [--out runs/recall] [--jobs 2] [--steps 4000] [--seeds "1 2"] [--hylas build/bin/hylas] [--fresh]
 set -euo pipefail
@@ -113,7 +113,7 @@ for seed in $seeds; do
     done
 done
 
-# ---- tables and plot ----
+# ---- tables and picture ----
 
 accuracy() { sed -n 's/^answers .*right: \([0-9.]*\)%.*/\1/p' "$here/result/$1-$2"; }
 loss() { sed -n 's/^loss *\([0-9.]*\)$/\1/p' "$here/result/$1-text-eval"; }
@@ -124,10 +124,8 @@ for seed in $seeds; do
         while IFS=: read -r name _ softmax; do
             printf '%s %s %s %s %s' "$name" "$softmax" "$(loss "$name")" "$(accuracy "$name" needle-1)" "$(accuracy "$name" needle-4)"
             for n in $counts; do
-                accuracy=$(accuracy "$name" "mqar-$n")
-                printf ' %s' "$accuracy"
-                printf '%s %s\n' "$n" "$accuracy" >&3
-            done 3>"$here/result/$name.curve"
+                printf ' %s' "$(accuracy "$name" "mqar-$n")"
+            done
             printf '\n'
         done <<<"$variants"
     } >"$here/table.dat"
@@ -135,22 +133,9 @@ for seed in $seeds; do
     column -t "$here/table.dat" 2>/dev/null || cat "$here/table.dat"
 done
 
-command -v gnuplot >/dev/null || fail 3 "gnuplot is not there: no plot"
-gnuplot <<END
-set terminal svg size 900,360 font "sans,12" background "#ffffff"
-set output "$out/recall.svg"
-set multiplot layout 1,2
-variants = "gated_deltanet gla gated_deltanet-3-1 gla-3-1 attention"
-seeds = "$seeds"
-set linetype 1 lc rgb "#c44e52" dt 2 pt 6; set linetype 2 lc rgb "#4c72b0" dt 2 pt 4 # pure: dashed, open marks
-set linetype 3 lc rgb "#c44e52" pt 7; set linetype 4 lc rgb "#4c72b0" pt 5; set linetype 5 lc rgb "black" pt 9
-set key bottom left opaque; set grid; set yrange [0:105]; set xrange [1:17]
-set xlabel "facts in the document"; set ylabel "answers right, %"
-plot for [s in seeds] for [i=1:5] "$out/seed-".s."/result/".word(variants, i).".curve" \
-    with linespoints lt i title (s eq word(seeds, 1) ? word(variants, i) : "") noenhanced
-set key off; set autoscale x; set style data histogram; set style histogram clustered gap 1; set style fill solid 0.6
-set yrange [0:*]; set xlabel ""; set ylabel "loss on text, nats per byte"; set xtics rotate by -25 noenhanced
-plot for [s in seeds] "$out/seed-".s."/table.dat" using 3:xtic(1) lc rgb "#8c8c8c" title ""
-unset multiplot
-END
-printf '\ntables      %s/seed-*/table.dat\nplot        %s/recall.svg\n' "$out" "$out"
+tables=()
+for seed in $seeds; do
+    tables+=("$out/seed-$seed/table.dat")
+done
+launch/recall-plot.sh "${tables[@]}" --out "$out/recall.svg"
+printf '\ntables      %s/seed-*/table.dat\npicture     %s/recall.svg\n' "$out" "$out"

@@ -8,19 +8,14 @@
 
 #include "base/log.h"
 
-/* Open MPI refuses root and more ranks than cores unless told so; ranks that wait must leave the core to those that compute. */
-static void set_environment(int ranks) {
-    char threads[24];
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+/* Open MPI refuses root and more ranks than cores unless told so, and binds two ranks to one core each whatever the machine has. */
+static void set_environment(void) {
     if (geteuid() == 0) {
         setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 0);
         setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 0);
     }
     setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 0);
     setenv("OMPI_MCA_hwloc_base_binding_policy", "none", 0);
-    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
-    snprintf(threads, sizeof threads, "%ld", cores > ranks ? cores / ranks : 1);
-    setenv("OMP_NUM_THREADS", threads, 0);
 }
 
 hy_status hy_relaunch(int ranks, int argc, char **argv) {
@@ -37,7 +32,7 @@ hy_status hy_relaunch(int ranks, int argc, char **argv) {
         return hy_fail(HY_ERR_MEMORY, "no memory to start mpirun");
     words[0] = launcher, words[1] = np, words[2] = count, words[3] = self;
     memcpy(words + 4, argv, (size_t)argc * sizeof *words);
-    set_environment(ranks);
+    set_environment();
     hy_info("starting mpirun -np %d", ranks);
     execvp(launcher, words);
     free(words);

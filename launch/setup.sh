@@ -5,6 +5,7 @@ librandom123-dev libopenblas-openmp-dev|libopenblas-pthread-dev|libopenblas-seri
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
+cores=$(env -u OMP_NUM_THREADS nproc) # nproc would count threads where that is set
 
 fail() { # exit code, message
     printf '%s: %s\n' "$(basename "$0")" "$2" >&2
@@ -35,15 +36,16 @@ install_packages() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null || fail 3 "apt-get install failed"
 }
 
-build() { # build folder, then CMake options
-    local folder=$1
-    shift
+build() { # build folder, target, then CMake options: those given once stay
+    local folder=$1 target=$2
+    shift 2
     mkdir -p "$folder"
     if ! cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release "$@" >"$folder/configure.log" 2>&1; then
         cat "$folder/configure.log" >&2
         fail 3 "configuration failed (see above)"
     fi
-    cmake --build "$folder" -j "$(nproc)" >"$folder/build.log" 2>&1 || { tail -n 40 "$folder/build.log" >&2; fail 1 "build failed; all of it: $folder/build.log"; }
+    cmake --build "$folder" --target "$target" -j "$cores" >"$folder/build.log" 2>&1 ||
+        { tail -n 40 "$folder/build.log" >&2; fail 1 "build failed; all of it: $folder/build.log"; }
 }
 
 # What Open MPI wants to hear as root and with more ranks than cores.
@@ -51,6 +53,5 @@ mpi_environment() {
     if [ "$(id -u)" -eq 0 ]; then
         export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
     fi
-    export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1
-    export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+    export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 }

@@ -9,6 +9,9 @@
 #include "layers/model_build.h"
 #include "layers/orthogonal.h"
 
+const char *const hy_recompute_names[] = {
+    [HY_RECOMPUTE_NONE] = "none", [HY_RECOMPUTE_LIGHT] = "light", [HY_RECOMPUTE_BLOCK] = "block", NULL};
+
 struct hy_model {
     hy_model_config config;
     hy_graph graph;

@@ -58,6 +58,7 @@ void hy_model_init_params(const hy_model *model, uint64_t seed, hy_dtype dtype, 
 /* What backward computes again instead of holding it: nothing; norms, activations, gates and convolutions; everything inside a block
  * but what its exchanges brought. */
 typedef enum hy_recompute { HY_RECOMPUTE_NONE, HY_RECOMPUTE_LIGHT, HY_RECOMPUTE_BLOCK } hy_recompute;
+extern const char *const hy_recompute_names[]; /* by value; NULL at the end */
 
 /* How a model runs on this rank. */
 typedef struct hy_run_shape {
@@ -83,6 +84,12 @@ HY_MUST_CHECK hy_status hy_runner_plan(const hy_model *model, const hy_run_shape
  * is the test hook of hy_sp. Local. */
 HY_MUST_CHECK hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device,
                                          hy_comm *sequence, void *params, void *grads, int broken, hy_runner **out);
+/* The same in `arena`, memory of the caller's (hy_alloc) with room for hy_runner_arena_bytes; runners that never run at the same
+ * time may share one. */
+HY_MUST_CHECK hy_status hy_runner_create_in(const hy_model *model, const hy_run_shape *shape, hy_device *device,
+                                            hy_comm *sequence, void *params, void *grads, void *arena, hy_runner **out);
+HY_MUST_CHECK hy_status hy_runner_arena_bytes(const hy_model *model, const hy_run_shape *shape,
+                                              const hy_profile *profile, int64_t *bytes);
 void hy_runner_destroy(hy_runner *runner);
 
 typedef struct hy_batch {

@@ -85,7 +85,7 @@ hy_status hy_model_build(hy_graph *g, const hy_model_config *config) {
     g->block = 0;
     g->prefix[0] = 0;
     hy_weight embedding = hy_graph_param(g, "model.embeddings.weight", 2, shape, HY_INIT_NORMAL, true);
-    hy_var x = hy_node_embed(g, embedding, config->width, config->vocab);
+    hy_var x = hy_node_embed(g, embedding, config->width, config->vocab, config->pad_token);
     for (int64_t layer = 0; layer < config->layers; layer++) {
         HY_TRY(build_block(g, config, layer, &x));
     }

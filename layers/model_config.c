@@ -29,7 +29,8 @@ static const char *nearest_kind(const char *kind) {
 }
 
 /* Index of the mixer called `name`; one that is only named in the schedule is added with its row's defaults. */
-static hy_status mixer_index(hy_model_config *config, const char *name, int *out) {
+static hy_status mixer_index(hy_model_config *config, const hy_schema_origins *origins, const char *key,
+                             const char *name, int *out) {
     for (int i = 0; i < config->n_mixers; i++) {
         if (strcmp(config->mixers[i].name, name) == 0) {
             *out = i;
@@ -37,9 +38,9 @@ static hy_status mixer_index(hy_model_config *config, const char *name, int *out
         }
     }
     if (!hy_mixer_row_find(name)) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.schedule: no mixer '%s' under model.mixers and no kind of that name; nearest: '%s'", name,
-                       nearest_kind(name));
+        return hy_schema_fail(origins, key,
+                              "%s: no mixer '%s' under model.mixers and no kind of that name; nearest: '%s'", key, name,
+                              nearest_kind(name));
     }
     if (config->n_mixers == HY_MIXERS_MAX) {
         return hy_fail(HY_ERR_USAGE, "model.mixers: more than %d", HY_MIXERS_MAX);
@@ -49,27 +50,31 @@ static hy_status mixer_index(hy_model_config *config, const char *name, int *out
     return HY_OK;
 }
 
-static hy_status expand_schedule(hy_model_config *config) {
+static hy_status expand_schedule(hy_model_config *config, const hy_schema_origins *origins) {
     if (config->n_pattern == 0) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.schedule.pattern: empty; name at least one mixer, e.g. [gated_deltanet, attention]");
+        return hy_schema_fail(
+            origins, "model.schedule.pattern",
+            "model.schedule.pattern: empty; name at least one mixer, e.g. [gated_deltanet, attention]");
     }
     for (int64_t l = 0; l < config->layers; l++) {
-        HY_TRY(mixer_index(config, config->pattern[l % config->n_pattern], &config->layer_mixer[l]));
+        HY_TRY(mixer_index(config, origins, "model.schedule.pattern", config->pattern[l % config->n_pattern],
+                           &config->layer_mixer[l]));
     }
     for (int64_t i = 0; i < config->n_overrides; i++) {
         int64_t l = config->overrides[i].layer;
         if (l < 0 || l >= config->layers) {
-            return hy_fail(HY_ERR_USAGE, "model.schedule.overrides: layer %lld, but the model has layers 0 to %lld",
-                           (long long)l, (long long)config->layers - 1);
+            return hy_schema_fail(origins, "model.schedule.overrides",
+                                  "model.schedule.overrides: layer %lld, but the model has layers 0 to %lld",
+                                  (long long)l, (long long)config->layers - 1);
         }
-        HY_TRY(mixer_index(config, config->overrides[i].mixer, &config->layer_mixer[l]));
+        HY_TRY(mixer_index(config, origins, "model.schedule.overrides", config->overrides[i].mixer,
+                           &config->layer_mixer[l]));
     }
     return HY_OK;
 }
 
 /* The first layer's mixer says what is not given. A model without any MLP has no width of one. */
-static hy_status resolve_mlp(hy_model_config *config) {
+static hy_status resolve_mlp(hy_model_config *config, const hy_schema_origins *origins) {
     const hy_mixer_row *first = hy_mixer_row_find(config->mixers[config->layer_mixer[0]].kind);
     bool any = false;
     for (int64_t l = 0; l < config->layers; l++) {
@@ -85,8 +90,8 @@ static hy_status resolve_mlp(hy_model_config *config) {
         for (; n < 16 && hy_mlp_row_at(n); n++) {
             names[n] = hy_mlp_row_at(n)->kind;
         }
-        return hy_fail(HY_ERR_USAGE, "model.mlp.kind: no MLP '%s'; nearest: '%s'", config->mlp_kind,
-                       names[hy_text_nearest(config->mlp_kind, names, n)]);
+        return hy_schema_fail(origins, "model.mlp.kind", "model.mlp.kind: no MLP '%s'; nearest: '%s'", config->mlp_kind,
+                              names[hy_text_nearest(config->mlp_kind, names, n)]);
     }
     if (config->mlp_ratio <= 0) {
         config->mlp_ratio = first->mlp_ratio;
@@ -95,44 +100,42 @@ static hy_status resolve_mlp(hy_model_config *config) {
         config->mlp_width = 0;
     } else if (config->mlp_width == 0) {
         config->mlp_width = row->width(config->width, config->mlp_ratio);
+        if (config->mlp_width < 1) {
+            return hy_fail(HY_ERR_USAGE, "model.mlp.ratio: %g times a width of %lld leaves the MLP no channel",
+                           config->mlp_ratio, (long long)config->width);
+        }
     }
     return HY_OK;
 }
 
-static hy_status resolve_levels(const hy_mixer_row *row, hy_mixer_config *m) {
-    if (!row->leveled && m->levels != HY_DEFAULT) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.levels: only log-linear mixers have levels", m->name);
-    }
-    return row->leveled ? hy_mixer_default(m, "levels", &m->levels, 15, 1) : HY_OK;
+hy_status hy_model_config_resolve(hy_model_config *config) {
+    return hy_model_config_resolve_from(config, NULL);
 }
 
-hy_status hy_model_config_resolve(hy_model_config *config) {
-    if (config->layers < 1 || config->layers > HY_LAYERS_MAX) {
-        return hy_fail(HY_ERR_USAGE, "model.layers: %lld, but it must be 1 to %d", (long long)config->layers,
-                       HY_LAYERS_MAX);
-    }
-    if (config->width < 1 || config->vocab < 2 || config->mlp_width < 0) {
-        return hy_fail(HY_ERR_USAGE, "model: width %lld, vocab %lld, mlp.width %lld: all must be positive",
-                       (long long)config->width, (long long)config->vocab, (long long)config->mlp_width);
+hy_status hy_model_config_resolve_from(hy_model_config *config, const hy_schema_origins *origins) {
+    HY_TRY(hy_schema_check_ranges(&hy_model_schema, config, "model.")); /* a published config.json knows no ranges */
+    if (config->pad_token >= config->vocab) {
+        return hy_fail(HY_ERR_USAGE, "model.pad_token: %lld, but token ids are 0 to %lld; or none",
+                       (long long)config->pad_token, (long long)config->vocab - 1);
     }
     if (config->norm == HY_NORM_LAYER && config->zero_centred) {
-        return hy_fail(HY_ERR_USAGE, "model.zero_centred: only RMSNorm counts its weight from 1; nearest: norm: rms");
+        return hy_schema_fail(origins, "model.zero_centred",
+                              "model.zero_centred: only RMSNorm counts its weight from 1; nearest: norm: rms");
     }
-    HY_TRY(expand_schedule(config));
+    HY_TRY(expand_schedule(config, origins));
     for (int64_t i = 0; i < config->n_mixers; i++) {
         hy_mixer_config *m = &config->mixers[i];
         if (m->kind[0] == '\0') {
             memcpy(m->kind, m->name, sizeof(m->kind)); /* both HY_NAME_MAX */
         }
-        const hy_mixer_row *row = hy_mixer_row_find(m->kind);
-        if (!row) {
-            return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kind: no mixer '%s'; nearest: '%s'", m->name, m->kind,
-                           nearest_kind(m->kind));
+        if (!hy_mixer_row_find(m->kind)) {
+            char key[2 * HY_NAME_MAX];
+            snprintf(key, sizeof key, "model.mixers.%s.kind", m->name);
+            return hy_schema_fail(origins, key, "%s: no mixer '%s'; nearest: '%s'", key, m->kind,
+                                  nearest_kind(m->kind));
         }
-        m->mlp = m->mlp != HY_SWITCH_DEFAULT ? m->mlp : row->no_mlp ? HY_SWITCH_OFF : HY_SWITCH_ON;
-        HY_TRY(row->resolve(row, config, m));
-        m->norm_eps = m->norm_eps == HY_DEFAULT ? config->norm_eps : m->norm_eps;
-        HY_TRY(resolve_levels(row, m));
+        HY_TRY(hy_mixer_resolve(config, origins, m));
     }
-    return resolve_mlp(config);
+    HY_TRY(resolve_mlp(config, origins));
+    return hy_schema_check_ranges(&hy_model_schema, config, "model."); /* defaults that follow from other keys, too */
 }

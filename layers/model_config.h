@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/schema.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
 
@@ -109,6 +110,7 @@ typedef struct hy_mixer_config {
 typedef struct hy_model_config {
     int64_t layers, width, vocab;
     bool tied;
+    int64_t pad_token;          /* its embedding is not trained by where it stands in the input; -1 = none */
     char mlp_kind[HY_NAME_MAX]; /* row of the MLP table; "" = that of the first layer's mixer */
     int64_t mlp_width;          /* 0 = from the ratio, as the kind says; stays 0 if no layer has an MLP */
     double mlp_ratio;           /* 0 = 4 (retention: 2) */
@@ -140,5 +142,7 @@ void hy_mixer_config_init(hy_mixer_config *mixer, const char *name);
 /* Checks, fills defaults from the mixer rows, expands the schedule. A mixer named in the schedule but absent from
  * `mixers` is added with its row's defaults. HY_ERR_USAGE naming key and nearest valid value. Idempotent. Local. */
 HY_MUST_CHECK hy_status hy_model_config_resolve(hy_model_config *config);
+/* The same; errors tell where their key was set: `origins` of a schema that has this model under the key "model". */
+HY_MUST_CHECK hy_status hy_model_config_resolve_from(hy_model_config *config, const hy_schema_origins *origins);
 
 #endif

@@ -2,6 +2,8 @@
  * number. */
 #include "layers/model_config_keys.h"
 
+#include "layers/mixers/mixer.h"
+
 static const char *const qk_norm_names[] = {"default", "none", "l2", "sum", "rms_head", "rms_all", "layer", NULL};
 static const char *const output_gate_names[] = {"default", "none", "swish", "sigmoid", "head", "channel", NULL};
 static const char *const feature_map_names[] = {
@@ -15,6 +17,7 @@ static const char *const norm_names[] = {"rms", "layer", NULL};
 static const char *const norm_place_names[] = {"pre", "post", NULL};
 
 enum { HEADS_MAX = 65536, HEAD_DIM_MAX = 65536, CONV_MAX = 64, FILTER_WIDTH_MAX = 1024, WIDTH_MAX = 1 << 24 };
+#define WINDOW_MAX ((int64_t)1 << 40)
 
 #define MIXER_INT(field, low, high, help)                                                                              \
     {                                                                                                                  \
@@ -36,7 +39,7 @@ static const hy_schema_entry mixer_rows[] = {
     MIXER_INT(head_dim, 1, HEAD_DIM_MAX, "channels of a query or key head"),
     MIXER_INT(value_dim, 1, HEAD_DIM_MAX, "channels of a value head"),
     MIXER_INT(conv, 0, CONV_MAX, "width of the short convolution on q, k, v; 0 = none"),
-    MIXER_INT(window, 0, HY_SCHEMA_NO_MAX, "softmax: tokens seen, the token itself included; 0 = all"),
+    MIXER_INT(window, 0, WINDOW_MAX, "softmax: tokens seen, the token itself included; 0 = all"),
     MIXER_INT(sinks, 0, HEADS_MAX, "softmax: learned logits per head that only enlarge the denominator"),
     MIXER_INT(feature_dim, 1, HEAD_DIM_MAX, "lizard: rows of the learned feature map"),
     MIXER_INT(kv_rank, 1, WIDTH_MAX, "mla: channels of the latent that keys and values are made of"),
@@ -103,13 +106,24 @@ static const hy_schema_entry mixer_rows[] = {
     {HY_SCHEMA_ENUM(hy_mixer_config, norm_place, "norm_place", "pre", norm_place_names,
                     "its layers' norms: pre: x += f(norm(x)); post: x += norm(f(x))")},
 };
-const hy_schema hy_mixer_schema = HY_SCHEMA(hy_mixer_config, mixer_rows);
+
+/* Before it is resolved, a mixer's kind may be told by its name, or not known yet. */
+static bool mixer_has(const void *object, const hy_schema_entry *entry) {
+    const hy_mixer_config *mixer = object;
+    const hy_mixer_row *row = hy_mixer_row_find(mixer->kind[0] != '\0' ? mixer->kind : mixer->name);
+    return row == NULL || hy_mixer_uses(row, entry->key);
+}
+
+const hy_schema hy_mixer_schema = HY_SCHEMA_SOME(hy_mixer_config, mixer_rows, mixer_has);
 
 static const hy_schema_entry model_rows[] = {
     {HY_SCHEMA_INT(hy_model_config, layers, "layers", "24", 1, HY_LAYERS_MAX, "blocks")},
     {HY_SCHEMA_INT(hy_model_config, width, "width", "1024", 1, WIDTH_MAX, "channels of the residual stream")},
     {HY_SCHEMA_INT(hy_model_config, vocab, "vocab", "32000", 2, INT32_MAX, "token ids are 0 .. vocab-1")},
     {HY_SCHEMA_BOOL(hy_model_config, tied, "tied", "false", "embedding and head share one matrix")},
+    {HY_SCHEMA_INT(hy_model_config, pad_token, "pad_token", "none", 0, INT32_MAX,
+                   "token whose embedding gets no gradient from the input (PyTorch: padding_idx)"),
+     HY_SCHEMA_SPECIAL("none", -1)},
     {HY_SCHEMA_STRING(hy_model_config, mlp_kind, "mlp.kind", NULL,
                       "swiglu, rwkv6, rwkv7; empty: that of the first layer's mixer")},
     {HY_SCHEMA_INT(hy_model_config, mlp_width, "mlp.width", "default", 1, WIDTH_MAX,

@@ -15,8 +15,7 @@
 
 #include "base/status.h"
 #include "kernels/kernels.h"
-
-typedef enum hy_layout_kind { HY_LAYOUT_CONTIGUOUS, HY_LAYOUT_ZIGZAG } hy_layout_kind;
+#include "sp/methods.h"
 
 typedef struct hy_fragment {
     int64_t begin, len; /* global position of its first token; tokens */

@@ -10,12 +10,7 @@
 #include "comm/comm.h"
 #include "kernels/device.h"
 #include "sp/layout.h"
-
-typedef enum hy_state_exchange { HY_STATE_ALLGATHER, HY_STATE_RING } hy_state_exchange;
-typedef enum hy_attention_method { HY_ATTENTION_RING, HY_ATTENTION_ALLGATHER } hy_attention_method;
-/* split: outputs from zero state hide the exchange, then the incoming state's part is added (more arithmetic);
- * seeded: one pass that starts from the incoming state, once it is there. */
-typedef enum hy_overlap { HY_OVERLAP_SPLIT, HY_OVERLAP_SEEDED } hy_overlap;
+#include "sp/methods.h"
 
 typedef struct hy_sp {
     const hy_profile *profile; /* what sizes depend on */

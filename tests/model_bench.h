@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "layers/mixers/mixer.h"
 #include "layers/model.h"
 
 enum { TOKENS = 45, VOCAB = 19, WIDTH = 12 };
@@ -123,7 +124,7 @@ static hy_mixer_config *add_mixer(hy_model_config *config, const char *name, con
     hy_mixer_config_init(m, name);
     snprintf(m->kind, sizeof(m->kind), "%s", kind);
     snprintf(config->pattern[config->n_pattern++], HY_NAME_MAX, "%s", name);
-    m->heads = 2;
+    m->heads = hy_mixer_uses(hy_mixer_row_find(kind), "heads") ? 2 : HY_DEFAULT;
     return m;
 }
 

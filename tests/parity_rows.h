@@ -137,7 +137,8 @@ static void embed_case(parity *p, hy_op_id op) {
         for (int64_t t = 0; t < T; t++)
             tokens[t] = (int32_t)(parity_uniform(p) * VOCAB);
         parity_begin(p, op, op == HY_OP_embed_fwd ? HY_TOL_EXACT : HY_TOL_F32_SUM);
-        p->args.embed_fwd = (hy_embed_args){.T = T, .D = D, .vocab = VOCAB, .tokens = tokens};
+        p->args.embed_fwd =
+            (hy_embed_args){.T = T, .D = D, .vocab = VOCAB, .frozen = (int64_t)i % 3 - 1, .tokens = tokens};
         if (op == HY_OP_embed_fwd) {
             PARITY_IN(p, hy_embed, w, VOCAB * D);
             PARITY_OUT(p, hy_embed, y, T * D);

@@ -25,12 +25,42 @@ hy_program_test(published)
 hy_program_test(bench)
 hy_program_test(doctor)
 hy_program_test(recall)
+hy_program_test(report ${CMAKE_SOURCE_DIR})
+hy_program_test(train_again)
+foreach(name slurm readme) # what is in the repository besides the program
+  add_test(NAME program/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/${name}.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
+  set_tests_properties(program/${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+endforeach()
 
-# fault/: what must survive. kill_resume.sh takes the number of kills; by hand 20.
+# Beside PyTorch, where there is one.
+add_test(NAME program/pytorch COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/pytorch.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
+set_tests_properties(program/pytorch PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 3 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+
+# What programs read (--json, --version) and what stays on disk of a run.
+add_executable(json_get program/json_get.c)
+target_link_libraries(json_get PRIVATE hy::jansson)
+hy_program_test(json $<TARGET_FILE:json_get> ${CMAKE_SOURCE_DIR})
+foreach(name run_record threads)
+  add_test(NAME program/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/${name}.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} $<TARGET_FILE:json_get>)
+  set_tests_properties(program/${name} PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+endforeach()
+
+# fault/: what must survive. kill_resume.sh and stop_resume.sh take the number of kills or stops; by hand 20.
 add_test(NAME fault/kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
 set_tests_properties(fault/kill_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+add_test(NAME fault/stop_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/stop_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
+set_tests_properties(fault/stop_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 add_test(NAME fault/bad_inputs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/bad_inputs.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
 set_tests_properties(fault/bad_inputs PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+
+# The n-th system call or allocation fails: a draw of a minute here; all of them by `nth_failure.sh ... --all`. Sanitizers want to be
+# loaded first themselves. Skipped (77) where the kernel refuses a seccomp filter.
+if(NOT HY_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|aarch64")
+  add_library(nth_failure MODULE fault/nth_failure.c)
+  add_test(NAME fault/nth_failure COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/nth_failure.sh $<TARGET_FILE:hylas> $<TARGET_FILE:nth_failure>
+           ${CMAKE_SOURCE_DIR})
+  set_tests_properties(fault/nth_failure PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+endif()
 
 # The plan of a run against the run.
 add_test(NAME program/plan COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/plan.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})

@@ -4,7 +4,8 @@
  *
  *   y^ = h^·x^;   dx^ = h^*·dy^;   dh^ = Σ_documents x^*·dy^
  *
- * Transforms are in place: m reals, padded to m/2 + 1 complex numbers. Plans are made once per size and stay. */
+ * Transforms are in place: m reals, padded to m/2 + 1 complex numbers. Plans are made once per size, when it is first used, and
+ * stay. */
 #include "kernels/cpu/fft_convolution.h"
 
 #include <fftw3.h>

@@ -4,7 +4,7 @@
 
 #include "kernels/kernels.h"
 
-/* Bytes of work; also plans every transform that documents of up to a->L tokens need, so that no operation does. */
+/* Bytes of work. Transforms are planned when documents of their size come for the first time. */
 size_t hy_fft_long_conv_work_f32(const hy_long_conv_args *a);
 size_t hy_fft_long_conv_work_f64(const hy_long_conv_args *a);
 void hy_fft_long_conv_fwd_f32(const hy_long_conv_args *a);

@@ -1,6 +1,5 @@
 /* Reference bonus: s = Σ_i r_i u_i k_i;  o (+)= s v. With ds = d_o·v:  dr_i = ds u_i k_i, and likewise dk, du;  dv = s
  * d_o. */
-#include "kernels/cpu/ref.h"
 
 #define COLUMNS 256
 

@@ -4,8 +4,6 @@
  * with depth. The gate never forms 1 − e^g from e^g: k = (1 − bound)·σ(−x) keeps its digits where the decay is near 1. */
 #include <math.h>
 
-#include "kernels/cpu/ref.h"
-
 static double sigmoid(double x) {
     return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
 }

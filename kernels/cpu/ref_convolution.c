@@ -7,7 +7,5 @@
  * needed. */
 #include <math.h>
 
-#include "kernels/cpu/ref.h"
-
 #define REF_BODY "kernels/cpu/ref_convolution.inc"
 #include "kernels/cpu/ref_precisions.h"

@@ -2,7 +2,7 @@
  * of these, other tables replace only the softmaxes. */
 #include <math.h>
 
-#include "kernels/cpu/ref.h"
+#include "kernels/kernels.h"
 
 /* TAYLOR and SQUARE are [one | linear·x_i | square·x_i² | cross·x_i x_j, i < j]; without a first degree the first two parts are absent. */
 typedef struct quadratic {

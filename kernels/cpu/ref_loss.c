@@ -3,7 +3,5 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/ref.h"
-
 #define REF_BODY "kernels/cpu/ref_loss.inc"
 #include "kernels/cpu/ref_precisions.h"

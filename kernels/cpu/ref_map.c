@@ -1,5 +1,5 @@
 /* Reference segment maps S → A·S + H. A is a number, a diagonal [K] or a matrix [K,K] per head. */
-#include "kernels/cpu/ref.h"
+#include <stdint.h>
 
 /* Row i of A·S is Σ_m A(i,m)·S[m,:]; this is the offset of A(i,m), and whether the sum has one term only (m = i). */
 typedef struct transition_shape {

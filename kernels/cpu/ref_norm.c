@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/ref.h"
+#include "kernels/kernels.h"
 
 #define COLUMNS 256
 

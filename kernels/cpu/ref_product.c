@@ -2,8 +2,6 @@
  * (a product with one-hot rows). Columns go in blocks whose sums are kept in double on the stack. */
 #include <string.h>
 
-#include "kernels/cpu/ref.h"
-
 #define COLUMNS 256
 
 #define REF_BODY "kernels/cpu/ref_product.inc"

@@ -35,6 +35,11 @@ void hy_bench_run_fini(hy_bench_run *run);
 double hy_bench_run_fwd(hy_bench_run *run);
 double hy_bench_run_bwd(hy_bench_run *run);
 
+/* The operations to measure, without sizes: all, or those with `only` in their name, or, where there is none, those of the mixers with it in
+ * theirs. HY_ERR_USAGE listing what there is. */
+enum { HY_BENCH_OPS_MAX = 16 };
+HY_MUST_CHECK hy_status hy_bench_choose_ops(const char *only, hy_bench_op ops[HY_BENCH_OPS_MAX], int *n_ops);
+
 /* Elements of outputs and gradients of a short run of `op` by table cpu in float32 that are off from cpu_ref in
  * float64, or not finite. */
 HY_MUST_CHECK hy_status hy_bench_count_wrong(const hy_bench_op *op, int64_t *wrong);

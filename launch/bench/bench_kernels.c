@@ -3,10 +3,10 @@
  * best of a few repetitions. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/count.h"
+#include "base/json.h"
 #include "launch/bench/bench.h"
 #include "launch/bench/machine_rates.h"
 #include "launch/options.h"
@@ -23,26 +23,29 @@ typedef struct kernels_bench {
     const char *tokens_text, *sizes_text, *only; /* options */
     int64_t heads, repetitions;
     int_list recur_tokens, attention_tokens, sizes;
+    hy_bench_op ops[HY_BENCH_OPS_MAX];
+    int n_ops;
     double gemm; /* operations per second */
-    int64_t rows, wrong;
+    int64_t wrong;
+    bool as_json;
+    hy_json json; /* open where as_json */
 } kernels_bench;
 
-/* "64,128" or "8k,64k". */
+/* "64,128" or "8Ki,64Ki". */
 static hy_status parse_list(const char *option, const char *text, int_list *list) {
     list->n = 0;
     for (const char *at = text;; at++) {
-        char *end = NULL;
-        int64_t value = strtoll(at, &end, 10);
-        if (*end == 'k' && end != at) {
-            value *= 1024;
-            end++;
-        }
-        if (end == at || value < 1 || value > INT32_MAX || (*end != ',' && *end != '\0') || list->n == LIST_MAX) {
-            return hy_fail(HY_ERR_USAGE, "%s %s: wanted up to %d whole numbers above 0, as in 64,128 or 8k,64k", option,
-                           text, LIST_MAX);
+        char word[32];
+        const size_t length = strcspn(at, ",");
+        int64_t value = 0;
+        (void)snprintf(word, sizeof word, "%.*s", (int)length, at);
+        if (length >= sizeof word || !hy_count_parse(word, &value) || value < 1 || value > INT32_MAX ||
+            list->n == LIST_MAX) {
+            return hy_fail(HY_ERR_USAGE, "%s %s: wanted up to %d whole numbers above 0, as in 64,128 or 8Ki,64Ki",
+                           option, text, LIST_MAX);
         }
         list->items[list->n++] = value;
-        at = end;
+        at += length;
         if (*at == '\0') {
             return HY_OK;
         }
@@ -56,8 +59,9 @@ static hy_status check_options(void *context) {
                        (long long)b->heads, (long long)b->repetitions);
     }
     HY_TRY(parse_list("--sizes", b->sizes_text, &b->sizes));
-    HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "8k,64k", &b->recur_tokens));
-    return parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "4k,16k", &b->attention_tokens);
+    HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "8Ki,64Ki", &b->recur_tokens));
+    HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "4Ki,16Ki", &b->attention_tokens));
+    return hy_bench_choose_ops(b->only, b->ops, &b->n_ops);
 }
 
 typedef struct timing {
@@ -86,7 +90,7 @@ static void print_head(void) {
            "% gemm", "f+b ms", "GFLOP/s", "% gemm", "#wrong");
 }
 
-static void print_row(const kernels_bench *b, const hy_bench_op *op, const timing *t, int64_t wrong) {
+static void print_row(kernels_bench *b, const hy_bench_op *op, const timing *t, int64_t wrong) {
     char name[32];
     const double fwd = hy_bench_op_work(op) / t->fwd, both = 3 * hy_bench_op_work(op) / t->both;
     hy_bench_op_name(op, name, sizeof name);
@@ -96,47 +100,76 @@ static void print_row(const kernels_bench *b, const hy_bench_op *op, const timin
     fflush(stdout);
 }
 
+static void write_row(kernels_bench *b, const hy_bench_op *op, const timing *t, int64_t wrong) {
+    hy_json *json = &b->json;
+    char name[32];
+    hy_bench_op_name(op, name, sizeof name);
+    hy_json_open_object(json, NULL);
+    hy_json_string(json, "operation", name);
+    hy_json_int(json, "tokens", op->T);
+    hy_json_int(json, "heads", op->H);
+    hy_json_int(json, "key_dim", op->K);
+    hy_json_int(json, "value_dim", op->V);
+    hy_json_double(json, "forward_seconds", t->fwd);
+    hy_json_double(json, "forward_backward_seconds", t->both);
+    hy_json_double(json, "forward_flops", hy_bench_op_work(op));
+    hy_json_int(json, "wrong", wrong);
+    hy_json_close(json);
+}
+
 /* One operation at every number of tokens. */
 static hy_status bench_op(kernels_bench *b, hy_bench_op op, const int_list *tokens) {
-    char name[32];
     int64_t wrong = 0;
-    hy_bench_op_name(&op, name, sizeof name);
-    if (b->only != NULL && strstr(name, b->only) == NULL) {
-        return HY_OK;
-    }
     op.T = tokens->items[tokens->n - 1];
     HY_TRY(hy_bench_count_wrong(&op, &wrong));
     for (int i = 0; i < tokens->n; i++) {
         timing best;
         op.T = tokens->items[i];
         HY_TRY(measure(b, &op, &best));
-        print_row(b, &op, &best, wrong);
-        b->rows++;
+        (b->as_json ? write_row : print_row)(b, &op, &best, wrong);
     }
     b->wrong += wrong;
     return HY_OK;
 }
 
 static hy_status bench_all(kernels_bench *b) {
-    static const hy_rule rules[] = {HY_RULE_ADDITIVE, HY_RULE_DELTA};
-    print_head();
     for (int s = 0; s < b->sizes.n; s++) {
-        const int64_t size = b->sizes.items[s];
-        for (int rule = 0; rule < 2; rule++) {
-            for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++) {
-                const hy_bench_op op = {
-                    .decay = (hy_decay)decay, .rule = rules[rule], .H = b->heads, .K = size, .V = size};
-                HY_TRY(bench_op(b, op, &b->recur_tokens));
-            }
+        for (int i = 0; i < b->n_ops; i++) {
+            hy_bench_op op = b->ops[i];
+            op.H = b->heads;
+            op.K = op.V = b->sizes.items[s];
+            HY_TRY(bench_op(b, op, op.attention ? &b->attention_tokens : &b->recur_tokens));
         }
-        hy_bench_op rwkv = {.decay = HY_DECAY_VECTOR, .exclusive = 1, .H = b->heads, .K = size, .V = size};
-        HY_TRY(bench_op(b, rwkv, &b->recur_tokens));
-        rwkv.exclusive = 0, rwkv.rule = HY_RULE_DPLR;
-        HY_TRY(bench_op(b, rwkv, &b->recur_tokens));
-        HY_TRY(
-            bench_op(b, (hy_bench_op){.attention = true, .H = b->heads, .K = size, .V = size}, &b->attention_tokens));
     }
     return HY_OK;
+}
+
+static void begin_report(kernels_bench *b, const char *table) {
+    if (!b->as_json) {
+        printf("table cpu (%s), float32, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", table, (long long)b->heads,
+               HY_GEMM_RATE_N, 1e-9 * b->gemm);
+        print_head();
+        return;
+    }
+    hy_json_begin(&b->json, stdout);
+    hy_json_open_object(&b->json, NULL);
+    hy_json_string(&b->json, "table", table);
+    hy_json_double(&b->json, "gemm_flops_per_second", b->gemm);
+    hy_json_open_array(&b->json, "rows");
+}
+
+static hy_status end_report(kernels_bench *b, double gemm_after) {
+    if (!b->as_json) {
+        printf(
+            "\nGEMM again: %.0f GFLOP/s. Shares are of the first; f+b: forward and backward. #wrong: elements off from "
+            "cpu_ref in float64.\n",
+            1e-9 * gemm_after);
+        return HY_OK;
+    }
+    hy_json_close(&b->json);
+    hy_json_double(&b->json, "gemm_flops_per_second_after", gemm_after);
+    hy_json_close(&b->json);
+    return hy_json_end(&b->json, HY_ERR_FAILED);
 }
 
 /* Rank 0 alone. */
@@ -148,8 +181,7 @@ static hy_status run(kernels_bench *b) {
     HY_TRY(hy_comm_self_create(&self));
     hy_status status = hy_gemm_rate(self, &b->gemm);
     if (status == HY_OK) {
-        printf("table cpu (%s), float32, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", profile.detail,
-               (long long)b->heads, HY_GEMM_RATE_N, 1e-9 * b->gemm);
+        begin_report(b, profile.detail);
         status = bench_all(b);
     }
     if (status == HY_OK) {
@@ -157,25 +189,21 @@ static hy_status run(kernels_bench *b) {
     }
     hy_comm_destroy(self);
     HY_TRY(status);
-    printf("\nGEMM again: %.0f GFLOP/s. Shares are of the first; f+b: forward and backward. #wrong: elements off from "
-           "cpu_ref in float64.\n",
-           1e-9 * after);
-    if (b->rows == 0) {
-        return hy_fail(HY_ERR_USAGE, "--only %s: no operation has this in its name (see the column operation)",
-                       b->only);
-    }
+    HY_TRY(end_report(b, after));
     return b->wrong > 0 ? hy_fail(HY_ERR_VERIFY, "%lld elements are wrong", (long long)b->wrong) : HY_OK;
 }
 
 hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world) {
     kernels_bench b = {.sizes_text = "64,128", .heads = 4, .repetitions = 3};
     const hy_option options[] = {
-        {"--tokens", HY_OPTION_TEXT, &b.tokens_text, "A,B", "tokens (recurrences 8k,64k; attention 4k,16k)"},
+        {"--tokens", HY_OPTION_TEXT, &b.tokens_text, "A,B", "tokens (recurrences 8Ki,64Ki; attention 4Ki,16Ki)"},
         {"--sizes", HY_OPTION_TEXT, &b.sizes_text, "A,B", "K = V of a head (64,128)"},
-        {"--heads", HY_OPTION_INT, &b.heads, "N", "heads (4)"},
-        {"--only", HY_OPTION_TEXT, &b.only, "TEXT", "operations with this in their name, such as delta or attention"},
-        {"--repeats", HY_OPTION_INT, &b.repetitions, "N",
+        {"--heads", HY_OPTION_COUNT, &b.heads, "N", "heads (4)"},
+        {"--only", HY_OPTION_TEXT, &b.only, "TEXT",
+         "operations with this in their name, or those of the mixers with it: delta, gated, mamba2"},
+        {"--repeats", HY_OPTION_COUNT, &b.repetitions, "N",
          "repetitions, the best counts (3; fewer where they take long)"},
+        {"--json", HY_OPTION_FLAG, &b.as_json, NULL, "one JSON document instead of text (docs/json.md)"},
     };
     const hy_usage usage = {"hylas bench kernels [options]",
                             "Times every recurrence and softmax attention on this machine, relates useful work to the "

@@ -4,9 +4,10 @@
  * itself) count once per rank. */
 #include <math.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -23,7 +24,7 @@
 typedef struct step_bench {
     const char *path; /* options */
     int64_t tokens, steps;
-    bool times;
+    bool times, json;
     const hy_config *config;
     hy_comm *world;
     hy_mesh mesh;
@@ -96,6 +97,7 @@ static double train_step(step_bench *b, int64_t number) {
     const double norm = sqrt(reduce(b->world, hy_adamw_sharded_reduce(b->optimizer), HY_SUM));
     const double clip = c->train.clip > 0 && norm > c->train.clip ? c->train.clip / norm : 1.0;
     hy_adamw_sharded_update(b->optimizer, &settings, number, c->train.lr, clip);
+    hy_adamw_sharded_gather(b->optimizer);
     return reduce(b->world, loss, HY_SUM) * scale;
 }
 
@@ -106,8 +108,7 @@ static void run_steps(step_bench *b) {
         const double begin = hy_now();
         const double loss = train_step(b, i + 1);
         const double seconds = reduce(b->world, hy_now() - begin, HY_MAX);
-        printf("step %lld%s: %.3f s, loss %.4f\n", (long long)i, i == 0 ? " (warm-up)" : "", seconds, loss);
-        fflush(stdout);
+        hy_print_detail("step %lld%s: %.3f s, loss %.4f\n", (long long)i, i == 0 ? " (warm-up)" : "", seconds, loss);
         if (i == 0) {
             hy_exchange_reset();
             for (int op = 0; op < HY_OP_COUNT; op++) {
@@ -119,41 +120,68 @@ static void run_steps(step_bench *b) {
     }
 }
 
-static double peak_resident_bytes(void) {
-    struct rusage usage = {0};
-    (void)getrusage(RUSAGE_SELF, &usage);
-    return 1024.0 * (double)usage.ru_maxrss;
-}
+typedef struct step_rates {
+    double tokens, work; /* per second: tokens, useful operations */
+} step_rates;
 
 /* The last line is for programs. */
-static void report(const step_bench *b) {
-    const double groups = (double)b->mesh.data_size, rate = groups * (double)b->tokens / b->best;
-    const double work = groups * hy_useful_step(b->model, b->tokens) / b->best;
+static void print_report(const step_bench *b, const step_rates *of) {
     printf("\n%s; useful work %.1f GFLOP/s, %.1f%% of the GEMM rate %.1f GFLOP/s (all ranks at once); peak memory %s\n",
-           hy_text_rate(rate, "tokens").s, 1e-9 * work, 100 * work / b->gemm, 1e-9 * b->gemm,
+           hy_text_rate(of->tokens, "tokens").s, 1e-9 * of->work, 100 * of->work / b->gemm, 1e-9 * b->gemm,
            hy_text_bytes(b->peak_bytes).s);
     printf("tokens=%lld ranks=%d seconds=%.4f tokens_per_second=%.1f gemm_gflops=%.1f gemm_share=%.4f peak_mib=%.0f\n",
-           (long long)b->tokens, hy_comm_size(b->world), b->best, rate, 1e-9 * b->gemm, work / b->gemm,
+           (long long)b->tokens, hy_comm_size(b->world), b->best, of->tokens, 1e-9 * b->gemm, of->work / b->gemm,
            b->peak_bytes / 1048576);
+}
+
+static hy_status write_report(const step_bench *b, const step_rates *of) {
+    hy_json json;
+    hy_json_begin(&json, stdout);
+    hy_json_open_object(&json, NULL);
+    hy_json_string(&json, "config", b->path);
+    hy_json_int(&json, "ranks", hy_comm_size(b->world));
+    hy_json_int(&json, "data_groups", b->mesh.data_size);
+    hy_json_int(&json, "sequence_ranks", b->mesh.sequence_size);
+    hy_json_int(&json, "tokens", b->tokens);
+    hy_json_int(&json, "parameters", hy_model_parameter_count(b->model));
+    hy_json_double(&json, "seconds", b->best);
+    hy_json_double(&json, "tokens_per_second", of->tokens);
+    hy_json_double(&json, "work_flops_per_second", of->work);
+    hy_json_double(&json, "gemm_flops_per_second", b->gemm);
+    hy_json_double(&json, "peak_bytes", b->peak_bytes);
+    hy_json_close(&json);
+    return hy_json_end(&json, HY_ERR_FAILED);
+}
+
+/* Rank 0. */
+static hy_status report(const step_bench *b) {
+    const double groups = (double)b->mesh.data_size;
+    const step_rates of = {.tokens = groups * (double)b->tokens / b->best,
+                           .work = groups * hy_useful_step(b->model, b->tokens) / b->best};
+    if (b->json) {
+        return write_report(b, &of);
+    }
+    print_report(b, &of);
+    return HY_OK;
 }
 
 static hy_status run(step_bench *b) {
     const int sequence = hy_trainer_sequence_size(b->config, hy_comm_size(b->world));
     HY_TRY(hy_mesh_create(b->world, (int)b->config->parallel.data, sequence, &b->mesh));
     HY_TRY(hy_comm_agree(b->world, reserve(b)));
-    printf("%s: %lld layers, %s parameters; %lld tokens, %d ranks = data %d x sequence %d, table %s (%s)\n", b->path,
-           (long long)b->config->model.layers, hy_text_count((double)hy_model_parameter_count(b->model)).s,
-           (long long)b->tokens, hy_comm_size(b->world), b->mesh.data_size, sequence,
-           hy_device_profile(b->device)->name, hy_device_profile(b->device)->detail);
+    hy_print_detail("%s: %lld layers, %s parameters; %lld tokens, %d ranks = data %d x sequence %d, table %s (%s)\n",
+                    b->path, (long long)b->config->model.layers,
+                    hy_text_count((double)hy_model_parameter_count(b->model)).s, (long long)b->tokens,
+                    hy_comm_size(b->world), b->mesh.data_size, sequence, hy_device_profile(b->device)->name,
+                    hy_device_profile(b->device)->detail);
     run_steps(b);
     const hy_phase_seconds seconds = {.total = b->total};
-    b->peak_bytes = reduce(b->world, peak_resident_bytes(), HY_SUM);
+    b->peak_bytes = reduce(b->world, (double)hy_resident_peak(), HY_SUM);
     if (b->times) {
         HY_TRY(hy_phase_report(b->world, b->device, &seconds));
     }
     HY_TRY(hy_gemm_rate(b->world, &b->gemm));
-    report(b);
-    return HY_OK;
+    return hy_comm_agree(b->world, hy_comm_rank(b->world) == 0 ? report(b) : HY_OK);
 }
 
 static void destroy(step_bench *b) {
@@ -182,9 +210,10 @@ hy_status hy_bench_step(int argc, char **argv, hy_comm *world) {
     step_bench b = {.world = world, .steps = 3};
     hy_option_list sets = {.n = 0};
     const hy_option options[] = {
-        {"--tokens", HY_OPTION_INT, &b.tokens, "N", "tokens of each sequence (data.sequence)"},
-        {"--repeats", HY_OPTION_INT, &b.steps, "N", "steps after one for warming up; the best counts (3)"},
+        {"--tokens", HY_OPTION_COUNT, &b.tokens, "N", "tokens of each sequence (data.sequence)"},
+        {"--repeats", HY_OPTION_COUNT, &b.steps, "N", "steps after one for warming up; the best counts (3)"},
         {"--times", HY_OPTION_FLAG, &b.times, NULL, "where the time went, operations and waits"},
+        {"--json", HY_OPTION_FLAG, &b.json, NULL, "one JSON document instead of text (docs/json.md)"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };
     const hy_usage usage = {
@@ -202,6 +231,7 @@ hy_status hy_bench_step(int argc, char **argv, hy_comm *world) {
     if (args.help) {
         return HY_OK;
     }
+    hy_log_set_quiet(b.json || hy_log_quiet()); /* nothing else on stdout */
     b.path = args.positional[0];
     HY_TRY(hy_config_load_on_all(world, b.path, &sets, &config));
     b.config = config;

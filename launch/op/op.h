@@ -33,7 +33,7 @@ static inline hy_element hy_op_element(const hy_op_context *context) {
 
 /* ---- input ---- */
 
-enum { HY_OP_TENSORS_MAX = 12 };
+enum { HY_OP_TENSORS_MAX = 12, HY_OP_STATES_MAX = 1 << 28 }; /* elements of all documents' states */
 
 typedef struct hy_op_wanted {
     const char *name;

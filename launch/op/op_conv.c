@@ -7,6 +7,7 @@
  * tokens in front. A file with dy instead of do gets y instead of o. */
 #include <string.h>
 
+#include "base/product.h"
 #include "launch/op/op.h"
 
 typedef struct convolution {
@@ -26,11 +27,15 @@ static hy_status check_inputs(const hy_op_context *context, convolution *c) {
         return hy_op_fail(context, HY_ERR_DATA, "%s: x must be [B,T,D] and w [D,W]", in->path);
     c->B = c->x->shape.dim[0], c->T = c->x->shape.dim[1], c->D = c->x->shape.dim[2];
     c->W = c->w->shape.dim[1];
-    c->N = c->cu ? c->cu->shape.dim[0] - 1 : c->B;
+    c->N = c->cu && c->cu->shape.n == 1 ? c->cu->shape.dim[0] - 1 : c->B;
     c->pad = c->h0 ? c->W - 1 : 0;
     c->row = (size_t)c->D * hy_dtype_size(context->options.dtype);
     if (c->B < 1 || c->D < 1 || c->W < 1)
         return hy_op_fail(context, HY_ERR_DATA, "%s: only the number of tokens may be 0", in->path);
+    const int64_t states = hy_product(hy_product(c->N, c->W), c->D);
+    if (states < 0 || states > HY_OP_STATES_MAX)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld states of %lld by %lld: more than %d elements", in->path,
+                          (long long)c->N, (long long)c->W, (long long)c->D, HY_OP_STATES_MAX);
     HY_TRY(hy_op_check_shape(context, in, c->w, HY_SHAPE(c->D, c->W)));
     HY_TRY(hy_op_check_shape(context, in, c->bias, HY_SHAPE(c->D)));
     HY_TRY(hy_op_check_shape(context, in, c->d_o, c->x->shape));

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "launch/op/op.h"
+#include "train/data/h5.h"
 
 hy_status hy_op_fail(const hy_op_context *context, hy_status status, const char *format, ...) {
     char text[512];
@@ -51,6 +52,21 @@ static hy_status read_file(const char *path, const hy_op_wanted *wanted, int n_w
     return status;
 }
 
+/* Foreign bytes, which libhdf5 may crash or hang on: a child reads them first. */
+typedef struct trial {
+    const char *path;
+    const hy_op_wanted *wanted;
+    int n_wanted;
+} trial;
+
+static hy_status try_file(void *context) {
+    const trial *t = context;
+    hy_op_input in = {.path = t->path};
+    const hy_status status = read_file(t->path, t->wanted, t->n_wanted, &in);
+    hy_op_input_free(&in);
+    return status;
+}
+
 void hy_op_broadcast(hy_comm *world, const char *name, void *data, size_t bytes) {
     hy_req req = {0};
     hy_comm_broadcast(world, name, data, bytes, 0, &req);
@@ -64,6 +80,8 @@ hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted 
     memset(in, 0, sizeof *in);
     in->path = path;
     if (root)
+        status = hy_h5_try_in_child(path, HY_ERR_DATA, try_file, &(trial){path, wanted, n_wanted});
+    if (root && status == HY_OK)
         status = read_file(path, wanted, n_wanted, in);
     HY_TRY_GOTO(status, hy_comm_agree(world, status), done);
     void *mine[HY_OP_TENSORS_MAX];

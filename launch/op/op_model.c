@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/product.h"
 #include "launch/op/op.h"
 #include "layers/model.h"
 #include "train/publish/hf.h"
@@ -93,7 +94,10 @@ static hy_status make_model(hy_op_context *context, model_run *run) {
     size_t flat = (size_t)hy_model_flat_size(run->model) * real;
     run->params = hy_op_take(&run->pool, "parameters", flat), run->grads = hy_op_take(&run->pool, "gradients", flat);
     HY_TRY(hy_op_layout(context, &run->in, run->B, run->T, &run->layout));
-    run->logits = hy_op_take(&run->pool, "logits", (size_t)(run->layout->T * config->vocab) * real);
+    const int64_t logits = hy_product(run->layout->T, config->vocab);
+    if (logits < 0)
+        return hy_fail(HY_ERR_DATA, "%s: %lld tokens: too many", run->in.path, (long long)run->layout->T);
+    run->logits = hy_op_take(&run->pool, "logits", (size_t)logits * real);
     return run->pool.status;
 }
 

@@ -136,7 +136,9 @@ static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const h
     hy_sp_recur *run = &j->recur;
     hy_recur_args *op = &run->op;
     const size_t real = hy_dtype_size(context->options.dtype);
-    const size_t states = (size_t)(layout->n_docs * r->shape.HV * r->shape.K * r->shape.V) * real;
+    /* sequences without a token are one document to the layout, and one state each in the file */
+    const int64_t documents = r->N > layout->n_docs ? r->N : layout->n_docs;
+    const size_t states = (size_t)(documents * r->shape.HV * r->shape.K * r->shape.V) * real;
     hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
     take_inputs(pool, r, layout, op);
     op->o = take_gradient(context, pool, layout, r->t[VALUE]);

@@ -2,7 +2,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/product.h"
 #include "launch/op/op_recurrence.h"
+
+enum { LEVELS_MAX = 62 }; /* as model.mixers.*.levels */
 
 /* Sizes from q and v, or from x alone. */
 static hy_status read_sizes(const hy_op_context *context, hy_op_recurrence_input *r) {
@@ -22,6 +25,12 @@ static hy_status read_sizes(const hy_op_context *context, hy_op_recurrence_input
     if (s->HV % s->H != 0 || (r->t[BONUS] && s->HV != s->H))
         return hy_op_fail(context, HY_ERR_DATA, "%s: %lld value heads do not fit %lld query heads", r->in.path,
                           (long long)s->HV, (long long)s->H);
+    /* A file may have keys and values of any width without a token, and so claim far more states than it has bytes. */
+    const int64_t state = hy_product(hy_product(s->HV, s->K), s->V), all = hy_product(state, r->N > 1 ? r->N : 1);
+    if (all < 0 || all > HY_OP_STATES_MAX || hy_product(state, r->B + r->T) < 0)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: %lld states of %lld heads, %lld by %lld: more than %d elements",
+                          r->in.path, (long long)r->N, (long long)s->HV, (long long)s->K, (long long)s->V,
+                          HY_OP_STATES_MAX);
     return HY_OK;
 }
 
@@ -49,8 +58,9 @@ static hy_status check_levels(const hy_op_context *context, const hy_op_recurren
     const hy_op_tensor *l = r->t[LEVELS];
     if (!l)
         return HY_OK;
-    if (l->shape.n != 4 || l->shape.dim[3] < 1)
-        return hy_op_fail(context, HY_ERR_DATA, "%s: l must be [B,T,HV,Levels] with at least one level", r->in.path);
+    if (l->shape.n != 4 || l->shape.dim[3] < 1 || l->shape.dim[3] > LEVELS_MAX)
+        return hy_op_fail(context, HY_ERR_DATA, "%s: l must be [B,T,HV,Levels] with 1 to %d levels", r->in.path,
+                          LEVELS_MAX);
     if (r->t[H0])
         return hy_op_fail(context, HY_ERR_DATA, "%s: h0: a log-linear recurrence takes no initial state", r->in.path);
     return hy_op_check_shape(context, &r->in, l, HY_SHAPE(r->B, r->T, r->shape.HV, l->shape.dim[3]));

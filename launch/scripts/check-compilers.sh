@@ -1,30 +1,39 @@
 #!/usr/bin/env bash
 # Builds and tests with every compiler and with sanitizers, all warnings as errors.
 #
-# usage: launch/scripts/check-compilers.sh [gcc] [clang] [sanitize]     (default: all three; clang needs clang, libclang-rt-*-dev and libomp-dev)
+# usage: launch/scripts/check-compilers.sh [gcc] [clang] [sanitize] [sanitize-unit] [fuzz]
+#
+# sanitize-unit is part of sanitize: the unit tests alone, which is what continuous integration has the time for. fuzz: 20,000 cases per target
+# of launch/fuzz.sh. Default: the first three. clang needs clang, libclang-rt-*-dev and libomp-dev.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 mpi_environment
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # several tests run at a time
 
-check() { # name, ctest arguments after --, CMake options
-    local name=$1
-    shift
+check() { # name, target, tests (a regular expression), CMake options
+    local name=$1 target=$2 tests=$3
+    shift 3
     printf '== %s\n' "$name"
-    build "build-$name" -DHY_WERROR=ON "$@"
-    ctest --test-dir "build-$name" --output-on-failure -j "$(nproc)" | tail -n 25
+    build "build-$name" "$target" -DHY_WERROR=ON "$@"
+    ctest --test-dir "build-$name" -R "$tests" --output-on-failure -j "$cores" >"build-$name/tests.log" 2>&1 ||
+        { cat "build-$name/tests.log"; fail 1 "$name: tests failed (see above)"; }
+    tail -n 3 "build-$name/tests.log"
+}
+
+# Open MPI and libhdf5 hold memory until exit, so leaks are looked for in the unit tests' own counters instead.
+sanitize() { # target, tests
+    ASAN_OPTIONS=detect_leaks=0 check sanitize "$1" "$2" -DCMAKE_C_COMPILER=gcc -DHY_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DCMAKE_C_FLAGS_DEBUG=-g1
 }
 
 for what in "${@:-gcc clang sanitize}"; do
     for name in $what; do
         case $name in
-            gcc) check gcc -DCMAKE_C_COMPILER=gcc ;;
-            clang) check clang -DCMAKE_C_COMPILER=clang ;;
-            sanitize)
-                # Open MPI and libhdf5 hold memory until exit, so leaks are looked for in the unit tests' own counters instead.
-                export ASAN_OPTIONS=detect_leaks=0
-                check sanitize -DCMAKE_C_COMPILER=gcc -DHY_SANITIZE=ON -DCMAKE_C_FLAGS=-O1
-                ;;
-            *) fail 2 "unknown compiler check '$name'; known: gcc clang sanitize" ;;
+            gcc) check gcc all . -DCMAKE_C_COMPILER=gcc ;;
+            clang) check clang all . -DCMAKE_C_COMPILER=clang ;;
+            sanitize) sanitize all . ;;
+            sanitize-unit) sanitize unit_tests '^unit/' ;;
+            fuzz) launch/fuzz.sh --cases 20000 ;;
+            *) fail 2 "unknown compiler check '$name'; known: gcc clang sanitize sanitize-unit fuzz" ;;
         esac
     done
 done

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the include rules of docs/design.md: which room may include which, and which vendor header belongs where.
+# Checks the include rules of docs/design.md: which room may include which, which vendor header belongs where, and that what is included
+# is used (needs python3).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -39,8 +40,12 @@ vendor 'cuda' 'kernels/cuda|comm'
 vendor 'cblas\.h|fftw3\.h' 'kernels/cpu'
 vendor 'hdf5\.h' 'train|launch'
 
+found=$(grep -rnE '(^|[^a-z_])(v?printf|puts|putchar) ?\(|table_print\([a-z]+, stdout' train/run --include='*.c' || true)
+report "a run prints through base/log.h (hy_print, hy_print_detail, hy_text_table_show), so that log.txt has it too" "$found"
+
 duplicates=$(git ls-files '*.c' '*.h' '*.cu' | sed 's#.*/##' | sort | uniq -d)
 report "file names must be unique in the tree" "$duplicates"
 
+launch/scripts/check-includes.py || bad=1
 [ $bad -eq 0 ] && echo "rooms: ok"
 exit $bad

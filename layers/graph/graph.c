@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/product.h"
 
 void hy_graph_init(hy_graph *graph) {
     memset(graph, 0, sizeof(*graph));
@@ -35,7 +36,45 @@ static hy_status grow(const char *name, void **array, int count, int *capacity, 
     return HY_OK;
 }
 
+/* Far above any model, and so far below 2^63 that what follows from sizes cannot overflow: sums over layers, bytes, scratch. */
+static const int64_t ELEMENTS_MAX = (int64_t)1 << 40;
+
+static hy_status too_large(const hy_graph *graph, const char *name, int64_t elements) {
+    if (elements >= 0 && elements <= ELEMENTS_MAX) {
+        return HY_OK;
+    }
+    return hy_fail(HY_ERR_USAGE, "%s%s: more than %lld elements; nothing in a model may be larger", graph->prefix, name,
+                   (long long)ELEMENTS_MAX);
+}
+
+void hy_graph_state(hy_graph *graph, const char *name, int64_t elements) {
+    if (graph->status == HY_OK) {
+        graph->status = too_large(graph, name, elements);
+    }
+    graph->largest_state = elements > graph->largest_state ? elements : graph->largest_state;
+}
+
+/* Every variable of every layer may be held at once, and a state for every 64 tokens and every fragment, two of which a rank has. */
+hy_status hy_graph_check_tokens(const hy_graph *graph, int64_t n_seq, int64_t len, int64_t ranks) {
+    const int64_t tokens = hy_product(n_seq, len), pieces = hy_product(n_seq, len / 64 + 2 * ranks + 1);
+    int64_t widest = 1;
+    for (int v = 0; v < graph->n_vars; v++) {
+        const hy_variable *var = &graph->vars[v];
+        widest = var->per_token && var->cols > widest ? var->cols : widest;
+    }
+    if (hy_product(tokens, 32 * widest) < 0 || hy_product(pieces, graph->largest_state) < 0) {
+        return hy_fail(HY_ERR_USAGE,
+                       "%lld sequences of %lld tokens are too much for layers of %lld channels: their sizes cannot be "
+                       "counted; fewer or shorter sequences (data.batch, data.sequence)",
+                       (long long)n_seq, (long long)len, (long long)widest);
+    }
+    return HY_OK;
+}
+
 hy_var hy_graph_var(hy_graph *graph, const char *name, int64_t cols) {
+    if (graph->status == HY_OK) {
+        graph->status = too_large(graph, name, cols);
+    }
     if (graph->status == HY_OK) {
         graph->status =
             grow("graph variables", (void **)&graph->vars, graph->n_vars, &graph->cap_vars, sizeof(*graph->vars));
@@ -91,9 +130,10 @@ hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const in
     snprintf(p->name, sizeof(p->name), "%s%s", graph->prefix, name);
     for (int i = 0; i < n_dims; i++) {
         p->shape[i] = shape[i];
-        p->size *= shape[i];
+        p->size = hy_product(p->size, shape[i]);
     }
-    return (hy_weight){graph->n_params++, 0};
+    graph->status = too_large(graph, name, p->size);
+    return graph->status != HY_OK ? (hy_weight){HY_NONE, 0} : (hy_weight){graph->n_params++, 0};
 }
 
 hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init,

@@ -135,7 +135,7 @@ typedef union hy_attr {
         int64_t heads;
     } own;
     struct {
-        int64_t D, vocab;
+        int64_t D, vocab, frozen; /* frozen: token whose embedding the input does not train; -1 = none */
     } ends;
 } hy_attr;
 
@@ -159,12 +159,17 @@ typedef struct hy_graph {
     hy_var first_value; /* rwkv7: values of the first such layer, which all later ones read; HY_NONE before it */
     char prefix[64];    /* of parameter names */
     double init_std;
+    int64_t largest_state; /* elements of what a node holds per fragment or chunk, of the node that has the most */
 } hy_graph;
 
 void hy_graph_init(hy_graph *graph);
 void hy_graph_fini(hy_graph *graph);
 
 /* ---- used by node builders ---- */
+/* A node holds so many elements per fragment or chunk of tokens; −1 (of hy_product) and too many fail the graph. */
+void hy_graph_state(hy_graph *graph, const char *name, int64_t elements);
+/* HY_ERR_USAGE if a pass over n_seq sequences of len tokens on `ranks` ranks would have sizes that cannot be counted. */
+HY_MUST_CHECK hy_status hy_graph_check_tokens(const hy_graph *graph, int64_t n_seq, int64_t len, int64_t ranks);
 hy_var hy_graph_var(hy_graph *graph, const char *name, int64_t cols);
 /* Adds a node with `in` (n_in entries, HY_NONE allowed) and n_out fresh outputs; NULL if the graph has failed. Valid until the next call. */
 hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, const hy_var *in, int n_out,

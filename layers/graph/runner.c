@@ -14,6 +14,7 @@ struct hy_runner {
     hy_graph_plan *plan;
     hy_exec exec;
     void *arena;
+    bool owns_arena;
 };
 
 /* As many logits at a time as the device likes, at least 256 rows (a tile's product with the head's gradient touches all of it),
@@ -37,9 +38,11 @@ static hy_status check_levels(const hy_model_config *config, int64_t len) {
             needed++;
         }
         if (hy_mixer_row_find(m->kind)->leveled && m->levels < needed) {
-            return hy_fail(
-                HY_ERR_USAGE, "model.mixers.%s.levels: %lld reach %lld tokens, but sequences have %lld; nearest: %lld",
-                m->name, (long long)m->levels, (long long)1 << (m->levels - 1), (long long)len, (long long)needed);
+            return hy_fail(HY_ERR_USAGE,
+                           "model.mixers.%s: levels = %lld (15 by default) reach %lld tokens, but sequences have %lld; "
+                           "nearest: %lld",
+                           m->name, (long long)m->levels, (long long)1 << (m->levels - 1), (long long)len,
+                           (long long)needed);
         }
     }
     return HY_OK;
@@ -49,6 +52,7 @@ static hy_status check_levels(const hy_model_config *config, int64_t len) {
 static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, hy_runner *r) {
     *r = (hy_runner){.model = model, .shape = *shape};
     HY_TRY(check_levels(hy_model_config_of(model), shape->len));
+    HY_TRY(hy_graph_check_tokens(hy_model_graph(model), shape->n_seq, shape->len, shape->sequence_size));
     r->dims = hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
     r->sp =
         (hy_sp){.profile = profile, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
@@ -70,21 +74,34 @@ hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const
     return hy_plan_add(plan, "evaluation: activations, scratch", "block", rest);
 }
 
-hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
-                           void *params, void *grads, int broken, hy_runner **out) {
+hy_status hy_runner_arena_bytes(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
+                                int64_t *bytes) {
+    hy_runner r;
+    HY_TRY(prepare(model, shape, profile, &r));
+    *bytes = r.plan->arena_bytes;
+    hy_graph_plan_destroy(r.plan);
+    return HY_OK;
+}
+
+/* arena NULL: the runner's own. */
+static hy_status create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                        void *params, void *grads, int broken, void *arena, hy_runner **out) {
     hy_runner *r = NULL;
     HY_TRY(HY_NEW("runner", 1, &r));
     hy_status status = prepare(model, shape, hy_device_profile(device), r);
     r->sp.device = device;
     r->sp.comm = sequence;
     r->sp.broken = broken;
-    if (status == HY_OK) {
+    r->arena = arena;
+    if (status == HY_OK && arena == NULL) {
+        r->owns_arena = true;
         status = hy_device_alloc(device, "activation arena", (size_t)r->plan->arena_bytes, &r->arena);
     }
     if (status != HY_OK) {
         hy_runner_destroy(r);
         return status;
     }
+    hy_alloc_not_in_children(r->arena);
     r->exec = (hy_exec){.device = device,
                         .sp = &r->sp,
                         .graph = hy_model_graph(model),
@@ -102,10 +119,20 @@ hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_
     return HY_OK;
 }
 
+hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                           void *params, void *grads, int broken, hy_runner **out) {
+    return create(model, shape, device, sequence, params, grads, broken, NULL, out);
+}
+
+hy_status hy_runner_create_in(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                              void *params, void *grads, void *arena, hy_runner **out) {
+    return create(model, shape, device, sequence, params, grads, 0, arena, out);
+}
+
 void hy_runner_destroy(hy_runner *runner) {
     if (runner) {
         hy_graph_plan_destroy(runner->plan);
-        hy_device_free(runner->sp.device, runner->arena);
+        hy_device_free(runner->sp.device, runner->owns_arena ? runner->arena : NULL);
         hy_free(runner);
     }
 }

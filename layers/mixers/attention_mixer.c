@@ -12,37 +12,48 @@ static int64_t rotated_channels(const hy_mixer_config *m) {
     return m->rope_base > 0 ? (int64_t)((double)m->head_dim * m->rope_fraction) : 0;
 }
 
-hy_status hy_attention_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
-    (void)row;
-    HY_TRY(hy_mixer_default(m, "heads", &m->heads, config->width >= 64 ? config->width / 64 : 1, 1));
-    HY_TRY(hy_mixer_default(m, "kv_heads", &m->kv_heads, m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, config->width / m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, m->head_dim, 1));
-    HY_TRY(hy_mixer_default(m, "window", &m->window, 0, 0));
-    HY_TRY(hy_mixer_default(m, "sinks", &m->sinks, 0, 0));
-    HY_TRY(hy_mixer_default(m, "conv", &m->conv, 0, 0));
+const hy_mixer_key hy_attention_keys[] = {
+    {.name = "heads", .preset = "width/64", .help = "query heads"},
+    {.name = "kv_heads", .preset = "heads", .help = "key and value heads, each serving heads/kv_heads query heads"},
+    {.name = "head_dim", .preset = "width/heads", .help = "channels of a head"},
+    {.name = "window", .preset = "0"},
+    {.name = "sinks", .preset = "0"},
+    {.name = "conv", .preset = "0"},
+    {.name = "rope_base", .preset = "10000"},
+    {.name = "rope_fraction"},
+    {.name = "qkv_bias"},
+    {.name = "qk_norm", .preset = "none", .help = "RMSNorm of q and k: rms_head, or rms_all over the projection"},
+    {.name = "qk_norm_eps"},
+    {.name = "output_gate", .preset = "none", .help = "sigmoid gate on the output, one per head or one per channel"},
+    {.name = NULL}};
+
+hy_status hy_attention_resolve(const hy_mixer_request *r) {
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
+    HY_TRY(hy_mixer_default(r, "heads", &m->heads, config->width >= 64 ? config->width / 64 : 1, 1));
+    HY_TRY(hy_mixer_default(r, "kv_heads", &m->kv_heads, m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "head_dim", &m->head_dim, config->width / m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "value_dim", &m->value_dim, m->head_dim, 1));
+    HY_TRY(hy_mixer_default(r, "window", &m->window, 0, 0));
+    HY_TRY(hy_mixer_default(r, "sinks", &m->sinks, 0, 0));
+    HY_TRY(hy_mixer_default(r, "conv", &m->conv, 0, 0));
     m->rope_base = m->rope_base == HY_DEFAULT ? 10000 : m->rope_base;
     m->qk_norm = m->qk_norm == HY_QK_NORM_DEFAULT ? HY_QK_NORM_NONE : m->qk_norm;
     m->output_gate = m->output_gate == HY_GATE_DEFAULT ? HY_GATE_NONE : m->output_gate;
     if (m->heads % m->kv_heads != 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kv_heads: %lld does not divide heads = %lld", m->name,
-                       (long long)m->kv_heads, (long long)m->heads);
-    }
-    if (m->value_dim != m->head_dim) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.value_dim: attention has value_dim = head_dim (%lld)", m->name,
-                       (long long)m->head_dim);
+        return hy_mixer_fail(r, "kv_heads", "does not divide %s", hy_mixer_value(r, "heads").s);
     }
     if (rotated_channels(m) % 2 != 0) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s.head_dim: a rotary embedding needs an even number of channels to turn",
-                       m->name);
+        return hy_mixer_fail(r, "head_dim",
+                             "leaves %lld channels to a rotary embedding with %s; it needs an even number",
+                             (long long)rotated_channels(m), hy_mixer_value(r, "rope_fraction").s);
     }
     if (m->qk_norm != HY_QK_NORM_NONE && m->qk_norm != HY_QK_NORM_RMS_HEAD && m->qk_norm != HY_QK_NORM_RMS_ALL) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.qk_norm: attention has none, rms_head or rms_all", m->name);
+        return hy_mixer_fail(r, "qk_norm", "is not for attention, which has none, rms_head or rms_all");
     }
     if (m->output_gate != HY_GATE_NONE && m->output_gate != HY_GATE_HEAD && m->output_gate != HY_GATE_CHANNEL) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s.output_gate: attention has none, head or channel (each a sigmoid)", m->name);
+        return hy_mixer_fail(r, "output_gate",
+                             "is not for attention, which has none, head or channel (each a sigmoid)");
     }
     return HY_OK;
 }

@@ -26,25 +26,35 @@ static int64_t default_filters(int64_t width, int64_t group) {
     return width / group;
 }
 
-hy_status hy_conv_resolve(const hy_mixer_row *table_row, const hy_model_config *config, hy_mixer_config *m) {
-    const hy_conv_row *row = table_row->conv;
-    HY_TRY(hy_mixer_default(m, "conv", &m->conv, 3, 0));
-    HY_TRY(hy_mixer_default(m, "filter_width", &m->filter_width, row->width, row->width > 0));
-    HY_TRY(hy_mixer_default(m, "filter_groups", &m->filter_groups, default_filters(config->width, row->group), 1));
-    HY_TRY(hy_mixer_default(m, "filter_order", &m->filter_order, 16, 1));
+static const char filters_help[] = "filters, each shared by width/filter_groups channels";
+
+const hy_mixer_key hy_conv_short_keys[] = {{.name = "conv", .preset = "3"},
+                                           {.name = "filter_width", .preset = "7", .help = "taps of the filter"},
+                                           {.name = "filter_groups", .preset = "width/16", .help = filters_help},
+                                           {.name = "qkv_bias"},
+                                           {.name = NULL}};
+const hy_mixer_key hy_conv_medium_keys[] = {{.name = "conv", .preset = "3"},
+                                            {.name = "filter_width", .preset = "128", .help = "taps of the filter"},
+                                            {.name = "filter_groups", .preset = "width/16", .help = filters_help},
+                                            {.name = "learned_decay"},
+                                            {.name = "qkv_bias"},
+                                            {.name = NULL}};
+const hy_mixer_key hy_conv_long_keys[] = {{.name = "conv", .preset = "3"},
+                                          {.name = "filter_groups", .preset = "width", .help = filters_help},
+                                          {.name = "filter_order", .preset = "16"},
+                                          {.name = "qkv_bias"},
+                                          {.name = NULL}};
+
+hy_status hy_conv_resolve(const hy_mixer_request *r) {
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
+    const hy_conv_row *row = r->row->conv;
+    HY_TRY(hy_mixer_default(r, "conv", &m->conv, 3, 0));
+    HY_TRY(hy_mixer_default(r, "filter_width", &m->filter_width, row->width, row->width > 0));
+    HY_TRY(hy_mixer_default(r, "filter_groups", &m->filter_groups, default_filters(config->width, row->group), 1));
+    HY_TRY(hy_mixer_default(r, "filter_order", &m->filter_order, 16, 1));
     if (config->width % m->filter_groups != 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.filter_groups: %lld filters do not divide the width %lld",
-                       m->name, (long long)m->filter_groups, (long long)config->width);
-    }
-    if (row->width == 0 && m->filter_width > 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.filter_width: the filter of %s is as long as the document",
-                       m->name, m->kind);
-    }
-    if (m->learned_decay && row->high == 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.learned_decay: only conv_medium damps its taps", m->name);
-    }
-    if (m->window > 0 || m->rope_base > 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: a convolution has neither window nor rope_base", m->name);
+        return hy_mixer_fail(r, "filter_groups", "does not divide model.width = %lld", (long long)config->width);
     }
     m->window = 0;
     m->rope_base = 0;

@@ -9,45 +9,54 @@
 
 #include "layers/mixers/mixer.h"
 
-static hy_status check_bounds(const hy_model_config *config, const hy_mixer_config *m, int64_t channels,
-                              const char *key) {
-    if (m->lower_bounds && channels != config->width) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s.%s: %lld decays, but lower bounds are for %lld, the model's width; nearest: "
-                       "lower_bounds: false",
-                       m->name, key, (long long)channels, (long long)config->width);
+static hy_status check_bounds(const hy_mixer_request *r, int64_t channels, const char *key) {
+    if (r->mixer->lower_bounds && channels != r->config->width) {
+        return hy_mixer_fail(r, key,
+                             "makes %lld decays, but lower bounds are for model.width = %lld; nearest: lower_bounds: "
+                             "false",
+                             (long long)channels, (long long)r->config->width);
     }
     return HY_OK;
 }
 
-hy_status hy_hgrn_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
-    (void)row;
-    HY_TRY(hy_mixer_default(m, "heads", &m->heads, 1, 1));
-    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, 1, 1));
-    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, config->width, 1));
-    HY_TRY(hy_mixer_default(m, "conv", &m->conv, 0, 0));
-    if (m->heads != 1 || m->head_dim != 1) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s: hgrn has neither heads nor keys; nearest: value_dim, its channels", m->name);
-    }
-    return check_bounds(config, m, m->value_dim, "value_dim");
+const hy_mixer_key hy_hgrn_keys[] = {
+    {.name = "value_dim", .preset = "width", .help = "channels of the recurrence"},
+    {.name = "conv", .preset = "0", .help = "width of the short convolutions; 0 = none"},
+    {.name = "lower_bounds", .help = "learned lower bounds of the decays"},
+    {.name = "norm_eps", .preset = "model.norm_eps"},
+    {.name = NULL}};
+const hy_mixer_key hy_hgrn2_keys[] = {
+    {.name = "heads", .preset = "width/128", .help = "heads; width/head_dim where that is given"},
+    {.name = "head_dim", .preset = "128", .help = "channels of a query or key head; width/heads where heads is given"},
+    {.name = "conv", .preset = "0", .help = "width of the short convolutions; 0 = none"},
+    {.name = "lower_bounds", .help = "learned lower bounds of the decays"},
+    {.name = "norm_eps", .preset = "1e-5"},
+    {.name = NULL}};
+
+hy_status hy_hgrn_resolve(const hy_mixer_request *r) {
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
+    HY_TRY(hy_mixer_default(r, "heads", &m->heads, 1, 1));
+    HY_TRY(hy_mixer_default(r, "head_dim", &m->head_dim, 1, 1));
+    HY_TRY(hy_mixer_default(r, "value_dim", &m->value_dim, config->width, 1));
+    HY_TRY(hy_mixer_default(r, "conv", &m->conv, 0, 0));
+    return check_bounds(r, m->value_dim, "value_dim");
 }
 
-hy_status hy_hgrn2_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
-    (void)row;
+hy_status hy_hgrn2_resolve(const hy_mixer_request *r) {
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
     int64_t wanted = m->head_dim != HY_DEFAULT ? m->head_dim : m->heads != HY_DEFAULT ? config->width / m->heads : 128;
     int64_t heads = wanted > 0 ? config->width / wanted : 1;
-    HY_TRY(hy_mixer_default(m, "heads", &m->heads, heads > 0 ? heads : 1, 1));
-    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, wanted < config->width ? wanted : config->width, 1));
-    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, config->width / m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "conv", &m->conv, 0, 0));
+    HY_TRY(hy_mixer_default(r, "heads", &m->heads, heads > 0 ? heads : 1, 1));
+    HY_TRY(hy_mixer_default(r, "head_dim", &m->head_dim, wanted < config->width ? wanted : config->width, 1));
+    HY_TRY(hy_mixer_default(r, "value_dim", &m->value_dim, config->width / m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "conv", &m->conv, 0, 0));
     if (m->heads * m->value_dim != config->width) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s.value_dim: heads = %lld of %lld channels are not the model's width of %lld",
-                       m->name, (long long)m->heads, (long long)m->value_dim, (long long)config->width);
+        return hy_mixer_fail(r, "heads", "does not divide model.width = %lld", (long long)config->width);
     }
     m->norm_eps = m->norm_eps == HY_DEFAULT ? 1e-5 : m->norm_eps;
-    return check_bounds(config, m, m->heads * m->head_dim, "head_dim");
+    return check_bounds(r, m->heads * m->head_dim, "head_dim");
 }
 
 static hy_var project(hy_graph *g, const hy_mixer_config *m, hy_var x, const char *const names[2], int64_t cols) {

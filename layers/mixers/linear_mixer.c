@@ -4,30 +4,26 @@
 #include "layers/mixers/feature_maps.h"
 #include "layers/mixers/linear_row.h"
 
-static hy_status resolve_heads(const hy_linear_row *row, const hy_model_config *config, hy_mixer_config *m) {
+static hy_status resolve_heads(const hy_mixer_request *r) {
+    const hy_linear_row *row = r->row->linear;
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
     int64_t per_head = row->head_dim ? row->head_dim : 128;
     int64_t heads = row->heads ? row->heads : config->width / per_head;
-    HY_TRY(hy_mixer_default(m, "heads", &m->heads, heads > 0 ? heads : 1, 1));
-    HY_TRY(hy_mixer_default(m, "kv_heads", &m->kv_heads, m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "value_heads", &m->value_heads, m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "heads", &m->heads, heads > 0 ? heads : 1, 1));
+    HY_TRY(hy_mixer_default(r, "kv_heads", &m->kv_heads, m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "value_heads", &m->value_heads, m->heads, 1));
     HY_TRY(hy_mixer_default(
-        m, "head_dim", &m->head_dim,
+        r, "head_dim", &m->head_dim,
         row->head_dim ? row->head_dim : (int64_t)((double)config->width * row->key_ratio) / m->heads, 1));
     HY_TRY(hy_mixer_default(
-        m, "value_dim", &m->value_dim,
+        r, "value_dim", &m->value_dim,
         row->value_ratio > 0 ? (int64_t)((double)config->width * row->value_ratio) / m->heads : m->head_dim, 1));
     if (m->heads % m->kv_heads != 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kv_heads: %lld does not divide heads = %lld", m->name,
-                       (long long)m->kv_heads, (long long)m->heads);
+        return hy_mixer_fail(r, "kv_heads", "does not divide %s", hy_mixer_value(r, "heads").s);
     }
     if (m->value_heads % m->heads != 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.value_heads: %lld is no multiple of heads = %lld", m->name,
-                       (long long)m->value_heads, (long long)m->heads);
-    }
-    if (m->kv_heads != m->heads && (row->rule == HY_RULE_DELTA || m->value_heads != m->heads)) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s.kv_heads: only additive mixers share keys and values; use value_heads",
-                       m->name);
+        return hy_mixer_fail(r, "value_heads", "is no multiple of %s", hy_mixer_value(r, "heads").s);
     }
     return HY_OK;
 }
@@ -45,48 +41,30 @@ static void resolve_choices(const hy_linear_row *row, hy_mixer_config *m) {
     m->gate_first = m->gate_first == HY_SWITCH_DEFAULT ? HY_SWITCH_OFF : m->gate_first;
 }
 
-static hy_status check_choices(const hy_linear_row *row, const hy_mixer_config *m) {
+static hy_status check_choices(const hy_mixer_request *r) {
+    const hy_mixer_config *m = r->mixer;
     if (m->output_gate == HY_GATE_HEAD || m->output_gate == HY_GATE_CHANNEL) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s.output_gate: 'head' and 'channel' are for softmax attention; nearest: sigmoid",
-                       m->name);
+        return hy_mixer_fail(r, "output_gate", "is for softmax attention; nearest: sigmoid");
     }
     if (m->qk_norm == HY_QK_NORM_RMS_HEAD || m->qk_norm == HY_QK_NORM_RMS_ALL) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.qk_norm: RMS norms are for softmax attention; nearest: l2",
-                       m->name);
-    }
-    if (m->normaliser == HY_SWITCH_ON && row->rule != HY_RULE_ADDITIVE) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s.normaliser: the weights of a delta rule have no positive sum to divide by",
-                       m->name);
-    }
-    if (m->lower_bound < 0 && row->source != HY_DECAY_FROM_LOW_RANK_STEP) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s.lower_bound: only kda's decay has one; nearest: gate_floor of gla", m->name);
-    }
-    if (m->proj_bias) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.proj_bias: only mamba's projections have biases", m->name);
+        return hy_mixer_fail(r, "qk_norm", "is for softmax attention; nearest: l2");
     }
     if (m->rope_base > 0 && m->head_dim % 2 != 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.head_dim: %lld is odd, which a rotary embedding cannot turn",
-                       m->name, (long long)m->head_dim);
-    }
-    if (m->window > 0 || m->sinks > 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.%s: a linear mixer has none", m->name,
-                       m->window > 0 ? "window" : "sinks");
+        return hy_mixer_fail(r, "head_dim", "is odd, which a rotary embedding with %s cannot turn",
+                             hy_mixer_value(r, "rope_base").s);
     }
     return HY_OK;
 }
 
-hy_status hy_linear_resolve(const hy_mixer_row *table_row, const hy_model_config *config, hy_mixer_config *m) {
-    const hy_linear_row *row = table_row->linear;
-    HY_TRY(resolve_heads(row, config, m));
-    HY_TRY(hy_mixer_default(m, "conv", &m->conv, row->conv, 0));
-    HY_TRY(hy_mixer_default(m, "gate_rank", &m->gate_rank, row->gate_rank > 0 ? row->gate_rank : m->value_dim, 1));
+hy_status hy_linear_resolve(const hy_mixer_request *r) {
+    const hy_linear_row *row = r->row->linear;
+    hy_mixer_config *m = r->mixer;
+    HY_TRY(resolve_heads(r));
+    HY_TRY(hy_mixer_default(r, "conv", &m->conv, row->conv, 0));
+    HY_TRY(hy_mixer_default(r, "gate_rank", &m->gate_rank, row->gate_rank > 0 ? row->gate_rank : m->value_dim, 1));
     resolve_choices(row, m);
-    HY_TRY(check_choices(row, m));
     m->window = 0;
-    return HY_OK;
+    return check_choices(r);
 }
 
 static hy_var activate(hy_graph *g, hy_var x, hy_act act) {

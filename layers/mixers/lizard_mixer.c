@@ -11,25 +11,31 @@
 /* zᵀφ(q) is positive, but may underflow: then Sᵀφ(q) is 0 too, and so is the quotient. */
 #define NORMALISER_EPS 1e-20
 
-hy_status hy_lizard_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
-    (void)row;
-    HY_TRY(hy_mixer_default(m, "heads", &m->heads, config->width >= 128 ? config->width / 128 : 1, 1));
-    HY_TRY(hy_mixer_default(m, "kv_heads", &m->kv_heads, m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, config->width / m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, m->head_dim, 1));
-    HY_TRY(hy_mixer_default(m, "feature_dim", &m->feature_dim, 128, 1));
-    HY_TRY(hy_mixer_default(m, "window", &m->window, 128, 0));
-    HY_TRY(hy_mixer_default(m, "sinks", &m->sinks, 4, 0));
-    HY_TRY(hy_mixer_default(m, "conv", &m->conv, 0, 0));
-    m->rope_base = m->rope_base == HY_DEFAULT ? 0 : m->rope_base;
+const hy_mixer_key hy_lizard_keys[] = {
+    {.name = "heads", .preset = "width/128", .help = "query heads"},
+    {.name = "kv_heads", .preset = "heads", .help = "key and value heads, each serving heads/kv_heads query heads"},
+    {.name = "head_dim", .preset = "width/heads"},
+    {.name = "value_dim", .preset = "head_dim"},
+    {.name = "feature_dim", .preset = "128", .help = "rows of the learned feature map"},
+    {.name = "window", .preset = "128"},
+    {.name = "sinks", .preset = "4"},
+    {.name = "qkv_bias"},
+    {.name = NULL}};
+
+hy_status hy_lizard_resolve(const hy_mixer_request *r) {
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
+    HY_TRY(hy_mixer_default(r, "heads", &m->heads, config->width >= 128 ? config->width / 128 : 1, 1));
+    HY_TRY(hy_mixer_default(r, "kv_heads", &m->kv_heads, m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "head_dim", &m->head_dim, config->width / m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "value_dim", &m->value_dim, m->head_dim, 1));
+    HY_TRY(hy_mixer_default(r, "feature_dim", &m->feature_dim, 128, 1));
+    HY_TRY(hy_mixer_default(r, "window", &m->window, 128, 0));
+    HY_TRY(hy_mixer_default(r, "sinks", &m->sinks, 4, 0));
+    HY_TRY(hy_mixer_default(r, "conv", &m->conv, 0, 0));
+    m->rope_base = 0;
     if (m->heads % m->kv_heads != 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kv_heads: %lld does not divide heads = %lld", m->name,
-                       (long long)m->kv_heads, (long long)m->heads);
-    }
-    if (m->rope_base > 0 || m->conv > 0 || (m->qk_norm != HY_QK_NORM_DEFAULT && m->qk_norm != HY_QK_NORM_NONE) ||
-        (m->output_gate != HY_GATE_DEFAULT && m->output_gate != HY_GATE_NONE)) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: lizard has no rotary embedding, conv, qk_norm or output_gate",
-                       m->name);
+        return hy_mixer_fail(r, "kv_heads", "does not divide %s", hy_mixer_value(r, "heads").s);
     }
     m->qk_norm = HY_QK_NORM_NONE;
     m->output_gate = HY_GATE_NONE;

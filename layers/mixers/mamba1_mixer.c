@@ -9,22 +9,24 @@
 
 #include "layers/mixers/mamba2.h"
 
-hy_status hy_mamba1_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
-    (void)row;
-    HY_TRY(hy_mixer_default(m, "heads", &m->heads, 1, 1));
-    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, 16, 1));
-    HY_TRY(hy_mixer_default(m, "value_heads", &m->value_heads, 2 * config->width, 1));
-    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, 1, 1));
-    HY_TRY(hy_mixer_default(m, "gate_rank", &m->gate_rank, (config->width + 15) / 16, 1));
-    HY_TRY(hy_mamba_resolve_choices(m, false, HY_SKIP_CHANNEL));
-    if (m->heads != 1 || m->value_dim != 1) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: mamba1 has heads and value_dim 1; its channels are value_heads",
-                       m->name);
-    }
-    if (m->output_norm == HY_SWITCH_ON || m->skip != HY_SKIP_CHANNEL) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: mamba1 has no output_norm, and a skip per channel", m->name);
-    }
-    return HY_OK;
+const hy_mixer_key hy_mamba1_keys[] = {
+    {.name = "value_heads", .preset = "2*width", .help = "channels, each with a state of its own"},
+    {.name = "head_dim", .preset = "16", .help = "elements of a channel's state"},
+    {.name = "gate_rank", .preset = "(width+15)/16", .help = "rank of the step's projection"},
+    {.name = "conv", .preset = "4", .help = "width of the short convolution, at least 1"},
+    {.name = "conv_bias", .preset = "true"},
+    {.name = "proj_bias", .help = "biases in in_proj and out_proj"},
+    {.name = NULL}};
+
+hy_status hy_mamba1_resolve(const hy_mixer_request *r) {
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
+    HY_TRY(hy_mixer_default(r, "heads", &m->heads, 1, 1));
+    HY_TRY(hy_mixer_default(r, "head_dim", &m->head_dim, 16, 1));
+    HY_TRY(hy_mixer_default(r, "value_heads", &m->value_heads, 2 * config->width, 1));
+    HY_TRY(hy_mixer_default(r, "value_dim", &m->value_dim, 1, 1));
+    HY_TRY(hy_mixer_default(r, "gate_rank", &m->gate_rank, (config->width + 15) / 16, 1));
+    return hy_mamba_resolve_choices(r, false, HY_SKIP_CHANNEL);
 }
 
 /* Δ = softplus(dt_proj τ + bias), which starts between 1e-3 and 1e-1. */

@@ -11,9 +11,10 @@ typedef struct hy_mamba2_parts {
     hy_weight A_log;
 } hy_mamba2_parts;
 
-/* Defaults and refusals of every Mamba layer; normed: its output is. */
-HY_MUST_CHECK hy_status hy_mamba_resolve_choices(hy_mixer_config *m, bool normed, hy_skip skip);
-hy_status hy_mamba2_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m);
+/* Defaults of every Mamba layer; normed: its output is. */
+HY_MUST_CHECK hy_status hy_mamba_resolve_choices(const hy_mixer_request *r, bool normed, hy_skip skip);
+hy_status hy_mamba2_resolve(const hy_mixer_request *r);
+extern const hy_mixer_key hy_mamba2_keys[];
 /* Everything before the recurrence. more: extra rows of in_proj, behind those of the step. */
 hy_mamba2_parts hy_mamba2_begin(hy_graph *g, const hy_mixer_config *m, hy_var u, int64_t more);
 /* Everything behind it: o [T,H·P] is its output. */

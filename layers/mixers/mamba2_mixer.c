@@ -11,11 +11,12 @@
 
 #include "layers/mixers/mamba2.h"
 
-hy_status hy_mamba_resolve_choices(hy_mixer_config *m, bool normed, hy_skip skip) {
+hy_status hy_mamba_resolve_choices(const hy_mixer_request *r, bool normed, hy_skip skip) {
+    hy_mixer_config *m = r->mixer;
     const hy_switch norm = normed ? HY_SWITCH_ON : HY_SWITCH_OFF;
-    HY_TRY(hy_mixer_default(m, "kv_heads", &m->kv_heads, m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "conv", &m->conv, 4, 1));
-    HY_TRY(hy_mixer_default(m, "window", &m->window, 0, 0));
+    HY_TRY(hy_mixer_default(r, "kv_heads", &m->kv_heads, m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "conv", &m->conv, 4, 1));
+    HY_TRY(hy_mixer_default(r, "window", &m->window, 0, 0));
     m->rope_base = m->rope_base == HY_DEFAULT ? 0 : m->rope_base;
     m->qk_norm = m->qk_norm == HY_QK_NORM_DEFAULT ? HY_QK_NORM_NONE : m->qk_norm;
     m->output_gate = m->output_gate == HY_GATE_DEFAULT ? HY_GATE_SWISH : m->output_gate;
@@ -25,34 +26,41 @@ hy_status hy_mamba_resolve_choices(hy_mixer_config *m, bool normed, hy_skip skip
     m->output_norm = m->output_norm == HY_SWITCH_DEFAULT ? norm : m->output_norm;
     m->normaliser = m->normaliser == HY_SWITCH_DEFAULT ? HY_SWITCH_OFF : m->normaliser;
     m->skip = m->skip == HY_SKIP_DEFAULT ? skip : m->skip;
-    if (m->window > 0 || m->sinks > 0 || m->rope_base > 0 || m->qk_norm != HY_QK_NORM_NONE ||
-        m->feature_map != HY_FEATURE_SILU || m->kv_heads != m->heads || m->output_gate != HY_GATE_SWISH ||
-        m->normaliser != HY_SWITCH_OFF) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s: a Mamba layer has no window, sinks, rope_base, qk_norm, feature_map, "
-                       "kv_heads, output_gate or normaliser of its own",
-                       m->name);
-    }
     return HY_OK;
 }
 
-hy_status hy_mamba2_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
-    (void)row;
-    HY_TRY(hy_mixer_default(m, "heads", &m->heads, 1, 1));
-    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, 128, 1));
-    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, 64, 1));
+const hy_mixer_key hy_mamba2_keys[] = {
+    {.name = "heads", .preset = "1", .help = "groups of B and C, each serving value_heads/heads heads"},
+    {.name = "head_dim", .preset = "128", .help = "size of the state: channels of B and C"},
+    {.name = "value_dim", .preset = "64", .help = "channels of a head"},
+    {.name = "value_heads", .preset = "2*width/value_dim", .help = "heads, a multiple of `heads`"},
+    {.name = "conv", .preset = "4", .help = "width of the short convolution, at least 1"},
+    {.name = "conv_bias", .preset = "true"},
+    {.name = "proj_bias", .help = "biases in in_proj and out_proj"},
+    {.name = "step_low", .help = "least step"},
+    {.name = "step_high", .help = "greatest step"},
+    {.name = "skip", .preset = "head", .help = "the skip has a factor per head or per channel"},
+    {.name = "gate_first", .preset = "true", .help = "the output gate comes before the output norm"},
+    {.name = "output_norm", .preset = "true"},
+    {.name = "norm_eps", .preset = "model.norm_eps"},
+    {.name = NULL}};
+
+hy_status hy_mamba2_resolve(const hy_mixer_request *r) {
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
+    HY_TRY(hy_mixer_default(r, "heads", &m->heads, 1, 1));
+    HY_TRY(hy_mixer_default(r, "head_dim", &m->head_dim, 128, 1));
+    HY_TRY(hy_mixer_default(r, "value_dim", &m->value_dim, 64, 1));
     int64_t heads = 2 * config->width / m->value_dim;
-    HY_TRY(hy_mixer_default(m, "value_heads", &m->value_heads, heads > 0 ? heads : 1, 1));
-    HY_TRY(hy_mixer_default(m, "gate_rank", &m->gate_rank, 1, 1));
+    HY_TRY(hy_mixer_default(r, "value_heads", &m->value_heads, heads > 0 ? heads : 1, 1));
+    HY_TRY(hy_mixer_default(r, "gate_rank", &m->gate_rank, 1, 1));
     if (m->value_heads % m->heads != 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.value_heads: %lld is no multiple of heads = %lld", m->name,
-                       (long long)m->value_heads, (long long)m->heads);
+        return hy_mixer_fail(r, "heads", "does not divide %s", hy_mixer_value(r, "value_heads").s);
     }
     if (!(m->step_low <= m->step_high)) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.step_low: %g is above step_high = %g", m->name, m->step_low,
-                       m->step_high);
+        return hy_mixer_fail(r, "step_low", "is above %s", hy_mixer_value(r, "step_high").s);
     }
-    return hy_mamba_resolve_choices(m, true, HY_SKIP_HEAD);
+    return hy_mamba_resolve_choices(r, true, HY_SKIP_HEAD);
 }
 
 /* min(max(softplus(dt + dt_bias), low), high); min(a, b) = −max(−a, −b). */

@@ -166,23 +166,29 @@ static const hy_linear_row lightning_minimax = {.decay = HY_DECAY_HEAD,
                                                 .norm = "norm",
                                                 .gated_norm = "norm"};
 
-#define CONV_ROW(row)   .conv = &(row), .mlp_ratio = 4, .resolve = hy_conv_resolve, .build = hy_conv_build
+#define CONV_ROW(row)                                                                                                  \
+    .conv = &(row), .keys = row##_keys, .mlp_ratio = 4, .resolve = hy_conv_resolve, .build = hy_conv_build
 #define LINEAR_ROW(row) .linear = &(row), .resolve = hy_linear_resolve, .build = hy_linear_build
 
 static const hy_mixer_row rows[] = {
     {.kind = "attention",
+     .softmax = true,
      .help = "softmax attention: grouped heads, RoPE or none, window, output gate",
      .mlp_ratio = 4,
+     .keys = hy_attention_keys,
      .resolve = hy_attention_resolve,
      .build = hy_attention_build},
     {.kind = "mla",
+     .softmax = true,
      .help = "softmax attention whose keys and values come from a narrow latent, which is what ranks exchange",
      .mlp_ratio = 4,
+     .keys = hy_mla_keys,
      .resolve = hy_mla_resolve,
      .build = hy_mla_build},
     {.kind = "lizard",
      .help = "linear attention on softmax features, plus softmax attention over a window with sinks",
      .mlp_ratio = 4,
+     .keys = hy_lizard_keys,
      .resolve = hy_lizard_resolve,
      .build = hy_lizard_build},
     {.kind = "retention",
@@ -215,12 +221,14 @@ static const hy_mixer_row rows[] = {
     {.kind = "mamba1",
      .help = "state space: a learned step and a decaying state per channel",
      .mlp_ratio = 4,
+     .keys = hy_mamba1_keys,
      .resolve = hy_mamba1_resolve,
      .build = hy_mamba1_build},
     {.kind = "mamba2",
      .help = "state space: a learned step per head, skip, gate before the norm",
      .mlp_ratio = 4,
      .no_mlp = true,
+     .keys = hy_mamba2_keys,
      .resolve = hy_mamba2_resolve,
      .build = hy_mamba2_build},
     {.kind = "conv_short", .help = "gated convolution with a few explicit taps", CONV_ROW(hy_conv_short)},
@@ -233,12 +241,14 @@ static const hy_mixer_row rows[] = {
     {.kind = "hgrn",
      .help = "gated linear recurrence per channel",
      .mlp_ratio = 4,
+     .keys = hy_hgrn_keys,
      .resolve = hy_hgrn_resolve,
      .build = hy_hgrn_build},
     {.kind = "rwkv6",
      .help = "linear attention with token shift, a decay per channel and a bonus for the present token",
      .mlp_ratio = 3.5,
      .mlp = "rwkv6",
+     .keys = hy_rwkv6_keys,
      .resolve = hy_rwkv6_resolve,
      .build = hy_rwkv6_build},
     {.kind = "rwkv7",
@@ -247,17 +257,20 @@ static const hy_mixer_row rows[] = {
      .mlp = "rwkv7",
      .embedding_range = 1e-4,
      .head_gain = 0.5,
+     .keys = hy_rwkv7_keys,
      .resolve = hy_rwkv7_resolve,
      .build = hy_rwkv7_build},
     {.kind = "hgrn2",
      .help = "linear attention whose keys are what its decays let go",
      .mlp_ratio = 4,
+     .keys = hy_hgrn2_keys,
      .resolve = hy_hgrn2_resolve,
      .build = hy_hgrn2_build},
     {.kind = "log_linear_mamba2",
      .help = "mamba2 with one state per Fenwick level",
      .mlp_ratio = 4,
      .leveled = true,
+     .keys = hy_mamba2_keys,
      .resolve = hy_mamba2_resolve,
      .build = hy_mamba2_build},
 };
@@ -273,16 +286,4 @@ const hy_mixer_row *hy_mixer_row_find(const char *kind) {
         }
     }
     return NULL;
-}
-
-hy_status hy_mixer_default(const hy_mixer_config *mixer, const char *key, int64_t *field, int64_t fallback,
-                           int64_t least) {
-    if (*field == HY_DEFAULT) {
-        *field = fallback;
-    }
-    if (*field < least) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.%s: %lld, but it must be at least %lld", mixer->name, key,
-                       (long long)*field, (long long)least);
-    }
-    return HY_OK;
 }

@@ -9,34 +9,40 @@
 
 #include "layers/mixers/mixer.h"
 
-hy_status hy_mla_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
-    (void)row;
-    HY_TRY(hy_mixer_default(m, "heads", &m->heads, config->width >= 128 ? config->width / 128 : 1, 1));
-    HY_TRY(hy_mixer_default(m, "kv_heads", &m->kv_heads, m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, 192, 1));
-    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, 128, 1));
-    HY_TRY(hy_mixer_default(m, "rope_dim", &m->rope_dim, 64, 1));
-    HY_TRY(hy_mixer_default(m, "kv_rank", &m->kv_rank, 512, 1));
-    HY_TRY(hy_mixer_default(m, "q_rank", &m->q_rank, 0, 0));
-    HY_TRY(hy_mixer_default(m, "window", &m->window, 0, 0));
-    HY_TRY(hy_mixer_default(m, "sinks", &m->sinks, 0, 0));
-    HY_TRY(hy_mixer_default(m, "conv", &m->conv, 0, 0));
+const hy_mixer_key hy_mla_keys[] = {
+    {.name = "heads", .preset = "width/128", .help = "heads, each with keys and values of its own"},
+    {.name = "head_dim", .preset = "192", .help = "channels of a query or key, those of rope_dim included"},
+    {.name = "value_dim", .preset = "128"},
+    {.name = "rope_dim",
+     .preset = "64",
+     .help = "last channels of a head, whose keys all heads share; the rotary ones"},
+    {.name = "kv_rank", .preset = "512", .help = "channels of the latent that keys and values are made of"},
+    {.name = "q_rank", .preset = "0", .help = "rank of the projection to queries; 0 = full"},
+    {.name = "window", .preset = "0"},
+    {.name = "sinks", .preset = "0"},
+    {.name = "rope_base", .preset = "10000"},
+    {.name = "qk_norm_eps", .help = "epsilon of the RMSNorms inside its projections"},
+    {.name = NULL}};
+
+hy_status hy_mla_resolve(const hy_mixer_request *r) {
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
+    HY_TRY(hy_mixer_default(r, "heads", &m->heads, config->width >= 128 ? config->width / 128 : 1, 1));
+    HY_TRY(hy_mixer_default(r, "kv_heads", &m->kv_heads, m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "head_dim", &m->head_dim, 192, 1));
+    HY_TRY(hy_mixer_default(r, "value_dim", &m->value_dim, 128, 1));
+    HY_TRY(hy_mixer_default(r, "rope_dim", &m->rope_dim, 64, 1));
+    HY_TRY(hy_mixer_default(r, "kv_rank", &m->kv_rank, 512, 1));
+    HY_TRY(hy_mixer_default(r, "q_rank", &m->q_rank, 0, 0));
+    HY_TRY(hy_mixer_default(r, "window", &m->window, 0, 0));
+    HY_TRY(hy_mixer_default(r, "sinks", &m->sinks, 0, 0));
+    HY_TRY(hy_mixer_default(r, "conv", &m->conv, 0, 0));
     m->rope_base = m->rope_base == HY_DEFAULT ? 10000 : m->rope_base;
-    if (m->kv_heads != m->heads) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.kv_heads: every head of mla has its own keys and values",
-                       m->name);
-    }
     if (m->rope_dim >= m->head_dim) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.rope_dim: %lld, but it must be less than head_dim = %lld",
-                       m->name, (long long)m->rope_dim, (long long)m->head_dim);
+        return hy_mixer_fail(r, "rope_dim", "must be less than %s", hy_mixer_value(r, "head_dim").s);
     }
     if (m->rope_base > 0 && m->rope_dim % 2 != 0) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s.rope_dim: %lld is odd, which a rotary embedding cannot turn",
-                       m->name, (long long)m->rope_dim);
-    }
-    if (m->conv > 0 || m->qkv_bias || (m->qk_norm != HY_QK_NORM_DEFAULT && m->qk_norm != HY_QK_NORM_NONE) ||
-        (m->output_gate != HY_GATE_DEFAULT && m->output_gate != HY_GATE_NONE)) {
-        return hy_fail(HY_ERR_USAGE, "model.mixers.%s: mla has no conv, qkv_bias, qk_norm or output_gate", m->name);
+        return hy_mixer_fail(r, "rope_dim", "is odd, which a rotary embedding cannot turn");
     }
     m->qk_norm = HY_QK_NORM_NONE;
     m->output_gate = HY_GATE_NONE;

@@ -17,13 +17,23 @@
 
 enum { MIXED = 5 }; /* inputs r, w, k, v, g */
 
-hy_status hy_rwkv6_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
-    (void)row;
-    HY_TRY(hy_mixer_default(m, "heads", &m->heads, 4, 1));
-    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, config->width / 2 / m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, config->width / m->heads, 1));
-    HY_TRY(hy_mixer_default(m, "mix_rank", &m->mix_rank, 32, 1));
-    return hy_mixer_default(m, "gate_rank", &m->gate_rank, 64, 1);
+const hy_mixer_key hy_rwkv6_keys[] = {
+    {.name = "heads", .preset = "4"},
+    {.name = "head_dim", .preset = "0.5*width/heads"},
+    {.name = "value_dim", .preset = "width/heads"},
+    {.name = "mix_rank", .preset = "32", .help = "rank of each mixture of a token with the one before it"},
+    {.name = "gate_rank", .preset = "64", .help = "rank of the decay's projection"},
+    {.name = "norm_eps", .preset = "model.norm_eps"},
+    {.name = NULL}};
+
+hy_status hy_rwkv6_resolve(const hy_mixer_request *r) {
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
+    HY_TRY(hy_mixer_default(r, "heads", &m->heads, 4, 1));
+    HY_TRY(hy_mixer_default(r, "head_dim", &m->head_dim, config->width / 2 / m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "value_dim", &m->value_dim, config->width / m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "mix_rank", &m->mix_rank, 32, 1));
+    return hy_mixer_default(r, "gate_rank", &m->gate_rank, 64, 1);
 }
 
 /* Xavier's uniform start with gain 2^−2.5. */
@@ -84,24 +94,40 @@ static int64_t default_rank(int64_t width, double factor) {
     return rank > 32 ? rank : 32;
 }
 
-hy_status hy_rwkv7_resolve(const hy_mixer_row *row, const hy_model_config *config, hy_mixer_config *m) {
-    (void)row;
+const hy_mixer_key hy_rwkv7_keys[] = {
+    {.name = "heads", .preset = "width/head_dim", .help = "heads; with head_dim they make the model's width"},
+    {.name = "head_dim", .preset = "64", .help = "channels of a head; width/heads where heads is given"},
+    {.name = "value_dim", .preset = "width/heads"},
+    {.name = "gate_rank",
+     .preset = "2.5*sqrt(width)*head_dim/64",
+     .help = "rank of the decay's projection; this and the next three by default as the nearest multiple of 32"},
+    {.name = "rate_rank", .preset = "2.5*sqrt(width)*head_dim/64", .help = "rank of the removal's rate"},
+    {.name = "value_rank",
+     .preset = "1.7*sqrt(width)*head_dim/64",
+     .help = "rank of the share of the first layer's values"},
+    {.name = "output_rank", .preset = "5*sqrt(width)", .help = "rank of the output gate"},
+    {.name = "key_norm_eps", .help = "epsilon under the root of the removed key's norm"},
+    {.name = "norm_eps", .preset = "head_dim*model.norm_eps"},
+    {.name = NULL}};
+
+hy_status hy_rwkv7_resolve(const hy_mixer_request *r) {
+    const hy_model_config *config = r->config;
+    hy_mixer_config *m = r->mixer;
     int64_t wanted = m->heads != HY_DEFAULT && m->heads > 0 ? config->width / m->heads
                      : config->width < 64                   ? config->width
                                                             : 64;
-    HY_TRY(hy_mixer_default(m, "head_dim", &m->head_dim, wanted, 1));
-    HY_TRY(hy_mixer_default(m, "heads", &m->heads, config->width / m->head_dim, 1));
-    HY_TRY(hy_mixer_default(m, "value_dim", &m->value_dim, config->width / m->heads, 1));
+    HY_TRY(hy_mixer_default(r, "head_dim", &m->head_dim, wanted, 1));
+    HY_TRY(hy_mixer_default(r, "heads", &m->heads, config->width / m->head_dim, 1));
+    HY_TRY(hy_mixer_default(r, "value_dim", &m->value_dim, config->width / m->heads, 1));
     double wide = (double)m->head_dim / 64;
-    HY_TRY(hy_mixer_default(m, "gate_rank", &m->gate_rank, default_rank(config->width, 2.5 * wide), 1));
-    HY_TRY(hy_mixer_default(m, "rate_rank", &m->rate_rank, default_rank(config->width, 2.5 * wide), 1));
-    HY_TRY(hy_mixer_default(m, "value_rank", &m->value_rank, default_rank(config->width, 1.7 * wide), 1));
-    HY_TRY(hy_mixer_default(m, "output_rank", &m->output_rank, default_rank(config->width, 5), 1));
+    HY_TRY(hy_mixer_default(r, "gate_rank", &m->gate_rank, default_rank(config->width, 2.5 * wide), 1));
+    HY_TRY(hy_mixer_default(r, "rate_rank", &m->rate_rank, default_rank(config->width, 2.5 * wide), 1));
+    HY_TRY(hy_mixer_default(r, "value_rank", &m->value_rank, default_rank(config->width, 1.7 * wide), 1));
+    HY_TRY(hy_mixer_default(r, "output_rank", &m->output_rank, default_rank(config->width, 5), 1));
     m->norm_eps = m->norm_eps == HY_DEFAULT ? (double)m->head_dim * config->norm_eps : m->norm_eps;
     if (m->heads * m->head_dim != config->width) {
-        return hy_fail(HY_ERR_USAGE,
-                       "model.mixers.%s.head_dim: heads = %lld of %lld channels are not the model's width of %lld",
-                       m->name, (long long)m->heads, (long long)m->head_dim, (long long)config->width);
+        return hy_mixer_fail(r, "head_dim", "times %s is not model.width = %lld", hy_mixer_value(r, "heads").s,
+                             (long long)config->width);
     }
     return HY_OK;
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/product.h"
 #include "layers/nodes/nodes.h"
 
 /* ---- convolution with halo: in[0] the tokens, in[1] the taps [C·W] if no parameter holds them ---- */
@@ -77,6 +78,7 @@ static hy_node *add_conv(hy_graph *g, hy_var x, hy_var taps, int64_t width, hy_a
         node->attr.conv.C = hy_var_cols(g, x);
         node->attr.conv.W = width;
         node->attr.conv.act = act;
+        hy_graph_state(g, "halo", hy_product(node->attr.conv.C, width));
     }
     return node;
 }

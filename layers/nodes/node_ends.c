@@ -17,6 +17,7 @@ static void embed_bwd(hy_exec *x, const hy_node *node) {
     hy_embed_bwd(x->device, &(hy_embed_args){.T = x->T,
                                              .D = node->attr.ends.D,
                                              .vocab = node->attr.ends.vocab,
+                                             .frozen = node->attr.ends.frozen,
                                              .tokens = x->batch->tokens,
                                              .dy = hy_grad(x, node->out[0]),
                                              .dw = hy_param_grad(x, node->w[0])});
@@ -24,7 +25,7 @@ static void embed_bwd(hy_exec *x, const hy_node *node) {
 
 static const hy_node_class embed_class = {.name = "embedding", .fwd = embed_fwd, .bwd = embed_bwd};
 
-hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab) {
+hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab, int64_t frozen) {
     hy_var y = hy_graph_var(g, "embedded", width);
     hy_node *node = hy_graph_node(g, &embed_class, 0, NULL, 1, &y);
     if (!node) {
@@ -33,6 +34,7 @@ hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab) {
     node->w[0] = w;
     node->attr.ends.D = width;
     node->attr.ends.vocab = vocab;
+    node->attr.ends.frozen = frozen;
     return y;
 }
 

@@ -29,7 +29,8 @@ static const hy_node_class feature_class = {
     .name = "features", .light = true, .bwd_reads_in = 1, .fwd = feature_fwd, .bwd = feature_bwd};
 
 hy_var hy_node_feature(hy_graph *g, hy_var x, hy_feature_kind kind, int64_t cols) {
-    hy_var y = hy_graph_var(g, "features", hy_var_cols(g, x) / cols * hy_feature_cols(kind, cols));
+    const int64_t heads = cols > 0 ? hy_var_cols(g, x) / cols : 0; /* no columns: the graph has failed before */
+    hy_var y = hy_graph_var(g, "features", heads * hy_feature_cols(kind, cols));
     hy_node *node = hy_graph_node(g, &feature_class, 1, &x, 1, &y);
     if (!node) {
         return HY_NONE;

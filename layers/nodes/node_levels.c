@@ -2,6 +2,7 @@
  * learned from the token. Communicates as the recurrence does. */
 #include <math.h>
 
+#include "base/product.h"
 #include "layers/nodes/nodes.h"
 
 hy_level_recur_args hy_level_recur_shape(const hy_node *node, int64_t T) {
@@ -103,6 +104,9 @@ hy_var hy_node_level_recur(hy_graph *g, const hy_recur_vars *in, hy_var l, hy_de
     node->attr.recur.V = hy_var_cols(g, in->v) / value_heads;
     node->attr.recur.levels = hy_var_cols(g, l) / value_heads;
     node->attr.recur.scale = scale;
+    hy_graph_state(
+        g, "states",
+        hy_product(hy_product(value_heads, node->attr.recur.K), node->attr.recur.V * node->attr.recur.levels));
     return o;
 }
 

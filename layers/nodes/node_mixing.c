@@ -1,5 +1,6 @@
 /* Recurrences: nodes that look at other tokens, and so communicate, as those of node_attention.c and node_convolution.c. */
 
+#include "base/product.h"
 #include "layers/nodes/nodes.h"
 
 /* ---- recurrence ---- */
@@ -102,6 +103,7 @@ static hy_node *add_recur(hy_graph *g, const hy_recur_vars *in, hy_rule rule, in
     node->attr.recur.HV = value_heads;
     node->attr.recur.K = keys != HY_NONE ? hy_var_cols(g, keys) / heads : 1;
     node->attr.recur.V = hy_var_cols(g, in->v) / value_heads;
+    hy_graph_state(g, "state", hy_product(hy_product(value_heads, node->attr.recur.K), node->attr.recur.V));
     return node;
 }
 

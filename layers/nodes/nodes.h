@@ -117,8 +117,8 @@ hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_att
 hy_var hy_node_latent_attention(hy_graph *g, hy_var q, hy_var latent, hy_var shared, const char *name,
                                 const hy_attn_shape *shape);
 
-/* The two ends. */
-hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab);
+/* The two ends. frozen: token whose row gets no gradient here; -1 = none. */
+hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab, int64_t frozen);
 void hy_node_head_loss(hy_graph *g, hy_var x, hy_weight w, int64_t width, int64_t vocab);
 
 /* Classes that callers recognise. */

@@ -115,6 +115,7 @@ static hy_status run(hy_comm *world) {
         const double whole = whole_sumsq(list, n_params, u, size);
         CHECK(fabs(sum - whole) <= 1e-12 * whole, "update %d: %.17g, expected %.17g", u, sum, whole);
         hy_adamw_sharded_update(optimizer, &settings, u, lr[u], scale[u]);
+        hy_adamw_sharded_gather(optimizer);
         allocated = u == 2 ? hy_alloc_count() : allocated;
     }
     CHECK(hy_alloc_count() == allocated, "%lld allocations after the second update",

@@ -1,6 +1,6 @@
 /* ranks: 1 2 3 4 */
 /* Checkpoints: what is saved comes back bit for bit on the same and on every smaller number of ranks; the newest `keep` stay; a flipped
- * bit or a truncated file is found before libhdf5 sees it and the one before is used; all damaged is an error. */
+ * bit or a truncated file is found before libhdf5 sees it and the one before is used; all damaged is an error. Parts of a stopped save become one. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "dist.h"
 #include "train/checkpoint/checkpoint.h"
+#include "train/checkpoint/checkpoint_part.h"
 
 /* Value of an element of a parameter (kind 0), or of its m, v: a function of the parameter and the element alone. */
 static float value_of(int kind, int64_t param, int64_t element) {
@@ -49,20 +50,23 @@ static void free_state(state *s) {
     hy_free(s->v);
 }
 
+static hy_checkpoint_source source_of(const state *s, hy_comm *comm, int64_t step) {
+    static const hy_attachment attachment = {"config.json", (char *)(uintptr_t) "{\"a\": 1}"};
+    return (hy_checkpoint_source){.model = s->model,
+                                  .world = comm,
+                                  .dtype = HY_F32,
+                                  .params = s->params,
+                                  .m = s->m,
+                                  .v = s->v,
+                                  .config = "model:\n",
+                                  .tokenizer = "bytes",
+                                  .progress = {.step = step, .updates = step - 1, .skipped = 1},
+                                  .n_attachments = 1,
+                                  .attachments = &attachment};
+}
+
 static hy_status save(const state *s, hy_comm *comm, const char *folder, int64_t step, int64_t keep) {
-    hy_attachment attachment = {"config.json", (char *)(uintptr_t) "{\"a\": 1}"};
-    hy_checkpoint_source source = {.model = s->model,
-                                   .world = comm,
-                                   .dtype = HY_F32,
-                                   .params = s->params,
-                                   .m = s->m,
-                                   .v = s->v,
-                                   .config = "model:\n",
-                                   .step = step,
-                                   .updates = step - 1,
-                                   .skipped = 1,
-                                   .n_attachments = 1,
-                                   .attachments = &attachment};
+    const hy_checkpoint_source source = source_of(s, comm, step);
     return hy_checkpoint_save(&source, folder, keep);
 }
 
@@ -75,12 +79,13 @@ static int64_t load_and_compare(const hy_model_config *config, hy_comm *comm, co
     }
     make_state(config, comm, true, &expected);
     make_state(config, comm, false, &got);
-    int64_t step = checkpoint.manifest.step;
+    int64_t step = checkpoint.manifest.progress.step;
     size_t bytes = (size_t)hy_model_flat_size(got.model) * sizeof(float);
     CHECK(hy_checkpoint_read(&checkpoint, got.model, comm, HY_F32, got.params, got.m, got.v) == HY_OK, "read");
     CHECK(memcmp(got.params, expected.params, bytes) == 0, "parameters differ");
     CHECK(memcmp(got.m, expected.m, bytes) == 0 && memcmp(got.v, expected.v, bytes) == 0, "optimizer state differs");
-    CHECK(checkpoint.manifest.skipped == 1 && checkpoint.manifest.updates == step - 1, "counters");
+    CHECK(checkpoint.manifest.progress.skipped == 1 && checkpoint.manifest.progress.updates == step - 1, "counters");
+    CHECK(strcmp(checkpoint.manifest.tokenizer, "bytes") == 0, "tokenizer");
     const char *text = hy_checkpoint_attachment(&checkpoint, "config.json");
     CHECK(text && strcmp(text, "{\"a\": 1}") == 0, "attachment");
     hy_checkpoint_close(&checkpoint);
@@ -150,6 +155,72 @@ static void test_other_ranks(const hy_model_config *config, hy_comm *world, cons
     }
 }
 
+/* The parts of a stopped save of `step`, but for that of rank `missing`. */
+static void stop(const state *s, hy_comm *world, const char *folder, int64_t step, int missing) {
+    const hy_checkpoint_source source = source_of(s, world, step);
+    hy_part *part = NULL;
+    CHECK(hy_part_create(&source, folder, &part) == HY_OK, "part");
+    (void)hy_part_announce(part, step);
+    hy_comm_barrier(world);
+    CHECK(!hy_part_announce(part, step), "announced twice");
+    CHECK(hy_comm_rank(world) == missing || hy_part_write(part, &source.progress), "part written");
+    hy_comm_barrier(world);
+    CHECK(hy_part_all_there(part, step) == (missing < 0), "all there");
+    hy_part_destroy(part);
+    hy_comm_barrier(world);
+}
+
+/* Bytes of the head changed in turn, and the part cut at many lengths: never taken for whole. Rank 0. */
+static void test_damaged_heads(const char *folder, const char *stopped, const char *file) {
+    enum { HEAD = 160, SIZE_MAX_HERE = 1 << 20 };
+    char path[HY_PATH_MAX + 80], checkpoint[HY_PATH_MAX], *text = NULL;
+    size_t n = 0;
+    snprintf(path, sizeof(path), "%s/%s", stopped, file);
+    snprintf(checkpoint, sizeof(checkpoint), "%s/step-8", folder);
+    CHECK(hy_file_read(path, SIZE_MAX_HERE, HY_ERR_FAILED, &text, &n) == HY_OK, "read");
+    for (size_t i = 0; i < 2 * HEAD; i += 7) {
+        const bool cut = i >= HEAD;
+        text[i % HEAD] ^= cut ? 0 : 16;
+        CHECK(hy_file_write_atomic(path, text, cut ? (i - HEAD) * n / HEAD : n, HY_ERR_FAILED) == HY_OK, "write");
+        text[i % HEAD] ^= cut ? 0 : 16;
+        CHECK(hy_checkpoint_recover(folder) == HY_OK, "recover");
+        CHECK(!hy_file_exists(checkpoint), "%s taken for whole with byte %zu", cut ? "cut" : "changed", i % HEAD);
+    }
+    CHECK(hy_file_write_atomic(path, text, n, HY_ERR_FAILED) == HY_OK, "write");
+    hy_free(text);
+}
+
+/* The parts of all ranks become a checkpoint like any other; a part that is missing or damaged leaves the one before. */
+static void test_stop(const hy_model_config *config, hy_comm *world, const state *s, const char *folder) {
+    const int last = hy_comm_size(world) - 1;
+    char stopped[HY_PATH_MAX], file[64];
+    CHECK(save(s, world, folder, 5, 3) == HY_OK, "save");
+    stop(s, world, folder, 7, -1);
+    CHECK(load_and_compare(config, world, folder) == 7, "from parts");
+    snprintf(stopped, sizeof(stopped), "%s/step-7.stop", folder);
+    CHECK(!hy_file_exists(stopped), "parts are left");
+    snprintf(stopped, sizeof(stopped), "%s/step-8.stop", folder);
+    snprintf(file, sizeof(file), "rank-%05d.part", last);
+
+    hy_log_set_level(HY_LOG_NONE);
+    stop(s, world, folder, 8, last);
+    CHECK(load_and_compare(config, world, folder) == 7, "a part is missing");
+    stop(s, world, folder, 8, -1);
+    damage(world, stopped, file, false);
+    CHECK(load_and_compare(config, world, folder) == 7, "a part is damaged");
+    stop(s, world, folder, 8, -1);
+    if (hy_comm_rank(world) == 0) {
+        test_damaged_heads(folder, stopped, file);
+    }
+    hy_comm_barrier(world);
+    hy_log_set_level(HY_LOG_INFO);
+    CHECK(load_and_compare(config, world, folder) == 8, "whole again");
+    stop(s, world, folder, 9, last);
+    CHECK(save(s, world, folder, 10, 3) == HY_OK, "save");
+    snprintf(stopped, sizeof(stopped), "%s/step-9.stop", folder);
+    CHECK(!hy_file_exists(stopped), "parts are left after a save");
+}
+
 int main(int argc, char **argv) {
     hy_comm *world = NULL;
     if (hy_comm_world_create(&argc, &argv, &world) != HY_OK) {
@@ -179,10 +250,12 @@ int main(int argc, char **argv) {
     test_other_ranks(&config, world, folder);
     snprintf(folder, sizeof(folder), "%s/damaged", root);
     test_damage(&config, world, &s, folder);
+    snprintf(folder, sizeof(folder), "%s/stopped", root);
+    test_stop(&config, world, &s, folder);
     free_state(&s);
     hy_comm_barrier(world);
     if (hy_comm_rank(world) == 0) {
         CHECK(hy_file_remove_tree(root, HY_ERR_FAILED) == HY_OK, "cleanup");
     }
-    return hy_test_finish(world, "checkpoint", 3);
+    return hy_test_finish(world, "checkpoint", 4);
 }

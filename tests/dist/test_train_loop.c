@@ -63,7 +63,7 @@ static hy_status final_params(hy_comm *world, const hy_config *config, const hy_
                               uint64_t *content) {
     hy_checkpoint checkpoint;
     HY_TRY(hy_checkpoint_open(config->run.dir, world, NULL, &checkpoint));
-    CHECK(checkpoint.manifest.step == STEPS, "step %lld", (long long)checkpoint.manifest.step);
+    CHECK(checkpoint.manifest.progress.step == STEPS, "step %lld", (long long)checkpoint.manifest.progress.step);
     *content = 0;
     for (int64_t f = 0; f < checkpoint.manifest.n_files; f++) {
         *content = *content * 31 + checkpoint.manifest.files[f].content;

@@ -65,20 +65,33 @@ run() { expect "$1" "$2" "$3" bash -c 'train "$@"' _ "${@:4}"; }
 # ---- configuration ----
 run "unknown key" 2 'train\.step.*nearest.*train\.steps' a 2 train.stepz=3
 run "mistyped value" 2 'data\.sequence.*many' a 2 data.sequence=many
+run "a unit that means two things" 2 'data\.sequence.*32K.*Ki' a 2 data.sequence=32K
 run "value out of range" 2 'parallel\.data' a 2 parallel.data=0
 run "unknown name" 2 'zigzag' a 2 parallel.layout=zikzak
+run "key of another mixer" 2 'mixers\.attention\.kv_rank: attention has no such key; nearest' a 2 model.mixers.attention.kv_rank=3
+run "a default that does not fit" 2 'heads = 4 does not divide value_heads = 1 \(by default' a 2 'model.schedule.pattern=[mamba2]' model.mixers.mamba2.heads=4
+expect "help on mixers" 0 'gated_deltanet: delta rule' "$hylas" help mixers
+expect "help on a mixer" 0 'value_heads +2\*width/value_dim ' "$hylas" help mixers mamba2
+expect "help on no mixer" 2 'nearest: gla' "$hylas" help mixers gal
 run "mixer without a row" 2 'gated_deltanet' a 2 'model.schedule.pattern=[gated_deltanett]'
 run "layer that is not there" 2 'layer 7' a 2 'model.schedule.overrides={7: attention}'
 run "more groups than sequences" 2 'data\.batch.*nearest' a 2 parallel.data=3
 run "more micro-steps than sequences" 2 'train\.accumulate.*nearest' a 2 train.accumulate=5
 run "impossible mesh" 2 '2 ranks' a 2 parallel.sequence=3
+expect "several ranks without mpirun" 2 'started without mpirun.*mpirun -np 4 .*parallel\.sequence=auto' "$hylas" train tiny.yaml --set parallel.sequence=4
+expect "what the message says to do" 0 'step 1/1' "$hylas" train tiny.yaml --set parallel.sequence=auto --set train.steps=1 --set run.dir=alone
 run "unknown device" 2 'device.*abacus.*cpu_ref' a 2 run.device=abacus
+run "steps and stages" 2 'train\.steps 7.*stages have 5 steps' a 2 train.steps=7 'train.stages=[{steps: 2}, {steps: 3}]'
 sed 's/  width: 32/  widht: 32/' tiny.yaml >bad.yaml
 expect "unknown key in the file" 2 'bad\.yaml:[0-9]+:.*widht.*nearest.*width' "$hylas" train bad.yaml
 printf 'model: [\n' >bad.yaml
 expect "broken YAML" 2 'bad\.yaml:[0-9]+' "$hylas" train bad.yaml
 expect "no such config" 2 'none\.yaml' "$hylas" train none.yaml
 expect "unknown command" 2 'nearest: train' "$hylas" trian tiny.yaml
+expect "no ranks" 2 '--ranks 0.*at least 1' "$hylas" plan tiny.yaml --ranks 0
+expect "less than no ranks" 2 '--ranks -2.*at least 1' "$hylas" plan tiny.yaml --ranks -2
+expect "a count that is none" 2 '--ranks 1\.5.*not a whole number' "$hylas" plan tiny.yaml --ranks 1.5
+expect "counts with units" 0 'step +1 sequences of 1024 tokens' "$hylas" plan tiny.yaml --ranks 1e0 --set data.sequence=1Ki --set data.batch=0.001k
 expect "unknown option" 2 'nearest: --set' "$hylas" train tiny.yaml --sett a.b=1
 check "no run folder after errors of the configuration" test ! -e a
 sed 's/lr: 1e-3/lr: 2e-3/' tiny.yaml >other.yaml
@@ -98,13 +111,36 @@ run "flipped bit in a store without a seal" 4 'flip\.h5' b 2 data.store=flip.h5
 printf 'not a store' >text.h5
 run "something else as a store" 4 'text\.h5' b 2 data.store=text.h5
 run "store with a larger vocabulary than the model's" 4 'vocab' b 2 model.vocab=100
-run "store shorter than a sequence" 4 'data\.sequence' b 2 data.sequence=100000000
+run "store shorter than a sequence" 4 'data\.sequence' b 2 data.sequence=100M
+check "a short store is mentioned once" count_is 1 'less than one sequence'
+"$hylas" data text "$source/layers" --vocab 250 --out other.h5 >/dev/null || exit 1
+run "stores of two vocabularies" 4 'store\.h5 has .*256 ids, other\.h5 has .*250' b 2 'data.store=[store.h5, other.h5]'
+run "validation store of another vocabulary" 4 'store\.h5 has .*256 ids, other\.h5 has .*250' b 2 data.eval_store=other.h5
+run "a late stage's sequence" 4 'train\.stages\.1\.sequence 100000000' b 2 'train.stages=[{steps: 1}, {steps: 1, sequence: 100000000}]'
+check "said once" count_is 1 'train\.stages\.1\.sequence'
+check "no step was taken" count_is 0 '^step'
+run "a stage's store that is not there" 4 'none\.h5' b 2 'train.stages=[{steps: 1}, {steps: 1, store: none.h5}]'
 mkdir texts && printf 'some text' >texts/a && : >texts/empty
 expect "byte outside the vocabulary" 4 'byte 1[0-9][0-9] .*vocab' "$hylas" data text texts --vocab 100 --out small.h5
 check "no store after an error" test ! -e small.h5
 expect "empty file" 0 '1 documents \(1 empty' "$hylas" data text texts --out small.h5
 expect "nothing but empty files" 4 'no file' "$hylas" data text texts/empty --out small.h5
 expect "the store that was there is still whole" 0 'seal +ok' "$hylas" data info small.h5
+for name in a.jsonl b.NPY c.parquet d.txt.gz; do
+    printf '{"text": "some text"}\n' >texts/$name
+    expect "$name as a text" 4 "$name: .*first, or .*--any-file" "$hylas" data text texts --out other.h5
+    check "no store of $name" test ! -e other.h5
+    expect "$name as bytes" 0 '2 documents' "$hylas" data text texts --any-file --out any.h5
+    rm texts/$name
+done
+"$hylas" data recall --task needle --pairs 2 --vocab 64 --sequences 32 --tokens 1024 --out facts.h5 >/dev/null
+run "validation with another tokenizer" 4 "tokenizers differ: store\.h5 has 'bytes', facts\.h5 has 'recall: .*data\.tokenizer=" f 2 data.eval_store=facts.h5
+check "tokenizers are mentioned once" count_is 1 'tokenizers differ'
+run "a run of bytes" 0 'step 2/2' f 2
+run "resuming on another tokenizer" 4 "facts\.h5 has 'recall: .* f/checkpoints/step-2 has 'bytes'" f 3 data.store=facts.h5
+run "starting from another tokenizer" 4 "facts\.h5 has 'recall: .* f/checkpoints/step-2 has 'bytes'" g 3 data.store=facts.h5 train.init=f
+expect "eval with another tokenizer" 4 "facts\.h5 has 'recall: .* f/checkpoints/step-2 has 'bytes'" "$hylas" eval f --store facts.h5
+expect "eval where the ids mean the same" 0 'perplexity' "$hylas" eval f --store facts.h5 --sequences 1 --set data.tokenizer=bytes
 run "document longer than the sequence" 0 'longer than data\.sequence' c 2 data.sequence=64
 check "long documents are mentioned once" count_is 1 'longer than data.sequence'
 
@@ -129,7 +165,10 @@ check "damaged checkpoints are left as they are" test "$kept" = "$(hashes run/ch
 expect "eval of damaged checkpoints" 5 'step-20' "$hylas" eval run --store store.h5
 run "no such checkpoint to start from" 5 'nowhere' d 2 train.init=nowhere
 run "a run of one model" 0 'step 5/5' e 5
-run "resuming with another model" 5 'model\.|size|shape|tensor|elements' e 8 model.width=48
+run "resuming with another model" 2 'model\.width: 32 -> 48' e 8 model.width=48
+expect "resuming with another model, allowed" 5 'has [0-9]+ elements' "$hylas" train tiny.yaml --set data.store=store.h5 --set run.dir=e \
+    --set train.steps=8 --set model.width=48 --allow-change model.width
+check "a tensor that does not fit is mentioned once" count_is 1 'elements'
 check "steps of the first model are still there" test -e e/checkpoints/step-5/manifest.json
 
 # ---- disk full during a save ----

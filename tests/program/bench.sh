@@ -27,8 +27,13 @@ expect 0 "kernels" "$hylas" bench kernels --tokens 70,200 --sizes 16,20 --heads 
 [ "$(rows attention)" -eq 4 ] || fail "kernels: not 2 sizes and 2 lengths of attention"
 expect 0 "kernels, some" "$mpirun" -np 2 "$hylas" bench kernels --tokens 70 --sizes 16 --only 'vector delta' --repeats 1
 [ "$(rows recur)" -eq 1 ] || fail "kernels --only: not one row"
+for only in gated:recur.scalar.delta mamba2:recur.scalar.additive kda:recur.vector.delta mla:attention; do
+    expect 0 "kernels of mixer $only" "$hylas" bench kernels --tokens 0.07k --sizes 16 --heads 2 --only "${only%%:*}" --repeats 1
+    [ "$(rows "${only#*:}")" -eq 1 ] && [ "$(rows recur)" -le 1 ] || fail "kernels --only ${only%%:*}: not one row of ${only#*:}"
+done
 expect 2 "kernels, a list that is none" "$hylas" bench kernels --tokens 70,
 expect 2 "kernels, none of that name" "$hylas" bench kernels --tokens 70 --sizes 16 --only nothing
+grep -q 'recur scalar delta.*mixers: attention.*gated_deltanet' bench.err || fail "kernels --only nothing: does not say what there is"
 for ranks in 1 2 3; do
     expect 0 "step on $ranks" "$mpirun" -np $ranks "$hylas" bench step "$config" --tokens 131 --repeats 1 --times --set run.device=cpu_ref
     grep -Eq "^tokens=131 ranks=$ranks seconds=0\.[0-9]+ .* peak_mib=[1-9]" bench.out || fail "step on $ranks: no line for programs"

@@ -38,6 +38,16 @@ compare 1 train.recompute=none
 compare 3 train.recompute=block data.eval_store=store.h5
 compare 3 train.recompute=light train.accumulate=3 parallel.layout=contiguous parallel.attention=allgather parallel.state=ring
 
+# Stages: all are reserved at the start, no step of any allocates, and a stage's own checks come before the first step.
+stages='train.stages=[{steps: 1, sequence: 500, batch: 7, accumulate: 2}, {steps: 2, sequence: 4001, batch: 2}, {steps: 1, sequence: 1000, rope_base: 1e6}]'
+compare 2 "$stages" data.eval_store=store.h5
+grep -q 'step 2  stage 2 of 3, to step 3: 2 sequences of 4001 tokens' log || fail "no word of the second stage"
+# The checkpoint is evaluated as its last stage trained it: length and rotary base.
+validated=$(sed -n 's/^step 4  validation loss \([0-9.]*\).*/\1/p' log)
+"$hylas" eval run >log 2>&1 || fail "eval"
+awk -v a="$validated" '/^loss/ { exit !(a > 0 && $2 - a < 1e-4 && a - $2 < 1e-4) }' log || fail "validation said $validated"
+grep -q '4 sequences, ' log || fail "not the sequences of validation"
+
 "$hylas" plan "$source/configs/quickstart.yaml" >log 2>&1 || fail "plan of the quickstart"
 grep -Eq '^3 +attention +ring attention' log || fail "no method of layer 3"
 "$hylas" plan "$source/configs/quickstart.yaml" --ranks 3 >log 2>&1

@@ -59,6 +59,28 @@ expect 5 'no checkpoint' "$hylas" export hf "$work/nowhere" --out "$work/bad"
 mkdir -p "$work/run/step-7"
 expect 2 step-7 "$hylas" import hf "$gla" --out "$work/run"
 
+# Tokenizer and generation settings travel along, a longer training is told, and other families are asked for by name.
+ckpt=$work/carried.ckpt
+cp -r "$data/models/hf_llama" "$work/llama"
+echo '{"t": 1}' >"$work/llama/tokenizer.json"
+echo '{"g": 1}' >"$work/llama/generation_config.json"
+expect 0 step-0 "$hylas" import hf "$work/llama" --out "$ckpt"
+expect 0 "2 files of tokenizer" "$hylas" export hf "$ckpt" --out "$work/back"
+for file in config.json model.safetensors tokenizer.json generation_config.json; do
+    cmp "$work/llama/$file" "$work/back/$file" || failed=1
+done
+expect 0 answers "$hylas" data recall --task mqar --tokens 5000 --sequences 1 --vocab 64 --pairs 4 --out "$work/store.h5"
+expect 0 "step 1/1" "$hylas" train "$ckpt/config.yaml" --set data.store="$work/store.h5" --set data.sequence=5000 --set data.batch=1 \
+    --set train.steps=1 --set run.dir="$work/longer"
+expect 0 "llama, " "$hylas" export hf "$work/longer" --out "$work/long"
+sed 's/"max_position_embeddings": 4096/"max_position_embeddings": 5000/' "$work/llama/config.json" | cmp - "$work/long/config.json" || failed=1
+cmp "$work/llama/tokenizer.json" "$work/long/tokenizer.json" || failed=1
+rm -r "$ckpt/hf"
+expect 0 "not there; --rest" "$hylas" export hf "$work/longer" --out "$work/gone"
+expect 2 "no layer is gated_deltanet" "$hylas" export hf "$work/longer" --as qwen3_5_text --out "$work/other"
+expect 2 "these can be: llama, mamba2" "$hylas" export hf "$work/longer" --as gpt2 --out "$work/other"
+expect 0 "transformer, " "$hylas" export hf "$work/transformer.ckpt" --out "$work/same" --as transformer
+
 golden=$data/golden
 expect 2 recurrence "$hylas" op recurence --in "$golden/gla.h5" --out "$work/o.h5"
 expect 2 zigzag "$hylas" op recurrence --in "$golden/gla.h5" --out "$work/o.h5" --layout diagonal

@@ -75,6 +75,8 @@ for ranks in 1 2 3; do
 done
 "$hylas" eval run --store b.h5 --sequences 50 --set data.batch=7 >log 2>&1 || fail "eval in batches"
 grep -q "$(cat answers-1)" log || fail "eval in batches counts others"
+"$hylas" eval run --store held.h5 --store b.h5 --sequences 50 >log 2>&1 || fail "eval of two stores"
+[ "$(grep -Ec '^store +(held|b)\.h5' log)" = 2 ] && grep -q "$(cat answers-1)" log || fail "two stores are not reported each"
 "$hylas" train recall.yaml --set data.store=text.h5 --set data.eval_store=held.h5 --set model.vocab=256 --set run.dir=other >log 2>&1
 [ $? -eq 4 ] && grep -q 'marks no answers' log || fail "a store without answers"
 printf 'recall: %s\n' "$(cat answers-1)"

@@ -28,6 +28,18 @@ typedef struct sample_model {
     sample_mixer mixers[3];
 } sample_model;
 
+typedef struct sample_part {
+    char path[24];
+    double weight;
+} sample_part;
+
+typedef struct sample_stage {
+    int64_t steps;
+    sample_layout layout;
+    int64_t n_parts;
+    sample_part parts[2];
+} sample_stage;
+
 typedef struct sample_config {
     sample_model model;
     int64_t steps, seed;
@@ -40,6 +52,9 @@ typedef struct sample_config {
     int64_t n_sizes;
     int64_t sizes[5];
     char dir[40];
+    int64_t n_parts, n_stages;
+    sample_part parts[3];
+    sample_stage stages[3];
 } sample_config;
 
 static const char *const sample_layout_names[] = {"contiguous", "zigzag", "striped", NULL};
@@ -63,6 +78,19 @@ static const hy_schema_entry sample_model_entries[] = {
 };
 static const hy_schema sample_model_schema = HY_SCHEMA(sample_model, sample_model_entries);
 
+static const hy_schema_entry sample_part_entries[] = {
+    {HY_SCHEMA_STRING(sample_part, path, "path", NULL, "where")},
+    {HY_SCHEMA_DOUBLE(sample_part, weight, "weight", "1", 0.0, 10.0, "how much")},
+};
+static const hy_schema sample_part_schema = HY_SCHEMA(sample_part, sample_part_entries);
+
+static const hy_schema_entry sample_stage_entries[] = {
+    {HY_SCHEMA_INT(sample_stage, steps, "steps", "1", 1, 1000, "steps of the stage")},
+    {HY_SCHEMA_ENUM(sample_stage, layout, "inner.layout", "striped", sample_layout_names, "layout")},
+    {HY_SCHEMA_LIST(sample_stage, parts, n_parts, "parts", NULL, &sample_part_schema, "path", "parts of the stage")},
+};
+static const hy_schema sample_stage_schema = HY_SCHEMA(sample_stage, sample_stage_entries);
+
 static const hy_schema_entry sample_entries[] = {
     {HY_SCHEMA_GROUP(sample_config, model, "model", &sample_model_schema, "the model")},
     {HY_SCHEMA_BOOL(sample_config, tied, "tied", "false", "share embedding and head")},
@@ -77,6 +105,8 @@ static const hy_schema_entry sample_entries[] = {
                     "how a sequence is split")},
     {HY_SCHEMA_INT_LIST(sample_config, sizes, n_sizes, "parallel.sizes", "1, 2", 0, 9, "sizes")},
     {HY_SCHEMA_STRING(sample_config, dir, "run.dir", "runs/x", "run directory")},
+    {HY_SCHEMA_LIST(sample_config, parts, n_parts, "run.parts", "a.h5", &sample_part_schema, "path", "parts")},
+    {HY_SCHEMA_LIST(sample_config, stages, n_stages, "run.stages", NULL, &sample_stage_schema, NULL, "stages")},
 };
 static const hy_schema sample_schema = HY_SCHEMA(sample_config, sample_entries);
 
@@ -103,6 +133,13 @@ static const char sample_yaml[] = "# a good config\n"
                                   "    - 3\n"
                                   "    - 5\n"
                                   "run:\n"
-                                  "  dir: 'runs/a b'\n";
+                                  "  dir: 'runs/a b'\n"
+                                  "  parts: [a, {path: b, weight: 2}]\n"
+                                  "  stages:\n"
+                                  "    - {steps: 5, parts: c}\n"
+                                  "    -\n"
+                                  "      inner:\n"
+                                  "        layout: zigzag\n"
+                                  "      parts: {path: d, weight: 0.5}\n";
 
 #endif

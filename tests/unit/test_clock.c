@@ -35,10 +35,22 @@ static void test_unit_is_the_second(void **unused) {
     assert_true(measured >= elapsed * 0.999 && measured < elapsed + 10.0);
 }
 
+static void test_utc_reads_back(void **unused) {
+    (void)unused;
+    struct tm read = {0};
+    const time_t before = time(NULL);
+    const hy_utc text = hy_utc_time();
+    const char *end = strptime(text.s, "%Y-%m-%dT%H:%M:%SZ", &read);
+    assert_non_null(end);
+    assert_string_equal(end, "");
+    assert_in_range(timegm(&read), before, before + 100);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_never_backwards),
         cmocka_unit_test(test_unit_is_the_second),
+        cmocka_unit_test(test_utc_reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

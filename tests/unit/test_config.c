@@ -95,6 +95,10 @@ static void errors_name_the_key(void **state) {
         {"model: {schedule: {pattern: [gated_deltane]}}\n", "gated_deltanet"},
         {"model: {layers: 4, schedule: {overrides: {4: attention}}}\n", "0 to 3"},
         {"run: {dir: ''}\n", "run.dir is empty"},
+        {"run: {dir: 'a/${train.lr'}\n", "'}' is missing after '${train.lr'"},
+        {"run: {dir: 'a/${train.lrr}'}\n", "a.yaml:1: run.dir: unknown key in ${train.lrr}; nearest: ${train.lr}"},
+        {"run: {dir: 'a/${train}'}\n", "${train} is not a key with a value"},
+        {"run: {dir: '${run.dir}'}\n", "${run.dir} is not a key with a value"},
     };
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         const char *said = NULL;
@@ -114,6 +118,37 @@ static void init_equals_the_tables_defaults(void **state) {
     assert_true(mixer.gate_divisor == 16.0 && mixer.rope_fraction == 1.0);
 }
 
+static void folders_by_interpolation(void **state) {
+    (void)state;
+    static const struct {
+        const char *dir, *expanded;
+    } cases[] = {
+        {"runs/x", "runs/x"},
+        {"runs/$x}-{y", "runs/$x}-{y"},
+        {"${model.width}", "96"},
+        {"runs/${model.schedule}/lr-${train.lr}", "runs/2fast-2attention-1gla/lr-0.01"},
+        {"a-${model.schedule.pattern}-b", "a-fast-attention-b"},
+        {"a-${model.schedule.overrides}${data.store}", "a-4-glaa.h5"},
+        {"${parallel.layout}-${model.tied}", "contiguous-true"},
+    };
+    char text[2048];
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        const char *said = NULL;
+        snprintf(text, sizeof text, "%.*srun: {dir: '%s'}\n", (int)(strstr(full, "run: {") - full), full, cases[c].dir);
+        if (parse(text, &said) != HY_OK) {
+            fail_msg("%s", said);
+        }
+        assert_string_equal(config.run.dir, cases[c].expanded);
+    }
+    const char *said = NULL; /* short as it is written, too long as it is meant */
+    char store[501];
+    memset(store, 'x', 500);
+    store[500] = '\0';
+    snprintf(text, sizeof text, "data: {store: %s}\nrun: {dir: 'a-long-name-${data.store}'}\n", store);
+    assert_int_equal(parse(text, &said), HY_ERR_USAGE);
+    assert_contains(said, "longer than 511 bytes");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_is_sound),
@@ -121,6 +156,7 @@ int main(void) {
         cmocka_unit_test(every_key_survives_writing),
         cmocka_unit_test(errors_name_the_key),
         cmocka_unit_test(init_equals_the_tables_defaults),
+        cmocka_unit_test(folders_by_interpolation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

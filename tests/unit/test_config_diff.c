@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "capture.h"
+#include "train/run/config_change.h"
 #include "train/run/config_diff.h"
 
 static char seen[4096];
@@ -61,7 +63,76 @@ static void real_configs(void **state) {
     hy_free(two);
 }
 
+/* The table of free keys names keys or sections that there are, and none that changes the mathematics. */
+static void free_keys(void **state) {
+    (void)state;
+    static hy_config config;
+    char *text = NULL, nearest[128];
+    size_t n = 0;
+    assert_int_equal(hy_config_parse("x", "", 0, &config), HY_OK);
+    assert_int_equal(hy_config_write(&config, &text, &n), HY_OK);
+    int keys = 0;
+    for (; hy_config_free_key(keys) != NULL; keys++) {
+        assert_true(hy_config_has(text, hy_config_free_key(keys), nearest, sizeof nearest));
+        assert_string_not_equal(hy_config_free_key(keys), "train");
+        assert_string_not_equal(hy_config_free_key(keys), "data");
+    }
+    assert_true(keys > 5);
+    assert_false(hy_config_has(text, "train.lrr", nearest, sizeof nearest));
+    assert_string_equal(nearest, "train.lr");
+    assert_false(hy_config_has(text, "tra", nearest, sizeof nearest));
+    assert_string_equal(hy_config_value(text, "train.checkpoint.keep"), "2");
+    assert_null(hy_config_value(text, "train.checkpoint"));
+    hy_free(text);
+}
+
+/* A checkpoint of before a key was there has its default; what a key of then became is compared as it is. */
+static void older_configurations(void **state) {
+    (void)state;
+    static hy_config config;
+    char *text = NULL;
+    size_t n = 0;
+    assert_int_equal(hy_config_parse("x", "train: {lr: 0.5}\n", 17, &config), HY_OK);
+    assert_int_equal(hy_config_write(&config, &text, &n), HY_OK);
+    hy_manifest manifest = {.config = (char *)(uintptr_t) "train:\n  lr: 0.5\n"};
+    assert_int_equal(hy_config_change_check("run", &manifest, text, "", NULL), HY_OK);
+    manifest.config = (char *)(uintptr_t) "train:\n  lr: 0.25\n";
+    capture_begin();
+    assert_int_equal(hy_config_change_check("run", &manifest, text, "", NULL), HY_ERR_USAGE);
+    assert_non_null(strstr(capture_end(), "\n  train.lr: 0.25 -> 0.5\n"));
+    manifest.stores = (char *)(uintptr_t) "data:\n  store: 0123456789abcdef\n";
+    const hy_allowed_changes allowed = {(const char *const[]){"data.batch,train", "model"}, 2, NULL};
+    assert_int_equal(hy_config_change_check("run", &manifest, text, "", &allowed), HY_OK);
+    capture_begin();
+    assert_int_equal(hy_config_change_check("run", &manifest, text, "data:\n  store: 0123456789abcdee\n", &allowed),
+                     HY_ERR_USAGE);
+    assert_non_null(strstr(capture_end(), "data.store: 0123456789abcdef -> 0123456789abcdee"));
+    hy_free(text);
+}
+
+/* Items of lists have their number as key; nested lists count for themselves. */
+static void items_of_lists(void **state) {
+    (void)state;
+    static const char one[] =
+        "train: {stages: [{steps: 3, store: [a.h5, {path: b.h5, weight: 2}]}, {steps: 4, sequence: 5}]}";
+    static hy_config config;
+    char *before = NULL, *after = NULL;
+    size_t n = 0;
+    assert_int_equal(hy_config_parse("x", one, strlen(one), &config), HY_OK);
+    assert_int_equal(hy_config_write(&config, &before, &n), HY_OK);
+    config.train.stages[0].store.items[1].weight = 3.0;
+    config.train.stages[1].sequence = 6;
+    assert_int_equal(hy_config_write(&config, &after, &n), HY_OK);
+    seen[0] = '\0';
+    hy_config_diff(before, after, collect, NULL);
+    assert_string_equal(seen, "train.stages.0.store.1.weight: 2 -> 3\ntrain.stages.1.sequence: 5 -> 6\n");
+    hy_free(before);
+    hy_free(after);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(differences_by_dotted_key), cmocka_unit_test(real_configs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(differences_by_dotted_key), cmocka_unit_test(real_configs),
+                                       cmocka_unit_test(free_keys), cmocka_unit_test(older_configurations),
+                                       cmocka_unit_test(items_of_lists)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,7 +168,7 @@ static void check_rows(void) {
         int32_t *tokens = malloc((size_t)(rows + 1) * sizeof *tokens);
         for (int64_t r = 0; r < rows; r++)
             tokens[r] = (int32_t)(hy_random_u64(3, i, (uint64_t)r) % (uint64_t)vocab);
-        hy_embed_args embed = {.T = rows, .D = cols, .vocab = vocab, .tokens = tokens};
+        hy_embed_args embed = {.T = rows, .D = cols, .vocab = vocab, .frozen = vocab / 2, .tokens = tokens};
         GIVE(t, hy_embed_args, w, vocab * cols), GIVE(t, hy_embed_args, y, rows * cols);
         GIVE(t, hy_embed_args, dy, rows * cols), GIVE(t, hy_embed_args, dw, vocab * cols);
         BOTH(embed_fwd, t, embed);

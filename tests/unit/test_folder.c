@@ -64,6 +64,21 @@ static void test_list_is_sorted(void **unused) {
     assert_contains(capture_end(), "/none: cannot list the folder: No such file");
 }
 
+static void test_unfinished_files_go(void **unused) {
+    (void)unused;
+    assert_int_equal(hy_file_make_dirs(scratch_path("left/step-3.tmp/inside"), HY_ERR_DATA), HY_OK);
+    touch("left/latest.12.part");
+    touch("left/latest");
+    touch("left/part");
+    touch("left/.tmp.keep");
+    assert_int_equal(hy_file_remove_unfinished(scratch_path("left"), HY_ERR_DATA), HY_OK);
+    assert_false(hy_file_exists(scratch_path("left/step-3.tmp")));
+    assert_false(hy_file_exists(scratch_path("left/latest.12.part")));
+    assert_true(hy_file_exists(scratch_path("left/latest")));
+    assert_true(hy_file_exists(scratch_path("left/part")));
+    assert_true(hy_file_exists(scratch_path("left/.tmp.keep")));
+}
+
 static void test_list_survives_failed_allocations(void **unused) {
     (void)unused;
     assert_int_equal(hy_file_make_dirs(scratch_path("few"), HY_ERR_DATA), HY_OK);
@@ -125,6 +140,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_make_dirs),
         cmocka_unit_test(test_list_is_sorted),
+        cmocka_unit_test(test_unfinished_files_go),
         cmocka_unit_test(test_list_survives_failed_allocations),
         cmocka_unit_test(test_remove_tree_keeps_what_links_point_to),
         cmocka_unit_test(test_remove_tree_reports_failure),

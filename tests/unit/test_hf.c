@@ -136,7 +136,7 @@ static void test_description_is_exact(void **unused) {
         void *flat;
         char *types;
         load(i, HY_F32, &hf, &model, &flat, &types);
-        assert_int_equal(hy_hf_describe(hy_hf_model_config(hf), &made), HY_OK);
+        assert_int_equal(hy_hf_describe(hy_hf_model_config(hf), NULL, &(hy_hf_extra){0}, &made), HY_OK);
         assert_string_equal(hy_hf_model_config(made)->family, hy_hf_model_config(hf)->family);
         assert_int_equal(hy_hf_write(made, dir, model, HY_F32, flat, NULL), HY_OK);
         assert_same_file(model_dir(i), dir, "model.safetensors");
@@ -371,7 +371,7 @@ static void test_options_reach_the_model(void **unused) {
     assert_true(m[c.layer_mixer[2]].window == 0 && m[c.layer_mixer[2]].heads == 2 &&
                 m[c.layer_mixer[2]].rope_base == 500);
     hy_hf *made;
-    assert_int_equal(hy_hf_describe(&c, &made), HY_OK);
+    assert_int_equal(hy_hf_describe(&c, NULL, &(hy_hf_extra){0}, &made), HY_OK);
     hy_hf_close(made);
 }
 

@@ -118,7 +118,7 @@ static void test_description_is_exact(void **unused) {
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         loaded m = load(model_dir(models[i]), model_dir(models[i]));
         hy_hf *made = NULL;
-        assert_int_equal(hy_hf_describe(hy_hf_model_config(m.hf), &made), HY_OK);
+        assert_int_equal(hy_hf_describe(hy_hf_model_config(m.hf), NULL, &(hy_hf_extra){0}, &made), HY_OK);
         assert_string_equal(hy_hf_model_config(made)->family, hy_hf_model_config(m.hf)->family);
         assert_int_equal(hy_hf_write(made, dir, m.model, HY_F32, m.flat, NULL), HY_OK);
         assert_same_file(model_dir(models[i]), dir, "model.safetensors");
@@ -462,7 +462,7 @@ static void test_unsupported_is_named(void **unused) {
         {"llama", "{\"sliding_window\":4}", "sliding_window"},
         {"llama", "{\"num_local_experts\":4}", "mixture-of-experts"},
         {"llama", "{\"model_type\":\"qwen3_next\"}", "mixture-of-experts"},
-        {"llama", "{\"model_type\":\"mistral\"}", "llama, qwen3_5"},
+        {"llama", "{\"model_type\":\"mistral\"}", "llama, mamba2, qwen3_5_text"},
         {"qwen3_5", "{\"attn_output_gate\":false}", "attn_output_gate"},
         {"qwen3_5", "{\"attn_output_gate\":true,\"mamba_ssm_dtype\":\"float32\",\"mtp_num_hidden_layers\":1}", NULL},
         {"qwen3_5", "{\"layer_types\":[\"linear_attention\"]}", "layer_types"},

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "capture.h"
@@ -67,9 +68,36 @@ static void test_long_and_odd_messages(void **unused) {
     assert_contains(capture_end(), "a?[31mb?c\n");
 }
 
+static void read_file(const char *path, char *content, size_t size) {
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    content[fread(content, 1, size - 1, file)] = '\0';
+    (void)fclose(file);
+}
+
+/* Runs first: what is said before any file is set. */
+static void test_early_lines_go_into_the_file(void **unused) {
+    (void)unused;
+    char path[] = "/tmp/hylas_log_XXXXXX", content[4096] = "";
+    (void)close(mkstemp(path));
+    capture_begin();
+    hy_warn("before the file");
+    hy_log_record("for the file alone\n");
+    assert_int_equal(hy_log_set_file(path), HY_OK);
+    hy_warn("after");
+    const char *log = capture_end();
+    assert_contains(log, "before the file\n");
+    assert_null(strstr(log, "alone"));
+    read_file(path, content, sizeof content);
+    assert_contains(content, " warn before the file\nfor the file alone\n");
+    assert_contains(content, " warn after\n");
+    assert_int_equal(hy_log_set_file(NULL), HY_OK);
+    (void)unlink(path);
+}
+
 static void test_file_gets_the_same_lines(void **unused) {
     (void)unused;
-    char path[] = "/tmp/hylas_log_XXXXXX";
+    char path[] = "/tmp/hylas_log_XXXXXX", content[4096] = "";
     const int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, "before\n", 7), 7);
@@ -81,15 +109,10 @@ static void test_file_gets_the_same_lines(void **unused) {
     assert_int_equal(hy_log_set_file(NULL), HY_OK);
     hy_info("third");
     const char *log = capture_end();
-    char content[4096] = "";
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    const size_t n = fread(content, 1, sizeof(content) - 1, file);
-    content[n] = '\0';
-    (void)fclose(file);
+    read_file(path, content, sizeof content);
     (void)unlink(path);
     assert_true(strncmp(content, "before\n", 7) == 0);
-    assert_true(strncmp(log, content + 7, n - 7) == 0);
+    assert_true(strncmp(log, content + 7, strlen(content + 7)) == 0);
     assert_contains(content, "second\n");
     assert_null(strstr(content, "third"));
     capture_begin();
@@ -98,12 +121,71 @@ static void test_file_gets_the_same_lines(void **unused) {
     assert_int_equal(status, HY_ERR_FAILED);
 }
 
+static void test_warnings_of_other_ranks_reach_the_file(void **unused) {
+    (void)unused;
+    char path[] = "/tmp/hylas_log_XXXXXX", content[4096] = "";
+    (void)close(mkstemp(path));
+    (void)unlink(path);
+    hy_log_set_rank(3, 4);
+    capture_begin();
+    assert_int_equal(hy_log_set_file(path), HY_OK);
+    assert_int_not_equal(access(path, F_OK), 0); /* nothing to say yet */
+    hy_info("not from here");
+    hy_print_detail("nor this\n");
+    hy_warn("from here");
+    (void)capture_end();
+    assert_int_equal(hy_log_set_file(NULL), HY_OK);
+    restore();
+    read_file(path, content, sizeof content);
+    (void)unlink(path);
+    assert_contains(content, " warn [3/4] from here\n");
+    assert_null(strstr(content, "not from here"));
+    assert_null(strstr(content, "nor this"));
+}
+
+/* Standard output is a file meanwhile. */
+static void test_quiet_hides_details_not_from_the_file(void **unused) {
+    (void)unused;
+    char path[] = "/tmp/hylas_log_XXXXXX", shown[] = "/tmp/hylas_out_XXXXXX", content[4096] = "";
+    (void)close(mkstemp(path));
+    const int fd = mkstemp(shown), saved = dup(STDOUT_FILENO);
+    (void)fflush(stdout);
+    (void)dup2(fd, STDOUT_FILENO);
+    capture_begin();
+    assert_int_equal(hy_log_set_file(path), HY_OK);
+    hy_log_set_quiet(true);
+    hy_info("hidden info");
+    hy_warn("a warning");
+    hy_print_detail("a detail %d\n", 1);
+    hy_print("a result %d\n", 2);
+    hy_log_set_quiet(false);
+    hy_print_detail("a detail %d\n", 3);
+    const char *log = capture_end();
+    (void)fflush(stdout);
+    (void)dup2(saved, STDOUT_FILENO);
+    (void)close(saved);
+    (void)close(fd);
+    assert_int_equal(hy_log_set_file(NULL), HY_OK);
+    assert_null(strstr(log, "hidden"));
+    assert_contains(log, " warn a warning\n");
+    read_file(shown, content, sizeof content);
+    assert_string_equal(content, "a result 2\na detail 3\n");
+    read_file(path, content, sizeof content);
+    assert_contains(content, " info hidden info\n");
+    assert_contains(content, " warn a warning\na detail 1\na result 2\na detail 3\n");
+    (void)unlink(path);
+    (void)unlink(shown);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_early_lines_go_into_the_file),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_other_ranks_only_warn),
         cmocka_unit_test(test_long_and_odd_messages),
         cmocka_unit_test(test_file_gets_the_same_lines),
+        cmocka_unit_test(test_warnings_of_other_ranks_reach_the_file),
+        cmocka_unit_test(test_quiet_hides_details_not_from_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,27 @@ static void edges(void **state) {
     near(hy_lr_schedule_at(&all, 5), 0.5);
 }
 
+static void constant_and_wsd(void **state) {
+    (void)state;
+    const hy_lr_schedule constant = {.kind = HY_LR_CONSTANT, .lr = 2.0, .min_lr_ratio = 0.1, .warmup = 4, .steps = 100};
+    near(hy_lr_schedule_at(&constant, 1), 0.5);
+    near(hy_lr_schedule_at(&constant, 4), 2.0);
+    near(hy_lr_schedule_at(&constant, 5), 2.0);
+    near(hy_lr_schedule_at(&constant, 100), 2.0);
+    near(hy_lr_schedule_at(&constant, 101), 2.0);
+    const hy_lr_schedule wsd = {
+        .kind = HY_LR_WSD, .lr = 2.0, .min_lr_ratio = 0.1, .warmup = 4, .decay = 20, .steps = 100};
+    near(hy_lr_schedule_at(&wsd, 2), 1.0);
+    near(hy_lr_schedule_at(&wsd, 5), 2.0);
+    near(hy_lr_schedule_at(&wsd, 80), 2.0);
+    near(hy_lr_schedule_at(&wsd, 81), 2.0 * (0.1 + 0.9 * 19 / 20));
+    near(hy_lr_schedule_at(&wsd, 90), 2.0 * 0.55);
+    near(hy_lr_schedule_at(&wsd, 100), 0.2);
+    near(hy_lr_schedule_at(&wsd, 1000), 0.2);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(edges)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(constant_and_wsd), cmocka_unit_test(values),
+                                       cmocka_unit_test(edges)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

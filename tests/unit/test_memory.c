@@ -7,6 +7,11 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "capture.h"
@@ -112,10 +117,46 @@ static void test_threads(void **unused) {
     assert_int_equal(hy_alloc_bytes(), bytes);
 }
 
+/* Whether a forked child has the memory in the middle of a block. */
+static bool child_has(const unsigned char *block, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = ((uintptr_t)block + bytes / 2) / page * page;
+    const pid_t child = fork();
+    if (child == 0) {
+        unsigned char resident;
+        _exit(mincore((void *)at, (size_t)page, &resident) == 0 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status) == 0;
+}
+
+static void test_large_blocks_can_be_kept_from_children(void **unused) {
+    (void)unused;
+    const size_t small = 1 << 20, large = 100 << 20;
+    unsigned char *a = NULL, *b = NULL;
+    assert_int_equal(hy_alloc("small", small, (void **)&a), HY_OK);
+    assert_int_equal(hy_alloc("large", large, (void **)&b), HY_OK);
+    a[small / 2] = b[large / 2] = 1;
+    assert_true(child_has(b, large));
+    hy_alloc_not_in_children(a);
+    hy_alloc_not_in_children(b);
+    assert_true(child_has(a, small));
+    assert_false(child_has(b, large));
+    assert_int_equal(b[large / 2], 1);
+    hy_free(a);
+    hy_free(b);
+    assert_int_equal(hy_alloc("large", large, (void **)&b), HY_OK);
+    b[large / 2] = 1;
+    assert_true(child_has(b, large));
+    hy_free(b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_are_aligned_and_zero),
         cmocka_unit_test(test_counters),
+        cmocka_unit_test(test_large_blocks_can_be_kept_from_children),
         cmocka_unit_test(test_impossible_sizes),
         cmocka_unit_test(test_nth_allocation_fails),
         cmocka_unit_test(test_threads),

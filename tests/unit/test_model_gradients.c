@@ -254,6 +254,75 @@ static void test_lizard(void **state) {
     check(&config);
 }
 
+static hy_model_config embedding_config(bool tied, int64_t pad) {
+    hy_model_config config = base_config();
+    add_mixer(&config, "gla", "gla");
+    config.tied = tied;
+    config.pad_token = pad;
+    config.layers = 1;
+    assert_int_equal(hy_model_config_resolve(&config), HY_OK);
+    return config;
+}
+
+static const hy_param *find_param(const bench *b, const char *name) {
+    int64_t n;
+    const hy_param *params = hy_model_params(b->model, &n);
+    for (int64_t i = 0; i < n; i++) {
+        if (strcmp(params[i].name, name) == 0) {
+            return &params[i];
+        }
+    }
+    return NULL;
+}
+
+/* A model with a tied head, and one whose head equals its embedding: the same function. */
+static void open_pair(bench *tied, bench *untied, int64_t pad) {
+    const hy_model_config one = embedding_config(true, pad), two = embedding_config(false, pad);
+    int64_t n;
+    open_bench(tied, &one, HY_RECOMPUTE_NONE);
+    open_bench(untied, &two, HY_RECOMPUTE_NONE);
+    const hy_param *params = hy_model_params(untied->model, &n);
+    for (int64_t i = 0; i < n; i++) {
+        const bool head = strcmp(params[i].name, "lm_head.weight") == 0;
+        const hy_param *same = find_param(tied, head ? "model.embeddings.weight" : params[i].name);
+        memcpy(untied->params + params[i].offset, tied->params + same->offset,
+               (size_t)same->size * sizeof *tied->params);
+    }
+    assert_true(fabs(loss_of(tied) - loss_of(untied)) < 1e-10);
+}
+
+/* Where the padding token stands in the input its embedding gets no gradient. All other gradients stay, that of a tied head too. */
+static void test_pad_token(void **state) {
+    (void)state;
+    enum { PAD = 4, ROWS = VOCAB * WIDTH };
+    bench tied[2] = {{0}}, untied[2] = {{0}};
+    int stands = 0;
+    for (int pad = 0; pad < 2; pad++) {
+        open_pair(&tied[pad], &untied[pad], pad ? PAD : -1);
+    }
+    for (int t = 0; t < TOKENS; t++) {
+        stands += tied->tokens[t] == PAD;
+    }
+    assert_true(stands > 0);
+    const int64_t embedding = find_param(tied, "model.embeddings.weight")->offset;
+    const int64_t apart = find_param(untied, "model.embeddings.weight")->offset;
+    const int64_t head = find_param(untied, "lm_head.weight")->offset;
+    for (int64_t i = 0; i < untied->size; i++) {
+        const bool pad = i >= apart + (int64_t)PAD * WIDTH && i < apart + (int64_t)(PAD + 1) * WIDTH;
+        assert_true(pad ? untied[0].grads[i] != 0 && untied[1].grads[i] == 0
+                        : untied[0].grads[i] == untied[1].grads[i]);
+    }
+    for (int64_t i = 0; i < ROWS; i++) {
+        const double sum = untied[1].grads[apart + i] + untied[1].grads[head + i];
+        assert_true(fabs(tied[1].grads[embedding + i] - sum) < 1e-12);
+        assert_true(i / WIDTH == PAD || tied[0].grads[embedding + i] == tied[1].grads[embedding + i]);
+    }
+    for (int pad = 0; pad < 2; pad++) {
+        close_bench(&tied[pad]);
+        close_bench(&untied[pad]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hybrid),
@@ -270,6 +339,7 @@ int main(void) {
         cmocka_unit_test(test_convolution_rows),
         cmocka_unit_test(test_log_linear),
         cmocka_unit_test(test_log_linear_refusals),
+        cmocka_unit_test(test_pad_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,6 +105,17 @@ static void test_permute_handles_huge_domains(void **unused) {
     }
 }
 
+static void test_permute_inverse(void **unused) {
+    (void)unused;
+    const uint64_t sizes[] = {1, 2, 3, 17, 1000, ((uint64_t)1 << 40) + 1, UINT64_MAX};
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        for (uint64_t i = 0; i < 100 && i < sizes[s]; i++) {
+            const uint64_t index = hy_random_u64(3, s, i) % sizes[s];
+            assert_true(hy_random_permute_inverse(7, s, sizes[s], hy_random_permute(7, s, sizes[s], index)) == index);
+        }
+    }
+}
+
 /* Chi-square over where index i goes, for every i: each cell has the same chance. */
 static void test_permute_is_uniform_over_seeds(void **unused) {
     (void)unused;
@@ -149,6 +160,7 @@ int main(void) {
         cmocka_unit_test(test_seeds_and_streams_differ),
         cmocka_unit_test(test_permute_is_a_bijection),
         cmocka_unit_test(test_permute_handles_huge_domains),
+        cmocka_unit_test(test_permute_inverse),
         cmocka_unit_test(test_permute_is_uniform_over_seeds),
         cmocka_unit_test(test_permute_fixed_points),
     };

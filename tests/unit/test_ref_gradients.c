@@ -232,11 +232,19 @@ static const int32_t tokens[ROWS] = {4, 0, 4, 4, 2, 1, 1, 0, 4, 2, 4, 4}; /* tok
 
 static void test_embed(void **unused) {
     (void)unused;
-    const hy_embed_args a = {.T = ROWS, .D = COLS, .vocab = 5, .tokens = tokens, .w = w, .y = y, .dy = dy, .dw = dw};
+    hy_embed_args a = {
+        .T = ROWS, .D = COLS, .vocab = 5, .frozen = -1, .tokens = tokens, .w = w, .y = y, .dy = dy, .dw = dw};
     hy_embed_bwd(device, &a);
     hy_embed_bwd(device, &a);
     halve(dw, N);
     assert_gradient("dw", loss_embed, &a, w, 5 * COLS, dw);
+    double before[5 * COLS];
+    memcpy(before, dw, sizeof before);
+    memset(dw, 0, sizeof before);
+    a.frozen = 4;
+    hy_embed_bwd(device, &a);
+    for (int i = 0; i < 5 * COLS; i++)
+        assert_true(fabs(dw[i] - (i / COLS == 4 ? 0.0 : before[i])) < 1e-12);
 }
 
 static double loss_bias(const void *context) {

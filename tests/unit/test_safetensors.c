@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/memory.h"
 #include "base/random.h"
 #include "train/publish/half.h"
 #include "train/publish/safetensors.h"

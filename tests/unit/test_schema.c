@@ -70,6 +70,21 @@ static void test_parse_sets_every_kind(void **unused) {
     assert_string_equal(c.dir, "runs/a b");
 }
 
+/* The spellings themselves: test_count.c. */
+static void test_integers_may_have_units(void **unused) {
+    (void)unused;
+    sample_config c;
+    hy_schema_defaults(&sample_schema, &c);
+    assert_int_equal(parse(&c, "train: {steps: 32k, seed: -1.5Ki}\nmodel: {mixers: {a: {heads: 1Ki}}}"), HY_OK);
+    assert_int_equal(c.steps, 32000);
+    assert_int_equal(c.seed, -1536);
+    assert_int_equal(c.model.mixers[0].heads, 1024);
+    assert_int_equal(hy_schema_set(&sample_schema, &c, "train.steps=1e6", NULL), HY_OK);
+    assert_int_equal(c.steps, 1000000);
+    assert_int_equal(hy_schema_set(&sample_schema, &c, "parallel.sizes=[5e0, 0.008k]", NULL), HY_OK);
+    assert_int_equal(c.sizes[1], 8);
+}
+
 static void test_empty_documents_change_nothing(void **unused) {
     (void)unused;
     sample_config c, d;
@@ -108,6 +123,9 @@ static void test_errors_say_where_and_what(void **unused) {
         {"train: {steps: {a: 1}}", "train.steps: needs an integer of at least 0, not a map"},
         {"train: {seed: 9223372036854775808}", "train.seed: needs an integer, not '9223372036854775808'"},
         {"train: {seed: 0x10}", "train.seed: needs an integer, not '0x10'"},
+        {"train: {steps: 32K}", "train.steps: needs an integer of at least 0, not '32K' (units: k, M, G, T are powers"},
+        {"train: {steps: 1.0005k}", "not '1.0005k'"},
+        {"train: {steps: 9e18k}", "not '9e18k'"},
         {"train: {seed: 1_}", "not '1_'"},
         {"train: {seed: _1}", "not '_1'"},
         {"train: {seed: '-'}", "train.seed: needs an integer"},
@@ -151,6 +169,16 @@ static void test_errors_say_where_and_what(void **unused) {
         {"train:\n  lr: 0.1\n  steps: 1\n  lr: 0.2\n", "a.yaml:4: duplicate key 'train.lr' (first on line 2)"},
         {"train: {lr: 0.1}\ntied: true\ntrain: {steps: 1}\n", "a.yaml:3: duplicate key 'train' (first on line 1)"},
         {"model: {mixers: {a: {}, a: {}}}", "duplicate key 'model.mixers.a'"},
+        {"run: {stages: {steps: 1}}", "run.stages: needs a list of maps, each with its own keys, not a map"},
+        {"run: {stages: 5}", "run.stages: needs a list of maps, each with its own keys, not a single value"},
+        {"run: {stages: [5]}", "run.stages.0: needs a map of keys, not a single value"},
+        {"run:\n stages:\n  - {steps: 1}\n  - {stepz: 1}\n",
+         "a.yaml:4: unknown key 'run.stages.1.stepz'; nearest: 'run.stages.1.steps'"},
+        {"run: {stages: [{steps: 0}]}", "run.stages.0.steps: needs an integer from 1 to 1000, not '0'"},
+        {"run: {stages: [{}, {}, {}, {}]}", "run.stages: more than 3 entries"},
+        {"run: {parts: [a, [b]]}", "run.parts.1: needs a map of keys, not a list"},
+        {"run: {parts: [{path: a, weight: 11}]}", "run.parts.0.weight: needs a number from 0 to 10, not '11'"},
+        {"run: {parts: 0123456789012345678901234}", "run.parts: longer than 23 bytes"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         sample_config c, before;
@@ -191,6 +219,41 @@ static void test_set_overrides(void **unused) {
     assert_string_equal(c.dir, "a=b");
     assert_int_equal(set(&c, "run.dir="), HY_OK);
     assert_string_equal(c.dir, "");
+}
+
+static void test_set_lists(void **unused) {
+    (void)unused;
+    sample_config c;
+    hy_schema_origins *origins = NULL;
+    hy_schema_defaults(&sample_schema, &c);
+    assert_true(c.n_parts == 1 && strcmp(c.parts[0].path, "a.h5") == 0 && c.parts[0].weight == 1.0);
+    assert_int_equal(parse(&c, sample_yaml), HY_OK);
+    assert_true(c.n_parts == 2 && strcmp(c.parts[1].path, "b") == 0 && c.parts[1].weight == 2.0);
+    assert_true(c.parts[0].weight == 1.0 && c.n_stages == 2 && c.stages[0].steps == 5 && c.stages[1].steps == 1);
+    assert_true(c.stages[0].layout == SAMPLE_STRIPED && c.stages[1].layout == SAMPLE_ZIGZAG);
+    assert_true(c.stages[0].n_parts == 1 && strcmp(c.stages[0].parts[0].path, "c") == 0);
+    assert_true(c.stages[1].n_parts == 1 && c.stages[1].parts[0].weight == 0.5);
+    assert_int_equal(hy_schema_origins_create(&origins), HY_OK);
+    assert_int_equal(hy_schema_set(&sample_schema, &c, "run.stages.1.steps=9", origins), HY_OK);
+    assert_string_equal(hy_schema_origin(origins, "run.stages.1.steps"), "--set run.stages.1.steps=9");
+    hy_schema_origins_destroy(origins);
+    assert_true(c.stages[1].steps == 9 && c.stages[1].layout == SAMPLE_ZIGZAG);
+    assert_int_equal(set(&c, "run.stages.1={steps: 10}"), HY_OK);
+    assert_true(c.stages[1].steps == 10 && c.stages[1].layout == SAMPLE_ZIGZAG);
+    assert_int_equal(set(&c, "run.parts=x"), HY_OK);
+    assert_true(c.n_parts == 1 && strcmp(c.parts[0].path, "x") == 0 && c.parts[1].path[0] == '\0');
+    assert_int_equal(set(&c, "run.parts.0.weight=3"), HY_OK);
+    assert_true(strcmp(c.parts[0].path, "x") == 0 && c.parts[0].weight == 3.0);
+    assert_int_equal(set(&c, "run.parts="), HY_OK);
+    assert_int_equal(c.n_parts, 0);
+    static const char *const wrong[] = {"run.stages.2.steps=1", "run.stages.x=1", "run.stages.1x.steps=1",
+                                        "run.stages.99999999999.steps=1"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        capture_begin();
+        const hy_status status = set(&c, wrong[i]);
+        assert_contains(capture_end(), "is none of its 2 entries, which count from 0");
+        assert_int_equal(status, HY_ERR_USAGE);
+    }
 }
 
 static void test_set_maps_and_names(void **unused) {
@@ -319,9 +382,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_parse_sets_every_kind),
+        cmocka_unit_test(test_integers_may_have_units),
         cmocka_unit_test(test_empty_documents_change_nothing),
         cmocka_unit_test(test_errors_say_where_and_what),
         cmocka_unit_test(test_set_overrides),
+        cmocka_unit_test(test_set_lists),
         cmocka_unit_test(test_set_maps_and_names),
         cmocka_unit_test(test_set_errors),
         cmocka_unit_test(test_load_reads_a_file),

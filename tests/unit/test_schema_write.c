@@ -78,7 +78,33 @@ static void test_written_text(void **unused) {
                               "  layout: zigzag\n"
                               "  sizes: [1, 2]\n"
                               "run:\n"
-                              "  dir: runs/x\n");
+                              "  dir: runs/x\n"
+                              "  parts: a.h5\n"
+                              "  stages: []\n");
+    hy_free(text);
+    assert_int_equal(hy_schema_set(&sample_schema, &c, "run.parts=[a, b]", NULL), HY_OK);
+    assert_int_equal(
+        hy_schema_set(&sample_schema, &c, "run.stages=[{steps: 3, parts: [a, {path: b, weight: 3}]}, {}]", NULL),
+        HY_OK);
+    assert_int_equal(hy_schema_write(&sample_schema, &c, &text, &length), HY_OK);
+    assert_contains(text, "  parts: [a, b]\n"
+                          "  stages:\n"
+                          "    -\n"
+                          "      steps: 3\n"
+                          "      inner:\n"
+                          "        layout: striped\n"
+                          "      parts:\n"
+                          "        -\n"
+                          "          path: a\n"
+                          "          weight: 1\n"
+                          "        -\n"
+                          "          path: b\n"
+                          "          weight: 3\n"
+                          "    -\n"
+                          "      steps: 1\n"
+                          "      inner:\n"
+                          "        layout: striped\n"
+                          "      parts: \"\"\n");
     hy_free(text);
 }
 
@@ -165,6 +191,14 @@ static void random_mixer(uint64_t trial, int i, sample_mixer *m) {
     random_text(trial, m->note, sizeof(m->note));
 }
 
+static void random_parts(uint64_t trial, int64_t n, sample_part *parts) {
+    const bool plain = draw(trial, 2) == 0;
+    for (int64_t i = 0; i < n; i++) {
+        random_text(trial, parts[i].path, sizeof(parts[i].path));
+        parts[i].weight = plain ? 1.0 : random_double(trial, 0.0, 10.0);
+    }
+}
+
 static void random_config(uint64_t trial, sample_config *c) {
     memset(c, 0, sizeof(*c));
     c->model.layers = 1 + (int64_t)draw(trial, 512);
@@ -193,6 +227,15 @@ static void random_config(uint64_t trial, sample_config *c) {
         c->sizes[i] = (int64_t)draw(trial, 10);
     }
     random_text(trial, c->dir, sizeof(c->dir));
+    c->n_parts = (int64_t)draw(trial, 4);
+    random_parts(trial, c->n_parts, c->parts);
+    c->n_stages = (int64_t)draw(trial, 4);
+    for (int64_t i = 0; i < c->n_stages; i++) {
+        c->stages[i].steps = 1 + (int64_t)draw(trial, 1000);
+        c->stages[i].layout = (sample_layout)draw(trial, 3);
+        c->stages[i].n_parts = (int64_t)draw(trial, 3);
+        random_parts(trial, c->stages[i].n_parts, c->stages[i].parts);
+    }
 }
 
 static void test_random_structs_round_trip(void **unused) {
@@ -234,6 +277,10 @@ static void test_help_is_a_config(void **unused) {
     assert_contains(text, "# peak learning rate: a number from 0 to 1\n  lr: 3e-4\n");
     assert_contains(text,
                     "  mixers:\n    NAME:\n      # heads: an integer of at least 1 or default\n      heads: default\n");
+    assert_contains(text, "  # parts: a text, a list of texts, or a list of maps, each with its own keys\n"
+                          "  parts: a.h5\n"
+                          "  #   # where: a text\n"
+                          "  #   path: \"\"\n");
     sample_config c, wanted;
     hy_schema_defaults(&sample_schema, &wanted);
     assert_int_equal(hy_schema_set(&sample_schema, &wanted, "model.mixers.NAME={}", NULL), HY_OK);

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,6 @@
 #include "tests/unit/capture.h"
 #include "tests/unit/scratch.h"
 #include "train/data/file_hash.h"
-#include "train/data/h5.h"
 #include "train/data/token_store.h"
 
 /* Documents of random lengths with random ids, written in random pieces. */

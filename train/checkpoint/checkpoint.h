@@ -4,6 +4,7 @@
  *     checkpoints/latest                 "step-200\n"
  *     checkpoints/step-200/manifest.json what is where, hashes, configuration (manifest.h)
  *     checkpoints/step-200/rank-00000.h5 datasets params, m, v: this rank's shard of every bucket, one after the other
+ *     checkpoints/step-230.stop/         parts written at a signal; opening the folder makes a checkpoint of them (checkpoint_part.h)
  *
  * Loading verifies every file's hash before libhdf5 sees it, falls back to the newest checkpoint that is whole, and works on any
  * number of ranks. */
@@ -28,10 +29,12 @@ typedef struct hy_checkpoint_source {
     const hy_model *model; /* created for size(world) shards */
     hy_comm *world;
     hy_dtype dtype;
-    const void *params; /* flat, whole on every rank */
-    const void *m, *v;  /* own shards; NULL: no optimizer state */
-    const char *config; /* resolved configuration, YAML */
-    int64_t step, updates, skipped, bad_in_row;
+    const void *params;    /* flat, whole on every rank */
+    const void *m, *v;     /* own shards; NULL: no optimizer state */
+    const char *config;    /* resolved configuration, YAML */
+    const char *tokenizer; /* of the data; NULL or "": not known */
+    const char *stores;    /* identities of its token stores; NULL: not recorded */
+    hy_progress progress;
     int64_t n_attachments;
     const hy_attachment *attachments;
 } hy_checkpoint_source;

@@ -13,9 +13,11 @@ hy_status hy_checkpoint_path(char path[HY_PATH_MAX], const char *folder, int64_t
     return HY_OK;
 }
 
-int64_t hy_checkpoint_step_of(const char *name) {
-    if (strncmp(name, "step-", 5) != 0 || strlen(name) > 5 + 18 || name[5] == 0 ||
-        strspn(name + 5, "0123456789") != strlen(name + 5)) {
+/* N if `name` is exactly step-N<suffix>, else −1. */
+static int64_t step_of(const char *name, const char *suffix) {
+    enum { DIGITS_MAX = 18 };
+    const size_t digits = strncmp(name, "step-", 5) == 0 ? strspn(name + 5, "0123456789") : 0;
+    if (digits == 0 || digits > DIGITS_MAX || strcmp(name + 5 + digits, suffix) != 0) {
         return -1;
     }
     return strtoll(name + 5, NULL, 10);
@@ -26,7 +28,7 @@ static int newest_first(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-hy_status hy_checkpoint_steps(const char *folder, int64_t **steps, int64_t *n) {
+static hy_status list_steps(const char *folder, const char *suffix, int64_t **steps, int64_t *n) {
     *steps = NULL;
     *n = 0;
     if (!hy_file_is_dir(folder)) {
@@ -36,7 +38,7 @@ hy_status hy_checkpoint_steps(const char *folder, int64_t **steps, int64_t *n) {
     HY_TRY(hy_file_list_dir(folder, HY_ERR_CHECKPOINT, &list));
     hy_status status = HY_NEW("checkpoint steps", list.count + 1, steps);
     for (int64_t i = 0; i < list.count && status == HY_OK; i++) {
-        int64_t step = hy_checkpoint_step_of(list.names[i]);
+        int64_t step = step_of(list.names[i], suffix);
         if (step >= 0) {
             (*steps)[(*n)++] = step;
         }
@@ -48,20 +50,26 @@ hy_status hy_checkpoint_steps(const char *folder, int64_t **steps, int64_t *n) {
     return status;
 }
 
-static hy_status remove_unfinished(const char *folder) {
-    hy_file_list list;
-    HY_TRY(hy_file_list_dir(folder, HY_ERR_CHECKPOINT, &list));
-    hy_status status = HY_OK;
-    for (int64_t i = 0; i < list.count && status == HY_OK; i++) {
-        size_t length = strlen(list.names[i]);
+hy_status hy_checkpoint_steps(const char *folder, int64_t **steps, int64_t *n) {
+    return list_steps(folder, "", steps, n);
+}
+
+hy_status hy_checkpoint_stopped_steps(const char *folder, int64_t **steps, int64_t *n) {
+    return list_steps(folder, ".stop", steps, n);
+}
+
+/* Parts of stopped saves: opening the folder has made checkpoints of those that can be. */
+static hy_status remove_stopped(const char *folder) {
+    int64_t *steps = NULL, n = 0;
+    hy_status status = hy_checkpoint_stopped_steps(folder, &steps, &n);
+    for (int64_t i = 0; i < n && status == HY_OK; i++) {
         char path[HY_PATH_MAX];
-        bool unfinished =
-            strncmp(list.names[i], "step-", 5) == 0 && length > 4 && strcmp(list.names[i] + length - 4, ".tmp") == 0;
-        if (unfinished && snprintf(path, sizeof(path), "%s/%s", folder, list.names[i]) < (int)sizeof(path)) {
+        status = hy_checkpoint_path(path, folder, steps[i], ".stop");
+        if (status == HY_OK) {
             status = hy_file_remove_tree(path, HY_ERR_CHECKPOINT);
         }
     }
-    hy_file_list_free(&list);
+    hy_free(steps);
     return status;
 }
 
@@ -76,7 +84,8 @@ static hy_status remove_checkpoint(const char *folder, int64_t step) {
 
 hy_status hy_checkpoint_prune(const char *folder, int64_t keep) {
     int64_t *steps = NULL, n = 0;
-    HY_TRY(remove_unfinished(folder));
+    HY_TRY(hy_file_remove_unfinished(folder, HY_ERR_CHECKPOINT));
+    HY_TRY(remove_stopped(folder));
     hy_status status = hy_checkpoint_steps(folder, &steps, &n);
     for (int64_t i = keep; i < n && keep > 0 && status == HY_OK; i++) {
         status = remove_checkpoint(folder, steps[i]);

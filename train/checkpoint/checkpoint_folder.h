@@ -7,11 +7,11 @@
 /* folder/step-N<suffix>. HY_ERR_CHECKPOINT if too long. */
 HY_MUST_CHECK hy_status hy_checkpoint_path(char path[HY_PATH_MAX], const char *folder, int64_t step,
                                            const char *suffix);
-/* N if `name` is exactly step-N, else −1. */
-int64_t hy_checkpoint_step_of(const char *name);
 /* Steps of the finished checkpoints, newest first, into *steps (freed with hy_free). No folder: none. */
 HY_MUST_CHECK hy_status hy_checkpoint_steps(const char *folder, int64_t **steps, int64_t *n);
-/* Removes unfinished saves, and all checkpoints but the newest `keep` (0: none is removed). */
+/* The same for parts of stopped saves, step-N.stop (checkpoint_part.h). */
+HY_MUST_CHECK hy_status hy_checkpoint_stopped_steps(const char *folder, int64_t **steps, int64_t *n);
+/* Removes unfinished and stopped saves, and all checkpoints but the newest `keep` (0: none is removed). */
 HY_MUST_CHECK hy_status hy_checkpoint_prune(const char *folder, int64_t keep);
 
 #endif

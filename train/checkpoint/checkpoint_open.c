@@ -6,15 +6,14 @@
 #include "base/memory.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/checkpoint/checkpoint_folder.h"
+#include "train/checkpoint/checkpoint_part.h"
 
 /* Hashes every world-th file, starting with the rank's own. */
 static hy_status verify_files(const char *path, const hy_manifest *m, int rank, int size) {
     for (int64_t i = rank; i < m->n_files; i += size) {
         char file[HY_PATH_MAX];
         hy_file_hash hash;
-        if (snprintf(file, sizeof(file), "%s/%s", path, m->files[i].name) >= (int)sizeof(file)) {
-            return hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", path);
-        }
+        HY_TRY(hy_file_inside(path, m->files[i].name, HY_ERR_CHECKPOINT, file));
         HY_TRY(hy_file_hash_compute(file, HY_ERR_CHECKPOINT, &hash));
         if (hash.size != m->files[i].hash.size) {
             return hy_fail(HY_ERR_CHECKPOINT, "%s: %lld bytes, written with %lld: truncated or replaced", file,
@@ -30,7 +29,11 @@ static hy_status verify_files(const char *path, const hy_manifest *m, int rank, 
 /* One candidate: manifest and files. Collective. */
 static hy_status try_open(const char *path, hy_comm *world, hy_checkpoint *out) {
     hy_manifest m = {0};
-    hy_status status = hy_comm_agree(world, hy_manifest_read(path, &m));
+    const bool first = hy_comm_rank(world) == 0; /* what is wrong for all is said once */
+    hy_status status = hy_comm_agree(world, first ? hy_manifest_read(path, &m) : HY_OK);
+    if (status == HY_OK) {
+        status = hy_comm_agree(world, first ? HY_OK : hy_manifest_read(path, &m));
+    }
     if (status == HY_OK) {
         status = hy_comm_agree(world, verify_files(path, &m, hy_comm_rank(world), hy_comm_size(world)));
     }
@@ -61,7 +64,11 @@ static hy_status look(const char *path, candidates *c) {
     if (!c->is_checkpoint && hy_file_is_dir(inside)) {
         snprintf(c->folder, sizeof(c->folder), "%s", inside);
     }
-    return c->is_checkpoint ? HY_OK : hy_checkpoint_steps(c->folder, &c->steps, &c->n);
+    if (c->is_checkpoint) {
+        return HY_OK;
+    }
+    HY_TRY(hy_checkpoint_recover(c->folder));
+    return hy_checkpoint_steps(c->folder, &c->steps, &c->n);
 }
 
 static hy_status share(hy_comm *world, candidates *c) {

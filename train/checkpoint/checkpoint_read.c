@@ -22,6 +22,9 @@ typedef struct reading {
 /* The manifest's index of every parameter of the model. */
 static hy_status match_tensors(reading *r) {
     const hy_manifest *m = &r->checkpoint->manifest;
+    if (r->into[1] && !m->optimizer) {
+        return hy_fail(HY_ERR_CHECKPOINT, "%s: has no optimizer state", r->checkpoint->path);
+    }
     int64_t n;
     const hy_param *params = hy_model_params(r->model, &n);
     HY_TRY(HY_NEW("checkpoint tensors", n, &r->tensor));
@@ -80,20 +83,20 @@ static hy_status read_file(const reading *r, const hy_manifest_file *f, int64_t 
     int64_t n_params;
     const hy_param *params = hy_model_params(r->model, &n_params);
     hid_t file, data[3] = {-1, -1, -1};
-    if (snprintf(path, sizeof(path), "%s/%s", r->checkpoint->path, f->name) >= (int)sizeof(path)) {
-        return hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", r->checkpoint->path);
-    }
+    HY_TRY(hy_file_inside(r->checkpoint->path, f->name, HY_ERR_CHECKPOINT, path));
     HY_TRY(hy_h5_open(path, HY_ERR_CHECKPOINT, &file));
-    int ok = 1;
-    for (int k = 0; k < 3; k++) {
-        data[k] = r->into[k] ? H5Dopen2(file, datasets[k], H5P_DEFAULT) : -1;
-        ok = ok && (!r->into[k] || data[k] >= 0);
+    hy_status status = HY_OK;
+    for (int k = 0; k < 3 && status == HY_OK; k++) {
+        status = r->into[k] ? hy_h5_dataset_open(file, path, datasets[k], HY_ERR_CHECKPOINT, &data[k]) : HY_OK;
     }
+    int ok = status == HY_OK;
     for (int64_t s = 0; s < f->n_slices && ok; s++) {
         int64_t i = param_of(r, n_params, f->slices[s].tensor);
         ok = i < 0 || read_overlap(r, data, &f->slices[s], &params[i], covered);
     }
-    hy_status status = ok ? HY_OK : hy_h5_fail(HY_ERR_CHECKPOINT, path, "cannot be read");
+    if (status == HY_OK && !ok) {
+        status = hy_h5_fail(HY_ERR_CHECKPOINT, path, "cannot be read");
+    }
     for (int k = 0; k < 3; k++) {
         if (data[k] >= 0) {
             H5Dclose(data[k]);
@@ -118,10 +121,6 @@ static int64_t wanted_elements(const reading *r) {
 static hy_status read_own(reading *r) {
     const hy_manifest *m = &r->checkpoint->manifest;
     int64_t covered = 0;
-    if (r->into[1] && !m->optimizer) {
-        return hy_fail(HY_ERR_CHECKPOINT, "%s: has no optimizer state", r->checkpoint->path);
-    }
-    HY_TRY(match_tensors(r));
     for (int64_t i = 0; i < m->n_files; i++) {
         HY_TRY(read_file(r, &m->files[i], &covered));
     }
@@ -140,7 +139,14 @@ hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *mo
                  .rank = hy_comm_rank(world),
                  .size = hy_comm_size(world),
                  .into = {params, m, v}};
-    hy_status status = hy_comm_agree(world, read_own(&r));
+    /* The manifest is the same everywhere: what it lacks is said once. */
+    hy_status status = hy_comm_agree(world, r.rank == 0 ? match_tensors(&r) : HY_OK);
+    if (status == HY_OK) {
+        status = hy_comm_agree(world, r.rank == 0 ? HY_OK : match_tensors(&r));
+    }
+    if (status == HY_OK) {
+        status = hy_comm_agree(world, read_own(&r));
+    }
     hy_free(r.tensor);
     HY_TRY(status);
     size_t esize = hy_dtype_size(dtype);

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/checkpoint/checkpoint_folder.h"
+#include "train/checkpoint/checkpoint_internal.h"
 #include "train/data/h5.h"
 
 enum { CHUNK = 1 << 16 }; /* elements */
@@ -36,20 +37,45 @@ static hid_t h5_type(hy_dtype dtype) {
 
 /* ---- one rank's file ---- */
 
-/* Writes one dataset from this rank's shards of all buckets. `flat`: data is the whole flat array; else own shards one after the other.
- * Adds the data's hash to *content. */
-static int write_shards(hid_t file, const char *name, const hy_checkpoint_source *s, const char *data, bool flat,
-                        uint64_t *content) {
-    int size = hy_comm_size(s->world), rank = hy_comm_rank(s->world), buckets = hy_model_bucket_count(s->model);
-    size_t esize = hy_dtype_size(s->dtype);
-    hid_t dataset = hy_h5_dataset_create(file, name, h5_type(s->dtype), hy_model_flat_size(s->model) / size, CHUNK);
+hy_status hy_bucket_shards_create(const hy_model *model, int size, int rank, hy_bucket_shard **out) {
+    const int n = hy_model_bucket_count(model);
+    hy_bucket_shard *shards = NULL;
+    HY_TRY(HY_NEW("shards of a checkpoint", n, &shards));
+    for (int b = 0; b < n; b++) {
+        shards[b] = hy_bucket_shard_of(model, size, rank, b);
+    }
+    *out = shards;
+    return HY_OK;
+}
+
+static const char *bucket_data(const hy_shards *s, int dataset, int bucket) {
+    const hy_bucket_shard *shard = &s->buckets[bucket];
+    const int64_t at = s->flat && dataset == 0 ? shard->flat : shard->state;
+    return (const char *)s->data[dataset] + (size_t)at * hy_dtype_size(s->dtype);
+}
+
+uint64_t hy_shards_content(const hy_shards *s) {
+    uint64_t content = 0;
+    for (int k = 0; k < 3; k++) {
+        for (int b = 0; b < s->n_buckets && s->data[k] != NULL; b++) {
+            const size_t bytes = (size_t)s->buckets[b].n * hy_dtype_size(s->dtype);
+            const uint64_t pair[2] = {content, hy_hash_bytes(bucket_data(s, k, b), bytes)};
+            content = hy_hash_bytes(pair, sizeof(pair));
+        }
+    }
+    return content;
+}
+
+/* One dataset: the shards of all buckets, one after the other. */
+static int write_dataset(hid_t file, const hy_shards *s, int k) {
+    static const char *const names[3] = {"params", "m", "v"};
+    const hy_bucket_shard *last = &s->buckets[s->n_buckets - 1];
+    hid_t dataset = hy_h5_dataset_create(file, names[k], h5_type(s->dtype), last->state + last->n, CHUNK);
     int ok = dataset >= 0;
-    for (int b = 0; b < buckets && ok; b++) {
-        hy_bucket_shard shard = hy_bucket_shard_of(s->model, size, rank, b);
-        const char *from = data + (size_t)(flat ? shard.flat : shard.state) * esize;
-        uint64_t pair[2] = {*content, hy_hash_bytes(from, (size_t)shard.n * esize)};
-        *content = hy_hash_bytes(pair, sizeof(pair));
-        ok = shard.n == 0 || hy_h5_write_range(dataset, h5_type(s->dtype), shard.state, shard.n, from) >= 0;
+    for (int b = 0; b < s->n_buckets && ok; b++) {
+        const hy_bucket_shard *shard = &s->buckets[b];
+        ok = shard->n == 0 ||
+             hy_h5_write_range(dataset, h5_type(s->dtype), shard->state, shard->n, bucket_data(s, k, b)) >= 0;
     }
     if (dataset >= 0 && H5Dclose(dataset) < 0) {
         ok = 0;
@@ -57,13 +83,12 @@ static int write_shards(hid_t file, const char *name, const hy_checkpoint_source
     return ok;
 }
 
-static hy_status write_file(const hy_checkpoint_source *s, const char *path, hy_manifest_file *info) {
+hy_status hy_shards_write(const hy_shards *s, const char *path, hy_manifest_file *info) {
     hid_t file;
     HY_TRY(hy_h5_create(path, HY_ERR_CHECKPOINT, &file));
-    int ok = write_shards(file, "params", s, s->params, true, &info->content);
-    if (s->m) {
-        ok = ok && write_shards(file, "m", s, s->m, false, &info->content) &&
-             write_shards(file, "v", s, s->v, false, &info->content);
+    int ok = 1;
+    for (int k = 0; k < 3; k++) {
+        ok = ok && (s->data[k] == NULL || write_dataset(file, s, k));
     }
     hy_status status = ok ? HY_OK : hy_h5_fail(HY_ERR_CHECKPOINT, path, "cannot be written");
     if (H5Fclose(file) < 0 && status == HY_OK) {
@@ -73,8 +98,22 @@ static hy_status write_file(const hy_checkpoint_source *s, const char *path, hy_
         (void)!truncate(path, 0); /* libhdf5 cannot close a file that it cannot flush: at least its space comes back */
         return status;
     }
+    info->content = hy_shards_content(s);
     HY_TRY(hy_file_sync(path, HY_ERR_CHECKPOINT));
     return hy_file_hash_compute(path, HY_ERR_CHECKPOINT, &info->hash);
+}
+
+static hy_status write_file(const hy_checkpoint_source *s, const char *path, hy_manifest_file *info) {
+    hy_bucket_shard *buckets = NULL;
+    HY_TRY(hy_bucket_shards_create(s->model, hy_comm_size(s->world), hy_comm_rank(s->world), &buckets));
+    const hy_shards shards = {.dtype = s->dtype,
+                              .n_buckets = hy_model_bucket_count(s->model),
+                              .buckets = buckets,
+                              .flat = true,
+                              .data = {s->params, s->m, s->v}};
+    const hy_status status = hy_shards_write(&shards, path, info);
+    hy_free(buckets);
+    return status;
 }
 
 /* ---- the manifest ---- */
@@ -102,21 +141,31 @@ static void file_name(int rank, char name[64]) {
     snprintf(name, 64, "rank-%05d.h5", rank);
 }
 
-static hy_status fill_manifest(const hy_checkpoint_source *s, const hy_manifest_file *infos, hy_manifest *m) {
-    int64_t n_params;
-    const hy_param *params = hy_model_params(s->model, &n_params);
-    m->world = hy_comm_size(s->world);
-    HY_TRY(HY_NEW("manifest tensors", n_params, &m->tensors));
-    m->n_tensors = n_params;
-    for (int64_t i = 0; i < n_params; i++) {
-        memcpy(m->tensors[i].name, params[i].name, sizeof(m->tensors[i].name));
-        m->tensors[i].size = params[i].size;
+static hy_status copy_text(const char *name, const char *text, char **out) {
+    HY_TRY(hy_alloc(name, strlen(text) + 1, (void **)out));
+    memcpy(*out, text, strlen(text) + 1);
+    return HY_OK;
+}
+
+static hy_status fill_texts(const hy_checkpoint_source *s, hy_manifest *m) {
+    HY_TRY(copy_text("manifest configuration", s->config, &m->config));
+    snprintf(m->tokenizer, sizeof m->tokenizer, "%s", s->tokenizer != NULL ? s->tokenizer : "");
+    if (s->stores != NULL) {
+        HY_TRY(copy_text("manifest stores", s->stores, &m->stores));
     }
+    for (int64_t i = 0; i < s->n_attachments; i++) {
+        memcpy(m->attachments[i].name, s->attachments[i].name, sizeof(m->attachments[i].name));
+        HY_TRY(copy_text("manifest attachment", s->attachments[i].text, &m->attachments[i].text));
+        m->n_attachments++;
+    }
+    return HY_OK;
+}
+
+static hy_status fill_files(const hy_checkpoint_source *s, hy_manifest *m) {
     HY_TRY(HY_NEW("manifest files", m->world, &m->files));
     m->n_files = m->world;
     for (int r = 0; r < (int)m->world; r++) {
         hy_manifest_file *f = &m->files[r];
-        *f = infos[r];
         file_name(r, f->name);
         f->n_slices = list_slices(s, r, NULL);
         HY_TRY(HY_NEW("manifest slices", f->n_slices, &f->slices));
@@ -125,46 +174,59 @@ static hy_status fill_manifest(const hy_checkpoint_source *s, const hy_manifest_
     return HY_OK;
 }
 
-static hy_status write_manifest(const hy_checkpoint_source *s, const hy_manifest_file *infos, const char *folder) {
-    hy_manifest m = {.step = s->step,
-                     .updates = s->updates,
-                     .skipped = s->skipped,
-                     .bad_in_row = s->bad_in_row,
-                     .optimizer = s->m != NULL};
-    hy_status status = fill_manifest(s, infos, &m);
-    if (status == HY_OK) {
-        hy_manifest written = m; /* borrows the texts */
-        written.config = (char *)(uintptr_t)s->config;
-        written.n_attachments = s->n_attachments;
-        for (int64_t i = 0; i < s->n_attachments; i++) {
-            written.attachments[i] = s->attachments[i];
-        }
-        status = hy_manifest_write(&written, folder);
+static hy_status fill_tensors(const hy_checkpoint_source *s, hy_manifest *m) {
+    int64_t n_params;
+    const hy_param *params = hy_model_params(s->model, &n_params);
+    HY_TRY(HY_NEW("manifest tensors", n_params, &m->tensors));
+    m->n_tensors = n_params;
+    for (int64_t i = 0; i < n_params; i++) {
+        memcpy(m->tensors[i].name, params[i].name, sizeof(m->tensors[i].name));
+        m->tensors[i].size = params[i].size;
     }
+    return HY_OK;
+}
+
+hy_status hy_checkpoint_manifest(const hy_checkpoint_source *s, hy_manifest *out) {
+    hy_manifest m = {.progress = s->progress, .world = hy_comm_size(s->world), .optimizer = s->m != NULL};
+    hy_status status = fill_tensors(s, &m);
+    if (status == HY_OK) {
+        status = fill_files(s, &m);
+    }
+    if (status == HY_OK) {
+        status = fill_texts(s, &m);
+    }
+    if (status != HY_OK) {
+        hy_manifest_fini(&m);
+        return status;
+    }
+    *out = m;
+    return HY_OK;
+}
+
+static hy_status write_manifest(const hy_checkpoint_source *s, const hy_manifest_file *infos, const char *folder) {
+    hy_manifest m;
+    HY_TRY(hy_checkpoint_manifest(s, &m));
+    for (int64_t r = 0; r < m.n_files; r++) {
+        m.files[r].hash = infos[r].hash;
+        m.files[r].content = infos[r].content;
+    }
+    const hy_status status = hy_manifest_write(&m, folder);
     hy_manifest_fini(&m);
     return status;
 }
 
 /* ---- the save ---- */
 
-static hy_status prepare(const char *folder, const char *unfinished) {
+hy_status hy_checkpoint_prepare(const char *folder, const char *unfinished) {
     HY_TRY(hy_file_make_dirs(folder, HY_ERR_CHECKPOINT));
     HY_TRY(hy_file_remove_tree(unfinished, HY_ERR_CHECKPOINT));
     return hy_file_make_dirs(unfinished, HY_ERR_CHECKPOINT);
 }
 
-/* Puts the finished folder in place of what may be there, then points `latest` to it and removes what is old. */
-static hy_status publish(const char *folder, const char *unfinished, int64_t step, int64_t keep) {
-    char place[HY_PATH_MAX], aside[HY_PATH_MAX], latest[HY_PATH_MAX], name[64];
+/* What comes after a checkpoint is in place: a failure here loses nothing, since the newest is found without `latest`. */
+static hy_status tidy(const char *folder, int64_t step, int64_t keep) {
+    char latest[HY_PATH_MAX], name[64];
     snprintf(name, sizeof(name), "step-%lld\n", (long long)step);
-    HY_TRY(hy_checkpoint_path(place, folder, step, ""));
-    HY_TRY(hy_checkpoint_path(aside, folder, step, ".old.tmp"));
-    HY_TRY(hy_file_sync(unfinished, HY_ERR_CHECKPOINT));
-    if (hy_file_exists(place)) {
-        HY_TRY(hy_file_remove_tree(aside, HY_ERR_CHECKPOINT));
-        HY_TRY(hy_file_rename(place, aside, HY_ERR_CHECKPOINT));
-    }
-    HY_TRY(hy_file_rename(unfinished, place, HY_ERR_CHECKPOINT));
     if (snprintf(latest, sizeof(latest), "%s/latest", folder) >= (int)sizeof(latest)) {
         return hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", folder);
     }
@@ -172,11 +234,38 @@ static hy_status publish(const char *folder, const char *unfinished, int64_t ste
     return hy_checkpoint_prune(folder, keep);
 }
 
+/* Puts the finished folder in place of what may be there, which comes back if that fails. */
+static hy_status put_in_place(const char *folder, const char *unfinished, int64_t step) {
+    char place[HY_PATH_MAX], aside[HY_PATH_MAX];
+    HY_TRY(hy_checkpoint_path(place, folder, step, ""));
+    HY_TRY(hy_checkpoint_path(aside, folder, step, ".old.tmp"));
+    HY_TRY(hy_file_sync(unfinished, HY_ERR_CHECKPOINT));
+    const bool replaces = hy_file_exists(place);
+    if (replaces) {
+        HY_TRY(hy_file_remove_tree(aside, HY_ERR_CHECKPOINT));
+        HY_TRY(hy_file_rename(place, aside, HY_ERR_CHECKPOINT));
+    }
+    const hy_status status = hy_file_rename(unfinished, place, HY_ERR_CHECKPOINT);
+    if (status != HY_OK && replaces && !hy_file_exists(place) &&
+        hy_file_rename(aside, place, HY_ERR_CHECKPOINT) != HY_OK) {
+        hy_warn("%s: what was there before is now %s", place, aside);
+    }
+    return status;
+}
+
+hy_status hy_checkpoint_publish(const char *folder, const char *unfinished, int64_t step, int64_t keep) {
+    HY_TRY(put_in_place(folder, unfinished, step));
+    if (tidy(folder, step, keep) != HY_OK) {
+        hy_warn("step %lld is saved, but %s is not tidied up", (long long)step, folder);
+    }
+    return HY_OK;
+}
+
 static hy_status save_all(const hy_checkpoint_source *s, const char *folder, const char *unfinished,
                           hy_manifest_file *infos, int64_t keep) {
     int rank = hy_comm_rank(s->world);
     char path[HY_PATH_MAX], name[64];
-    HY_TRY(hy_comm_agree(s->world, rank == 0 ? prepare(folder, unfinished) : HY_OK));
+    HY_TRY(hy_comm_agree(s->world, rank == 0 ? hy_checkpoint_prepare(folder, unfinished) : HY_OK));
     file_name(rank, name);
     hy_status status = snprintf(path, sizeof(path), "%s/%s", unfinished, name) < (int)sizeof(path)
                            ? HY_OK
@@ -191,7 +280,7 @@ static hy_status save_all(const hy_checkpoint_source *s, const char *folder, con
     if (rank == 0) {
         status = write_manifest(s, infos, unfinished);
         if (status == HY_OK) {
-            status = publish(folder, unfinished, s->step, keep);
+            status = hy_checkpoint_publish(folder, unfinished, s->progress.step, keep);
         }
     }
     return hy_comm_agree(s->world, status);
@@ -200,7 +289,7 @@ static hy_status save_all(const hy_checkpoint_source *s, const char *folder, con
 hy_status hy_checkpoint_save(const hy_checkpoint_source *source, const char *folder, int64_t keep) {
     char unfinished[HY_PATH_MAX];
     hy_manifest_file *infos = NULL;
-    hy_status status = hy_checkpoint_path(unfinished, folder, source->step, ".tmp");
+    hy_status status = hy_checkpoint_path(unfinished, folder, source->progress.step, ".tmp");
     if (status == HY_OK) {
         status = HY_NEW("checkpoint files", hy_comm_size(source->world), &infos);
     }

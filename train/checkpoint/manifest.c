@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/product.h"
+#include "train/checkpoint/manifest_data.h"
 
 enum { MANIFEST_VERSION = 1 };
 #define MANIFEST_BYTES_MAX ((size_t)1 << 30)
@@ -28,6 +31,7 @@ void hy_manifest_fini(hy_manifest *m) {
     hy_free(m->files);
     hy_free(m->tensors);
     hy_free(m->config);
+    hy_free(m->stores);
     *m = (hy_manifest){0};
 }
 
@@ -61,10 +65,11 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     hy_json_begin(&j, file);
     hy_json_open_object(&j, NULL);
     hy_json_int(&j, "version", MANIFEST_VERSION);
-    hy_json_int(&j, "step", m->step);
-    hy_json_int(&j, "updates", m->updates);
-    hy_json_int(&j, "skipped", m->skipped);
-    hy_json_int(&j, "bad_in_row", m->bad_in_row);
+    hy_json_int(&j, "step", m->progress.step);
+    hy_json_int(&j, "updates", m->progress.updates);
+    hy_json_int(&j, "skipped", m->progress.skipped);
+    hy_json_int(&j, "empty", m->progress.empty);
+    hy_json_int(&j, "bad_in_row", m->progress.bad_in_row);
     hy_json_int(&j, "world", m->world);
     hy_json_bool(&j, "optimizer", m->optimizer);
     hy_json_open_array(&j, "tensors");
@@ -80,7 +85,14 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
         write_file(&j, &m->files[i]);
     }
     hy_json_close(&j);
+    hy_json_string(&j, "tokenizer", m->tokenizer);
     hy_json_string(&j, "config", m->config);
+    if (m->stores != NULL) {
+        hy_json_string(&j, "stores", m->stores);
+    }
+    if (m->progress.data.n_stores > 0) {
+        hy_manifest_data_write(&j, &m->progress.data);
+    }
     hy_json_open_array(&j, "attachments");
     for (int64_t i = 0; i < m->n_attachments; i++) {
         hy_json_open_object(&j, NULL);
@@ -91,6 +103,22 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     hy_json_close(&j);
     hy_json_close(&j);
     return hy_json_end(&j, HY_ERR_CHECKPOINT);
+}
+
+hy_status hy_manifest_format(const hy_manifest *m, char **text, size_t *length) {
+    FILE *file = open_memstream(text, length);
+    if (!file) {
+        return hy_fail(HY_ERR_MEMORY, "no memory for the text of a manifest");
+    }
+    hy_status status = write_json(m, file);
+    if (fclose(file) != 0 && status == HY_OK) {
+        status = hy_fail(HY_ERR_MEMORY, "no memory for the text of a manifest");
+    }
+    if (status != HY_OK) {
+        free(*text);
+        *text = NULL;
+    }
+    return status;
 }
 
 hy_status hy_manifest_write(const hy_manifest *m, const char *folder) {
@@ -124,8 +152,9 @@ static void wrong(reader *r, const char *what) {
     }
 }
 
+/* Counts and sizes: none that could overflow in what is done with them. */
 static int64_t integer(reader *r, const json_t *value, const char *what, int64_t least) {
-    if (!json_is_integer(value) || json_integer_value(value) < least) {
+    if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > HY_PRODUCT_MAX) {
         wrong(r, what);
         return least;
     }
@@ -201,7 +230,7 @@ static void read_slices(reader *r, const json_t *item, const hy_manifest *m, hy_
         }
         hy_slice s = {number[0], number[1], number[2], number[3]};
         if (s.tensor >= m->n_tensors || s.begin > m->tensors[s.tensor].size ||
-            s.count > m->tensors[s.tensor].size - s.begin) {
+            s.count > m->tensors[s.tensor].size - s.begin || s.at + s.count > f->hash.size) {
             wrong(r, "slices");
             return;
         }
@@ -220,7 +249,7 @@ static void read_files(reader *r, const json_t *root, hy_manifest *m) {
         const json_t *item = json_array_get(list, (size_t)i);
         hy_manifest_file *f = &m->files[i];
         short_string(r, item, "name", f->name, sizeof(f->name));
-        if (strchr(f->name, '/')) {
+        if (f->name[0] == '\0' || f->name[0] == '.' || strchr(f->name, '/')) {
             wrong(r, "name");
         }
         f->hash.size = integer(r, json_object_get(item, "bytes"), "bytes", 0);
@@ -243,22 +272,51 @@ static void read_attachments(reader *r, const json_t *root, hy_manifest *m) {
     }
 }
 
+static void read_data(reader *r, const json_t *root, hy_manifest *m) {
+    const json_t *object = json_object_get(root, "data");
+    const char *what = object != NULL ? hy_manifest_data_read(object, &m->progress.data) : NULL;
+    if (what != NULL) {
+        wrong(r, what);
+    }
+}
+
 static hy_status read_json(const char *path, const json_t *root, hy_manifest *m) {
     reader r = {path, HY_OK};
     if (integer(&r, json_object_get(root, "version"), "version", 0) != MANIFEST_VERSION && r.status == HY_OK) {
         return hy_fail(HY_ERR_CHECKPOINT, "%s: written by another version of hylas", path);
     }
-    m->step = integer(&r, json_object_get(root, "step"), "step", 0);
-    m->updates = integer(&r, json_object_get(root, "updates"), "updates", 0);
-    m->skipped = integer(&r, json_object_get(root, "skipped"), "skipped", 0);
-    m->bad_in_row = integer(&r, json_object_get(root, "bad_in_row"), "bad_in_row", 0);
+    m->progress.step = integer(&r, json_object_get(root, "step"), "step", 0);
+    m->progress.updates = integer(&r, json_object_get(root, "updates"), "updates", 0);
+    m->progress.skipped = integer(&r, json_object_get(root, "skipped"), "skipped", 0);
+    m->progress.empty = json_object_get(root, "empty") ? integer(&r, json_object_get(root, "empty"), "empty", 0) : 0;
+    m->progress.bad_in_row = integer(&r, json_object_get(root, "bad_in_row"), "bad_in_row", 0);
     m->world = integer(&r, json_object_get(root, "world"), "world", 1);
     m->optimizer = json_is_true(json_object_get(root, "optimizer"));
+    if (json_object_get(root, "tokenizer")) { /* manifests of before have none */
+        short_string(&r, root, "tokenizer", m->tokenizer, sizeof(m->tokenizer));
+    }
     m->config = long_string(&r, root, "config");
+    m->stores = json_object_get(root, "stores") != NULL ? long_string(&r, root, "stores") : NULL;
     read_tensors(&r, root, m);
     read_files(&r, root, m);
     read_attachments(&r, root, m);
+    read_data(&r, root, m);
     return r.status;
+}
+
+hy_status hy_manifest_parse(const char *name, const char *text, size_t length, hy_manifest *manifest) {
+    hy_manifest m = {0};
+    json_error_t error;
+    json_t *root = json_loadb(text, length, 0, &error);
+    const hy_status status =
+        root ? read_json(name, root, &m) : hy_fail(HY_ERR_CHECKPOINT, "%s:%d: %s", name, error.line, error.text);
+    json_decref(root);
+    if (status != HY_OK) {
+        hy_manifest_fini(&m);
+        return status;
+    }
+    *manifest = m;
+    return HY_OK;
 }
 
 hy_status hy_manifest_read(const char *folder, hy_manifest *manifest) {
@@ -271,19 +329,9 @@ hy_status hy_manifest_read(const char *folder, hy_manifest *manifest) {
     if (status == HY_OK && !sealed) {
         status = hy_fail(HY_ERR_CHECKPOINT, "%s: its hash (manifest.json.xxh3) is missing", path);
     }
-    hy_manifest m = {0};
     if (status == HY_OK) {
-        json_error_t error;
-        json_t *root = json_loadb(text, length, 0, &error);
-        status =
-            root ? read_json(path, root, &m) : hy_fail(HY_ERR_CHECKPOINT, "%s:%d: %s", path, error.line, error.text);
-        json_decref(root);
+        status = hy_manifest_parse(path, text, length, manifest);
     }
     hy_free(text);
-    if (status != HY_OK) {
-        hy_manifest_fini(&m);
-        return status;
-    }
-    *manifest = m;
-    return HY_OK;
+    return status;
 }

@@ -4,7 +4,9 @@
 #define HY_TRAIN_MANIFEST_H
 
 #include "layers/model.h"
+#include "train/data/data_mix.h"
 #include "train/data/file_hash.h"
+#include "train/data/token_store.h"
 
 enum { HY_ATTACHMENTS_MAX = 4 };
 
@@ -32,24 +34,36 @@ typedef struct hy_attachment {
     char *text;
 } hy_attachment;
 
-typedef struct hy_manifest {
-    int64_t step;       /* steps done: the data position */
-    int64_t updates;    /* optimizer updates applied (steps less those skipped) */
+/* How far a run has come. No pointers: parts of a stopped save (checkpoint_part.h) hold it as it is. */
+typedef struct hy_progress {
+    int64_t step;       /* steps done */
+    int64_t updates;    /* optimizer updates applied (steps less those skipped, for either reason) */
     int64_t skipped;    /* steps skipped because something was not finite */
-    int64_t bad_in_row; /* of those, the last ones in a row */
-    int64_t world;      /* ranks that wrote it */
-    bool optimizer;     /* datasets m and v are there */
+    int64_t empty;      /* steps skipped because no target in them counted */
+    int64_t bad_in_row; /* of the not finite ones, the last in a row */
+    hy_data_state data; /* what was read, as far as it was recorded */
+} hy_progress;
+
+typedef struct hy_manifest {
+    hy_progress progress;
+    int64_t world;  /* ranks that wrote it */
+    bool optimizer; /* datasets m and v are there */
     int64_t n_tensors;
     hy_manifest_tensor *tensors;
     int64_t n_files;
     hy_manifest_file *files;
-    char *config; /* the resolved configuration, YAML */
+    char tokenizer[HY_TOKENIZER_MAX]; /* of what it was trained on; "": not known */
+    char *config;                     /* the resolved configuration, YAML */
+    char *stores;                     /* what its token stores held (config_change.h); NULL: not recorded */
     int64_t n_attachments;
     hy_attachment attachments[HY_ATTACHMENTS_MAX];
 } hy_manifest;
 
 /* Writes folder/manifest.json and its seal, synced. HY_ERR_CHECKPOINT. Local. */
 HY_MUST_CHECK hy_status hy_manifest_write(const hy_manifest *manifest, const char *folder);
+/* The same text in memory and back, without a seal; `name` stands for the file in messages. *text is freed with free(). */
+HY_MUST_CHECK hy_status hy_manifest_format(const hy_manifest *manifest, char **text, size_t *length);
+HY_MUST_CHECK hy_status hy_manifest_parse(const char *name, const char *text, size_t length, hy_manifest *manifest);
 /* Reads and checks it: the seal, every field, every slice inside its tensor. HY_ERR_CHECKPOINT with the reason. Local. */
 HY_MUST_CHECK hy_status hy_manifest_read(const char *folder, hy_manifest *manifest);
 void hy_manifest_fini(hy_manifest *manifest);

@@ -6,7 +6,6 @@
 
 struct hy_feed {
     hy_feed_shape shape;
-    hy_token_store *store;
     hy_layout *layout;
     int64_t calls, valid;
     int32_t *tokens, *labels; /* [calls_max,T] */
@@ -56,22 +55,10 @@ static hy_status reserve(hy_feed *feed) {
     return hy_alloc("document offsets", (size_t)sizes.bounds, (void **)&feed->bounds);
 }
 
-hy_status hy_feed_create(const hy_feed_shape *shape, hy_token_store *store, hy_feed **out) {
+hy_status hy_feed_create(const hy_feed_shape *shape, hy_feed **out) {
     hy_feed *feed = NULL;
-    if (hy_token_store_tokens(store) < shape->len) {
-        return hy_fail(
-            HY_ERR_DATA,
-            "data.sequence %lld: the token store holds %lld tokens, less than one sequence; add text or shorten it",
-            (long long)shape->len, (long long)hy_token_store_tokens(store));
-    }
-    if (shape->answers_only && !hy_token_store_has_answers(store)) {
-        return hy_fail(HY_ERR_DATA,
-                       "data.loss answers: the token store marks no answers; train on all targets, or make a store "
-                       "that does: hylas data recall");
-    }
     HY_TRY(HY_NEW("feed", 1, &feed));
     feed->shape = *shape;
-    feed->store = store;
     const hy_status status = reserve(feed);
     if (status != HY_OK) {
         hy_feed_destroy(feed);
@@ -96,22 +83,19 @@ void hy_feed_destroy(hy_feed *feed) {
     hy_free(feed);
 }
 
-int64_t hy_feed_sequences(const hy_feed *feed) {
-    return hy_token_store_tokens(feed->store) / feed->shape.len;
-}
-
 static int64_t *documents_at(const hy_feed *feed, int64_t call) {
     return feed->docs + call * (feed->shape.unit * feed->shape.len + 1);
 }
 
 /* Answers among the labels of tokens [begin, begin + n), n > 0, which are the tokens one further; `more`: the store has
  * one there for the last of them. */
-static hy_status mark_answers(hy_feed *feed, int64_t begin, int64_t n, int64_t more, int32_t *labels,
-                              uint8_t *answers) {
-    if (!hy_token_store_has_answers(feed->store)) {
+static hy_status mark_answers(const hy_feed *feed, hy_token_store *store, int64_t begin, int64_t n, int64_t more,
+                              int32_t *labels, uint8_t *answers) {
+    if (!hy_token_store_has_answers(store)) {
+        memset(answers, 0, (size_t)n);
         return HY_OK;
     }
-    HY_TRY(hy_token_store_read_answers(feed->store, begin + 1, n - !more, answers));
+    HY_TRY(hy_token_store_read_answers(store, begin + 1, n - !more, answers));
     answers[n - 1] = more && answers[n - 1];
     for (int64_t i = 0; i < n; i++) {
         answers[i] = labels[i] != HY_LABEL_NONE && answers[i];
@@ -120,18 +104,18 @@ static hy_status mark_answers(hy_feed *feed, int64_t begin, int64_t n, int64_t m
     return HY_OK;
 }
 
-/* One fragment of sequence `sequence`, which stands at `slot` of micro-step `call`; n_bounds offsets of it are in
+/* One fragment of `sequence`, which stands at `slot` of micro-step `call`; n_bounds offsets of it are in
  * feed->bounds. */
-static hy_status load_fragment(hy_feed *feed, int64_t call, int64_t slot, int64_t sequence, const hy_fragment *fragment,
-                               int64_t n_bounds) {
-    const int64_t begin = sequence * feed->shape.len + fragment->begin - slot * feed->shape.len, n = fragment->len;
-    const int64_t more = begin + n < hy_token_store_tokens(feed->store);
+static hy_status load_fragment(hy_feed *feed, int64_t call, int64_t slot, const hy_sequence *sequence,
+                               const hy_fragment *fragment, int64_t n_bounds) {
+    const int64_t begin = sequence->begin + fragment->begin - slot * feed->shape.len, n = fragment->len;
+    const int64_t more = begin + n < hy_token_store_tokens(sequence->store);
     int32_t *tokens = feed->tokens + call * feed->layout->T + fragment->local;
     int32_t *labels = feed->labels + call * feed->layout->T + fragment->local;
     if (n == 0) {
         return HY_OK;
     }
-    HY_TRY(hy_token_store_read(feed->store, begin, n + more, feed->window));
+    HY_TRY(hy_token_store_read(sequence->store, begin, n + more, feed->window));
     memcpy(tokens, feed->window, (size_t)n * sizeof *tokens);
     memcpy(labels, feed->window + 1, (size_t)(n - 1 + more) * sizeof *labels);
     for (int64_t i = 0; i < n_bounds; i++) {
@@ -140,7 +124,8 @@ static hy_status load_fragment(hy_feed *feed, int64_t call, int64_t slot, int64_
             labels[last] = HY_LABEL_NONE;
         }
     }
-    HY_TRY(mark_answers(feed, begin, n, more, labels, feed->answers + call * feed->layout->T + fragment->local));
+    HY_TRY(mark_answers(feed, sequence->store, begin, n, more, labels,
+                        feed->answers + call * feed->layout->T + fragment->local));
     for (int64_t i = 0; i < n; i++) {
         feed->valid += labels[i] != HY_LABEL_NONE;
     }
@@ -148,10 +133,10 @@ static hy_status load_fragment(hy_feed *feed, int64_t call, int64_t slot, int64_
 }
 
 /* A sequence at `slot` of micro-step `call`; `counted` 0: its labels do not count. Appends its documents. */
-static hy_status load_sequence(hy_feed *feed, int64_t call, int64_t slot, int64_t sequence, int counted) {
-    const int64_t len = feed->shape.len, begin = sequence * len;
+static hy_status load_sequence(hy_feed *feed, int64_t call, int64_t slot, const hy_sequence *sequence, int counted) {
+    const int64_t len = feed->shape.len, begin = sequence->begin;
     int64_t n_bounds = 0, *docs = documents_at(feed, call), *n_docs = &feed->n_docs[call];
-    HY_TRY(hy_token_store_boundaries(feed->store, begin, begin + len, len + 1, feed->bounds, &n_bounds));
+    HY_TRY(hy_token_store_boundaries(sequence->store, begin, begin + len, len + 1, feed->bounds, &n_bounds));
     docs[(*n_docs)++] = slot * len;
     for (int64_t i = 0; i < n_bounds; i++) {
         if (feed->bounds[i] > begin && feed->bounds[i] < begin + len) {
@@ -179,7 +164,7 @@ static hy_status load_sequence(hy_feed *feed, int64_t call, int64_t slot, int64_
     return HY_OK;
 }
 
-hy_status hy_feed_load(hy_feed *feed, const int64_t *sequences, int64_t n) {
+hy_status hy_feed_load(hy_feed *feed, const hy_sequence *sequences, int64_t n) {
     const int64_t unit = feed->shape.unit, calls = (n + unit - 1) / unit;
     feed->calls = 0;
     feed->valid = 0;
@@ -187,7 +172,7 @@ hy_status hy_feed_load(hy_feed *feed, const int64_t *sequences, int64_t n) {
         feed->n_docs[call] = 0;
         for (int64_t slot = 0; slot < unit; slot++) {
             const int64_t index = call * unit + slot;
-            HY_TRY(load_sequence(feed, call, slot, sequences[index < n ? index : n - 1], index < n));
+            HY_TRY(load_sequence(feed, call, slot, &sequences[index < n ? index : n - 1], index < n));
         }
         documents_at(feed, call)[feed->n_docs[call]] = unit * feed->shape.len;
     }
@@ -212,7 +197,7 @@ hy_status hy_feed_batch(hy_feed *feed, int64_t call, hy_batch *batch) {
 }
 
 const uint8_t *hy_feed_answers(const hy_feed *feed, int64_t call) {
-    return hy_token_store_has_answers(feed->store) ? feed->answers + call * feed->layout->T : NULL;
+    return feed->answers + call * feed->layout->T;
 }
 
 const int64_t *hy_feed_documents(const hy_feed *feed, int64_t call, int64_t *n_docs) {

@@ -1,5 +1,5 @@
-/* What one rank reads of a token store: for every micro-step the tokens and labels of its own fragments, and the
- * documents of the sequences it takes part in.
+/* What one rank reads of token stores: for every micro-step the tokens and labels of its own fragments, and the
+ * documents of the sequences it takes part in. The sequences of a step may come from several stores.
  *
  * The label of a token is the next token of its document, also where that lies in another rank's fragment or beyond the
  * sequence's edge; −100 at a document's last token, and where only answers count (data.loss) at every target that is
@@ -23,25 +23,27 @@ typedef struct hy_feed_shape {
 
 typedef struct hy_feed hy_feed;
 
+/* Tokens [begin, begin + len) of a store, which is borrowed. */
+typedef struct hy_sequence {
+    hy_token_store *store;
+    int64_t begin;
+} hy_sequence;
+
 /* Adds the feed's buffers to `plan`. Local. */
 HY_MUST_CHECK hy_status hy_feed_plan(const hy_feed_shape *shape, hy_plan *plan);
-/* `store` is borrowed for the feed's life. HY_ERR_DATA if it is shorter than one sequence, or
- * has no answers and only they would count. Local. */
-HY_MUST_CHECK hy_status hy_feed_create(const hy_feed_shape *shape, hy_token_store *store, hy_feed **out);
+HY_MUST_CHECK hy_status hy_feed_create(const hy_feed_shape *shape, hy_feed **out); /* Local. */
 void hy_feed_destroy(hy_feed *feed);
 
-int64_t hy_feed_sequences(const hy_feed *feed); /* whole sequences in the store */
-
-/* Reads `n` sequences by number, unit per micro-step; what is left of the last micro-step is filled with uncounted
+/* Reads `n` sequences, unit per micro-step; what is left of the last micro-step is filled with uncounted
  * sequences. HY_ERR_DATA as in token_store.h. Allocates nothing. Local. */
-HY_MUST_CHECK hy_status hy_feed_load(hy_feed *feed, const int64_t *sequences, int64_t n);
+HY_MUST_CHECK hy_status hy_feed_load(hy_feed *feed, const hy_sequence *sequences, int64_t n);
 
 int64_t hy_feed_calls(const hy_feed *feed); /* micro-steps loaded */
 int64_t hy_feed_valid(const hy_feed *feed); /* labels of this rank that count, over all micro-steps loaded */
 /* Micro-step `call`. The batch is valid until the next hy_feed_batch. HY_ERR_DATA if the layout refuses the documents.
  * Local. */
 HY_MUST_CHECK hy_status hy_feed_batch(hy_feed *feed, int64_t call, hy_batch *batch);
-/* Which labels of micro-step `call` are answers: [T], 0 or 1; NULL if the store marks none. */
+/* Which labels of micro-step `call` are answers: [T], 0 or 1; zeros where a store marks none. */
 const uint8_t *hy_feed_answers(const hy_feed *feed, int64_t call);
 /* Documents of micro-step `call`: [*n_docs + 1] positions in it. For counting FLOPs. */
 const int64_t *hy_feed_documents(const hy_feed *feed, int64_t call, int64_t *n_docs);

@@ -112,15 +112,19 @@ static hy_status read_seal(const char *name, hy_status on_error, hy_file_hash *o
     return HY_OK;
 }
 
-hy_status hy_seal_verify(const char *path, hy_status on_error, int *found) {
+hy_status hy_seal_read(const char *path, hy_status on_error, int *found, hy_file_hash *out) {
     char name[HY_PATH_MAX];
-    hy_file_hash sealed = {0}, actual = {0};
     HY_TRY(seal_path(path, on_error, name));
     *found = hy_file_exists(name);
+    return *found ? read_seal(name, on_error, out) : HY_OK;
+}
+
+hy_status hy_seal_verify(const char *path, hy_status on_error, int *found) {
+    hy_file_hash sealed = {0}, actual = {0};
+    HY_TRY(hy_seal_read(path, on_error, found, &sealed));
     if (!*found) {
         return HY_OK;
     }
-    HY_TRY(read_seal(name, on_error, &sealed));
     HY_TRY(hy_file_hash_compute(path, on_error, &actual));
     if (actual.size != sealed.size) {
         return hy_fail(on_error, "%s: %lld bytes where its seal says %lld: %s; make it again", path,
@@ -128,7 +132,7 @@ hy_status hy_seal_verify(const char *path, hy_status on_error, int *found) {
                        actual.size < sealed.size ? "truncated" : "not the file that was sealed");
     }
     if (actual.xxh3 != sealed.xxh3) {
-        return hy_fail(on_error, "%s: its bytes differ from its seal %s: damaged; make it again", path, name);
+        return hy_fail(on_error, "%s: its bytes differ from its seal %s.xxh3: damaged; make it again", path, path);
     }
     return HY_OK;
 }

@@ -23,6 +23,8 @@ int hy_hash_parse(const char *text, uint64_t *hash);
 
 /* The seal of a file: `<path>.xxh3`, one line "size hash\n". */
 HY_MUST_CHECK hy_status hy_seal_write(const char *path, const hy_file_hash *hash, hy_status on_error);
+/* What the seal says, unchecked; *found: whether there is one. */
+HY_MUST_CHECK hy_status hy_seal_read(const char *path, hy_status on_error, int *found, hy_file_hash *out);
 /* *found: whether there is a seal. Where there is one, a file that differs from it is `on_error`. */
 HY_MUST_CHECK hy_status hy_seal_verify(const char *path, hy_status on_error, int *found);
 HY_MUST_CHECK hy_status hy_seal_remove(const char *path, hy_status on_error);

@@ -52,6 +52,7 @@ static hid_t begin_access(void) {
     H5dont_atexit(); /* a file that a full disk kept from closing would crash the library's own clean-up */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+    H5PLset_loading_state(0); /* a file may not name a filter that is then loaded as a plugin */
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) < 0) {
         H5Pclose(access);
@@ -114,8 +115,8 @@ static int open_range(hid_t dataset, int64_t begin, int64_t n, hid_t *in_file, h
     const hsize_t offset = (hsize_t)begin, count = (hsize_t)n;
     *in_file = H5Dget_space(dataset);
     *in_memory = H5Screate_simple(1, &count, NULL);
-    if (*in_file < 0 || *in_memory < 0) {
-        return -1;
+    if (*in_file < 0 || *in_memory < 0 || H5Sget_simple_extent_ndims(*in_file) != 1) {
+        return -1; /* of more dimensions the library would read more offsets than one */
     }
     return H5Sselect_hyperslab(*in_file, H5S_SELECT_SET, &offset, NULL, &count, NULL);
 }

@@ -1,17 +1,14 @@
 /* Whether a store can be trusted: its seal, or else a child that reads it through; then every document offset. */
-#include <errno.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "train/data/file_hash.h"
+#include "train/data/h5.h"
 #include "train/data/token_store.h"
 
-enum { BLOCK = 1 << 16, PATIENCE = 60 }; /* elements; seconds the child may take for one block */
+enum { BLOCK = 1 << 16 }; /* elements */
 
 /* Scans the offsets; counts what the summary wants. */
 static hy_status scan_documents(const char *path, hy_token_store *store, int64_t sequence, int64_t *block,
@@ -69,46 +66,20 @@ static hy_status summarise(const char *path, int64_t sequence, hy_store_summary 
 }
 
 /* In the child: every offset and every token, with a new deadline for each block. */
-static hy_status read_through(const char *path) {
+static hy_status read_through(void *context) {
+    const char *path = context;
     hy_store_summary summary = {0};
     hy_token_store *store = NULL;
     int32_t *block = NULL;
-    alarm(PATIENCE);
     HY_TRY(summarise(path, 0, &summary));
     HY_TRY(hy_token_store_open(path, &store));
     HY_TRY(HY_NEW("tokens", BLOCK, &block));
     for (int64_t begin = 0; begin < summary.tokens; begin += BLOCK) {
-        alarm(PATIENCE);
+        alarm(HY_H5_PATIENCE);
         const int64_t rest = summary.tokens - begin;
         HY_TRY(hy_token_store_read(store, begin, rest < BLOCK ? rest : BLOCK, block));
     }
     return HY_OK;
-}
-
-static hy_status check_in_child(const char *path) {
-    hy_info("%s has no seal (%s.xxh3): reading it through once in a child process", path, path);
-    const pid_t child = fork();
-    if (child < 0) {
-        return hy_fail(HY_ERR_ENV, "%s: cannot start a child to check it: %s", path, strerror(errno));
-    }
-    if (child == 0) {
-        for (int s = 1; s < NSIG; s++) {
-            signal(s, SIG_DFL); /* the parent's handlers speak for the run */
-        }
-        _exit((int)read_through(path));
-    }
-    int state = 0;
-    while (waitpid(child, &state, 0) < 0) {
-        if (errno != EINTR) {
-            return hy_fail(HY_ERR_ENV, "%s: the child that checks it was lost: %s", path, strerror(errno));
-        }
-    }
-    if (WIFSIGNALED(state)) {
-        return hy_fail(HY_ERR_DATA, "%s: damaged: libhdf5 %s on it", path,
-                       WTERMSIG(state) == SIGALRM ? "hangs" : "crashes");
-    }
-    /* what is wrong was said by the child */
-    return WEXITSTATUS(state) == 0 ? HY_OK : (hy_status)WEXITSTATUS(state);
 }
 
 hy_status hy_token_store_check(const char *path, int64_t sequence, hy_store_summary *out) {
@@ -118,7 +89,8 @@ hy_status hy_token_store_check(const char *path, int64_t sequence, hy_store_summ
     }
     HY_TRY(hy_seal_verify(path, HY_ERR_DATA, &summary.sealed));
     if (!summary.sealed) {
-        HY_TRY(check_in_child(path));
+        hy_info("%s has no seal (%s.xxh3): reading it through once in a child process", path, path);
+        HY_TRY(hy_h5_try_in_child(path, HY_ERR_DATA, read_through, (void *)(uintptr_t)path));
     }
     HY_TRY(summarise(path, sequence, &summary));
     *out = summary;

@@ -1,7 +1,6 @@
 /* Tensors in HDF5. libhdf5's own error stack is switched off: each failure is translated here, once, with the file's name.
  *
- * A dataset's shape is a claim. It is believed only if its bytes are plausible beside the bytes really stored: deflate packs at most
- * about 1,032 to 1, so a larger ratio is a lie (or an empty dataset), and nothing is allocated for it. */
+ * A dataset's shape is a claim: hy_h5_dataset_open believes it only beside the bytes that are there, before anything is allocated. */
 #include "train/data/tensor_file.h"
 
 #include <hdf5.h>
@@ -10,6 +9,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/product.h"
+#include "train/data/h5.h"
 
 struct hy_tensor_file {
     hid_t id;
@@ -17,17 +18,10 @@ struct hy_tensor_file {
     char partial[HY_PATH_MAX]; /* where a new file grows until it is finished; "" for one that is only read */
 };
 
-enum { PACK_RATIO_MAX = 1100 };
-
 int64_t hy_shape_size(const hy_shape *shape) {
     int64_t size = 1;
-    for (int i = 0; i < shape->n; i++) {
-        if (shape->dim[i] < 0)
-            return -1;
-        if (shape->dim[i] > 0 && size > ((int64_t)1 << 62) / shape->dim[i])
-            return -1;
-        size *= shape->dim[i];
-    }
+    for (int i = 0; i < shape->n; i++)
+        size = hy_product(size, shape->dim[i]);
     return size;
 }
 
@@ -65,6 +59,7 @@ static hy_status open_with(const char *path, const char *partial, hid_t id, hy_t
 
 hy_status hy_tensor_file_open(const char *path, hy_tensor_file **out) {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    H5PLset_loading_state(0);
     hid_t id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (id < 0)
         return hy_fail(HY_ERR_DATA, "%s: cannot be opened as an HDF5 file", path);
@@ -102,21 +97,8 @@ void hy_tensor_file_close(hy_tensor_file *file) {
     hy_free(file);
 }
 
-/* H5Lexists wants every parent to exist, so each prefix is asked for. */
 bool hy_tensor_file_has(const hy_tensor_file *file, const char *name) {
-    char prefix[HY_TENSOR_NAME_MAX];
-    size_t len = strlen(name);
-    if (len == 0 || len >= sizeof prefix)
-        return false;
-    for (size_t i = 1; i <= len; i++) {
-        if (i < len && name[i] != '/')
-            continue;
-        memcpy(prefix, name, i);
-        prefix[i] = '\0';
-        if (H5Lexists(file->id, prefix, H5P_DEFAULT) <= 0)
-            return false;
-    }
-    return H5Oexists_by_name(file->id, name, H5P_DEFAULT) > 0;
+    return hy_h5_has(file->id, name);
 }
 
 static hid_t native_type(hy_element element) {
@@ -137,7 +119,6 @@ static hy_status dataset_claim(const hy_tensor_file *file, const char *name, hid
                                bool *integer) {
     hid_t type = H5Dget_type(set), space = H5Dget_space(set);
     H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
-    size_t width = type < 0 ? 0 : H5Tget_size(type);
     int n = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
     hsize_t dim[H5S_MAX_RANK];
     bool known = n >= 0 && n <= HY_TENSOR_DIMS_MAX && H5Sget_simple_extent_dims(space, dim, NULL) == n;
@@ -153,27 +134,15 @@ static hy_status dataset_claim(const hy_tensor_file *file, const char *name, hid
     shape->n = n;
     for (int i = 0; i < n; i++)
         shape->dim[i] = dim[i] > INT64_MAX ? -1 : (int64_t)dim[i];
-    int64_t size = hy_shape_size(shape);
-    double stored = (double)H5Dget_storage_size(set);
-    if (size < 0 || (double)size * (double)width > stored * PACK_RATIO_MAX)
+    if (hy_shape_size(shape) < 0)
         return hy_fail(HY_ERR_DATA, "%s: %s claims more elements than the file stores", file->path, name);
     *integer = class == H5T_INTEGER;
     return HY_OK;
 }
 
-static hy_status open_dataset(const hy_tensor_file *file, const char *name, hid_t *set) {
-    if (!hy_tensor_file_has(file, name))
-        return hy_fail(HY_ERR_DATA, "%s: tensor %s is missing", file->path, name);
-    hid_t id = H5Dopen2(file->id, name, H5P_DEFAULT);
-    if (id < 0)
-        return hy_fail(HY_ERR_DATA, "%s: %s is not a readable tensor", file->path, name);
-    *set = id;
-    return HY_OK;
-}
-
 hy_status hy_tensor_file_shape(const hy_tensor_file *file, const char *name, hy_shape *shape, bool *integer) {
     hid_t set = H5I_INVALID_HID;
-    HY_TRY(open_dataset(file, name, &set));
+    HY_TRY(hy_h5_dataset_open(file->id, file->path, name, HY_ERR_DATA, &set));
     hy_status status = dataset_claim(file, name, set, shape, integer);
     H5Dclose(set);
     return status;
@@ -184,7 +153,7 @@ hy_status hy_tensor_file_read(const hy_tensor_file *file, const char *name, hy_e
     hid_t set = H5I_INVALID_HID;
     hy_shape claim;
     bool integer;
-    HY_TRY(open_dataset(file, name, &set));
+    HY_TRY(hy_h5_dataset_open(file->id, file->path, name, HY_ERR_DATA, &set));
     hy_status status = dataset_claim(file, name, set, &claim, &integer);
     if (status == HY_OK && !hy_shape_equal(&claim, shape)) {
         char is[128], want[128];
@@ -220,17 +189,9 @@ static hy_status open_attribute(const hy_tensor_file *file, const char *name, hi
     *found = false;
     if (H5Aexists(file->id, name) <= 0)
         return HY_OK;
-    *attribute = H5Aopen(file->id, name, H5P_DEFAULT);
+    *attribute = hy_h5_attribute_open(file->id, name);
     if (*attribute < 0)
-        return hy_fail(HY_ERR_DATA, "%s: attribute %s cannot be read", file->path, name);
-    hid_t space = H5Aget_space(*attribute);
-    bool scalar = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
-    if (space >= 0)
-        H5Sclose(space);
-    if (!scalar) {
-        H5Aclose(*attribute);
         return hy_fail(HY_ERR_DATA, "%s: attribute %s is not a single value", file->path, name);
-    }
     *found = true;
     return HY_OK;
 }
@@ -302,8 +263,8 @@ typedef struct listing {
 static herr_t list_link(hid_t group, const char *name, const H5L_info_t *info, void *context) {
     listing *l = context;
     H5O_info_t object;
-    (void)info;
-    if (H5Oget_info_by_name(group, name, &object, H5P_DEFAULT) < 0 || object.type != H5O_TYPE_DATASET)
+    if (info->type != H5L_TYPE_HARD || H5Oget_info_by_name(group, name, &object, H5P_DEFAULT) < 0 ||
+        object.type != H5O_TYPE_DATASET)
         return 0;
     if (l->names && l->n < l->capacity) {
         const char *prefix = strcmp(l->group, "/") == 0 ? "" : l->group;

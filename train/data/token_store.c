@@ -12,16 +12,13 @@ struct hy_token_store {
     hid_t file, tokens, documents, answers; /* answers: −1 if the store has none */
     int64_t n_tokens, n_documents, vocab;
     int token_bytes;
-    char tokenizer[64];
+    char tokenizer[HY_TOKENIZER_MAX];
 };
 
 /* A 1-D dataset of integers; *size elements of *bytes each. */
 static hy_status open_integers(hy_token_store *store, const char *name, hid_t *dataset, int64_t *size, int *bytes,
                                int *is_signed) {
-    *dataset = H5Dopen2(store->file, name, H5P_DEFAULT);
-    if (*dataset < 0) {
-        return hy_h5_fail(HY_ERR_DATA, store->path, name);
-    }
+    HY_TRY(hy_h5_dataset_open(store->file, store->path, name, HY_ERR_DATA, dataset));
     const hid_t space = H5Dget_space(*dataset), type = H5Dget_type(*dataset);
     hsize_t dims = 0;
     const int usable = space >= 0 && type >= 0 && H5Sget_simple_extent_ndims(space) == 1 &&
@@ -39,10 +36,9 @@ static hy_status open_integers(hy_token_store *store, const char *name, hid_t *d
 }
 
 static hy_status read_vocab(hy_token_store *store) {
-    const hid_t attribute = H5Aopen(store->file, "vocab", H5P_DEFAULT);
+    const hid_t attribute = hy_h5_attribute_open(store->file, "vocab");
     long long vocab = 0;
-    const int failed =
-        attribute < 0 || H5Aget_storage_size(attribute) > 8 || H5Aread(attribute, H5T_NATIVE_LLONG, &vocab) < 0;
+    const int failed = attribute < 0 || H5Aread(attribute, H5T_NATIVE_LLONG, &vocab) < 0;
     if (attribute >= 0) {
         H5Aclose(attribute);
     }
@@ -60,7 +56,7 @@ static hy_status read_vocab(hy_token_store *store) {
 /* A fixed or variable length text attribute, cut to the space there is; empty where there is none. */
 static void read_text(hid_t file, const char *name, char *out, size_t size) {
     out[0] = '\0';
-    const hid_t attribute = H5Aexists(file, name) > 0 ? H5Aopen(file, name, H5P_DEFAULT) : -1;
+    const hid_t attribute = hy_h5_attribute_open(file, name);
     if (attribute < 0) {
         return;
     }

@@ -17,6 +17,8 @@
 
 #include "base/status.h"
 
+enum { HY_TOKENIZER_MAX = 64 }; /* bytes of its name */
+
 #define HY_TOKEN_STORE_FORMAT "hylas-tokens-1"
 
 /* ---- reading ---- */

@@ -1,5 +1,4 @@
-/* config.json in and out: picks the family, lets it read the keys, and for a model that was made here lets the families try to write
- * one. Whether such a description is exact is decided by reading it back. */
+/* config.json in: picks the family and lets it read the keys. */
 #include "train/publish/hf.h"
 
 #include <stdio.h>
@@ -8,13 +7,24 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "layers/model_config_keys.h"
 #include "train/publish/hf_family.h"
 
 #define HY_X(family) &family,
 static const hy_hf_family *const families[] = {HY_HF_FAMILIES(HY_X)};
 #undef HY_X
 enum { N_FAMILIES = sizeof families / sizeof families[0], CONFIG_MAX = 1 << 24 /* bytes */ };
+
+const hy_hf_family *hy_hf_family_at(int index) {
+    return index < N_FAMILIES ? families[index] : NULL;
+}
+
+const char *hy_hf_family_called(const hy_hf_family *family) {
+    return family->name ? family->name : family->model_type;
+}
+
+const char *hy_hf_family_name(const hy_hf *hf) {
+    return hy_hf_family_called(hf->family);
+}
 
 /* Families that have such layers even where a key of their number is missing. */
 static const char *const expert_families[] = {"kimi_linear", "minimax",          "minimax_m2", "mixtral",
@@ -62,7 +72,7 @@ static hy_status understand(const char *name, hy_hf *hf) {
     hf->form = hf->family;
     hy_hf_reader reader = {name, "", hf->json, HY_OK};
     hy_model_config_init(&hf->model);
-    snprintf(hf->model.family, sizeof hf->model.family, "%s", hf->family->model_type);
+    snprintf(hf->model.family, sizeof hf->model.family, "%s", hy_hf_family_name(hf));
     hf->family->read(&reader, &hf->model);
     HY_TRY(reader.status);
     return hy_model_config_resolve(&hf->model);
@@ -113,60 +123,33 @@ const char *hy_hf_config_text(const hy_hf *hf, size_t *len) {
     return hf->text;
 }
 
-/* What of a model's config is no mathematics of its own: the schedule and the mixers it names are compared layer by layer. */
-static bool compared(const char *key) {
-    static const char *const others[] = {"schedule.pattern", "schedule.overrides", "mixers",
-                                         "family",           "init_std",           "mlp.ratio"};
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if (strcmp(key, others[i]) == 0)
-            return false;
-    return true;
+/* Where the number behind the next such key begins, and its digits; NULL if there is none. */
+static const char *next_positions(const char *text, size_t *digits) {
+    static const char key[] = "\"max_position_embeddings\"";
+    const char *at = strstr(text, key);
+    if (!at)
+        return NULL;
+    at += sizeof key - 1;
+    at += strspn(at, " \t\r\n:");
+    *digits = strspn(at, "0123456789");
+    return at;
 }
 
-static bool same_fields(const hy_schema *schema, const void *a, const void *b) {
-    for (size_t i = 0; i < schema->n_entries; i++) {
-        const hy_schema_entry *e = &schema->entries[i];
-        const char *x = (const char *)a + e->offset, *y = (const char *)b + e->offset;
-        if (compared(e->key) && (e->kind == HY_SCHEMA_KIND_STRING ? strcmp(x, y) : memcmp(x, y, e->size)) != 0)
-            return false;
+hy_status hy_hf_allow_positions(hy_hf *hf, int64_t positions) {
+    char *text = NULL;
+    size_t digits, n = 0;
+    HY_TRY(HY_NEW("config.json", 2 * hf->len + 1, &text)); /* a key is longer than any number */
+    const char *rest = hf->text;
+    for (const char *at; (at = next_positions(rest, &digits)) != NULL; rest = at + digits) {
+        const bool fewer = digits > 0 && digits < 19 && strtoll(at, NULL, 10) < positions;
+        memcpy(text + n, rest, (size_t)(at - rest));
+        n += (size_t)(at - rest);
+        n += (size_t)(fewer ? sprintf(text + n, "%lld", (long long)positions)
+                            : sprintf(text + n, "%.*s", (int)digits, at));
     }
-    return true;
-}
-
-bool hy_hf_fits(const hy_hf *hf, const hy_model_config *model) {
-    const hy_model_config *a = &hf->model, *b = model;
-    bool same = same_fields(&hy_model_schema, a, b);
-    for (int64_t l = 0; l < a->layers && same; l++)
-        same = same_fields(&hy_mixer_schema, &a->mixers[a->layer_mixer[l]], &b->mixers[b->layer_mixer[l]]);
-    return same;
-}
-
-/* *out becomes a description by this family that says exactly the same, or stays NULL. */
-static hy_status try_family(const hy_hf_family *family, const hy_model_config *model, hy_hf **out) {
-    json_t *json = family->describe ? family->describe(model) : NULL;
-    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
-    json_decref(json);
-    if (!text)
-        return HY_OK;
-    hy_hf *hf = NULL;
-    hy_status status = hy_hf_parse("config.json to be written", text, strlen(text), &hf);
-    free(text);
-    HY_TRY(status);
-    if (hy_hf_fits(hf, model))
-        *out = hf;
-    else
-        hy_hf_close(hf);
+    strcpy(text + n, rest);
+    hf->len = n + strlen(rest);
+    hy_free(hf->text);
+    hf->text = text;
     return HY_OK;
-}
-
-hy_status hy_hf_describe(const hy_model_config *model, hy_hf **out) {
-    *out = NULL;
-    for (int own = 1; own >= 0; own--) /* first the family that the model came from */
-        for (int i = 0; i < N_FAMILIES && !*out; i++)
-            if (own == (strcmp(families[i]->model_type, model->family) == 0))
-                HY_TRY(try_family(families[i], model, out));
-    if (*out)
-        return HY_OK;
-    return hy_fail(HY_ERR_USAGE,
-                   "no published family has this schedule of mixers with these options: the model cannot be exported");
 }

@@ -15,8 +15,23 @@ typedef struct hy_hf hy_hf;
 HY_MUST_CHECK hy_status hy_hf_open(const char *dir, hy_hf **out);
 /* The same from memory; `name` stands for the file in messages. Local. */
 HY_MUST_CHECK hy_status hy_hf_parse(const char *name, const char *text, size_t len, hy_hf **out);
-/* The config.json of a model that was not imported. HY_ERR_USAGE if no published family can express it. Local. */
-HY_MUST_CHECK hy_status hy_hf_describe(const hy_model_config *model, hy_hf **out);
+
+/* What a config.json says besides the model. */
+typedef struct hy_hf_extra {
+    const char
+        *original;     /* config.json that the model was imported with: special tokens are taken from it; NULL = none */
+    int64_t positions; /* tokens that it was trained on in one sequence; 0 = unknown */
+} hy_hf_extra;
+
+/* A config.json for a model in the terms of `family`; NULL: the family it was imported from, else the first that fits, those of
+ * transformers before flash-linear-attention's. HY_ERR_USAGE naming the first thing that the family cannot say. Local. */
+HY_MUST_CHECK hy_status hy_hf_describe(const hy_model_config *model, const char *family, const hy_hf_extra *extra,
+                                       hy_hf **out);
+/* max_position_embeddings, where it is there and less, becomes `positions`; all else stays as it was read. Local. */
+HY_MUST_CHECK hy_status hy_hf_allow_positions(hy_hf *hf, int64_t positions);
+const char *hy_hf_family_name(const hy_hf *hf); /* as `family` above */
+/* Names of all families that can be written, "a, b, c". */
+void hy_hf_family_names(char *out, size_t size);
 void hy_hf_close(hy_hf *hf);
 
 const hy_model_config *hy_hf_model_config(const hy_hf *hf); /* resolved */

@@ -23,6 +23,8 @@ typedef struct hy_hf_reader {
 /* `absent` is returned for missing keys and nulls. */
 int64_t hy_hf_size(hy_hf_reader *reader, const char *key,
                    int64_t absent); /* 1 .. 2^31 − 1; `absent` < 0: the key must be there */
+/* The key pad_token_id, whose embedding the input does not train; negative ones count from the end, as PyTorch counts. absent: −1 = none. */
+void hy_hf_read_pad_token(hy_hf_reader *reader, hy_model_config *model, int64_t absent);
 double hy_hf_real(hy_hf_reader *reader, const char *key,
                   double absent); /* numbers, also Infinity and {"__float__": "Infinity"} */
 bool hy_hf_flag(hy_hf_reader *reader, const char *key, bool absent); /* null = false */
@@ -73,9 +75,26 @@ typedef struct hy_hf_rename {
 } hy_hf_rename;
 int hy_hf_bind_renamed(const hy_param *param, const hy_hf_rename *renames, hy_hf_binding *out);
 
+/* What layers a family's models have besides those of its own kind. */
+typedef enum hy_hf_softmax {
+    HY_HF_ALONE, /* none */
+    HY_HF_ANY,   /* softmax attention in some layers, of several forms */
+    HY_HF_PAIR   /* some of softmax attention, all of one form, and some of its own */
+} hy_hf_softmax;
+
+/* A model of ours that a family is to describe: its layers are such as the family has. */
+typedef struct hy_hf_subject {
+    const hy_model_config *model;
+    const hy_mixer_config *own, *softmax; /* of all layers of its own kind; HY_HF_PAIR: of all the others */
+    const char *why;                      /* set where the family cannot describe it */
+} hy_hf_subject;
+
 typedef struct hy_hf_family hy_hf_family;
 struct hy_hf_family {
     const char *model_type;
+    const char *name; /* what --as calls it, if another family has the same model_type; NULL = model_type */
+    const char *kind; /* mixer of its own layers */
+    hy_hf_softmax softmax;
     /* Whether this family is the one that wrote `config`, where several share a model_type; NULL = it is. */
     bool (*is)(const json_t *config);
     /* Checks all keys and fills *model, initialised with defaults. Errors go into reader->status. */
@@ -84,8 +103,9 @@ struct hy_hf_family {
     int (*bind)(const json_t *config, const hy_param *param, hy_hf_binding *out);
     /* Name pattern ('*' matches any text) of tensors that carry no parameter, NULL-ended; NULL = none. */
     const char *const *skip;
-    /* A config.json for this model, NULL if the family cannot express it. */
-    json_t *(*describe)(const hy_model_config *model);
+    /* A config.json that comes as near to the subject as the family can: reading it back shows what is lost. It must be one that `read`
+     * takes; where there is none, NULL and subject->why. NULL = config.json is only read and handed on. */
+    json_t *(*describe)(hy_hf_subject *subject);
     /* Files of other versions name or divide tensors otherwise: the family table whose `bind` fits `names`, an object whose keys are the
      * tensors' names. NULL = there is one form only. */
     const hy_hf_family *(*form)(const json_t *names);
@@ -101,8 +121,13 @@ struct hy_hf {
     hy_model_config model;
 };
 
-/* Every family, in the order in which they are asked to describe a model that was made here. */
+/* Every family, in the order in which they are asked to describe a model that was made here: first what more programs open. */
 #define HY_HF_FAMILIES(X)                                                                                              \
+    X(hy_hf_llama)                                                                                                     \
+    X(hy_hf_mamba2)                                                                                                    \
+    X(hy_hf_qwen3_5_text)                                                                                              \
+    X(hy_hf_olmo_hybrid)                                                                                               \
+    X(hy_hf_bamba)                                                                                                     \
     X(hy_hf_fla_transformer)                                                                                           \
     X(hy_hf_fla_retnet)                                                                                                \
     X(hy_hf_fla_gla)                                                                                                   \
@@ -112,7 +137,6 @@ struct hy_hf {
     X(hy_hf_fla_mamba2)                                                                                                \
     X(hy_hf_fla_hgrn)                                                                                                  \
     X(hy_hf_fla_hgrn2)                                                                                                 \
-    X(hy_hf_mamba2)                                                                                                    \
     X(hy_hf_fla_log_linear_mamba2)                                                                                     \
     X(hy_hf_fla_kda)                                                                                                   \
     X(hy_hf_fla_linear_attn)                                                                                           \
@@ -121,14 +145,22 @@ struct hy_hf {
     X(hy_hf_fla_rwkv6)                                                                                                 \
     X(hy_hf_fla_rwkv7)                                                                                                 \
     X(hy_hf_fla_samba)                                                                                                 \
-    X(hy_hf_llama)                                                                                                     \
-    X(hy_hf_qwen3_5)                                                                                                   \
-    X(hy_hf_qwen3_5_text)                                                                                              \
-    X(hy_hf_olmo_hybrid)                                                                                               \
-    X(hy_hf_bamba)
+    X(hy_hf_qwen3_5)
 
 #define HY_X(family) extern const hy_hf_family family;
 HY_HF_FAMILIES(HY_X)
 #undef HY_X
+
+const hy_hf_family *hy_hf_family_at(int index); /* NULL behind the last */
+const char *hy_hf_family_called(const hy_hf_family *family);
+
+/* ---- config.json out ---- */
+
+/* As text, numbers as short as they read back, {"__float__": "Infinity"} as Infinity; from malloc, NULL if memory is short. */
+char *hy_hf_json_text(const json_t *json);
+json_t *hy_hf_number(double x);         /* whole ones as integers */
+json_t *hy_hf_number_or_null(double x); /* null for infinities */
+json_t *hy_hf_limits(double low, double high);
+json_t *hy_hf_pad_token(const hy_model_config *model);
 
 #endif

@@ -173,26 +173,35 @@ static int bind_gated_norm(const json_t *config, const hy_param *param, hy_hf_bi
 }
 
 const hy_hf_family hy_hf_fla_transformer = {.model_type = "transformer",
+                                            .kind = "attention",
                                             .read = read_transformer,
                                             .bind = hy_hf_fla_bind_same,
                                             .skip = hy_hf_fla_skip,
                                             .describe = hy_hf_fla_describe_transformer};
 const hy_hf_family hy_hf_fla_retnet = {.model_type = "retnet",
+                                       .kind = "retention",
+                                       .softmax = HY_HF_ANY,
                                        .read = read_retnet,
                                        .bind = bind_gated_norm,
                                        .skip = hy_hf_fla_skip,
                                        .describe = hy_hf_fla_describe_retnet};
 const hy_hf_family hy_hf_fla_gla = {.model_type = "gla",
+                                    .kind = "gla",
+                                    .softmax = HY_HF_ANY,
                                     .read = read_gla,
                                     .bind = bind_gated_norm,
                                     .skip = hy_hf_fla_skip,
                                     .describe = hy_hf_fla_describe_gla};
 const hy_hf_family hy_hf_fla_delta_net = {.model_type = "delta_net",
+                                          .kind = "deltanet",
+                                          .softmax = HY_HF_ANY,
                                           .read = read_delta_net,
                                           .bind = hy_hf_fla_bind_same,
                                           .skip = hy_hf_fla_skip,
                                           .describe = hy_hf_fla_describe_delta_net};
 const hy_hf_family hy_hf_fla_gated_deltanet = {.model_type = "gated_deltanet",
+                                               .kind = "gated_deltanet",
+                                               .softmax = HY_HF_ANY,
                                                .read = read_gated_deltanet,
                                                .bind = hy_hf_fla_bind_same,
                                                .skip = hy_hf_fla_skip,

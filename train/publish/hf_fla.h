@@ -29,24 +29,25 @@ void hy_hf_fla_check_rope_parameters(hy_hf_reader *reader, double base);
 int hy_hf_fla_bind_same(const json_t *config, const hy_param *param, hy_hf_binding *out);
 extern const char *const hy_hf_fla_skip[];
 
-/* ---- writing config.json: NULL where the schedule does not fit. Whether every number survives is found out by reading it back ---- */
+/* ---- writing config.json ---- */
 
-/* The mixer that all layers of this kind share; NULL if there is none, or several. */
-const hy_mixer_config *hy_hf_fla_only_mixer(const hy_model_config *model, const char *kind);
-/* True if every layer is `kind` or softmax attention. */
-bool hy_hf_fla_fits(const hy_model_config *model, const char *kind);
+/* The least x with trunc(whole·x) == part, as the library computes channels. */
+double hy_hf_fla_expand(int64_t part, int64_t whole);
 json_t *hy_hf_fla_attn_value(const hy_model_config *model); /* of the key `attn` */
 json_t *hy_hf_fla_size_or_null(int64_t n);
+double hy_hf_fla_base(const hy_mixer_config *softmax); /* of rotary positions; these families cannot do without */
 json_t *hy_hf_fla_describe_common(const hy_model_config *model, const char *type, const char *class, int ratio);
 /* Adds the keys of `more`, which is released. */
 void hy_hf_fla_merge(json_t *object, json_t *more);
+/* Whether all softmax layers have heads that divide the width, which here is how many channels a head has; else subject->why. */
+bool hy_hf_fla_softmax_fits(hy_hf_subject *subject);
 
 /* Of mamba2, and of models with the same keys: model_type is the mixer's kind. */
-json_t *hy_hf_fla_describe_mamba2(const hy_model_config *model, const char *kind, const char *class);
-json_t *hy_hf_fla_describe_transformer(const hy_model_config *model);
-json_t *hy_hf_fla_describe_retnet(const hy_model_config *model);
-json_t *hy_hf_fla_describe_gla(const hy_model_config *model);
-json_t *hy_hf_fla_describe_delta_net(const hy_model_config *model);
-json_t *hy_hf_fla_describe_gated_deltanet(const hy_model_config *model);
+json_t *hy_hf_fla_describe_mamba2(hy_hf_subject *subject, const char *class);
+json_t *hy_hf_fla_describe_transformer(hy_hf_subject *subject);
+json_t *hy_hf_fla_describe_retnet(hy_hf_subject *subject);
+json_t *hy_hf_fla_describe_gla(hy_hf_subject *subject);
+json_t *hy_hf_fla_describe_delta_net(hy_hf_subject *subject);
+json_t *hy_hf_fla_describe_gated_deltanet(hy_hf_subject *subject);
 
 #endif

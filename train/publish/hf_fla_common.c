@@ -62,6 +62,7 @@ hy_mixer_config *hy_hf_fla_read_common(hy_hf_reader *reader, hy_model_config *mo
     model->layers = hy_hf_size(reader, "num_hidden_layers", layers);
     model->vocab = hy_hf_size(reader, "vocab_size", 32000);
     model->tied = hy_hf_flag(reader, "tie_word_embeddings", false);
+    hy_hf_read_pad_token(reader, model, -1);
     model->norm_eps = hy_hf_real(reader, "norm_eps", 1e-6);
     model->init_std = hy_hf_real(reader, "initializer_range", 0.02);
     model->mlp_ratio = hy_hf_real(reader, "hidden_ratio", hidden_ratio);

@@ -45,8 +45,11 @@ static void read_hgrn2(hy_hf_reader *reader, hy_model_config *model) {
                           "lower bounds are for hidden_size channels: it must divide hidden_size");
 }
 
-static json_t *describe_either(const hy_model_config *model, const hy_mixer_config *mixer, const char *type,
-                               const char *class) {
+static json_t *describe_either(hy_hf_subject *subject, const char *type, const char *class) {
+    const hy_model_config *model = subject->model;
+    const hy_mixer_config *mixer = subject->own;
+    if (!hy_hf_fla_softmax_fits(subject))
+        return NULL;
     json_t *json = hy_hf_fla_describe_common(model, type, class, 4);
     hy_hf_fla_merge(json,
                     json_pack("{s:b, s:b, s:I, s:o}", "use_lower_bound", (int)mixer->lower_bounds, "use_short_conv",
@@ -55,34 +58,38 @@ static json_t *describe_either(const hy_model_config *model, const hy_mixer_conf
     return json;
 }
 
-static json_t *describe_hgrn(const hy_model_config *model) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "hgrn");
-    if (!mixer || !hy_hf_fla_fits(model, "hgrn"))
-        return NULL;
-    json_t *json = describe_either(model, mixer, "hgrn", "HGRNForCausalLM");
-    bool whole = mixer->value_dim % model->width == 0;
-    json_object_set_new(json, "expand_ratio",
-                        whole ? json_integer(mixer->value_dim / model->width)
-                              : json_real((double)mixer->value_dim / (double)model->width));
+static json_t *describe_hgrn(hy_hf_subject *subject) {
+    json_t *json = describe_either(subject, "hgrn", "HGRNForCausalLM");
+    if (json)
+        json_object_set_new(json, "expand_ratio",
+                            hy_hf_number(hy_hf_fla_expand(subject->own->value_dim, subject->model->width)));
     return json;
 }
 
-static json_t *describe_hgrn2(const hy_model_config *model) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "hgrn2");
-    if (!mixer || !hy_hf_fla_fits(model, "hgrn2"))
+static json_t *describe_hgrn2(hy_hf_subject *subject) {
+    const hy_mixer_config *mixer = subject->own;
+    if (mixer->heads * mixer->head_dim != subject->model->width) {
+        subject->why = "heads times head_dim of hgrn2 are not model.width";
         return NULL;
-    json_t *json = describe_either(model, mixer, "hgrn2", "HGRN2ForCausalLM");
-    json_object_set_new(json, "num_heads", json_integer(mixer->heads));
-    json_object_set_new(json, "expand_ratio", json_integer(mixer->head_dim));
+    }
+    json_t *json = describe_either(subject, "hgrn2", "HGRN2ForCausalLM");
+    if (json) {
+        json_object_set_new(json, "num_heads", json_integer(mixer->heads));
+        json_object_set_new(json, "expand_ratio", json_integer(mixer->head_dim));
+    }
     return json;
 }
 
 const hy_hf_family hy_hf_fla_hgrn = {.model_type = "hgrn",
+                                     .kind = "hgrn",
+                                     .softmax = HY_HF_ANY,
                                      .read = read_hgrn,
                                      .bind = hy_hf_fla_bind_same,
                                      .skip = hy_hf_fla_skip,
                                      .describe = describe_hgrn};
 const hy_hf_family hy_hf_fla_hgrn2 = {.model_type = "hgrn2",
+                                      .kind = "hgrn2",
+                                      .softmax = HY_HF_ANY,
                                       .read = read_hgrn2,
                                       .bind = hy_hf_fla_bind_same,
                                       .skip = hy_hf_fla_skip,

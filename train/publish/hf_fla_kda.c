@@ -30,16 +30,17 @@ static void read_kda(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_fla_read_attn(reader, model);
 }
 
-static json_t *describe_kda(const hy_model_config *model) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "kda");
-    if (!mixer || !hy_hf_fla_fits(model, "kda"))
+static json_t *describe_kda(hy_hf_subject *subject) {
+    const hy_model_config *model = subject->model;
+    const hy_mixer_config *mixer = subject->own;
+    if (!hy_hf_fla_softmax_fits(subject))
         return NULL;
     bool safe = mixer->lower_bound < 0;
     json_t *json = hy_hf_fla_describe_common(model, "kda", "KDAForCausalLM", 4);
     hy_hf_fla_merge(
         json, json_pack("{s:I, s:I, s:I, s:f, s:b, s:I, s:b, s:b, s:o, s:o}", "num_heads", (json_int_t)mixer->heads,
                         "num_v_heads", (json_int_t)mixer->value_heads, "head_dim", (json_int_t)mixer->head_dim,
-                        "expand_v", (double)mixer->value_dim / (double)mixer->head_dim, "use_short_conv",
+                        "expand_v", hy_hf_fla_expand(mixer->value_dim, mixer->head_dim), "use_short_conv",
                         mixer->conv > 0, "conv_size", (json_int_t)(mixer->conv > 0 ? mixer->conv : 4),
                         "allow_neg_eigval", (int)mixer->negative_eigenvalues, "safe_gate", (int)safe, "lower_bound",
                         safe ? json_real(mixer->lower_bound) : json_null(), "attn", hy_hf_fla_attn_value(model)));
@@ -47,6 +48,8 @@ static json_t *describe_kda(const hy_model_config *model) {
 }
 
 const hy_hf_family hy_hf_fla_kda = {.model_type = "kda",
+                                    .kind = "kda",
+                                    .softmax = HY_HF_ANY,
                                     .read = read_kda,
                                     .bind = hy_hf_fla_bind_same,
                                     .skip = hy_hf_fla_skip,

@@ -67,24 +67,24 @@ static void read_linear(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_fla_read_attn(reader, model);
 }
 
-static json_t *describe_linear(const hy_model_config *model) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "linear");
+static json_t *describe_linear(hy_hf_subject *subject) {
+    const hy_model_config *model = subject->model;
+    const hy_mixer_config *mixer = subject->own;
     int i = 0;
-    if (!mixer || !hy_hf_fla_fits(model, "linear"))
+    if (!hy_hf_fla_softmax_fits(subject))
         return NULL;
     while (i < N_MAPS - 1 && maps[i].map != mixer->feature_map)
         i++;
     bool q = mixer->feature_norm == HY_FEATURE_NORM_Q || mixer->feature_norm == HY_FEATURE_NORM_BOTH;
     bool k = mixer->feature_norm == HY_FEATURE_NORM_K || mixer->feature_norm == HY_FEATURE_NORM_BOTH;
-    double width = (double)model->width;
     json_t *json = hy_hf_fla_describe_common(model, "linear_attn", "LinearAttentionForCausalLM", 4);
     hy_hf_fla_merge(json, json_pack("{s:I, s:I, s:f, s:f, s:s, s:b, s:b, s:b, s:b, s:o}", "num_heads",
                                     (json_int_t)mixer->heads, "num_kv_heads", (json_int_t)mixer->kv_heads, "expand_k",
-                                    (double)(mixer->heads * mixer->head_dim) / width, "expand_v",
-                                    (double)(mixer->heads * mixer->value_dim) / width, "feature_map", maps[i].word,
-                                    "tie_feature_map_qk", (int)mixer->tie_feature_maps, "norm_feature_map",
-                                    mixer->normaliser == HY_SWITCH_ON, "norm_q", (int)q, "norm_k", (int)k, "attn",
-                                    hy_hf_fla_attn_value(model)));
+                                    hy_hf_fla_expand(mixer->heads * mixer->head_dim, model->width), "expand_v",
+                                    hy_hf_fla_expand(mixer->heads * mixer->value_dim, model->width), "feature_map",
+                                    maps[i].word, "tie_feature_map_qk", (int)mixer->tie_feature_maps,
+                                    "norm_feature_map", mixer->normaliser == HY_SWITCH_ON, "norm_q", (int)q, "norm_k",
+                                    (int)k, "attn", hy_hf_fla_attn_value(model)));
     return json;
 }
 
@@ -120,6 +120,8 @@ static const hy_hf_family *linear_form(const json_t *names) {
 }
 
 const hy_hf_family hy_hf_fla_linear_attn = {.model_type = "linear_attn",
+                                            .kind = "linear",
+                                            .softmax = HY_HF_ANY,
                                             .read = read_linear,
                                             .bind = hy_hf_fla_bind_same,
                                             .skip = hy_hf_fla_skip,
@@ -146,32 +148,29 @@ static void read_rebased(hy_hf_reader *reader, hy_model_config *model) {
     read_expansion(reader, model, "rebased", 16);
 }
 
-static json_t *describe_expansion(const hy_model_config *model, const char *kind) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, kind);
-    if (!mixer || !hy_hf_fla_fits(model, kind))
+static json_t *describe_expansion(hy_hf_subject *subject) {
+    const hy_model_config *model = subject->model;
+    const hy_mixer_config *mixer = subject->own;
+    if (!hy_hf_fla_softmax_fits(subject))
         return NULL;
-    json_t *json = hy_hf_fla_describe_common(model, kind, "", 4);
+    json_t *json = hy_hf_fla_describe_common(model, mixer->kind, "", 4);
     json_object_set_new(json, "architectures", json_null()); /* the library has none */
     hy_hf_fla_merge(json, json_pack("{s:I, s:I, s:o}", "num_heads", (json_int_t)mixer->heads, "feature_dim",
                                     (json_int_t)mixer->head_dim, "attn", hy_hf_fla_attn_value(model)));
     return json;
 }
 
-static json_t *describe_based(const hy_model_config *model) {
-    return describe_expansion(model, "based");
-}
-
-static json_t *describe_rebased(const hy_model_config *model) {
-    return describe_expansion(model, "rebased");
-}
-
 const hy_hf_family hy_hf_fla_based = {.model_type = "based",
+                                      .kind = "based",
+                                      .softmax = HY_HF_ANY,
                                       .read = read_based,
                                       .bind = hy_hf_fla_bind_same,
                                       .skip = hy_hf_fla_skip,
-                                      .describe = describe_based};
+                                      .describe = describe_expansion};
 const hy_hf_family hy_hf_fla_rebased = {.model_type = "rebased",
+                                        .kind = "rebased",
+                                        .softmax = HY_HF_ANY,
                                         .read = read_rebased,
                                         .bind = hy_hf_fla_bind_same,
                                         .skip = hy_hf_fla_skip,
-                                        .describe = describe_rebased};
+                                        .describe = describe_expansion};

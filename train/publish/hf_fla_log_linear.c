@@ -15,8 +15,10 @@ static void read_log_linear_mamba2(hy_hf_reader *reader, hy_model_config *model)
         hy_hf_unsupported(reader, "residual_in_fp32", "only false");
 }
 
-static json_t *describe_log_linear_mamba2(const hy_model_config *model) {
-    return hy_hf_fla_describe_mamba2(model, "log_linear_mamba2", "LogLinearMamba2ForCausalLM");
+static json_t *describe_log_linear_mamba2(hy_hf_subject *subject) {
+    json_t *json = hy_hf_fla_describe_mamba2(subject, "LogLinearMamba2ForCausalLM");
+    json_object_set_new(json, "dt_limit", hy_hf_limits(0, (double)INFINITY));
+    return json;
 }
 
 static int bind_log_linear_mamba2(const json_t *config, const hy_param *param, hy_hf_binding *out) {
@@ -31,6 +33,7 @@ static int bind_log_linear_mamba2(const json_t *config, const hy_param *param, h
 }
 
 const hy_hf_family hy_hf_fla_log_linear_mamba2 = {.model_type = "log_linear_mamba2",
+                                                  .kind = "log_linear_mamba2",
                                                   .read = read_log_linear_mamba2,
                                                   .bind = bind_log_linear_mamba2,
                                                   .describe = describe_log_linear_mamba2};

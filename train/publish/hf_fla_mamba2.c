@@ -70,6 +70,7 @@ hy_mixer_config *hy_hf_fla_read_mamba2(hy_hf_reader *reader, hy_model_config *mo
     hy_mixer_config *mixer = hy_hf_fla_read_common(reader, model, kind, 4, 48, 1);
     model->norm_eps = mixer->norm_eps = hy_hf_real(reader, "norm_eps", 1e-5);
     model->mlp_width = 0;
+    model->pad_token = -1; /* its embedding is trained */
     mixer->heads = hy_hf_size(reader, "n_groups", 1);
     mixer->head_dim = hy_hf_size(reader, "state_size", 128);
     mixer->value_dim = hy_hf_size(reader, "head_dim", 64);
@@ -95,28 +96,28 @@ static void read_mamba2(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_fla_read_mamba2(reader, model, "mamba2");
 }
 
-json_t *hy_hf_fla_describe_mamba2(const hy_model_config *model, const char *kind, const char *class) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, kind);
-    if (!mixer || hy_hf_fla_only_mixer(model, "attention") || !hy_hf_fla_fits(model, kind))
-        return NULL; /* no hybrids */
-    json_t *high =
-        isfinite(mixer->step_high) ? json_real(mixer->step_high) : json_pack("{s:s}", "__float__", "Infinity");
-    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, "
-                     "s:b, s:[f, o], s:s, s:b}",
-                     "model_type", kind, "architectures", class, "hidden_size", (json_int_t)model->width,
-                     "num_hidden_layers", (json_int_t)model->layers, "vocab_size", (json_int_t)model->vocab,
-                     "tie_word_embeddings", (int)model->tied, "norm_eps", model->norm_eps, "initializer_range",
-                     model->init_std, "expand", (double)(mixer->value_heads * mixer->value_dim) / (double)model->width,
-                     "n_groups", (json_int_t)mixer->heads, "state_size", (json_int_t)mixer->head_dim, "head_dim",
-                     (json_int_t)mixer->value_dim, "num_heads", (json_int_t)mixer->value_heads, "conv_kernel",
-                     (json_int_t)mixer->conv, "use_conv_bias", mixer->conv_bias == HY_SWITCH_ON, "use_bias",
-                     (int)mixer->proj_bias, "D_has_hdim", mixer->skip == HY_SKIP_CHANNEL, "rmsnorm",
-                     mixer->output_norm == HY_SWITCH_ON, "norm_before_gate", mixer->gate_first == HY_SWITCH_OFF,
-                     "dt_limit", mixer->step_low, high, "hidden_act", "silu", "use_cache", 1);
+json_t *hy_hf_fla_describe_mamba2(hy_hf_subject *subject, const char *class) {
+    const hy_model_config *model = subject->model;
+    const hy_mixer_config *mixer = subject->own;
+    json_t *json = json_pack(
+        "{s:s, s:[s], s:I, s:I, s:I, s:b, s:f, s:f, s:o, s:I, s:I, s:I, s:I, s:I}", "model_type", mixer->kind,
+        "architectures", class, "hidden_size", (json_int_t)model->width, "num_hidden_layers", (json_int_t)model->layers,
+        "vocab_size", (json_int_t)model->vocab, "tie_word_embeddings", (int)model->tied, "norm_eps", model->norm_eps,
+        "initializer_range", model->init_std, "expand",
+        hy_hf_number(hy_hf_fla_expand(mixer->value_heads * mixer->value_dim, model->width)), "n_groups",
+        (json_int_t)mixer->heads, "state_size", (json_int_t)mixer->head_dim, "head_dim", (json_int_t)mixer->value_dim,
+        "num_heads", (json_int_t)mixer->value_heads, "conv_kernel", (json_int_t)(mixer->conv > 0 ? mixer->conv : 4));
+    hy_hf_fla_merge(json, json_pack("{s:b, s:b, s:b, s:b, s:b, s:o, s:s, s:b, s:n}", "use_conv_bias",
+                                    mixer->conv_bias == HY_SWITCH_ON, "use_bias", (int)mixer->proj_bias, "D_has_hdim",
+                                    mixer->skip == HY_SKIP_CHANNEL, "rmsnorm", mixer->output_norm == HY_SWITCH_ON,
+                                    "norm_before_gate", mixer->gate_first == HY_SWITCH_OFF, "dt_limit",
+                                    hy_hf_limits(mixer->step_low, mixer->step_high), "hidden_act", "silu", "use_cache",
+                                    1, "pad_token_id"));
+    return json;
 }
 
-static json_t *describe_mamba2(const hy_model_config *model) {
-    return hy_hf_fla_describe_mamba2(model, "mamba2", "Mamba2ForCausalLM");
+static json_t *describe_mamba2(hy_hf_subject *subject) {
+    return hy_hf_fla_describe_mamba2(subject, "Mamba2ForCausalLM");
 }
 
 static int bind_mamba2(const json_t *config, const hy_param *param, hy_hf_binding *out) {
@@ -130,5 +131,10 @@ static int bind_mamba2(const json_t *config, const hy_param *param, hy_hf_bindin
     return hy_hf_bind_renamed(param, names, out);
 }
 
-const hy_hf_family hy_hf_fla_mamba2 = {
-    .model_type = "mamba2", .is = is_fla, .read = read_mamba2, .bind = bind_mamba2, .describe = describe_mamba2};
+const hy_hf_family hy_hf_fla_mamba2 = {.model_type = "mamba2",
+                                       .name = "fla_mamba2",
+                                       .kind = "mamba2",
+                                       .is = is_fla,
+                                       .read = read_mamba2,
+                                       .bind = bind_mamba2,
+                                       .describe = describe_mamba2};

@@ -33,10 +33,13 @@ static void read_mla(hy_hf_reader *reader, hy_model_config *model) {
         hy_hf_unsupported(reader, "qk_rope_head_dim", "it must be even");
 }
 
-static json_t *describe_mla(const hy_model_config *model) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "mla");
-    if (!mixer || hy_hf_fla_only_mixer(model, "attention") || !hy_hf_fla_fits(model, "mla"))
+static json_t *describe_mla(hy_hf_subject *subject) {
+    const hy_model_config *model = subject->model;
+    const hy_mixer_config *mixer = subject->own;
+    if (mixer->rope_dim >= mixer->head_dim) {
+        subject->why = "all channels of mla's heads are rotary";
         return NULL;
+    }
     json_t *json = hy_hf_fla_describe_common(model, "mla", "MLAForCausalLM", 4);
     hy_hf_fla_merge(json,
                     json_pack("{s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:f}", "num_heads", (json_int_t)mixer->heads,
@@ -44,11 +47,12 @@ static json_t *describe_mla(const hy_model_config *model) {
                               (json_int_t)mixer->kv_rank, "qk_head_dim", (json_int_t)mixer->head_dim,
                               "qk_nope_head_dim", (json_int_t)(mixer->head_dim - mixer->rope_dim), "qk_rope_head_dim",
                               (json_int_t)mixer->rope_dim, "v_head_dim", (json_int_t)mixer->value_dim, "window_size",
-                              hy_hf_fla_size_or_null(mixer->window), "rope_theta", mixer->rope_base));
+                              hy_hf_fla_size_or_null(mixer->window), "rope_theta", hy_hf_fla_base(mixer)));
     return json;
 }
 
 const hy_hf_family hy_hf_fla_mla = {.model_type = "mla",
+                                    .kind = "mla",
                                     .read = read_mla,
                                     .bind = hy_hf_fla_bind_same,
                                     .skip = hy_hf_fla_skip,

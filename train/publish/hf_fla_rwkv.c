@@ -124,7 +124,10 @@ static const hy_hf_family *form(const json_t *names) {
     return &hy_hf_fla_rwkv7;
 }
 
-static json_t *describe_rwkv(const hy_model_config *model, const char *type, const char *class) {
+static json_t *describe_rwkv(hy_hf_subject *subject, const char *type, const char *class) {
+    const hy_model_config *model = subject->model;
+    if (!hy_hf_fla_softmax_fits(subject))
+        return NULL;
     json_t *json = hy_hf_fla_describe_common(model, type, class, 4);
     hy_hf_fla_merge(json, json_pack("{s:s, s:b, s:b, s:b, s:o}", "hidden_act", "sqrelu", "norm_bias",
                                     (int)model->norm_bias, "norm_first", (int)model->pre_norm, "use_l2warp", 0, "attn",
@@ -132,24 +135,30 @@ static json_t *describe_rwkv(const hy_model_config *model, const char *type, con
     return json;
 }
 
-static json_t *describe_rwkv6(const hy_model_config *model) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "rwkv6");
-    if (!mixer || !hy_hf_fla_fits(model, "rwkv6"))
+static json_t *describe_rwkv6(hy_hf_subject *subject) {
+    const hy_mixer_config *mixer = subject->own;
+    const int64_t width = subject->model->width;
+    json_t *json = describe_rwkv(subject, "rwkv6", "RWKV6ForCausalLM");
+    if (!json)
         return NULL;
-    double width = (double)model->width;
-    json_t *json = describe_rwkv(model, "rwkv6", "RWKV6ForCausalLM");
     hy_hf_fla_merge(json, json_pack("{s:I, s:f, s:f, s:I, s:I}", "num_heads", (json_int_t)mixer->heads, "expand_k",
-                                    (double)(mixer->heads * mixer->head_dim) / width, "expand_v",
-                                    (double)(mixer->heads * mixer->value_dim) / width, "proj_low_rank_dim",
+                                    hy_hf_fla_expand(mixer->heads * mixer->head_dim, width), "expand_v",
+                                    hy_hf_fla_expand(mixer->heads * mixer->value_dim, width), "proj_low_rank_dim",
                                     (json_int_t)mixer->mix_rank, "gate_low_rank_dim", (json_int_t)mixer->gate_rank));
     return json;
 }
 
-static json_t *describe_rwkv7(const hy_model_config *model) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "rwkv7");
-    if (!mixer || !hy_hf_fla_fits(model, "rwkv7"))
+static json_t *describe_rwkv7(hy_hf_subject *subject) {
+    const hy_model_config *model = subject->model;
+    const hy_mixer_config *mixer = subject->own;
+    if (&model->mixers[model->layer_mixer[0]] != mixer)
+        subject->why = "layer 0 must be rwkv7's: the others take its values";
+    else if (mixer->heads * mixer->head_dim != model->width || mixer->heads * mixer->value_dim % model->width != 0)
+        subject->why = "heads times head_dim of rwkv7 must be model.width, and times value_dim a multiple of it";
+    json_t *json = subject->why ? NULL : describe_rwkv(subject, "rwkv7", "RWKV7ForCausalLM");
+    if (!json)
         return NULL;
-    json_t *json = describe_rwkv(model, "rwkv7", "RWKV7ForCausalLM"), *values = json_array();
+    json_t *values = json_array();
     for (int64_t l = 0; l < model->layers; l++)
         json_array_append_new(values, json_integer(mixer->heads * mixer->value_dim));
     hy_hf_fla_merge(json, json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:b}", "num_heads", (json_int_t)mixer->heads,
@@ -161,11 +170,15 @@ static json_t *describe_rwkv7(const hy_model_config *model) {
 }
 
 const hy_hf_family hy_hf_fla_rwkv6 = {.model_type = "rwkv6",
+                                      .kind = "rwkv6",
+                                      .softmax = HY_HF_ANY,
                                       .read = read_rwkv6,
                                       .bind = hy_hf_fla_bind_same,
                                       .skip = hy_hf_fla_skip,
                                       .describe = describe_rwkv6};
 const hy_hf_family hy_hf_fla_rwkv7 = {.model_type = "rwkv7",
+                                      .kind = "rwkv7",
+                                      .softmax = HY_HF_ANY,
                                       .read = read_rwkv7,
                                       .bind = hy_hf_fla_bind_same,
                                       .skip = hy_hf_fla_skip,

@@ -42,6 +42,7 @@ static void read_samba(hy_hf_reader *reader, hy_model_config *model) {
     model->width = hy_hf_size(reader, "hidden_size", 2304);
     model->norm_eps = mixer->norm_eps = hy_hf_real(reader, "norm_eps", 1e-5);
     model->mlp_width = 0;
+    model->pad_token = -1; /* its embedding is trained */
     const char *rank = json_string_value(json_object_get(reader->object, "time_step_rank"));
     int64_t automatic = (model->width + 15) / 16;
     mixer->heads = 1;
@@ -58,14 +59,15 @@ static void read_samba(hy_hf_reader *reader, hy_model_config *model) {
         read_default_attn(reader, model);
 }
 
-static json_t *describe_samba(const hy_model_config *model) {
-    const hy_mixer_config *mixer = hy_hf_fla_only_mixer(model, "mamba1");
-    if (!mixer || !hy_hf_fla_fits(model, "mamba1"))
+static json_t *describe_samba(hy_hf_subject *subject) {
+    const hy_model_config *model = subject->model;
+    const hy_mixer_config *mixer = subject->own;
+    if (!hy_hf_fla_softmax_fits(subject))
         return NULL;
     json_t *json = hy_hf_fla_describe_common(model, "samba", "SambaForCausalLM", 4);
-    hy_hf_fla_merge(json, json_pack("{s:I, s:f, s:I, s:I, s:I, s:b, s:o}", "intermediate_size",
+    hy_hf_fla_merge(json, json_pack("{s:I, s:o, s:I, s:I, s:I, s:b, s:o}", "intermediate_size",
                                     (json_int_t)mixer->value_heads, "expand",
-                                    (double)mixer->value_heads / (double)model->width, "state_size",
+                                    hy_hf_number(hy_hf_fla_expand(mixer->value_heads, model->width)), "state_size",
                                     (json_int_t)mixer->head_dim, "time_step_rank", (json_int_t)mixer->gate_rank,
                                     "conv_kernel", (json_int_t)mixer->conv, "use_bias", (int)mixer->proj_bias, "attn",
                                     hy_hf_fla_attn_value(model)));
@@ -83,5 +85,10 @@ static int bind_samba(const json_t *config, const hy_param *param, hy_hf_binding
     return hy_hf_bind_renamed(param, names, out);
 }
 
-const hy_hf_family hy_hf_fla_samba = {
-    .model_type = "samba", .read = read_samba, .bind = bind_samba, .skip = hy_hf_fla_skip, .describe = describe_samba};
+const hy_hf_family hy_hf_fla_samba = {.model_type = "samba",
+                                      .kind = "mamba1",
+                                      .softmax = HY_HF_ANY,
+                                      .read = read_samba,
+                                      .bind = bind_samba,
+                                      .skip = hy_hf_fla_skip,
+                                      .describe = describe_samba};

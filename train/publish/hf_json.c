@@ -84,6 +84,23 @@ int64_t hy_hf_size(hy_hf_reader *reader, const char *key, int64_t absent) {
     return n;
 }
 
+void hy_hf_read_pad_token(hy_hf_reader *reader, hy_model_config *model, int64_t absent) {
+    const json_t *value = json_object_get(reader->object, "pad_token_id");
+    json_int_t pad = json_is_integer(value) ? json_integer_value(value) : -1;
+    model->pad_token = -1;
+    if (!value) {
+        model->pad_token = absent < model->vocab ? absent : -1;
+        return;
+    }
+    if (json_is_null(value))
+        return;
+    if (!json_is_integer(value) || pad < -model->vocab || pad >= model->vocab) {
+        hy_hf_unsupported(reader, "pad_token_id", "it must be a token, or null");
+        return;
+    }
+    model->pad_token = pad < 0 ? pad + model->vocab : pad;
+}
+
 double hy_hf_real(hy_hf_reader *reader, const char *key, double absent) {
     const json_t *value = value_of(reader, key);
     const char *word = json_string_value(json_is_object(value) ? json_object_get(value, "__float__") : value);
@@ -193,7 +210,7 @@ const hy_hf_key hy_hf_common_keys[] = {
     {"output_attentions", HY_HF_HARMLESS, NULL},
     {"output_hidden_states", HY_HF_HARMLESS, NULL},
     {"output_scores", HY_HF_HARMLESS, NULL},
-    {"pad_token_id", HY_HF_HARMLESS, NULL},
+    {"pad_token_id", HY_HF_USED, NULL},
     {"prefix", HY_HF_HARMLESS, NULL},
     {"problem_type", HY_HF_HARMLESS, NULL},
     {"pruned_heads", HY_HF_ONLY, "[null, {}]"},

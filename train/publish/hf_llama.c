@@ -32,6 +32,7 @@ static int bind_llama(const json_t *config, const hy_param *param, hy_hf_binding
 static const char *const llama_skip[] = {"*.rotary_emb.inv_freq", NULL};
 
 const hy_hf_family hy_hf_llama = {.model_type = "llama",
+                                  .kind = "attention",
                                   .read = read_llama,
                                   .bind = bind_llama,
                                   .skip = llama_skip,

@@ -138,6 +138,7 @@ static void read_bamba(hy_hf_reader *reader, hy_model_config *model) {
                        .layers = 32,
                        .heads = 32,
                        .kv_heads = 8,
+                       .pad_token = 0 + 1,
                        .norm_eps = 1e-5,
                        .rope_fraction = 0.5};
     hy_hf_check_keys(
@@ -186,6 +187,20 @@ static int bind_bamba(const json_t *config, const hy_param *param, hy_hf_binding
     return hy_hf_bind_renamed(param, names, out);
 }
 
-const hy_hf_family hy_hf_mamba2 = {.model_type = "mamba2", .read = read_mamba2, .bind = bind_mamba2};
-const hy_hf_family hy_hf_bamba = {
-    .model_type = "bamba", .read = read_bamba, .bind = bind_bamba, .describe = hy_hf_describe_bamba};
+/* A config.json without any key of this library alone is the other's. */
+static bool is_transformers(const json_t *config) {
+    return !hy_hf_fla_mamba2.is(config);
+}
+
+const hy_hf_family hy_hf_mamba2 = {.model_type = "mamba2",
+                                   .kind = "mamba2",
+                                   .is = is_transformers,
+                                   .read = read_mamba2,
+                                   .bind = bind_mamba2,
+                                   .describe = hy_hf_describe_mamba2};
+const hy_hf_family hy_hf_bamba = {.model_type = "bamba",
+                                  .kind = "mamba2",
+                                  .softmax = HY_HF_PAIR,
+                                  .read = read_bamba,
+                                  .bind = bind_bamba,
+                                  .describe = hy_hf_describe_bamba};

@@ -31,6 +31,7 @@ static const hy_hf_decoder class_defaults = {.vocab = 100352,
                                              .mlp_width = 11008,
                                              .layers = 32,
                                              .heads = 30,
+                                             .pad_token = 100277 + 1,
                                              .norm_eps = 1e-6,
                                              .rope_fraction = 1,
                                              .rope_optional = true};
@@ -170,6 +171,8 @@ static const hy_hf_family *form(const json_t *names) {
 }
 
 const hy_hf_family hy_hf_olmo_hybrid = {.model_type = "olmo_hybrid",
+                                        .kind = "gated_deltanet",
+                                        .softmax = HY_HF_PAIR,
                                         .read = read_olmo,
                                         .bind = bind_published,
                                         .form = form,

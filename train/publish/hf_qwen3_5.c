@@ -172,6 +172,8 @@ static const char *const text_skip[] = {"mtp.*", NULL};
 static const char *const nested_skip[] = {"model.visual.*", "mtp.*", NULL};
 
 const hy_hf_family hy_hf_qwen3_5_text = {.model_type = "qwen3_5_text",
+                                         .kind = "gated_deltanet",
+                                         .softmax = HY_HF_PAIR,
                                          .read = read_text,
                                          .bind = bind_text,
                                          .skip = text_skip,

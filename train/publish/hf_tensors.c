@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "train/publish/hf.h"
 #include "train/publish/hf_tensors.h"

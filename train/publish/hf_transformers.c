@@ -38,6 +38,7 @@ double hy_hf_share(hy_hf_reader *reader, const char *key, double absent) {
 
 void hy_hf_read_decoder(hy_hf_reader *reader, hy_hf_decoder *d, hy_model_config *model) {
     model->vocab = d->vocab = hy_hf_size(reader, "vocab_size", d->vocab);
+    hy_hf_read_pad_token(reader, model, d->pad_token - 1);
     model->width = d->width = hy_hf_size(reader, "hidden_size", d->width);
     model->mlp_width = d->mlp_width = hy_hf_size(reader, "intermediate_size", d->mlp_width);
     model->layers = d->layers = hy_hf_size(reader, "num_hidden_layers", d->layers);

@@ -10,8 +10,9 @@ extern const hy_hf_key hy_hf_decoder_keys[];
 
 typedef struct hy_hf_decoder {
     int64_t vocab, width, mlp_width, layers, heads;
-    int64_t kv_heads; /* 0 = heads, which is what null says in every family */
-    int64_t head_dim; /* 0 = width/heads */
+    int64_t kv_heads;  /* 0 = heads, which is what null says in every family */
+    int64_t head_dim;  /* 0 = width/heads */
+    int64_t pad_token; /* where the key is missing, and 1 more: 0 = none */
     double norm_eps;
     double rope_fraction;
     bool rope_optional; /* a base of null means no rotary embedding */
@@ -36,10 +37,11 @@ void hy_hf_override(hy_model_config *model, int64_t layer, const char *mixer);
 /* Layer of "model.layers.12.…"; −1 for other names. */
 int64_t hy_hf_param_layer(const char *name);
 
-/* config.json of a model of ours; NULL where the mixers are others. */
-json_t *hy_hf_describe_llama(const hy_model_config *model);
-json_t *hy_hf_describe_qwen3_5(const hy_model_config *model);
-json_t *hy_hf_describe_olmo_hybrid(const hy_model_config *model);
-json_t *hy_hf_describe_bamba(const hy_model_config *model);
+/* config.json of a model of ours. */
+json_t *hy_hf_describe_llama(hy_hf_subject *subject);
+json_t *hy_hf_describe_qwen3_5(hy_hf_subject *subject);
+json_t *hy_hf_describe_olmo_hybrid(hy_hf_subject *subject);
+json_t *hy_hf_describe_mamba2(hy_hf_subject *subject);
+json_t *hy_hf_describe_bamba(hy_hf_subject *subject);
 
 #endif

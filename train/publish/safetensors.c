@@ -16,6 +16,7 @@
 #include "train/publish/half.h"
 
 static const int64_t HEADER_MAX = 100000000; /* bytes; the format's own limit */
+enum { SHARDS_MAX = 4096 };                  /* files of a model */
 
 typedef struct st_file {
     char path[HY_PATH_MAX];
@@ -158,7 +159,8 @@ static hy_status load_header(st_file *file, int64_t *file_bytes, json_t **header
 /* Appends the tensors of file `index`. */
 static hy_status add_file(hy_safetensors *set, int index) {
     st_file *file = &set->files[index];
-    file->fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    file->fd =
+        open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is not waited for: it is no regular file */
     if (file->fd < 0)
         return hy_fail(HY_ERR_DATA, "%s: cannot be opened", file->path);
     int64_t bytes;
@@ -228,25 +230,24 @@ hy_status hy_safetensors_open_file(const char *path, hy_safetensors **out) {
     return status;
 }
 
-/* A shard's name comes from a foreign file: it must stay in the folder. */
-static bool plain_name(const char *name) {
-    return *name && *name != '.' && !strchr(name, '/') && strlen(name) < 256;
-}
-
 static hy_status list_shards(const char *dir, const char *path, json_t *map, hy_safetensors *set) {
-    const char *tensor;
+    const char *tensor, *before = "";
     json_t *value;
     int n = 0;
     json_object_foreach(map, tensor, value) {
         const char *shard = json_string_value(value);
-        if (!shard || !plain_name(shard))
-            return hy_fail(HY_ERR_DATA, "%s: tensor %s is said to be in no plain file name", path, tensor);
+        if (!shard)
+            return hy_fail(HY_ERR_DATA, "%s: tensor %s is said to be in no file", path, tensor);
+        if (strcmp(shard, before) == 0)
+            continue;
+        before = shard;
         char full[HY_PATH_MAX];
-        if (snprintf(full, sizeof full, "%s/%s", dir, shard) >= (int)sizeof full)
-            return hy_fail(HY_ERR_DATA, "%s: path too long", path);
+        HY_TRY(hy_file_inside(dir, shard, HY_ERR_DATA, full)); /* a name from a foreign file */
         int i = 0;
         while (i < n && strcmp(set->files[i].path, full) != 0)
             i++;
+        if (i == set->n_files)
+            return hy_fail(HY_ERR_DATA, "%s: more than %d files", path, SHARDS_MAX);
         if (i == n)
             memcpy(set->files[n++].path, full, sizeof full);
     }
@@ -274,7 +275,11 @@ static hy_status check_index(const char *dir, const char *path, json_t *map, con
 
 static hy_status open_index(const char *dir, const char *path, hy_safetensors **out) {
     json_error_t error;
-    json_t *json = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    char *text = NULL;
+    size_t len = 0;
+    HY_TRY(hy_file_read(path, (size_t)HEADER_MAX, HY_ERR_DATA, &text, &len));
+    json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    hy_free(text);
     json_t *map = json_object_get(json, "weight_map");
     hy_safetensors *set = NULL;
     hy_status status = HY_OK;
@@ -283,7 +288,7 @@ static hy_status open_index(const char *dir, const char *path, hy_safetensors **
             hy_fail(HY_ERR_DATA, "%s: no weight_map (%s)", path, json ? "not an index of safetensors" : error.text);
     /* As many places as tensors: more than there can be files. */
     if (status == HY_OK)
-        status = create_set((int)json_object_size(map), &set);
+        status = create_set(json_object_size(map) < SHARDS_MAX ? (int)json_object_size(map) : SHARDS_MAX, &set);
     if (status == HY_OK)
         status = list_shards(dir, path, map, set);
     if (status == HY_OK)

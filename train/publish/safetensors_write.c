@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/memory.h"
 #include "train/publish/half.h"
 #include "train/publish/safetensors.h"
 

@@ -176,6 +176,9 @@ void hy_adamw_sharded_update(hy_adamw_sharded *o, const hy_adamw_settings *setti
         hy_comm_all_gather(o->world, "parameters", o->params + (size_t)shard->flat * o->element,
                            bucket_begin(o, o->params, b), (size_t)shard->n * o->element, &o->reqs[b]);
     }
+}
+
+void hy_adamw_sharded_gather(hy_adamw_sharded *o) {
     hy_comm_wait_all(o->reqs, o->n_buckets);
 }
 

@@ -4,9 +4,10 @@
  * alone holds their m and v and updates them.
  *
  *     gradients   Σ over ranks, each rank receiving its shards: one reduce-scatter per bucket, posted as soon as
- * backward has finished the bucket, so that it travels while backward goes on norm        Σ g² over the shards in
- * double, then over ranks update      own shards; the clipping factor is applied to g on the way parameters  one
- * all-gather per bucket, posted while the next bucket is updated
+ *                 backward has finished the bucket, so that it travels while backward goes on
+ *     norm        Σ g² over the shards in double, then over ranks
+ *     update      own shards; the clipping factor is applied to g on the way
+ *     parameters  one all-gather per bucket, posted while the next bucket is updated
  *
  * A group without a sequence in its last micro-step posts the same exchanges in the same order: from the last bucket to
  * the first. */
@@ -34,9 +35,12 @@ void hy_adamw_sharded_destroy(hy_adamw_sharded *optimizer);
 void hy_adamw_sharded_bucket_ready(void *context, int bucket);
 /* Posts what bucket_ready has not, waits for all, and gives this rank's part of Σ g². Collective. */
 double hy_adamw_sharded_reduce(hy_adamw_sharded *optimizer);
-/* Update number `update` (from 1) with gradients g·g_scale, then the parameters of all ranks. Collective. */
+/* Update number `update` (from 1) of own shards with gradients g·g_scale; the parameters of all ranks begin to travel.
+ * It waits for nobody. Collective. */
 void hy_adamw_sharded_update(hy_adamw_sharded *optimizer, const hy_adamw_settings *settings, int64_t update, double lr,
                              double g_scale);
+/* Waits for the parameters of all ranks. Collective. */
+void hy_adamw_sharded_gather(hy_adamw_sharded *optimizer);
 
 /* For checkpoints: this rank's m and v [*n elements], its shards of the buckets one after the other
  * (hy_bucket_shard_of). */

@@ -3,15 +3,15 @@
 
 #include <stdio.h>
 
+#include "base/count.h"
 #include "base/schema.h"
 #include "layers/model_config_keys.h"
+#include "train/run/config_dir.h"
+#include "train/run/stage.h"
 
 static const char *const loss_names[] = {"all", "answers", NULL};
-static const char *const recompute_names[] = {"none", "light", "block", NULL};
-static const char *const layout_names[] = {"contiguous", "zigzag", NULL};
-static const char *const state_names[] = {"allgather", "ring", NULL};
-static const char *const attention_names[] = {"ring", "allgather", NULL};
-static const char *const overlap_names[] = {"split", "seeded", NULL};
+static const char *const schedule_names[] = {"cosine", "constant", "wsd", NULL};
+static const char *const stage_schedule_names[] = {"default", "cosine", "constant", "wsd", NULL};
 
 #define INT(field, key, preset, low, high, help)                                                                       \
     { HY_SCHEMA_INT(hy_config, field, key, preset, low, high, help) }
@@ -22,19 +22,73 @@ static const char *const overlap_names[] = {"split", "seeded", NULL};
 #define NAME(field, key, preset, names, help)                                                                          \
     { HY_SCHEMA_ENUM(hy_config, field, key, preset, names, help) }
 
+static const hy_schema_entry store_rows[] = {
+    {HY_SCHEMA_STRING(hy_store_config, path, "path", NULL, "token store")},
+    {HY_SCHEMA_DOUBLE(hy_store_config, weight, "weight", "1", 0.0, 1e9,
+                      "its share of the sequences is its share of all weights")},
+    {HY_SCHEMA_STRING(hy_store_config, name, "name", NULL,
+                      "what reports and checkpoints call it; empty: the file's name without folder and ending")},
+};
+static const hy_schema store_schema = HY_SCHEMA(hy_store_config, store_rows);
+
+#define STAGE_INT(field, low, high, help)                                                                              \
+    {                                                                                                                  \
+        HY_SCHEMA_INT(hy_stage_config, field, #field, "default", low, high, help),                                     \
+            HY_SCHEMA_SPECIAL("default", HY_DEFAULT)                                                                   \
+    }
+#define STAGE_DOUBLE(field, low, high, help)                                                                           \
+    {                                                                                                                  \
+        HY_SCHEMA_DOUBLE(hy_stage_config, field, #field, "default", low, high, help),                                  \
+            HY_SCHEMA_SPECIAL("default", HY_DEFAULT)                                                                   \
+    }
+
+static const hy_schema_entry stage_rows[] = {
+    {HY_SCHEMA_INT(hy_stage_config, steps, "steps", "1", 1, HY_SCHEMA_NO_MAX, "optimizer steps of the stage")},
+    STAGE_INT(sequence, 1, HY_SCHEMA_NO_MAX, "instead of data.sequence"),
+    STAGE_INT(batch, 1, 1 << 24, "instead of data.batch"),
+    STAGE_INT(accumulate, 1, 1 << 24, "instead of train.accumulate"),
+    {HY_SCHEMA_LIST(hy_stage_config, store.items, store.n, "store", NULL, &store_schema, "path",
+                    "instead of data.store")},
+    STAGE_DOUBLE(rope_base, DBL_MIN, HY_SCHEMA_HIGHEST, "of the softmax mixers that have a rotary embedding"),
+    STAGE_DOUBLE(lr, 0.0, 1e3, "with this or one of the next four: a schedule of the stage's own, over its steps"),
+    {HY_SCHEMA_ENUM(hy_stage_config, schedule, "schedule", "default", stage_schedule_names,
+                    "instead of train.schedule")},
+    STAGE_INT(warmup, 0, HY_SCHEMA_NO_MAX, "instead of train.warmup"),
+    STAGE_DOUBLE(min_lr_ratio, 0.0, 1.0, "instead of train.min_lr_ratio"),
+    {HY_SCHEMA_INT(hy_stage_config, decay_steps, "decay_steps", "default", 1, HY_SCHEMA_NO_MAX,
+                   "instead of train.decay_steps"),
+     HY_SCHEMA_SPECIAL("default", HY_DEFAULT)},
+};
+static const hy_schema stage_schema = HY_SCHEMA(hy_stage_config, stage_rows);
+
 static const hy_schema_entry config_rows[] = {
     {HY_SCHEMA_GROUP(hy_config, model, "model", &hy_model_schema, "what is trained")},
 
-    TEXT(data.store, "data.store", "data/train.h5", "token store to train on"),
-    TEXT(data.eval_store, "data.eval_store", NULL, "token store for validation; empty: none"),
+    {HY_SCHEMA_LIST(hy_config, data.store.items, data.store.n, "data.store", "data/train.h5", &store_schema, "path",
+                    "token stores to train on, mixed by weight")},
+    {HY_SCHEMA_LIST(hy_config, data.eval_store.items, data.eval_store.n, "data.eval_store", NULL, &store_schema, "path",
+                    "token stores for validation, each reported by name; empty: none")},
+    TEXT(data.tokenizer, "data.tokenizer", NULL,
+         "what the stores' tokenizer is taken to be; empty: as they say, and all the same"),
     INT(data.sequence, "data.sequence", "32768", 1, HY_SCHEMA_NO_MAX, "tokens per sequence"),
     INT(data.batch, "data.batch", "1", 1, 1 << 24, "sequences per step, over all ranks and micro-steps"),
+    {HY_SCHEMA_INT(hy_config, data.block, "data.block", "auto", 1, HY_SCHEMA_NO_MAX,
+                   "tokens that stay together when stores are shuffled, for longer sequences later; auto: the longest "
+                   "sequence of any stage that reads the store"),
+     HY_SCHEMA_SPECIAL("auto", 0)},
     NAME(data.loss, "data.loss", "all", loss_names, "targets that train: all, or those the store marks as answers"),
 
     INT(train.steps, "train.steps", "1000", 0, HY_SCHEMA_NO_MAX, "optimizer steps of the whole run"),
+    {HY_SCHEMA_LIST(hy_config, train.stages, train.n_stages, "train.stages", NULL, &stage_schema, NULL,
+                    "stretches of the run, each with what differs in it; train.steps is their sum")},
     DOUBLE(train.lr, "train.lr", "3e-4", 0.0, 1e3, "highest learning rate"),
-    DOUBLE(train.min_lr_ratio, "train.min_lr_ratio", "0.1", 0.0, 1.0, "the cosine ends at lr times this"),
+    DOUBLE(train.min_lr_ratio, "train.min_lr_ratio", "0.1", 0.0, 1.0, "cosine and wsd end at lr times this"),
+    NAME(train.schedule, "train.schedule", "cosine", schedule_names,
+         "learning rate after the warm-up: cosine to the end; constant; wsd: constant, then a line down"),
     INT(train.warmup, "train.warmup", "100", 0, HY_SCHEMA_NO_MAX, "steps of linear warm-up"),
+    {HY_SCHEMA_INT(hy_config, train.decay_steps, "train.decay_steps", "auto", 1, HY_SCHEMA_NO_MAX,
+                   "wsd: steps of the line down at the end; auto: a tenth of all"),
+     HY_SCHEMA_SPECIAL("auto", 0)},
     DOUBLE(train.weight_decay, "train.weight_decay", "0.1", 0.0, 1e3,
            "AdamW, not on norms, biases and decay parameters"),
     DOUBLE(train.beta1, "train.beta1", "0.9", 0.0, 1.0 - DBL_EPSILON, "AdamW"),
@@ -42,7 +96,7 @@ static const hy_schema_entry config_rows[] = {
     DOUBLE(train.eps, "train.eps", "1e-8", DBL_MIN, 1.0, "AdamW"),
     DOUBLE(train.clip, "train.clip", "1.0", 0.0, HY_SCHEMA_HIGHEST, "largest global gradient norm; 0 = no clipping"),
     INT(train.accumulate, "train.accumulate", "1", 1, 1 << 24, "micro-steps per step: less memory, same result"),
-    NAME(train.recompute, "train.recompute", "block", recompute_names,
+    NAME(train.recompute, "train.recompute", "block", hy_recompute_names,
          "what backward computes again: nothing; norms and gates; whole blocks"),
     INT(train.seed, "train.seed", "1", 0, HY_SCHEMA_NO_MAX, "initial parameters and order of the data"),
     INT(train.max_bad_steps, "train.max_bad_steps", "10", 1, HY_SCHEMA_NO_MAX,
@@ -55,6 +109,8 @@ static const hy_schema_entry config_rows[] = {
         "steps between validations; 0: only at the end"),
     INT(train.eval.sequences, "train.eval.sequences", "4", 1, HY_SCHEMA_NO_MAX, "sequences per validation"),
     INT(train.log_every, "train.log_every", "1", 1, HY_SCHEMA_NO_MAX, "steps between lines on the console"),
+    {HY_SCHEMA_BOOL(hy_config, train.tensorboard, "train.tensorboard", "false",
+                    "write TensorBoard event files into run.dir as well")},
     DOUBLE(train.time_limit, "train.time_limit", "0", 0.0, HY_SCHEMA_HIGHEST,
            "seconds after which the run saves and exits with 75; 0 = none"),
 
@@ -62,40 +118,27 @@ static const hy_schema_entry config_rows[] = {
     {HY_SCHEMA_INT(hy_config, parallel.sequence, "parallel.sequence", "auto", 1, 1 << 20,
                    "ranks that share each sequence; auto: all ranks / parallel.data"),
      HY_SCHEMA_SPECIAL("auto", 0)},
-    NAME(parallel.layout, "parallel.layout", "zigzag", layout_names,
+    NAME(parallel.layout, "parallel.layout", "zigzag", hy_layout_names,
          "how a sequence is cut; zigzag balances attention"),
-    NAME(parallel.state, "parallel.state", "allgather", state_names, "exchange of linear layers"),
-    NAME(parallel.attention, "parallel.attention", "ring", attention_names, "exchange of softmax layers"),
-    NAME(parallel.overlap, "parallel.overlap", "split", overlap_names,
+    NAME(parallel.state, "parallel.state", "allgather", hy_state_exchange_names, "exchange of linear layers"),
+    NAME(parallel.attention, "parallel.attention", "ring", hy_attention_method_names, "exchange of softmax layers"),
+    NAME(parallel.overlap, "parallel.overlap", "split", hy_overlap_names,
          "split: compute from zero state while states travel; seeded: wait, then one pass"),
 
-    TEXT(run.dir, "run.dir", "runs/default", "metrics, log and checkpoints"),
+    TEXT(run.dir, "run.dir", "runs/default",
+         "metrics, log and checkpoints; ${key} is that key's value, ${model.schedule} the layers: 18gla-6attention"),
     TEXT(run.device, "run.device", "cpu", "table of operations: cpu, cpu_ref"),
 };
 static const hy_schema config_schema = HY_SCHEMA(hy_config, config_rows);
 
-/* Checks of several keys at once, then the model's own. */
+/* Checks of several keys at once: the model's own, then those of every stage. */
 static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
-    const int64_t per_group = (config->data.batch + config->parallel.data - 1) / config->parallel.data;
-    if (config->data.batch < config->parallel.data) {
-        return hy_fail(
-            HY_ERR_USAGE,
-            "%s: data.batch %lld: fewer sequences than the %lld groups of parallel.data; nearest: data.batch %lld",
-            hy_schema_origin(origins, "data.batch"), (long long)config->data.batch, (long long)config->parallel.data,
-            (long long)config->parallel.data);
+    if (config->run.dir[0] == '\0') {
+        return hy_fail(HY_ERR_USAGE, "%s: run.dir is empty", hy_schema_origin(origins, "run.dir"));
     }
-    if (config->train.accumulate > per_group) {
-        return hy_fail(HY_ERR_USAGE,
-                       "%s: train.accumulate %lld: data.batch %lld over parallel.data %lld leaves micro-steps without "
-                       "a sequence; nearest: %lld",
-                       hy_schema_origin(origins, "train.accumulate"), (long long)config->train.accumulate,
-                       (long long)config->data.batch, (long long)config->parallel.data, (long long)per_group);
-    }
-    if (config->data.store[0] == '\0' || config->run.dir[0] == '\0') {
-        const char *key = config->run.dir[0] == '\0' ? "run.dir" : "data.store";
-        return hy_fail(HY_ERR_USAGE, "%s: %s is empty", hy_schema_origin(origins, key), key);
-    }
-    return hy_model_config_resolve(&config->model);
+    HY_TRY(hy_model_config_resolve_from(&config->model, origins));
+    HY_TRY(hy_stages_resolve(config, origins));
+    return hy_config_expand_dir(config, hy_schema_origin(origins, "run.dir"));
 }
 
 static hy_status fill(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
@@ -111,28 +154,37 @@ static hy_status fill(const char *name, const char *text, size_t len, const char
     return resolve(config, origins);
 }
 
-/* Reads `text`, or the file `name` if text is NULL. */
+/* Reads `text`, or the file `name` if text is NULL. *kept: the origins; NULL: not wanted. */
 static hy_status read_config(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
-                             hy_config *config) {
+                             hy_config *config, hy_schema_origins **kept) {
     hy_schema_origins *origins = NULL;
     HY_TRY(hy_schema_origins_create(&origins));
     hy_schema_defaults(&config_schema, config);
     const hy_status status = fill(name, text, len, sets, n_sets, config, origins);
-    hy_schema_origins_destroy(origins);
+    if (status == HY_OK && kept != NULL) {
+        *kept = origins;
+    } else {
+        hy_schema_origins_destroy(origins);
+    }
     return status;
 }
 
 hy_status hy_config_load(const char *path, const char *const *sets, int n_sets, hy_config *config) {
-    return read_config(path, NULL, 0, sets, n_sets, config);
+    return read_config(path, NULL, 0, sets, n_sets, config, NULL);
+}
+
+hy_status hy_config_load_with_origins(const char *path, const char *const *sets, int n_sets, hy_config *config,
+                                      hy_schema_origins **origins) {
+    return read_config(path, NULL, 0, sets, n_sets, config, origins);
 }
 
 hy_status hy_config_parse(const char *name, const char *text, size_t len, hy_config *config) {
-    return read_config(name, text, len, NULL, 0, config);
+    return read_config(name, text, len, NULL, 0, config, NULL);
 }
 
 hy_status hy_config_parse_with(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
                                hy_config *config) {
-    return read_config(name, text, len, sets, n_sets, config);
+    return read_config(name, text, len, sets, n_sets, config, NULL);
 }
 
 hy_status hy_config_write(const hy_config *config, char **text, size_t *len) {
@@ -144,5 +196,8 @@ hy_status hy_config_check_table(void) {
 }
 
 void hy_config_help(void) {
+    fputs("# Every key with its default. Integers may have a unit, as in 32k, 32Ki, 1.5M, 1e6: " HY_COUNT_UNITS ".\n"
+          "# `hylas help mixers` says which of the keys of model.mixers.NAME each kind of mixer has.\n\n",
+          stdout);
     hy_schema_help(&config_schema, stdout);
 }

@@ -3,24 +3,55 @@
 #ifndef HY_TRAIN_CONFIG_H
 #define HY_TRAIN_CONFIG_H
 
+#include "base/schema.h"
 #include "base/status.h"
 #include "layers/model.h"
+#include "train/data/data_mix.h"
+#include "train/data/token_store.h"
+#include "train/run/lr_schedule.h"
 
 typedef enum hy_loss_targets { HY_LOSS_ALL, HY_LOSS_ANSWERS } hy_loss_targets;
+
+enum { HY_STAGES_MAX = 16 };
+
+typedef struct hy_store_config {
+    char path[512];
+    char name[HY_STORE_NAME_MAX]; /* "": the file's, without folder and ending; see hy_store_name */
+    double weight;
+} hy_store_config;
+
+typedef struct hy_store_list {
+    int64_t n;
+    hy_store_config items[HY_STORES_MAX];
+} hy_store_list;
+
+/* One entry of train.stages; HY_DEFAULT, or no stores: as the configuration says without it. See stage.h. */
+typedef struct hy_stage_config {
+    int64_t steps, sequence, batch, accumulate;
+    hy_store_list store;
+    double rope_base; /* of softmax mixers */
+    double lr, min_lr_ratio;
+    int schedule; /* 0 = default, else 1 + hy_lr_kind */
+    int64_t warmup, decay_steps;
+} hy_stage_config;
 
 typedef struct hy_config {
     hy_model_config model;
     struct {
-        char store[512];      /* token store for training */
-        char eval_store[512]; /* "" = no validation */
-        int64_t sequence;     /* tokens per sequence */
-        int64_t batch;        /* sequences per step, over all ranks and micro-steps */
-        hy_loss_targets loss; /* which targets train */
+        hy_store_list store, eval_store;  /* for training; for validation, which may be none */
+        char tokenizer[HY_TOKENIZER_MAX]; /* "" = as the stores say */
+        int64_t sequence;                 /* tokens per sequence */
+        int64_t batch;                    /* sequences per step, over all ranks and micro-steps */
+        int64_t block;                    /* store_order.h; 0 = the longest sequence read of a store */
+        hy_loss_targets loss;             /* which targets train */
     } data;
     struct {
-        int64_t steps;
-        double lr, min_lr_ratio; /* cosine goes down to lr·min_lr_ratio */
-        int64_t warmup;
+        int64_t steps; /* with stages: their sum */
+        int64_t n_stages;
+        hy_stage_config stages[HY_STAGES_MAX];
+        double lr, min_lr_ratio; /* the end of cosine and wsd is lr·min_lr_ratio */
+        hy_lr_kind schedule;
+        int64_t warmup, decay_steps; /* decay_steps 0: a tenth of the steps */
         double weight_decay, beta1, beta2, eps;
         double clip;        /* global gradient norm; 0 = off */
         int64_t accumulate; /* micro-steps per step */
@@ -35,6 +66,7 @@ typedef struct hy_config {
             int64_t every, sequences;
         } eval; /* every = 0: only at the end */
         int64_t log_every;
+        bool tensorboard;  /* event files in run.dir */
         double time_limit; /* seconds; 0 = none: then save and exit 75 */
     } train;
     struct {
@@ -53,6 +85,9 @@ typedef struct hy_config {
 /* Defaults, then the YAML file at `path`, then each "a.b=value" of `sets`; checked and resolved. HY_ERR_USAGE with
  * file, line, key. Local. */
 HY_MUST_CHECK hy_status hy_config_load(const char *path, const char *const *sets, int n_sets, hy_config *config);
+/* The same, and where each key was set (freed with hy_schema_origins_destroy). */
+HY_MUST_CHECK hy_status hy_config_load_with_origins(const char *path, const char *const *sets, int n_sets,
+                                                    hy_config *config, hy_schema_origins **origins);
 /* Same from memory (`name` stands for the file in messages). */
 HY_MUST_CHECK hy_status hy_config_parse(const char *name, const char *text, size_t len, hy_config *config);
 /* Both: a text in memory, then `sets`. */

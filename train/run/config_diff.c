@@ -1,9 +1,11 @@
 #include "train/run/config_diff.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 enum { KEY_MAX = 256, VALUE_MAX = 1024, DEPTH_MAX = 16, INDENT = 2 };
 
@@ -12,23 +14,34 @@ typedef struct reader {
     const char *at;
     char key[KEY_MAX], value[VALUE_MAX];
     size_t key_end[DEPTH_MAX]; /* length of the dotted key up to each depth */
+    int items[DEPTH_MAX + 1];  /* of the list at each depth, so far */
 } reader;
 
-/* One line into key and value; 1 if it is a leaf, 0 if a section's head. */
+/* One line into key and value; 1 if it is a leaf, 0 if a section's head, or that of a list's next item ("-"), whose key is
+ * its number. */
 static int read_line(reader *r, const char *line, size_t n) {
     size_t indent = 0;
     while (indent < n && line[indent] == ' ') {
         indent++;
     }
     const size_t depth = indent / INDENT < DEPTH_MAX - 1 ? indent / INDENT : DEPTH_MAX - 1;
+    const bool item = n == indent + 1 && line[indent] == '-';
     const char *colon = memchr(line + indent, ':', n - indent);
-    if (colon == NULL) {
+    if (colon == NULL && !item) {
         return 0;
     }
+    char number[16];
+    snprintf(number, sizeof number, "%d", r->items[depth]);
     const size_t base = depth > 0 ? r->key_end[depth - 1] : 0;
-    const int wrote = snprintf(r->key + base, KEY_MAX - base, "%s%.*s", depth > 0 ? "." : "",
-                               (int)(colon - line - (long)indent), line + indent);
+    const int wrote =
+        snprintf(r->key + base, KEY_MAX - base, "%s%.*s", depth > 0 ? "." : "",
+                 item ? (int)strlen(number) : (int)(colon - line - (long)indent), item ? number : line + indent);
     r->key_end[depth] = base + (size_t)wrote < KEY_MAX - 1 ? base + (size_t)wrote : KEY_MAX - 1;
+    r->items[depth] = item ? r->items[depth] + 1 : 0;
+    r->items[depth + 1] = 0;
+    if (item) {
+        return 0;
+    }
     const char *value = colon + 1 < line + n ? colon + 2 : line + n;
     snprintf(r->value, VALUE_MAX, "%.*s", value < line + n ? (int)(line + n - value) : 0, value);
     return r->value[0] != '\0';
@@ -69,6 +82,28 @@ void hy_config_diff(const char *before, const char *after, hy_config_report repo
             report(context, b.key, "absent", b.value);
         }
     }
+}
+
+bool hy_config_has(const char *text, const char *key, char *nearest, size_t size) {
+    reader r = {.at = text};
+    int64_t least = INT64_MAX;
+    const size_t n = strlen(key);
+    while (next_leaf(&r)) {
+        if (strncmp(r.key, key, n) == 0 && (r.key[n] == '\0' || r.key[n] == '.')) {
+            return true;
+        }
+        const int64_t distance = hy_text_dissimilarity(key, r.key);
+        if (distance < least) {
+            least = distance;
+            snprintf(nearest, size, "%s", r.key);
+        }
+    }
+    return false;
+}
+
+const char *hy_config_value(const char *text, const char *key) {
+    static reader found;
+    return find_value(text, key, &found);
 }
 
 typedef struct first_difference {

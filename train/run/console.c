@@ -5,38 +5,95 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/log.h"
 #include "base/table.h"
 #include "base/text.h"
 
-static double resident_peak(void) {
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? 1024.0 * (double)usage.ru_maxrss : 0.0;
-}
-
+/* The bar goes to the terminal alone: it is no part of what the log keeps. */
 static void clear_bar(hy_console *console) {
     if (console->bar_shown) {
-        printf("\r\033[K");
+        fputs("\r\033[K", stdout);
         console->bar_shown = false;
     }
 }
 
-static void draw_bar(hy_console *console, int64_t step) {
-    enum { WIDTH = 40 };
-    if (!console->terminal || console->last <= console->first) {
-        return;
+/* Whole percents, with a decimal where they would be 0. */
+static hy_text percent(double share) {
+    hy_text text;
+    snprintf(text.s, sizeof text.s, "%.*f%%", share < 0.00995 ? 1 : 0, 100.0 * share);
+    return text;
+}
+
+/* "13.8k": a blank less than hy_text_count. */
+static hy_text compact_count(double count) {
+    hy_text text = hy_text_count(count);
+    char *blank = strchr(text.s, ' ');
+    if (blank != NULL) {
+        memmove(blank, blank + 1, strlen(blank));
     }
-    const double done = (double)(step - console->first) / (double)(console->last - console->first);
-    const int full = (int)(done * WIDTH);
+    return text;
+}
+
+enum { COLUMNS = 80 };
+_Static_assert(sizeof((hy_console_line *)0)->s > COLUMNS, "a line holds its columns");
+
+/* One field more, where it still fits; the first ones always do. */
+HY_PRINTF(2, 3) static void add_field(hy_console_line *line, const char *format, ...) {
+    char field[COLUMNS + 1];
+    const size_t length = strlen(line->s);
+    va_list arguments;
+    va_start(arguments, format);
+    const int n = vsnprintf(field, sizeof field, format, arguments);
+    va_end(arguments);
+    const size_t blank = length > 0;
+    if (n > 0 && length + blank + (size_t)n <= COLUMNS) {
+        memcpy(line->s + length, " ", blank);
+        memcpy(line->s + length + blank, field, (size_t)n + 1);
+    }
+}
+
+hy_console_line hy_console_step_line(int64_t step, int64_t last, const hy_step_result *result,
+                                     const hy_step_rates *rates, const char *eta) {
+    const double loss = fabs(result->loss), norm = fabs(result->grad_norm); /* "nan" rather than "-nan" */
+    hy_console_line line = {.s = ""};
+    add_field(&line, "step %lld/%lld", (long long)step, (long long)last);
+    add_field(&line, loss < 1e4 ? "loss %.4f" : "loss %.4g", loss);
+    add_field(&line, norm < 1e3 ? "grad %.3f" : "grad %.3g", norm);
+    add_field(&line, "lr %.2g", result->lr);
+    if (result->skipped) {
+        add_field(&line, result->skipped == HY_STEP_NO_TARGETS ? "SKIPPED: no targets" : "SKIPPED");
+    }
+    add_field(&line, "%s tok/s", compact_count(rates->tokens_per_second).s);
+    if (eta != NULL) {
+        add_field(&line, "eta %s", eta);
+    }
+    add_field(&line, "mfu %s", percent(rates->mfu).s);
+    add_field(&line, "exposed %s", percent(rates->exposed).s);
+    return line;
+}
+
+hy_console_line hy_console_bar_line(int64_t step, int64_t last, const char *eta) {
+    enum { WIDTH = 40 };
+    const double done = last > 0 ? (double)step / (double)last : 1.0;
+    hy_console_line line = {.s = ""};
     char bar[WIDTH + 1];
     memset(bar, '.', WIDTH);
-    memset(bar, '#', (size_t)full);
+    memset(bar, '#', (size_t)(done * WIDTH));
     bar[WIDTH] = '\0';
-    printf("[%s] %3.0f%%", bar, 100.0 * done);
-    fflush(stdout);
-    console->bar_shown = true;
+    add_field(&line, "[%s] %3.0f%%", bar, 100.0 * done);
+    add_field(&line, " eta %s", eta);
+    return line;
+}
+
+static void draw_bar(hy_console *console, int64_t step, const char *eta) {
+    if (console->terminal) {
+        fputs(hy_console_bar_line(step, console->last, eta).s, stdout);
+        fflush(stdout);
+        console->bar_shown = true;
+    }
 }
 
 /* Whether a person watches. mpirun gives rank 0 a terminal of its own whatever its output goes to, so what counts under
@@ -52,8 +109,8 @@ static bool is_terminal(void) {
     return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
 }
 
-void hy_console_begin(hy_console *console, int64_t first, int64_t last) {
-    *console = (hy_console){.terminal = is_terminal(), .first = first, .last = last};
+void hy_console_begin(hy_console *console, int64_t last) {
+    *console = (hy_console){.terminal = is_terminal() && !hy_log_quiet(), .last = last};
 }
 
 void hy_console_end(hy_console *console) {
@@ -68,16 +125,11 @@ void hy_console_step(hy_console *console, int64_t step, const hy_step_result *re
     if (!show) {
         return;
     }
+    const hy_text eta = hy_text_duration(console->seconds_per_step * (double)(console->last - step));
     clear_bar(console);
-    /* fabs: "nan" rather than "-nan" */
-    printf("step %lld/%lld  loss %.4f  grad %.3f  lr %.3g  %s  mfu %.1f%%  exposed %.1f%%  mem %s  eta %s%s\n",
-           (long long)step, (long long)console->last, fabs(result->loss), fabs(result->grad_norm), result->lr,
-           hy_text_rate(rates->tokens_per_second, "tok").s, 100.0 * rates->mfu, 100.0 * rates->exposed,
-           hy_text_bytes(resident_peak()).s,
-           hy_text_duration(console->seconds_per_step * (double)(console->last - step)).s,
-           result->skipped ? "  SKIPPED: not finite" : "");
-    draw_bar(console, step);
-    fflush(stdout);
+    hy_print_detail("%s\n",
+                    hy_console_step_line(step, console->last, result, rates, console->terminal ? NULL : eta.s).s);
+    draw_bar(console, step, eta.s);
 }
 
 void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *result) {
@@ -86,40 +138,63 @@ void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *re
         snprintf(answers, sizeof answers, "  answers %.2f%% of %lld, loss %.4f", 100.0 * hy_eval_accuracy(result),
                  (long long)result->answers, result->answer_loss);
     }
-    hy_console_note(console, "step %lld  validation loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)%s",
-                    (long long)step, result->loss, exp(result->loss), (long long)result->sequences,
-                    (long long)result->valid, answers);
+    clear_bar(console);
+    hy_print("step %lld  validation%s%s loss %.4f  perplexity %.3f  (%lld sequences, %lld targets)%s\n",
+             (long long)step, result->stores > 1 ? " " : "", result->stores > 1 ? result->store : "", result->loss,
+             exp(result->loss), (long long)result->sequences, (long long)result->valid, answers);
 }
 
 void hy_console_note(hy_console *console, const char *format, ...) {
+    char line[2 * HY_PATH_MAX];
     va_list arguments;
-    clear_bar(console);
     va_start(arguments, format);
-    vprintf(format, arguments);
+    vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    putchar('\n');
-    fflush(stdout);
+    clear_bar(console);
+    hy_print_detail("%s\n", line);
 }
 
-static const char *layout_name(hy_layout_kind kind) {
-    return kind == HY_LAYOUT_ZIGZAG ? "zigzag" : "contiguous";
+void hy_console_stage(hy_console *console, const hy_trainer *trainer, int64_t step) {
+    const hy_stage *stage = &trainer->stage->stage;
+    char text[512], rope[48] = "";
+    if (stage->count == 1) {
+        return;
+    }
+    size_t used = 0;
+    text[0] = '\0';
+    for (int64_t i = 0; i < stage->stores->n && used < sizeof text; i++) {
+        char name[HY_STORE_NAME_MAX];
+        hy_store_name(&stage->stores->items[i], name);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? ", " : "", name);
+    }
+    if (stage->rope_base > 0.0) {
+        snprintf(rope, sizeof rope, ", rope_base %g", stage->rope_base);
+    }
+    hy_console_note(console,
+                    "step %lld  stage %d of %d, to step %lld: %lld sequences of %lld tokens in %lld micro-steps, from "
+                    "%s%s",
+                    (long long)step, stage->number + 1, stage->count, (long long)(stage->first + stage->steps - 1),
+                    (long long)stage->batch, (long long)stage->sequence, (long long)trainer->train.split.calls_max,
+                    text, rope);
 }
 
 static void print_summary(const hy_trainer *trainer, double peak) {
     const hy_config *config = trainer->config;
     const hy_mesh *mesh = &trainer->mesh;
     const hy_layout_dims dims = hy_layout_sizes(config->parallel.layout, mesh->sequence_size, mesh->sequence_index,
-                                                trainer->train.split.unit, config->data.sequence);
-    printf("mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
-           hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, layout_name(config->parallel.layout),
-           (long long)dims.T);
-    printf("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
-           hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
-           (long long)config->model.width, (long long)config->model.vocab);
-    printf("step        %lld sequences of %lld tokens in %lld micro-steps\n", (long long)config->data.batch,
-           (long long)config->data.sequence, (long long)trainer->train.split.calls_max);
-    printf("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n",
-           hy_device_profile(trainer->device)->name, peak / 1e9);
+                                                trainer->train.split.unit, trainer->stage->stage.sequence);
+    hy_print_detail(
+        "mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
+        hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, hy_layout_names[config->parallel.layout],
+        (long long)dims.T);
+    hy_print_detail("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
+                    hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
+                    (long long)config->model.width, (long long)config->model.vocab);
+    hy_print_detail("step        %lld sequences of %lld tokens in %lld micro-steps\n",
+                    (long long)trainer->stage->stage.batch, (long long)trainer->stage->stage.sequence,
+                    (long long)trainer->train.split.calls_max);
+    hy_print_detail("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n",
+                    hy_device_profile(trainer->device)->name, peak / 1e9);
 }
 
 hy_status hy_console_layers(const hy_trainer *trainer, double peak) {
@@ -136,9 +211,8 @@ hy_status hy_console_layers(const hy_trainer *trainer, double peak) {
         hy_text_table_cell(table, "%s", hy_text_bytes((double)info.bytes_fwd).s);
         hy_text_table_cell(table, "%s", hy_text_bytes((double)info.bytes_bwd).s);
     }
-    const hy_status status = hy_text_table_print(table, stdout);
+    const hy_status status = hy_text_table_show(table);
     hy_text_table_destroy(table);
-    putchar('\n');
-    fflush(stdout);
+    hy_print_detail("\n");
     return status;
 }

@@ -42,13 +42,13 @@ static void add_answers(const hy_batch *batch, const uint8_t *answers, const hy_
     }
 }
 
-/* One micro-step's sequences: [first, first + n) of the store. Every rank of the group comes here together, so a
+/* One micro-step's sequences: number [first, first + n) of the store. Every rank of the group comes here together, so a
  * reading error is agreed within the group. Collective over the sequence communicator. */
-static hy_status eval_call(hy_trainer *trainer, int64_t first, int64_t n, double *sums) {
+static hy_status eval_call(hy_trainer *trainer, hy_token_store *store, int64_t first, int64_t n, double *sums) {
     hy_pass *pass = &trainer->eval;
     hy_batch batch;
     for (int64_t i = 0; i < n; i++) {
-        pass->sequences[i] = first + i;
+        pass->sequences[i] = (hy_sequence){store, (first + i) * trainer->stage->stage.sequence};
     }
     hy_status status = hy_feed_load(pass->feed, pass->sequences, n);
     if (status == HY_OK) {
@@ -56,12 +56,9 @@ static hy_status eval_call(hy_trainer *trainer, int64_t first, int64_t n, double
     }
     HY_TRY(hy_comm_agree(trainer->mesh.sequence, status));
     sums[VALID] += (double)hy_feed_valid(pass->feed);
-    hy_runner_eval(pass->runner, &batch, &sums[LOSS], &pass->rows);
-    add_positions(&batch, pass->rows.loss, sums);
-    const uint8_t *answers = hy_feed_answers(pass->feed, 0);
-    if (answers != NULL) {
-        add_answers(&batch, answers, &pass->rows, sums);
-    }
+    hy_runner_eval(pass->runner, &batch, &sums[LOSS], &trainer->rows);
+    add_positions(&batch, trainer->rows.loss, sums);
+    add_answers(&batch, hy_feed_answers(pass->feed, 0), &trainer->rows, sums);
     return HY_OK;
 }
 
@@ -69,16 +66,18 @@ static double mean(double sum, double n) {
     return n > 0.0 ? sum / n : 0.0;
 }
 
-hy_status hy_eval_pass(hy_trainer *trainer, hy_eval_result *out) {
+hy_status hy_eval_pass(hy_trainer *trainer, int store, hy_eval_result *out) {
     const hy_pass *pass = &trainer->eval;
-    const int64_t available = hy_feed_sequences(pass->feed), wanted = trainer->config->train.eval.sequences;
+    const hy_open_store *open = &trainer->stores.eval[store];
+    const int64_t available = hy_token_store_tokens(open->store) / trainer->stage->stage.sequence;
+    const int64_t wanted = trainer->config->train.eval.sequences;
     const hy_data_split split = hy_data_split_eval(wanted < available ? wanted : available, trainer->mesh.data_size,
                                                    trainer->mesh.data_index, pass->split.unit);
     double sums[N_SUMS] = {0};
     hy_status status = HY_OK;
     for (int64_t done = 0; done < split.count && status == HY_OK; done += split.unit) {
         const int64_t rest = split.count - done;
-        status = eval_call(trainer, split.first + done, rest < split.unit ? rest : split.unit, sums);
+        status = eval_call(trainer, open->store, split.first + done, rest < split.unit ? rest : split.unit, sums);
     }
     sums[FAILED] = status != HY_OK;
     hy_req req = {0};
@@ -88,10 +87,12 @@ hy_status hy_eval_pass(hy_trainer *trainer, hy_eval_result *out) {
         return status != HY_OK ? status : HY_ERR_PEER;
     }
     memset(out, 0, sizeof *out);
+    out->store = open->name;
+    out->stores = trainer->stores.n_eval;
     out->loss = mean(sums[LOSS], sums[VALID]);
     out->valid = (int64_t)sums[VALID];
     out->sequences = wanted < available ? wanted : available;
-    out->answers = hy_token_store_has_answers(pass->store) ? (int64_t)sums[ANSWERS] : -1;
+    out->answers = hy_token_store_has_answers(open->store) ? (int64_t)sums[ANSWERS] : -1;
     out->correct = (int64_t)sums[CORRECT];
     out->answer_loss = mean(sums[ANSWER_LOSS], sums[ANSWERS]);
     out->other_loss = mean(sums[LOSS] - sums[ANSWER_LOSS], sums[VALID] - sums[ANSWERS]);

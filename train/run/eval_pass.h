@@ -1,4 +1,4 @@
-/* Validation: the mean loss over the first sequences of the evaluation store, in their order; where the store marks
+/* Validation: the mean loss over the first sequences of a validation store, in their order; where the store marks
  * answers, also the loss over them and how many are the argmax of their logits. */
 #ifndef HY_TRAIN_EVAL_PASS_H
 #define HY_TRAIN_EVAL_PASS_H
@@ -9,6 +9,8 @@
 enum { HY_EVAL_BUCKETS = 40, HY_EVAL_FIRST_BUCKET = 128 };
 
 typedef struct hy_eval_result {
+    const char *store; /* its name; borrowed from the trainer */
+    int stores;        /* validation stores of the run */
     double loss;
     int64_t valid, sequences;
     double answer_loss, other_loss;      /* means over the answers, and over the targets that are none */
@@ -21,7 +23,8 @@ static inline double hy_eval_accuracy(const hy_eval_result *result) {
     return result->answers > 0 ? (double)result->correct / (double)result->answers : 0.0;
 }
 
-/* Over train.eval.sequences sequences, or as many as there are. Collective. */
-HY_MUST_CHECK hy_status hy_eval_pass(hy_trainer *trainer, hy_eval_result *out);
+/* Over train.eval.sequences sequences of validation store `store` (of trainer->stores.n_eval), or as many as there are, in
+ * the shape of the stage at hand. Collective. */
+HY_MUST_CHECK hy_status hy_eval_pass(hy_trainer *trainer, int store, hy_eval_result *out);
 
 #endif

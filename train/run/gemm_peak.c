@@ -1,50 +1,204 @@
 #include "train/run/gemm_peak.h"
 
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/memory.h"
+#include "kernels/cpu/cpu_info.h"
 
-enum { N_MAX = HY_GEMM_PEAK_N, N_MIN = 128 };
-static const double WARM_UP = 0.05, MEASURE = 0.25; /* seconds */
+enum { N_MAX = 512, N_MIN = 128, SIZES = 3, BURSTS_MIN = 3, MATRIX = N_MAX * N_MAX };
+static const double WARM_UP = 0.05, MEASURE = 0.3; /* seconds */
 
-/* Best rate of n x n products within `seconds`; at least one. */
-static double best_rate(hy_device *device, int64_t n, double seconds, const float *a, const float *b, float *c) {
-    const double flops = 2.0 * (double)n * (double)n * (double)n, end = hy_now() + seconds;
-    double best = 0.0;
-    do {
-        const double begin = hy_now();
-        hy_gemm(device,
-                &(hy_gemm_args){
-                    .m = n, .n = n, .k = n, .alpha = 1.0, .a = a, .lda = n, .b = b, .ldb = n, .c = c, .ldc = n});
-        const double rate = flops / (hy_now() - begin);
-        best = rate > best ? rate : best;
-    } while (hy_now() < end);
-    return best;
+/* ---- counting ---- */
+
+void hy_burst_add(hy_burst_sum *thread, double flops, double wall, double cpu) {
+    const double ran = cpu > 0.0 ? cpu : wall; /* a clock too coarse to see it */
+    if (ran > 0.0 && flops / ran > thread->flops_per_second) {
+        thread->flops_per_second = flops / ran;
+    }
+    thread->wall += wall;
+    thread->cpu += cpu;
 }
 
-static double measure(hy_device *device, float *matrices) {
-    const int64_t size = N_MAX * N_MAX;
-    for (int64_t i = 0; i < 2 * size; i++) {
+/* The host of ranks[first]. More threads than cores take turns. */
+static hy_host_peak count_host(const hy_rank_peak *ranks, int first, int n) {
+    hy_host_peak host = {.ranks = 0};
+    hy_cores cores;
+    double share = 0.0;
+    memset(&cores, 0, sizeof cores);
+    memcpy(host.host, ranks[first].host, sizeof host.host);
+    memcpy(host.processor, ranks[first].processor, sizeof host.processor);
+    for (int i = first; i < n; i++) {
+        if (strcmp(ranks[i].host, host.host) == 0) {
+            hy_cores_unite(&cores, &ranks[i].cores);
+            host.ranks++;
+            host.threads += ranks[i].threads;
+            host.flops_per_second += ranks[i].flops_per_second;
+            share += ranks[i].share;
+        }
+    }
+    host.cores = hy_cores_count(&cores);
+    const double turn = host.cores > 0 && host.cores < host.threads ? (double)host.cores / host.threads : 1.0;
+    host.flops_per_second *= turn;
+    share /= host.ranks * turn;
+    host.undisturbed = share < 1.0 ? share : 1.0;
+    return host;
+}
+
+int hy_host_peaks(const hy_rank_peak *ranks, int n, hy_host_peak *hosts) {
+    int n_hosts = 0;
+    for (int i = 0; i < n; i++) {
+        int at = 0;
+        while (at < n_hosts && strcmp(hosts[at].host, ranks[i].host) != 0) {
+            at++;
+        }
+        if (at == n_hosts) {
+            hosts[n_hosts++] = count_host(ranks, i, n);
+        }
+    }
+    return n_hosts;
+}
+
+/* ---- measuring ---- */
+
+static double thread_seconds(void) {
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* OpenMP threads that multiply side by side; a BLAS with threads of its own has them inside each product. */
+static int measured_threads(void) {
+    return hy_cpu_blas_has_own_threads() ? 1 : hy_cpu_threads();
+}
+
+int64_t hy_gemm_peak_bytes(void) {
+    return (2 + measured_threads()) * (int64_t)MATRIX * (int64_t)sizeof(float);
+}
+
+static void take_burst(hy_device *device, const float *ab, float *c, int64_t n, hy_burst_sum *sum) {
+    const double wall = hy_now(), cpu = thread_seconds();
+    hy_gemm(device,
+            &(hy_gemm_args){
+                .m = n, .n = n, .k = n, .alpha = 1.0, .a = ab, .lda = n, .b = ab + MATRIX, .ldb = n, .c = c, .ldc = n});
+    hy_burst_add(sum, 2.0 * (double)(n * n * n), hy_now() - wall, thread_seconds() - cpu);
+}
+
+/* Sizes take turns: the large ones are the most efficient, the small ones are over before others get the core. A slow
+ * table has only time for the smallest. */
+static hy_burst_sum measure_thread(hy_device *device, const float *ab, float *c) {
+    static const int64_t sizes[SIZES] = {N_MAX, N_MAX / 4 * 3, N_MAX / 2};
+    const double begin = hy_now();
+    hy_burst_sum warm = {0.0, 0.0, 0.0}, sum = warm;
+    do {
+        take_burst(device, ab, c, N_MIN, &warm);
+    } while (hy_now() < begin + WARM_UP);
+    const double end = begin + WARM_UP + MEASURE, flops_max = warm.flops_per_second * MEASURE;
+    for (int turn = 0; turn < BURSTS_MIN || hy_now() < end; turn++) {
+        const int64_t n = sizes[turn % SIZES];
+        take_burst(device, ab, c, 2.0 * (double)(n * n * n) < flops_max ? n : N_MIN, &sum);
+    }
+    return sum;
+}
+
+/* `matrices`: two that are multiplied, and a product for each thread. */
+static void measure(hy_device *const *devices, float *matrices, hy_rank_peak *rank) {
+    double wall = 0.0, cpu = 0.0, rate = 0.0;
+    for (int i = 0; i < 2 * MATRIX; i++) {
         matrices[i] = (float)(i % 17) * 0.1f;
     }
-    float *a = matrices, *b = matrices + size, *c = matrices + 2 * size;
-    const double rate = best_rate(device, N_MIN, WARM_UP, a, b, c);
-    const double large = 2.0 * N_MAX * N_MAX * N_MAX;
-    return large / rate > MEASURE
-               ? rate
-               : best_rate(device, N_MAX, MEASURE, a, b, c); /* a slow table: the small ones will do */
+#pragma omp parallel num_threads(measured_threads()) reduction(+ : wall, cpu, rate)
+    {
+        float *c = matrices + (2 + omp_get_thread_num()) * MATRIX;
+        const hy_burst_sum sum = measure_thread(devices[omp_get_thread_num()], matrices, c);
+        wall += sum.wall;
+        cpu += sum.cpu;
+        rate += sum.flops_per_second;
+    }
+    rank->flops_per_second = rate;
+    rank->share = wall > 0.0 && cpu < wall ? cpu / wall : 1.0;
 }
 
-hy_status hy_gemm_peak_measure(hy_comm *world, hy_device *device, double *flops_per_second) {
-    const hy_op_counts before = *hy_device_counts(device);
-    float *matrices = NULL;
-    HY_TRY(hy_comm_agree(world, HY_NEW("matrices of the GEMM peak", 3 * N_MAX * N_MAX, &matrices)));
-    hy_comm_barrier(world);
-    double rate = measure(device, matrices);
-    hy_free(matrices);
-    *hy_device_counts(device) = before; /* not part of the run's times */
+static void find_processor(const char *detail, char *text, size_t size) {
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    char line[256], model[64] = "unknown processor";
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "model name : %63[^\n]", model) == 1) {
+            break;
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    snprintf(text, size, "%s, %s", model, detail);
+}
+
+static void describe(const hy_profile *profile, hy_rank_peak *rank) {
+    memset(rank, 0, sizeof *rank);
+    (void)gethostname(rank->host, sizeof rank->host - 1);
+    find_processor(profile->detail, rank->processor, sizeof rank->processor);
+    rank->threads = hy_cpu_threads();
+    hy_cores_of_process(0, &rank->cores); /* none where the system does not tell: as if there were enough */
+}
+
+static hy_status gather(hy_comm *world, const hy_rank_peak *mine, hy_host_peak **hosts, int *n_hosts) {
+    const int size = hy_comm_size(world);
+    hy_rank_peak *ranks = NULL;
+    hy_host_peak *found = NULL;
     hy_req req = {0};
-    hy_comm_all_reduce(world, "GEMM peak", &rate, 1, HY_TYPE_F64, HY_SUM, &req);
+    hy_status status = HY_NEW("peaks of ranks", size, &ranks);
+    if (status == HY_OK && hy_comm_rank(world) == 0) {
+        status = HY_NEW("peaks of hosts", size, &found);
+    }
+    status = hy_comm_agree(world, status);
+    if (status != HY_OK) {
+        hy_free(ranks);
+        hy_free(found);
+        return status;
+    }
+    hy_comm_all_gather(world, "GEMM peak", mine, ranks, sizeof *mine, &req);
     hy_comm_wait(&req);
-    *flops_per_second = rate;
+    *n_hosts = found != NULL ? hy_host_peaks(ranks, size, found) : 0;
+    *hosts = found;
+    hy_free(ranks);
     return HY_OK;
+}
+
+/* A device for each thread: none counts for another. */
+static hy_status measure_on(const char *name, int n, hy_device **devices, hy_comm *world, hy_rank_peak *rank) {
+    void *matrices = NULL;
+    hy_profile profile;
+    hy_status status = hy_profile_of(name, HY_F32, &profile);
+    for (int i = 0; i < n && status == HY_OK; i++) {
+        status = hy_device_create(name, HY_F32, &devices[i]);
+    }
+    if (status == HY_OK) {
+        status = hy_alloc("matrices of the GEMM peak", (size_t)hy_gemm_peak_bytes(), &matrices);
+    }
+    status = hy_comm_agree(world, status);
+    if (status == HY_OK) {
+        describe(&profile, rank);
+        hy_comm_barrier(world);
+        measure(devices, matrices, rank);
+    }
+    hy_free(matrices);
+    for (int i = 0; i < n; i++) {
+        hy_device_destroy(devices[i]);
+    }
+    return status;
+}
+
+hy_status hy_gemm_peak_measure(hy_comm *world, const char *device, hy_host_peak **hosts, int *n_hosts) {
+    const int n = measured_threads();
+    hy_device **devices = NULL;
+    hy_rank_peak mine;
+    HY_TRY(hy_comm_agree(world, HY_NEW("devices of the GEMM peak", n, &devices)));
+    const hy_status status = measure_on(device, n, devices, world, &mine);
+    hy_free(devices);
+    HY_TRY(status);
+    return gather(world, &mine, hosts, n_hosts);
 }

@@ -10,10 +10,12 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "train/run/tensorboard.h"
 
 struct hy_metrics {
     FILE *file;
-    off_t end; /* bytes of whole lines */
+    off_t end;             /* bytes of whole lines */
+    hy_tensorboard *board; /* NULL: none */
 };
 
 /* Whether a line (without its newline) is one of ours with a step up to `last_step`. */
@@ -66,6 +68,14 @@ hy_status hy_metrics_open(const char *path, int64_t last_step, hy_metrics **out)
     return HY_OK;
 }
 
+hy_status hy_metrics_add_tensorboard(hy_metrics *metrics, const char *dir, int64_t last_step) {
+    return hy_tensorboard_open(dir, last_step, &metrics->board);
+}
+
+static hy_status add_scalars(hy_metrics *metrics, int64_t step, const hy_scalar *scalars, int n) {
+    return metrics->board != NULL ? hy_tensorboard_add(metrics->board, step, scalars, n) : HY_OK;
+}
+
 /* Ends the line. What a full disk has taken of it is cut off again, so that the next line stands alone. */
 static hy_status end_line(hy_metrics *metrics, hy_json *j) {
     hy_json_close(j);
@@ -84,6 +94,7 @@ static hy_status end_line(hy_metrics *metrics, hy_json *j) {
 void hy_metrics_close(hy_metrics *metrics) {
     if (metrics != NULL) {
         fclose(metrics->file);
+        hy_tensorboard_close(metrics->board);
         hy_free(metrics);
     }
 }
@@ -97,13 +108,19 @@ hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_resul
     hy_json_double(&j, "grad_norm", result->grad_norm);
     hy_json_double(&j, "lr", result->lr);
     hy_json_int(&j, "targets", result->valid);
-    hy_json_int(&j, "tokens", step * result->tokens);
+    hy_json_int(&j, "tokens", result->tokens_so_far);
     hy_json_double(&j, "seconds", rates->seconds);
     hy_json_double(&j, "tokens_per_second", rates->tokens_per_second);
     hy_json_double(&j, "mfu", rates->mfu);
     hy_json_double(&j, "exposed", rates->exposed);
-    hy_json_bool(&j, "skipped", result->skipped);
-    return end_line(metrics, &j);
+    hy_json_double(&j, "moving", rates->moving);
+    hy_json_int(&j, "memory", rates->resident);
+    hy_json_bool(&j, "skipped", result->skipped != HY_STEP_TAKEN);
+    HY_TRY(end_line(metrics, &j));
+    const hy_scalar scalars[] = {{"loss", result->loss}, {"grad_norm", result->grad_norm},
+                                 {"lr", result->lr},     {"tokens_per_second", rates->tokens_per_second},
+                                 {"mfu", rates->mfu},    {"exposed", rates->exposed}};
+    return add_scalars(metrics, step, scalars, (int)(sizeof scalars / sizeof scalars[0]));
 }
 
 hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_result *result) {
@@ -111,6 +128,7 @@ hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_resul
     hy_json_begin(&j, metrics->file);
     hy_json_open_object(&j, NULL);
     hy_json_int(&j, "step", step);
+    hy_json_string(&j, "store", result->store);
     hy_json_double(&j, "eval_loss", result->loss);
     hy_json_int(&j, "eval_targets", result->valid);
     if (result->answers >= 0) {
@@ -118,5 +136,12 @@ hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_resul
         hy_json_double(&j, "answer_accuracy", hy_eval_accuracy(result));
         hy_json_double(&j, "answer_loss", result->answer_loss);
     }
-    return end_line(metrics, &j);
+    HY_TRY(end_line(metrics, &j));
+    char loss[HY_TAG_MAX] = "validation", accuracy[HY_TAG_MAX] = "answer_accuracy";
+    if (result->stores > 1) {
+        snprintf(loss, sizeof loss, "validation/%s", result->store);
+        snprintf(accuracy, sizeof accuracy, "answer_accuracy/%s", result->store);
+    }
+    const hy_scalar scalars[] = {{loss, result->loss}, {accuracy, hy_eval_accuracy(result)}};
+    return add_scalars(metrics, step, scalars, result->answers >= 0 ? 2 : 1);
 }

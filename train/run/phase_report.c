@@ -4,48 +4,7 @@
 #include <string.h>
 
 #include "base/table.h"
-
-typedef enum group {
-    GROUP_PRODUCTS,
-    GROUP_RECURRENCE,
-    GROUP_ATTENTION,
-    GROUP_CONVOLUTION,
-    GROUP_LOSS,
-    GROUP_OPTIMIZER,
-    GROUP_OTHER,
-    N_GROUPS
-} group;
-
-static const char *const group_names[N_GROUPS] = {
-    "matrix products", "linear recurrences", "softmax attention",  "convolutions",
-    "embedding, loss", "optimizer",          "norms, elementwise",
-};
-
-static group group_of(hy_op_id op) {
-    const char *name = hy_op_name(op);
-    static const struct {
-        const char *prefix;
-        group in;
-    } rules[] = {{"gemm", GROUP_PRODUCTS},
-                 {"recur", GROUP_RECURRENCE},
-                 {"map_", GROUP_RECURRENCE},
-                 {"attn", GROUP_ATTENTION},
-                 {"conv", GROUP_CONVOLUTION},
-                 {"long_conv", GROUP_CONVOLUTION},
-                 {"modal_filter", GROUP_CONVOLUTION},
-                 {"window_filter", GROUP_CONVOLUTION},
-                 {"transpose", GROUP_CONVOLUTION},
-                 {"embed", GROUP_LOSS},
-                 {"cross", GROUP_LOSS},
-                 {"adamw", GROUP_OPTIMIZER},
-                 {"sumsq", GROUP_OPTIMIZER}};
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        if (strncmp(name, rules[i].prefix, strlen(rules[i].prefix)) == 0) {
-            return rules[i].in;
-        }
-    }
-    return GROUP_OTHER;
-}
+#include "train/run/op_group.h"
 
 enum { NAME_SIZE = 48, ROWS_MAX = 48 };
 
@@ -74,13 +33,13 @@ static int find_row(const row *rows, int n, const char *name) {
 
 /* This rank's rows; exchanges with the same name (all-gather and receive, say) are one. */
 static int collect(hy_device *device, const hy_phase_seconds *seconds, row *rows) {
-    double by_group[N_GROUPS] = {0}, inside = seconds->read + seconds->checkpoint + seconds->validation;
+    double by_group[HY_GROUP_COUNT] = {0}, inside = seconds->read + seconds->checkpoint + seconds->validation;
     int n = 0;
     for (int op = 0; op < HY_OP_COUNT; op++) {
-        by_group[group_of((hy_op_id)op)] += hy_device_counts(device)->seconds[op];
+        by_group[hy_op_group_of((hy_op_id)op)] += hy_device_counts(device)->seconds[op];
     }
-    for (int g = 0; g < N_GROUPS; g++) {
-        n = add_row(rows, n, group_names[g], by_group[g]);
+    for (int g = 0; g < HY_GROUP_COUNT; g++) {
+        n = add_row(rows, n, hy_op_group_name((hy_op_group)g), by_group[g]);
         inside += by_group[g];
     }
     const hy_exchange_record *records = NULL;
@@ -94,8 +53,9 @@ static int collect(hy_device *device, const hy_phase_seconds *seconds, row *rows
         } else {
             n = add_row(rows, n, name, records[i].waited);
         }
-        inside += records[i].waited;
     }
+    n = add_row(rows, n, "moving exchanges", hy_exchange_moving());
+    inside += hy_exchange_exposed();
     n = add_row(rows, n, "reading data", seconds->read);
     n = add_row(rows, n, "checkpoints", seconds->checkpoint);
     n = add_row(rows, n, "validation", seconds->validation);
@@ -126,7 +86,7 @@ static hy_status print(const row *rows, int n, const double *least, const double
         hy_text_table_cell(table, "%.3f", most[i]);
         hy_text_table_cell(table, "%.1f%%", total > 0.0 ? 100.0 * mean / total : 0.0);
     }
-    const hy_status status = hy_text_table_print(table, stdout);
+    const hy_status status = hy_text_table_show(table);
     hy_text_table_destroy(table);
     return status;
 }

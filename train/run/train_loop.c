@@ -9,50 +9,44 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "train/checkpoint/checkpoint.h"
+#include "train/run/config_change.h"
 #include "train/run/config_diff.h"
 #include "train/run/console.h"
+#include "train/run/data_resume.h"
 #include "train/run/eval_pass.h"
-#include "train/run/gemm_peak.h"
 #include "train/run/metrics.h"
+#include "train/run/metrics_read.h"
+#include "train/run/peak_file.h"
 #include "train/run/phase_report.h"
+#include "train/run/run_env.h"
 #include "train/run/run_folder.h"
 #include "train/run/stop_request.h"
+#include "train/run/stop_save.h"
 #include "train/run/train_step.h"
 #include "train/run/trainer.h"
 
 typedef struct loop {
     const hy_config *config;
     hy_comm *world;
-    bool first_rank;
-    char *config_text;
+    bool first_rank, env_begun;
+    const hy_train_options *options;
+    char *config_text, *stores; /* `stores`: rank 0 */
     size_t config_length;
     hy_run_folder folder;
     hy_trainer *trainer;
     hy_metrics *metrics; /* rank 0 */
     hy_console console;
-    double peak;
-    int64_t step, updates, skipped, bad_in_row, saved_step, failed_saves, failed_metrics;
+    double peak; /* rank 0: FLOP/s of matrix products on all hosts */
+    hy_progress progress;
+    int64_t first_step, saved_step; /* where this run began; of the newest checkpoint, −1: none */
+    int64_t failed_saves, failed_metrics;
+    bool stopped, owes_validation;
     int64_t n_attachments;
     hy_attachment attachments[HY_ATTACHMENTS_MAX]; /* of the checkpoint begun from: handed on to every save */
     hy_phase_seconds seconds;
 } loop;
 
-static double waited_so_far(void) {
-    const hy_exchange_record *records = NULL;
-    const int n = hy_exchange_records(&records);
-    double waited = 0.0;
-    for (int i = 0; i < n; i++) {
-        waited += records[i].waited;
-    }
-    return waited;
-}
-
 /* ---- start ---- */
-
-static void note_change(void *context, const char *key, const char *before, const char *after) {
-    (void)context;
-    hy_info("config: %s was %s in the checkpoint, is %s now", key, before, after);
-}
 
 static void take_attachments(loop *l, hy_checkpoint *checkpoint) {
     l->n_attachments = checkpoint->manifest.n_attachments;
@@ -68,16 +62,15 @@ static hy_status resume(loop *l, hy_checkpoint *checkpoint) {
     if (!checkpoint->manifest.optimizer) {
         m = v = NULL;
     }
+    HY_TRY(hy_one_tokenizer_add(&l->trainer->tokenizer, l->world, checkpoint->manifest.tokenizer, checkpoint->path));
     HY_TRY(hy_checkpoint_read(checkpoint, l->trainer->model, l->world, l->trainer->dtype, l->trainer->params, m, v));
+    HY_TRY(hy_comm_agree(l->world, hy_data_resume(&checkpoint->manifest, l->trainer)));
     take_attachments(l, checkpoint);
-    l->step = l->saved_step = checkpoint->manifest.step;
-    l->updates = checkpoint->manifest.updates;
-    l->skipped = checkpoint->manifest.skipped;
-    l->bad_in_row = checkpoint->manifest.bad_in_row;
+    l->progress = checkpoint->manifest.progress;
+    l->first_step = l->saved_step = l->progress.step;
     if (l->first_rank) {
-        hy_info("resuming after step %lld from %s, written by %lld ranks", (long long)l->step, checkpoint->path,
-                (long long)checkpoint->manifest.world);
-        hy_config_diff(checkpoint->manifest.config, l->config_text, note_change, NULL);
+        hy_info("resuming after step %lld from %s, written by %lld ranks", (long long)l->progress.step,
+                checkpoint->path, (long long)checkpoint->manifest.world);
     }
     return HY_OK;
 }
@@ -91,7 +84,10 @@ static hy_status initialise(loop *l) {
         return HY_OK;
     }
     HY_TRY(hy_checkpoint_open(l->config->train.init, l->world, NULL, &checkpoint));
-    const hy_status status = hy_checkpoint_read(&checkpoint, t->model, l->world, t->dtype, t->params, NULL, NULL);
+    hy_status status = hy_one_tokenizer_add(&t->tokenizer, l->world, checkpoint.manifest.tokenizer, checkpoint.path);
+    if (status == HY_OK) {
+        status = hy_checkpoint_read(&checkpoint, t->model, l->world, t->dtype, t->params, NULL, NULL);
+    }
     if (status == HY_OK && l->first_rank) {
         hy_info("starting from the parameters of %s", checkpoint.path);
     }
@@ -115,69 +111,117 @@ static hy_status check_mesh_and_device(const loop *l) {
 static hy_status begin_folder(loop *l) {
     hy_status status = hy_run_folder_init(l->config->run.dir, &l->folder);
     if (status == HY_OK && l->first_rank) {
-        status = hy_run_folder_begin(l->config->run.dir, l->config_text, l->config_length, &l->folder);
+        status = hy_run_folder_begin(l->config->run.dir, &l->folder);
     }
     return hy_comm_agree(l->world, status);
 }
 
-static hy_status begin_reports(loop *l) {
+/* That the run is the one whose checkpoint was found; only then the folder says that it is. Collective. */
+static hy_status confirm(loop *l, const hy_checkpoint *checkpoint) {
     hy_status status = HY_OK;
     if (l->first_rank) {
-        status = hy_metrics_open(l->folder.metrics, l->step, &l->metrics);
+        status = hy_store_identities(l->config, &l->stores);
+    }
+    if (l->first_rank && status == HY_OK && checkpoint != NULL) {
+        status = hy_config_change_check(checkpoint->path, &checkpoint->manifest, l->config_text, l->stores,
+                                        l->options->allowed);
+    }
+    if (l->first_rank && status == HY_OK) {
+        status = hy_run_folder_write_config(l->config->run.dir, l->config_text, l->config_length);
+    }
+    HY_TRY(hy_comm_agree(l->world, status));
+    return l->first_rank ? HY_OK : hy_log_set_file(l->folder.log);
+}
+
+static hy_status begin_environment(loop *l) {
+    if (!l->first_rank || l->options->environment == NULL) {
+        return HY_OK;
+    }
+    HY_TRY(hy_run_env_begin(l->folder.env, l->options->environment));
+    l->env_begun = true;
+    return HY_OK;
+}
+
+static hy_status begin_reports(loop *l) {
+    hy_status status = begin_environment(l);
+    (void)hy_trainer_enter(l->trainer, l->progress.step + 1);
+    if (status == HY_OK && l->first_rank) {
+        status = hy_metrics_open(l->folder.metrics, l->progress.step, &l->metrics);
+    }
+    if (status == HY_OK && l->first_rank && l->config->train.tensorboard) {
+        status = hy_metrics_add_tensorboard(l->metrics, l->config->run.dir, l->progress.step);
     }
     if (status == HY_OK && l->first_rank) {
         status = hy_console_layers(l->trainer, l->peak);
     }
-    hy_console_begin(&l->console, l->step, l->config->train.steps);
+    hy_console_begin(&l->console, l->config->train.steps);
+    if (l->first_rank) {
+        hy_console_stage(&l->console, l->trainer, l->progress.step + 1);
+    }
     return hy_comm_agree(l->world, status);
 }
 
 static hy_status measure_peak(loop *l) {
-    hy_device *device;
-    HY_TRY(hy_comm_agree(l->world, hy_device_create(l->config->run.device, HY_F32, &device)));
-    const hy_status status = hy_gemm_peak_measure(l->world, device, &l->peak);
-    hy_device_destroy(device);
-    return status;
+    hy_host_peak *hosts = NULL;
+    int n_hosts = 0;
+    HY_TRY(hy_gemm_peak_measure(l->world, l->config->run.device, &hosts, &n_hosts));
+    if (l->first_rank) {
+        l->peak = hy_peak_file_merge(l->folder.peak, hosts, n_hosts);
+    }
+    hy_free(hosts);
+    return HY_OK;
 }
 
 /* ---- around a step ---- */
 
-static hy_status save(loop *l) {
+static hy_checkpoint_source source_of(const loop *l) {
     const hy_trainer *t = l->trainer;
     void *m = NULL, *v = NULL;
     int64_t n_state = 0;
-    const double begin = hy_now(), waited = waited_so_far();
     hy_adamw_sharded_state(t->optimizer, &m, &v, &n_state);
-    const hy_checkpoint_source source = {.model = t->model,
-                                         .world = l->world,
-                                         .dtype = t->dtype,
-                                         .params = t->params,
-                                         .m = m,
-                                         .v = v,
-                                         .config = l->config_text,
-                                         .step = l->step,
-                                         .updates = l->updates,
-                                         .skipped = l->skipped,
-                                         .bad_in_row = l->bad_in_row,
-                                         .n_attachments = l->n_attachments,
-                                         .attachments = l->attachments};
+    return (hy_checkpoint_source){.model = t->model,
+                                  .world = l->world,
+                                  .dtype = t->dtype,
+                                  .params = t->params,
+                                  .m = m,
+                                  .v = v,
+                                  .config = l->config_text,
+                                  .tokenizer = t->tokenizer.name,
+                                  .stores = l->stores,
+                                  .progress = l->progress,
+                                  .n_attachments = l->n_attachments,
+                                  .attachments = l->attachments};
+}
+
+/* "the newest checkpoint is that of step 40", for messages. */
+static const char *newest_checkpoint(const loop *l, char text[64]) {
+    if (l->saved_step < 0) {
+        return "there is no checkpoint yet";
+    }
+    snprintf(text, 64, "the newest checkpoint is that of step %lld", (long long)l->saved_step);
+    return text;
+}
+
+static hy_status save(loop *l) {
+    const double begin = hy_now(), exposed = hy_exchange_exposed();
+    const hy_checkpoint_source source = source_of(l);
     const hy_status status = hy_checkpoint_save(&source, l->folder.checkpoints, l->config->train.checkpoint.keep);
     const double seconds = hy_now() - begin;
-    l->seconds.checkpoint += seconds - (waited_so_far() - waited);
+    const long long step = (long long)l->progress.step;
+    l->seconds.checkpoint += seconds - (hy_exchange_exposed() - exposed);
     if (status == HY_OK) {
-        l->saved_step = l->step;
+        l->saved_step = l->progress.step;
         if (l->first_rank) {
-            hy_console_note(&l->console, "step %lld  saved to %s/step-%lld in %s", (long long)l->step,
-                            l->folder.checkpoints, (long long)l->step, hy_text_duration(seconds).s);
+            hy_console_note(&l->console, "step %lld  saved to %s/step-%lld in %s", step, l->folder.checkpoints, step,
+                            hy_text_duration(seconds).s);
         }
-    } else {
-        l->failed_saves++;
-        if (l->first_rank) {
-            hy_warn(
-                "step %lld could not be saved (%lld failed saves so far); the newest checkpoint is that of step %lld%s",
-                (long long)l->step, (long long)l->failed_saves, (long long)l->saved_step,
-                l->step < l->config->train.steps ? "; training goes on" : "");
-        }
+        return HY_OK;
+    }
+    l->failed_saves++;
+    if (l->first_rank) {
+        char newest[64];
+        hy_warn("step %lld could not be saved (%lld failed saves so far); %s%s", step, (long long)l->failed_saves,
+                newest_checkpoint(l, newest), step < l->config->train.steps && !l->stopped ? "; training goes on" : "");
     }
     return status;
 }
@@ -185,13 +229,23 @@ static hy_status save(loop *l) {
 static hy_status validate(loop *l) {
     hy_eval_result result;
     const hy_op_counts before = *hy_device_counts(l->trainer->device);
-    const double begin = hy_now(), waited = waited_so_far();
-    HY_TRY(hy_eval_pass(l->trainer, &result));
+    const double begin = hy_now(), exposed = hy_exchange_exposed();
+    double loss = 0.0, weights = 0.0;
+    for (int i = 0; i < l->trainer->stores.n_eval; i++) {
+        const double weight = l->trainer->stores.eval[i].config->weight;
+        HY_TRY(hy_eval_pass(l->trainer, i, &result));
+        loss += weight * result.loss;
+        weights += weight;
+        if (l->first_rank) {
+            hy_console_eval(&l->console, l->progress.step, &result);
+            l->failed_metrics += hy_metrics_eval(l->metrics, l->progress.step, &result) != HY_OK;
+        }
+    }
     *hy_device_counts(l->trainer->device) = before; /* its operations are told apart from training's */
-    l->seconds.validation += hy_now() - begin - (waited_so_far() - waited);
-    if (l->first_rank) {
-        hy_console_eval(&l->console, l->step, &result);
-        l->failed_metrics += hy_metrics_eval(l->metrics, l->step, &result) != HY_OK;
+    l->seconds.validation += hy_now() - begin - (hy_exchange_exposed() - exposed);
+    if (l->first_rank && l->trainer->stores.n_eval > 1) {
+        hy_console_note(&l->console, "step %lld  validation, mean by weight: loss %.4f", (long long)l->progress.step,
+                        loss / weights);
     }
     return HY_OK;
 }
@@ -201,72 +255,114 @@ static bool is_due(int64_t every, int64_t step) {
 }
 
 /* Metrics that cannot be written do not end a run: what failed has been logged. */
-static void report_step(loop *l, const hy_step_result *result, double seconds, double waited) {
+static void report_step(loop *l, const hy_step_result *result, double seconds, double exposed, double moving) {
     const double rate = l->peak * seconds;
     const hy_step_rates rates = {.seconds = seconds,
                                  .tokens_per_second = (double)result->tokens / seconds,
                                  .mfu = rate > 0.0 ? result->flops / rate : 0.0,
-                                 .exposed = waited / seconds};
-    const bool show =
-        is_due(l->config->train.log_every, l->step) || l->step == l->config->train.steps || result->skipped;
-    hy_console_step(&l->console, l->step, result, &rates, show);
-    l->failed_metrics += hy_metrics_step(l->metrics, l->step, result, &rates) != HY_OK;
+                                 .exposed = exposed / seconds,
+                                 .moving = moving / seconds,
+                                 .resident = hy_resident_peak()};
+    const bool show = is_due(l->config->train.log_every, l->progress.step) ||
+                      l->progress.step == l->config->train.steps || result->skipped;
+    hy_console_step(&l->console, l->progress.step, result, &rates, show);
+    l->failed_metrics += hy_metrics_step(l->metrics, l->progress.step, result, &rates) != HY_OK;
 }
 
-/* Counts a skipped step; too many in a row end the run. */
+/* Counts a skipped step; too many in a row that were not finite end the run. One without targets says nothing about that. */
 static hy_status count_step(loop *l, const hy_step_result *result) {
+    if (result->skipped == HY_STEP_NO_TARGETS) {
+        l->progress.empty++;
+        return HY_OK;
+    }
     if (!result->skipped) {
-        l->updates++;
-        l->bad_in_row = 0;
+        l->progress.updates++;
+        l->progress.bad_in_row = 0;
         return HY_OK;
     }
-    l->skipped++;
-    l->bad_in_row++;
-    if (l->bad_in_row < l->config->train.max_bad_steps) {
+    l->progress.skipped++;
+    l->progress.bad_in_row++;
+    if (l->progress.bad_in_row < l->config->train.max_bad_steps) {
         return HY_OK;
     }
-    return l->first_rank ? hy_fail(HY_ERR_NOT_FINITE,
-                                   "step %lld: loss or gradient not finite in %lld steps in a row "
-                                   "(train.max_bad_steps); the newest checkpoint is "
-                                   "that of step %lld; lower train.lr or look at the data",
-                                   (long long)l->step, (long long)l->bad_in_row, (long long)l->saved_step)
-                         : HY_ERR_PEER;
+    char newest[64];
+    return l->first_rank
+               ? hy_fail(HY_ERR_NOT_FINITE,
+                         "step %lld: loss or gradient not finite in %lld steps in a row "
+                         "(train.max_bad_steps); %s; lower train.lr or look at the data",
+                         (long long)l->progress.step, (long long)l->progress.bad_in_row, newest_checkpoint(l, newest))
+               : HY_ERR_PEER;
 }
 
-/* One step and what is due after it; *stop: leave early. Collective. */
-static hy_status take_step(loop *l, int64_t steps_taken, bool *stop) {
+/* What is finished is `l->progress`; what it will be after the next update. */
+static void tell_stop_save(const loop *l) {
+    hy_progress next = l->progress;
+    next.step++;
+    next.updates++;
+    next.bad_in_row = 0;
+    next.data = l->trainer->next;
+    hy_stop_save_state(&l->progress, &next, l->saved_step > l->first_step ? l->saved_step : l->first_step);
+}
+
+/* One step; l->stopped: none was taken, because some rank wants to stop. A time limit lets every run take at least one, so
+ * that many short runs come to an end. Collective. */
+static hy_status take_step(loop *l, int64_t steps_taken) {
     hy_step_result result;
-    const double begin = hy_now(), waited = waited_so_far();
+    const double begin = hy_now(), exposed = hy_exchange_exposed(), moving = hy_exchange_moving();
     const int64_t allocations = hy_alloc_count();
-    HY_TRY(hy_train_step(l->trainer, l->step + 1, l->updates + 1, hy_stop_requested(), &result));
-    l->step++;
+    const bool stop = hy_stop_signalled() || (steps_taken > 0 && hy_stop_requested());
+    if (hy_trainer_enter(l->trainer, l->progress.step + 1) && l->first_rank) {
+        hy_console_stage(&l->console, l->trainer, l->progress.step + 1);
+    }
+    hy_trainer_draw(l->trainer, l->progress.step + 1);
+    tell_stop_save(l);
+    HY_TRY(hy_train_step(l->trainer, l->progress.step + 1, l->progress.updates + 1, stop, &result));
+    l->stopped = result.stop;
+    if (l->stopped) {
+        return HY_OK;
+    }
+    l->progress.step++;
+    l->progress.data = l->trainer->data;
     l->seconds.read += result.read_seconds;
     if (steps_taken >= 2 && hy_alloc_count() != allocations) {
-        hy_warn("step %lld made %lld allocations; a step should make none", (long long)l->step,
+        hy_warn("step %lld made %lld allocations; a step should make none", (long long)l->progress.step,
                 (long long)(hy_alloc_count() - allocations));
     }
     if (l->first_rank) {
-        report_step(l, &result, hy_now() - begin, waited_so_far() - waited);
+        report_step(l, &result, hy_now() - begin, hy_exchange_exposed() - exposed, hy_exchange_moving() - moving);
     }
-    HY_TRY(count_step(l, &result));
-    *stop = result.stop && l->step < l->config->train.steps;
-    return HY_OK;
+    const hy_status status = count_step(l, &result);
+    tell_stop_save(l);
+    return status;
 }
 
-static hy_status run_steps(loop *l, bool *stopped) {
-    const hy_config *config = l->config;
-    for (int64_t taken = 0; l->step < config->train.steps && !*stopped; taken++) {
-        HY_TRY(take_step(l, taken, stopped));
-        const bool last = l->step == config->train.steps || *stopped;
-        hy_status saved = HY_OK;
-        if (last || is_due(config->train.checkpoint.every, l->step)) {
-            saved = save(l);
+static bool validation_is_due(const loop *l) {
+    return l->trainer->eval.runner != NULL &&
+           (l->progress.step == l->config->train.steps || is_due(l->config->train.eval.every, l->progress.step));
+}
+
+/* A failed save ends the run only where it is the last one. */
+static hy_status save_if_due(loop *l) {
+    const bool last = l->progress.step == l->config->train.steps || l->stopped;
+    if (l->saved_step == l->progress.step || !(last || is_due(l->config->train.checkpoint.every, l->progress.step))) {
+        return HY_OK;
+    }
+    const hy_status status = save(l);
+    tell_stop_save(l);
+    return last ? status : HY_OK;
+}
+
+static hy_status run_steps(loop *l) {
+    if (l->owes_validation) {
+        HY_TRY(validate(l));
+    }
+    for (int64_t taken = 0; l->progress.step < l->config->train.steps; taken++) {
+        HY_TRY(take_step(l, taken));
+        if (l->stopped) {
+            return l->progress.step > l->first_step ? save_if_due(l) : HY_OK;
         }
-        if (last && saved != HY_OK) {
-            return saved;
-        }
-        if (l->trainer->eval.runner != NULL &&
-            (l->step == config->train.steps || is_due(config->train.eval.every, l->step))) {
+        HY_TRY(save_if_due(l));
+        if (validation_is_due(l)) {
             HY_TRY(validate(l));
         }
     }
@@ -275,54 +371,123 @@ static hy_status run_steps(loop *l, bool *stopped) {
 
 /* ---- end ---- */
 
-static void print_end(const loop *l, bool stopped) {
+static void print_stop(loop *l, int64_t step) {
+    hy_console_note(&l->console, "\nstopped early after step %lld of %lld (%s); run the same command to go on",
+                    (long long)step, (long long)l->config->train.steps, hy_stop_reason());
+}
+
+/* In the middle of a step, all that is finished being saved: the whole job ends here. */
+static void leave_at_once(void *context) {
+    loop *l = context;
+    print_stop(l, l->progress.step);
+    hy_comm_abort(HY_STOPPED);
+}
+
+static void print_end(loop *l) {
     hy_plan plan;
-    printf("\n");
-    if (stopped) {
-        printf("stopped early after step %lld of %lld (%s); run the same command to go on\n", (long long)l->step,
-               (long long)l->config->train.steps, hy_stop_reason());
+    hy_print_detail("\n");
+    if (l->stopped) {
+        print_stop(l, l->progress.step);
     }
-    if (l->skipped > 0 || l->failed_saves > 0 || l->failed_metrics > 0) {
-        printf("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of "
-               "metrics lost\n",
-               (long long)l->skipped, (long long)l->failed_saves, (long long)l->failed_metrics);
+    if (l->progress.skipped > 0 || l->failed_saves > 0 || l->failed_metrics > 0) {
+        hy_print("trouble     %lld steps skipped because something was not finite, %lld saves failed, %lld lines of "
+                 "metrics lost\n",
+                 (long long)l->progress.skipped, (long long)l->failed_saves, (long long)l->failed_metrics);
+    }
+    if (l->progress.empty > 0) {
+        hy_print("skipped     %lld steps had no target that counts: nothing was updated in them\n",
+                 (long long)l->progress.empty);
     }
     if (hy_trainer_plan(l->config, hy_comm_size(l->world), 0, &plan) == HY_OK) {
-        printf("memory      planned %s, allocated at most %s (rank 0)\n", hy_text_bytes((double)hy_plan_total(&plan)).s,
-               hy_text_bytes((double)hy_alloc_peak()).s);
+        hy_print_detail("memory      planned %s, allocated at most %s (rank 0)\n",
+                        hy_text_bytes((double)hy_plan_total(&plan)).s, hy_text_bytes((double)hy_alloc_peak()).s);
     }
-    printf("run         %s (metrics.jsonl, log.txt, config.yaml, checkpoints/)\n", l->config->run.dir);
+    hy_print_detail("run         %s (metrics.jsonl, log.txt, env.json, config.yaml, checkpoints/)\n",
+                    l->config->run.dir);
+}
+
+/* Why the run ended, for those who come later: the last line of log.txt, and env.json. */
+static void note_end(const loop *l, hy_status status) {
+    const char *reason = status == HY_OK         ? "done"
+                         : status == HY_STOPPED  ? hy_stop_reason()
+                         : status == HY_ERR_PEER ? "another rank failed"
+                                                 : hy_status_name(status);
+    hy_log_record("ended       %s after step %lld of %lld: %s, exit code %d\n", hy_utc_time().s,
+                  (long long)l->progress.step, (long long)l->config->train.steps, reason, (int)status);
+    if (l->env_begun) {
+        (void)!hy_run_env_end(l->folder.env, (int)status, reason, l->progress.step);
+    }
+}
+
+static hy_status begin_stop_save(loop *l) {
+    const hy_checkpoint_source source = source_of(l);
+    HY_TRY(
+        hy_comm_agree(l->world, hy_stop_save_begin(&source, l->folder.checkpoints, l->folder.log, leave_at_once, l)));
+    hy_stop_request_begin(l->config->train.time_limit, hy_stop_save_at_once);
+    return HY_OK;
 }
 
 static hy_status train_from(loop *l) {
-    bool stopped = false;
-    hy_stop_request_begin(l->config->train.time_limit);
+    HY_TRY(begin_stop_save(l));
     hy_exchange_reset();
     const double begin = hy_now();
-    const hy_status status = run_steps(l, &stopped);
+    const hy_status status = run_steps(l);
     l->seconds.total = hy_now() - begin;
+    hy_stop_save_end();
     hy_console_end(&l->console);
     HY_TRY(status);
     HY_TRY(hy_phase_report(l->world, l->trainer->device, &l->seconds));
     if (l->first_rank) {
-        print_end(l, stopped);
+        print_end(l);
     }
     hy_stop_request_end();
-    return stopped ? HY_STOPPED : HY_OK;
+    return l->stopped ? HY_STOPPED : HY_OK;
+}
+
+/* Lines of validations after `step`. */
+static int64_t validations(const char *metrics, int64_t step) {
+    hy_metrics_history history;
+    int64_t n = 0;
+    if (!hy_file_exists(metrics) || hy_metrics_read(metrics, &history) != HY_OK) {
+        return 0;
+    }
+    for (int64_t i = 0; i < history.n_evals; i++) {
+        n += history.evals[i].step == step;
+    }
+    hy_metrics_history_free(&history);
+    return n;
+}
+
+/* Whether the validation after the checkpoint's last step is missing: the run was killed in between. Collective. */
+static void find_owed_validation(loop *l, const hy_checkpoint *checkpoint) {
+    const int64_t step = checkpoint->manifest.progress.step;
+    const bool due = step >= l->config->train.steps || is_due(l->config->train.eval.every, step);
+    int64_t owed = l->first_rank && step > 0 && due && l->config->data.eval_store.n > 0 &&
+                   validations(l->folder.metrics, step) < l->config->data.eval_store.n;
+    hy_req req = {0};
+    hy_comm_broadcast(l->world, "validation owed", &owed, sizeof owed, 0, &req);
+    hy_comm_wait(&req);
+    l->owes_validation = owed != 0;
 }
 
 /* `checkpoint` NULL: a new run. */
 static hy_status prepare_and_train(loop *l, hy_checkpoint *checkpoint) {
-    if (checkpoint != NULL && checkpoint->manifest.step >= l->config->train.steps) {
+    HY_TRY(confirm(l, checkpoint));
+    if (checkpoint != NULL) {
+        l->progress = checkpoint->manifest.progress;
+        find_owed_validation(l, checkpoint);
+    }
+    if (checkpoint != NULL && checkpoint->manifest.progress.step >= l->config->train.steps && !l->owes_validation) {
         if (l->first_rank) {
-            printf("nothing to do: %s has done %lld steps, train.steps is %lld\n", checkpoint->path,
-                   (long long)checkpoint->manifest.step, (long long)l->config->train.steps);
+            hy_print("nothing to do: %s has done %lld steps, train.steps is %lld\n", checkpoint->path,
+                     (long long)checkpoint->manifest.progress.step, (long long)l->config->train.steps);
         }
         return HY_OK;
     }
     HY_TRY(measure_peak(l));
     HY_TRY(hy_trainer_create(l->config, true, l->world, &l->trainer));
     HY_TRY(checkpoint != NULL ? resume(l, checkpoint) : initialise(l));
+    l->progress.data = l->trainer->data;
     HY_TRY(begin_reports(l));
     return train_from(l);
 }
@@ -342,14 +507,19 @@ static hy_status run(loop *l) {
     return status;
 }
 
-hy_status hy_train(const hy_config *config, hy_comm *world) {
+hy_status hy_train_with(const hy_config *config, const hy_train_options *options, hy_comm *world) {
     loop *l = NULL;
     HY_TRY(hy_comm_agree(world, HY_NEW("training loop", 1, &l)));
     l->config = config;
+    l->options = options;
     l->world = world;
     l->first_rank = hy_comm_rank(world) == 0;
     l->folder.lock = -1;
+    l->saved_step = -1;
     const hy_status status = run(l);
+    if (l->first_rank) {
+        note_end(l, status);
+    }
     hy_metrics_close(l->metrics);
     hy_trainer_destroy(l->trainer);
     hy_run_folder_end(&l->folder);
@@ -357,6 +527,11 @@ hy_status hy_train(const hy_config *config, hy_comm *world) {
         hy_free(l->attachments[i].text);
     }
     hy_free(l->config_text);
+    hy_free(l->stores);
     hy_free(l);
     return status;
+}
+
+hy_status hy_train(const hy_config *config, hy_comm *world) {
+    return hy_train_with(config, &(hy_train_options){0}, world);
 }

@@ -3,18 +3,7 @@
 #include <math.h>
 
 #include "base/clock.h"
-#include "train/run/lr_schedule.h"
-
-static hy_status read_step(hy_trainer *trainer, int64_t step) {
-    const hy_config *config = trainer->config;
-    hy_pass *pass = &trainer->train;
-    const int64_t n = hy_feed_sequences(pass->feed);
-    for (int64_t i = 0; i < pass->split.count; i++) {
-        pass->sequences[i] =
-            hy_data_order((uint64_t)config->train.seed, n, config->data.batch, step - 1, pass->split.first + i);
-    }
-    return hy_feed_load(pass->feed, pass->sequences, pass->split.count);
-}
+#include "train/run/stop_save.h"
 
 /* Forward and backward FLOPs of this group's step; backward is twice the forward. */
 static double group_flops(const hy_trainer *trainer) {
@@ -34,8 +23,9 @@ static void sum_over_ranks(hy_comm *world, const char *name, double *values, int
 }
 
 /* Reads the step's data and agrees on its counts and on whether every rank could. */
-static hy_status read_and_agree(hy_trainer *trainer, int64_t step, bool stop, hy_step_result *out) {
-    const hy_status mine = read_step(trainer, step);
+static hy_status read_and_agree(hy_trainer *trainer, bool stop, hy_step_result *out) {
+    const hy_pass *pass = &trainer->train;
+    const hy_status mine = hy_feed_load(pass->feed, pass->sequences, pass->split.count);
     const bool first_of_group = trainer->mesh.sequence_index == 0;
     double sums[4] = {mine != HY_OK, stop, 0.0, 0.0};
     if (mine == HY_OK) {
@@ -49,13 +39,14 @@ static hy_status read_and_agree(hy_trainer *trainer, int64_t step, bool stop, hy
     out->stop = sums[1] > 0.0;
     out->valid = (int64_t)sums[2];
     out->flops = sums[3];
-    out->tokens = trainer->config->data.batch * trainer->config->data.sequence;
+    out->tokens = trainer->stage->stage.batch * trainer->stage->stage.sequence;
+    out->tokens_so_far = trainer->next.tokens;
     return HY_OK;
 }
 
 /* This rank's sum of losses; its gradients of the mean loss. */
 static double compute(hy_trainer *trainer, int64_t valid) {
-    const double d_scale = valid > 0 ? 1.0 / (double)valid : 0.0;
+    const double d_scale = 1.0 / (double)valid;
     const int64_t calls = hy_feed_calls(trainer->train.feed);
     double loss_sum = 0.0;
     hy_fill(trainer->device,
@@ -74,28 +65,44 @@ static double compute(hy_trainer *trainer, int64_t valid) {
 
 hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop, hy_step_result *out) {
     const hy_config *config = trainer->config;
-    const hy_lr_schedule schedule = {config->train.lr, config->train.min_lr_ratio, config->train.warmup,
-                                     config->train.steps};
-    hy_step_result r = {.lr = hy_lr_schedule_at(&schedule, step)};
-    const double t0 = hy_now();
-    HY_TRY(read_and_agree(trainer, step, stop, &r));
+    hy_trainer_draw(trainer, step);
+    hy_step_result r = {.lr = hy_stage_lr(&trainer->stage->stage, step)};
+    const double t0 = hy_now(), exposed = hy_exchange_exposed();
+    HY_TRY(read_and_agree(trainer, stop, &r));
+    if (r.stop) {
+        *out = r;
+        return HY_OK;
+    }
     const double t1 = hy_now();
+    r.read_seconds = t1 - t0 - (hy_exchange_exposed() - exposed);
+    if (r.valid == 0) {
+        r.skipped = HY_STEP_NO_TARGETS;
+        r.loss = r.grad_norm = (double)NAN;
+        r.flops = 0.0;
+        trainer->data = trainer->next;
+        *out = r;
+        return HY_OK;
+    }
 
     double sums[2] = {compute(trainer, r.valid), 0.0};
     const double t2 = hy_now();
     sums[1] = hy_adamw_sharded_reduce(trainer->optimizer);
     sum_over_ranks(trainer->world, "loss and norm", sums, 2);
-    r.loss = r.valid > 0 ? sums[0] / (double)r.valid : 0.0;
+    r.loss = sums[0] / (double)r.valid;
     r.grad_norm = sqrt(sums[1]);
-    r.skipped = !isfinite(r.loss) || !isfinite(r.grad_norm);
-    if (!r.skipped) {
+    if (!isfinite(r.loss) || !isfinite(r.grad_norm)) {
+        r.skipped = HY_STEP_NOT_FINITE;
+    } else {
         const hy_adamw_settings settings = {config->train.beta1, config->train.beta2, config->train.eps,
                                             config->train.weight_decay};
         const double clip = config->train.clip;
         const double g_scale = clip > 0.0 && r.grad_norm > clip ? clip / r.grad_norm : 1.0;
+        hy_stop_save_changing();
         hy_adamw_sharded_update(trainer->optimizer, &settings, update, r.lr, g_scale);
+        hy_stop_save_changed();
+        hy_adamw_sharded_gather(trainer->optimizer);
     }
-    r.read_seconds = t1 - t0;
+    trainer->data = trainer->next;
     r.compute_seconds = t2 - t1;
     r.update_seconds = hy_now() - t2;
     *out = r;

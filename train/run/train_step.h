@@ -4,17 +4,27 @@
 
 #include "train/run/trainer.h"
 
+/* Why a step changed neither parameters nor optimizer. */
+typedef enum hy_step_skip {
+    HY_STEP_TAKEN,
+    HY_STEP_NOT_FINITE, /* loss or gradient */
+    HY_STEP_NO_TARGETS  /* nothing to learn from: not computed; loss and norm are NaN */
+} hy_step_skip;
+
 typedef struct hy_step_result {
     double loss; /* mean over the valid targets of all ranks */
     double grad_norm, lr;
     int64_t valid, tokens; /* of all ranks */
+    int64_t tokens_so_far; /* of the run, with this step */
     double flops;          /* model FLOPs of all ranks, forward and backward */
-    bool skipped;          /* loss or gradient was not finite: parameters and state are as before */
-    bool stop;             /* some rank wants to stop after this step */
-    double read_seconds, compute_seconds, update_seconds;
+    hy_step_skip skipped;
+    bool stop;           /* some rank wants to stop: the step was not taken, and nothing else is set */
+    double read_seconds; /* without the exchange of counts */
+    double compute_seconds, update_seconds;
 } hy_step_result;
 
-/* Step number `step` (from 1), as update number `update` of AdamW (from 1). `stop`: this rank's wish. HY_ERR_DATA if a
+/* Step number `step` (from 1) of its stage's shape, on the data after those of trainer->data, as update number `update` of AdamW
+ * (from 1). The data count as read once the step is done. `stop`: this rank's wish that it not be taken. HY_ERR_DATA if a
  * rank cannot read. Collective. */
 HY_MUST_CHECK hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop,
                                       hy_step_result *out);

@@ -5,20 +5,30 @@
 
 #include "comm/comm.h"
 #include "layers/model.h"
-#include "train/data/data_order.h"
+#include "train/data/data_mix.h"
+#include "train/data/data_split.h"
 #include "train/data/feed.h"
 #include "train/run/adamw_sharded.h"
 #include "train/run/config.h"
+#include "train/run/one_tokenizer.h"
+#include "train/run/run_stores.h"
+#include "train/run/stage.h"
 
-/* A token store bound to a runner: training, or validation. All NULL where there is none; rows only for validation. */
+/* Sequences bound to a runner: training, or validation. All NULL where there is none. */
 typedef struct hy_pass {
-    hy_token_store *store;
     hy_feed *feed;
     hy_runner *runner;
     hy_data_split split;
-    int64_t *sequences; /* [split.count] numbers of the group's sequences; scratch of one step */
-    hy_eval_rows rows;  /* losses and correctness of a micro-step's tokens */
+    hy_sequence *sequences; /* [split.count] the group's; scratch of one step */
 } hy_pass;
+
+typedef struct hy_trainer_stage {
+    hy_stage stage;
+    hy_model *model; /* of its own, where its rotary base is; else NULL */
+    hy_data_mix mix;
+    hy_token_store *stores[HY_STORES_MAX]; /* of the mix's sources */
+    hy_pass train, eval;
+} hy_trainer_stage;
 
 typedef struct hy_trainer {
     const hy_config *config; /* borrowed */
@@ -29,20 +39,43 @@ typedef struct hy_trainer {
     hy_model *model;
     void *params, *grads;        /* flat; grads NULL without training */
     hy_adamw_sharded *optimizer; /* NULL without training */
-    hy_pass train, eval;
+    void *arenas[2];             /* activations of training and of validation: all stages' */
+    hy_eval_rows rows;           /* validation: losses and correctness of a micro-step's tokens */
+    hy_run_stores stores;
+    hy_one_tokenizer tokenizer; /* of all stores, and of what the run starts from */
+    hy_data_state data, next;   /* what the steps so far have read; the same after the step at hand */
+    int n_stages;
+    hy_trainer_stage *stages;
+    const hy_trainer_stage *stage; /* the one at hand */
+    hy_pass train, eval;           /* its passes */
+    bool announced;                /* the stage was entered by hy_trainer_enter */
 } hy_trainer;
 
-/* What a run of `config` on `ranks` ranks reserves on `rank`. HY_ERR_USAGE for a mesh that does not fit. Local. */
+/* What a run of `config` on `ranks` ranks reserves on `rank`: all its stages. HY_ERR_USAGE for a mesh that does not fit.
+ * Local. */
 HY_MUST_CHECK hy_status hy_trainer_plan(const hy_config *config, int ranks, int rank, hy_plan *plan);
 
-/* How training runs on `rank`: one micro-step, and how many of them a step has. HY_ERR_USAGE as above. Local. */
-HY_MUST_CHECK hy_status hy_trainer_shape(const hy_config *config, int ranks, int rank, hy_run_shape *shape,
+/* How a stage's training runs on `rank`: one micro-step, and how many of them a step has. HY_ERR_USAGE as above. Local.
+ */
+HY_MUST_CHECK hy_status hy_trainer_shape(const hy_config *config, int stage, int ranks, int rank, hy_run_shape *shape,
                                          hy_data_split *split);
 
-/* train false: only what validation needs. Parameters are zero (load or initialise them next). Checks the stores (rank
- * 0 the whole files, see token_store.h). Collective. */
+/* Reserves what every stage needs, and opens and checks the stores (run_stores.h). train false: only what validation
+ * needs. Parameters are zero (load or initialise them next), no data has been read, the first stage is at hand.
+ * Collective. */
 HY_MUST_CHECK hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out);
 void hy_trainer_destroy(hy_trainer *trainer);
+
+/* Brings the stage of step `step` to hand; 1 if it was another or none has been entered so far. Allocates nothing. */
+int hy_trainer_enter(hy_trainer *trainer, int64_t step);
+
+/* Draws the whole batch of step `step`, as every rank does: the group's part into train.sequences, what will have been
+ * read after it into `next`. Again before the step is done: the same. Allocates nothing. Local. */
+void hy_trainer_draw(hy_trainer *trainer, int64_t step);
+
+/* Goes on from what `data` says has been read. A store that it does not know, or that has another size now, is read from
+ * its beginning; rank 0 says so. HY_ERR_DATA if there are too many records. Local. */
+HY_MUST_CHECK hy_status hy_trainer_set_data(hy_trainer *trainer, const hy_data_state *data);
 
 /* Ranks per sequence: parallel.sequence, or what is left of `ranks`. */
 int hy_trainer_sequence_size(const hy_config *config, int ranks);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "kernels/cpu/simd/elementwise.h"
-#include "kernels/cpu/simd/vec_math.h"
 
 #define PIECE 1024
 

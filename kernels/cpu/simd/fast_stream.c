@@ -97,6 +97,8 @@ void HY_ISA_NAME(hy_fast_embed_bwd)(const hy_embed_args *a) {
         for (int64_t t = 0; t < a->T; t++) {
             const float *dy = (const float *)a->dy + t * a->D;
             float *dw = (float *)a->dw + a->tokens[t] * a->D;
+            if (a->tokens[t] == a->frozen)
+                continue;
 #pragma omp simd
             for (int64_t c = r.begin; c < r.end; c++)
                 dw[c] += dy[c];

@@ -1,6 +1,7 @@
 /* One source, one object per instruction set. launch/cmake/HylasKernels.cmake compiles each file of kernels/cpu/simd once
- * for each of plain, avx2 and avx512 with HY_ISA set to that word (and HY_ISA_<word>=1). Everything in such a file is
- * static, but for one function per family, whose name carries the instruction set:
+ * for each of plain, avx2 and avx512 with HY_ISA set to that word (and HY_ISA_<word>=1). What such a file does not keep
+ * to itself (static) carries the instruction set in its name, HY_ISA_NAME(...): the functions that the files of a family
+ * share, declared in its header, and one that others call:
  *
  *     void HY_ISA_NAME(hy_<family>_overlay)(hy_table *table)
  *

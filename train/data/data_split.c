@@ -1,12 +1,4 @@
-#include "train/data/data_order.h"
-
-#include "base/random.h"
-
-int64_t hy_data_order(uint64_t seed, int64_t n, int64_t batch, int64_t step, int64_t index) {
-    const int64_t position = step * batch + index;
-    const uint64_t stream = hy_random_stream("data order") + (uint64_t)(position / n);
-    return (int64_t)hy_random_permute(seed, stream, (uint64_t)n, (uint64_t)(position % n));
-}
+#include "train/data/data_split.h"
 
 /* The group's share of `batch`. */
 static hy_data_split share(int64_t batch, int64_t groups, int64_t group, int64_t unit) {

@@ -1,16 +1,8 @@
-/* Which sequences a step sees, and which of them a data group computes: pure functions, so that a resumed run, and a
- * run on another number of ranks, sees the same data.
- *
- * Sequence i of a store is its tokens [i·S, (i+1)·S); a last part shorter than S is not used. Number the positions of
- * all batches one after the other: position p = step·batch + index. Epoch e = ⌊p/n⌋ visits all n sequences in an order
- * of its own: a permutation keyed by (seed, e). */
-#ifndef HY_TRAIN_DATA_ORDER_H
-#define HY_TRAIN_DATA_ORDER_H
+/* Which sequences of a batch a data group computes, and in how many micro-steps. */
+#ifndef HY_TRAIN_DATA_SPLIT_H
+#define HY_TRAIN_DATA_SPLIT_H
 
 #include <stdint.h>
-
-/* The sequence at `index` of the batch of `step` (from 0), of `n` sequences in all. */
-int64_t hy_data_order(uint64_t seed, int64_t n, int64_t batch, int64_t step, int64_t index);
 
 /* How a batch is spread: group g computes the sequences [first, first + count) of it in `calls` micro-steps of `unit`
  * sequences each.

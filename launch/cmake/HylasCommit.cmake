@@ -1,0 +1,16 @@
+# Run at every build (cmake -P): writes OUT, a C file with the commit of SOURCE, only where that has changed, so that a commit recompiles
+# this one file. Without git or its history the commit is "unknown".
+set(commit "")
+if(EXISTS ${SOURCE}/.git)
+  execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --abbrev=12 OUTPUT_VARIABLE commit ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
+endif()
+if(commit STREQUAL "")
+  set(commit unknown)
+endif()
+set(text "#include \"launch/build_info.h\"\n\nconst char hy_build_commit[] = \"${commit}\";\n")
+if(EXISTS ${OUT})
+  file(READ ${OUT} before)
+endif()
+if(NOT "${text}" STREQUAL "${before}")
+  file(WRITE ${OUT} "${text}")
+endif()

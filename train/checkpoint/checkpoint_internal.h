@@ -1,0 +1,30 @@
+/* What the checkpoint_*.c files share; nobody else includes this. */
+#ifndef HY_TRAIN_CHECKPOINT_INTERNAL_H
+#define HY_TRAIN_CHECKPOINT_INTERNAL_H
+
+#include "train/checkpoint/checkpoint.h"
+
+/* What one rank puts into its file: its shards of params, m, v. */
+typedef struct hy_shards {
+    hy_dtype dtype;
+    int n_buckets;
+    const hy_bucket_shard *buckets; /* [n_buckets] */
+    bool flat;                      /* data[0] is the whole flat array; else, as m and v, own shards in a row */
+    const void *data[3];            /* params, m, v; m and v may be NULL */
+} hy_shards;
+
+/* Shards of all buckets, freed with hy_free. */
+HY_MUST_CHECK hy_status hy_bucket_shards_create(const hy_model *model, int size, int rank, hy_bucket_shard **out);
+/* XXH3 of the data, bucket by bucket. Safe in a signal handler. */
+uint64_t hy_shards_content(const hy_shards *shards);
+/* Writes the file, synced; *info: its hashes. */
+HY_MUST_CHECK hy_status hy_shards_write(const hy_shards *shards, const char *path, hy_manifest_file *info);
+
+/* Everything of a manifest but the files' hashes; hy_manifest_fini frees it. */
+HY_MUST_CHECK hy_status hy_checkpoint_manifest(const hy_checkpoint_source *source, hy_manifest *out);
+
+/* A save: an empty folder `unfinished`, what goes into it, and then its move to folder/step-N. */
+HY_MUST_CHECK hy_status hy_checkpoint_prepare(const char *folder, const char *unfinished);
+HY_MUST_CHECK hy_status hy_checkpoint_publish(const char *folder, const char *unfinished, int64_t step, int64_t keep);
+
+#endif

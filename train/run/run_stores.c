@@ -1,0 +1,154 @@
+#include "train/run/run_stores.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "train/run/stage.h"
+
+int hy_run_stores_find(const hy_run_stores *stores, const char *name) {
+    for (int i = 0; i < stores->n_train; i++) {
+        if (strcmp(stores->train[i].name, name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+const char *hy_run_stores_tokenizer(const hy_run_stores *stores) {
+    const hy_open_store *first = stores->n_train > 0 ? &stores->train[0] : &stores->eval[0];
+    return stores->n_train + stores->n_eval > 0 ? hy_token_store_tokenizer(first->store) : "";
+}
+
+void hy_run_stores_close(hy_run_stores *stores) {
+    for (int i = 0; i < stores->n_train; i++) {
+        hy_token_store_close(stores->train[i].store);
+    }
+    for (int i = 0; i < stores->n_eval; i++) {
+        hy_token_store_close(stores->eval[i].store);
+    }
+    stores->n_train = stores->n_eval = 0;
+}
+
+static bool reads(const hy_stage *stage, const hy_open_store *open) {
+    for (int64_t i = 0; i < stage->stores->n; i++) {
+        char name[HY_STORE_NAME_MAX];
+        hy_store_name(&stage->stores->items[i], name);
+        if (strcmp(name, open->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A whole sequence of every stage that reads the store fits into it. */
+static hy_status check_length(const hy_config *config, bool train, const hy_open_store *open) {
+    for (int i = 0; i < hy_stage_count(config); i++) {
+        const hy_stage stage = hy_stage_get(config, i);
+        if (stage.sequence > hy_token_store_tokens(open->store) && (!train || reads(&stage, open))) {
+            char key[64];
+            hy_stage_key(config, i, "sequence", key, sizeof key);
+            return hy_fail(HY_ERR_DATA,
+                           "%s %lld: the token store %s holds %lld tokens, less than one sequence; add text or shorten "
+                           "it",
+                           key, (long long)stage.sequence, open->config->path,
+                           (long long)hy_token_store_tokens(open->store));
+        }
+    }
+    return HY_OK;
+}
+
+/* `first`: the run's first store, which the others must agree with. */
+static hy_status check_vocabulary(const hy_config *config, const hy_open_store *open, const hy_open_store *first) {
+    const hy_token_store *one = first->store, *two = open->store;
+    if (hy_token_store_vocab(two) > config->model.vocab) {
+        return hy_fail(HY_ERR_DATA, "%s: its vocabulary of %lld does not fit model.vocab %lld", open->config->path,
+                       (long long)hy_token_store_vocab(two), (long long)config->model.vocab);
+    }
+    const bool told = config->data.tokenizer[0] != '\0'; /* that all are of this one, whatever they say */
+    if (hy_token_store_vocab(one) != hy_token_store_vocab(two) ||
+        (!told && strcmp(hy_token_store_tokenizer(one), hy_token_store_tokenizer(two)) != 0)) {
+        return hy_fail(
+            HY_ERR_DATA,
+            "the stores of a run must have one tokenizer (or data.tokenizer says that they do) and vocabulary: %s has "
+            "tokenizer '%s' and %lld ids, %s has '%s' and %lld",
+            first->config->path, hy_token_store_tokenizer(one), (long long)hy_token_store_vocab(one),
+            open->config->path, hy_token_store_tokenizer(two), (long long)hy_token_store_vocab(two));
+    }
+    return HY_OK;
+}
+
+static hy_status check(const hy_config *config, bool train, const hy_open_store *open, const hy_open_store *first) {
+    HY_TRY(check_length(config, train, open));
+    HY_TRY(check_vocabulary(config, open, first));
+    if (train && config->data.loss == HY_LOSS_ANSWERS && !hy_token_store_has_answers(open->store)) {
+        return hy_fail(HY_ERR_DATA,
+                       "data.loss answers: the token store %s marks no answers; train on all targets, or make a store "
+                       "that does: hylas data recall",
+                       open->config->path);
+    }
+    return HY_OK;
+}
+
+/* What the run will see of it, said once. */
+static void describe(const hy_config *config, const hy_store_config *store, const hy_store_summary *summary,
+                     int64_t sequence) {
+    hy_info("%s: %lld tokens in %lld documents, %lld sequences of %lld", store->path, (long long)summary->tokens,
+            (long long)summary->documents, (long long)(summary->tokens / sequence), (long long)sequence);
+    if (summary->longer > 0) {
+        hy_info("%s: %lld documents are longer than %s (the longest: %lld tokens): cut at sequence edges", store->path,
+                (long long)summary->longer, config->train.n_stages > 0 ? "any stage's sequence" : "data.sequence",
+                (long long)summary->longest);
+    }
+}
+
+static int64_t longest_sequence(const hy_config *config) {
+    int64_t longest = 1;
+    for (int i = 0; i < hy_stage_count(config); i++) {
+        const hy_stage stage = hy_stage_get(config, i);
+        longest = stage.sequence > longest ? stage.sequence : longest;
+    }
+    return longest;
+}
+
+/* Rank 0 reads the store through; every rank then opens it. What is wrong is said by rank 0. */
+static hy_status open_store(const hy_config *config, bool train, hy_comm *world, const hy_store_config *store,
+                            const hy_open_store *first, hy_open_store *out) {
+    const bool first_rank = hy_comm_rank(world) == 0;
+    const int64_t sequence = longest_sequence(config);
+    hy_store_summary summary;
+    hy_store_name(store, out->name);
+    out->config = store;
+    HY_TRY(hy_comm_agree(world, first_rank ? hy_token_store_check(store->path, sequence, &summary) : HY_OK));
+    if (first_rank) {
+        describe(config, store, &summary, sequence);
+    }
+    HY_TRY(hy_comm_agree(world, hy_token_store_open(store->path, &out->store)));
+    return hy_comm_agree(world, first_rank ? check(config, train, out, first) : HY_OK);
+}
+
+static hy_status open_list(const hy_config *config, const hy_store_list *list, bool train, hy_comm *world,
+                           hy_run_stores *out) {
+    for (int64_t i = 0; i < list->n; i++) {
+        char name[HY_STORE_NAME_MAX];
+        hy_store_name(&list->items[i], name);
+        if (train && hy_run_stores_find(out, name) >= 0) {
+            continue;
+        }
+        if (train && out->n_train == HY_RECORDS_MAX) {
+            return hy_fail(HY_ERR_USAGE, "train.stages read more than %d stores", HY_RECORDS_MAX);
+        }
+        hy_open_store *open = train ? &out->train[out->n_train++] : &out->eval[out->n_eval++];
+        const hy_open_store *first = out->n_train > 0 ? &out->train[0] : &out->eval[0];
+        HY_TRY(open_store(config, train, world, &list->items[i], first, open));
+    }
+    return HY_OK;
+}
+
+hy_status hy_run_stores_open(const hy_config *config, bool train, hy_comm *world, hy_run_stores *out) {
+    for (int i = 0; train && i < hy_stage_count(config); i++) {
+        const hy_stage stage = hy_stage_get(config, i);
+        HY_TRY(open_list(config, stage.stores, true, world, out));
+    }
+    return open_list(config, &config->data.eval_store, false, world, out);
+}
