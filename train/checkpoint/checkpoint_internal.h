@@ -20,7 +20,7 @@ uint64_t hy_shards_content(const hy_shards *shards);
 /* Writes the file, synced; *info: its hashes. */
 HY_MUST_CHECK hy_status hy_shards_write(const hy_shards *shards, const char *path, hy_manifest_file *info);
 
-/* Everything of a manifest but the files' hashes; hy_manifest_fini frees it. */
+/* Everything of a manifest but the files' hashes, for their sizes what the parameters alone take; hy_manifest_fini frees it. */
 HY_MUST_CHECK hy_status hy_checkpoint_manifest(const hy_checkpoint_source *source, hy_manifest *out);
 
 /* A save: an empty folder `unfinished`, what goes into it, and then its move to folder/step-N. */

@@ -170,6 +170,10 @@ static hy_status fill_files(const hy_checkpoint_source *s, hy_manifest *m) {
         f->n_slices = list_slices(s, r, NULL);
         HY_TRY(HY_NEW("manifest slices", f->n_slices, &f->slices));
         list_slices(s, r, f->slices);
+        for (int64_t i = 0; i < f->n_slices; i++) {
+            const int64_t end = (f->slices[i].at + f->slices[i].count) * (int64_t)hy_dtype_size(s->dtype);
+            f->hash.size = end > f->hash.size ? end : f->hash.size;
+        }
     }
     return HY_OK;
 }
