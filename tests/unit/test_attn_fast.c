@@ -169,6 +169,7 @@ static hy_attn_args block_args(const problem *p, int64_t b, double scale, void *
                           .k = p->got[K] + from * s->HKV * s->D,
                           .v = p->got[V] + from * s->HKV * s->DV,
                           .o = p->got[O],
+                          .y = p->got[O],
                           .lse = p->got[LSE],
                           .d_o = p->got[DO],
                           .delta = p->got[DELTA],

@@ -46,6 +46,7 @@ static void problem_init(problem *p, int64_t n_sinks) {
                              .lo = p->lo,
                              .q = p->q,
                              .o = p->o,
+                             .y = p->o,
                              .lse = p->lse,
                              .d_o = p->d_o,
                              .delta = p->delta,
