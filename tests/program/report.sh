@@ -51,7 +51,7 @@ if python3 -c '' 2>/dev/null; then
         END { for (i = 0; i < n; i++) { split(order[i], k, SUBSEP); printf "%s %s %.6g\n", k[1], k[2], value[order[i]] } }' events | sort >from-events
     sed -E 's/[{}",]//g; s/: / /g' runs/a/metrics.jsonl | awk '
         { delete f; for (i = 1; i < NF; i += 2) f[$i] = $(i + 1)
-          if ("eval_loss" in f) printf "%s validation%s %.6g\n", f["step"], "store" in f ? "/" f["store"] : "", f["eval_loss"]
+          if ("eval_loss" in f) printf "%s validation %.6g\n", f["step"], f["eval_loss"]
           else { split("loss grad_norm lr tokens_per_second mfu exposed", tags, " ")
                  for (t = 1; t <= 6; t++) printf "%s %s %.6g\n", f["step"], tags[t], f[tags[t]] } }' | sort >from-metrics
     [ "$(wc -l <from-metrics)" -eq 125 ] || fail "$(wc -l <from-metrics) figures of 20 steps and 5 validations"

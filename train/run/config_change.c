@@ -61,7 +61,7 @@ static hy_status identify_list(const hy_store_list *list, FILE *out) {
             HY_TRY(identify(list->items[i].path, &hash));
             hy_hash_format(hash, digits);
         }
-        fprintf(out, "%s'%s'", i > 0 ? ", " : "", digits);
+        fprintf(out, "%s%s", i > 0 ? ", " : "", digits);
     }
     fputs(list->n == 1 ? "" : "]", out);
     return HY_OK;

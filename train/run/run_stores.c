@@ -15,11 +15,6 @@ int hy_run_stores_find(const hy_run_stores *stores, const char *name) {
     return -1;
 }
 
-const char *hy_run_stores_tokenizer(const hy_run_stores *stores) {
-    const hy_open_store *first = stores->n_train > 0 ? &stores->train[0] : &stores->eval[0];
-    return stores->n_train + stores->n_eval > 0 ? hy_token_store_tokenizer(first->store) : "";
-}
-
 void hy_run_stores_close(hy_run_stores *stores) {
     for (int i = 0; i < stores->n_train; i++) {
         hy_token_store_close(stores->train[i].store);
@@ -65,15 +60,12 @@ static hy_status check_vocabulary(const hy_config *config, const hy_open_store *
         return hy_fail(HY_ERR_DATA, "%s: its vocabulary of %lld does not fit model.vocab %lld", open->config->path,
                        (long long)hy_token_store_vocab(two), (long long)config->model.vocab);
     }
-    const bool told = config->data.tokenizer[0] != '\0'; /* that all are of this one, whatever they say */
-    if (hy_token_store_vocab(one) != hy_token_store_vocab(two) ||
-        (!told && strcmp(hy_token_store_tokenizer(one), hy_token_store_tokenizer(two)) != 0)) {
-        return hy_fail(
-            HY_ERR_DATA,
-            "the stores of a run must have one tokenizer (or data.tokenizer says that they do) and vocabulary: %s has "
-            "tokenizer '%s' and %lld ids, %s has '%s' and %lld",
-            first->config->path, hy_token_store_tokenizer(one), (long long)hy_token_store_vocab(one),
-            open->config->path, hy_token_store_tokenizer(two), (long long)hy_token_store_vocab(two));
+    if (config->data.tokenizer[0] == '\0' && hy_token_store_vocab(one) != hy_token_store_vocab(two)) {
+        return hy_fail(HY_ERR_DATA,
+                       "the stores of a run must have one vocabulary, or data.tokenizer say that their ids mean the "
+                       "same: %s has %lld ids, %s has %lld",
+                       first->config->path, (long long)hy_token_store_vocab(one), open->config->path,
+                       (long long)hy_token_store_vocab(two));
     }
     return HY_OK;
 }
@@ -113,7 +105,7 @@ static int64_t longest_sequence(const hy_config *config) {
 
 /* Rank 0 reads the store through; every rank then opens it. What is wrong is said by rank 0. */
 static hy_status open_store(const hy_config *config, bool train, hy_comm *world, const hy_store_config *store,
-                            const hy_open_store *first, hy_open_store *out) {
+                            const hy_open_store *first, hy_one_tokenizer *tokenizer, hy_open_store *out) {
     const bool first_rank = hy_comm_rank(world) == 0;
     const int64_t sequence = longest_sequence(config);
     hy_store_summary summary;
@@ -124,11 +116,14 @@ static hy_status open_store(const hy_config *config, bool train, hy_comm *world,
         describe(config, store, &summary, sequence);
     }
     HY_TRY(hy_comm_agree(world, hy_token_store_open(store->path, &out->store)));
+    if (config->data.tokenizer[0] == '\0') { /* else all are of that one, whatever they say */
+        HY_TRY(hy_one_tokenizer_add(tokenizer, world, hy_token_store_tokenizer(out->store), store->path));
+    }
     return hy_comm_agree(world, first_rank ? check(config, train, out, first) : HY_OK);
 }
 
 static hy_status open_list(const hy_config *config, const hy_store_list *list, bool train, hy_comm *world,
-                           hy_run_stores *out) {
+                           hy_one_tokenizer *tokenizer, hy_run_stores *out) {
     for (int64_t i = 0; i < list->n; i++) {
         char name[HY_STORE_NAME_MAX];
         hy_store_name(&list->items[i], name);
@@ -140,15 +135,16 @@ static hy_status open_list(const hy_config *config, const hy_store_list *list, b
         }
         hy_open_store *open = train ? &out->train[out->n_train++] : &out->eval[out->n_eval++];
         const hy_open_store *first = out->n_train > 0 ? &out->train[0] : &out->eval[0];
-        HY_TRY(open_store(config, train, world, &list->items[i], first, open));
+        HY_TRY(open_store(config, train, world, &list->items[i], first, tokenizer, open));
     }
     return HY_OK;
 }
 
-hy_status hy_run_stores_open(const hy_config *config, bool train, hy_comm *world, hy_run_stores *out) {
+hy_status hy_run_stores_open(const hy_config *config, bool train, hy_comm *world, hy_one_tokenizer *tokenizer,
+                             hy_run_stores *out) {
     for (int i = 0; train && i < hy_stage_count(config); i++) {
         const hy_stage stage = hy_stage_get(config, i);
-        HY_TRY(open_list(config, stage.stores, true, world, out));
+        HY_TRY(open_list(config, stage.stores, true, world, tokenizer, out));
     }
-    return open_list(config, &config->data.eval_store, false, world, out);
+    return open_list(config, &config->data.eval_store, false, world, tokenizer, out);
 }

@@ -6,6 +6,7 @@
 #include "comm/comm.h"
 #include "train/data/token_store.h"
 #include "train/run/config.h"
+#include "train/run/one_tokenizer.h"
 
 typedef struct hy_open_store {
     char name[HY_STORE_NAME_MAX];
@@ -20,12 +21,10 @@ typedef struct hy_run_stores {
 } hy_run_stores;
 
 /* train false: those for validation alone. Rank 0 reads the files through (token_store.h). What was opened before a
- * failure is in *out. Collective. */
-HY_MUST_CHECK hy_status hy_run_stores_open(const hy_config *config, bool train, hy_comm *world, hy_run_stores *out);
+ * failure is in *out. `tokenizer` is what they must have, unless data.tokenizer says that their ids mean the same. Collective. */
+HY_MUST_CHECK hy_status hy_run_stores_open(const hy_config *config, bool train, hy_comm *world,
+                                           hy_one_tokenizer *tokenizer, hy_run_stores *out);
 void hy_run_stores_close(hy_run_stores *stores);
-
-/* The tokenizer that they say they have; "" without any. */
-const char *hy_run_stores_tokenizer(const hy_run_stores *stores);
 
 /* Index of the training store called so; −1 if there is none. */
 int hy_run_stores_find(const hy_run_stores *stores, const char *name);

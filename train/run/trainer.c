@@ -156,11 +156,8 @@ static hy_status build(hy_trainer *trainer, bool train) {
     const int sequence = hy_trainer_sequence_size(config, hy_comm_size(trainer->world));
     HY_TRY(hy_mesh_create(trainer->world, (int)config->parallel.data, sequence, &trainer->mesh));
     HY_TRY(hy_comm_agree(trainer->world, reserve_model(trainer, train)));
-    HY_TRY(hy_run_stores_open(config, train, trainer->world, &trainer->stores));
-    HY_TRY(hy_one_tokenizer_add(&trainer->tokenizer, trainer->world,
-                                config->data.tokenizer[0] != '\0' ? config->data.tokenizer
-                                                                  : hy_run_stores_tokenizer(&trainer->stores),
-                                config->data.tokenizer[0] != '\0' ? "data.tokenizer" : "the token stores"));
+    HY_TRY(hy_one_tokenizer_add(&trainer->tokenizer, trainer->world, config->data.tokenizer, "data.tokenizer"));
+    HY_TRY(hy_run_stores_open(config, train, trainer->world, &trainer->tokenizer, &trainer->stores));
     return hy_comm_agree(trainer->world, reserve_data(trainer, train));
 }
 
