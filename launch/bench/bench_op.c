@@ -111,6 +111,7 @@ static hy_attn_args attn_args(const hy_bench_run *r) {
                           .k = a[K_],
                           .v = a[V_],
                           .o = a[O],
+                          .y = a[O],
                           .lse = a[LSE],
                           .d_o = a[D_O],
                           .delta = a[DELTA],
