@@ -6,15 +6,16 @@
 
 enum { REASON_MAX = 512 };
 
-/* Before any other call: the library looks at these two when it begins. */
-static void begin_library(void) {
+void hy_h5_begin(void) {
     H5dont_atexit(); /* a file that a full disk kept from closing would crash the library's own clean-up */
     setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    H5PLset_loading_state(0); /* a file may not name a filter that is then loaded as a plugin */
 }
 
 void hy_h5_version(char *text, size_t size) {
     unsigned major = 0, minor = 0, release = 0;
-    begin_library();
+    hy_h5_begin();
     if (H5get_libversion(&major, &minor, &release) < 0) {
         snprintf(text, size, "unknown");
     } else if (major == H5_VERS_MAJOR && minor == H5_VERS_MINOR && release == H5_VERS_RELEASE) {
@@ -56,9 +57,7 @@ hy_status hy_h5_fail(hy_status status, const char *path, const char *what) {
 
 /* Locks are refused on some network file systems, and one writer per file needs none. */
 static hid_t begin_access(void) {
-    begin_library();
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    H5PLset_loading_state(0); /* a file may not name a filter that is then loaded as a plugin */
+    hy_h5_begin();
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) < 0) {
         H5Pclose(access);

@@ -20,6 +20,9 @@
 /* "1.10.8", of the library that runs; if it is not the one compiled against, both. */
 void hy_h5_version(char *text, size_t size);
 
+/* Sets the library up: before any other call of it, as often as one likes. Local. */
+void hy_h5_begin(void);
+
 /* Logs "path: what: the library's innermost reason" and gives `status`. */
 HY_MUST_CHECK hy_status hy_h5_fail(hy_status status, const char *path, const char *what);
 

@@ -58,8 +58,7 @@ static hy_status open_with(const char *path, const char *partial, hid_t id, hy_t
 }
 
 hy_status hy_tensor_file_open(const char *path, hy_tensor_file **out) {
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    H5PLset_loading_state(0);
+    hy_h5_begin();
     hid_t id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (id < 0)
         return hy_fail(HY_ERR_DATA, "%s: cannot be opened as an HDF5 file", path);
@@ -67,7 +66,7 @@ hy_status hy_tensor_file_open(const char *path, hy_tensor_file **out) {
 }
 
 hy_status hy_tensor_file_create(const char *path, hy_tensor_file **out) {
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hy_h5_begin();
     char partial[HY_PATH_MAX];
     if (snprintf(partial, sizeof partial, "%s.partial", path) >= (int)sizeof partial)
         return hy_fail(HY_ERR_DATA, "%s: path too long", path);
