@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "base/half.h"
 
 /* The first two in the order of hy_type in comm/. */
 typedef enum hy_dtype { HY_F32, HY_F64, HY_BF16 } hy_dtype;
@@ -31,26 +32,17 @@ static inline size_t hy_role_size(hy_dtype precision, hy_role role) {
     return hy_dtype_size(hy_dtype_of(precision, role));
 }
 
-/* bfloat16: the upper half of a float. */
+/* bfloat16 (base/half.h), as a type of its own: no arithmetic by accident. */
 typedef struct hy_bf16 {
     uint16_t bits;
 } hy_bf16;
 
 static inline float hy_bf16_value(hy_bf16 x) {
-    const uint32_t bits = (uint32_t)x.bits << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return hy_bf16_to_float(x.bits);
 }
 
-/* To the nearest, ties to even; what is not a number stays so. */
 static inline hy_bf16 hy_bf16_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (x != x) {
-        return (hy_bf16){(uint16_t)(bits >> 16 | 0x40)};
-    }
-    return (hy_bf16){(uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16)};
+    return (hy_bf16){hy_float_to_bf16(x)};
 }
 
 #endif

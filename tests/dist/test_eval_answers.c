@@ -6,13 +6,12 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "tests/dist/dist.h"
+#include "tests/dist/run_test.h"
 #include "train/data/recall_data.h"
 #include "train/run/eval_pass.h"
 #include "train/run/train_step.h"
 
 enum { LEN = 61, DOCUMENTS = 40 };
-static char folder[64];
 
 static const char yaml[] = "model:\n"
                            "  layers: 2\n"
@@ -104,25 +103,5 @@ static hy_status run(hy_comm *world) {
 }
 
 int main(int argc, char **argv) {
-    hy_comm *world = NULL;
-    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK) {
-        return 1;
-    }
-    hy_req req = {0};
-    hy_status status = HY_OK;
-    strcpy(folder, "/tmp/hylas_answers_XXXXXX");
-    if (hy_comm_rank(world) == 0) {
-        status = mkdtemp(folder) == NULL ? HY_ERR_ENV : make_store();
-    }
-    hy_comm_broadcast(world, "folder", folder, sizeof folder, 0, &req);
-    hy_comm_wait(&req);
-    status = hy_comm_agree(world, status);
-    if (status == HY_OK) {
-        status = run(world);
-    }
-    CHECK(status == HY_OK, "status %s", hy_status_name(status));
-    if (hy_comm_rank(world) == 0) {
-        CHECK(hy_file_remove_tree(folder, HY_ERR_FAILED) == HY_OK, "%s is left", folder);
-    }
-    return hy_test_finish(world, "eval_answers", 4);
+    return hy_test_in_folder(argc, argv, "eval_answers", 4, make_store, run);
 }

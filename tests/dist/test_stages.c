@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "tests/dist/dist.h"
+#include "tests/dist/run_test.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/data/token_store.h"
 #include "train/run/data_resume.h"
@@ -18,7 +18,6 @@
 #include "train/run/train_step.h"
 
 enum { S = 32, TEXT_MAX = 2048 };
-static char folder[64];
 
 static const char model_yaml[] = "model:\n"
                                  "  layers: 2\n"
@@ -181,21 +180,6 @@ static hy_status shrink_batch(hy_comm *world) {
     return HY_OK;
 }
 
-static int64_t count_lines(const hy_config *config, const char *part) {
-    char path[640], *text = NULL;
-    size_t n = 0;
-    int64_t count = 0;
-    snprintf(path, sizeof path, "%s/metrics.jsonl", config->run.dir);
-    if (hy_file_read(path, 1 << 20, HY_ERR_FAILED, &text, &n) != HY_OK) {
-        return -1;
-    }
-    for (const char *at = text; (at = strstr(at, part)) != NULL; at++) {
-        count++;
-    }
-    hy_free(text);
-    return count;
-}
-
 /* 3 steps of 4 × 32 tokens of a; 2 of 2 × 96 of a and b with another base and rate; 2 of 3 × 61 of b. */
 static const char stages[] = "train.stages=[{steps: 3, sequence: 32, batch: 4}, {steps: 2, sequence: 96, batch: 2, "
                              "store: [%s/a.h5, {path: %s/b.h5, weight: 2}], rope_base: 5e4, lr: 2e-2, warmup: 0}, "
@@ -311,27 +295,11 @@ static hy_status run(hy_comm *world) {
     return run_in_stages(world);
 }
 
+static hy_status make_stores(void) {
+    HY_TRY(make_store("a", 1, 40));
+    return make_store("b", 2, 30);
+}
+
 int main(int argc, char **argv) {
-    hy_comm *world = NULL;
-    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK) {
-        return 1;
-    }
-    hy_req req = {0};
-    hy_status status = HY_OK;
-    strcpy(folder, "/tmp/hylas_stages_XXXXXX");
-    if (hy_comm_rank(world) == 0) {
-        status = mkdtemp(folder) == NULL ? HY_ERR_ENV : make_store("a", 1, 40);
-        status = status == HY_OK ? make_store("b", 2, 30) : status;
-    }
-    hy_comm_broadcast(world, "folder", folder, sizeof folder, 0, &req);
-    hy_comm_wait(&req);
-    status = hy_comm_agree(world, status);
-    if (status == HY_OK) {
-        status = run(world);
-    }
-    CHECK(status == HY_OK, "status %s", hy_status_name(status));
-    if (hy_comm_rank(world) == 0) {
-        CHECK(hy_file_remove_tree(folder, HY_ERR_FAILED) == HY_OK, "%s is left", folder);
-    }
-    return hy_test_finish(world, "stages", 4);
+    return hy_test_in_folder(argc, argv, "stages", 4, make_stores, run);
 }

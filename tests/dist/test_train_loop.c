@@ -9,13 +9,12 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "tests/dist/dist.h"
+#include "tests/dist/run_test.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/data/token_store.h"
 #include "train/run/train_loop.h"
 
 enum { STEPS = 6, TEXT_MAX = 2048 };
-static char folder[64];
 
 static const char yaml[] =
     "model:\n"
@@ -80,21 +79,6 @@ static double difference(const float *a, const float *b, int64_t n) {
         size += (double)a[i] * (double)a[i];
     }
     return sqrt(off / size);
-}
-
-static int64_t count_lines(const hy_config *config, const char *part) {
-    char path[640], *text = NULL;
-    size_t n = 0;
-    int64_t count = 0;
-    snprintf(path, sizeof path, "%s/metrics.jsonl", config->run.dir);
-    if (hy_file_read(path, 1 << 20, HY_ERR_FAILED, &text, &n) != HY_OK) {
-        return -1;
-    }
-    for (const char *at = text; (at = strstr(at, part)) != NULL; at++) {
-        count++;
-    }
-    hy_free(text);
-    return count;
 }
 
 /* The time limit ends the first three runs after one step each. */
@@ -167,25 +151,5 @@ static hy_status run(hy_comm *world) {
 }
 
 int main(int argc, char **argv) {
-    hy_comm *world = NULL;
-    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK) {
-        return 1;
-    }
-    hy_req req = {0};
-    hy_status status = HY_OK;
-    strcpy(folder, "/tmp/hylas_loop_XXXXXX");
-    if (hy_comm_rank(world) == 0) {
-        status = mkdtemp(folder) == NULL ? HY_ERR_ENV : make_store();
-    }
-    hy_comm_broadcast(world, "folder", folder, sizeof folder, 0, &req);
-    hy_comm_wait(&req);
-    status = hy_comm_agree(world, status);
-    if (status == HY_OK) {
-        status = run(world);
-    }
-    CHECK(status == HY_OK, "status %s", hy_status_name(status));
-    if (hy_comm_rank(world) == 0) {
-        CHECK(hy_file_remove_tree(folder, HY_ERR_FAILED) == HY_OK, "%s is left", folder);
-    }
-    return hy_test_finish(world, "train_loop", 6);
+    return hy_test_in_folder(argc, argv, "train_loop", 6, make_store, run);
 }

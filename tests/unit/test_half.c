@@ -8,8 +8,8 @@
 
 #include <math.h>
 
+#include "base/half.h"
 #include "base/random.h"
-#include "train/publish/half.h"
 
 static double f16_value(uint16_t h) {
     int exponent = (h >> 10) & 31, mantissa = h & 1023;

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/half.h"
 #include "base/random.h"
-#include "train/publish/half.h"
 #include "train/publish/safetensors.h"
 
 static char dir[] = "/tmp/hylas-safetensors-XXXXXX";

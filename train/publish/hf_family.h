@@ -74,6 +74,9 @@ typedef struct hy_hf_rename {
     const char *ours, *theirs;
 } hy_hf_rename;
 int hy_hf_bind_renamed(const hy_param *param, const hy_hf_rename *renames, hy_hf_binding *out);
+/* The names of Mamba-2's own code and of what came of it: everything under backbone., a layer's norm called .norm. or .mixer_norm. */
+int hy_hf_bind_backbone_norm(const json_t *config, const hy_param *param, hy_hf_binding *out);
+int hy_hf_bind_backbone_mixer_norm(const json_t *config, const hy_param *param, hy_hf_binding *out);
 
 /* What layers a family's models have besides those of its own kind. */
 typedef enum hy_hf_softmax {

@@ -21,19 +21,8 @@ static json_t *describe_log_linear_mamba2(hy_hf_subject *subject) {
     return json;
 }
 
-static int bind_log_linear_mamba2(const json_t *config, const hy_param *param, hy_hf_binding *out) {
-    static const hy_hf_rename names[] = {{"model.embeddings.", "backbone.embeddings."},
-                                         {"model.norm.", "backbone.norm_f."},
-                                         {"model.layers.", "backbone.layers."},
-                                         {".attn_norm.", ".mixer_norm."},
-                                         {".attn.", ".mixer."},
-                                         {NULL, NULL}};
-    (void)config;
-    return hy_hf_bind_renamed(param, names, out);
-}
-
 const hy_hf_family hy_hf_fla_log_linear_mamba2 = {.model_type = "log_linear_mamba2",
                                                   .kind = "log_linear_mamba2",
                                                   .read = read_log_linear_mamba2,
-                                                  .bind = bind_log_linear_mamba2,
+                                                  .bind = hy_hf_bind_backbone_mixer_norm,
                                                   .describe = describe_log_linear_mamba2};

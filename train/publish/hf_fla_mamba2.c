@@ -120,21 +120,10 @@ static json_t *describe_mamba2(hy_hf_subject *subject) {
     return hy_hf_fla_describe_mamba2(subject, "Mamba2ForCausalLM");
 }
 
-static int bind_mamba2(const json_t *config, const hy_param *param, hy_hf_binding *out) {
-    static const hy_hf_rename names[] = {{"model.embeddings.", "backbone.embeddings."},
-                                         {"model.norm.", "backbone.norm_f."},
-                                         {"model.layers.", "backbone.layers."},
-                                         {".attn_norm.", ".norm."},
-                                         {".attn.", ".mixer."},
-                                         {NULL, NULL}};
-    (void)config;
-    return hy_hf_bind_renamed(param, names, out);
-}
-
 const hy_hf_family hy_hf_fla_mamba2 = {.model_type = "mamba2",
                                        .name = "fla_mamba2",
                                        .kind = "mamba2",
                                        .is = is_fla,
                                        .read = read_mamba2,
-                                       .bind = bind_mamba2,
+                                       .bind = hy_hf_bind_backbone_norm,
                                        .describe = describe_mamba2};

@@ -74,21 +74,10 @@ static json_t *describe_samba(hy_hf_subject *subject) {
     return json;
 }
 
-static int bind_samba(const json_t *config, const hy_param *param, hy_hf_binding *out) {
-    static const hy_hf_rename names[] = {{"model.embeddings.", "backbone.embeddings."},
-                                         {"model.norm.", "backbone.norm_f."},
-                                         {"model.layers.", "backbone.layers."},
-                                         {".attn_norm.", ".mixer_norm."},
-                                         {".attn.", ".mixer."},
-                                         {NULL, NULL}};
-    (void)config;
-    return hy_hf_bind_renamed(param, names, out);
-}
-
 const hy_hf_family hy_hf_fla_samba = {.model_type = "samba",
                                       .kind = "mamba1",
                                       .softmax = HY_HF_ANY,
                                       .read = read_samba,
-                                      .bind = bind_samba,
+                                      .bind = hy_hf_bind_backbone_mixer_norm,
                                       .skip = hy_hf_fla_skip,
                                       .describe = describe_samba};

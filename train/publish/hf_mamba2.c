@@ -156,17 +156,6 @@ static void read_bamba(hy_hf_reader *reader, hy_model_config *model) {
     read_attention_layers(reader, model);
 }
 
-static int bind_mamba2(const json_t *config, const hy_param *param, hy_hf_binding *out) {
-    static const hy_hf_rename names[] = {{"model.embeddings.", "backbone.embeddings."},
-                                         {"model.norm.", "backbone.norm_f."},
-                                         {"model.layers.", "backbone.layers."},
-                                         {".attn_norm.", ".norm."},
-                                         {".attn.", ".mixer."},
-                                         {NULL, NULL}};
-    (void)config;
-    return hy_hf_bind_renamed(param, names, out);
-}
-
 static bool is_attention(const json_t *config, int64_t layer) {
     const json_t *indices = json_object_get(config, "attn_layer_indices"), *index;
     size_t i;
@@ -196,7 +185,7 @@ const hy_hf_family hy_hf_mamba2 = {.model_type = "mamba2",
                                    .kind = "mamba2",
                                    .is = is_transformers,
                                    .read = read_mamba2,
-                                   .bind = bind_mamba2,
+                                   .bind = hy_hf_bind_backbone_norm,
                                    .describe = hy_hf_describe_mamba2};
 const hy_hf_family hy_hf_bamba = {.model_type = "bamba",
                                   .kind = "mamba2",

@@ -28,6 +28,26 @@ int hy_hf_bind_renamed(const hy_param *param, const hy_hf_rename *renames, hy_hf
     return 1;
 }
 
+static int bind_backbone(const hy_param *param, const char *norm, hy_hf_binding *out) {
+    const hy_hf_rename names[] = {{"model.embeddings.", "backbone.embeddings."},
+                                  {"model.norm.", "backbone.norm_f."},
+                                  {"model.layers.", "backbone.layers."},
+                                  {".attn_norm.", norm},
+                                  {".attn.", ".mixer."},
+                                  {NULL, NULL}};
+    return hy_hf_bind_renamed(param, names, out);
+}
+
+int hy_hf_bind_backbone_norm(const json_t *config, const hy_param *param, hy_hf_binding *out) {
+    (void)config;
+    return bind_backbone(param, ".norm.", out);
+}
+
+int hy_hf_bind_backbone_mixer_norm(const json_t *config, const hy_param *param, hy_hf_binding *out) {
+    (void)config;
+    return bind_backbone(param, ".mixer_norm.", out);
+}
+
 hy_status hy_hf_map_create(const hy_hf *hf, const hy_hf_family *form, const hy_model *model, hy_hf_map *map) {
     int64_t n_params;
     const hy_param *params = hy_model_params(model, &n_params);

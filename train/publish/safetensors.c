@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/half.h"
 #include "base/memory.h"
-#include "train/publish/half.h"
 
 static const int64_t HEADER_MAX = 100000000; /* bytes; the format's own limit */
 enum { SHARDS_MAX = 4096 };                  /* files of a model */

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "train/publish/half.h"
+#include "base/half.h"
 #include "train/publish/safetensors.h"
 
 static int by_width_then_name(const void *a, const void *b) {

@@ -1,7 +1,7 @@
 /* 16-bit floating point, to and from float, exactly as IEEE 754: widening is exact, narrowing rounds to nearest even. bfloat16 is
  * the upper half of a float; binary16 has 5 bits of exponent (bias 15) and 10 of mantissa. NaN stays NaN. */
-#ifndef HY_TRAIN_HALF_H
-#define HY_TRAIN_HALF_H
+#ifndef HY_BASE_HALF_H
+#define HY_BASE_HALF_H
 
 #include <stdint.h>
 #include <string.h>

@@ -1,0 +1,58 @@
+/* For distributed tests that train: a folder of their own, which rank 0 fills and all ranks know, and what a run left in it. */
+#ifndef HY_TESTS_RUN_TEST_H
+#define HY_TESTS_RUN_TEST_H
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "tests/dist/dist.h"
+#include "train/run/config.h"
+
+static char folder[64];
+
+/* A test's main: `fill` on rank 0, then `run` on all; the folder is gone in the end. */
+static inline int hy_test_in_folder(int argc, char **argv, const char *name, int64_t cases, hy_status (*fill)(void),
+                                    hy_status (*run)(hy_comm *)) {
+    hy_comm *world = NULL;
+    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK) {
+        return 1;
+    }
+    hy_req req = {0};
+    hy_status status = HY_OK;
+    (void)snprintf(folder, sizeof folder, "/tmp/hylas_%s_XXXXXX", name);
+    if (hy_comm_rank(world) == 0) {
+        status = mkdtemp(folder) == NULL ? HY_ERR_ENV : fill();
+    }
+    hy_comm_broadcast(world, "folder", folder, sizeof folder, 0, &req);
+    hy_comm_wait(&req);
+    status = hy_comm_agree(world, status);
+    if (status == HY_OK) {
+        status = run(world);
+    }
+    CHECK(status == HY_OK, "status %s", hy_status_name(status));
+    if (hy_comm_rank(world) == 0) {
+        CHECK(hy_file_remove_tree(folder, HY_ERR_FAILED) == HY_OK, "%s is left", folder);
+    }
+    return hy_test_finish(world, name, cases);
+}
+
+/* How often `part` stands in the run's metrics; −1 if they cannot be read. */
+static inline int64_t count_lines(const hy_config *config, const char *part) {
+    char path[640], *text = NULL;
+    size_t n = 0;
+    int64_t count = 0;
+    (void)snprintf(path, sizeof path, "%s/metrics.jsonl", config->run.dir);
+    if (hy_file_read(path, 1 << 20, HY_ERR_FAILED, &text, &n) != HY_OK) {
+        return -1;
+    }
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at++) {
+        count++;
+    }
+    hy_free(text);
+    return count;
+}
+
+#endif
