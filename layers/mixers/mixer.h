@@ -70,7 +70,7 @@ HY_MUST_CHECK hy_status hy_mixer_default(const hy_mixer_request *request, const 
                                          int64_t fallback, int64_t least);
 /* "heads = 4", or "value_heads = 2 (by default 2*width/value_dim)" where nobody set it. */
 typedef struct hy_mixer_text {
-    char s[128];
+    char s[192];
 } hy_mixer_text;
 hy_mixer_text hy_mixer_value(const hy_mixer_request *request, const char *key);
 /* HY_ERR_USAGE: "a.yaml:7: model.mixers.NAME: <value of key> <message>". */

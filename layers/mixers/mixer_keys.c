@@ -69,7 +69,7 @@ hy_mixer_text hy_mixer_value(const hy_mixer_request *request, const char *key) {
         (void)snprintf(preset, sizeof preset, strcmp(own->preset, value) == 0 ? " (by default)" : " (by default %s)",
                        own->preset);
     }
-    (void)snprintf(text.s, sizeof text.s, "%s = %s%s", key, value, preset);
+    (void)snprintf(text.s, sizeof text.s, "%.60s = %s%s", key, value, preset);
     return text;
 }
 

@@ -8,173 +8,16 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "train/checkpoint/checkpoint.h"
-#include "train/run/config_change.h"
-#include "train/run/config_diff.h"
-#include "train/run/console.h"
-#include "train/run/data_resume.h"
 #include "train/run/eval_pass.h"
-#include "train/run/metrics.h"
-#include "train/run/metrics_read.h"
-#include "train/run/peak_file.h"
-#include "train/run/phase_report.h"
 #include "train/run/run_env.h"
-#include "train/run/run_folder.h"
 #include "train/run/stop_request.h"
 #include "train/run/stop_save.h"
+#include "train/run/train_loop_internal.h"
 #include "train/run/train_step.h"
-#include "train/run/trainer.h"
-
-typedef struct loop {
-    const hy_config *config;
-    hy_comm *world;
-    bool first_rank, env_begun;
-    const hy_train_options *options;
-    char *config_text, *stores; /* `stores`: rank 0 */
-    size_t config_length;
-    hy_run_folder folder;
-    hy_trainer *trainer;
-    hy_metrics *metrics; /* rank 0 */
-    hy_console console;
-    double peak; /* rank 0: FLOP/s of matrix products on all hosts */
-    hy_progress progress;
-    int64_t first_step, saved_step; /* where this run began; of the newest checkpoint, −1: none */
-    int64_t failed_saves, failed_metrics;
-    bool stopped, owes_validation;
-    int64_t n_attachments;
-    hy_attachment attachments[HY_ATTACHMENTS_MAX]; /* of the checkpoint begun from: handed on to every save */
-    hy_phase_seconds seconds;
-} loop;
-
-/* ---- start ---- */
-
-static void take_attachments(loop *l, hy_checkpoint *checkpoint) {
-    l->n_attachments = checkpoint->manifest.n_attachments;
-    memcpy(l->attachments, checkpoint->manifest.attachments, sizeof l->attachments);
-    checkpoint->manifest.n_attachments = 0;
-}
-
-/* Parameters and optimizer state from `checkpoint`. Collective. */
-static hy_status resume(loop *l, hy_checkpoint *checkpoint) {
-    void *m = NULL, *v = NULL;
-    int64_t n_state = 0;
-    hy_adamw_sharded_state(l->trainer->optimizer, &m, &v, &n_state);
-    if (!checkpoint->manifest.optimizer) {
-        m = v = NULL;
-    }
-    HY_TRY(hy_one_tokenizer_add(&l->trainer->tokenizer, l->world, checkpoint->manifest.tokenizer, checkpoint->path));
-    HY_TRY(hy_checkpoint_read(checkpoint, l->trainer->model, l->world, l->trainer->dtype, l->trainer->params, m, v));
-    HY_TRY(hy_comm_agree(l->world, hy_data_resume(&checkpoint->manifest, l->trainer)));
-    take_attachments(l, checkpoint);
-    l->progress = checkpoint->manifest.progress;
-    l->first_step = l->saved_step = l->progress.step;
-    if (l->first_rank) {
-        hy_info("resuming after step %lld from %s, written by %lld ranks", (long long)l->progress.step,
-                checkpoint->path, (long long)checkpoint->manifest.world);
-    }
-    return HY_OK;
-}
-
-/* New parameters: random, or those of the checkpoint train.init. Collective. */
-static hy_status initialise(loop *l) {
-    hy_trainer *t = l->trainer;
-    hy_checkpoint checkpoint;
-    if (l->config->train.init[0] == '\0') {
-        hy_model_init_params(t->model, (uint64_t)l->config->train.seed, t->dtype, t->params);
-        return HY_OK;
-    }
-    HY_TRY(hy_checkpoint_open(l->config->train.init, l->world, NULL, &checkpoint));
-    hy_status status = hy_one_tokenizer_add(&t->tokenizer, l->world, checkpoint.manifest.tokenizer, checkpoint.path);
-    if (status == HY_OK) {
-        status = hy_checkpoint_read(&checkpoint, t->model, l->world, t->dtype, t->params, NULL, NULL);
-    }
-    if (status == HY_OK && l->first_rank) {
-        hy_info("starting from the parameters of %s", checkpoint.path);
-    }
-    take_attachments(l, &checkpoint);
-    hy_checkpoint_close(&checkpoint);
-    return status;
-}
-
-/* Mistakes that need no folder to be seen leave none behind. Collective. */
-static hy_status check_mesh_and_device(const loop *l) {
-    const hy_config *config = l->config;
-    hy_mesh mesh;
-    hy_profile profile;
-    HY_TRY(hy_mesh_create(l->world, (int)config->parallel.data,
-                          hy_trainer_sequence_size(config, hy_comm_size(l->world)), &mesh));
-    hy_mesh_destroy(&mesh);
-    return hy_comm_agree(l->world, l->first_rank ? hy_profile_of(config->run.device, HY_F32, &profile) : HY_OK);
-}
-
-/* The parts of a start that only rank 0 has a hand in. Collective. */
-static hy_status begin_folder(loop *l) {
-    hy_status status = hy_run_folder_init(l->config->run.dir, &l->folder);
-    if (status == HY_OK && l->first_rank) {
-        status = hy_run_folder_begin(l->config->run.dir, &l->folder);
-    }
-    return hy_comm_agree(l->world, status);
-}
-
-/* That the run is the one whose checkpoint was found; only then the folder says that it is. Collective. */
-static hy_status confirm(loop *l, const hy_checkpoint *checkpoint) {
-    hy_status status = HY_OK;
-    if (l->first_rank) {
-        status = hy_store_identities(l->config, &l->stores);
-    }
-    if (l->first_rank && status == HY_OK && checkpoint != NULL) {
-        status = hy_config_change_check(checkpoint->path, &checkpoint->manifest, l->config_text, l->stores,
-                                        l->options->allowed);
-    }
-    if (l->first_rank && status == HY_OK) {
-        status = hy_run_folder_write_config(l->config->run.dir, l->config_text, l->config_length);
-    }
-    HY_TRY(hy_comm_agree(l->world, status));
-    return l->first_rank ? HY_OK : hy_log_set_file(l->folder.log);
-}
-
-static hy_status begin_environment(loop *l) {
-    if (!l->first_rank || l->options->environment == NULL) {
-        return HY_OK;
-    }
-    HY_TRY(hy_run_env_begin(l->folder.env, l->options->environment));
-    l->env_begun = true;
-    return HY_OK;
-}
-
-static hy_status begin_reports(loop *l) {
-    hy_status status = begin_environment(l);
-    (void)hy_trainer_enter(l->trainer, l->progress.step + 1);
-    if (status == HY_OK && l->first_rank) {
-        status = hy_metrics_open(l->folder.metrics, l->progress.step, &l->metrics);
-    }
-    if (status == HY_OK && l->first_rank && l->config->train.tensorboard) {
-        status = hy_metrics_add_tensorboard(l->metrics, l->config->run.dir, l->progress.step);
-    }
-    if (status == HY_OK && l->first_rank) {
-        status = hy_console_layers(l->trainer, l->peak);
-    }
-    hy_console_begin(&l->console, l->config->train.steps);
-    if (l->first_rank) {
-        hy_console_stage(&l->console, l->trainer, l->progress.step + 1);
-    }
-    return hy_comm_agree(l->world, status);
-}
-
-static hy_status measure_peak(loop *l) {
-    hy_host_peak *hosts = NULL;
-    int n_hosts = 0;
-    HY_TRY(hy_gemm_peak_measure(l->world, l->config->run.device, &hosts, &n_hosts));
-    if (l->first_rank) {
-        l->peak = hy_peak_file_merge(l->folder.peak, hosts, n_hosts);
-    }
-    hy_free(hosts);
-    return HY_OK;
-}
 
 /* ---- around a step ---- */
 
-static hy_checkpoint_source source_of(const loop *l) {
+static hy_checkpoint_source source_of(const hy_loop *l) {
     const hy_trainer *t = l->trainer;
     void *m = NULL, *v = NULL;
     int64_t n_state = 0;
@@ -194,7 +37,7 @@ static hy_checkpoint_source source_of(const loop *l) {
 }
 
 /* "the newest checkpoint is that of step 40", for messages. */
-static const char *newest_checkpoint(const loop *l, char text[64]) {
+static const char *newest_checkpoint(const hy_loop *l, char text[64]) {
     if (l->saved_step < 0) {
         return "there is no checkpoint yet";
     }
@@ -202,7 +45,7 @@ static const char *newest_checkpoint(const loop *l, char text[64]) {
     return text;
 }
 
-static hy_status save(loop *l) {
+static hy_status save(hy_loop *l) {
     const double begin = hy_now(), exposed = hy_exchange_exposed();
     const hy_checkpoint_source source = source_of(l);
     const hy_status status = hy_checkpoint_save(&source, l->folder.checkpoints, l->config->train.checkpoint.keep);
@@ -226,7 +69,7 @@ static hy_status save(loop *l) {
     return status;
 }
 
-static hy_status validate(loop *l) {
+static hy_status validate(hy_loop *l) {
     hy_eval_result result;
     const hy_op_counts before = *hy_device_counts(l->trainer->device);
     const double begin = hy_now(), exposed = hy_exchange_exposed();
@@ -250,12 +93,8 @@ static hy_status validate(loop *l) {
     return HY_OK;
 }
 
-static bool is_due(int64_t every, int64_t step) {
-    return every > 0 && step % every == 0;
-}
-
 /* Metrics that cannot be written do not end a run: what failed has been logged. */
-static void report_step(loop *l, const hy_step_result *result, double seconds, double exposed, double moving) {
+static void report_step(hy_loop *l, const hy_step_result *result, double seconds, double exposed, double moving) {
     const double rate = l->peak * seconds;
     const hy_step_rates rates = {.seconds = seconds,
                                  .tokens_per_second = (double)result->tokens / seconds,
@@ -263,14 +102,14 @@ static void report_step(loop *l, const hy_step_result *result, double seconds, d
                                  .exposed = exposed / seconds,
                                  .moving = moving / seconds,
                                  .resident = hy_resident_peak()};
-    const bool show = is_due(l->config->train.log_every, l->progress.step) ||
+    const bool show = hy_is_due(l->config->train.log_every, l->progress.step) ||
                       l->progress.step == l->config->train.steps || result->skipped;
     hy_console_step(&l->console, l->progress.step, result, &rates, show);
     l->failed_metrics += hy_metrics_step(l->metrics, l->progress.step, result, &rates) != HY_OK;
 }
 
 /* Counts a skipped step; too many in a row that were not finite end the run. One without targets says nothing about that. */
-static hy_status count_step(loop *l, const hy_step_result *result) {
+static hy_status count_step(hy_loop *l, const hy_step_result *result) {
     if (result->skipped == HY_STEP_NO_TARGETS) {
         l->progress.empty++;
         return HY_OK;
@@ -295,7 +134,7 @@ static hy_status count_step(loop *l, const hy_step_result *result) {
 }
 
 /* What is finished is `l->progress`; what it will be after the next update. */
-static void tell_stop_save(const loop *l) {
+static void tell_stop_save(const hy_loop *l) {
     hy_progress next = l->progress;
     next.step++;
     next.updates++;
@@ -306,7 +145,7 @@ static void tell_stop_save(const loop *l) {
 
 /* One step; l->stopped: none was taken, because some rank wants to stop. A time limit lets every run take at least one, so
  * that many short runs come to an end. Collective. */
-static hy_status take_step(loop *l, int64_t steps_taken) {
+static hy_status take_step(hy_loop *l, int64_t steps_taken) {
     hy_step_result result;
     const double begin = hy_now(), exposed = hy_exchange_exposed(), moving = hy_exchange_moving();
     const int64_t allocations = hy_alloc_count();
@@ -336,15 +175,16 @@ static hy_status take_step(loop *l, int64_t steps_taken) {
     return status;
 }
 
-static bool validation_is_due(const loop *l) {
+static bool validation_hy_is_due(const hy_loop *l) {
     return l->trainer->eval.runner != NULL &&
-           (l->progress.step == l->config->train.steps || is_due(l->config->train.eval.every, l->progress.step));
+           (l->progress.step == l->config->train.steps || hy_is_due(l->config->train.eval.every, l->progress.step));
 }
 
 /* A failed save ends the run only where it is the last one. */
-static hy_status save_if_due(loop *l) {
+static hy_status save_if_due(hy_loop *l) {
     const bool last = l->progress.step == l->config->train.steps || l->stopped;
-    if (l->saved_step == l->progress.step || !(last || is_due(l->config->train.checkpoint.every, l->progress.step))) {
+    if (l->saved_step == l->progress.step ||
+        !(last || hy_is_due(l->config->train.checkpoint.every, l->progress.step))) {
         return HY_OK;
     }
     const hy_status status = save(l);
@@ -352,7 +192,7 @@ static hy_status save_if_due(loop *l) {
     return last ? status : HY_OK;
 }
 
-static hy_status run_steps(loop *l) {
+static hy_status run_steps(hy_loop *l) {
     if (l->owes_validation) {
         HY_TRY(validate(l));
     }
@@ -362,7 +202,7 @@ static hy_status run_steps(loop *l) {
             return l->progress.step > l->first_step ? save_if_due(l) : HY_OK;
         }
         HY_TRY(save_if_due(l));
-        if (validation_is_due(l)) {
+        if (validation_hy_is_due(l)) {
             HY_TRY(validate(l));
         }
     }
@@ -371,19 +211,19 @@ static hy_status run_steps(loop *l) {
 
 /* ---- end ---- */
 
-static void print_stop(loop *l, int64_t step) {
+static void print_stop(hy_loop *l, int64_t step) {
     hy_console_note(&l->console, "\nstopped early after step %lld of %lld (%s); run the same command to go on",
                     (long long)step, (long long)l->config->train.steps, hy_stop_reason());
 }
 
 /* In the middle of a step, all that is finished being saved: the whole job ends here. */
 static void leave_at_once(void *context) {
-    loop *l = context;
+    hy_loop *l = context;
     print_stop(l, l->progress.step);
     hy_comm_abort(HY_STOPPED);
 }
 
-static void print_end(loop *l) {
+static void print_end(hy_loop *l) {
     hy_plan plan;
     hy_print_detail("\n");
     if (l->stopped) {
@@ -407,7 +247,7 @@ static void print_end(loop *l) {
 }
 
 /* Why the run ended, for those who come later: the last line of log.txt, and env.json. */
-static void note_end(const loop *l, hy_status status) {
+static void note_end(const hy_loop *l, hy_status status) {
     const char *reason = status == HY_OK         ? "done"
                          : status == HY_STOPPED  ? hy_stop_reason()
                          : status == HY_ERR_PEER ? "another rank failed"
@@ -419,7 +259,7 @@ static void note_end(const loop *l, hy_status status) {
     }
 }
 
-static hy_status begin_stop_save(loop *l) {
+static hy_status begin_stop_save(hy_loop *l) {
     const hy_checkpoint_source source = source_of(l);
     HY_TRY(
         hy_comm_agree(l->world, hy_stop_save_begin(&source, l->folder.checkpoints, l->folder.log, leave_at_once, l)));
@@ -427,7 +267,7 @@ static hy_status begin_stop_save(loop *l) {
     return HY_OK;
 }
 
-static hy_status train_from(loop *l) {
+static hy_status train_from(hy_loop *l) {
     HY_TRY(begin_stop_save(l));
     hy_exchange_reset();
     const double begin = hy_now();
@@ -444,71 +284,20 @@ static hy_status train_from(loop *l) {
     return l->stopped ? HY_STOPPED : HY_OK;
 }
 
-/* Lines of validations after `step`. */
-static int64_t validations(const char *metrics, int64_t step) {
-    hy_metrics_history history;
-    int64_t n = 0;
-    if (!hy_file_exists(metrics) || hy_metrics_read(metrics, &history) != HY_OK) {
-        return 0;
-    }
-    for (int64_t i = 0; i < history.n_evals; i++) {
-        n += history.evals[i].step == step;
-    }
-    hy_metrics_history_free(&history);
-    return n;
-}
-
-/* Whether the validation after the checkpoint's last step is missing: the run was killed in between. Collective. */
-static void find_owed_validation(loop *l, const hy_checkpoint *checkpoint) {
-    const int64_t step = checkpoint->manifest.progress.step;
-    const bool due = step >= l->config->train.steps || is_due(l->config->train.eval.every, step);
-    int64_t owed = l->first_rank && step > 0 && due && l->config->data.eval_store.n > 0 &&
-                   validations(l->folder.metrics, step) < l->config->data.eval_store.n;
-    hy_req req = {0};
-    hy_comm_broadcast(l->world, "validation owed", &owed, sizeof owed, 0, &req);
-    hy_comm_wait(&req);
-    l->owes_validation = owed != 0;
-}
-
-/* `checkpoint` NULL: a new run. */
-static hy_status prepare_and_train(loop *l, hy_checkpoint *checkpoint) {
-    HY_TRY(confirm(l, checkpoint));
-    if (checkpoint != NULL) {
-        l->progress = checkpoint->manifest.progress;
-        find_owed_validation(l, checkpoint);
-    }
-    if (checkpoint != NULL && checkpoint->manifest.progress.step >= l->config->train.steps && !l->owes_validation) {
-        if (l->first_rank) {
-            hy_print("nothing to do: %s has done %lld steps, train.steps is %lld\n", checkpoint->path,
-                     (long long)checkpoint->manifest.progress.step, (long long)l->config->train.steps);
-        }
-        return HY_OK;
-    }
-    HY_TRY(measure_peak(l));
-    HY_TRY(hy_trainer_create(l->config, true, l->world, &l->trainer));
-    HY_TRY(checkpoint != NULL ? resume(l, checkpoint) : initialise(l));
-    l->progress.data = l->trainer->data;
-    HY_TRY(begin_reports(l));
-    return train_from(l);
-}
-
-static hy_status run(loop *l) {
+static hy_status run(hy_loop *l) {
     hy_checkpoint checkpoint;
     bool found = false;
-    HY_TRY(hy_comm_agree(l->world, hy_config_write(l->config, &l->config_text, &l->config_length)));
-    HY_TRY(hy_config_agree(l->world, l->config_text, l->config_length));
-    HY_TRY(check_mesh_and_device(l));
-    HY_TRY(begin_folder(l));
+    HY_TRY(hy_loop_begin(l));
     HY_TRY(hy_checkpoint_open(l->folder.checkpoints, l->world, &found, &checkpoint));
-    const hy_status status = prepare_and_train(l, found ? &checkpoint : NULL);
+    hy_status status = hy_loop_prepare(l, found ? &checkpoint : NULL);
     if (found) {
         hy_checkpoint_close(&checkpoint);
     }
-    return status;
+    return status == HY_OK && l->trainer != NULL ? train_from(l) : status;
 }
 
 hy_status hy_train_with(const hy_config *config, const hy_train_options *options, hy_comm *world) {
-    loop *l = NULL;
+    hy_loop *l = NULL;
     HY_TRY(hy_comm_agree(world, HY_NEW("training loop", 1, &l)));
     l->config = config;
     l->options = options;
