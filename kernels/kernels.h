@@ -391,7 +391,7 @@ typedef struct hy_long_conv {
     const void *dy;
     void *dx;   /* [C,T] */
     void *dh;   /* [C,L] stat */
-    void *work; /* device->table->long_conv_work(args) bytes */
+    void *work; /* the profile's long_conv_work(args) bytes (device.h) */
 } hy_long_conv_args;
 
 /* ---- linear recurrences: mixers.md section 1 ----
@@ -431,7 +431,7 @@ typedef struct hy_recur {
     const void *v;     /* [T,HV,V] */
     const void *g;     /* log decay ≤ 0, or NULL; shape as in hy_decay */
     const void *beta;  /* [T,HV] or NULL = 1 */
-    void *work;        /* device->table->recur_work(args) bytes */
+    void *work;        /* the profile's recur_work(args) bytes (device.h) */
 
     /* recur_map: for each run with s1 ≥ 0: H_map[s1] = state made from zero, A_map[s1] = transition of the run if its
      * s0 ≥ 0, zeros otherwise. A_map may be NULL. q is not read.
@@ -535,7 +535,7 @@ typedef struct hy_attn {
     const void *d_o;    /* [nq,H,DV] */
     void *delta;        /* [nq,H] stat */
     void *dq, *dk, *dv; /* stat */
-    void *work;         /* device->table->attn_work(args) bytes */
+    void *work;         /* the profile's attn_work(args) bytes (device.h) */
 } hy_attn_args;
 
 /* Attention sinks: logits of each query head that take part in the denominator of its softmax only. They are where the
