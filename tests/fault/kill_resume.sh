@@ -1,19 +1,10 @@
 #!/usr/bin/env bash
 # kill_resume.sh HYLAS SOURCE [KILLS]: a random rank is killed (SIGKILL) at random moments, every other time inside a save; after each the
 # same command goes on. In the end parameters and optimizer state equal those of an uninterrupted run bit for bit.
-# SOURCE: this repository, whose files are the text. RANDOM_SEED in the environment repeats a run.
+# SOURCE: this repository, whose files are the text.
 set -uo pipefail
-hylas=$1 source=$2 kills=${3:-20} mpirun=${MPIEXEC:-mpirun}
-RANDOM=${RANDOM_SEED:-$$}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    tail -n 20 log 2>/dev/null
-    exit 1
-}
+kills=${3:-20}
+source "$(dirname "${BASH_SOURCE[0]}")/begin.sh" "$1" "$2"
 
 "$hylas" data text "$source/layers" "$source/sp" --out store.h5 >/dev/null || fail "no token store"
 steps=$((150 * kills))

@@ -5,13 +5,10 @@
 # resumes from the newest and ends where the undisturbed run ended, bit for bit. By random draw for N seconds (default 60; RANDOM_SEED
 # repeats it), or --all of them, or one CASE: "RANKS RANK CALL MODE N", as a failure prints it.
 set -uo pipefail
-hylas=$(realpath "$1") library=$(realpath "$2") source=$(realpath "$3") mpirun=${MPIEXEC:-mpirun} what=${4:---seconds}
+library=$(realpath "$2") what=${4:---seconds}
 seconds=60
 [ "$what" != --seconds ] || seconds=${5:-60}
-RANDOM=${RANDOM_SEED:-$$}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/begin.sh" "$1" "$3"
 mkdir files
 patience=50 # seconds; less than the minute after which ranks leave each other
 cases=0 failures=0

@@ -2,19 +2,10 @@
 # stop_resume.sh HYLAS SOURCE [STOPS]: SIGINT or SIGTERM at random moments of long steps, in turn to mpirun (which kills its ranks a second
 # after telling them), to all ranks, as SIGUSR1 to all, and to one rank; after each the same command goes on. No step that was finished is made again, and in
 # the end parameters and optimizer state equal those of an uninterrupted run bit for bit. There are no other checkpoints than those that the
-# stops make. SOURCE: this repository, whose files are the text. RANDOM_SEED in the environment repeats a run.
+# stops make. SOURCE: this repository, whose files are the text.
 set -uo pipefail
-hylas=$1 source=$2 stops=${3:-20} mpirun=${MPIEXEC:-mpirun}
-RANDOM=${RANDOM_SEED:-$$}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    tail -n 20 log 2>/dev/null
-    exit 1
-}
+stops=${3:-20}
+source "$(dirname "${BASH_SOURCE[0]}")/begin.sh" "$1" "$2"
 
 "$hylas" data text "$source/layers" "$source/sp" --out store.h5 >/dev/null || fail "no token store"
 steps=2
