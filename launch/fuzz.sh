@@ -34,7 +34,7 @@ if ! clang -fsanitize=fuzzer,address "$probe/probe.c" -o "$probe/probe" 2>"$prob
     exit 0
 fi
 
-build build-fuzz -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DCMAKE_C_FLAGS=-O1 -DHY_FUZZ=ON
+build build-fuzz all -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DCMAKE_C_FLAGS=-O1 -DHY_FUZZ=ON
 mkdir -p build-fuzz/found
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 # libraries hold memory until exit; ours is counted by the targets
 
