@@ -1,4 +1,5 @@
-/* Devices of the host: calls run when they are made, so lanes and marks are nothing but the order of the program. */
+/* The kinds of devices, and the one every other can be compared with: the host, where calls run when they are made, so
+ * that lanes and marks are nothing but the order of the program. */
 #include "kernels/device.h"
 
 #include <stdio.h>
@@ -12,18 +13,88 @@
 static const hy_tuning host_tuning = {
     .head_logits = 1 << 20, .attn_products = 1 << 24, .recur_pieces = 16, .latent_rows = 1024};
 
-static hy_status table_of(const char *name, hy_dtype dtype, hy_table *table) {
+/* ---- the host ---- */
+
+static hy_status host_table(const char *name, hy_dtype dtype, hy_table *table) {
     if (strcmp(name, "cpu_ref") == 0) {
         hy_table_init_ref(table, dtype);
         return HY_OK;
     }
-    if (strcmp(name, "cpu") == 0) {
-        return hy_table_init_cpu(table, dtype);
+    return hy_table_init_cpu(table, dtype);
+}
+
+static hy_status host_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
+    (void)device;
+    return hy_alloc(what, bytes, out);
+}
+
+static void host_free(hy_device *device, void *memory) {
+    (void)device;
+    hy_free(memory);
+}
+
+static void host_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
+    (void)device;
+    (void)lane;
+    memcpy(to, from, bytes);
+}
+
+static void host_read(hy_device *device, const void *from, size_t bytes, void *host) {
+    (void)device;
+    memcpy(host, from, bytes);
+}
+
+static void host_write(hy_device *device, const void *host, size_t bytes, void *to) {
+    (void)device;
+    memcpy(to, host, bytes);
+}
+
+static hy_mark host_mark(hy_device *device, hy_lane lane) {
+    (void)device;
+    return (hy_mark){.lane = lane};
+}
+
+static void host_after(hy_device *device, hy_lane lane, hy_mark mark) {
+    (void)device;
+    (void)lane;
+    (void)mark;
+}
+
+static void host_wait(hy_device *device, hy_mark mark) {
+    (void)device;
+    (void)mark;
+}
+
+#define HOST_ROW(device_name)                                                                                          \
+    {                                                                                                                  \
+        .name = (device_name), .table = host_table, .alloc = host_alloc, .free = host_free, .copy = host_copy,         \
+        .read = host_read, .write = host_write, .mark = host_mark, .after = host_after, .wait = host_wait              \
+    }
+static const hy_device_kind cpu = HOST_ROW("cpu");
+static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref");
+
+/* ---- the kinds ---- */
+
+/* The kind of a name: all of it, or what stands before its first colon where the kind has a use for the rest. */
+static hy_status find_kind(const char *name, const hy_device_kind **out) {
+    static const hy_device_kind *const kinds[] = {&cpu, &cpu_ref};
+    const size_t length = strcspn(name, ":");
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        const hy_device_kind *kind = kinds[i];
+        if (strlen(kind->name) == length && strncmp(kind->name, name, length) == 0 &&
+            (name[length] == '\0' || kind->describe != NULL)) {
+            *out = kind;
+            return HY_OK;
+        }
     }
     return hy_fail(HY_ERR_USAGE, "device '%s' is unknown: choose cpu or cpu_ref", name);
 }
 
-static hy_profile profile_from(const hy_table *table) {
+/* What follows from a name alone: kind, table, profile. */
+static hy_status describe(const char *name, hy_dtype dtype, hy_device *out) {
+    HY_TRY(find_kind(name, &out->kind));
+    HY_TRY(out->kind->table(name, dtype, &out->table));
+    const hy_table *table = &out->table;
     hy_profile profile = {.dtype = table->dtype,
                           .tuning = host_tuning,
                           .recur_work = table->recur_work,
@@ -32,28 +103,38 @@ static hy_profile profile_from(const hy_table *table) {
                           .long_conv_work = table->long_conv_work};
     snprintf(profile.name, sizeof profile.name, "%s", table->name);
     snprintf(profile.detail, sizeof profile.detail, "%s", table->detail);
-    return profile;
+    if (out->kind->describe != NULL) {
+        out->kind->describe(name, &profile);
+    }
+    out->profile = profile;
+    return HY_OK;
 }
 
 hy_status hy_profile_of(const char *name, hy_dtype dtype, hy_profile *out) {
-    hy_table table;
-    HY_TRY(table_of(name, dtype, &table));
-    *out = profile_from(&table);
+    hy_device described = {.kind = NULL};
+    HY_TRY(describe(name, dtype, &described));
+    *out = described.profile;
     return HY_OK;
 }
 
 hy_status hy_device_create(const char *name, hy_dtype dtype, hy_device **out) {
-    hy_table table;
-    hy_device *device = NULL;
-    HY_TRY(table_of(name, dtype, &table));
+    hy_device described = {.kind = NULL}, *device = NULL;
+    HY_TRY(describe(name, dtype, &described));
     HY_TRY(HY_NEW("device", 1, &device));
-    device->table = table;
-    device->profile = profile_from(&table);
+    *device = described;
+    const hy_status status = device->kind->open != NULL ? device->kind->open(device) : HY_OK;
+    if (status != HY_OK) {
+        hy_free(device);
+        return status;
+    }
     *out = device;
     return HY_OK;
 }
 
 void hy_device_destroy(hy_device *device) {
+    if (device != NULL && device->kind->close != NULL) {
+        device->kind->close(device);
+    }
     hy_free(device);
 }
 
@@ -66,43 +147,35 @@ hy_op_counts *hy_device_counts(hy_device *device) {
 }
 
 hy_status hy_device_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
-    (void)device;
-    return hy_alloc(what, bytes, out);
+    return device->kind->alloc(device, what, bytes, out);
 }
 
 void hy_device_free(hy_device *device, void *memory) {
-    (void)device;
-    hy_free(memory);
+    if (memory != NULL) {
+        device->kind->free(device, memory);
+    }
 }
 
 void hy_device_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
-    (void)device;
-    (void)lane;
-    memcpy(to, from, bytes);
+    device->kind->copy(device, lane, to, from, bytes);
 }
 
 void hy_device_read(hy_device *device, const void *from, size_t bytes, void *host) {
-    (void)device;
-    memcpy(host, from, bytes);
+    device->kind->read(device, from, bytes, host);
 }
 
 void hy_device_write(hy_device *device, const void *host, size_t bytes, void *to) {
-    (void)device;
-    memcpy(to, host, bytes);
+    device->kind->write(device, host, bytes, to);
 }
 
 hy_mark hy_device_mark(hy_device *device, hy_lane lane) {
-    (void)device;
-    return (hy_mark){.lane = lane};
+    return device->kind->mark(device, lane);
 }
 
 void hy_device_after(hy_device *device, hy_lane lane, hy_mark mark) {
-    (void)device;
-    (void)lane;
-    (void)mark;
+    device->kind->after(device, lane, mark);
 }
 
 void hy_device_wait(hy_device *device, hy_mark mark) {
-    (void)device;
-    (void)mark;
+    device->kind->wait(device, mark);
 }

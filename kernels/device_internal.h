@@ -1,13 +1,36 @@
-/* Inside of a device, for dispatch.c, device.c and tests of tables. */
+/* Inside of a device, for dispatch.c, the kinds of devices and tests of tables. */
 #ifndef HY_KERNELS_DEVICE_INTERNAL_H
 #define HY_KERNELS_DEVICE_INTERNAL_H
 
 #include "kernels/device.h"
 
+/* What differs between devices: one row each, in device.c. */
+typedef struct hy_device_kind {
+    const char *name;                                                               /* what names begin with */
+    hy_status (*table)(const char *name, hy_dtype dtype, hy_table *out);            /* of the device called `name` */
+    void (*describe)(const char *name, hy_profile *profile);                        /* NULL: as the table says */
+    hy_status (*open)(hy_device *device);                                           /* NULL: nothing to do */
+    void (*close)(hy_device *device);                                               /* NULL: nothing to do */
+    void (*launch)(hy_device *device, hy_op_id op, const void *args, size_t bytes); /* NULL: the table's entry, now */
+    hy_status (*alloc)(hy_device *device, const char *what, size_t bytes, void **out);
+    void (*free)(hy_device *device, void *memory); /* not NULL */
+    void (*copy)(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes);
+    void (*read)(hy_device *device, const void *from, size_t bytes, void *host);
+    void (*write)(hy_device *device, const void *host, size_t bytes, void *to);
+    hy_mark (*mark)(hy_device *device, hy_lane lane);
+    void (*after)(hy_device *device, hy_lane lane, hy_mark mark);
+    void (*wait)(hy_device *device, hy_mark mark);
+} hy_device_kind;
+
 struct hy_device {
+    const hy_device_kind *kind;
     hy_profile profile;
     hy_table table;
     hy_op_counts counts;
+    void *own; /* the kind's */
 };
+
+/* The table's entry for `op`, called now. */
+void hy_table_call(const hy_table *table, hy_op_id op, const void *args);
 
 #endif

@@ -6,12 +6,29 @@
 #define HY_X(op, args)                                                                                                 \
     void hy_##op(hy_device *device, const args##_args *a) {                                                            \
         const double start = hy_now();                                                                                 \
-        device->table.op(a);                                                                                           \
+        if (device->kind->launch != NULL) {                                                                            \
+            device->kind->launch(device, HY_OP_##op, a, sizeof *a);                                                    \
+        } else {                                                                                                       \
+            device->table.op(a);                                                                                       \
+        }                                                                                                              \
         device->counts.seconds[HY_OP_##op] += hy_now() - start;                                                        \
         device->counts.calls[HY_OP_##op]++;                                                                            \
     }
 HY_OPS(HY_X)
 #undef HY_X
+
+void hy_table_call(const hy_table *table, hy_op_id op, const void *args) {
+    switch (op) {
+#define HY_X(op, args_type)                                                                                            \
+    case HY_OP_##op:                                                                                                   \
+        table->op(args);                                                                                               \
+        break;
+        HY_OPS(HY_X)
+#undef HY_X
+    case HY_OP_COUNT:
+        break;
+    }
+}
 
 const char *hy_op_name(hy_op_id op) {
     static const char *const names[HY_OP_COUNT] = {
