@@ -6,7 +6,7 @@
 #include "layers/mixers/mlp.h"
 
 static void name_part(const hy_model_config *model, const hy_param *param, char *name, size_t size) {
-    const bool in_block = param->bucket > 0;
+    const bool in_block = param->block > 0;
     const hy_mlp_row *mlp = hy_mlp_row_find(model->mlp_kind);
     const char *kind = "norms", *own = in_block ? strchr(param->name + strlen("model.layers."), '.')
                                                 : NULL; /* after the layer's number */
@@ -17,7 +17,7 @@ static void name_part(const hy_model_config *model, const hy_param *param, char 
     } else if (own && strncmp(own + 1, mlp->part, strlen(mlp->part)) == 0) {
         kind = "MLPs";
     } else if (own && strncmp(own, ".attn.", 6) == 0) {
-        snprintf(name, size, "mixers: %s", model->mixers[model->layer_mixer[param->bucket - 1]].name);
+        snprintf(name, size, "mixers: %s", model->mixers[model->layer_mixer[param->block - 1]].name);
         return;
     }
     snprintf(name, size, "%s", kind);

@@ -19,16 +19,21 @@ struct hy_model {
     int64_t *bucket_begin; /* [n_buckets+1] */
 };
 
+static int bucket_of(const hy_param *p) {
+    return p->role == HY_ROLE_STAT ? HY_BUCKET_STATS : p->block == 0 ? HY_BUCKET_ENDS : HY_BUCKET_BLOCKS + p->block - 1;
+}
+
 /* Buckets one after the other, each padded to a multiple of `shards` pieces of 16 elements. */
 static hy_status place_params(hy_model *model, int shards) {
     hy_graph *g = &model->graph;
-    model->n_buckets = (int)model->config.layers + 1;
+    model->n_buckets = (int)model->config.layers + HY_BUCKET_BLOCKS;
     HY_TRY(HY_NEW("gradient buckets", model->n_buckets + 1, &model->bucket_begin));
     int64_t at = 0, unit = 16 * (int64_t)shards;
     for (int b = 0; b < model->n_buckets; b++) {
         model->bucket_begin[b] = at;
         for (int i = 0; i < g->n_params; i++) {
-            if (g->params[i].bucket == b) {
+            if (bucket_of(&g->params[i]) == b) {
+                g->params[i].bucket = b;
                 g->params[i].offset = at;
                 at += g->params[i].size;
             }
@@ -36,6 +41,7 @@ static hy_status place_params(hy_model *model, int shards) {
         at = (at + unit - 1) / unit * unit;
     }
     model->bucket_begin[model->n_buckets] = at;
+    g->stat_elements = model->bucket_begin[HY_BUCKET_STATS + 1];
     return HY_OK;
 }
 
@@ -96,6 +102,10 @@ int hy_model_bucket_count(const hy_model *model) {
 void hy_model_bucket(const hy_model *model, int bucket, int64_t *begin, int64_t *end) {
     *begin = model->bucket_begin[bucket];
     *end = model->bucket_begin[bucket + 1];
+}
+
+int64_t hy_model_compute_offset(const hy_model *model, hy_dtype precision, int64_t flat) {
+    return hy_compute_offset(&model->graph, precision, flat);
 }
 
 static double initial_value(const hy_param *p, uint64_t seed, uint64_t stream, uint64_t index) {

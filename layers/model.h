@@ -1,8 +1,12 @@
 /* A model: its parameters, its plan of memory, and one step through it. Built once; a step allocates nothing.
  *
- * Parameters live in one flat array, gradients in another of the same shape, both owned by the caller. The array is divided into
- * buckets, in the order in which backward finishes them last to first: bucket 0 = embedding, final norm, head; bucket 1+l = block l.
- * A bucket's length is a multiple of the number of shards asked for, so that it can be reduce-scattered whole. */
+ * Parameters have an order, the *flat* one, in which the gradients and the master copy lie. It is divided into buckets of one role
+ * each, in the order in which backward finishes them last to first: all that is no matrix (HY_BUCKET_STATS), the matrices of
+ * embedding and head (HY_BUCKET_ENDS), then those of each block. A bucket's length is a multiple of the number of shards asked
+ * for, so that it can be reduce-scattered whole; it may be empty.
+ *
+ * What a pass reads is the *compute copy*: the same order, every element in the type that the precision gives its parameter's role.
+ * Both are owned by the caller; in float32 and float64 they can be one array. */
 #ifndef HY_LAYERS_MODEL_H
 #define HY_LAYERS_MODEL_H
 
@@ -31,8 +35,10 @@ struct hy_param {
     int n_dims;
     int64_t shape[4];
     int64_t size, offset; /* elements; offset into the flat array */
+    int block;            /* 1+l = of block l; 0 = of the ends, or of several blocks */
     int bucket;
-    bool decay; /* weight decay applies */
+    hy_role role; /* HY_ROLE_WEIGHT: a matrix that products or the embedding read; else HY_ROLE_STAT */
+    bool decay;   /* weight decay applies */
     hy_init init;
     double init_a, init_b; /* parameters of the initialiser */
     double (*formula)(const hy_param *param, int64_t index);
@@ -46,10 +52,14 @@ void hy_model_destroy(hy_model *model);
 
 const hy_model_config *hy_model_config_of(const hy_model *model);
 const hy_param *hy_model_params(const hy_model *model, int64_t *count);
-int64_t hy_model_parameter_count(const hy_model *model); /* without padding; a tied head counts once */
-int64_t hy_model_flat_size(const hy_model *model);       /* elements, with padding */
+int64_t hy_model_parameter_count(const hy_model *model);    /* without padding; a tied head counts once */
+int64_t hy_model_flat_size(const hy_model *model);          /* elements, with padding */
+enum { HY_BUCKET_STATS, HY_BUCKET_ENDS, HY_BUCKET_BLOCKS }; /* the last: of block 0; block l's comes l later */
 int hy_model_bucket_count(const hy_model *model);
-void hy_model_bucket(const hy_model *model, int bucket, int64_t *begin, int64_t *end);
+void hy_model_bucket(const hy_model *model, int bucket, int64_t *begin, int64_t *end); /* in flat order */
+
+/* Where flat element `flat` lies in the compute copy, in bytes; that of the flat size is the copy's size. */
+int64_t hy_model_compute_offset(const hy_model *model, hy_dtype precision, int64_t flat);
 
 /* Initial parameters: each element a function of (seed, parameter name, its index) only; of an orthogonal matrix, of all elements
  * of that parameter. Padding is 0. Local. */
@@ -80,7 +90,7 @@ typedef struct hy_runner hy_runner;
 /* Adds this runner's buffers to `plan` (name, bytes, lifetime) without allocating. Local. */
 HY_MUST_CHECK hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
                                        hy_plan *plan);
-/* Reserves exactly that. `params` and `grads` (grads NULL if !train) are the flat arrays, borrowed for the runner's life. `broken`
+/* Reserves exactly that. `params` (the compute copy) and `grads` (flat; NULL if !train) are borrowed for the runner's life. `broken`
  * is the test hook of hy_sp. Local. */
 HY_MUST_CHECK hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device,
                                          hy_comm *sequence, void *params, void *grads, int broken, hy_runner **out);

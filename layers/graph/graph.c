@@ -125,8 +125,13 @@ hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const in
         return (hy_weight){HY_NONE, 0};
     }
     hy_param *p = &graph->params[graph->n_params];
-    *p = (hy_param){
-        .n_dims = n_dims, .size = 1, .bucket = graph->block, .decay = decay, .init = init, .init_a = graph->init_std};
+    *p = (hy_param){.n_dims = n_dims,
+                    .size = 1,
+                    .block = graph->block,
+                    .role = HY_ROLE_STAT,
+                    .decay = decay,
+                    .init = init,
+                    .init_a = graph->init_std};
     snprintf(p->name, sizeof(p->name), "%s%s", graph->prefix, name);
     for (int i = 0; i < n_dims; i++) {
         p->shape[i] = shape[i];
@@ -147,9 +152,15 @@ hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, c
     if (w.param != HY_NONE) {
         hy_param *p = &graph->params[w.param];
         snprintf(p->name, sizeof(p->name), "%s", name);
-        p->bucket = 0;
+        p->block = 0;
     }
     return w;
+}
+
+void hy_graph_matrix(hy_graph *graph, hy_weight w) {
+    if (w.param != HY_NONE) {
+        graph->params[w.param].role = HY_ROLE_WEIGHT;
+    }
 }
 
 void hy_graph_start(hy_graph *graph, hy_var v, hy_init init, double a) {

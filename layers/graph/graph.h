@@ -141,7 +141,7 @@ typedef union hy_attr {
 
 struct hy_node {
     const hy_node_class *class;
-    int block; /* 0 = embedding, final norm, head; 1+l = block l: the unit of recompute and of gradient buckets */
+    int block; /* 0 = embedding, final norm, head; 1+l = block l: the unit of recompute and of buckets of matrices */
     int n_in, n_out;
     hy_var in[HY_NODE_INPUTS], out[HY_NODE_OUTPUTS]; /* absent optional inputs are HY_NONE */
     hy_weight w[HY_NODE_WEIGHTS];                    /* absent: param = HY_NONE */
@@ -159,6 +159,7 @@ typedef struct hy_graph {
     hy_var first_value; /* rwkv7: values of the first such layer, which all later ones read; HY_NONE before it */
     char prefix[64];    /* of parameter names */
     double init_std;
+    int64_t stat_elements; /* of the flat order, before its first matrix */
     int64_t largest_state; /* elements of what a node holds per fragment or chunk, of the node that has the most */
 } hy_graph;
 
@@ -176,7 +177,9 @@ hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, co
                        const hy_var *out);
 /* Adds parameter prefix+name. */
 hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init, bool decay);
-/* The parameter called `name`, without prefix, which all layers share: added to bucket 0 by the first that asks for it. */
+/* The parameter is read as a matrix, by products or the embedding: its role is HY_ROLE_WEIGHT. */
+void hy_graph_matrix(hy_graph *graph, hy_weight w);
+/* The parameter called `name`, without prefix, which all layers share: added by the first that asks for it. */
 hy_weight hy_graph_shared_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init,
                                 bool decay);
 /* The weight of the node that makes `v` starts as `init` with init_a = a. */
@@ -186,6 +189,15 @@ void hy_graph_formula(hy_graph *graph, hy_weight w, double (*formula)(const hy_p
 /* The part of `weight` that starts `elements` further. */
 static inline hy_weight hy_weight_at(hy_weight weight, int64_t elements) {
     return (hy_weight){weight.param, weight.offset + elements};
+}
+/* Byte offset of flat element `flat` in the compute copy (model.h): vectors come first. */
+static inline int64_t hy_compute_offset(const hy_graph *graph, hy_dtype precision, int64_t flat) {
+    const int64_t stats = flat < graph->stat_elements ? flat : graph->stat_elements;
+    return stats * (int64_t)hy_role_size(precision, HY_ROLE_STAT) +
+           (flat - stats) * (int64_t)hy_role_size(precision, HY_ROLE_WEIGHT);
+}
+static inline int64_t hy_weight_flat(const hy_graph *graph, hy_weight w) {
+    return graph->params[w.param].offset + w.offset;
 }
 static inline int64_t hy_var_cols(const hy_graph *graph, hy_var v) {
     return v == HY_NONE ? 0 : graph->vars[v].cols;
@@ -199,7 +211,7 @@ struct hy_exec {
     int64_t T;
     hy_dtype dtype;
     size_t esize;
-    char *arena, *params, *grads;             /* grads NULL in evaluation */
+    char *arena, *params, *grads;             /* params: the compute copy; grads NULL in evaluation */
     const int64_t *value_offset;              /* [n_vars] of the phase that runs */
     const int64_t *grad_offset;               /* [n_vars] */
     const uint8_t (*acc)[HY_NODE_INPUTS];     /* [n_nodes] */
@@ -217,10 +229,11 @@ static inline void *hy_grad(const hy_exec *x, hy_var v) {
     return v == HY_NONE || x->grad_offset[v] < 0 ? NULL : x->arena + x->grad_offset[v];
 }
 static inline void *hy_param_value(const hy_exec *x, hy_weight w) {
-    return w.param == HY_NONE ? NULL : x->params + (size_t)(x->graph->params[w.param].offset + w.offset) * x->esize;
+    return w.param == HY_NONE ? NULL : x->params + hy_compute_offset(x->graph, x->dtype, hy_weight_flat(x->graph, w));
 }
 static inline void *hy_param_grad(const hy_exec *x, hy_weight w) {
-    return w.param == HY_NONE ? NULL : x->grads + (size_t)(x->graph->params[w.param].offset + w.offset) * x->esize;
+    return w.param == HY_NONE ? NULL
+                              : x->grads + hy_weight_flat(x->graph, w) * (int64_t)hy_role_size(x->dtype, HY_ROLE_GRAD);
 }
 static inline size_t hy_node_index(const hy_exec *x, const hy_node *node) {
     return (size_t)(node - x->graph->nodes);

@@ -73,7 +73,7 @@ static void find_needs(planner *p) {
 
 static void add_instruction(planner *p, int node, hy_phase phase) {
     int time = p->plan->n_instructions++;
-    p->plan->instructions[time] = (hy_instruction){.node = node, .phase = phase, .bucket_done = -1};
+    p->plan->instructions[time] = (hy_instruction){.node = node, .phase = phase, .block_done = -1};
     if (phase == HY_PHASE_FWD) {
         p->fwd_time[node] = time;
     } else if (phase == HY_PHASE_BWD) {
@@ -103,7 +103,7 @@ static void order_instructions(planner *p) {
             add_instruction(p, n, HY_PHASE_BWD);
         }
         if (g->nodes[begin].block > 0 || begin == 0) {
-            p->plan->instructions[p->plan->n_instructions - 1].bucket_done = g->nodes[begin].block;
+            p->plan->instructions[p->plan->n_instructions - 1].block_done = g->nodes[begin].block;
         }
         end = begin;
     }

@@ -14,7 +14,7 @@ typedef enum hy_phase { HY_PHASE_FWD, HY_PHASE_RECOMPUTE, HY_PHASE_BWD } hy_phas
 typedef struct hy_instruction {
     int node;
     hy_phase phase;
-    int bucket_done; /* gradient bucket complete after this instruction, or −1 */
+    int block_done; /* block whose backward is complete with this instruction, or −1; 0 comes last */
 } hy_instruction;
 
 typedef struct hy_graph_plan {

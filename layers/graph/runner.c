@@ -148,6 +148,16 @@ static void execute(hy_exec *x, const hy_node *node, hy_phase phase) {
     }
 }
 
+/* With the backward of a block its matrices' gradients are complete; with that of the ends, which come last, all others. */
+static void tell_ready(int block, hy_bucket_ready ready, void *context) {
+    if (block > 0) {
+        ready(context, HY_BUCKET_BLOCKS + block - 1);
+    } else {
+        ready(context, HY_BUCKET_ENDS);
+        ready(context, HY_BUCKET_STATS);
+    }
+}
+
 static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void *context) {
     hy_exec *x = &r->exec;
     x->batch = batch;
@@ -160,8 +170,8 @@ static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void
         if (r->sp.comm) {
             hy_comm_progress(r->sp.comm);
         }
-        if (ins->bucket_done >= 0 && ready) {
-            ready(context, ins->bucket_done);
+        if (ins->block_done >= 0 && ready) {
+            tell_ready(ins->block_done, ready, context);
         }
     }
 }

@@ -111,6 +111,7 @@ hy_var hy_node_latent_attention(hy_graph *g, hy_var q, hy_var latent, hy_var sha
     hy_var o = hy_node_attention(g, q, latent, shared, shape);
     if (o != HY_NONE) {
         hy_node *node = &g->nodes[g->vars[o].producer];
+        hy_graph_matrix(g, w);
         node->w[0] = w;
         node->attr.attn.rank = rank;
         node->attr.attn.rope = rope;

@@ -1,5 +1,5 @@
 /* Decays with learned lower bounds: the bound of a layer from the model's one parameter, and the gate above it. The parameter
- * belongs to the embedding's bucket, whose gradient is complete last; every layer that reads it adds to it. */
+ * belongs to no block; every layer that reads it adds to its gradient. */
 #include <stddef.h>
 
 #include "layers/nodes/nodes.h"

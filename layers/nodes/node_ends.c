@@ -31,6 +31,7 @@ hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab, int
     if (!node) {
         return HY_NONE;
     }
+    hy_graph_matrix(g, w);
     node->w[0] = w;
     node->attr.ends.D = width;
     node->attr.ends.vocab = vocab;
@@ -131,6 +132,7 @@ static const hy_node_class head_class = {.name = "head and loss",
 void hy_node_head_loss(hy_graph *g, hy_var x, hy_weight w, int64_t width, int64_t vocab) {
     hy_node *node = hy_graph_node(g, &head_class, 1, &x, 0, NULL);
     if (node) {
+        hy_graph_matrix(g, w);
         node->w[0] = w;
         node->attr.ends.D = width;
         node->attr.ends.vocab = vocab;

@@ -74,6 +74,7 @@ static hy_var add_linear(hy_graph *g, hy_var x, int64_t heads, hy_weight w, int6
     if (!node) {
         return HY_NONE;
     }
+    hy_graph_matrix(g, w);
     node->w[0] = w;
     node->w[1] = bias;
     node->attr.linear.in = hy_var_cols(g, x) / heads;
