@@ -35,8 +35,8 @@ HY_MUST_CHECK hy_status hy_profile_of(const char *name, hy_dtype dtype, hy_profi
 
 typedef struct hy_device hy_device;
 
-/* "cpu" is cpu_ref overlaid with the fastest variants this processor runs (float32; float64 stays on cpu_ref, with BLAS
- * products). HYLAS_CPU=plain|avx2|avx512 in the environment restricts the choice. HY_ERR_USAGE for an unknown name. Local. */
+/* "cpu" is cpu_ref overlaid with the fastest variants this processor runs (float32 and bf16; float64 stays on cpu_ref, with BLAS
+ * products). HYLAS_CPU=plain|avx2|avx512|amx in the environment restricts the choice. HY_ERR_USAGE for an unknown name. Local. */
 HY_MUST_CHECK hy_status hy_device_create(const char *name, hy_dtype dtype, hy_device **out);
 void hy_device_destroy(hy_device *device); /* NULL allowed */
 

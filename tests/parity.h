@@ -24,7 +24,7 @@
 
 typedef enum parity_role { PARITY_INPUT, PARITY_OVERWRITTEN, PARITY_UPDATED } parity_role;
 
-enum { PARITY_BUFFERS = 24, PARITY_TABLES = 8, PARITY_GUARD = 64, PARITY_HOST = 64, PARITY_NO_FIELD = -1 };
+enum { PARITY_BUFFERS = 24, PARITY_TABLES = 12, PARITY_GUARD = 64, PARITY_HOST = 64, PARITY_NO_FIELD = -1 };
 
 typedef struct parity_buffer {
     long field, alias; /* offsets of the pointers in the args struct */
@@ -365,9 +365,10 @@ static PARITY_UNUSED void parity_run(parity *p) {
     p->cases++;
 }
 
-/* Tables: cpu_ref in float and bf16, cpu in double, cpu in float for every instruction set this processor has. */
+/* Tables: cpu_ref in float and bf16, cpu in double, cpu in float and bf16 for every instruction set this processor has. */
 static PARITY_UNUSED hy_status parity_init(parity *p) {
-    static const char *const sets[] = {"plain", "avx2", "avx512"};
+    static const char *const sets[] = {"plain", "avx2", "avx512", "amx"};
+    static const hy_dtype dtypes[] = {HY_F32, HY_BF16};
     hy_device *device;
     memset(p, 0, sizeof *p);
     HY_TRY(hy_device_create("cpu_ref", HY_F64, &device));
@@ -382,10 +383,10 @@ static PARITY_UNUSED hy_status parity_init(parity *p) {
     HY_TRY(hy_device_create("cpu", HY_F64, &device));
     p->tables[p->n_tables++] = device->table;
     hy_device_destroy(device);
-    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
-        setenv("HYLAS_CPU", sets[i], 1);
-        HY_TRY(hy_device_create("cpu", HY_F32, &device));
-        if (strcmp(hy_device_profile(device)->detail, sets[i]) == 0)
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0] * 2; i++) {
+        setenv("HYLAS_CPU", sets[i / 2], 1);
+        HY_TRY(hy_device_create("cpu", dtypes[i % 2], &device));
+        if (strcmp(hy_device_profile(device)->detail, sets[i / 2]) == 0)
             p->tables[p->n_tables++] = device->table;
         hy_device_destroy(device);
     }

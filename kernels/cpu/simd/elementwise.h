@@ -38,8 +38,31 @@ HY_INLINE hy_range hy_thread_range(int64_t n, int64_t grain) {
     } while (0)
 
 /* y (+)= v for the first n lanes. */
-HY_INLINE void hy_vec_put(float *y, hy_vec v, int64_t n, int acc) {
-    hy_vec_store_tail(y, acc ? v + hy_vec_load_tail(y, n) : v, n);
+#define hy_vec_put(y, v, n, acc) HY_BY_ELEMENT_(y, hy_vec_put)(y, v, n, acc)
+
+HY_INLINE void hy_vec_put_f32(float *y, hy_vec v, int64_t n, int acc) {
+    hy_vec_store_tail_f32(y, acc ? v + hy_vec_load_tail_f32(y, n) : v, n);
+}
+
+HY_INLINE void hy_vec_put_bf16(hy_bf16 *y, hy_vec v, int64_t n, int acc) {
+    hy_vec_store_tail_bf16(y, acc ? v + hy_vec_load_tail_bf16(y, n) : v, n);
+}
+
+/* Arrays whose role the arguments tell: elements i .. i + n − 1 of `array`. A float32 table does not look at the role. */
+HY_INLINE int hy_role_is_elem(hy_role role) {
+    return HY_BF16_ACTS && role < HY_ROLE_STAT;
+}
+
+HY_INLINE hy_vec hy_role_load(hy_role role, const void *array, int64_t i, int64_t n) {
+    return hy_role_is_elem(role) ? hy_vec_load_tail((const hy_elem *)array + i, n)
+                                 : hy_vec_load_tail((const float *)array + i, n);
+}
+
+HY_INLINE void hy_role_put(hy_role role, void *array, int64_t i, hy_vec v, int64_t n, int acc) {
+    if (hy_role_is_elem(role))
+        hy_vec_put((hy_elem *)array + i, v, n, acc);
+    else
+        hy_vec_put((float *)array + i, v, n, acc);
 }
 
 #endif

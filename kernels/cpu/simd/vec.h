@@ -1,13 +1,16 @@
 /* float vectors of the instruction set a file is being compiled for: HY_VL lanes (16, 8 or 4), GCC/Clang vector
  * extensions, so +, −, · and comparisons are written as for scalars. Products and sums written as a·b + c contract to
  * fused multiply-adds where the processor has them. Everything here is static: one source, one object per instruction
- * set. Loads and stores need no alignment beyond that of float. */
+ * set. Loads and stores need no alignment beyond that of the element, which the pointer's type tells: float, or hy_bf16, whose
+ * values are float vectors once loaded. */
 #ifndef HY_KERNELS_CPU_SIMD_VEC_H
 #define HY_KERNELS_CPU_SIMD_VEC_H
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "kernels/dtype.h"
 
 #if HY_ISA_avx512 || HY_ISA_avx2
 #include <immintrin.h>
@@ -65,13 +68,13 @@ HY_INLINE hy_ivec hy_ivec_iota(void) {
     return v;
 }
 
-HY_INLINE hy_vec hy_vec_load(const float *p) {
+HY_INLINE hy_vec hy_vec_load_f32(const float *p) {
     hy_vec v;
     memcpy(&v, p, sizeof v);
     return v;
 }
 
-HY_INLINE void hy_vec_store(float *p, hy_vec v) {
+HY_INLINE void hy_vec_store_f32(float *p, hy_vec v) {
     memcpy(p, &v, sizeof v);
 }
 
@@ -80,9 +83,9 @@ HY_INLINE hy_vec hy_vec_select(hy_ivec mask, hy_vec yes, hy_vec no) {
 }
 
 /* The first n of HY_VL lanes; the others are 0 and their memory is not touched. n ≥ HY_VL loads all. */
-HY_INLINE hy_vec hy_vec_load_tail(const float *p, int64_t n) {
+HY_INLINE hy_vec hy_vec_load_tail_f32(const float *p, int64_t n) {
     if (n >= HY_VL)
-        return hy_vec_load(p);
+        return hy_vec_load_f32(p);
 #if HY_ISA_avx512
     return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
 #elif HY_ISA_avx2
@@ -95,9 +98,9 @@ HY_INLINE hy_vec hy_vec_load_tail(const float *p, int64_t n) {
 #endif
 }
 
-HY_INLINE void hy_vec_store_tail(float *p, hy_vec v, int64_t n) {
+HY_INLINE void hy_vec_store_tail_f32(float *p, hy_vec v, int64_t n) {
     if (n >= HY_VL) {
-        hy_vec_store(p, v);
+        hy_vec_store_f32(p, v);
         return;
     }
 #if HY_ISA_avx512
@@ -109,6 +112,36 @@ HY_INLINE void hy_vec_store_tail(float *p, hy_vec v, int64_t n) {
         p[i] = v[i];
 #endif
 }
+
+#include "kernels/cpu/simd/vec_bf16.h"
+
+/* By the pointer's type. The four functions beside each other, so that a file compiled for float and for bf16 reads the same. */
+#define HY_BY_ELEMENT_(p, name)                                                                                        \
+    _Generic((p) + 0, float *                                                                                          \
+             : name##_f32, const float *                                                                               \
+             : name##_f32, hy_bf16 *                                                                                   \
+             : name##_bf16, const hy_bf16 *                                                                            \
+             : name##_bf16)
+#define hy_vec_load(p)             HY_BY_ELEMENT_(p, hy_vec_load)(p)
+#define hy_vec_load_tail(p, n)     HY_BY_ELEMENT_(p, hy_vec_load_tail)(p, n)
+#define hy_vec_store(p, v)         HY_BY_ELEMENT_(p, hy_vec_store)(p, v)
+#define hy_vec_store_tail(p, v, n) HY_BY_ELEMENT_(p, hy_vec_store_tail)(p, v, n)
+
+/* One element: hy_elem_get(&x[i]), hy_elem_put(&x[i], value). */
+HY_INLINE float hy_elem_get_f32(const float *p) {
+    return *p;
+}
+HY_INLINE float hy_elem_get_bf16(const hy_bf16 *p) {
+    return hy_bf16_value(*p);
+}
+HY_INLINE void hy_elem_put_f32(float *p, float x) {
+    *p = x;
+}
+HY_INLINE void hy_elem_put_bf16(hy_bf16 *p, float x) {
+    *p = hy_bf16_of(x);
+}
+#define hy_elem_get(p)    HY_BY_ELEMENT_(p, hy_elem_get)(p)
+#define hy_elem_put(p, x) HY_BY_ELEMENT_(p, hy_elem_put)(p, x)
 
 /* If a lane of b is NaN, so is the result's; NaN in a is lost. */
 HY_INLINE hy_vec hy_vec_max(hy_vec a, hy_vec b) {
