@@ -513,30 +513,42 @@ typedef struct hy_map_compose {
     void *A, *H;
 } hy_map_compose_args;
 
-/* ---- softmax attention over one block of keys ----
+/* ---- softmax attention over a list of pairs: a range of queries, a block of keys ----
  *
- * Queries have consecutive global positions q_begin.., keys k_begin..; query i sees the keys at positions
- * max(lo[i], k_begin) .. min(q_begin + i, k_begin + nk − 1): causal, its document, its window. lo never decreases. Query head h reads
- * key head h / (H/HKV). What is added to from block to block is stat: o, lse, dq, dk, dv.
- *   attn_fwd merges the block into the running (o, lse): o normalised, lse = log Σ exp(scale·q·k) natural; start: o = 0, lse = −inf.
- *   attn_delta: delta[i,h] = Σ_c d_o·y, y the finished o  (once, before the backward hops)
- *   attn_bwd: with the final lse and delta: dq += , dk += , dv += contributions of this block. */
+ * In a pair queries have consecutive global positions q_begin.., keys k_begin..; query i sees the keys at positions
+ * max(lo[i], k_begin) .. min(q_begin + i, k_begin + nk − 1): causal, its document, its window. Query head h reads key head
+ * h / (H/HKV). Pairs may share queries and keys: what they add is added in the list's order. What is added to from pair to pair is
+ * stat: o, lse, dq, dk, dv.
+ *   attn_fwd merges each pair into the running (o, lse): o normalised, lse = log Σ exp(scale·q·k) natural; start: o = 0, lse = −inf.
+ *   attn_delta: delta[r] = Σ_c d_o·y, y the finished o  (once, before attn_bwd)
+ *   attn_bwd: with the final lse and delta: dq += , dk += , dv += what the pairs contribute. */
+typedef struct hy_attn_pair {
+    int64_t q, nq, q_begin;          /* first row in q, o, ... and lo; rows; global position of the first */
+    int64_t k_at, v_at, nk, k_begin; /* elements of k and dk, of v and dv, before the first row */
+} hy_attn_pair;
+
 typedef struct hy_attn {
     int64_t H, HKV, D, DV;
     double scale;
-    int64_t nq, q_begin, nk, k_begin;
-    const int64_t *lo;  /* [nq] */
-    const void *q;      /* [nq,H,D] */
-    const void *k;      /* [nk,HKV,D] */
-    const void *v;      /* [nk,HKV,DV] */
-    void *o;            /* [nq,H,DV] stat */
-    void *lse;          /* [nq,H] stat */
-    const void *y;      /* [nq,H,DV] */
-    const void *d_o;    /* [nq,H,DV] */
-    void *delta;        /* [nq,H] stat */
-    void *dq, *dk, *dv; /* stat */
-    void *work;         /* the profile's attn_work(args) bytes (device.h) */
+    const hy_attn_pair *pairs; /* [n_pairs] */
+    int64_t n_pairs, nq, nk;   /* nq, nk: the most of any pair */
+    const int64_t *lo;         /* [queries] first position that the query sees; never decreases in a pair */
+    const void *q;             /* [queries,H,D] */
+    const void *k;             /* blocks [nk,HKV,D] */
+    const void *v;             /* blocks [nk,HKV,DV] */
+    void *o;                   /* [queries,H,DV] stat */
+    void *lse;                 /* [queries,H] stat */
+    const void *d_o;           /* [queries,H,DV] */
+    const void *delta;         /* [queries,H] stat */
+    void *dq, *dk, *dv;        /* stat; places as q, k, v */
+    void *work;                /* the profile's attn_work(args) bytes (device.h) */
 } hy_attn_args;
+
+typedef struct hy_attn_delta {
+    int64_t rows, DV;
+    const void *y, *d_o; /* [rows,DV] */
+    void *delta;         /* [rows] stat */
+} hy_attn_delta_args;
 
 /* Attention sinks: logits of each query head that take part in the denominator of its softmax only. They are where the
  * running result starts:
@@ -648,7 +660,7 @@ typedef struct hy_adamw {
     X(map_apply, hy_map_apply)                                                                                         \
     X(map_compose, hy_map_compose)                                                                                     \
     X(attn_fwd, hy_attn)                                                                                               \
-    X(attn_delta, hy_attn)                                                                                             \
+    X(attn_delta, hy_attn_delta)                                                                                       \
     X(attn_bwd, hy_attn)                                                                                               \
     X(attn_sink_fwd, hy_attn_sink)                                                                                     \
     X(attn_sink_bwd, hy_attn_sink)                                                                                     \
@@ -670,7 +682,7 @@ typedef struct hy_table {
 #define HY_X(op, args) void (*op)(const args##_args *);
     HY_OPS(HY_X)
 #undef HY_X
-    /* Bytes of args->work. They depend on T, H, HV, K, V and the thread count (recur), on H, D, DV (attn), on
+    /* Bytes of args->work. They depend on T, H, HV, K, V and the thread count (recur), on all sizes but n_pairs (attn), on
      * C, L and the thread count (long_conv, which also prepares what documents of up to L tokens need); never on runs. */
     size_t (*recur_work)(const hy_recur_args *);
     size_t (*level_work)(const hy_level_recur_args *); /* of base.work; on N too */

@@ -253,7 +253,7 @@ static int parity_uses_level_work(hy_op_id op) {
 }
 
 static int parity_uses_attn_work(hy_op_id op) {
-    return op == HY_OP_attn_fwd || op == HY_OP_attn_delta || op == HY_OP_attn_bwd;
+    return op == HY_OP_attn_fwd || op == HY_OP_attn_bwd;
 }
 
 static int parity_uses_long_conv_work(hy_op_id op) {

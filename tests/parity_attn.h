@@ -1,28 +1,57 @@
 /* Parity cases of softmax attention: blocks on the diagonal, past and future, several documents, windows, grouped key
- * heads, large scores, the first block and a later one. */
+ * heads, large scores, the first block and a later one; lists of pairs that share queries, share keys, are empty. */
 #ifndef HY_TESTS_PARITY_ATTN_H
 #define HY_TESTS_PARITY_ATTN_H
 
 #include "tests/parity.h"
 
-enum { ATTN_SHAPES = 9, ATTN_QUERIES = 97 };
+enum { ATTN_SHAPES = 13, ATTN_QUERIES = 140, ATTN_PAIRS = 6, ATTN_V_GAP = 5 };
+
+/* As hy_attn_pair, but keys by their row. */
+typedef struct attn_range {
+    int64_t q, nq, q_begin, k, nk, k_begin;
+} attn_range;
 
 /* Documents start every `document` positions (0: one document from position 0); window 0 = none. */
 typedef struct attn_shape {
     const char *name;
-    int64_t nq, q_begin, nk, k_begin, document, window;
+    int64_t document, window;
+    int n;
+    attn_range pairs[ATTN_PAIRS];
 } attn_shape;
 
 static const attn_shape attn_shapes[ATTN_SHAPES] = {
-    {"diagonal", 70, 128, 70, 128, 0, 0},
-    {"past", 33, 200, 65, 100, 0, 0},
-    {"future", 17, 100, 20, 117, 0, 0},
-    {"documents", 97, 50, 97, 50, 23, 0},
-    {"window over the edge", 64, 90, 64, 40, 0, 37},
-    {"window and documents", 65, 90, 90, 65, 31, 9},
-    {"no queries", 0, 5, 7, 0, 0, 0},
-    {"no keys", 6, 5, 0, 0, 0, 0},
-    {"one of each", 1, 8, 1, 8, 0, 1},
+    {"diagonal", 0, 0, 1, {{0, 70, 128, 0, 70, 128}}},
+    {"past", 0, 0, 1, {{0, 33, 200, 0, 65, 100}}},
+    {"future", 0, 0, 1, {{0, 17, 100, 0, 20, 117}}},
+    {"documents", 23, 0, 1, {{0, 97, 50, 0, 97, 50}}},
+    {"window over the edge", 0, 37, 1, {{0, 64, 90, 0, 64, 40}}},
+    {"window and documents", 31, 9, 1, {{0, 65, 90, 0, 90, 65}}},
+    {"no queries", 0, 0, 1, {{0, 0, 5, 0, 7, 0}}},
+    {"no keys", 0, 0, 1, {{0, 6, 5, 0, 0, 0}}},
+    {"one of each", 0, 1, 1, {{0, 1, 8, 0, 1, 8}}},
+    {"empty list", 0, 0, 0, {{0}}},
+    /* rows 0..32 are positions 200.., rows 33..103 positions 300.. */
+    {"pairs on the same queries",
+     0,
+     0,
+     3,
+     {{0, 33, 200, 0, 20, 100}, {0, 33, 200, 20, 33, 200}, {5, 9, 205, 53, 1, 3}}},
+    {"pairs on the same keys",
+     0,
+     0,
+     3,
+     {{33, 71, 300, 0, 97, 110}, {0, 33, 200, 0, 97, 110}, {33, 71, 300, 0, 97, 110}}},
+    {"pairs of all kinds",
+     90,
+     150,
+     6,
+     {{33, 71, 300, 40, 65, 250},
+      {0, 33, 200, 0, 40, 150},
+      {0, 0, 0, 0, 5, 0},
+      {33, 71, 300, 0, 0, 150},
+      {50, 1, 317, 40, 65, 250},
+      {0, 33, 200, 40, 65, 250}}},
 };
 
 typedef struct attn_case {
@@ -32,96 +61,118 @@ typedef struct attn_case {
     double spread; /* factor on the queries: 1, or scores of ±60 */
 } attn_case;
 
-static void attn_lo(const attn_shape *s, int64_t *lo) {
-    for (int64_t i = 0; i < s->nq; i++) {
-        const int64_t at = s->q_begin + i, start = s->document > 0 ? at / s->document * s->document : 0;
-        const int64_t edge = s->window > 0 ? at - s->window + 1 : 0;
-        lo[i] = edge > start ? edge : start;
+/* What a case's arguments point to. */
+typedef struct attn_lists {
+    int64_t queries, keys; /* rows of the arrays */
+    int64_t lo[ATTN_QUERIES];
+    hy_attn_pair pairs[ATTN_PAIRS];
+} attn_lists;
+
+static int64_t attn_most(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static int64_t attn_lo(const attn_shape *s, int64_t at) {
+    const int64_t start = s->document > 0 ? at / s->document * s->document : 0;
+    return attn_most(s->window > 0 ? at - s->window + 1 : 0, start);
+}
+
+static void attn_begin(parity *p, const attn_case *c, hy_op_id op, attn_lists *l) {
+    const attn_shape *s = &attn_shapes[c->shape];
+    parity_begin(p, op, HY_TOL_F32_ATTENTION);
+    snprintf(p->label, sizeof p->label, "%s %s H=%d HKV=%d D=%d DV=%d first=%d spread=%g", hy_op_name(op), s->name,
+             (int)c->H, (int)c->HKV, (int)c->D, (int)c->DV, c->first, c->spread);
+    hy_attn_args *a = &p->args.attn_fwd;
+    *a = (hy_attn_args){.H = c->H,
+                        .HKV = c->HKV,
+                        .D = c->D,
+                        .DV = c->DV,
+                        .scale = 1 / sqrt((double)c->D),
+                        .pairs = l->pairs,
+                        .n_pairs = s->n,
+                        .lo = l->lo};
+    *l = (attn_lists){0};
+    for (int i = 0; i < s->n; i++) {
+        const attn_range *r = &s->pairs[i];
+        l->pairs[i] = (hy_attn_pair){
+            r->q, r->nq, r->q_begin, r->k * c->HKV * c->D, r->k * c->HKV * c->DV + ATTN_V_GAP, r->nk, r->k_begin};
+        a->nq = attn_most(a->nq, r->nq);
+        a->nk = attn_most(a->nk, r->nk);
+        l->queries = attn_most(l->queries, r->q + r->nq);
+        l->keys = attn_most(l->keys, r->k + r->nk);
+        for (int64_t j = 0; j < r->nq; j++)
+            l->lo[r->q + j] = attn_lo(s, r->q_begin + j);
     }
 }
 
-static void attn_begin(parity *p, const attn_case *c, hy_op_id op, const int64_t *lo) {
-    const attn_shape *s = &attn_shapes[c->shape];
-    parity_begin(p, op, HY_TOL_F32_ATTENTION);
-    snprintf(p->label, sizeof p->label, "%s %s H=%d HKV=%d D=%d DV=%d nq=%d nk=%d first=%d spread=%g", hy_op_name(op),
-             s->name, (int)c->H, (int)c->HKV, (int)c->D, (int)c->DV, (int)s->nq, (int)s->nk, c->first, c->spread);
-    p->args.attn_fwd = (hy_attn_args){.H = c->H,
-                                      .HKV = c->HKV,
-                                      .D = c->D,
-                                      .DV = c->DV,
-                                      .scale = 1 / sqrt((double)c->D),
-                                      .nq = s->nq,
-                                      .q_begin = s->q_begin,
-                                      .nk = s->nk,
-                                      .k_begin = s->k_begin,
-                                      .lo = lo};
-}
-
-static double *attn_qkv(parity *p, const attn_case *c) {
-    const attn_shape *s = &attn_shapes[c->shape];
-    double *q = PARITY_IN(p, hy_attn, q, s->nq * c->H * c->D);
-    for (int64_t i = 0; i < s->nq * c->H * c->D; i++)
+static const double *attn_q(parity *p, const attn_case *c, const attn_lists *l) {
+    double *q = PARITY_IN(p, hy_attn, q, l->queries * c->H * c->D);
+    for (int64_t i = 0; i < l->queries * c->H * c->D; i++)
         q[i] *= c->spread;
     return q;
 }
 
+static const double *attn_kv(parity *p, const attn_case *c, const attn_lists *l) {
+    PARITY_IN(p, hy_attn, v, l->keys * c->HKV * c->DV + ATTN_V_GAP);
+    return PARITY_IN(p, hy_attn, k, l->keys * c->HKV * c->D);
+}
+
 static void attn_fwd_case(parity *p, const attn_case *c) {
-    const attn_shape *s = &attn_shapes[c->shape];
-    int64_t lo[ATTN_QUERIES];
-    attn_lo(s, lo);
-    attn_begin(p, c, HY_OP_attn_fwd, lo);
-    attn_qkv(p, c);
-    PARITY_IN(p, hy_attn, k, s->nk * c->HKV * c->D);
-    PARITY_IN(p, hy_attn, v, s->nk * c->HKV * c->DV);
-    double *o = PARITY_ACC(p, hy_attn, o, s->nq * c->H * c->DV), *lse = PARITY_ACC(p, hy_attn, lse, s->nq * c->H);
-    for (int64_t i = 0; c->first && i < s->nq * c->H * c->DV; i++)
+    attn_lists l;
+    attn_begin(p, c, HY_OP_attn_fwd, &l);
+    attn_q(p, c, &l);
+    attn_kv(p, c, &l);
+    double *o = PARITY_ACC(p, hy_attn, o, l.queries * c->H * c->DV),
+           *lse = PARITY_ACC(p, hy_attn, lse, l.queries * c->H);
+    for (int64_t i = 0; c->first && i < l.queries * c->H * c->DV; i++)
         o[i] = 0;
-    for (int64_t i = 0; i < s->nq * c->H; i++)
+    for (int64_t i = 0; i < l.queries * c->H; i++)
         lse[i] = c->first ? -INFINITY : 3 * lse[i] * c->spread;
     parity_run(p);
 }
 
 static void attn_delta_case(parity *p, const attn_case *c) {
-    const int64_t nq = attn_shapes[c->shape].nq;
-    attn_begin(p, c, HY_OP_attn_delta, NULL);
-    PARITY_IN(p, hy_attn, y, nq * c->H * c->DV);
-    PARITY_IN(p, hy_attn, d_o, nq * c->H * c->DV);
-    PARITY_OUT(p, hy_attn, delta, nq * c->H);
+    const int64_t rows = attn_shapes[c->shape].pairs[0].nq * c->H;
+    parity_begin(p, HY_OP_attn_delta, HY_TOL_F32_ATTENTION);
+    p->args.attn_delta = (hy_attn_delta_args){.rows = rows, .DV = c->DV};
+    PARITY_IN(p, hy_attn_delta, y, rows * c->DV);
+    PARITY_IN(p, hy_attn_delta, d_o, rows * c->DV);
+    PARITY_OUT(p, hy_attn_delta, delta, rows);
     parity_run(p);
 }
 
-/* The log-sum-exp of the row's scores, plus a half for keys in other blocks; 0.3 if it sees none here. */
-static double attn_row_lse(const hy_attn_args *a, const double *q, const double *k, int64_t i, int64_t h) {
+/* The log-sum-exp of the row's scores in all pairs, plus a half for keys elsewhere; 0.3 if it sees none here. */
+static double attn_row_lse(const hy_attn_args *a, const double *q, const double *k, int64_t row, int64_t h) {
     double max = -INFINITY, sum = 0;
     const int64_t kh = h / (a->H / a->HKV);
     for (int pass = 0; pass < 2; pass++)
-        for (int64_t j = 0; j < a->nk; j++) {
-            if (j + a->k_begin < a->lo[i] || j + a->k_begin > a->q_begin + i)
-                continue;
-            double score = 0;
-            for (int64_t c = 0; c < a->D; c++)
-                score += a->scale * q[(i * a->H + h) * a->D + c] * k[(j * a->HKV + kh) * a->D + c];
-            max = pass == 0 && score > max ? score : max;
-            sum += pass == 1 ? exp(score - max) : 0;
-        }
+        for (int64_t x = 0; x < a->n_pairs; x++)
+            for (int64_t j = 0; j < a->pairs[x].nk; j++) {
+                const hy_attn_pair *pair = &a->pairs[x];
+                const int64_t i = row - pair->q, key = j + pair->k_begin;
+                if (i < 0 || i >= pair->nq || key < a->lo[row] || key > pair->q_begin + i)
+                    continue;
+                double score = 0;
+                for (int64_t c = 0; c < a->D; c++)
+                    score += a->scale * q[(row * a->H + h) * a->D + c] * k[pair->k_at + (j * a->HKV + kh) * a->D + c];
+                max = pass == 0 && score > max ? score : max;
+                sum += pass == 1 ? exp(score - max) : 0;
+            }
     return sum > 0 ? max + log(sum) + 0.5 : 0.3;
 }
 
 static void attn_bwd_case(parity *p, const attn_case *c) {
-    const attn_shape *s = &attn_shapes[c->shape];
-    int64_t lo[ATTN_QUERIES];
-    attn_lo(s, lo);
-    attn_begin(p, c, HY_OP_attn_bwd, lo);
-    const double *q = attn_qkv(p, c), *k = PARITY_IN(p, hy_attn, k, s->nk * c->HKV * c->D);
-    PARITY_IN(p, hy_attn, v, s->nk * c->HKV * c->DV);
-    PARITY_IN(p, hy_attn, d_o, s->nq * c->H * c->DV);
-    PARITY_IN(p, hy_attn, delta, s->nq * c->H);
-    double *lse = PARITY_IN(p, hy_attn, lse, s->nq * c->H);
-    for (int64_t r = 0; r < s->nq * c->H; r++)
+    attn_lists l;
+    attn_begin(p, c, HY_OP_attn_bwd, &l);
+    const double *q = attn_q(p, c, &l), *k = attn_kv(p, c, &l);
+    PARITY_IN(p, hy_attn, d_o, l.queries * c->H * c->DV);
+    PARITY_IN(p, hy_attn, delta, l.queries * c->H);
+    double *lse = PARITY_IN(p, hy_attn, lse, l.queries * c->H);
+    for (int64_t r = 0; r < l.queries * c->H; r++)
         lse[r] = attn_row_lse(&p->args.attn_bwd, q, k, r / c->H, r % c->H);
-    PARITY_ACC(p, hy_attn, dq, s->nq * c->H * c->D);
-    PARITY_ACC(p, hy_attn, dk, s->nk * c->HKV * c->D);
-    PARITY_ACC(p, hy_attn, dv, s->nk * c->HKV * c->DV);
+    PARITY_ACC(p, hy_attn, dq, l.queries * c->H * c->D);
+    PARITY_ACC(p, hy_attn, dk, l.keys * c->HKV * c->D);
+    PARITY_ACC(p, hy_attn, dv, l.keys * c->HKV * c->DV + ATTN_V_GAP);
     parity_run(p);
 }
 

@@ -38,6 +38,7 @@ static const struct {
     {"hy_map_apply", "*", HY_ROLE_STAT},
     {"hy_map_compose", "*", HY_ROLE_STAT},
     {"hy_attn", " o lse delta dq dk dv ", HY_ROLE_STAT},
+    {"hy_attn_delta", " delta ", HY_ROLE_STAT},
     {"hy_attn_sink", "*", HY_ROLE_STAT},
     {"hy_cross_entropy", " logits ", HY_ROLE_STAT},
     {"hy_sumsq", "*", HY_ROLE_GRAD},

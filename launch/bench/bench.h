@@ -25,6 +25,7 @@ typedef struct hy_bench_run {
     hy_bench_op op;
     hy_device *device;
     hy_run run;
+    hy_attn_pair pair;
     void *arrays[HY_BENCH_ARRAYS];
     int64_t *lo;
 } hy_bench_run;

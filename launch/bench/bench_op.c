@@ -104,6 +104,8 @@ static hy_attn_args attn_args(const hy_bench_run *r) {
                           .D = op->K,
                           .DV = op->V,
                           .scale = 1 / sqrt((double)op->K),
+                          .pairs = &r->pair,
+                          .n_pairs = 1,
                           .nq = op->T,
                           .nk = op->T,
                           .lo = r->lo,
@@ -111,7 +113,6 @@ static hy_attn_args attn_args(const hy_bench_run *r) {
                           .k = a[K_],
                           .v = a[V_],
                           .o = a[O],
-                          .y = a[O],
                           .lse = a[LSE],
                           .d_o = a[D_O],
                           .delta = a[DELTA],
@@ -199,7 +200,7 @@ static hy_status reserve(hy_bench_run *r) {
 }
 
 hy_status hy_bench_run_init(const hy_bench_op *op, const char *table, hy_dtype dtype, hy_bench_run *run) {
-    *run = (hy_bench_run){.op = *op, .run = {0, op->T, -1, -1}};
+    *run = (hy_bench_run){.op = *op, .run = {0, op->T, -1, -1}, .pair = {.nq = op->T, .nk = op->T}};
     HY_TRY(hy_device_create(table, dtype, &run->device));
     const hy_status status = reserve(run);
     if (status != HY_OK) {
@@ -248,7 +249,10 @@ double hy_bench_run_bwd(hy_bench_run *r) {
         fill(r, array, 0);
     }
     const double begin = hy_now();
-    hy_attn_delta(r->device, &args);
+    hy_attn_delta(
+        r->device,
+        &(hy_attn_delta_args){
+            .rows = r->op.T * r->op.H, .DV = r->op.V, .y = args.o, .d_o = args.d_o, .delta = r->arrays[DELTA]});
     hy_attn_bwd(r->device, &args);
     return hy_now() - begin;
 }

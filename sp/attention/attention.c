@@ -72,30 +72,33 @@ static void compute_tile(hy_attn_call *c, const hy_fragment *f, int64_t first, i
     const int64_t t = f->local + first;
     const int64_t begin = block->begin > c->s.lo[t] ? block->begin : c->s.lo[t];
     const int64_t seen = f->begin + first + n, end = block->begin + block->rows;
-    /* elements from the beginning of each array */
-    const size_t q_at = (size_t)(t * a->H * a->D), o_at = (size_t)(t * a->H * a->DV), row_at = (size_t)(t * a->H);
-    const size_t k_at = (size_t)((begin - block->begin) * a->HKV * a->D);
-    const size_t v_at = (size_t)((begin - block->begin) * a->HKV * a->DV);
+    const hy_attn_pair pair = {.q = t,
+                               .nq = n,
+                               .q_begin = f->begin + first,
+                               .k_at = (begin - block->begin) * a->HKV * a->D,
+                               .v_at = (begin - block->begin) * a->HKV * a->DV,
+                               .nk = (end < seen ? end : seen) - begin,
+                               .k_begin = begin};
     hy_attn_args op = block_args(a);
-    op.nq = n;
-    op.q_begin = f->begin + first;
-    op.nk = (end < seen ? end : seen) - begin;
-    op.k_begin = begin;
-    op.lo = c->s.lo + t;
-    op.q = (const char *)a->q + q_at * c->esize;
-    op.k = block->k + k_at * c->esize;
-    op.v = block->v + v_at * c->esize;
-    op.lse = (char *)a->lse + row_at * c->ssize;
+    op.pairs = &pair;
+    op.n_pairs = 1;
+    op.nq = pair.nq;
+    op.nk = pair.nk;
+    op.lo = c->s.lo;
+    op.q = a->q;
+    op.k = block->k;
+    op.v = block->v;
+    op.lse = a->lse;
     op.work = c->s.op_work;
     if (c->backward) {
-        op.d_o = (const char *)a->d_o + o_at * c->esize;
-        op.delta = c->s.delta + row_at * c->ssize;
-        op.dq = c->dq + q_at * c->ssize;
-        op.dk = block->d_k + k_at * c->ssize;
-        op.dv = block->d_v + v_at * c->ssize;
+        op.d_o = a->d_o;
+        op.delta = c->s.delta;
+        op.dq = c->dq;
+        op.dk = block->d_k;
+        op.dv = block->d_v;
         hy_attn_bwd(c->sp->device, &op);
     } else {
-        op.o = c->o + o_at * c->ssize;
+        op.o = c->o;
         hy_attn_fwd(c->sp->device, &op);
     }
 }
@@ -257,12 +260,9 @@ void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {
     set(&c, c.dq, sp->layout->T * a->H * a->D, 0);
     set(&c, c.dk, sp->layout->T * c.k_row, 0);
     set(&c, c.dv, sp->layout->T * c.v_row, 0);
-    hy_attn_args op = block_args(a);
-    op.nq = sp->layout->T;
-    op.y = a->o;
-    op.d_o = a->d_o;
-    op.delta = c.s.delta;
-    hy_attn_delta(sp->device, &op);
+    hy_attn_delta(
+        sp->device,
+        &(hy_attn_delta_args){.rows = sp->layout->T * a->H, .DV = a->DV, .y = a->o, .d_o = a->d_o, .delta = c.s.delta});
     if (a->n_sinks > 0) {
         const hy_attn_sink_args sinks = sink_args(&c);
         hy_attn_sink_bwd(sp->device, &sinks);

@@ -152,30 +152,35 @@ static double oracle(problem *p) {
 }
 
 /* The b-th of the problem's blocks of keys. */
-static hy_attn_args block_args(const problem *p, int64_t b, double scale, void *work) {
+static hy_attn_args block_args(const problem *p, int64_t b, double scale, void *work, hy_attn_pair *pair) {
     const shape *s = p->s;
     int64_t from = s->nk * b / s->blocks, to = s->nk * (b + 1) / s->blocks;
+    *pair = (hy_attn_pair){.nq = s->nq,
+                           .q_begin = s->q_begin,
+                           .k_at = from * s->HKV * s->D,
+                           .v_at = from * s->HKV * s->DV,
+                           .nk = to - from,
+                           .k_begin = s->k_begin + from};
     return (hy_attn_args){.H = s->H,
                           .HKV = s->HKV,
                           .D = s->D,
                           .DV = s->DV,
                           .scale = scale,
-                          .nq = s->nq,
-                          .q_begin = s->q_begin,
-                          .nk = to - from,
-                          .k_begin = s->k_begin + from,
+                          .pairs = pair,
+                          .n_pairs = 1,
+                          .nq = pair->nq,
+                          .nk = pair->nk,
                           .lo = p->lo,
                           .q = p->got[Q],
-                          .k = p->got[K] + from * s->HKV * s->D,
-                          .v = p->got[V] + from * s->HKV * s->DV,
+                          .k = p->got[K],
+                          .v = p->got[V],
                           .o = p->got[O],
-                          .y = p->got[O],
                           .lse = p->got[LSE],
                           .d_o = p->got[DO],
                           .delta = p->got[DELTA],
                           .dq = p->got[DQ],
-                          .dk = p->got[DK] + from * s->HKV * s->D,
-                          .dv = p->got[DV_] + from * s->HKV * s->DV,
+                          .dk = p->got[DK],
+                          .dv = p->got[DV_],
                           .work = work};
 }
 
@@ -205,9 +210,10 @@ static void forward_block(hy_device *device, const problem *p, const hy_attn_arg
     memcpy(lse, p->got[LSE], lse_bytes);
     hy_attn_fwd(device, a);
     const int64_t row = a->H * a->DV;
-    for (int64_t i = 0; i < a->nq; i++) {
-        if (max_of(a->lo[i], a->k_begin) <= a->q_begin + i && a->lo[i] < a->k_begin + a->nk &&
-            a->k_begin <= a->q_begin + i && a->nk > 0)
+    const hy_attn_pair *b = a->pairs;
+    for (int64_t i = 0; i < b->nq; i++) {
+        if (max_of(a->lo[i], b->k_begin) <= b->q_begin + i && a->lo[i] < b->k_begin + b->nk &&
+            b->k_begin <= b->q_begin + i && b->nk > 0)
             continue;
         assert_memory_equal(o + i * row, p->got[O] + i * row, (size_t)row * sizeof(float));
         assert_memory_equal(lse + i * a->H, p->got[LSE] + i * a->H, (size_t)a->H * sizeof(float));
@@ -216,23 +222,31 @@ static void forward_block(hy_device *device, const problem *p, const hy_attn_arg
     free(lse);
 }
 
+static void attn_delta(hy_device *device, const problem *p) {
+    hy_attn_delta(
+        device,
+        &(hy_attn_delta_args){
+            .rows = p->s->nq * p->s->H, .DV = p->s->DV, .y = p->got[O], .d_o = p->got[DO], .delta = p->got[DELTA]});
+}
+
 static void run_shape(hy_device *device, const shape *s, int reverse, uint64_t seed) {
     problem p;
     problem_create(&p, s, seed);
     double scale = oracle(&p);
     for (int64_t i = 0; i < p.size[LSE]; i++)
         p.got[LSE][i] = -INFINITY;
-    hy_attn_args whole = block_args(&p, 0, scale, NULL);
+    hy_attn_pair pair;
+    hy_attn_args whole = block_args(&p, 0, scale, NULL, &pair);
     size_t bytes = hy_device_profile(device)->attn_work(&whole);
     char *work = malloc(bytes + GUARD);
     memset(work, 0x7f, bytes + GUARD); /* 0x7f7f7f7f: 3.4e38 */
     for (int64_t b = 0; b < s->blocks; b++) {
-        hy_attn_args a = block_args(&p, reverse ? s->blocks - 1 - b : b, scale, work);
+        hy_attn_args a = block_args(&p, reverse ? s->blocks - 1 - b : b, scale, work, &pair);
         forward_block(device, &p, &a);
     }
-    hy_attn_delta(device, &whole);
+    attn_delta(device, &p);
     for (int64_t b = 0; b < s->blocks; b++) {
-        hy_attn_args a = block_args(&p, reverse ? s->blocks - 1 - b : b, scale, work);
+        hy_attn_args a = block_args(&p, reverse ? s->blocks - 1 - b : b, scale, work, &pair);
         hy_attn_bwd(device, &a);
     }
     for (int i = 0; i < GUARD; i++)
@@ -298,10 +312,11 @@ static void test_deterministic(void **state) {
             p.got[LSE][i] = -INFINITY;
         memset(p.got[O], 0, (size_t)p.size[O] * sizeof(float));
         memset(p.got[DQ], 0, (size_t)p.size[DQ] * sizeof(float));
-        hy_attn_args a = block_args(&p, 0, 0.2, NULL);
+        hy_attn_pair pair;
+        hy_attn_args a = block_args(&p, 0, 0.2, NULL, &pair);
         a.work = malloc(hy_device_profile(device)->attn_work(&a));
         hy_attn_fwd(device, &a);
-        hy_attn_delta(device, &a);
+        attn_delta(device, &p);
         hy_attn_bwd(device, &a);
         free(a.work);
         hy_device_destroy(device);

@@ -11,11 +11,12 @@
 #include "tests/oracle.h"
 
 /* Queries 9.. of 21 positions; documents begin at 0, 8, 13; a window of 6. */
-enum { N = 21, Q0 = 9, NQ = N - Q0, H = 4, HKV = 2, D = 5, DV = 3, SINKS = 2 };
+enum { N = 21, Q0 = 9, NQ = N - Q0, H = 4, HKV = 2, D = 5, DV = 3, SINKS = 2, BLOCKS = 4 };
 
 typedef struct problem {
     hy_device *device;
     hy_attn_args args;
+    hy_attn_pair pairs[BLOCKS];
     int64_t lo[NQ];
     double q[NQ * H * D], k[N * HKV * D], v[N * HKV * DV], o[NQ * H * DV], lse[NQ * H];
     double d_o[NQ * H * DV], delta[NQ * H], dq[NQ * H * D], dk[N * HKV * D], dv[N * HKV * DV];
@@ -24,7 +25,17 @@ typedef struct problem {
 } problem;
 
 /* Out of order, one empty, the last one (14..) beyond some queries. */
-static const int64_t blocks[][2] = {{5, 9}, {14, 7}, {0, 5}, {5, 0}};
+static const int64_t blocks[BLOCKS][2] = {{5, 9}, {14, 7}, {0, 5}, {5, 0}};
+
+/* All queries and the keys of a block. */
+static hy_attn_pair block_pair(const int64_t *block) {
+    return (hy_attn_pair){.nq = NQ,
+                          .q_begin = Q0,
+                          .k_at = block[0] * HKV * D,
+                          .v_at = block[0] * HKV * DV,
+                          .nk = block[1],
+                          .k_begin = block[0]};
+}
 
 static void problem_init(problem *p, int64_t n_sinks) {
     memset(p, 0, sizeof *p);
@@ -41,31 +52,29 @@ static void problem_init(problem *p, int64_t n_sinks) {
                              .D = D,
                              .DV = DV,
                              .scale = 0.8,
+                             .pairs = p->pairs,
+                             .n_pairs = BLOCKS,
                              .nq = NQ,
-                             .q_begin = Q0,
+                             .nk = N,
                              .lo = p->lo,
                              .q = p->q,
+                             .k = p->k,
+                             .v = p->v,
                              .o = p->o,
-                             .y = p->o,
                              .lse = p->lse,
                              .d_o = p->d_o,
                              .delta = p->delta,
-                             .dq = p->dq};
+                             .dq = p->dq,
+                             .dk = p->dk,
+                             .dv = p->dv};
+    for (int64_t b = 0; b < BLOCKS; b++)
+        p->pairs[b] = block_pair(blocks[b]);
     p->args.work = malloc(hy_device_profile(p->device)->attn_work(&p->args));
     normal_fill(p->q, NQ * H * D);
     normal_fill(p->k, N * HKV * D);
     normal_fill(p->v, N * HKV * DV);
     normal_fill(p->d_o, NQ * H * DV);
     normal_fill(p->sinks, H * SINKS);
-}
-
-static void set_block(problem *p, const int64_t *block) {
-    p->args.k_begin = block[0];
-    p->args.nk = block[1];
-    p->args.k = p->k + block[0] * HKV * D;
-    p->args.v = p->v + block[0] * HKV * DV;
-    p->args.dk = p->dk + block[0] * HKV * D;
-    p->args.dv = p->dv + block[0] * HKV * DV;
 }
 
 static hy_attn_sink_args sink_args(problem *p) {
@@ -81,10 +90,7 @@ static void run_fwd(problem *p) {
         const hy_attn_sink_args sinks = sink_args(p);
         hy_attn_sink_fwd(p->device, &sinks);
     }
-    for (size_t b = 0; b < sizeof blocks / sizeof blocks[0]; b++) {
-        set_block(p, blocks[b]);
-        hy_attn_fwd(p->device, &p->args);
-    }
+    hy_attn_fwd(p->device, &p->args);
 }
 
 /* Output c of query i, head h, by the definition. */
@@ -132,11 +138,8 @@ static void check_gradients(int64_t n_sinks) {
     problem p;
     problem_init(&p, n_sinks);
     run_fwd(&p);
-    hy_attn_delta(p.device, &p.args);
-    for (size_t b = 0; b < sizeof blocks / sizeof blocks[0]; b++) {
-        set_block(&p, blocks[b]);
-        hy_attn_bwd(p.device, &p.args);
-    }
+    hy_attn_delta(p.device, &(hy_attn_delta_args){.rows = NQ * H, .DV = DV, .y = p.o, .d_o = p.d_o, .delta = p.delta});
+    hy_attn_bwd(p.device, &p.args);
     assert_gradient("dq", loss, &p, p.q, NQ * H * D, p.dq);
     assert_gradient("dk", loss, &p, p.k, N * HKV * D, p.dk);
     const hy_attn_sink_args sinks = sink_args(&p);
@@ -160,7 +163,8 @@ static void test_nothing_seen(void **unused) {
     problem_init(&p, 0);
     for (int64_t i = 0; i < NQ * H; i++)
         p.lse[i] = -INFINITY;
-    set_block(&p, (const int64_t[]){0, 2});
+    p.pairs[0] = block_pair((const int64_t[]){0, 2});
+    p.args.n_pairs = 1;
     hy_attn_fwd(p.device, &p.args);
     for (int64_t i = 0; i < NQ * H; i++)
         assert_true(p.lse[i] == -INFINITY && p.o[i * DV] == 0);

@@ -214,11 +214,14 @@ static double distance_to_softmax(double small) {
     hy_recur_fwd(device, &r);
     free(r.work);
     hy_ratio_fwd(device, &(hy_ratio_args){.rows = T, .cols = V, .x = o, .y = based});
+    const hy_attn_pair all = {.nq = T, .nk = T};
     hy_attn_args a = {.H = 1,
                       .HKV = 1,
                       .D = D,
                       .DV = V,
                       .scale = 1 / sqrt(D),
+                      .pairs = &all,
+                      .n_pairs = 1,
                       .nq = T,
                       .nk = T,
                       .lo = lo,

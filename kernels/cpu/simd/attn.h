@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "kernels/cpu/attn_block.h"
 #include "kernels/cpu/simd/isa.h"
 #include "kernels/cpu/simd/tile_product.h"
 
@@ -16,23 +17,23 @@
 
 #define HY_LOG2E 1.44269504088896340736
 
-void HY_ISA_NAME(hy_attn_fwd)(const hy_attn_args *a);
-void HY_ISA_NAME(hy_attn_delta)(const hy_attn_args *a);
-void HY_ISA_NAME(hy_attn_bwd)(const hy_attn_args *a);
+/* One pair. */
+void HY_ISA_NAME(hy_attn_fwd)(const hy_attn_block *a);
+void HY_ISA_NAME(hy_attn_bwd)(const hy_attn_block *a);
 
 /* Floats of scratch per thread. */
-size_t HY_ISA_NAME(hy_attn_fwd_floats)(const hy_attn_args *a);
-size_t HY_ISA_NAME(hy_attn_bwd_floats)(const hy_attn_args *a);
+size_t HY_ISA_NAME(hy_attn_fwd_floats)(int64_t D, int64_t DV);
+size_t HY_ISA_NAME(hy_attn_bwd_floats)(int64_t D, int64_t DV);
 
 HY_INLINE int64_t hy_attn_clamp(int64_t x, int64_t low, int64_t high) {
     return x < low ? low : x > high ? high : x;
 }
 
-HY_INLINE int64_t hy_attn_first(const hy_attn_args *a, int64_t i) {
+HY_INLINE int64_t hy_attn_first(const hy_attn_block *a, int64_t i) {
     return hy_attn_clamp(a->lo[i] - a->k_begin, 0, a->nk);
 }
 
-HY_INLINE int64_t hy_attn_end(const hy_attn_args *a, int64_t i) {
+HY_INLINE int64_t hy_attn_end(const hy_attn_block *a, int64_t i) {
     return hy_attn_clamp(a->q_begin + i + 1 - a->k_begin, 0, a->nk);
 }
 
@@ -49,7 +50,7 @@ HY_INLINE float *hy_attn_take(float **work, int64_t floats) {
 }
 
 /* The part of args->work that belongs to thread `thread`, from a cache line's beginning. */
-HY_INLINE float *hy_attn_work_of(const hy_attn_args *a, size_t floats, int thread) {
+HY_INLINE float *hy_attn_work_of(const hy_attn_block *a, size_t floats, int thread) {
     uintptr_t begin = ((uintptr_t)a->work + 63) / 64 * 64;
     return (float *)begin + floats * (size_t)thread;
 }

@@ -43,14 +43,15 @@ static int64_t panels_of(int64_t D) {
     return (D + HY_PANEL - 1) / HY_PANEL * HY_PANEL;
 }
 
-size_t HY_ISA_NAME(hy_attn_bwd_floats)(const hy_attn_args *a) {
-    int64_t rows = HY_ATTN_ROWS * (hy_attn_ld(a->D) + hy_attn_ld(a->DV) + panels_of(a->D) + 2 * HY_ATTN_LANES);
-    int64_t keys = KEYS * (2 * (a->D + a->DV) + hy_attn_ld(panels_of(a->D)));
+size_t HY_ISA_NAME(hy_attn_bwd_floats)(int64_t D, int64_t DV) {
+    int64_t rows = HY_ATTN_ROWS * (hy_attn_ld(D) + hy_attn_ld(DV) + panels_of(D) + 2 * HY_ATTN_LANES);
+    int64_t keys = KEYS * (2 * (D + DV) + hy_attn_ld(panels_of(D)));
     return (size_t)(rows + keys) + sizeof(progress) / sizeof(float);
 }
 
-static scratch scratch_of(const hy_attn_args *a, int thread) {
-    float *work = hy_attn_work_of(a, HY_ISA_NAME(hy_attn_bwd_floats)(a), thread) + sizeof(progress) / sizeof(float);
+static scratch scratch_of(const hy_attn_block *a, int thread) {
+    float *work =
+        hy_attn_work_of(a, HY_ISA_NAME(hy_attn_bwd_floats)(a->D, a->DV), thread) + sizeof(progress) / sizeof(float);
     scratch w = {.ldq = hy_attn_ld(a->D), .ldo = hy_attn_ld(a->DV), .panels = panels_of(a->D)};
     w.ldk = hy_attn_ld(w.panels);
     w.q = hy_attn_take(&work, HY_ATTN_ROWS * w.ldq);
@@ -69,7 +70,7 @@ static scratch scratch_of(const hy_attn_args *a, int thread) {
     return w;
 }
 
-static void keys_begin(const hy_attn_args *a, const scratch *w, key_tile *t, int64_t kv_head, int64_t key) {
+static void keys_begin(const hy_attn_block *a, const scratch *w, key_tile *t, int64_t kv_head, int64_t key) {
     const float *k = (const float *)a->k + (key * a->HKV + kv_head) * a->D;
     const float *v = (const float *)a->v + (key * a->HKV + kv_head) * a->DV;
     t->key = key;
@@ -90,13 +91,13 @@ static void add_transposed(float *y, int64_t ld, const float *x, int64_t n, int6
     }
 }
 
-static void keys_end(const hy_attn_args *a, const key_tile *t, int64_t kv_head) {
+static void keys_end(const hy_attn_block *a, const key_tile *t, int64_t kv_head) {
     int64_t row = t->key * a->HKV + kv_head;
     add_transposed((float *)a->dk + row * a->D, a->HKV * a->D, t->dk, t->count, a->D, (float)a->scale);
     add_transposed((float *)a->dv + row * a->DV, a->HKV * a->DV, t->dv, t->count, a->DV, 1.0f);
 }
 
-static void rows_begin(const hy_attn_args *a, const scratch *w, query_rows *r, int64_t head, int64_t query) {
+static void rows_begin(const hy_attn_block *a, const scratch *w, query_rows *r, int64_t head, int64_t query) {
     r->count = a->nq - query < HY_ATTN_ROWS ? a->nq - query : HY_ATTN_ROWS;
     int64_t at = query * a->H + head;
     for (int64_t i = 0; i < r->count; i++) {
@@ -110,7 +111,7 @@ static void rows_begin(const hy_attn_args *a, const scratch *w, query_rows *r, i
     memset(w->dq, 0, (size_t)(r->count * w->panels) * sizeof(float));
 }
 
-static void rows_end(const hy_attn_args *a, const scratch *w, const query_rows *r, int64_t head, int64_t query) {
+static void rows_end(const hy_attn_block *a, const scratch *w, const query_rows *r, int64_t head, int64_t query) {
     const float scale = (float)a->scale;
     for (int64_t i = 0; i < r->count; i++) {
         float *y = (float *)a->dq + ((query + i) * a->H + head) * a->D;
@@ -138,7 +139,7 @@ HY_INLINE void score_gradient(const scratch *w, const query_rows *r, int64_t key
     }
 }
 
-static void products(const hy_attn_args *a, const scratch *w, const key_tile *t, int64_t from, int64_t n) {
+static void products(const hy_attn_block *a, const scratch *w, const key_tile *t, int64_t from, int64_t n) {
     const float *q = w->q + from * w->ldq, *d_o = w->d_o + from * w->ldo;
     float *s = w->s + from * HY_ATTN_LANES, *ds = w->ds + from * HY_ATTN_LANES;
     hy_tile_product_columns_add(&(hy_tile_product){.m = a->DV,
@@ -173,7 +174,7 @@ static void products(const hy_attn_args *a, const scratch *w, const key_tile *t,
                                                 .ldc = w->panels});
 }
 
-static void tile_step(const hy_attn_args *a, const scratch *w, const query_rows *r, const key_tile *t) {
+static void tile_step(const hy_attn_block *a, const scratch *w, const query_rows *r, const key_tile *t) {
     int64_t from = 0, to = r->count;
     while (from < to && r->end[from] <= t->key)
         from++;
@@ -209,7 +210,7 @@ static void tile_step(const hy_attn_args *a, const scratch *w, const query_rows 
 }
 
 /* The first query whose keys all lie at or behind `key`. */
-static int64_t query_behind(const hy_attn_args *a, int64_t key) {
+static int64_t query_behind(const hy_attn_block *a, int64_t key) {
     int64_t low = 0, high = a->nq;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
@@ -224,11 +225,11 @@ static int64_t query_behind(const hy_attn_args *a, int64_t key) {
 typedef struct team {
     int thread, threads;
     int64_t query_tiles;
-    const hy_attn_args *args;
+    const hy_attn_block *args;
 } team;
 
 static progress *progress_of(const team *m, int64_t thread) {
-    return (progress *)hy_attn_work_of(m->args, HY_ISA_NAME(hy_attn_bwd_floats)(m->args), (int)thread);
+    return (progress *)hy_attn_work_of(m->args, HY_ISA_NAME(hy_attn_bwd_floats)(m->args->D, m->args->DV), (int)thread);
 }
 
 /* Unit u = (piece of keys)·HKV + key head runs on thread u % threads. Its predecessor in dq is u − HKV. */
@@ -246,7 +247,7 @@ static void team_tell(const team *m, int64_t unit, int64_t query_tile) {
 }
 
 static void unit_run(const team *m, scratch *w, int64_t unit) {
-    const hy_attn_args *a = m->args;
+    const hy_attn_block *a = m->args;
     int64_t kv_head = unit % a->HKV, key = unit / a->HKV * KEYS, group = a->H / a->HKV;
     int64_t key_end = key + KEYS < a->nk ? key + KEYS : a->nk;
     int64_t begin = hy_attn_clamp(key + a->k_begin - a->q_begin, 0, a->nq), end = query_behind(a, key_end);
@@ -269,7 +270,7 @@ static void unit_run(const team *m, scratch *w, int64_t unit) {
     team_tell(m, unit, m->query_tiles);
 }
 
-void HY_ISA_NAME(hy_attn_bwd)(const hy_attn_args *a) {
+void HY_ISA_NAME(hy_attn_bwd)(const hy_attn_block *a) {
     if (a->nq == 0 || a->nk == 0)
         return;
     int64_t units = (a->nk + KEYS - 1) / KEYS * a->HKV;

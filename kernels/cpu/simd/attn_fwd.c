@@ -30,13 +30,13 @@ typedef struct scratch {
     float *qo; /* TILES times q and o */
 } scratch;
 
-size_t HY_ISA_NAME(hy_attn_fwd_floats)(const hy_attn_args *a) {
-    int64_t rows = HY_ATTN_ROWS * (hy_attn_ld(a->D) + hy_attn_ld(a->DV) + HY_ATTN_LANES);
-    return (size_t)(rows + TILES * HY_ATTN_LANES * (a->D + a->DV));
+size_t HY_ISA_NAME(hy_attn_fwd_floats)(int64_t D, int64_t DV) {
+    int64_t rows = HY_ATTN_ROWS * (hy_attn_ld(D) + hy_attn_ld(DV) + HY_ATTN_LANES);
+    return (size_t)(rows + TILES * HY_ATTN_LANES * (D + DV));
 }
 
-static scratch scratch_of(const hy_attn_args *a, int thread) {
-    float *work = hy_attn_work_of(a, HY_ISA_NAME(hy_attn_fwd_floats)(a), thread);
+static scratch scratch_of(const hy_attn_block *a, int thread) {
+    float *work = hy_attn_work_of(a, HY_ISA_NAME(hy_attn_fwd_floats)(a->D, a->DV), thread);
     scratch w = {.ldk = hy_attn_ld(a->D), .ldv = hy_attn_ld(a->DV)};
     w.k = hy_attn_take(&work, HY_ATTN_ROWS * w.ldk);
     w.v = hy_attn_take(&work, HY_ATTN_ROWS * w.ldv);
@@ -45,7 +45,7 @@ static scratch scratch_of(const hy_attn_args *a, int thread) {
     return w;
 }
 
-static void tile_begin(const hy_attn_args *a, query_tile *t) {
+static void tile_begin(const hy_attn_block *a, query_tile *t) {
     const float *q = (const float *)a->q + (t->query * a->H + t->head) * a->D;
     const float *o = (const float *)a->o + (t->query * a->H + t->head) * a->DV;
     const float *lse = (const float *)a->lse + t->query * a->H + t->head;
@@ -67,7 +67,7 @@ static void tile_begin(const hy_attn_args *a, query_tile *t) {
     hy_attn_pack_lanes(t->q, q, a->H * a->D, t->count, a->D, (float)(a->scale * HY_LOG2E));
 }
 
-static void tile_end(const hy_attn_args *a, const query_tile *t) {
+static void tile_end(const hy_attn_block *a, const query_tile *t) {
     float *o = (float *)a->o + (t->query * a->H + t->head) * a->DV;
     float *lse = (float *)a->lse + t->query * a->H + t->head;
     for (int64_t i = 0; i < t->count; i++) {
@@ -126,8 +126,8 @@ HY_INLINE void softmax_panel(query_tile *t, float *s, int64_t n, int64_t key, co
 }
 
 /* Keys key .. key + n − 1, whose rows begin at k and v. */
-static void tile_step(const hy_attn_args *a, const scratch *w, query_tile *t, const float *k, const float *v, int64_t n,
-                      int64_t key) {
+static void tile_step(const hy_attn_block *a, const scratch *w, query_tile *t, const float *k, const float *v,
+                      int64_t n, int64_t key) {
     hy_tile_product_rows_set(&(hy_tile_product){.m = n,
                                                 .n = HY_ATTN_LANES,
                                                 .k = a->D,
@@ -160,7 +160,7 @@ static void tile_step(const hy_attn_args *a, const scratch *w, query_tile *t, co
 
 /* Up to TILES tiles of query heads that read key head `kv_head`; tile x is head x % group of that key head's group,
  * query tile x / group. */
-static void unit_run(const hy_attn_args *a, scratch *w, int64_t kv_head, int64_t x_begin, int64_t x_end) {
+static void unit_run(const hy_attn_block *a, scratch *w, int64_t kv_head, int64_t x_begin, int64_t x_end) {
     int64_t group = a->H / a->HKV, count = x_end - x_begin, begin = a->nk, end = 0;
     query_tile tiles[TILES];
     for (int64_t x = 0; x < count; x++) {
@@ -190,7 +190,7 @@ static void unit_run(const hy_attn_args *a, scratch *w, int64_t kv_head, int64_t
         tile_end(a, &tiles[x]);
 }
 
-void HY_ISA_NAME(hy_attn_fwd)(const hy_attn_args *a) {
+void HY_ISA_NAME(hy_attn_fwd)(const hy_attn_block *a) {
     if (a->nq == 0 || a->nk == 0)
         return;
     int64_t tiles = (a->nq + HY_ATTN_LANES - 1) / HY_ATTN_LANES * (a->H / a->HKV);
