@@ -9,15 +9,15 @@ typedef struct hy_attn_block {
     int64_t H, HKV, D, DV;
     double scale;
     int64_t nq, q_begin, nk, k_begin;
-    const int64_t *lo;   /* [nq] */
-    const void *q;       /* [nq,H,D] */
-    const void *k;       /* [nk,HKV,D] */
-    const void *v;       /* [nk,HKV,DV] */
-    void *o;             /* [nq,H,DV] stat */
-    void *lse;           /* [nq,H] stat */
-    const void *d_o;     /* [nq,H,DV] */
-    const void *delta;   /* [nq,H] stat */
-    void *dq, *dk, *dv;  /* stat */
+    const int64_t *lo;  /* [nq] */
+    const void *q;      /* [nq,H,D] */
+    const void *k;      /* [nk,HKV,D] */
+    const void *v;      /* [nk,HKV,DV] */
+    void *o;            /* [nq,H,DV] stat */
+    void *lse;          /* [nq,H] stat */
+    const void *d_o;    /* [nq,H,DV] */
+    const void *delta;  /* [nq,H] stat */
+    void *dq, *dk, *dv; /* stat */
     void *work;
 } hy_attn_block;
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #endif
 
-/* overlays_<set>: those of HY_SIMD_FAMILIES, or for bf16 of HY_SIMD_BF16_FAMILIES. */
+/* overlays_<set>, overlays_bf16_<set>: of every family. */
 #define HY_DECLARE(family, isa)      void HY_ISA_PASTE(hy_##family##_overlay, isa)(hy_table * table);
 #define HY_ENTRY(family, isa)        HY_ISA_PASTE(hy_##family##_overlay, isa),
 #define HY_DECLARE_BF16(family, isa) void HY_ISA_PASTE(hy_##family##_overlay_bf16, isa)(hy_table * table);
@@ -24,10 +24,10 @@ HY_SIMD_FAMILIES(HY_X)
 static const hy_overlay_fn overlays_plain[] = {HY_SIMD_FAMILIES(HY_X) NULL};
 #undef HY_X
 #define HY_X(family) HY_DECLARE_BF16(family, plain)
-HY_SIMD_BF16_FAMILIES(HY_X)
+HY_SIMD_FAMILIES(HY_X)
 #undef HY_X
 #define HY_X(family) HY_ENTRY_BF16(family, plain)
-static const hy_overlay_fn overlays_bf16_plain[] = {HY_SIMD_BF16_FAMILIES(HY_X) NULL};
+static const hy_overlay_fn overlays_bf16_plain[] = {HY_SIMD_FAMILIES(HY_X) NULL};
 #undef HY_X
 #endif
 
@@ -39,10 +39,10 @@ HY_SIMD_FAMILIES(HY_X)
 static const hy_overlay_fn overlays_avx2[] = {HY_SIMD_FAMILIES(HY_X) NULL};
 #undef HY_X
 #define HY_X(family) HY_DECLARE_BF16(family, avx2)
-HY_SIMD_BF16_FAMILIES(HY_X)
+HY_SIMD_FAMILIES(HY_X)
 #undef HY_X
 #define HY_X(family) HY_ENTRY_BF16(family, avx2)
-static const hy_overlay_fn overlays_bf16_avx2[] = {HY_SIMD_BF16_FAMILIES(HY_X) NULL};
+static const hy_overlay_fn overlays_bf16_avx2[] = {HY_SIMD_FAMILIES(HY_X) NULL};
 #undef HY_X
 
 static int has_avx2(void) {
@@ -58,10 +58,10 @@ HY_SIMD_FAMILIES(HY_X)
 static const hy_overlay_fn overlays_avx512[] = {HY_SIMD_FAMILIES(HY_X) NULL};
 #undef HY_X
 #define HY_X(family) HY_DECLARE_BF16(family, avx512)
-HY_SIMD_BF16_FAMILIES(HY_X)
+HY_SIMD_FAMILIES(HY_X)
 #undef HY_X
 #define HY_X(family) HY_ENTRY_BF16(family, avx512)
-static const hy_overlay_fn overlays_bf16_avx512[] = {HY_SIMD_BF16_FAMILIES(HY_X) NULL};
+static const hy_overlay_fn overlays_bf16_avx512[] = {HY_SIMD_FAMILIES(HY_X) NULL};
 #undef HY_X
 
 static int has_avx512(void) {
@@ -72,10 +72,10 @@ static int has_avx512(void) {
 
 #if HY_HAVE_bf16_amx
 #define HY_X(family) HY_DECLARE_BF16(family, amx)
-HY_SIMD_BF16_FAMILIES(HY_X)
+HY_SIMD_FAMILIES(HY_X)
 #undef HY_X
 #define HY_X(family) HY_ENTRY_BF16(family, amx)
-static const hy_overlay_fn overlays_bf16_amx[] = {HY_SIMD_BF16_FAMILIES(HY_X) NULL};
+static const hy_overlay_fn overlays_bf16_amx[] = {HY_SIMD_FAMILIES(HY_X) NULL};
 #undef HY_X
 
 /* Linux hands out tile registers to processes that ask (arch_prctl, for all of their threads). */

@@ -7,9 +7,10 @@
 typedef void (*hy_overlay_fn)(hy_table *table);
 
 typedef struct hy_isa_choice {
-    const char *name;                      /* plain, avx2, avx512, amx */
-    int (*supported)(void);                /* by this processor; NULL where it was not compiled */
-    const hy_overlay_fn *f32, *bf16; /* overlays for tables of either element type, ended by NULL; NULL where there are none */
+    const char *name;       /* plain, avx2, avx512, amx */
+    int (*supported)(void); /* by this processor; NULL where it was not compiled */
+    const hy_overlay_fn *f32,
+        *bf16; /* overlays for tables of either element type, ended by NULL; NULL where there are none */
 } hy_isa_choice;
 
 /* The widest set that has overlays for `dtype` (HY_F32 or HY_BF16), runs here, and is not wider than the environment's HYLAS_CPU =

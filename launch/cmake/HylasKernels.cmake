@@ -17,8 +17,6 @@ include(CheckCCompilerFlag)
 check_c_compiler_flag("-mavx512bf16 -mamx-tile -mamx-bf16" HY_COMPILER_HAS_AMX)
 
 file(GLOB simd_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cpu/simd/*.c)
-set(bf16_sources ${simd_sources})
-list(FILTER bf16_sources EXCLUDE REGEX "/(recur|level|attn)_") # float only: HY_SIMD_BF16_FAMILIES of isa.h
 
 # hy_simd(<isa> <suffix of the library> <sources> <definitions>)
 function(hy_simd isa suffix sources)
@@ -32,8 +30,8 @@ endfunction()
 
 foreach(isa ${isa_list})
   hy_simd(${isa} ${isa} "${simd_sources}")
-  hy_simd(${isa} bf16_${isa} "${bf16_sources}" HY_BF16_ACTS=1)
+  hy_simd(${isa} bf16_${isa} "${simd_sources}" HY_BF16_ACTS=1)
 endforeach()
 if("avx512" IN_LIST isa_list AND HY_COMPILER_HAS_AMX)
-  hy_simd(amx bf16_amx "${bf16_sources}" HY_BF16_ACTS=1 HY_ISA_avx512=1)
+  hy_simd(amx bf16_amx "${simd_sources}" HY_BF16_ACTS=1 HY_ISA_avx512=1)
 endif()

@@ -72,8 +72,7 @@ static void check_roles(const hy_model *model) {
         }
         for (int w = 0; w < HY_NODE_WEIGHTS; w++) {
             if (node->w[w].param != HY_NONE) {
-                assert_int_equal(g->params[node->w[w].param].role,
-                                 matrix && w == 0 ? HY_ROLE_WEIGHT : HY_ROLE_STAT);
+                assert_int_equal(g->params[node->w[w].param].role, matrix && w == 0 ? HY_ROLE_WEIGHT : HY_ROLE_STAT);
             }
         }
     }

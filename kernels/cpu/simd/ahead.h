@@ -11,8 +11,8 @@
 #define HY_AHEAD_LINES 16 /* cache lines per block, at least one row: a block takes 250 cycles or more */
 
 typedef struct hy_ahead_rows {
-    const float *p;
-    int64_t stride, rows, cols;
+    const char *p;
+    int64_t stride, rows, bytes;
 } hy_ahead_rows;
 
 typedef struct hy_ahead {
@@ -26,17 +26,18 @@ HY_INLINE void hy_ahead_reset(void) {
     hy_ahead_pending.now = hy_ahead_pending.end = 0;
 }
 
-HY_INLINE void hy_ahead_push(const float *p, int64_t stride, int64_t rows, int64_t cols) {
+/* Rows of `cols` elements of `size` bytes, `stride` elements apart. */
+HY_INLINE void hy_ahead_push(const void *p, int64_t size, int64_t stride, int64_t rows, int64_t cols) {
     hy_ahead *a = &hy_ahead_pending;
     if (rows > 0 && cols > 0 && a->end < HY_AHEAD_QUEUE)
-        a->queue[a->end++] = (hy_ahead_rows){p, stride, rows, cols};
+        a->queue[a->end++] = (hy_ahead_rows){p, stride * size, rows, cols * size};
 }
 
 HY_INLINE void hy_ahead_step(void) {
     hy_ahead *a = &hy_ahead_pending;
     for (int64_t lines = 0; lines < HY_AHEAD_LINES && a->now < a->end;) {
         hy_ahead_rows *r = &a->queue[a->now];
-        for (int64_t j = 0; j < r->cols; j += 16, lines++)
+        for (int64_t j = 0; j < r->bytes; j += 64, lines++)
             __builtin_prefetch(r->p + j, 0, 2);
         r->p += r->stride;
         if (--r->rows == 0)

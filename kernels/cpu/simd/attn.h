@@ -56,18 +56,20 @@ HY_INLINE float *hy_attn_work_of(const hy_attn_block *a, size_t floats, int thre
 }
 
 /* dst[j,c] = src[j,c]: n rows. */
-HY_INLINE void hy_attn_copy_rows(float *dst, int64_t dst_ld, const float *src, int64_t src_ld, int64_t n,
+HY_INLINE void hy_attn_copy_rows(float *dst, int64_t dst_ld, const hy_elem *src, int64_t src_ld, int64_t n,
                                  int64_t cols) {
     for (int64_t j = 0; j < n; j++)
-        memcpy(dst + j * dst_ld, src + j * src_ld, (size_t)cols * sizeof *dst);
+        for (int64_t c = 0; c < cols; c += HY_VL)
+            hy_vec_store_tail(dst + j * dst_ld + c, hy_vec_load_tail(src + j * src_ld + c, cols - c), cols - c);
 }
 
 /* Rows of src become lanes: panel p of dst holds scale·src[p·HY_PANEL + i, c] at [c, i]; lanes from n on are 0. */
-HY_INLINE void hy_attn_pack_lanes(float *dst, const float *src, int64_t src_ld, int64_t n, int64_t cols, float scale) {
+HY_INLINE void hy_attn_pack_lanes(float *dst, const hy_elem *src, int64_t src_ld, int64_t n, int64_t cols,
+                                  float scale) {
     for (int64_t p = 0; p < HY_ATTN_LANES; p += HY_PANEL) {
         for (int64_t c = 0; c < cols; c++) {
             for (int64_t i = 0; i < HY_PANEL; i++)
-                *dst++ = p + i < n ? scale * src[(p + i) * src_ld + c] : 0.0f;
+                *dst++ = p + i < n ? scale * hy_elem_get(src + (p + i) * src_ld + c) : 0.0f;
         }
     }
 }

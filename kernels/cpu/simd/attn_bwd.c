@@ -71,8 +71,8 @@ static scratch scratch_of(const hy_attn_block *a, int thread) {
 }
 
 static void keys_begin(const hy_attn_block *a, const scratch *w, key_tile *t, int64_t kv_head, int64_t key) {
-    const float *k = (const float *)a->k + (key * a->HKV + kv_head) * a->D;
-    const float *v = (const float *)a->v + (key * a->HKV + kv_head) * a->DV;
+    const hy_elem *k = (const hy_elem *)a->k + (key * a->HKV + kv_head) * a->D;
+    const hy_elem *v = (const hy_elem *)a->v + (key * a->HKV + kv_head) * a->DV;
     t->key = key;
     t->count = hy_attn_clamp(a->nk - key, 0, HY_ATTN_LANES);
     hy_attn_pack_lanes(t->k_lanes, k, a->HKV * a->D, t->count, a->D, (float)(a->scale * HY_LOG2E));
@@ -106,8 +106,8 @@ static void rows_begin(const hy_attn_block *a, const scratch *w, query_rows *r, 
         r->first[i] = (int32_t)hy_attn_first(a, query + i);
         r->end[i] = (int32_t)hy_attn_end(a, query + i);
     }
-    hy_attn_copy_rows(w->q, w->ldq, (const float *)a->q + at * a->D, a->H * a->D, r->count, a->D);
-    hy_attn_copy_rows(w->d_o, w->ldo, (const float *)a->d_o + at * a->DV, a->H * a->DV, r->count, a->DV);
+    hy_attn_copy_rows(w->q, w->ldq, (const hy_elem *)a->q + at * a->D, a->H * a->D, r->count, a->D);
+    hy_attn_copy_rows(w->d_o, w->ldo, (const hy_elem *)a->d_o + at * a->DV, a->H * a->DV, r->count, a->DV);
     memset(w->dq, 0, (size_t)(r->count * w->panels) * sizeof(float));
 }
 

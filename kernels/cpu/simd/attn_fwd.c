@@ -46,7 +46,7 @@ static scratch scratch_of(const hy_attn_block *a, int thread) {
 }
 
 static void tile_begin(const hy_attn_block *a, query_tile *t) {
-    const float *q = (const float *)a->q + (t->query * a->H + t->head) * a->D;
+    const hy_elem *q = (const hy_elem *)a->q + (t->query * a->H + t->head) * a->D;
     const float *o = (const float *)a->o + (t->query * a->H + t->head) * a->DV;
     const float *lse = (const float *)a->lse + t->query * a->H + t->head;
     int64_t last = t->query + t->count - 1;
@@ -176,8 +176,9 @@ static void unit_run(const hy_attn_block *a, scratch *w, int64_t kv_head, int64_
     }
     for (int64_t key = begin; key < end; key += HY_ATTN_ROWS) {
         int64_t n = end - key < HY_ATTN_ROWS ? end - key : HY_ATTN_ROWS;
-        hy_attn_copy_rows(w->k, w->ldk, (const float *)a->k + (key * a->HKV + kv_head) * a->D, a->HKV * a->D, n, a->D);
-        hy_attn_copy_rows(w->v, w->ldv, (const float *)a->v + (key * a->HKV + kv_head) * a->DV, a->HKV * a->DV, n,
+        hy_attn_copy_rows(w->k, w->ldk, (const hy_elem *)a->k + (key * a->HKV + kv_head) * a->D, a->HKV * a->D, n,
+                          a->D);
+        hy_attn_copy_rows(w->v, w->ldv, (const hy_elem *)a->v + (key * a->HKV + kv_head) * a->DV, a->HKV * a->DV, n,
                           a->DV);
         for (int64_t x = 0; x < count; x++) {
             query_tile *t = &tiles[x];

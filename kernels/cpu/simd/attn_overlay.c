@@ -5,12 +5,12 @@
 #include "kernels/cpu/simd/attn.h"
 
 static void attn_delta(const hy_attn_delta_args *a) {
-    const float *d_o = a->d_o, *o = a->y;
+    const hy_elem *d_o = a->d_o, *o = a->y;
     float *delta = a->delta;
     const int64_t n = a->DV;
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < a->rows; row++) {
-        const float *x = d_o + row * n, *y = o + row * n;
+        const hy_elem *x = d_o + row * n, *y = o + row * n;
         hy_vec sum = hy_vec_zero();
         for (int64_t c = 0; c < n; c += HY_VL)
             sum += hy_vec_load_tail(x + c, n - c) * hy_vec_load_tail(y + c, n - c);
@@ -25,11 +25,11 @@ static size_t attn_work(const hy_attn_args *a) {
 }
 
 static void attn_fwd(const hy_attn_args *a) {
-    hy_attn_each_pair(a, sizeof(float), sizeof(float), HY_ISA_NAME(hy_attn_fwd));
+    hy_attn_each_pair(a, sizeof(hy_elem), sizeof(float), HY_ISA_NAME(hy_attn_fwd));
 }
 
 static void attn_bwd(const hy_attn_args *a) {
-    hy_attn_each_pair(a, sizeof(float), sizeof(float), HY_ISA_NAME(hy_attn_bwd));
+    hy_attn_each_pair(a, sizeof(hy_elem), sizeof(float), HY_ISA_NAME(hy_attn_bwd));
 }
 
 void HY_ISA_NAME(hy_attn_overlay)(hy_table *table) {

@@ -1,6 +1,6 @@
 /* One source, one object per instruction set and element type of activations. launch/cmake/HylasKernels.cmake compiles each file of
- * kernels/cpu/simd for plain, avx2 and avx512 with HY_ISA set to that word (and HY_ISA_<word>=1), and the families that have bf16
- * once more with HY_BF16_ACTS=1; those also for amx, which is avx512 (HY_ISA_avx512=1 too) with AVX512-BF16 and AMX tiles. What such a
+ * kernels/cpu/simd for plain, avx2 and avx512 with HY_ISA set to that word (and HY_ISA_<word>=1), once for float and once
+ * with HY_BF16_ACTS=1; the latter also for amx, which is avx512 (HY_ISA_avx512=1 too) with AVX512-BF16 and AMX tiles. What such a
  * file does not keep to itself (static) carries both in its name, HY_ISA_NAME(...): the functions that the files of a family
  * share, declared in its header, and one that others call:
  *
@@ -20,15 +20,14 @@
     X(attn)                                                                                                            \
     X(elementwise)
 
-/* Those of them that are compiled for bf16; the others stay on cpu_ref there. */
-#define HY_SIMD_BF16_FAMILIES(X) X(elementwise)
-
 /* The element type of arrays whose role is act or weight; stat and grad are float in either case. vec.h loads and stores both. */
 #if HY_BF16_ACTS
 typedef hy_bf16 hy_elem;
+#define HY_ELEM_NAME(name) name##_bf16 /* in cpu_ref */
 #else
-#define HY_BF16_ACTS 0
+#define HY_BF16_ACTS       0
 typedef float hy_elem;
+#define HY_ELEM_NAME(name) name##_f32
 #endif
 
 #define HY_ISA_PASTE_(name, isa) name##_##isa

@@ -2,8 +2,7 @@
  * every √n-th of the n chunks; then backward in segments of √n chunks, whose states are made again from those
  * (level_grad.h).
  *
- * Value heads of one group add to the same dq, dk: a task takes them in order. Where there are fewer key heads than
- * threads a group is cut into parts; the first part writes dq, dk and the others buffers that are added in order. */
+ * A task takes the value heads of one part of a group in order (recur_sums.h). */
 #include <omp.h>
 
 #include "kernels/cpu/simd/level_family.h"
@@ -126,39 +125,18 @@ static int64_t thread_floats(const hy_level_recur_args *a) {
     return m.used;
 }
 
-/* Parts of a group that run at the same time. */
-static int64_t part_count(const hy_recur_args *a) {
-    const int64_t threads = omp_get_max_threads(), group = a->H ? a->HV / a->H : 1;
-    const int64_t parts = a->H ? (threads + a->H - 1) / a->H : 1;
-    return parts > group ? group : parts;
-}
-
 int64_t HY_ISA_NAME(hy_level_bwd_floats)(const hy_level_recur_args *a) {
     return thread_floats(a) * omp_get_max_threads() +
-           (part_count(&a->base) - 1) * 2 * a->base.T * a->base.H * a->base.K;
-}
-
-static void add_parts(const hy_recur_args *a, const float *buffers, int64_t parts) {
-    const int64_t row = a->H * a->K, size = a->T * row;
-    float *dq = a->dq, *dk = a->dk;
-    for (int64_t r = 0; r < a->n_runs; r++) {
-        const int64_t begin = a->runs[r].begin * row, end = begin + a->runs[r].len * row;
-#pragma omp parallel for
-        for (int64_t i = begin; i < end; i++)
-            for (int64_t p = 0; p < parts - 1; p++) {
-                dq[i] += buffers[p * 2 * size + i];
-                dk[i] += buffers[p * 2 * size + size + i];
-            }
-    }
+           hy_key_sums_floats(hy_key_sums_make(&a->base, 2, hy_key_parts(&a->base), NULL));
 }
 
 void HY_ISA_NAME(hy_level_bwd_chunks)(const hy_level_recur_args *args) {
     const hy_recur_args *a = &args->base;
     if (a->HV == 0 || a->H == 0)
         return;
-    const int64_t per_thread = thread_floats(args), parts = part_count(a), group = a->HV / a->H,
-                  size = a->T * a->H * a->K;
-    float *work = hy_align_floats(a->work), *buffers = work + per_thread * omp_get_max_threads();
+    const int64_t per_thread = thread_floats(args), parts = hy_key_parts(a), group = a->HV / a->H;
+    float *work = hy_align_floats(a->work);
+    const hy_key_sums sums = hy_key_sums_make(a, 2, parts, work + per_thread * omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->H * parts; i++) {
         const int64_t head = i / parts, part = i % parts, first = head * group + part * group / parts;
@@ -168,14 +146,13 @@ void HY_ISA_NAME(hy_level_bwd_chunks)(const hy_level_recur_args *args) {
                 hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
                 bwd f = {0};
                 bwd_layout(&f, &s, &m);
-                const hy_level_out out = {.dq = part ? buffers + (part - 1) * 2 * size : a->dq,
-                                          .dk = part ? buffers + (part - 1) * 2 * size + size : a->dk,
+                const hy_level_out out = {.dq = hy_key_rows_of(sums, part, 0, a->dq),
+                                          .dk = hy_key_rows_of(sums, part, 1, a->dk),
                                           .acc = vhead > first};
                 bwd_run(&f, &s, &out);
             }
     }
-    if (parts > 1)
-        add_parts(a, buffers, parts);
+    hy_key_sums_finish(sums, a, (void *[HY_KEY_ARRAYS]){a->dq, a->dk});
 }
 
 /* The gradient of the states alone. */

@@ -134,8 +134,8 @@ static void hy_level_chunk_prepare(hy_level_chunk *c, const hy_level_scan *s, in
     }
     hy_mat_transpose(c->cols, c->rows, s->scan.delta ? 32 : 16, Kp);
     if (a->v)
-        hy_mat_read(c->v, (const float *)a->v + hy_scan_v_at(&s->scan, t), a->HV * a->V, (hy_shape){16, s->scan.Vp, 0},
-                    c->chunk.len, a->V);
+        hy_mat_read(c->v, (const hy_elem *)a->v + hy_scan_v_at(&s->scan, t), a->HV * a->V,
+                    (hy_shape){16, s->scan.Vp, 0}, c->chunk.len, a->V);
 }
 
 HY_INLINE int hy_level_enters(const hy_level_chunk *c, int64_t bit) {

@@ -55,7 +55,7 @@ static void read_states(fwd *f, const hy_level_scan *s) {
     }
     hy_mat_transpose(f->o, f->ot, Vp, 16);
     hy_mul_ab_rows(f->o, hy_small_mat(c->weights), c->v, (hy_shape){16, Vp, 16}, f->ones);
-    hy_mat_write((float *)a->o + hy_scan_v_at(&s->scan, c->chunk.begin), a->HV * a->V, f->o, c->chunk.len, a->V);
+    hy_mat_write((hy_elem *)a->o + hy_scan_v_at(&s->scan, c->chunk.begin), a->HV * a->V, f->o, c->chunk.len, a->V);
 }
 
 static void fwd_run(fwd *f, const hy_level_scan *s) {

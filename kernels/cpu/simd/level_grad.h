@@ -17,11 +17,12 @@
 #define HY_KERNELS_CPU_SIMD_LEVEL_GRAD_H
 
 #include "kernels/cpu/simd/level_chunk.h"
+#include "kernels/cpu/simd/recur_sums.h"
 
-/* Where the gradients of one value head go. dq, dk may be a part buffer, summed later (level_bwd.c). */
+/* Where the gradients of one value head go. */
 typedef struct hy_level_out {
-    float *dq, *dk; /* [T,H,K] */
-    int acc;        /* a head before this one of the same group has written dq, dk */
+    hy_key_rows dq, dk;
+    int acc; /* a head before this one of the same part has written dq, dk */
 } hy_level_out;
 
 typedef struct hy_level_grad {
@@ -109,7 +110,7 @@ static void hy_level_carry_back(hy_level_grad *f, const hy_level_scan *s, const 
 static void hy_level_grad_begin(hy_level_grad *f, const hy_level_scan *s, hy_level_chunk *c, float *dX) {
     const hy_recur_args *a = s->scan.a;
     hy_ahead_reset();
-    hy_mat_read(f->both, (const float *)a->d_o + hy_scan_v_at(&s->scan, c->chunk.begin), a->HV * a->V,
+    hy_mat_read(f->both, (const hy_elem *)a->d_o + hy_scan_v_at(&s->scan, c->chunk.begin), a->HV * a->V,
                 (hy_shape){16, s->scan.Vp, 0}, c->chunk.len, a->V);
     hy_level_carry_back(f, s, c, dX);
 }
@@ -289,24 +290,22 @@ static void hy_level_grad_reads(hy_level_grad *f, const hy_level_scan *s, const 
         hy_mul_atb(f->dkr, (hy_mat){c->n, 16}, f->sums, (hy_shape){16, s->scan.Kp, 32}, NULL);
 }
 
-static void hy_level_add_out(float *to, int64_t stride, hy_mat x, int64_t rows, int64_t cols, int acc) {
-    if (!acc) {
-        hy_mat_write(to, stride, x, rows, cols);
-        return;
-    }
-    for (int64_t i = 0; i < rows; i++, to += stride)
-        for (int64_t j = 0; j < cols; j += HY_VL)
-            hy_vec_store_tail(to + j, hy_vec_load_tail(to + j, cols - j) + hy_vec_load(hy_mat_at(x, i, j).p), cols - j);
+static void hy_level_put_keys(hy_key_rows to, const hy_level_scan *s, const hy_level_chunk *c, hy_mat x, int acc) {
+    const int64_t K = s->scan.a->K;
+    for (int64_t i = 0; i < c->chunk.len; i++)
+        for (int64_t j = 0; j < K; j += HY_VL)
+            hy_key_rows_put(to, hy_scan_k_at(&s->scan, c->chunk.begin + i) + j, hy_vec_load(hy_mat_at(x, i, j).p),
+                            K - j, acc);
 }
 
 static void hy_level_write(const hy_level_grad *f, const hy_level_scan *s, const hy_level_chunk *c,
                            const hy_level_out *out) {
     const hy_level_recur_args *args = s->levels;
     const hy_recur_args *a = &args->base;
-    const int64_t begin = c->chunk.begin, len = c->chunk.len, keys = hy_scan_k_at(&s->scan, begin);
-    hy_level_add_out(out->dq + keys, a->H * a->K, f->dq, len, a->K, out->acc);
-    hy_level_add_out(out->dk + keys, a->H * a->K, f->dk, len, a->K, out->acc);
-    hy_mat_write((float *)a->dv + hy_scan_v_at(&s->scan, begin), a->HV * a->V, f->dv, len, a->V);
+    const int64_t begin = c->chunk.begin, len = c->chunk.len;
+    hy_level_put_keys(out->dq, s, c, f->dq, out->acc);
+    hy_level_put_keys(out->dk, s, c, f->dk, out->acc);
+    hy_mat_write((hy_elem *)a->dv + hy_scan_v_at(&s->scan, begin), a->HV * a->V, f->dv, len, a->V);
     for (int64_t i = 0; i < len; i++) {
         const int64_t at = (begin + i) * a->HV + s->scan.vhead;
         if (a->dbeta)

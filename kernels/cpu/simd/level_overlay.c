@@ -19,7 +19,7 @@ static size_t level_work(const hy_level_recur_args *a) {
         if (in_chunks(a))                                                                                              \
             HY_ISA_NAME(hy_##op##_chunks)(a);                                                                          \
         else                                                                                                           \
-            hy_ref_##op##_f32(a);                                                                                      \
+            HY_ELEM_NAME(hy_ref_##op)(a);                                                                              \
     }
 HY_LEVEL_CHOICE(level_fwd)
 HY_LEVEL_CHOICE(level_map_bwd)

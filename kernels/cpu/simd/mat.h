@@ -152,30 +152,42 @@ __attribute__((noinline, unused)) static void hy_mat_transpose(hy_mat dst, hy_ma
             hy_square_transpose(hy_mat_at(dst, j, i).p, dst.ld, hy_mat_at(src, i, j).p, src.ld);
 }
 
-/* dst [s.m,s.n] from n_rows rows of n_cols elements, `stride` apart; the rest of dst is 0. */
-HY_INLINE void hy_mat_read(hy_mat dst, const float *src, int64_t stride, hy_shape s, int64_t n_rows, int64_t n_cols) {
-    for (int64_t i = 0; i < s.m; i++) {
-        int64_t j = 0, n = i < n_rows ? n_cols : 0;
-        float *to = dst.p + i * dst.ld;
-        for (; j + HY_VL <= n; j += HY_VL)
-            hy_vec_store(to + j, hy_vec_load(src + i * stride + j));
-        if (j < n) {
-            hy_vec_store(to + j, hy_vec_load_tail(src + i * stride + j, n - j));
-            j += HY_VL;
-        }
-        for (; j < s.n; j += HY_VL)
-            hy_vec_store(to + j, hy_vec_zero());
-    }
-}
+/* Between matrices and rows of either element type, `stride` elements apart.
+ *   hy_mat_read(dst, src, stride, s, n_rows, n_cols)   dst [s.m,s.n] from n_rows rows of n_cols; the rest of dst is 0
+ *   hy_mat_write(dst, stride, src, n_rows, n_cols)
+ *   hy_mat_put(dst, stride, src, n_rows, n_cols, acc)  the same, or added to what is there */
+#define hy_mat_read(dst, src, ...) HY_BY_ELEMENT_(src, hy_mat_read)(dst, src, __VA_ARGS__)
+#define hy_mat_write(dst, ...)     HY_BY_ELEMENT_(dst, hy_mat_put)(dst, __VA_ARGS__, 0)
+#define hy_mat_put(dst, ...)       HY_BY_ELEMENT_(dst, hy_mat_put)(dst, __VA_ARGS__)
 
-HY_INLINE void hy_mat_write(float *dst, int64_t stride, hy_mat src, int64_t n_rows, int64_t n_cols) {
-    for (int64_t i = 0; i < n_rows; i++) {
-        int64_t j = 0;
-        for (; j + HY_VL <= n_cols; j += HY_VL)
-            hy_vec_store(dst + i * stride + j, hy_vec_load(src.p + i * src.ld + j));
-        if (j < n_cols)
-            hy_vec_store_tail(dst + i * stride + j, hy_vec_load(src.p + i * src.ld + j), n_cols - j);
+#define HY_MAT_ROWS_OF(suffix, element)                                                                                \
+    HY_INLINE void hy_mat_read_##suffix(hy_mat dst, const element *src, int64_t stride, hy_shape s, int64_t n_rows,    \
+                                        int64_t n_cols) {                                                              \
+        for (int64_t i = 0; i < s.m; i++) {                                                                            \
+            int64_t j = 0, n = i < n_rows ? n_cols : 0;                                                                \
+            float *to = dst.p + i * dst.ld;                                                                            \
+            for (; j + HY_VL <= n; j += HY_VL)                                                                         \
+                hy_vec_store(to + j, hy_vec_load(src + i * stride + j));                                               \
+            if (j < n) {                                                                                               \
+                hy_vec_store(to + j, hy_vec_load_tail(src + i * stride + j, n - j));                                   \
+                j += HY_VL;                                                                                            \
+            }                                                                                                          \
+            for (; j < s.n; j += HY_VL)                                                                                \
+                hy_vec_store(to + j, hy_vec_zero());                                                                   \
+        }                                                                                                              \
+    }                                                                                                                  \
+    HY_INLINE void hy_mat_put_##suffix(element *dst, int64_t stride, hy_mat src, int64_t n_rows, int64_t n_cols,       \
+                                       int acc) {                                                                      \
+        for (int64_t i = 0; i < n_rows; i++, dst += stride) {                                                          \
+            for (int64_t j = 0; j < n_cols; j += HY_VL) {                                                              \
+                hy_vec x = hy_vec_load(src.p + i * src.ld + j);                                                        \
+                if (acc)                                                                                               \
+                    x = hy_vec_load_tail(dst + j, n_cols - j) + x;                                                     \
+                hy_vec_store_tail(dst + j, x, n_cols - j);                                                             \
+            }                                                                                                          \
+        }                                                                                                              \
     }
-}
+HY_MAT_ROWS_OF(f32, float)
+HY_MAT_ROWS_OF(bf16, hy_bf16)
 
 #endif

@@ -2,8 +2,7 @@
  * errors e and the inverses; then backward in segments of 64 tokens, which rebuilds the states between from e and walks
  * the segment's chunks in reverse (recur_grad.h).
  *
- * Value heads of one group add to the same dq, dk: a task takes them in order. Where there are fewer key heads than
- * threads a group is cut into parts, the first part writes dq, dk and the others buffers that are added in order. */
+ * A task takes the value heads of one part of a group in order (recur_sums.h). */
 #include <omp.h>
 
 #include "kernels/cpu/simd/recur_family.h"
@@ -75,7 +74,7 @@ static void bwd_read_errors(bwd *f, const hy_scan *s, const hy_chunk *c) {
     hy_shape shape = {16, s->Vp, 0};
     int64_t at = c->begin - s->run.begin;
     if (!s->delta) {
-        hy_mat_read(f->grad.e, (const float *)s->a->v + hy_scan_v_at(s, c->begin), s->a->HV * s->a->V, shape, c->len,
+        hy_mat_read(f->grad.e, (const hy_elem *)s->a->v + hy_scan_v_at(s, c->begin), s->a->HV * s->a->V, shape, c->len,
                     s->a->V);
         return;
     }
@@ -115,8 +114,8 @@ static void bwd_ahead(const bwd *f, const hy_scan *s, int64_t segment, int64_t n
     const hy_recur_args *a = s->a;
     int64_t begin = f->chunks[n].begin - HY_SEGMENT, part = s->Vp / 4;
     hy_ahead_reset();
-    hy_scan_ahead_keys(s, out->dq, f->chunks[n].begin);
-    hy_scan_ahead_keys(s, out->dk, f->chunks[n].begin);
+    hy_scan_ahead_keys(s, out->dq.rows, f->chunks[n].begin);
+    hy_scan_ahead_keys(s, out->dk.rows, f->chunks[n].begin);
     hy_scan_ahead_values(s, out->dv, f->chunks[n].begin);
     hy_scan_ahead_gates(s, out->dg, f->chunks[n].begin);
     if (segment == 0)
@@ -127,10 +126,10 @@ static void bwd_ahead(const bwd *f, const hy_scan *s, int64_t segment, int64_t n
     hy_scan_ahead_values(s, a->d_o, begin);
     hy_scan_ahead_values(s, s->delta ? NULL : a->v, begin);
     if (s->delta && begin >= s->run.begin)
-        hy_ahead_push(f->keep_e + (begin - s->run.begin) * s->Vp, s->Vp, HY_CHUNK, s->Vp);
+        hy_ahead_push(f->keep_e + (begin - s->run.begin) * s->Vp, sizeof(float), s->Vp, HY_CHUNK, s->Vp);
     hy_mat x = kept_state(f, s, segment - 1);
     if (n < 4)
-        hy_ahead_push(x.p + n * part * x.ld, x.ld, part, s->Kp);
+        hy_ahead_push(x.p + n * part * x.ld, sizeof(float), x.ld, part, s->Kp);
 }
 
 static void bwd_run(bwd *f, const hy_scan *s, const hy_grad_out *out) {
@@ -161,25 +160,19 @@ static int64_t bwd_thread_floats(const hy_recur_args *a) {
     return m.used;
 }
 
-/* Parts of a group that run at the same time. */
-static int64_t bwd_parts(const hy_recur_args *a) {
-    int64_t threads = omp_get_max_threads(), group = a->H ? a->HV / a->H : 1;
-    int64_t parts = a->H ? (threads + a->H - 1) / a->H : 1;
-    return parts < 1 ? 1 : parts > group ? group : parts;
-}
-
 int64_t HY_ISA_NAME(hy_recur_bwd_floats)(const hy_recur_args *a) {
-    return bwd_thread_floats(a) * omp_get_max_threads() + (bwd_parts(a) - 1) * 2 * a->T * a->H * a->K;
+    return bwd_thread_floats(a) * omp_get_max_threads() +
+           hy_key_sums_floats(hy_key_sums_make(a, 2, hy_key_parts(a), NULL));
 }
 
 /* Value heads of one part of one group, over one run, or over all where dg sums over them. */
-static void bwd_task(bwd *f, const hy_recur_args *a, int64_t head, int64_t part, const hy_run *run, float *buffers) {
-    int64_t group = a->HV / a->H, parts = bwd_parts(a), size = a->T * a->H * a->K;
-    int64_t first = head * group + part * group / parts, last = head * group + (part + 1) * group / parts;
+static void bwd_task(bwd *f, const hy_recur_args *a, int64_t head, int64_t part, const hy_run *run, hy_key_sums sums) {
+    int64_t group = a->HV / a->H, first = head * group + part * group / sums.parts,
+            last = head * group + (part + 1) * group / sums.parts;
     for (int64_t vhead = first; vhead < last; vhead++) {
         hy_scan s = hy_scan_make(a, run, vhead);
-        hy_grad_out out = {.dq = part ? buffers + (part - 1) * 2 * size : (float *)a->dq,
-                           .dk = part ? buffers + (part - 1) * 2 * size + size : (float *)a->dk,
+        hy_grad_out out = {.dq = hy_key_rows_of(sums, part, 0, a->dq),
+                           .dk = hy_key_rows_of(sums, part, 1, a->dk),
                            .acc = vhead > first,
                            .dv = a->dv,
                            .dg = a->decay == HY_DECAY_NONE ? NULL : (float *)a->dg,
@@ -188,26 +181,13 @@ static void bwd_task(bwd *f, const hy_recur_args *a, int64_t head, int64_t part,
     }
 }
 
-static void bwd_add_parts(const hy_recur_args *a, const float *buffers, int64_t parts) {
-    int64_t row = a->H * a->K, size = a->T * row;
-    float *dq = a->dq, *dk = a->dk;
-    for (int64_t r = 0; r < a->n_runs; r++) {
-        int64_t begin = a->runs[r].begin * row, end = begin + a->runs[r].len * row;
-#pragma omp parallel for
-        for (int64_t i = begin; i < end; i++)
-            for (int64_t p = 0; p < parts - 1; p++) {
-                dq[i] += buffers[p * 2 * size + i];
-                dk[i] += buffers[p * 2 * size + size + i];
-            }
-    }
-}
-
 void HY_ISA_NAME(hy_recur_bwd)(const hy_recur_args *a) {
     if (a->HV == 0 || a->H == 0)
         return;
-    int64_t per_thread = bwd_thread_floats(a), parts = bwd_parts(a), together = a->decay == HY_DECAY_HEAD;
+    int64_t per_thread = bwd_thread_floats(a), parts = hy_key_parts(a), together = a->decay == HY_DECAY_HEAD;
     int64_t heads = a->H * parts, tasks = heads * (together ? 1 : a->n_runs);
-    float *work = hy_align_floats(a->work), *buffers = work + per_thread * omp_get_max_threads();
+    float *work = hy_align_floats(a->work);
+    const hy_key_sums sums = hy_key_sums_make(a, 2, parts, work + per_thread * omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < tasks; i++) {
         int64_t head = i % heads / parts, part = i % parts;
@@ -217,10 +197,9 @@ void HY_ISA_NAME(hy_recur_bwd)(const hy_recur_args *a) {
         bwd f = {0};
         bwd_layout(&f, &s, &m);
         for (int64_t r = first; r < last; r++)
-            bwd_task(&f, a, head, part, &a->runs[r], buffers);
+            bwd_task(&f, a, head, part, &a->runs[r], sums);
     }
-    if (parts > 1)
-        bwd_add_parts(a, buffers, parts);
+    hy_key_sums_finish(sums, a, (void *[HY_KEY_ARRAYS]){a->dq, a->dk});
 }
 
 /* The gradient of the state alone: no states before the chunks, no errors, no outputs but dH. */

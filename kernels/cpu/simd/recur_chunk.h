@@ -116,7 +116,7 @@ static int64_t hy_chunk_length_vector(const hy_scan *s, int64_t begin, int64_t t
  * decay, which may be any size and concerns the state only; exclusive, the first q does not even meet that. What only
  * the products inside a chunk need is made if there will be any (`inside`), for q if it is given; wp and wm if the
  * chunk has lt, for the backward pass. */
-HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const float *q, const float *k, int64_t j,
+HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const hy_elem *q, const hy_elem *k, int64_t j,
                                      int64_t n, int inside) {
     int64_t K = s->a->K, stride = s->a->H * K;
     const float *g = (const float *)s->a->g + (c->begin * s->a->HV + s->vhead) * K + j;
@@ -154,7 +154,7 @@ HY_INLINE void hy_chunk_scale_vector(hy_chunk *c, const hy_scan *s, const float 
     }
 }
 
-static void hy_chunk_prepare_vector(hy_chunk *c, const hy_scan *s, const float *q, const float *k, int inside) {
+static void hy_chunk_prepare_vector(hy_chunk *c, const hy_scan *s, const hy_elem *q, const hy_elem *k, int inside) {
     int64_t j = 0, K = s->a->K;
     for (; j + HY_VL <= K; j += HY_VL)
         hy_chunk_scale_vector(c, s, q, k, j, HY_VL, inside);
@@ -171,8 +171,9 @@ static void hy_chunk_prepare(hy_chunk *c, const hy_scan *s, int64_t begin, int64
     const hy_recur_args *a = s->a;
     int64_t n = limit < HY_CHUNK ? limit : HY_CHUNK, stride = a->H * a->K;
     int inside = with_q || s->delta;
-    const float *q = with_q ? (const float *)a->q + hy_scan_k_at(s, begin) : NULL;
-    const float *k = (const float *)a->k + hy_scan_k_at(s, begin), *beta = a->beta;
+    const hy_elem *q = with_q ? (const hy_elem *)a->q + hy_scan_k_at(s, begin) : NULL;
+    const hy_elem *k = (const hy_elem *)a->k + hy_scan_k_at(s, begin);
+    const float *beta = a->beta;
     c->begin = begin;
     c->len = s->vector ? hy_chunk_length_vector(s, begin, n) : n;
     for (int64_t i = 0; i < HY_CHUNK; i++)

@@ -38,8 +38,8 @@ int64_t HY_ISA_NAME(hy_recur_diagonal_floats)(const hy_recur_args *a) {
     return part_floats(a) * omp_get_max_threads();
 }
 
-static const float *key_row(const block *b, const void *keys, int64_t t) {
-    return (const float *)keys + (t * b->a->H + b->head) * b->a->K;
+static const hy_elem *key_row(const block *b, const void *keys, int64_t t) {
+    return (const hy_elem *)keys + (t * b->a->H + b->head) * b->a->K;
 }
 
 static int64_t value_at(const block *b, int64_t t, int64_t c) {
@@ -47,7 +47,7 @@ static int64_t value_at(const block *b, int64_t t, int64_t c) {
 }
 
 static float written(const block *b, int64_t at) {
-    return ((const float *)b->a->v)[at] * (b->a->beta ? ((const float *)b->a->beta)[at] : 1);
+    return hy_elem_get((const hy_elem *)b->a->v + at) * (b->a->beta ? ((const float *)b->a->beta)[at] : 1);
 }
 
 static void load(block *b, const void *states, int64_t slot) {
@@ -66,17 +66,15 @@ static void store(const block *b, void *states, int64_t slot) {
                               K - j);
 }
 
-/* K consecutive floats, all lanes there if `whole`. */
-HY_INLINE hy_vec lanes(const float *p, int64_t j, int64_t K, int whole) {
-    return whole ? hy_vec_load(p + j) : hy_vec_load_tail(p + j, K - j);
-}
+/* K consecutive elements, all lanes there if `whole`. */
+#define lanes(p, j, K, whole) ((whole) ? hy_vec_load((p) + (j)) : hy_vec_load_tail((p) + (j), (K) - (j)))
 
 /* One token: h of all channels; o, if not NULL, is written or, without v, added to. The flags are constants. */
-HY_INLINE void advance_channels(block *b, int64_t t, int with_v, int with_o, int whole, float *o) {
+HY_INLINE void advance_channels(block *b, int64_t t, int with_v, int with_o, int whole, hy_elem *o) {
     const hy_recur_args *a = b->a;
     const int64_t K = a->K, wide = b->K, at = value_at(b, t, 0);
     const float scale = (float)a->scale, *g = (const float *)a->g + at * K;
-    const float *k = with_v ? key_row(b, a->k, t) : NULL, *q = with_o ? key_row(b, a->q, t) : NULL;
+    const hy_elem *k = with_v ? key_row(b, a->k, t) : NULL, *q = with_o ? key_row(b, a->q, t) : NULL;
     for (int64_t c = 0; c < b->n; c++, g += K) {
         const hy_vec w = hy_vec_set(with_v ? written(b, at + c) : 0);
         float *state = b->state + c * wide;
@@ -90,11 +88,11 @@ HY_INLINE void advance_channels(block *b, int64_t t, int with_v, int with_o, int
                 sum += h * lanes(q, j, K, whole);
         }
         if (with_o)
-            o[at + c] = (with_v ? 0 : o[at + c]) + scale * hy_vec_sum(sum);
+            hy_elem_put(o + at + c, (with_v ? 0 : hy_elem_get(o + at + c)) + scale * hy_vec_sum(sum));
     }
 }
 
-static void advance_token(block *b, int64_t t, int with_v, float *o) {
+static void advance_token(block *b, int64_t t, int with_v, hy_elem *o) {
     const int whole = b->a->K == b->K;
     if (!with_v)
         advance_channels(b, t, 0, 1, 0, o);
@@ -108,7 +106,7 @@ static void advance_token(block *b, int64_t t, int with_v, float *o) {
         advance_channels(b, t, 1, 0, 0, NULL);
 }
 
-static void advance(block *b, int with_v, float *o) {
+static void advance(block *b, int with_v, hy_elem *o) {
     for (int64_t t = b->run.begin; t < b->run.begin + b->run.len; t++)
         advance_token(b, t, with_v, o);
 }
@@ -160,10 +158,10 @@ static void map_bwd(block *b) {
         return;
     load(b, NULL, -1);
     for (int64_t t = b->run.begin + b->run.len - 1; t >= b->run.begin; t--) {
-        const float *q = key_row(b, a->q, t);
+        const hy_elem *q = key_row(b, a->q, t);
         for (int64_t c = 0; c < b->n; c++) {
             const int64_t at = value_at(b, t, c);
-            const hy_vec d_o = hy_vec_set((float)a->scale * ((const float *)a->d_o)[at]);
+            const hy_vec d_o = hy_vec_set((float)a->scale * hy_elem_get((const hy_elem *)a->d_o + at));
             for (int64_t j = 0; j < a->K; j += HY_VL) {
                 float *dh = b->state + c * b->K + j;
                 const hy_vec e = hy_vec_exp(hy_vec_load_tail((const float *)a->g + at * a->K + j, a->K - j));
@@ -178,12 +176,13 @@ static void map_bwd(block *b) {
 HY_INLINE void bwd_channels(block *b, int64_t t, const float *h, int whole) {
     const hy_recur_args *a = b->a;
     const int64_t K = a->K, wide = b->K, at = value_at(b, t, 0), row = (t * a->H + b->head) * K;
-    const float *q = (const float *)a->q + row, *k = (const float *)a->k + row, *g = (const float *)a->g + at * K;
-    const float *v = (const float *)a->v + at, *beta = a->beta ? (const float *)a->beta + at : NULL;
+    const hy_elem *q = (const hy_elem *)a->q + row, *k = (const hy_elem *)a->k + row, *v = (const hy_elem *)a->v + at;
+    const float *g = (const float *)a->g + at * K, *beta = a->beta ? (const float *)a->beta + at : NULL;
     float *dq = b->dq + row, *dk = b->dk + row, *dg = a->dg ? (float *)a->dg + at * K : NULL;
     for (int64_t c = 0; c < b->n; c++) {
-        const float rate = beta ? beta[c] : 1;
-        const hy_vec w = hy_vec_set(v[c] * rate), d_o = hy_vec_set((float)a->scale * ((const float *)a->d_o)[at + c]);
+        const float rate = beta ? beta[c] : 1, value = hy_elem_get(v + c);
+        const hy_vec w = hy_vec_set(value * rate),
+                     d_o = hy_vec_set((float)a->scale * hy_elem_get((const hy_elem *)a->d_o + at + c));
         hy_vec sum = hy_vec_zero();
         for (int64_t j = 0; j < K; j += HY_VL) {
             const hy_vec qj = lanes(q, j, K, whole), kj = lanes(k, j, K, whole);
@@ -198,9 +197,9 @@ HY_INLINE void bwd_channels(block *b, int64_t t, const float *h, int whole) {
             sum += kj * dh;
         }
         const float dw = hy_vec_sum(sum);
-        ((float *)a->dv)[at + c] = dw * rate;
+        hy_elem_put((hy_elem *)a->dv + at + c, dw * rate);
         if (a->dbeta)
-            ((float *)a->dbeta)[at + c] = dw * v[c];
+            ((float *)a->dbeta)[at + c] = dw * value;
     }
 }
 
@@ -287,15 +286,18 @@ HY_DIAGONAL(map_bwd)
 static void run_sums(const hy_recur_args *a, const hy_run *run, int64_t parts, int add) {
     const int64_t row = a->H * a->K, begin = run->begin * row, end = begin + run->len * row,
                   keys = hy_round16(a->T * row);
-    float *sums = hy_align_floats(a->work), *out[] = {a->dq, a->dk};
-    for (int64_t which = 0; which < 2; which++)
-        for (int64_t p = 0; p < parts; p++) {
-            float *sum = sums + p * part_floats(a) + which * keys;
-            if (!add)
-                memset(sum + begin, 0, (size_t)(end - begin) * sizeof(float));
-            for (int64_t i = begin; add && i < end; i++)
-                out[which][i] = (p > 0 ? out[which][i] : 0) + sum[i];
+    float *sums = hy_align_floats(a->work);
+    hy_elem *out[] = {a->dq, a->dk};
+    for (int64_t which = 0; which < 2; which++, sums += keys) {
+        for (int64_t p = 0; !add && p < parts; p++)
+            memset(sums + p * part_floats(a) + begin, 0, (size_t)(end - begin) * sizeof(float));
+        for (int64_t i = begin; add && i < end; i++) {
+            float sum = 0;
+            for (int64_t p = 0; p < parts; p++)
+                sum += sums[p * part_floats(a) + i];
+            hy_elem_put(out[which] + i, sum);
         }
+    }
 }
 
 void HY_ISA_NAME(hy_recur_diagonal_bwd)(const hy_recur_args *a) {

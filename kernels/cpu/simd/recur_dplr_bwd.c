@@ -115,7 +115,7 @@ static int64_t bwd_thread_floats(const hy_recur_args *a) {
 }
 
 int64_t HY_ISA_NAME(hy_recur_dplr_bwd_floats)(const hy_recur_args *a) {
-    return bwd_thread_floats(a) * omp_get_max_threads();
+    return bwd_thread_floats(a) * omp_get_max_threads() + hy_key_sums_floats(hy_key_sums_make(a, 4, 1, NULL));
 }
 
 static bwd bwd_of_thread(const hy_recur_args *a, int64_t per_thread) {
@@ -129,6 +129,7 @@ static bwd bwd_of_thread(const hy_recur_args *a, int64_t per_thread) {
 void HY_ISA_NAME(hy_recur_dplr_bwd)(const hy_recur_args *a) {
     const int64_t per_thread = bwd_thread_floats(a), group = a->H ? a->HV / a->H : 0;
     const int together = a->decay == HY_DECAY_HEAD; /* dg sums over the runs */
+    const hy_key_sums sums = hy_key_sums_make(a, 4, 1, hy_align_floats(a->work) + per_thread * omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->H * (together ? 1 : a->n_runs); i++) {
         const int64_t head = i % a->H, first = together ? 0 : i / a->H, last = together ? a->n_runs : first + 1;
@@ -136,10 +137,10 @@ void HY_ISA_NAME(hy_recur_dplr_bwd)(const hy_recur_args *a) {
         for (int64_t r = first; r < last; r++)
             for (int64_t vhead = head * group; vhead < (head + 1) * group; vhead++) {
                 const hy_scan s = hy_scan_make(a, &a->runs[r], vhead);
-                const hy_dplr_out out = {.dq = a->dq,
-                                         .dk = a->dk,
-                                         .da = a->da,
-                                         .db = a->db,
+                const hy_dplr_out out = {.dq = hy_key_rows_of(sums, 0, 0, a->dq),
+                                         .dk = hy_key_rows_of(sums, 0, 1, a->dk),
+                                         .da = hy_key_rows_of(sums, 0, 2, a->da),
+                                         .db = hy_key_rows_of(sums, 0, 3, a->db),
                                          .acc = vhead > head * group,
                                          .dv = a->dv,
                                          .dg = a->decay == HY_DECAY_NONE ? NULL : a->dg,
@@ -147,6 +148,7 @@ void HY_ISA_NAME(hy_recur_dplr_bwd)(const hy_recur_args *a) {
                 bwd_run(&f, &s, &out);
             }
     }
+    hy_key_sums_finish(sums, a, (void *[HY_KEY_ARRAYS]){a->dq, a->dk, a->da, a->db});
 }
 
 /* The gradient of the state alone. */

@@ -84,7 +84,7 @@ static int64_t hy_dplr_length(const hy_scan *s, int64_t begin, int64_t tokens) {
 HY_INLINE hy_vec hy_dplr_row(const hy_dplr_chunk *c, const hy_scan *s, const void *keys, int64_t i, int64_t j) {
     if (i >= c->len || j >= s->a->K)
         return hy_vec_zero();
-    return hy_vec_load_tail((const float *)keys + hy_scan_k_at(s, c->begin + i) + j, s->a->K - j);
+    return hy_vec_load_tail((const hy_elem *)keys + hy_scan_k_at(s, c->begin + i) + j, s->a->K - j);
 }
 
 /* Channels from j on. G leaves out the first token's decay, which may be any size and concerns the state only; the
@@ -141,10 +141,10 @@ static void hy_dplr_prepare(hy_dplr_chunk *c, const hy_scan *s, int64_t begin, i
 }
 
 /* z of the chunk, zero beyond V; v NULL = 0. */
-static void hy_dplr_values(hy_mat z, const hy_dplr_chunk *c, const hy_scan *s, const float *v, int64_t width) {
+static void hy_dplr_values(hy_mat z, const hy_dplr_chunk *c, const hy_scan *s, const hy_elem *v, int64_t width) {
     const int64_t V = s->a->V;
     for (int64_t i = 0; i < HY_CHUNK; i++) {
-        const float *row = v && i < c->len ? v + hy_scan_v_at(s, c->begin + i) : NULL;
+        const hy_elem *row = v && i < c->len ? v + hy_scan_v_at(s, c->begin + i) : NULL;
         for (int64_t j = 0; j < width; j += HY_VL)
             hy_vec_store(hy_mat_at(z, i, j).p,
                          row && j < V ? hy_vec_load_tail(row + j, V - j) * hy_vec_set(c->b[i]) : hy_vec_zero());

@@ -12,6 +12,7 @@
 #define HY_KERNELS_CPU_SIMD_RECUR_DPLR_GRAD_H
 
 #include "kernels/cpu/simd/recur_dplr_chunk.h"
+#include "kernels/cpu/simd/recur_sums.h"
 
 typedef struct hy_dplr_grad {
     hy_dplr_small small;
@@ -50,9 +51,10 @@ HY_INLINE void hy_dplr_grad_layout(hy_dplr_grad *f, const hy_scan *s, hy_scratch
 
 /* Where the gradients of one value head go. */
 typedef struct hy_dplr_out {
-    float *dq, *dk, *da, *db; /* [T,H,K] */
-    int acc;                  /* a head before this one of the same group has written them */
-    float *dv, *dg, *dbeta;
+    hy_key_rows dq, dk, da, db;
+    int acc; /* a head before this one of the same group has written them */
+    hy_elem *dv;
+    float *dg, *dbeta;
 } hy_dplr_out;
 
 /* both = [scale do; dw], and dy = [dz; du]. */
@@ -60,7 +62,7 @@ static void hy_dplr_grad_outputs(hy_dplr_grad *f, const hy_scan *s, const hy_dpl
     const hy_shape inner = {16, s->Vp, 16};
     const hy_mat du = hy_mat_at(f->dy, 16, 0), dw = hy_mat_at(f->both, 16, 0), p = f->small.gram;
     hy_dplr_weights(c, s, &f->small, 1);
-    hy_mat_read(f->both, (const float *)s->a->d_o + hy_scan_v_at(s, c->begin), s->a->HV * s->a->V, inner, c->len,
+    hy_mat_read(f->both, (const hy_elem *)s->a->d_o + hy_scan_v_at(s, c->begin), s->a->HV * s->a->V, inner, c->len,
                 s->a->V);
     hy_mul_ab(f->dyt, f->dx, c->lt, (hy_shape){s->Vp, HY_ROWS, s->Kp}, NULL);
     hy_mat_transpose(f->dy, f->dyt, s->Vp, HY_ROWS);
@@ -83,7 +85,7 @@ static void hy_dplr_grad_values(const hy_dplr_grad *f, const hy_scan *s, const h
         hy_vec sum = hy_vec_zero(), b = hy_vec_set(c->b[i]);
         for (int64_t j = 0; j < V; j += HY_VL) {
             const hy_vec dz = hy_vec_load(hy_mat_at(f->dy, i, j).p);
-            sum += dz * hy_vec_load_tail((const float *)s->a->v + at + j, V - j);
+            sum += dz * hy_vec_load_tail((const hy_elem *)s->a->v + at + j, V - j);
             hy_vec_store_tail(out->dv + at + j, dz * b, V - j);
         }
         if (out->dbeta)
@@ -113,10 +115,6 @@ static void hy_dplr_grad_state_dot(hy_dplr_grad *f, const hy_scan *s, hy_mat x) 
             sum[i % 4] += hy_vec_load(hy_mat_at(x, i, j).p) * hy_vec_load(hy_mat_at(f->dx, i, j).p);
         hy_vec_store(f->xdx + j, (sum[0] + sum[1]) + (sum[2] + sum[3]));
     }
-}
-
-HY_INLINE void hy_dplr_put(float *to, hy_vec x, int64_t n, int acc) {
-    hy_vec_store_tail(to, acc ? x + hy_vec_load_tail(to, n) : x, n);
 }
 
 /* Channels from j on of dq, dk, da, db and dg. */
@@ -163,10 +161,10 @@ static void hy_dplr_grad_channels(hy_dplr_grad *f, const hy_scan *s, const hy_dp
                   hy_vec_set(f->ab[i]) * hy_dplr_row(c, s, a->b, i - 1, j);
         a1 = r;
         const int64_t at = hy_scan_k_at(s, c->begin + i) + j;
-        hy_dplr_put(out->dq + at, dq, n, out->acc);
-        hy_dplr_put(out->dk + at, dk, n, out->acc);
-        hy_dplr_put(out->da + at, da, n, out->acc);
-        hy_dplr_put(out->db + at, db, n, out->acc);
+        hy_key_rows_put(out->dq, at, dq, n, out->acc);
+        hy_key_rows_put(out->dk, at, dk, n, out->acc);
+        hy_key_rows_put(out->da, at, da, n, out->acc);
+        hy_key_rows_put(out->db, at, db, n, out->acc);
     }
 }
 

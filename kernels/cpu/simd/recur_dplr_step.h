@@ -7,8 +7,8 @@
 #include "kernels/cpu/simd/recur_dplr_chunk.h"
 
 typedef struct hy_dplr_step {
-    const float *v; /* [T,HV,V] or NULL = 0 */
-    float *o;       /* [T,HV,V] or NULL */
+    const hy_elem *v; /* [T,HV,V] or NULL = 0 */
+    hy_elem *o;       /* [T,HV,V] or NULL */
     int acc_o;
     float *keep_u; /* [T of the run, Vp] or NULL */
     int64_t width; /* columns of the state, a multiple of 16 */
@@ -55,14 +55,7 @@ static void hy_dplr_step_output(hy_dplr_step *f, const hy_scan *s) {
     const int64_t V = s->a->V;
     hy_dplr_factor(f, s->scale);
     hy_mul_ab_rows(f->read, f->small.gram, f->y, (hy_shape){16, s->Vp, HY_ROWS}, f->factor);
-    float *o = f->o + hy_scan_v_at(s, c->begin);
-    if (!f->acc_o) {
-        hy_mat_write(o, s->a->HV * V, f->read, c->len, V);
-        return;
-    }
-    for (int64_t i = 0; i < c->len; i++, o += s->a->HV * V)
-        for (int64_t j = 0; j < V; j += HY_VL)
-            hy_vec_store_tail(o + j, hy_vec_load_tail(o + j, V - j) + hy_vec_load(hy_mat_at(f->read, i, j).p), V - j);
+    hy_mat_put(f->o + hy_scan_v_at(s, c->begin), s->a->HV * V, f->read, c->len, V, f->acc_o);
 }
 
 /* What the chunk at `begin` will touch. */

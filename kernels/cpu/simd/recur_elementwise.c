@@ -26,30 +26,43 @@ int64_t HY_ISA_NAME(hy_recur_elementwise_floats)(const hy_recur_args *a) {
     return block_floats(a) * omp_get_max_threads();
 }
 
-static const float *row(const block *b, const void *p, int64_t t) {
-    return (const float *)p + t * b->a->HV + b->first;
+static int64_t row_at(const block *b, int64_t t) {
+    return t * b->a->HV + b->first;
 }
 
-static float *row_out(const block *b, void *p, int64_t t) {
-    return (float *)p + t * b->a->HV + b->first;
+static const hy_elem *row(const block *b, const void *p, int64_t t) {
+    return (const hy_elem *)p + row_at(b, t);
+}
+
+static hy_elem *row_out(const block *b, void *p, int64_t t) {
+    return (hy_elem *)p + row_at(b, t);
+}
+
+/* The same of statistics. */
+static const float *stat_row(const block *b, const void *p, int64_t t) {
+    return (const float *)p + row_at(b, t);
+}
+
+static float *stat_row_out(const block *b, void *p, int64_t t) {
+    return (float *)p + row_at(b, t);
 }
 
 static void load(block *b, const void *states, int64_t slot) {
-    const float *from = states && slot >= 0 ? row(b, states, slot) : NULL;
+    const float *from = states && slot >= 0 ? stat_row(b, states, slot) : NULL;
     for (int64_t j = 0; j < b->n; j += HY_VL)
         hy_vec_store(b->state + j, from ? hy_vec_load_tail(from + j, b->n - j) : hy_vec_zero());
 }
 
 static void store(const block *b, const float *from, void *states, int64_t slot) {
     for (int64_t j = 0; states && slot >= 0 && j < b->n; j += HY_VL)
-        hy_vec_store_tail(row_out(b, states, slot) + j, hy_vec_load(from + j), b->n - j);
+        hy_vec_store_tail(stat_row_out(b, states, slot) + j, hy_vec_load(from + j), b->n - j);
 }
 
 /* Tokens [begin, end): the state moves on; o, if not NULL, is written or, without x, added to. */
 static void advance(block *b, int64_t begin, int64_t end, const void *x, void *o) {
     const hy_vec scale = hy_vec_set((float)b->a->scale);
     for (int64_t t = begin; t < end; t++) {
-        const float *g = row(b, b->a->g, t);
+        const float *g = stat_row(b, b->a->g, t);
         for (int64_t j = 0; j < b->n; j += HY_VL) {
             const int64_t n = b->n - j;
             hy_vec h = hy_vec_exp(hy_vec_load_tail(g + j, n)) * hy_vec_load(b->state + j);
@@ -57,7 +70,7 @@ static void advance(block *b, int64_t begin, int64_t end, const void *x, void *o
                 h += hy_vec_load_tail(row(b, x, t) + j, n);
             hy_vec_store(b->state + j, h);
             if (o) {
-                float *to = row_out(b, o, t) + j;
+                hy_elem *to = row_out(b, o, t) + j;
                 hy_vec_store_tail(to, x ? scale * h : hy_vec_load_tail(to, n) + scale * h, n);
             }
         }
@@ -82,7 +95,7 @@ static void transition(block *b) {
     for (int64_t j = 0; j < b->n; j += HY_VL) {
         hy_vec sum = hy_vec_zero(), lost = hy_vec_zero();
         for (int64_t t = b->run.begin; t < b->run.begin + b->run.len; t++) {
-            const hy_vec term = hy_vec_load_tail(row(b, b->a->g, t) + j, b->n - j) - lost, next = sum + term;
+            const hy_vec term = hy_vec_load_tail(stat_row(b, b->a->g, t) + j, b->n - j) - lost, next = sum + term;
             lost = (next - sum) - term;
             sum = next;
         }
@@ -111,7 +124,7 @@ static void map_bwd(block *b) {
         for (int64_t j = 0; j < b->n; j += HY_VL) {
             const int64_t n = b->n - j;
             const hy_vec dh = hy_vec_load(b->state + j) + scale * hy_vec_load_tail(row(b, b->a->d_o, t) + j, n);
-            hy_vec_store(b->state + j, dh * hy_vec_exp(hy_vec_load_tail(row(b, b->a->g, t) + j, n)));
+            hy_vec_store(b->state + j, dh * hy_vec_exp(hy_vec_load_tail(stat_row(b, b->a->g, t) + j, n)));
         }
     store(b, b->state, b->a->dH, b->run.s0);
 }
@@ -122,7 +135,8 @@ static void rebuild(block *b, const float *kept, int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; t++)
         for (int64_t j = 0; j < b->n; j += HY_VL) {
             const int64_t n = b->n - j, at = (t - begin) * BLOCK + j;
-            const hy_vec e = hy_vec_exp(hy_vec_load_tail(row(b, b->a->g, t) + j, n)), h = e * hy_vec_load(b->x + j);
+            const hy_vec e = hy_vec_exp(hy_vec_load_tail(stat_row(b, b->a->g, t) + j, n)),
+                         h = e * hy_vec_load(b->x + j);
             hy_vec_store(b->e + at, e);
             hy_vec_store(b->h + at, h);
             hy_vec_store(b->x + j, h + hy_vec_load_tail(row(b, b->a->v, t) + j, n));
@@ -138,9 +152,9 @@ static void bwd_segment(block *b, int64_t begin, int64_t end) {
             const hy_vec dh = hy_vec_load(b->state + j) + scale * hy_vec_load_tail(row(b, a->d_o, t) + j, n);
             hy_vec_store_tail(row_out(b, a->dv, t) + j, dh, n);
             if (a->dbeta)
-                hy_vec_store_tail(row_out(b, a->dbeta, t) + j, dh * hy_vec_load_tail(row(b, a->v, t) + j, n), n);
+                hy_vec_store_tail(stat_row_out(b, a->dbeta, t) + j, dh * hy_vec_load_tail(row(b, a->v, t) + j, n), n);
             if (a->dg)
-                hy_vec_store_tail(row_out(b, a->dg, t) + j, dh * hy_vec_load(b->h + at), n);
+                hy_vec_store_tail(stat_row_out(b, a->dg, t) + j, dh * hy_vec_load(b->h + at), n);
             hy_vec_store(b->state + j, dh * hy_vec_load(b->e + at));
         }
 }

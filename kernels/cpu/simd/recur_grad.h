@@ -16,13 +16,15 @@
 #ifndef HY_KERNELS_CPU_SIMD_RECUR_GRAD_H
 #define HY_KERNELS_CPU_SIMD_RECUR_GRAD_H
 
+#include "kernels/cpu/simd/recur_sums.h"
 #include "kernels/cpu/simd/recur_weights.h"
 
-/* Where the gradients of one value head go. dq, dk may be a part buffer, summed later (recur_bwd.c). */
+/* Where the gradients of one value head go. */
 typedef struct hy_grad_out {
-    float *dq, *dk; /* [T,H,K] */
-    int acc;        /* a head before this one of the same group has written dq, dk */
-    float *dv, *dg, *dbeta;
+    hy_key_rows dq, dk;
+    int acc; /* a head before this one of the same part has written dq, dk */
+    hy_elem *dv;
+    float *dg, *dbeta;
 } hy_grad_out;
 
 typedef struct hy_grad {
@@ -68,7 +70,7 @@ static void hy_grad_outputs(hy_grad *f, const hy_scan *s, const hy_chunk *c, int
     const hy_recur_args *a = s->a;
     hy_mat du = hy_mat_at(f->both, 16, 0), dz = s->delta ? f->dz : du;
     hy_shape inner = {16, s->Vp, 16};
-    hy_mat_read(f->both, (const float *)a->d_o + hy_scan_v_at(s, c->begin), a->HV * a->V, inner, c->len, a->V);
+    hy_mat_read(f->both, (const hy_elem *)a->d_o + hy_scan_v_at(s, c->begin), a->HV * a->V, inner, c->len, a->V);
     hy_chunk_weights(c, s, &f->small, 1, make_w);
     hy_mul_ab(f->dzt, f->dx, c->lt, (hy_shape){s->Vp, 16, s->Kp}, NULL);
     hy_mat_transpose(dz, f->dzt, s->Vp, 16);
@@ -80,11 +82,11 @@ static void hy_grad_outputs(hy_grad *f, const hy_scan *s, const hy_chunk *c, int
 }
 
 /* dX, and dv if wanted. */
-static void hy_grad_state(hy_grad *f, const hy_scan *s, const hy_chunk *c, float *dv) {
+static void hy_grad_state(hy_grad *f, const hy_scan *s, const hy_chunk *c, hy_elem *dv) {
     const hy_recur_args *a = s->a;
     for (int64_t i = 0; i < HY_CHUNK; i++) {
         hy_vec read = hy_vec_set(s->scale * c->er[i]), b = hy_vec_set(c->b[i]), er = hy_vec_set(-c->er[i]);
-        float *out = dv && i < c->len ? dv + hy_scan_v_at(s, c->begin + i) : NULL;
+        hy_elem *out = dv && i < c->len ? dv + hy_scan_v_at(s, c->begin + i) : NULL;
         for (int64_t j = 0; j < s->Vp; j += HY_VL) {
             hy_vec x = hy_vec_load(hy_mat_at(f->both, 16 + i, j).p) * b;
             hy_vec_store(hy_mat_at(f->write, i, j).p, hy_vec_load(hy_mat_at(f->both, i, j).p) * read);
@@ -144,7 +146,7 @@ HY_INLINE void hy_grad_channels(hy_grad *f, const hy_scan *s, const hy_chunk *c,
     const hy_recur_args *a = s->a;
     int delta = s->delta, with_dg = out->dg != NULL;
     int64_t stride = a->H * a->K, at = hy_scan_k_at(s, c->begin) + j;
-    const float *q = (const float *)a->q + at, *k = (const float *)a->k + at;
+    const hy_elem *q = (const hy_elem *)a->q + at, *k = (const hy_elem *)a->k + at;
     hy_vec ea = vector ? hy_vec_load(c->ea + j) : hy_vec_set(1), ec = vector ? hy_vec_load(c->ec + j) : ea;
     hy_vec written[HY_CHUNK], before[HY_CHUNK], sum = hy_vec_load(c->d + j) * hy_vec_load(f->xdx + j);
     hy_vec ended = hy_vec_zero();
@@ -181,7 +183,6 @@ HY_INLINE void hy_grad_channels(hy_grad *f, const hy_scan *s, const hy_chunk *c,
             if (s->exclusive)
                 sum += read_here;
         }
-        float *to_q = out->dq + at + i * stride, *to_k = out->dk + at + i * stride;
         hy_vec dk = upper + lower + written[i];
         if (!s->exclusive) {
             dq += hy_vec_set(f->undecayed[i]) * ki;
@@ -192,12 +193,8 @@ HY_INLINE void hy_grad_channels(hy_grad *f, const hy_scan *s, const hy_chunk *c,
             if (i + 1 < c->len)
                 dk += hy_vec_set(f->undecayed[i + 1]) * hy_vec_load_tail(q + (i + 1) * stride, n);
         }
-        if (out->acc) {
-            dq += hy_vec_load_tail(to_q, n);
-            dk += hy_vec_load_tail(to_k, n);
-        }
-        hy_vec_store_tail(to_q, dq, n);
-        hy_vec_store_tail(to_k, dk, n);
+        hy_key_rows_put(out->dq, at + i * stride, dq, n, out->acc);
+        hy_key_rows_put(out->dk, at + i * stride, dk, n, out->acc);
     }
 }
 

@@ -19,11 +19,11 @@ static const kernels low_rank = HY_KERNELS_OF(hy_recur_dplr_, hy_recur_dplr_fwd_
 static const kernels diagonal = HY_KERNELS_OF(hy_recur_diagonal_, hy_recur_diagonal_floats, hy_recur_diagonal_floats);
 static const kernels elementwise =
     HY_KERNELS_OF(hy_recur_elementwise_, hy_recur_elementwise_floats, hy_recur_elementwise_floats);
-static const kernels reference = {.fwd = hy_ref_recur_fwd_f32,
-                                  .inject = hy_ref_recur_inject_f32,
-                                  .map = hy_ref_recur_map_f32,
-                                  .map_bwd = hy_ref_recur_map_bwd_f32,
-                                  .bwd = hy_ref_recur_bwd_f32};
+static const kernels reference = {.fwd = HY_ELEM_NAME(hy_ref_recur_fwd),
+                                  .inject = HY_ELEM_NAME(hy_ref_recur_inject),
+                                  .map = HY_ELEM_NAME(hy_ref_recur_map),
+                                  .map_bwd = HY_ELEM_NAME(hy_ref_recur_map_bwd),
+                                  .bwd = HY_ELEM_NAME(hy_ref_recur_bwd)};
 
 static int is_plain(const hy_recur_args *a) {
     return a->rule == HY_RULE_ADDITIVE && !a->exclusive && a->V == 1;

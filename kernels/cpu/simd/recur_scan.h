@@ -58,25 +58,25 @@ HY_INLINE int64_t hy_scan_v_at(const hy_scan *s, int64_t t) {
 }
 
 /* Queues (ahead.h) a chunk's rows of an array [T,heads,cols] from token `begin` on, as far as they lie in the run. */
-HY_INLINE void hy_scan_ahead(const hy_scan *s, const void *p, int64_t heads, int64_t head, int64_t cols,
+HY_INLINE void hy_scan_ahead(const hy_scan *s, const void *p, int64_t size, int64_t heads, int64_t head, int64_t cols,
                              int64_t begin) {
     int64_t first = begin > s->run.begin ? begin : s->run.begin, end = s->run.begin + s->run.len;
     int64_t last = begin + HY_CHUNK < end ? begin + HY_CHUNK : end;
     if (p)
-        hy_ahead_push((const float *)p + (first * heads + head) * cols, heads * cols, last - first, cols);
+        hy_ahead_push((const char *)p + (first * heads + head) * cols * size, size, heads * cols, last - first, cols);
 }
 
 HY_INLINE void hy_scan_ahead_keys(const hy_scan *s, const void *p, int64_t begin) {
-    hy_scan_ahead(s, p, s->a->H, s->head, s->a->K, begin);
+    hy_scan_ahead(s, p, sizeof(hy_elem), s->a->H, s->head, s->a->K, begin);
 }
 
 HY_INLINE void hy_scan_ahead_values(const hy_scan *s, const void *p, int64_t begin) {
-    hy_scan_ahead(s, p, s->a->HV, s->vhead, s->a->V, begin);
+    hy_scan_ahead(s, p, sizeof(hy_elem), s->a->HV, s->vhead, s->a->V, begin);
 }
 
 HY_INLINE void hy_scan_ahead_gates(const hy_scan *s, const void *p, int64_t begin) {
     if (s->vector)
-        hy_scan_ahead(s, p, s->a->HV, s->vhead, s->a->K, begin);
+        hy_scan_ahead(s, p, sizeof(float), s->a->HV, s->vhead, s->a->K, begin);
 }
 
 /* In arrays of states: S0, S1, dS0, dS1, H_map, dH. */

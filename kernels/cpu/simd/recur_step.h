@@ -7,8 +7,8 @@
 #include "kernels/cpu/simd/recur_weights.h"
 
 typedef struct hy_step {
-    const float *v; /* [T,HV,V] or NULL = 0 */
-    float *o;       /* [T,HV,V] or NULL */
+    const hy_elem *v; /* [T,HV,V] or NULL = 0 */
+    hy_elem *o;       /* [T,HV,V] or NULL */
     int acc_o;
     float *keep_e; /* [T of the run, Vp] or NULL; delta rule only, like keep_w [T of the run, 16] */
     float *keep_w;
@@ -36,7 +36,7 @@ static void hy_step_residual(hy_step *f, const hy_scan *s) {
     const hy_chunk *c = &f->chunk;
     int64_t V = s->a->V;
     for (int64_t i = 0; i < HY_CHUNK; i++) {
-        const float *v = f->v && i < c->len ? f->v + hy_scan_v_at(s, c->begin + i) : NULL;
+        const hy_elem *v = f->v && i < c->len ? f->v + hy_scan_v_at(s, c->begin + i) : NULL;
         float *r = hy_mat_at(f->read, 16 + i, 0).p;
         hy_vec er = hy_vec_set(c->er[i]);
         for (int64_t j = 0; j < f->width; j += HY_VL) {
@@ -74,14 +74,7 @@ static void hy_step_output(hy_step *f, const hy_scan *s, int with_e) {
         for (int i = 0; i < 256; i++)
             f->small.t[i] = f->small.p[i] * c->b[i % 16];
     hy_mul_ab_rows(f->read, hy_small_mat(f->small.t), f->e, (hy_shape){16, s->Vp, with_e ? 16 : 0}, f->factor);
-    float *o = f->o + hy_scan_v_at(s, c->begin);
-    if (!f->acc_o) {
-        hy_mat_write(o, s->a->HV * V, f->read, c->len, V);
-        return;
-    }
-    for (int64_t i = 0; i < c->len; i++, o += s->a->HV * V)
-        for (int64_t j = 0; j < V; j += HY_VL)
-            hy_vec_store_tail(o + j, hy_vec_load_tail(o + j, V - j) + hy_vec_load(hy_mat_at(f->read, i, j).p), V - j);
+    hy_mat_put(f->o + hy_scan_v_at(s, c->begin), s->a->HV * V, f->read, c->len, V, f->acc_o);
 }
 
 /* X = diag(d) X + lᵀ (e scaled to what the state receives) */
