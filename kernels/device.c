@@ -33,10 +33,19 @@ static void host_free(hy_device *device, void *memory) {
     hy_free(memory);
 }
 
+static void host_not_in_children(hy_device *device, void *memory) {
+    (void)device;
+    hy_alloc_not_in_children(memory);
+}
+
 static void host_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
     (void)device;
     (void)lane;
-    memcpy(to, from, bytes);
+    if (from != NULL) {
+        memcpy(to, from, bytes);
+    } else {
+        memset(to, 0, bytes);
+    }
 }
 
 static void host_read(hy_device *device, const void *from, size_t bytes, void *host) {
@@ -67,8 +76,9 @@ static void host_wait(hy_device *device, hy_mark mark) {
 
 #define HOST_ROW(device_name)                                                                                          \
     {                                                                                                                  \
-        .name = (device_name), .table = host_table, .alloc = host_alloc, .free = host_free, .copy = host_copy,         \
-        .read = host_read, .write = host_write, .mark = host_mark, .after = host_after, .wait = host_wait              \
+        .name = (device_name), .table = host_table, .alloc = host_alloc, .free = host_free,                            \
+        .not_in_children = host_not_in_children, .copy = host_copy, .read = host_read, .write = host_write,            \
+        .mark = host_mark, .after = host_after, .wait = host_wait                                                      \
     }
 static const hy_device_kind cpu = HOST_ROW("cpu");
 static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref");
@@ -77,7 +87,7 @@ static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref");
 
 /* The kind of a name: all of it, or what stands before its first colon where the kind has a use for the rest. */
 static hy_status find_kind(const char *name, const hy_device_kind **out) {
-    static const hy_device_kind *const kinds[] = {&cpu, &cpu_ref};
+    static const hy_device_kind *const kinds[] = {&cpu, &cpu_ref, &hy_device_kind_async};
     const size_t length = strcspn(name, ":");
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         const hy_device_kind *kind = kinds[i];
@@ -87,7 +97,8 @@ static hy_status find_kind(const char *name, const hy_device_kind **out) {
             return HY_OK;
         }
     }
-    return hy_fail(HY_ERR_USAGE, "device '%s' is unknown: choose cpu or cpu_ref", name);
+    return hy_fail(HY_ERR_USAGE, "device '%s' is unknown: choose cpu or cpu_ref; cpu_async shows what waits too little",
+                   name);
 }
 
 /* What follows from a name alone: kind, table, profile. */
@@ -142,7 +153,12 @@ const hy_profile *hy_device_profile(const hy_device *device) {
     return &device->profile;
 }
 
+bool hy_device_is_async(const hy_device *device) {
+    return device->kind->reached != NULL;
+}
+
 hy_op_counts *hy_device_counts(hy_device *device) {
+    device->kind->wait(device, device->kind->mark(device, HY_LANE_COMPUTE));
     return &device->counts;
 }
 
@@ -156,16 +172,34 @@ void hy_device_free(hy_device *device, void *memory) {
     }
 }
 
+void hy_device_not_in_children(hy_device *device, void *memory) {
+    device->kind->not_in_children(device, memory);
+}
+
 void hy_device_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
-    device->kind->copy(device, lane, to, from, bytes);
+    if (bytes > 0) {
+        device->kind->copy(device, lane, to, from, bytes);
+    }
+}
+
+void hy_device_zero(hy_device *device, hy_lane lane, void *to, size_t bytes) {
+    if (bytes > 0) {
+        device->kind->copy(device, lane, to, NULL, bytes);
+    }
 }
 
 void hy_device_read(hy_device *device, const void *from, size_t bytes, void *host) {
-    device->kind->read(device, from, bytes, host);
+    device->waits++;
+    if (bytes > 0) {
+        device->kind->read(device, from, bytes, host);
+    }
 }
 
 void hy_device_write(hy_device *device, const void *host, size_t bytes, void *to) {
-    device->kind->write(device, host, bytes, to);
+    device->waits++;
+    if (bytes > 0) {
+        device->kind->write(device, host, bytes, to);
+    }
 }
 
 hy_mark hy_device_mark(hy_device *device, hy_lane lane) {
@@ -177,5 +211,71 @@ void hy_device_after(hy_device *device, hy_lane lane, hy_mark mark) {
 }
 
 void hy_device_wait(hy_device *device, hy_mark mark) {
+    device->waits++;
     device->kind->wait(device, mark);
+}
+
+int64_t hy_device_waits(const hy_device *device) {
+    return device->waits;
+}
+
+/* ---- what calls that return early need ---- */
+
+bool hy_device_reached(hy_device *device, hy_mark mark) {
+    return !hy_device_is_async(device) || device->kind->reached(device, mark);
+}
+
+void hy_device_set_idle(hy_device *device, hy_idle idle) {
+    if (hy_device_is_async(device)) {
+        device->kind->set_idle(device, idle);
+    }
+}
+
+/* Words of the host's: what threads beside it can read as they are. */
+hy_status hy_device_signals(hy_device *device, int64_t n, hy_signal **out) {
+    (void)device;
+    return HY_NEW("signals", n, out);
+}
+
+void hy_device_signals_free(hy_device *device, hy_signal *signals) {
+    (void)device;
+    hy_free(signals);
+}
+
+void hy_device_after_signal(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value) {
+    if (hy_device_is_async(device)) {
+        device->kind->after_signal(device, lane, signal, value);
+    }
+}
+
+void hy_device_signal(hy_device *device, hy_signal *signal, uint64_t value) {
+    if (hy_device_is_async(device)) {
+        device->kind->signal(device, signal, value);
+    } else {
+        signal->value = value;
+    }
+}
+
+void hy_device_enter(hy_device *device) {
+    if (hy_device_is_async(device)) {
+        device->kind->enter(device);
+    }
+}
+
+void hy_device_leave(hy_device *device) {
+    if (hy_device_is_async(device)) {
+        device->kind->leave(device);
+    }
+}
+
+void hy_device_lend(hy_device *device) {
+    if (hy_device_is_async(device)) {
+        device->kind->lend(device);
+    }
+}
+
+void hy_device_take_back(hy_device *device) {
+    if (hy_device_is_async(device)) {
+        device->kind->take_back(device);
+    }
 }

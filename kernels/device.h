@@ -1,12 +1,20 @@
 /* Devices. A device owns memory and executes the operations of kernels.h, in order, on lanes: queues of work that run beside
  * each other. Marks order lanes among themselves and let the host wait; nothing else does.
  *
- *   device       what executes: `cpu`, `cpu_ref` (the host itself: a call returns when the work is done, marks cost nothing)
+ *   device       what executes: `cpu`, `cpu_ref` (the host itself: a call returns when the work is done, marks cost nothing);
+ *                `cpu_async` (the same operations on threads of their own, late and in memory that the host cannot touch: what
+ *                fails there would fail on any processor beside the host)
  *   profile      what the sizes of plans depend on: element types, tuning, scratch of operations. Planning needs no device
  *   lane         COMPUTE for operations, EXCHANGE for what belongs to communication, COPY for transfers from and to the host
- *   mark         a point in a lane's order */
+ *   mark         a point in a lane's order
+ *   signal       a point that the host gives, for lanes to wait for: where something ends that no lane does
+ *
+ * One thread per process calls what is declared here: the host. Args structs are copied by the call; what their pointers point to, but for
+ * the device's memory, must stay until the lane has passed. */
 #ifndef HY_KERNELS_DEVICE_H
 #define HY_KERNELS_DEVICE_H
+
+#include <stdbool.h>
 
 #include "kernels/kernels.h"
 
@@ -36,21 +44,31 @@ HY_MUST_CHECK hy_status hy_profile_of(const char *name, hy_dtype dtype, hy_profi
 typedef struct hy_device hy_device;
 
 /* "cpu" is cpu_ref overlaid with the fastest variants this processor runs (float32 and bf16; float64 stays on cpu_ref, with BLAS
- * products). HYLAS_CPU=plain|avx2|avx512|amx in the environment restricts the choice. HY_ERR_USAGE for an unknown name. Local. */
+ * products). HYLAS_CPU=plain|avx2|avx512|amx in the environment restricts the choice. "cpu_async" runs the table of cpu,
+ * "cpu_async:cpu_ref" that of cpu_ref (async/lanes.h). HY_ERR_USAGE for an unknown name. Local. */
 HY_MUST_CHECK hy_status hy_device_create(const char *name, hy_dtype dtype, hy_device **out);
-void hy_device_destroy(hy_device *device); /* NULL allowed */
+/* Waits for all that was given. NULL allowed. */
+void hy_device_destroy(hy_device *device);
+/* Whether calls return before their work is done. */
+bool hy_device_is_async(const hy_device *device);
 
 const hy_profile *hy_device_profile(const hy_device *device);
 
 /* ---- memory: counted (base/memory.h), zeroed, aligned to HY_ALIGN. Only operations and the calls below touch it ---- */
 HY_MUST_CHECK hy_status hy_device_alloc(hy_device *device, const char *what, size_t bytes, void **out);
-void hy_device_free(hy_device *device, void *memory); /* NULL allowed */
+/* Nothing given may still use it. NULL allowed. */
+void hy_device_free(hy_device *device, void *memory);
+/* Of a whole allocation: hy_alloc_not_in_children, where a child could see it at all. */
+void hy_device_not_in_children(hy_device *device, void *memory);
 
 typedef enum hy_lane { HY_LANE_COMPUTE, HY_LANE_EXCHANGE, HY_LANE_COPY, HY_LANES } hy_lane;
 
-/* A copy inside the device's memory, in the lane's order. */
+/* A copy in the lane's order, inside the device's memory, or from the host's or to it: then the host leaves its side alone until the lane
+ * has passed. */
 void hy_device_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes);
-/* From the device's memory to the host's and back, at once: waits for what COMPUTE was given before. For what does not
+/* Zero bytes, in the lane's order. */
+void hy_device_zero(hy_device *device, hy_lane lane, void *to, size_t bytes);
+/* From the device's memory to the host's and back, at once: the host waits for what COMPUTE was given before. For what does not
  * happen inside a step: checkpoints, starts, results. */
 void hy_device_read(hy_device *device, const void *from, size_t bytes, void *host);
 void hy_device_write(hy_device *device, const void *host, size_t bytes, void *to);
@@ -67,6 +85,31 @@ hy_mark hy_device_mark(hy_device *device, hy_lane lane);
 void hy_device_after(hy_device *device, hy_lane lane, hy_mark mark);
 /* The host waits for the mark. */
 void hy_device_wait(hy_device *device, hy_mark mark);
+/* Whether the lane has passed the mark. Does not wait, does not let anything pass. */
+bool hy_device_reached(hy_device *device, hy_mark mark);
+/* What moves exchanges on while the host waits; call NULL: nothing. */
+typedef struct hy_idle {
+    void (*call)(void *context);
+    void *context;
+} hy_idle;
+void hy_device_set_idle(hy_device *device, hy_idle idle);
+
+/* A count that the host raises and lanes wait for: what the lane is given from now on runs once the signal has `value`. Zero at first;
+ * it never falls. */
+typedef struct hy_signal {
+    uint64_t value;
+} hy_signal;
+HY_MUST_CHECK hy_status hy_device_signals(hy_device *device, int64_t n, hy_signal **out);
+void hy_device_signals_free(hy_device *device, hy_signal *signals); /* NULL allowed */
+void hy_device_after_signal(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value);
+void hy_device_signal(hy_device *device, hy_signal *signal, uint64_t value);
+
+/* ---- the host in the device's memory: for transports that move it themselves, between these two calls. Nests ---- */
+void hy_device_enter(hy_device *device);
+void hy_device_leave(hy_device *device);
+/* Somebody beside this process may be in it between these: a peer, an adapter. Counts. */
+void hy_device_lend(hy_device *device);
+void hy_device_take_back(hy_device *device);
 
 /* ---- what was spent ---- */
 typedef struct hy_op_counts {
@@ -74,7 +117,9 @@ typedef struct hy_op_counts {
     int64_t calls[HY_OP_COUNT];
 } hy_op_counts;
 
-/* May be read, and written to count from somewhere else. */
+/* May be read, and written to count from somewhere else. Waits until nothing is on its way. */
 hy_op_counts *hy_device_counts(hy_device *device);
+/* How often the host waited for the device: hy_device_wait, hy_device_read and hy_device_write, on a device of the host too. */
+int64_t hy_device_waits(const hy_device *device);
 
 #endif

@@ -14,12 +14,22 @@ typedef struct hy_device_kind {
     void (*launch)(hy_device *device, hy_op_id op, const void *args, size_t bytes); /* NULL: the table's entry, now */
     hy_status (*alloc)(hy_device *device, const char *what, size_t bytes, void **out);
     void (*free)(hy_device *device, void *memory); /* not NULL */
-    void (*copy)(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes);
-    void (*read)(hy_device *device, const void *from, size_t bytes, void *host);
-    void (*write)(hy_device *device, const void *host, size_t bytes, void *to);
+    void (*not_in_children)(hy_device *device, void *memory);
+    void (*copy)(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes); /* from NULL: zeros */
+    void (*read)(hy_device *device, const void *from, size_t bytes, void *host); /* after all that COMPUTE was given */
+    void (*write)(hy_device *device, const void *host, size_t bytes, void *to);  /* likewise */
     hy_mark (*mark)(hy_device *device, hy_lane lane);
     void (*after)(hy_device *device, hy_lane lane, hy_mark mark);
     void (*wait)(hy_device *device, hy_mark mark);
+    /* The rest: what only devices have whose calls return before their work is done. All NULL, or none. */
+    bool (*reached)(hy_device *device, hy_mark mark);
+    void (*after_signal)(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value);
+    void (*signal)(hy_device *device, hy_signal *signal, uint64_t value);
+    void (*set_idle)(hy_device *device, hy_idle idle);
+    void (*enter)(hy_device *device);
+    void (*leave)(hy_device *device);
+    void (*lend)(hy_device *device);
+    void (*take_back)(hy_device *device);
 } hy_device_kind;
 
 struct hy_device {
@@ -27,8 +37,11 @@ struct hy_device {
     hy_profile profile;
     hy_table table;
     hy_op_counts counts;
+    int64_t waits;
     void *own; /* the kind's */
 };
+
+extern const hy_device_kind hy_device_kind_async; /* async/device_async.c */
 
 /* The table's entry for `op`, called now. */
 void hy_table_call(const hy_table *table, hy_op_id op, const void *args);

@@ -1,0 +1,150 @@
+/* cpu_async: the operations of `cpu` on lanes that are threads, in memory that nobody else can touch. What works here does not lean on
+ * calls being done when they return, or on the host reading what a device holds. */
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/async/lanes.h"
+#include "kernels/async/memory_guard.h"
+#include "kernels/cpu/ref.h"
+#include "kernels/device_internal.h"
+
+/* "cpu_async:cpu_ref" runs the reference. */
+static hy_status async_table(const char *name, hy_dtype dtype, hy_table *table) {
+    const char *inner = strchr(name, ':');
+    if (inner != NULL && strcmp(inner, ":cpu_ref") == 0) {
+        hy_table_init_ref(table, dtype);
+        return HY_OK;
+    }
+    if (inner != NULL && strcmp(inner, ":cpu") != 0) {
+        return hy_fail(HY_ERR_USAGE, "device '%s' is unknown: choose cpu_async, which is cpu_async:cpu, or cpu_async:cpu_ref",
+                       name);
+    }
+    return hy_table_init_cpu(table, dtype);
+}
+
+static void async_describe(const char *name, hy_profile *profile) {
+    snprintf(profile->name, sizeof profile->name, "%s", name);
+}
+
+static hy_status async_open(hy_device *device) {
+    hy_lanes *lanes = NULL;
+    HY_TRY(hy_lanes_create(&device->table, &device->counts, &lanes));
+    device->own = lanes;
+    return HY_OK;
+}
+
+static void async_close(hy_device *device) {
+    hy_lanes_destroy(device->own);
+}
+
+static void async_launch(hy_device *device, hy_op_id op, const void *args, size_t bytes) {
+    hy_lanes_operation(device->own, op, args, bytes);
+}
+
+static hy_status async_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
+    (void)device;
+    return hy_guard_alloc(what, bytes, out);
+}
+
+static void async_free(hy_device *device, void *memory) {
+    (void)device;
+    hy_guard_free(memory);
+}
+
+static void async_not_in_children(hy_device *device, void *memory) {
+    (void)device;
+    hy_guard_not_in_children(memory);
+}
+
+static void async_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
+    hy_lanes_copy(device->own, lane, to, from, bytes);
+}
+
+static void copy_behind_compute(hy_device *device, void *to, const void *from, size_t bytes) {
+    hy_lanes_wait(device->own, hy_lanes_mark(device->own, HY_LANE_COMPUTE));
+    hy_guard_enter();
+    memcpy(to, from, bytes);
+    hy_guard_leave();
+}
+
+static void async_read(hy_device *device, const void *from, size_t bytes, void *host) {
+    copy_behind_compute(device, host, from, bytes);
+}
+
+static void async_write(hy_device *device, const void *host, size_t bytes, void *to) {
+    copy_behind_compute(device, to, host, bytes);
+}
+
+static hy_mark async_mark(hy_device *device, hy_lane lane) {
+    return hy_lanes_mark(device->own, lane);
+}
+
+static void async_after(hy_device *device, hy_lane lane, hy_mark mark) {
+    hy_lanes_after(device->own, lane, mark);
+}
+
+static void async_wait(hy_device *device, hy_mark mark) {
+    hy_lanes_wait(device->own, mark);
+}
+
+static bool async_reached(hy_device *device, hy_mark mark) {
+    return hy_lanes_reached(device->own, mark);
+}
+
+static void async_after_signal(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value) {
+    hy_lanes_after_signal(device->own, lane, signal, value);
+}
+
+static void async_signal(hy_device *device, hy_signal *signal, uint64_t value) {
+    hy_lanes_signal(device->own, signal, value);
+}
+
+static void async_set_idle(hy_device *device, hy_idle idle) {
+    hy_lanes_set_idle(device->own, idle);
+}
+
+static void async_enter(hy_device *device) {
+    (void)device;
+    hy_guard_enter();
+}
+
+static void async_leave(hy_device *device) {
+    (void)device;
+    hy_guard_leave();
+}
+
+static void async_lend(hy_device *device) {
+    (void)device;
+    hy_guard_lend();
+}
+
+static void async_take_back(hy_device *device) {
+    (void)device;
+    hy_guard_take_back();
+}
+
+const hy_device_kind hy_device_kind_async = {
+    .name = "cpu_async",
+    .table = async_table,
+    .describe = async_describe,
+    .open = async_open,
+    .close = async_close,
+    .launch = async_launch,
+    .alloc = async_alloc,
+    .free = async_free,
+    .not_in_children = async_not_in_children,
+    .copy = async_copy,
+    .read = async_read,
+    .write = async_write,
+    .mark = async_mark,
+    .after = async_after,
+    .wait = async_wait,
+    .reached = async_reached,
+    .after_signal = async_after_signal,
+    .signal = async_signal,
+    .set_idle = async_set_idle,
+    .enter = async_enter,
+    .leave = async_leave,
+    .lend = async_lend,
+    .take_back = async_take_back,
+};
