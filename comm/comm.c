@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "comm/comm_internal.h"
+#include "comm/deferred.h"
 #include "comm/launcher.h"
 
 size_t hy_type_size(hy_type type) {
@@ -40,10 +41,34 @@ hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out) {
     return parent->table->split_host(parent, out);
 }
 
+static void look_around(void *context);
+
+static hy_status set_device(hy_comm *comm, hy_device *device) {
+    if (!hy_device_is_async(device)) {
+        return HY_OK;
+    }
+    hy_device_set_idle(device, (hy_idle){look_around, NULL});
+    return hy_deferred_create(comm, device, &comm->deferred);
+}
+
+hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_comm **out) {
+    hy_comm *comm = NULL;
+    HY_TRY(hy_comm_split(control, 0, control->rank, &comm));
+    comm->control = control;
+    const hy_status status = hy_comm_agree(control, set_device(comm, device));
+    if (status != HY_OK) {
+        hy_comm_destroy(comm);
+        return status;
+    }
+    *out = comm;
+    return HY_OK;
+}
+
 void hy_comm_destroy(hy_comm *comm) {
     if (comm == NULL) {
         return;
     }
+    hy_deferred_destroy(comm->deferred);
     const bool was_world = comm->is_world;
     comm->table->destroy(comm);
     hy_free(comm);
@@ -66,11 +91,47 @@ void hy_comm_abort(int exit_code) {
     _exit(exit_code);
 }
 
-static void begin(hy_comm *comm, const char *name, hy_exchange_kind kind, int64_t bytes, hy_req *req) {
-    *req = (hy_req){.comm = comm, .span = hy_record_post(name, kind, bytes), .posted = hy_now()};
+/* ---- posting ---- */
+
+void hy_transport_post(hy_comm *comm, const hy_xfer *x, hy_req *req) {
+    const hy_comm_table *table = comm->table;
+    switch (x->kind) {
+    case HY_X_ALL_GATHER:
+        table->all_gather(comm, x->send, x->recv, (size_t)x->n, req);
+        break;
+    case HY_X_ALL_REDUCE:
+        table->all_reduce(comm, x->recv, x->n, x->type, x->op, req);
+        break;
+    case HY_X_REDUCE_SCATTER:
+        table->reduce_scatter(comm, x->send, x->recv, x->n, x->type, req);
+        break;
+    case HY_X_ALL_TO_ALL:
+        table->all_to_all(comm, x->send, x->recv, (size_t)x->n, req);
+        break;
+    case HY_X_BROADCAST:
+        table->broadcast(comm, x->recv, (size_t)x->n, x->peer, req);
+        break;
+    case HY_X_SEND:
+        table->send(comm, x->send, (size_t)x->n, x->peer, x->tag, req);
+        break;
+    case HY_X_RECV:
+        table->recv(comm, x->recv, (size_t)x->n, x->peer, x->tag, req);
+        break;
+    case HY_X_KINDS:
+        break;
+    }
 }
 
-static void posted(const hy_req *req) {
+/* `bytes` are what this rank sends, for the record. */
+static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_xfer *x, hy_req *req) {
+    *req = (hy_req){.comm = comm, .span = hy_record_post(name, x->kind, bytes), .posted = hy_now()};
+    if (comm->deferred != NULL) {
+        hy_deferred_post(comm->deferred, x, req);
+        return;
+    }
+    hy_deferred_enter();
+    hy_transport_post(comm, x, req);
+    hy_deferred_leave();
     hy_record_move(hy_now() - req->posted);
 }
 
@@ -79,69 +140,72 @@ static int64_t to_others(const hy_comm *comm, size_t bytes) {
 }
 
 void hy_comm_all_gather(hy_comm *comm, const char *name, const void *send, void *recv, size_t bytes, hy_req *req) {
-    begin(comm, name, HY_X_ALL_GATHER, to_others(comm, bytes), req);
-    comm->table->all_gather(comm, send, recv, bytes, req);
-    posted(req);
+    const hy_xfer x = {.kind = HY_X_ALL_GATHER, .send = send, .recv = recv, .n = (int64_t)bytes};
+    post_xfer(comm, name, to_others(comm, bytes), &x, req);
 }
 
 void hy_comm_all_reduce(hy_comm *comm, const char *name, void *buf, int64_t n, hy_type type, hy_reduce op,
                         hy_req *req) {
-    begin(comm, name, HY_X_ALL_REDUCE, 2 * to_others(comm, (size_t)n * hy_type_size(type)) / comm->size, req);
-    comm->table->all_reduce(comm, buf, n, type, op, req);
-    posted(req);
+    const hy_xfer x = {.kind = HY_X_ALL_REDUCE, .recv = buf, .n = n, .type = type, .op = op};
+    post_xfer(comm, name, 2 * to_others(comm, (size_t)n * hy_type_size(type)) / comm->size, &x, req);
 }
 
 void hy_comm_reduce_scatter(hy_comm *comm, const char *name, const void *send, void *recv, int64_t n, hy_type type,
                             hy_req *req) {
-    begin(comm, name, HY_X_REDUCE_SCATTER, to_others(comm, (size_t)n * hy_type_size(type)), req);
-    comm->table->reduce_scatter(comm, send, recv, n, type, req);
-    posted(req);
+    const hy_xfer x = {.kind = HY_X_REDUCE_SCATTER, .send = send, .recv = recv, .n = n, .type = type, .op = HY_SUM};
+    post_xfer(comm, name, to_others(comm, (size_t)n * hy_type_size(type)), &x, req);
 }
 
 void hy_comm_all_to_all(hy_comm *comm, const char *name, const void *send, void *recv, size_t bytes, hy_req *req) {
-    begin(comm, name, HY_X_ALL_TO_ALL, to_others(comm, bytes), req);
-    comm->table->all_to_all(comm, send, recv, bytes, req);
-    posted(req);
+    const hy_xfer x = {.kind = HY_X_ALL_TO_ALL, .send = send, .recv = recv, .n = (int64_t)bytes};
+    post_xfer(comm, name, to_others(comm, bytes), &x, req);
 }
 
 void hy_comm_broadcast(hy_comm *comm, const char *name, void *buf, size_t bytes, int root, hy_req *req) {
-    begin(comm, name, HY_X_BROADCAST, comm->rank == root ? to_others(comm, bytes) : 0, req);
-    comm->table->broadcast(comm, buf, bytes, root, req);
-    posted(req);
+    const hy_xfer x = {.kind = HY_X_BROADCAST, .recv = buf, .n = (int64_t)bytes, .peer = root};
+    post_xfer(comm, name, comm->rank == root ? to_others(comm, bytes) : 0, &x, req);
 }
 
 void hy_comm_send(hy_comm *comm, const char *name, const void *buf, size_t bytes, int to, int tag, hy_req *req) {
-    begin(comm, name, HY_X_SEND, (int64_t)bytes, req);
-    comm->table->send(comm, buf, bytes, to, tag, req);
-    posted(req);
+    const hy_xfer x = {.kind = HY_X_SEND, .send = buf, .n = (int64_t)bytes, .peer = to, .tag = tag};
+    post_xfer(comm, name, (int64_t)bytes, &x, req);
 }
 
 void hy_comm_recv(hy_comm *comm, const char *name, void *buf, size_t bytes, int from, int tag, hy_req *req) {
-    begin(comm, name, HY_X_RECV, (int64_t)bytes, req);
-    comm->table->recv(comm, buf, bytes, from, tag, req);
-    posted(req);
+    const hy_xfer x = {.kind = HY_X_RECV, .recv = buf, .n = (int64_t)bytes, .peer = from, .tag = tag};
+    post_xfer(comm, name, (int64_t)bytes, &x, req);
 }
+
+/* ---- waiting ---- */
 
 static void finish(hy_req *req, double completed, double waited) {
     hy_record_wait(req->span, completed - req->posted, waited);
     *req = (hy_req){0};
 }
 
-bool hy_comm_test(hy_req *req) {
-    if (req->comm == NULL) {
+static bool transport_test(hy_req *req, double *completed) {
+    if (req->impl == NULL) {
         return true;
     }
-    double completed = req->posted;
-    if (req->impl != NULL) {
-        const double begun = hy_now();
-        const bool complete = req->comm->table->test(req, &completed);
-        hy_record_move(hy_now() - begun);
-        if (!complete) {
-            return false;
-        }
+    hy_deferred_enter();
+    const bool complete = req->comm->table->test(req, completed);
+    hy_deferred_leave();
+    return complete;
+}
+
+bool hy_comm_test(hy_req *req) {
+    if (req->comm == NULL || req->comm->deferred != NULL) {
+        hy_comm_wait(req);
+        return true;
     }
-    finish(req, completed, 0);
-    return true;
+    const double begun = hy_now();
+    double completed = req->posted;
+    const bool complete = transport_test(req, &completed);
+    hy_record_move(hy_now() - begun);
+    if (complete) {
+        finish(req, completed, 0);
+    }
+    return complete;
 }
 
 static void (*watch)(void);
@@ -150,22 +214,34 @@ void hy_comm_set_watch(void (*wanted)(void)) {
     watch = wanted;
 }
 
-static void idle(const hy_req *req) {
+/* While the host waits for an exchange of its own, or for a device. */
+static void look_around(void *context) {
+    (void)context;
     if (watch != NULL) {
         watch();
     }
-    req->comm->table->idle(req);
+    hy_deferred_progress();
+}
+
+static void wait_for_transport(hy_req *req, double *completed) {
+    while (!transport_test(req, completed)) {
+        look_around(NULL);
+        req->comm->table->idle(req);
+    }
 }
 
 void hy_comm_wait(hy_req *req) {
     if (req->comm == NULL) {
         return;
     }
+    if (req->comm->deferred != NULL) {
+        hy_deferred_wait(req);
+        *req = (hy_req){0};
+        return;
+    }
     const double begun = hy_now();
     double completed = req->posted;
-    while (req->impl != NULL && !req->comm->table->test(req, &completed)) {
-        idle(req);
-    }
+    wait_for_transport(req, &completed);
     finish(req, completed, hy_now() - begun);
 }
 
@@ -179,21 +255,32 @@ void hy_comm_progress(hy_comm *comm) {
     if (watch != NULL) {
         watch();
     }
+    if (comm->deferred != NULL) {
+        hy_deferred_progress();
+        return;
+    }
     const double begun = hy_now();
     comm->table->progress();
     hy_record_move(hy_now() - begun);
 }
 
 void hy_comm_barrier(hy_comm *comm) {
-    hy_req req = {.comm = comm, .posted = hy_now()};
-    comm->table->barrier(comm, &req);
-    double completed;
-    while (req.impl != NULL && !comm->table->test(&req, &completed)) {
-        idle(&req);
+    if (comm->control != NULL) {
+        hy_comm_barrier(comm->control);
+        return;
     }
+    hy_req req = {.comm = comm, .posted = hy_now()};
+    double completed;
+    hy_deferred_enter();
+    comm->table->barrier(comm, &req);
+    hy_deferred_leave();
+    wait_for_transport(&req, &completed);
 }
 
 hy_status hy_comm_agree(hy_comm *comm, hy_status mine) {
+    if (comm->control != NULL) {
+        return hy_comm_agree(comm->control, mine);
+    }
     int64_t failed = mine != HY_OK;
     hy_req req;
     hy_comm_all_reduce(comm, "agree", &failed, 1, HY_TYPE_I64, HY_MAX, &req);

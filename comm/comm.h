@@ -1,6 +1,7 @@
 /* Communicators and exchanges. Backends: self (one rank), mpi.
  *
- * Exchanges are posted and then waited for; several may be in flight. Buffers are borrowed until hy_comm_wait returns.
+ * Exchanges are posted and then waited for; several may be in flight. Buffers are borrowed until hy_comm_wait returns. There are two
+ * planes: a communicator as it is made moves the host's memory (control); one that is bound to a device moves what the device holds.
  * Every exchange has a name and is recorded (count, bytes, seconds in flight, seconds waited).
  *
  * Inside a step nothing may fail on one rank alone: if the MPI library reports an error in an exchange, the rank logs
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "kernels/device.h"
 
 typedef struct hy_comm hy_comm;
 
@@ -40,6 +42,12 @@ HY_MUST_CHECK hy_status hy_comm_self_create(hy_comm **out);
 HY_MUST_CHECK hy_status hy_comm_split(hy_comm *parent, int color, int key, hy_comm **out);
 /* The ranks that run on the same host, ordered by rank. Collective. */
 HY_MUST_CHECK hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out);
+/* A communicator of the same ranks for what `device` holds. Its exchanges start after what the device's COMPUTE lane was given before them, and
+ * hy_comm_wait means: what COMPUTE is given from now on runs after the exchange. On an asynchronous device the host waits for neither; on the
+ * others an exchange starts when it is posted, and hy_comm_wait waits. Exchanges of one communicator start in program order, which
+ * must be the same on all ranks where they concern the same ones. hy_comm_agree and hy_comm_barrier go to `control`, which, like the device,
+ * stays until this one is destroyed. Collective over `control`. */
+HY_MUST_CHECK hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_comm **out);
 /* NULL allowed. Collective. Destroying the world finalizes the library. */
 void hy_comm_destroy(hy_comm *comm);
 
@@ -65,12 +73,12 @@ void hy_comm_broadcast(hy_comm *comm, const char *name, void *buf, size_t bytes,
 void hy_comm_send(hy_comm *comm, const char *name, const void *buf, size_t bytes, int to, int tag, hy_req *req);
 void hy_comm_recv(hy_comm *comm, const char *name, void *buf, size_t bytes, int from, int tag, hy_req *req);
 void hy_comm_wait(hy_req *req);
-/* True if the exchange is complete: then it is as if waited for. */
+/* True if the exchange is complete: then it is as if waited for. Of an asynchronous device's, always. */
 bool hy_comm_test(hy_req *req);
 void hy_comm_wait_all(hy_req *reqs, int64_t n);
 /* Lets posted exchanges advance (they do not by themselves). Cheap; called between operations. */
 void hy_comm_progress(hy_comm *comm);
-/* `watch` is called again and again while this process waits for an exchange, and at every hy_comm_progress: so that a
+/* `watch` is called again and again while this process waits for an exchange or a device, and at every hy_comm_progress: so that a
  * rank that waits for another can still notice what the whole job must do. NULL: none. Local. */
 void hy_comm_set_watch(void (*watch)(void));
 void hy_comm_barrier(hy_comm *comm);

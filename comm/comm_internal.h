@@ -27,12 +27,30 @@ typedef struct hy_comm_table {
     void (*destroy)(hy_comm *comm);
 } hy_comm_table;
 
+typedef struct hy_deferred hy_deferred; /* deferred.h */
+
 struct hy_comm {
     const hy_comm_table *table;
     int rank, size;
     bool is_world;
-    void *impl; /* the backend's */
+    void *impl;            /* the backend's */
+    hy_comm *control;      /* of a bound one: what it was made of */
+    hy_deferred *deferred; /* exchanges of an asynchronous device; NULL: they start when they are posted */
 };
+
+/* One exchange, as the public calls say it. n: bytes; of sums, elements. send: of all-gather, reduce-scatter, all-to-all, send; else recv. */
+typedef struct hy_xfer {
+    hy_exchange_kind kind;
+    const void *send;
+    void *recv;
+    int64_t n;
+    hy_type type;
+    hy_reduce op;
+    int peer, tag; /* peer: the root of a broadcast */
+} hy_xfer;
+
+/* comm.c: the backend's call. */
+void hy_transport_post(hy_comm *comm, const hy_xfer *xfer, hy_req *req);
 
 size_t hy_type_size(hy_type type);
 

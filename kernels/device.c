@@ -48,6 +48,12 @@ static void host_copy(hy_device *device, hy_lane lane, void *to, const void *fro
     }
 }
 
+static void host_upload(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to) {
+    (void)device;
+    (void)lane;
+    memcpy(to, host, bytes);
+}
+
 static void host_read(hy_device *device, const void *from, size_t bytes, void *host) {
     (void)device;
     memcpy(host, from, bytes);
@@ -77,8 +83,8 @@ static void host_wait(hy_device *device, hy_mark mark) {
 #define HOST_ROW(device_name)                                                                                          \
     {                                                                                                                  \
         .name = (device_name), .table = host_table, .alloc = host_alloc, .free = host_free,                            \
-        .not_in_children = host_not_in_children, .copy = host_copy, .read = host_read, .write = host_write,            \
-        .mark = host_mark, .after = host_after, .wait = host_wait                                                      \
+        .not_in_children = host_not_in_children, .copy = host_copy, .upload = host_upload, .read = host_read,          \
+        .write = host_write, .mark = host_mark, .after = host_after, .wait = host_wait                                 \
     }
 static const hy_device_kind cpu = HOST_ROW("cpu");
 static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref");
@@ -182,6 +188,12 @@ void hy_device_copy(hy_device *device, hy_lane lane, void *to, const void *from,
     }
 }
 
+void hy_device_upload(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to) {
+    if (bytes > 0) {
+        device->kind->upload(device, lane, host, bytes, to);
+    }
+}
+
 void hy_device_zero(hy_device *device, hy_lane lane, void *to, size_t bytes) {
     if (bytes > 0) {
         device->kind->copy(device, lane, to, NULL, bytes);
@@ -211,7 +223,7 @@ void hy_device_after(hy_device *device, hy_lane lane, hy_mark mark) {
 }
 
 void hy_device_wait(hy_device *device, hy_mark mark) {
-    device->waits++;
+    device->waits += mark.lane == HY_LANE_COMPUTE;
     device->kind->wait(device, mark);
 }
 

@@ -63,9 +63,10 @@ void hy_device_not_in_children(hy_device *device, void *memory);
 
 typedef enum hy_lane { HY_LANE_COMPUTE, HY_LANE_EXCHANGE, HY_LANE_COPY, HY_LANES } hy_lane;
 
-/* A copy in the lane's order, inside the device's memory, or from the host's or to it: then the host leaves its side alone until the lane
- * has passed. */
+/* A copy in the lane's order, inside the device's memory or to the host's, which is the host's again behind the call. */
 void hy_device_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes);
+/* From the host's memory, in the lane's order: it stays as it is until a mark behind the call is reached. */
+void hy_device_upload(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to);
 /* Zero bytes, in the lane's order. */
 void hy_device_zero(hy_device *device, hy_lane lane, void *to, size_t bytes);
 /* From the device's memory to the host's and back, at once: the host waits for what COMPUTE was given before. For what does not
@@ -119,7 +120,8 @@ typedef struct hy_op_counts {
 
 /* May be read, and written to count from somewhere else. Waits until nothing is on its way. */
 hy_op_counts *hy_device_counts(hy_device *device);
-/* How often the host waited for the device: hy_device_wait, hy_device_read and hy_device_write, on a device of the host too. */
+/* How often the host waited for COMPUTE: hy_device_wait, hy_device_read and hy_device_write, on a device of the host too. (To wait until COPY
+ * has let go of a buffer holds up nothing.) */
 int64_t hy_device_waits(const hy_device *device);
 
 #endif

@@ -16,6 +16,7 @@ typedef struct hy_device_kind {
     void (*free)(hy_device *device, void *memory); /* not NULL */
     void (*not_in_children)(hy_device *device, void *memory);
     void (*copy)(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes); /* from NULL: zeros */
+    void (*upload)(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to);
     void (*read)(hy_device *device, const void *from, size_t bytes, void *host); /* after all that COMPUTE was given */
     void (*write)(hy_device *device, const void *host, size_t bytes, void *to);  /* likewise */
     hy_mark (*mark)(hy_device *device, hy_lane lane);

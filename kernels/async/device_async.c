@@ -16,8 +16,8 @@ static hy_status async_table(const char *name, hy_dtype dtype, hy_table *table) 
         return HY_OK;
     }
     if (inner != NULL && strcmp(inner, ":cpu") != 0) {
-        return hy_fail(HY_ERR_USAGE, "device '%s' is unknown: choose cpu_async, which is cpu_async:cpu, or cpu_async:cpu_ref",
-                       name);
+        return hy_fail(HY_ERR_USAGE,
+                       "device '%s' is unknown: choose cpu_async, which is cpu_async:cpu, or cpu_async:cpu_ref", name);
     }
     return hy_table_init_cpu(table, dtype);
 }
@@ -58,6 +58,10 @@ static void async_not_in_children(hy_device *device, void *memory) {
 
 static void async_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
     hy_lanes_copy(device->own, lane, to, from, bytes);
+}
+
+static void async_upload(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to) {
+    hy_lanes_copy(device->own, lane, to, host, bytes);
 }
 
 static void copy_behind_compute(hy_device *device, void *to, const void *from, size_t bytes) {
@@ -134,6 +138,7 @@ const hy_device_kind hy_device_kind_async = {
     .free = async_free,
     .not_in_children = async_not_in_children,
     .copy = async_copy,
+    .upload = async_upload,
     .read = async_read,
     .write = async_write,
     .mark = async_mark,

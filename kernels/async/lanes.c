@@ -185,10 +185,8 @@ hy_status hy_lanes_create(const hy_table *table, hy_op_counts *counts, hy_lanes 
     hy_lanes *lanes = NULL;
     HY_TRY(HY_NEW("lanes", 1, &lanes));
     (void)hy_guard_kind(); /* decided before there are threads */
-    *lanes = (hy_lanes){.table = table,
-                        .counts = counts,
-                        .seed = number_from("HYLAS_ASYNC_SEED", 1),
-                        .threads = omp_get_max_threads()};
+    *lanes = (hy_lanes){
+        .table = table, .counts = counts, .seed = number_from("HYLAS_ASYNC_SEED", 1), .threads = omp_get_max_threads()};
     pthread_mutex_init(&lanes->mutex, NULL);
     pthread_cond_init(&lanes->changed, NULL);
     const hy_status status = start_lanes(lanes);

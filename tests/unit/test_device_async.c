@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernels/async/memory_guard.h"
 #include "kernels/device.h"
 
 enum { N = 1 << 16 };
@@ -125,7 +124,7 @@ static int lanes_by_marks(void) {
             bad |= image[i] != (float)round;
             image[i] = 2.0f * (float)round;
         }
-        hy_device_copy(device, HY_LANE_COPY, a, image, N * sizeof *image);
+        hy_device_upload(device, HY_LANE_COPY, image, N * sizeof *image, a);
         hy_device_after(device, HY_LANE_COMPUTE, hy_device_mark(device, HY_LANE_COPY));
         hy_add(device, &(hy_add_args){.n = N, .a = a, .b = a, .y = b});
         bad |= first_that_is_not(device, b, N, 4.0f * (float)round) != 4.0f * (float)round;
@@ -298,12 +297,17 @@ static void test_memory(void **state) {
 static int many_threads(void) {
     omp_set_num_threads(4);
     hy_device *device = open_device();
-    float *a = array_of(device, "a", 512 * 512), *b = array_of(device, "b", 512 * 512), *c = array_of(device, "c", 512 * 512);
+    float *a = array_of(device, "a", 512 * 512), *b = array_of(device, "b", 512 * 512),
+          *c = array_of(device, "c", 512 * 512);
     fill(device, a, 512 * 512, 1);
     fill(device, b, 512 * 512, 2);
     for (int i = 0; i < 20; i++) {
-        hy_gemm(device, &(hy_gemm_args){.m = 512, .n = 512, .k = 512, .alpha = 1, .a = a, .lda = 512, .b = b, .ldb = 512, .c = c, .ldc = 512});
-        hy_unary_fwd(device, &(hy_unary_args){.act = HY_ACT_RELU, .n = 512 * 512, .scale = 1, .floor = -1e30, .x = c, .y = c});
+        hy_gemm(
+            device,
+            &(hy_gemm_args){
+                .m = 512, .n = 512, .k = 512, .alpha = 1, .a = a, .lda = 512, .b = b, .ldb = 512, .c = c, .ldc = 512});
+        hy_unary_fwd(device,
+                     &(hy_unary_args){.act = HY_ACT_RELU, .n = 512 * 512, .scale = 1, .floor = -1e30, .x = c, .y = c});
     }
     const int bad = first_that_is_not(device, c, 512 * 512, 1024) != 1024;
     hy_device_destroy(device);

@@ -1,0 +1,209 @@
+#include "comm/deferred.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+enum { CHUNK = 64 };
+
+/* One exchange. Free again once it has landed and was waited for. */
+typedef struct posted_xfer {
+    struct posted_xfer *next; /* in the list it is in: queue, flying, spare */
+    hy_xfer xfer;
+    hy_mark after;
+    hy_req req;        /* the transport's */
+    hy_signal *signal; /* has `value` once this has landed */
+    uint64_t value;
+    bool landed, waited;
+} posted_xfer;
+
+typedef struct xfer_chunk {
+    struct xfer_chunk *next;
+    hy_signal *signals;
+    posted_xfer xfers[CHUNK];
+} xfer_chunk;
+
+struct hy_deferred {
+    hy_deferred *next; /* of all of this process */
+    hy_comm *comm;
+    hy_device *device;
+    posted_xfer *queue, **queue_end; /* in posting order */
+    posted_xfer *flying, *spare;
+    xfer_chunk *chunks;
+};
+
+static hy_deferred *all_deferred;
+static int64_t n_flying; /* of all */
+
+/* ---- entries ---- */
+
+static hy_status add_chunk(hy_deferred *d) {
+    xfer_chunk *chunk = NULL;
+    HY_TRY(HY_NEW("posted exchanges", 1, &chunk));
+    const hy_status status = hy_device_signals(d->device, CHUNK, &chunk->signals);
+    if (status != HY_OK) {
+        hy_free(chunk);
+        return status;
+    }
+    chunk->next = d->chunks;
+    d->chunks = chunk;
+    for (int i = 0; i < CHUNK; i++) {
+        chunk->xfers[i].signal = &chunk->signals[i];
+        chunk->xfers[i].next = d->spare;
+        d->spare = &chunk->xfers[i];
+    }
+    return HY_OK;
+}
+
+static void free_if_over(hy_deferred *d, posted_xfer *p) {
+    if (p->landed && p->waited) {
+        p->next = d->spare;
+        d->spare = p;
+    }
+}
+
+/* ---- moving on ---- */
+
+static void land(hy_deferred *d, posted_xfer *p, double completed) {
+    hy_record_wait(p->req.span, completed - p->req.posted, 0.0);
+    hy_device_signal(d->device, p->signal, p->value);
+    p->landed = true;
+    free_if_over(d, p);
+}
+
+/* The transport's call says at once whether it has landed: then there is no handle. */
+static void start_xfer(hy_deferred *d, posted_xfer *p) {
+    p->req.posted = hy_now();
+    hy_transport_post(d->comm, &p->xfer, &p->req);
+    if (p->req.impl == NULL) {
+        land(d, p, p->req.posted);
+        return;
+    }
+    hy_device_lend(d->device);
+    n_flying++;
+    p->next = d->flying;
+    d->flying = p;
+}
+
+static void start_what_may(hy_deferred *d) {
+    while (d->queue != NULL && hy_device_reached(d->device, d->queue->after)) {
+        posted_xfer *p = d->queue;
+        d->queue = p->next;
+        if (d->queue == NULL) {
+            d->queue_end = &d->queue;
+        }
+        start_xfer(d, p);
+    }
+}
+
+static void land_what_has(hy_deferred *d) {
+    for (posted_xfer **link = &d->flying; *link != NULL;) {
+        posted_xfer *p = *link;
+        double completed = p->req.posted;
+        if (p->req.impl != NULL && !d->comm->table->test(&p->req, &completed)) {
+            link = &p->next;
+            continue;
+        }
+        *link = p->next;
+        n_flying--;
+        hy_device_take_back(d->device);
+        land(d, p, completed);
+    }
+}
+
+void hy_deferred_enter(void) {
+    for (hy_deferred *d = all_deferred; d != NULL; d = d->next) {
+        hy_device_enter(d->device);
+    }
+}
+
+void hy_deferred_leave(void) {
+    for (hy_deferred *d = all_deferred; d != NULL; d = d->next) {
+        hy_device_leave(d->device);
+    }
+}
+
+static bool anything_posted(void) {
+    bool any = n_flying > 0;
+    for (const hy_deferred *d = all_deferred; d != NULL; d = d->next) {
+        any |= d->queue != NULL;
+    }
+    return any;
+}
+
+void hy_deferred_progress(void) {
+    if (!anything_posted()) {
+        return;
+    }
+    hy_deferred_enter();
+    for (hy_deferred *d = all_deferred; d != NULL; d = d->next) {
+        start_what_may(d);
+        d->comm->table->progress();
+        land_what_has(d);
+    }
+    hy_deferred_leave();
+}
+
+/* ---- what communicators call ---- */
+
+hy_status hy_deferred_create(hy_comm *comm, hy_device *device, hy_deferred **out) {
+    hy_deferred *d = NULL;
+    HY_TRY(HY_NEW("queue of exchanges", 1, &d));
+    *d = (hy_deferred){.next = all_deferred, .comm = comm, .device = device, .queue_end = &d->queue};
+    const hy_status status = add_chunk(d);
+    if (status != HY_OK) {
+        hy_free(d);
+        return status;
+    }
+    all_deferred = d;
+    *out = d;
+    return HY_OK;
+}
+
+void hy_deferred_destroy(hy_deferred *d) {
+    if (d == NULL) {
+        return;
+    }
+    while (d->queue != NULL || d->flying != NULL) {
+        hy_deferred_progress();
+    }
+    hy_device_wait(d->device, hy_device_mark(d->device, HY_LANE_COMPUTE)); /* it may stand at one of the signals */
+    hy_deferred **link = &all_deferred;
+    while (*link != d) {
+        link = &(*link)->next;
+    }
+    *link = d->next;
+    for (xfer_chunk *chunk = d->chunks, *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        hy_device_signals_free(d->device, chunk->signals);
+        hy_free(chunk);
+    }
+    hy_free(d);
+}
+
+void hy_deferred_post(hy_deferred *d, const hy_xfer *xfer, hy_req *req) {
+    if (d->spare == NULL && add_chunk(d) != HY_OK) {
+        hy_comm_abort(HY_ERR_MEMORY);
+    }
+    posted_xfer *p = d->spare;
+    d->spare = p->next;
+    p->next = NULL;
+    p->xfer = *xfer;
+    p->after = hy_device_mark(d->device, HY_LANE_COMPUTE);
+    p->req = (hy_req){.comm = d->comm, .span = req->span};
+    p->value++;
+    p->landed = p->waited = false;
+    *d->queue_end = p;
+    d->queue_end = &p->next;
+    req->impl = p;
+    hy_deferred_progress();
+}
+
+void hy_deferred_wait(hy_req *req) {
+    hy_deferred *d = req->comm->deferred;
+    posted_xfer *p = req->impl;
+    hy_device_after_signal(d->device, HY_LANE_COMPUTE, p->signal, p->value);
+    p->waited = true;
+    free_if_over(d, p);
+}
