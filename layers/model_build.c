@@ -95,5 +95,6 @@ hy_status hy_model_build(hy_graph *g, const hy_model_config *config) {
     hy_weight head = config->tied ? embedding : hy_graph_param(g, "lm_head.weight", 2, shape, HY_INIT_NORMAL, true);
     hy_node_head_loss(g, x, head, config->width, config->vocab);
     start_ends(g, config, embedding, head);
-    return g->status;
+    HY_TRY(g->status);
+    return hy_graph_roles(g);
 }

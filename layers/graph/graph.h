@@ -21,6 +21,7 @@ enum { HY_NONE = -1, HY_NODE_INPUTS = 8, HY_NODE_OUTPUTS = 5, HY_NODE_WEIGHTS = 
 typedef struct hy_variable {
     char name[24];
     int64_t cols;
+    hy_role role;   /* of its value and its gradient: activation or statistic (graph_roles.c) */
     bool per_token; /* [T,cols], else [cols] */
     bool has_grad;
     bool kept;         /* held from forward to backward even where the block is recomputed */
@@ -39,9 +40,8 @@ typedef struct hy_exec hy_exec;
 
 /* What sizes may depend on: all known before the first step. */
 typedef struct hy_sizing {
-    const hy_sp *sp; /* device, comm size (in dims), methods */
+    const hy_sp *sp; /* profile, methods */
     const hy_layout_dims *dims;
-    hy_dtype dtype;
     bool train;
     int64_t head_tile;
 } hy_sizing;
@@ -53,6 +53,11 @@ typedef struct hy_node_class {
     bool light;                           /* costs little beside what it holds: recompute = light runs it again */
     bool overwrites;                      /* its backward cannot accumulate into input gradients */
     bool loss; /* computes its gradients in one go with the loss: in training it runs in backward only */
+    /* Roles. What is not said here is an activation; bit i stands for input (output) i. */
+    unsigned stat_in, stat_out; /* statistics */
+    bool either_out;            /* the outputs are statistics where a consumer reads them as such */
+    unsigned same_in;           /* inputs of the same role as the outputs */
+    unsigned either_in;         /* inputs of any role: that of the outputs where their producers can make it */
     void (*fwd)(hy_exec *x, const hy_node *node);
     void (*recompute)(hy_exec *x, const hy_node *node);       /* forward again without exchanges; NULL = fwd */
     void (*bwd)(hy_exec *x, const hy_node *node);             /* NULL = nothing to do (aliased gradients) */
@@ -199,6 +204,9 @@ static inline int64_t hy_compute_offset(const hy_graph *graph, hy_dtype precisio
 static inline int64_t hy_weight_flat(const hy_graph *graph, hy_weight w) {
     return graph->params[w.param].offset + w.offset;
 }
+/* Gives every variable its role, from the consumers of statistics back to what produces them. HY_ERR_FAILED, naming both, if one asks for what the
+ * other cannot do. Once, when all nodes are there. Local. */
+HY_MUST_CHECK hy_status hy_graph_roles(hy_graph *graph);
 static inline int64_t hy_var_cols(const hy_graph *graph, hy_var v) {
     return v == HY_NONE ? 0 : graph->vars[v].cols;
 }
@@ -209,8 +217,7 @@ struct hy_exec {
     hy_sp *sp;
     const hy_graph *graph;
     int64_t T;
-    hy_dtype dtype;
-    size_t esize;
+    hy_dtype dtype;                           /* the run's precision */
     char *arena, *params, *grads;             /* params: the compute copy; grads NULL in evaluation */
     const int64_t *value_offset;              /* [n_vars] of the phase that runs */
     const int64_t *grad_offset;               /* [n_vars] */
@@ -222,6 +229,13 @@ struct hy_exec {
     hy_eval_rows rows;
 };
 
+/* Bytes of `elements` elements of a role. */
+static inline size_t hy_bytes(const hy_exec *x, hy_role role, int64_t elements) {
+    return (size_t)elements * hy_role_size(x->dtype, role);
+}
+static inline hy_role hy_var_role(const hy_exec *x, hy_var v) {
+    return v == HY_NONE ? HY_ROLE_ACT : x->graph->vars[v].role;
+}
 static inline void *hy_value(const hy_exec *x, hy_var v) {
     return v == HY_NONE ? NULL : x->arena + x->value_offset[v];
 }
@@ -232,8 +246,7 @@ static inline void *hy_param_value(const hy_exec *x, hy_weight w) {
     return w.param == HY_NONE ? NULL : x->params + hy_compute_offset(x->graph, x->dtype, hy_weight_flat(x->graph, w));
 }
 static inline void *hy_param_grad(const hy_exec *x, hy_weight w) {
-    return w.param == HY_NONE ? NULL
-                              : x->grads + hy_weight_flat(x->graph, w) * (int64_t)hy_role_size(x->dtype, HY_ROLE_GRAD);
+    return w.param == HY_NONE ? NULL : x->grads + hy_bytes(x, HY_ROLE_GRAD, hy_weight_flat(x->graph, w));
 }
 static inline size_t hy_node_index(const hy_exec *x, const hy_node *node) {
     return (size_t)(node - x->graph->nodes);

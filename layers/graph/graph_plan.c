@@ -190,8 +190,8 @@ static void collect_intervals(planner *p) {
     const hy_graph *g = p->g;
     hy_graph_plan *plan = p->plan;
     for (int v = 0; v < g->n_vars; v++) {
-        int64_t bytes =
-            g->vars[v].cols * (g->vars[v].per_token ? p->s->dims->T : 1) * (int64_t)hy_dtype_size(p->s->dtype);
+        const hy_variable *var = &g->vars[v];
+        int64_t bytes = var->cols * (var->per_token ? p->s->dims->T : 1) * (int64_t)hy_sp_size(p->s->sp, var->role);
         add_interval(p, bytes, p->life[v][0], &plan->value_offset[0][v]);
         add_interval(p, bytes, p->life[v][1], &plan->value_offset[1][v]);
         add_interval(p, bytes, p->grad_life[v], &plan->grad_offset[v]);

@@ -57,8 +57,7 @@ static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const
     r->sp =
         (hy_sp){.profile = profile, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
     r->shape.head_tile = head_tile_rows(shape, &profile->tuning, r->dims.T, hy_model_config_of(model)->vocab);
-    hy_sizing sizing = {
-        .sp = &r->sp, .dims = &r->dims, .dtype = shape->dtype, .train = shape->train, .head_tile = r->shape.head_tile};
+    hy_sizing sizing = {.sp = &r->sp, .dims = &r->dims, .train = shape->train, .head_tile = r->shape.head_tile};
     return hy_graph_plan_create(hy_model_graph(model), &sizing, shape->recompute, &r->plan);
 }
 
@@ -107,7 +106,6 @@ static hy_status create(const hy_model *model, const hy_run_shape *shape, hy_dev
                         .graph = hy_model_graph(model),
                         .T = r->dims.T,
                         .dtype = shape->dtype,
-                        .esize = hy_dtype_size(shape->dtype),
                         .arena = r->arena,
                         .params = params,
                         .grads = grads,

@@ -24,7 +24,8 @@ static void bound_bwd(hy_exec *x, const hy_node *node) {
     hy_bound_bwd(x->device, &a);
 }
 
-static const hy_node_class bound_class = {.name = "lower bound", .light = true, .fwd = bound_fwd, .bwd = bound_bwd};
+static const hy_node_class bound_class = {
+    .name = "lower bound", .light = true, .stat_out = 1, .fwd = bound_fwd, .bwd = bound_bwd};
 
 hy_var hy_node_lower_bound(hy_graph *g, hy_weight bounds, int64_t cols, int64_t layer, int64_t layers) {
     hy_var y = hy_graph_var(g, "lower bound", cols);
@@ -61,13 +62,18 @@ static void gate_bwd(hy_exec *x, const hy_node *node) {
     a.acc = hy_acc(x, node, 0);
     a.dbound = hy_grad(x, node->in[1]);
     if (a.dbound && !hy_acc(x, node, 1)) {
-        hy_fill(x->device, &(hy_fill_args){.n = a.C, .y = a.dbound});
+        hy_fill(x->device, &(hy_fill_args){.n = a.C, .y = a.dbound, .role = HY_ROLE_STAT});
     }
     hy_bound_gate_bwd(x->device, &a);
 }
 
-static const hy_node_class gate_class = {
-    .name = "bounded gate", .light = true, .bwd_reads_in = 3, .fwd = gate_fwd, .bwd = gate_bwd};
+static const hy_node_class gate_class = {.name = "bounded gate",
+                                         .light = true,
+                                         .bwd_reads_in = 3,
+                                         .stat_in = 2,
+                                         .stat_out = 1,
+                                         .fwd = gate_fwd,
+                                         .bwd = gate_bwd};
 
 hy_var hy_node_bounded_gate(hy_graph *g, hy_var x, hy_var bound, hy_var *k) {
     hy_var out[2] = {hy_graph_var(g, "decay", hy_var_cols(g, x)), hy_graph_var(g, "1 - decay", hy_var_cols(g, x))};

@@ -9,7 +9,7 @@ static void copy_pieces(hy_exec *x, const hy_node *node, bool backward, int acc)
     for (int i = 0; i < node->n_out; i++) {
         int64_t cols = x->graph->vars[node->out[i]].cols;
         char *joined =
-            (char *)(backward ? hy_grad(x, node->in[0]) : hy_value(x, node->in[0])) + (size_t)begin * x->esize;
+            (char *)(backward ? hy_grad(x, node->in[0]) : hy_value(x, node->in[0])) + hy_bytes(x, HY_ROLE_ACT, begin);
         void *piece = backward ? hy_grad(x, node->out[i]) : hy_value(x, node->out[i]);
         hy_copy2d(x->device, &(hy_copy2d_args){.rows = x->T,
                                                .cols = cols,
@@ -48,7 +48,8 @@ static hy_scale_args scale_args(const hy_exec *x, const hy_node *node) {
                            .expand = node->attr.scale.expand,
                            .group = node->attr.scale.group,
                            .x = hy_value(x, node->in[0]),
-                           .w = hy_param_value(x, node->w[0])};
+                           .w = hy_param_value(x, node->w[0]),
+                           .role = hy_var_role(x, node->out[0])};
 }
 
 static void scale_fwd(hy_exec *x, const hy_node *node) {
@@ -67,8 +68,13 @@ static void scale_bwd(hy_exec *x, const hy_node *node) {
     hy_scale_bwd(x->device, &a);
 }
 
-static const hy_node_class scale_class = {
-    .name = "scale", .light = true, .bwd_reads_in = 1, .fwd = scale_fwd, .bwd = scale_bwd};
+static const hy_node_class scale_class = {.name = "scale",
+                                          .light = true,
+                                          .bwd_reads_in = 1,
+                                          .either_out = true,
+                                          .same_in = 3,
+                                          .fwd = scale_fwd,
+                                          .bwd = scale_bwd};
 
 static hy_var scaled(hy_graph *g, hy_var x, hy_var add, hy_weight w, hy_act act, int64_t expand, int64_t group) {
     hy_var y = hy_graph_var(g, "scaled", hy_var_cols(g, x) * expand);

@@ -40,7 +40,7 @@ static void conv_bwd(hy_exec *x, const hy_node *node) {
     if (node->in[1] != HY_NONE) {
         c.op.dw = hy_grad(x, node->in[1]);
         if (!hy_acc(x, node, 1)) {
-            hy_fill(x->device, &(hy_fill_args){.n = c.op.C * c.op.W, .value = 0, .y = c.op.dw});
+            hy_fill(x->device, &(hy_fill_args){.n = c.op.C * c.op.W, .value = 0, .y = c.op.dw, .role = HY_ROLE_STAT});
         }
     }
     hy_sp_conv_bwd(x->sp, &c);
@@ -64,6 +64,7 @@ const hy_node_class hy_class_conv = {.name = "convolution",
                                      .mixes = true,
                                      .light = true,
                                      .bwd_reads_in = 3,
+                                     .stat_in = 2,
                                      .fwd = conv_fwd,
                                      .recompute = conv_recompute,
                                      .bwd = conv_bwd,
@@ -135,7 +136,7 @@ static void window_bwd(hy_exec *x, const hy_node *node) {
 }
 
 static const hy_node_class window_class = {
-    .name = "window filter", .light = true, .fwd = window_fwd, .bwd = window_bwd};
+    .name = "window filter", .light = true, .stat_out = 1, .fwd = window_fwd, .bwd = window_bwd};
 
 hy_var hy_node_window_filter(hy_graph *g, const char *name, int64_t channels, const hy_window *window) {
     char full[64];

@@ -28,7 +28,7 @@ static void gate_bwd(hy_exec *x, const hy_node *node) {
 }
 
 static const hy_node_class gate_class = {
-    .name = "decay gate", .light = true, .bwd_reads_in = 1, .fwd = gate_fwd, .bwd = gate_bwd};
+    .name = "decay gate", .light = true, .bwd_reads_in = 1, .stat_out = 1, .fwd = gate_fwd, .bwd = gate_bwd};
 
 hy_var hy_node_decay_gate(hy_graph *g, hy_var x, int64_t heads, int64_t K, double lower_bound, double a_init_low) {
     hy_weight A_log =
@@ -54,11 +54,13 @@ static void head_decay_fwd(hy_exec *x, const hy_node *node) {
     for (int64_t h = 0; h < node->attr.head_decay.heads; h++) {
         double value = node->attr.head_decay.log_decay(h, node->attr.head_decay.heads, node->attr.head_decay.layer,
                                                        node->attr.head_decay.layers);
-        hy_fill(x->device, &(hy_fill_args){.n = 1, .value = value, .y = g + (size_t)h * x->esize});
+        hy_fill(x->device,
+                &(hy_fill_args){.n = 1, .value = value, .y = g + hy_bytes(x, HY_ROLE_STAT, h), .role = HY_ROLE_STAT});
     }
 }
 
-static const hy_node_class head_decay_class = {.name = "head decay", .light = true, .fwd = head_decay_fwd};
+static const hy_node_class head_decay_class = {
+    .name = "head decay", .light = true, .stat_out = 1, .fwd = head_decay_fwd};
 
 hy_var hy_node_head_decay(hy_graph *g, double (*log_decay)(int64_t, int64_t, int64_t, int64_t), int64_t heads,
                           int64_t layer, int64_t layers) {

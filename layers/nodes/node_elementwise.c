@@ -10,7 +10,9 @@ static hy_unary_args unary_args(const hy_exec *x, const hy_node *node) {
                            .n = x->T * x->graph->vars[node->in[0]].cols,
                            .scale = node->attr.unary.scale,
                            .floor = node->attr.unary.floor,
-                           .x = hy_value(x, node->in[0])};
+                           .x = hy_value(x, node->in[0]),
+                           .from = hy_var_role(x, node->in[0]),
+                           .to = hy_var_role(x, node->out[0])};
 }
 
 static void unary_fwd(hy_exec *x, const hy_node *node) {
@@ -27,8 +29,13 @@ static void unary_bwd(hy_exec *x, const hy_node *node) {
     hy_unary_bwd(x->device, &a);
 }
 
-static const hy_node_class unary_class = {
-    .name = "unary", .light = true, .bwd_reads_in = 1, .fwd = unary_fwd, .bwd = unary_bwd};
+static const hy_node_class unary_class = {.name = "unary",
+                                          .light = true,
+                                          .bwd_reads_in = 1,
+                                          .either_out = true,
+                                          .either_in = 1,
+                                          .fwd = unary_fwd,
+                                          .bwd = unary_bwd};
 
 hy_var hy_node_unary(hy_graph *g, hy_var x, hy_act act, double scale, double floor) {
     hy_var y = hy_graph_var(g, "act", hy_var_cols(g, x));
@@ -49,7 +56,8 @@ static hy_glu_args glu_args(const hy_exec *x, const hy_node *node) {
                          .n = x->T * x->graph->vars[node->in[0]].cols,
                          .group = node->attr.glu.group,
                          .a = hy_value(x, node->in[0]),
-                         .z = hy_value(x, node->in[1])};
+                         .z = hy_value(x, node->in[1]),
+                         .z_role = hy_var_role(x, node->in[1])};
 }
 
 static void glu_fwd(hy_exec *x, const hy_node *node) {
@@ -69,7 +77,7 @@ static void glu_bwd(hy_exec *x, const hy_node *node) {
 }
 
 static const hy_node_class glu_class = {
-    .name = "glu", .light = true, .bwd_reads_in = 3, .fwd = glu_fwd, .bwd = glu_bwd};
+    .name = "glu", .light = true, .bwd_reads_in = 3, .either_in = 2, .fwd = glu_fwd, .bwd = glu_bwd};
 
 hy_var hy_node_glu(hy_graph *g, hy_var a, hy_var z, hy_act act) {
     hy_var y = hy_graph_var(g, "gated", hy_var_cols(g, a));
@@ -107,33 +115,43 @@ hy_var hy_node_residual(hy_graph *g, hy_var x, hy_var branch) {
 /* ---- repeat heads ---- */
 
 /* One strided copy per repetition, over all tokens and heads at once: heads are consecutive, so [T,heads,cols] is T·heads rows. */
+static hy_copy2d_args repeat_copy(const hy_exec *x, const hy_node *node) {
+    int64_t cols = node->attr.repeat.cols;
+    return (hy_copy2d_args){.rows = x->T * node->attr.repeat.heads,
+                            .cols = cols,
+                            .src_ld = cols,
+                            .dst_ld = node->attr.repeat.repeat * cols,
+                            .from = hy_var_role(x, node->in[0]),
+                            .to = hy_var_role(x, node->out[0])};
+}
+
 static void repeat_fwd(hy_exec *x, const hy_node *node) {
-    int64_t cols = node->attr.repeat.cols, repeat = node->attr.repeat.repeat, rows = x->T * node->attr.repeat.heads;
-    for (int64_t r = 0; r < repeat; r++) {
-        hy_copy2d(x->device,
-                  &(hy_copy2d_args){.rows = rows,
-                                    .cols = cols,
-                                    .src_ld = cols,
-                                    .dst_ld = repeat * cols,
-                                    .src = hy_value(x, node->in[0]),
-                                    .dst = (char *)hy_value(x, node->out[0]) + (size_t)(r * cols) * x->esize});
+    hy_copy2d_args a = repeat_copy(x, node);
+    a.src = hy_value(x, node->in[0]);
+    for (int64_t r = 0; r < node->attr.repeat.repeat; r++) {
+        a.dst = (char *)hy_value(x, node->out[0]) + hy_bytes(x, a.to, r * a.cols);
+        hy_copy2d(x->device, &a);
     }
 }
 
 static void repeat_bwd(hy_exec *x, const hy_node *node) {
-    int64_t cols = node->attr.repeat.cols, repeat = node->attr.repeat.repeat, rows = x->T * node->attr.repeat.heads;
-    for (int64_t r = 0; r < repeat; r++) {
-        hy_copy2d(x->device, &(hy_copy2d_args){.rows = rows,
-                                               .cols = cols,
-                                               .src_ld = repeat * cols,
-                                               .dst_ld = cols,
-                                               .src = (char *)hy_grad(x, node->out[0]) + (size_t)(r * cols) * x->esize,
-                                               .dst = hy_grad(x, node->in[0]),
-                                               .acc = r > 0 || hy_acc(x, node, 0)});
+    const hy_copy2d_args fwd = repeat_copy(x, node);
+    hy_copy2d_args a = {.rows = fwd.rows,
+                        .cols = fwd.cols,
+                        .src_ld = fwd.dst_ld,
+                        .dst_ld = fwd.src_ld,
+                        .dst = hy_grad(x, node->in[0]),
+                        .from = fwd.to,
+                        .to = fwd.from};
+    for (int64_t r = 0; r < node->attr.repeat.repeat; r++) {
+        a.src = (char *)hy_grad(x, node->out[0]) + hy_bytes(x, a.from, r * a.cols);
+        a.acc = r > 0 || hy_acc(x, node, 0);
+        hy_copy2d(x->device, &a);
     }
 }
 
-static const hy_node_class repeat_class = {.name = "repeat", .light = true, .fwd = repeat_fwd, .bwd = repeat_bwd};
+static const hy_node_class repeat_class = {
+    .name = "repeat", .light = true, .either_out = true, .either_in = 1, .fwd = repeat_fwd, .bwd = repeat_bwd};
 
 hy_var hy_node_repeat(hy_graph *g, hy_var x, int64_t heads, int64_t repeat) {
     if (repeat == 1) {

@@ -3,6 +3,7 @@
  * The head works tile by tile over tokens, so that [T,vocab] never exists: logits = x Wᵀ, loss and d logits in place,
  * dx = d logits · W, dW += d logitsᵀ · x. Its gradients are therefore made together with the loss (class->loss). */
 #include "layers/nodes/nodes.h"
+#include "sp/carve.h"
 
 static void embed_fwd(hy_exec *x, const hy_node *node) {
     hy_embed_fwd(x->device, &(hy_embed_args){.T = x->T,
@@ -39,67 +40,93 @@ hy_var hy_node_embed(hy_graph *g, hy_weight w, int64_t width, int64_t vocab, int
     return y;
 }
 
-/* One tile of rows: logits and loss; with gradients if the run trains. */
-static void head_tile(hy_exec *x, const hy_node *node, int64_t row, int64_t rows, void *logits, int train) {
+/* Tiles of rows, one after the other in the same places. d_logits stand where the logits do if activations and statistics have one
+ * type. */
+typedef struct head_tile {
+    int64_t row, rows;
+    char *logits, *d_logits; /* [rows,vocab] stat, act */
+} head_tile;
+
+static void head_forward(hy_exec *x, const hy_node *node, const head_tile *t, int train) {
     int64_t D = node->attr.ends.D, vocab = node->attr.ends.vocab;
-    const char *h = (const char *)hy_value(x, node->in[0]) + (size_t)(row * D) * x->esize;
-    const void *w = hy_param_value(x, node->w[0]);
-    hy_gemm(x->device, &(hy_gemm_args){.trans_b = 1,
-                                       .m = rows,
-                                       .n = vocab,
-                                       .k = D,
-                                       .alpha = 1,
-                                       .a = h,
-                                       .lda = D,
-                                       .b = w,
-                                       .ldb = D,
-                                       .c = logits,
-                                       .ldc = vocab});
+    hy_gemm(x->device,
+            &(hy_gemm_args){.trans_b = 1,
+                            .m = t->rows,
+                            .n = vocab,
+                            .k = D,
+                            .alpha = 1,
+                            .a = (const char *)hy_value(x, node->in[0]) + hy_bytes(x, HY_ROLE_ACT, t->row * D),
+                            .lda = D,
+                            .b = hy_param_value(x, node->w[0]),
+                            .ldb = D,
+                            .c = t->logits,
+                            .ldc = vocab,
+                            .b_role = HY_ROLE_WEIGHT,
+                            .c_role = HY_ROLE_STAT});
     hy_cross_entropy(x->device,
-                     &(hy_cross_entropy_args){.rows = rows,
+                     &(hy_cross_entropy_args){.rows = t->rows,
                                               .vocab = vocab,
-                                              .labels = x->batch->labels + row,
-                                              .logits = logits,
-                                              .dlogits = logits,
+                                              .labels = x->batch->labels + t->row,
+                                              .logits = t->logits,
+                                              .dlogits = t->d_logits,
                                               .grad = train,
                                               .d_scale = x->d_scale,
                                               .loss = x->loss_sum,
-                                              .row_loss = x->rows.loss ? x->rows.loss + row : NULL,
-                                              .row_correct = x->rows.correct ? x->rows.correct + row : NULL});
-    if (train) {
-        char *dh = (char *)hy_grad(x, node->in[0]) + (size_t)(row * D) * x->esize;
-        hy_gemm(x->device, &(hy_gemm_args){.m = rows,
-                                           .n = D,
-                                           .k = vocab,
-                                           .alpha = 1,
-                                           .a = logits,
-                                           .lda = vocab,
-                                           .b = w,
-                                           .ldb = D,
-                                           .beta = hy_acc(x, node, 0) ? 1 : 0,
-                                           .c = dh,
-                                           .ldc = D});
-        hy_gemm(x->device, &(hy_gemm_args){.trans_a = 1,
-                                           .m = vocab,
-                                           .n = D,
-                                           .k = rows,
-                                           .alpha = 1,
-                                           .a = logits,
-                                           .lda = vocab,
-                                           .b = h,
-                                           .ldb = D,
-                                           .beta = 1,
-                                           .c = hy_param_grad(x, node->w[0]),
-                                           .ldc = D});
-    }
+                                              .row_loss = x->rows.loss ? x->rows.loss + t->row : NULL,
+                                              .row_correct = x->rows.correct ? x->rows.correct + t->row : NULL});
+}
+
+static void head_backward(hy_exec *x, const hy_node *node, const head_tile *t) {
+    int64_t D = node->attr.ends.D, vocab = node->attr.ends.vocab;
+    const size_t at = hy_bytes(x, HY_ROLE_ACT, t->row * D);
+    hy_gemm(x->device, &(hy_gemm_args){.m = t->rows,
+                                       .n = D,
+                                       .k = vocab,
+                                       .alpha = 1,
+                                       .a = t->d_logits,
+                                       .lda = vocab,
+                                       .b = hy_param_value(x, node->w[0]),
+                                       .ldb = D,
+                                       .beta = hy_acc(x, node, 0) ? 1 : 0,
+                                       .c = (char *)hy_grad(x, node->in[0]) + at,
+                                       .ldc = D,
+                                       .b_role = HY_ROLE_WEIGHT});
+    hy_gemm(x->device, &(hy_gemm_args){.trans_a = 1,
+                                       .m = vocab,
+                                       .n = D,
+                                       .k = t->rows,
+                                       .alpha = 1,
+                                       .a = t->d_logits,
+                                       .lda = vocab,
+                                       .b = (const char *)hy_value(x, node->in[0]) + at,
+                                       .ldb = D,
+                                       .beta = 1,
+                                       .c = hy_param_grad(x, node->w[0]),
+                                       .ldc = D,
+                                       .c_role = HY_ROLE_GRAD});
+}
+
+static bool in_place(const hy_sp *sp) {
+    return hy_sp_size(sp, HY_ROLE_ACT) == hy_sp_size(sp, HY_ROLE_STAT);
+}
+
+/* Where d_logits begin in the scratch of tiles. */
+static size_t d_logits_at(const hy_sp *sp, int64_t tile, int64_t vocab) {
+    return in_place(sp) ? 0 : hy_aligned((size_t)(tile * vocab) * hy_sp_size(sp, HY_ROLE_STAT));
 }
 
 static void head_all(hy_exec *x, const hy_node *node, int train) {
+    const int64_t vocab = node->attr.ends.vocab;
+    char *work = hy_work(x, node), *out = x->rows.logits;
     for (int64_t row = 0; row < x->T; row += x->head_tile) {
-        int64_t rows = x->T - row < x->head_tile ? x->T - row : x->head_tile;
-        void *logits = x->rows.logits ? (char *)x->rows.logits + (size_t)(row * node->attr.ends.vocab) * x->esize
-                                      : hy_work(x, node);
-        head_tile(x, node, row, rows, logits, train);
+        const head_tile t = {.row = row,
+                             .rows = x->T - row < x->head_tile ? x->T - row : x->head_tile,
+                             .logits = out ? out + hy_bytes(x, HY_ROLE_STAT, row * vocab) : work,
+                             .d_logits = work + d_logits_at(x->sp, x->head_tile, vocab)};
+        head_forward(x, node, &t, train);
+        if (train) {
+            head_backward(x, node, &t);
+        }
     }
 }
 
@@ -112,7 +139,10 @@ static void head_train(hy_exec *x, const hy_node *node) {
 }
 
 static int64_t head_work(const hy_sizing *s, const hy_node *node) {
-    return s->head_tile * node->attr.ends.vocab * (int64_t)hy_dtype_size(s->dtype);
+    const int64_t tile = s->head_tile, vocab = node->attr.ends.vocab;
+    const hy_role last = s->train ? HY_ROLE_ACT : HY_ROLE_STAT;
+    const size_t before = s->train ? d_logits_at(s->sp, tile, vocab) : 0;
+    return (int64_t)(before + (size_t)(tile * vocab) * hy_sp_size(s->sp, last));
 }
 
 static double head_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {

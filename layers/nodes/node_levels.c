@@ -81,6 +81,7 @@ static double level_flops(const hy_node *node, int64_t tokens, const int64_t *do
 const hy_node_class hy_class_levels = {.name = "log-linear recurrence",
                                        .mixes = true,
                                        .bwd_reads_in = 0x3f,
+                                       .stat_in = 0x38,
                                        .overwrites = true,
                                        .fwd = level_fwd,
                                        .recompute = level_recompute,

@@ -6,6 +6,7 @@
 
 static void linear_fwd(hy_exec *x, const hy_node *node) {
     int64_t in = node->attr.linear.in, out = node->attr.linear.out, rows = x->T * node->attr.linear.heads;
+    const hy_role role = hy_var_role(x, node->out[0]);
     hy_gemm(x->device, &(hy_gemm_args){.trans_b = 1,
                                        .m = rows,
                                        .n = out,
@@ -16,18 +17,22 @@ static void linear_fwd(hy_exec *x, const hy_node *node) {
                                        .b = hy_param_value(x, node->w[0]),
                                        .ldb = node->attr.linear.ld,
                                        .c = hy_value(x, node->out[0]),
-                                       .ldc = out});
+                                       .ldc = out,
+                                       .b_role = HY_ROLE_WEIGHT,
+                                       .c_role = role});
     if (node->w[1].param != HY_NONE) {
         hy_bias_fwd(x->device, &(hy_bias_args){.rows = rows,
                                                .cols = out,
                                                .bias = hy_param_value(x, node->w[1]),
-                                               .y = hy_value(x, node->out[0])});
+                                               .y = hy_value(x, node->out[0]),
+                                               .role = role});
     }
 }
 
 static void linear_bwd(hy_exec *x, const hy_node *node) {
     int64_t in = node->attr.linear.in, out = node->attr.linear.out, rows = x->T * node->attr.linear.heads;
     const void *dy = hy_grad(x, node->out[0]);
+    const hy_role role = hy_var_role(x, node->out[0]);
     hy_gemm(x->device, &(hy_gemm_args){.m = rows,
                                        .n = in,
                                        .k = out,
@@ -38,7 +43,9 @@ static void linear_bwd(hy_exec *x, const hy_node *node) {
                                        .ldb = node->attr.linear.ld,
                                        .beta = hy_acc(x, node, 0) ? 1 : 0,
                                        .c = hy_grad(x, node->in[0]),
-                                       .ldc = in});
+                                       .ldc = in,
+                                       .a_role = role,
+                                       .b_role = HY_ROLE_WEIGHT});
     hy_gemm(x->device, &(hy_gemm_args){.trans_a = 1,
                                        .m = out,
                                        .n = in,
@@ -50,10 +57,13 @@ static void linear_bwd(hy_exec *x, const hy_node *node) {
                                        .ldb = in,
                                        .beta = 1,
                                        .c = hy_param_grad(x, node->w[0]),
-                                       .ldc = node->attr.linear.ld});
+                                       .ldc = node->attr.linear.ld,
+                                       .a_role = role,
+                                       .c_role = HY_ROLE_GRAD});
     if (node->w[1].param != HY_NONE) {
-        hy_bias_bwd(x->device,
-                    &(hy_bias_args){.rows = rows, .cols = out, .dy = dy, .dbias = hy_param_grad(x, node->w[1])});
+        hy_bias_bwd(
+            x->device,
+            &(hy_bias_args){.rows = rows, .cols = out, .dy = dy, .dbias = hy_param_grad(x, node->w[1]), .role = role});
     }
 }
 
@@ -64,8 +74,12 @@ static double linear_flops(const hy_node *node, int64_t tokens, const int64_t *d
            (double)node->attr.linear.out;
 }
 
-static const hy_node_class linear_class = {
-    .name = "linear", .bwd_reads_in = 1, .fwd = linear_fwd, .bwd = linear_bwd, .flops = linear_flops};
+static const hy_node_class linear_class = {.name = "linear",
+                                           .bwd_reads_in = 1,
+                                           .either_out = true,
+                                           .fwd = linear_fwd,
+                                           .bwd = linear_bwd,
+                                           .flops = linear_flops};
 
 /* `ld`: columns of the parameter that W is a block of. */
 static hy_var add_linear(hy_graph *g, hy_var x, int64_t heads, hy_weight w, int64_t ld, hy_weight bias, int64_t out) {
@@ -111,14 +125,18 @@ hy_var hy_node_linear(hy_graph *g, hy_var x, const char *name, int64_t out, bool
 /* ---- a bias of its own; both gradients are one buffer ---- */
 
 static hy_bias_args bias_args(const hy_exec *x, const hy_node *node) {
-    return (hy_bias_args){
-        .rows = x->T, .cols = x->graph->vars[node->out[0]].cols, .bias = hy_param_value(x, node->w[0])};
+    return (hy_bias_args){.rows = x->T,
+                          .cols = x->graph->vars[node->out[0]].cols,
+                          .bias = hy_param_value(x, node->w[0]),
+                          .role = hy_var_role(x, node->out[0])};
 }
 
 static void bias_fwd(hy_exec *x, const hy_node *node) {
     hy_bias_args a = bias_args(x, node);
     a.y = hy_value(x, node->out[0]);
-    hy_axpy(x->device, &(hy_axpy_args){.n = a.rows * a.cols, .a = 1, .x = hy_value(x, node->in[0]), .y = a.y});
+    hy_axpy(x->device,
+            &(hy_axpy_args){
+                .n = a.rows * a.cols, .a = 1, .x = hy_value(x, node->in[0]), .y = a.y, .from = a.role, .to = a.role});
     hy_bias_fwd(x->device, &a);
 }
 
@@ -129,7 +147,8 @@ static void bias_bwd(hy_exec *x, const hy_node *node) {
     hy_bias_bwd(x->device, &a);
 }
 
-static const hy_node_class bias_class = {.name = "bias", .light = true, .fwd = bias_fwd, .bwd = bias_bwd};
+static const hy_node_class bias_class = {
+    .name = "bias", .light = true, .either_out = true, .same_in = 1, .fwd = bias_fwd, .bwd = bias_bwd};
 
 hy_var hy_node_bias(hy_graph *g, hy_var x, hy_weight bias) {
     hy_var y = hy_graph_var(g, "biased", hy_var_cols(g, x));

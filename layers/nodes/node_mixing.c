@@ -80,6 +80,7 @@ static double recur_flops(const hy_node *node, int64_t tokens, const int64_t *do
 const hy_node_class hy_class_recur = {.name = "recurrence",
                                       .mixes = true,
                                       .bwd_reads_in = 0x7f,
+                                      .stat_in = 0x18,
                                       .overwrites = true,
                                       .fwd = recur_fwd,
                                       .recompute = recur_recompute,

@@ -7,14 +7,19 @@
 static void taps_fwd(hy_exec *x, const hy_node *node) {
     char *taps = hy_value(x, node->out[0]);
     int64_t n = x->graph->vars[node->out[0]].cols;
-    hy_fill(x->device, &(hy_fill_args){.n = n, .y = taps});
-    hy_fill(x->device, &(hy_fill_args){.n = 1, .value = 1, .y = taps});
-    hy_copy2d(x->device,
-              &(hy_copy2d_args){
-                  .rows = n / 2 - 1, .cols = 1, .src_ld = 0, .dst_ld = 2, .src = taps, .dst = taps + 2 * x->esize});
+    hy_fill(x->device, &(hy_fill_args){.n = n, .y = taps, .role = HY_ROLE_STAT});
+    hy_fill(x->device, &(hy_fill_args){.n = 1, .value = 1, .y = taps, .role = HY_ROLE_STAT});
+    hy_copy2d(x->device, &(hy_copy2d_args){.rows = n / 2 - 1,
+                                           .cols = 1,
+                                           .src_ld = 0,
+                                           .dst_ld = 2,
+                                           .src = taps,
+                                           .dst = taps + hy_bytes(x, HY_ROLE_STAT, 2),
+                                           .from = HY_ROLE_STAT,
+                                           .to = HY_ROLE_STAT});
 }
 
-static const hy_node_class taps_class = {.name = "shift taps", .light = true, .fwd = taps_fwd};
+static const hy_node_class taps_class = {.name = "shift taps", .light = true, .stat_out = 1, .fwd = taps_fwd};
 
 hy_var hy_node_shift(hy_graph *g, hy_var x) {
     hy_var taps = hy_graph_var(g, "shift taps", 2 * hy_var_cols(g, x));
