@@ -15,7 +15,8 @@
 
 typedef struct block_header {
     void *raw;
-    size_t bytes;
+    size_t bytes, mapped; /* mapped: bytes to unmap; 0: raw is malloc's */
+    const char *name;     /* borrowed: names are string constants */
 } block_header;
 
 _Static_assert(sizeof(block_header) <= HY_ALIGN, "the header fits in one alignment unit");
@@ -26,6 +27,17 @@ static _Atomic int64_t made;
 static _Atomic int64_t current;
 static _Atomic int64_t peak;
 static _Atomic int64_t fail_countdown;
+static _Thread_local hy_alloc_watch *watch;
+
+void hy_alloc_set_watch(hy_alloc_watch *wanted) {
+    watch = wanted;
+}
+
+static void tell_watch(const char *name, int64_t bytes) {
+    if (watch != NULL) {
+        watch->changed(watch, name, bytes);
+    }
+}
 
 static int hook_says_fail(void) {
     return atomic_load(&fail_countdown) > 0 && atomic_fetch_sub(&fail_countdown, 1) == 1;
@@ -51,9 +63,10 @@ hy_status hy_alloc(const char *name, size_t bytes, void **out) {
     const uintptr_t first = (uintptr_t)raw + HY_ALIGN;
     const size_t padding = (HY_ALIGN - first % HY_ALIGN) % HY_ALIGN;
     unsigned char *block = (unsigned char *)raw + HY_ALIGN + padding;
-    const block_header header = {.raw = raw, .bytes = bytes};
+    const block_header header = {.raw = raw, .bytes = bytes, .name = name};
     memcpy(block - HY_ALIGN, &header, sizeof(header));
     count_allocation(bytes);
+    tell_watch(name, (int64_t)bytes);
     /* *out is declared as a pointer to something else than void (HY_NEW): set by copy, as aliasing rules want. */
     memcpy((void *)out, &block, sizeof(block));
     return HY_OK;
@@ -65,8 +78,30 @@ void hy_free(void *ptr) {
     }
     block_header header;
     memcpy(&header, (unsigned char *)ptr - HY_ALIGN, sizeof(header));
+    tell_watch(header.name, -(int64_t)header.bytes);
+    if (header.mapped > 0) {
+        (void)munmap(header.raw, header.mapped);
+        return;
+    }
     atomic_fetch_sub(&current, (int64_t)header.bytes);
     free(header.raw);
+}
+
+/* One page for the header, which alone can be touched. */
+hy_status hy_reserve(const char *name, size_t bytes, void **out) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), mapped = bytes + page;
+    void *raw = bytes > (size_t)PTRDIFF_MAX - page
+                    ? MAP_FAILED
+                    : mmap(NULL, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (raw == MAP_FAILED || mprotect(raw, page, PROT_READ | PROT_WRITE) != 0) {
+        return hy_fail(HY_ERR_MEMORY, "cannot reserve %zu bytes of addresses for %s", bytes, name);
+    }
+    unsigned char *block = (unsigned char *)raw + page;
+    const block_header header = {.raw = raw, .bytes = bytes, .mapped = mapped, .name = name};
+    memcpy(block - HY_ALIGN, &header, sizeof(header));
+    tell_watch(name, (int64_t)bytes);
+    memcpy((void *)out, &block, sizeof(block));
+    return HY_OK;
 }
 
 /* Only blocks that malloc maps one by one: what is unmapped when freed cannot trouble a later block. */

@@ -18,6 +18,16 @@ void hy_free(void *ptr);
 /* hy_alloc for `count` objects of the type *out_ptr points to: HY_TRY(HY_NEW("runs", n, &layout->runs)); */
 #define HY_NEW(name, count, out_ptr) hy_alloc((name), (size_t)(count) * sizeof(**(out_ptr)), (void **)(out_ptr))
 
+/* Address space instead of memory, for what is only planned: aligned to the page, no byte of it may be touched. It is watched but
+ * not counted. Freed by hy_free. */
+HY_MUST_CHECK hy_status hy_reserve(const char *name, size_t bytes, void **out);
+
+/* Sees every hy_alloc and hy_reserve (bytes > 0) and their hy_free (bytes < 0) of the thread that sets it, under the names given then; NULL: none. */
+typedef struct hy_alloc_watch {
+    void (*changed)(struct hy_alloc_watch *watch, const char *name, int64_t bytes);
+} hy_alloc_watch;
+void hy_alloc_set_watch(hy_alloc_watch *watch);
+
 /* A forked child does not get this block, if it is large: a child that only looks at other memory then costs no copies of
  * what its parent goes on to write. */
 void hy_alloc_not_in_children(void *ptr);

@@ -15,12 +15,21 @@ static const hy_tuning host_tuning = {
 
 /* ---- the host ---- */
 
-static hy_status host_table(const char *name, hy_dtype dtype, hy_table *table) {
+static hy_status host_describe(const char *name, hy_dtype dtype, hy_table *table, hy_profile *profile) {
     if (strcmp(name, "cpu_ref") == 0) {
         hy_table_init_ref(table, dtype);
-        return HY_OK;
+    } else {
+        HY_TRY(hy_table_init_cpu(table, dtype));
     }
-    return hy_table_init_cpu(table, dtype);
+    *profile = (hy_profile){.dtype = table->dtype,
+                            .tuning = host_tuning,
+                            .recur_work = table->recur_work,
+                            .level_work = table->level_work,
+                            .attn_work = table->attn_work,
+                            .long_conv_work = table->long_conv_work};
+    snprintf(profile->name, sizeof profile->name, "%s", table->name);
+    snprintf(profile->detail, sizeof profile->detail, "%s", table->detail);
+    return HY_OK;
 }
 
 static hy_status host_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
@@ -82,7 +91,7 @@ static void host_wait(hy_device *device, hy_mark mark) {
 
 #define HOST_ROW(device_name)                                                                                          \
     {                                                                                                                  \
-        .name = (device_name), .table = host_table, .alloc = host_alloc, .free = host_free,                            \
+        .name = (device_name), .describe = host_describe, .alloc = host_alloc, .free = host_free,                      \
         .not_in_children = host_not_in_children, .copy = host_copy, .upload = host_upload, .read = host_read,          \
         .write = host_write, .mark = host_mark, .after = host_after, .wait = host_wait                                 \
     }
@@ -91,14 +100,15 @@ static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref");
 
 /* ---- the kinds ---- */
 
-/* The kind of a name: all of it, or what stands before its first colon where the kind has a use for the rest. */
+/* The kind of a name: all of it, or what stands before its first colon where another device's name follows. */
 static hy_status find_kind(const char *name, const hy_device_kind **out) {
-    static const hy_device_kind *const kinds[] = {&cpu, &cpu_ref, &hy_device_kind_async};
+    static const hy_device_kind *const kinds[] = {&cpu, &cpu_ref, &hy_device_kind_async, &hy_kind_dry,
+                                                  &hy_kind_dry_whole};
     const size_t length = strcspn(name, ":");
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         const hy_device_kind *kind = kinds[i];
         if (strlen(kind->name) == length && strncmp(kind->name, name, length) == 0 &&
-            (name[length] == '\0' || kind->describe != NULL)) {
+            (kind->like != NULL || name[length] == '\0')) {
             *out = kind;
             return HY_OK;
         }
@@ -107,36 +117,23 @@ static hy_status find_kind(const char *name, const hy_device_kind **out) {
                    name);
 }
 
-/* What follows from a name alone: kind, table, profile. */
-static hy_status describe(const char *name, hy_dtype dtype, hy_device *out) {
-    HY_TRY(find_kind(name, &out->kind));
-    HY_TRY(out->kind->table(name, dtype, &out->table));
-    const hy_table *table = &out->table;
-    hy_profile profile = {.dtype = table->dtype,
-                          .tuning = host_tuning,
-                          .recur_work = table->recur_work,
-                          .level_work = table->level_work,
-                          .attn_work = table->attn_work,
-                          .long_conv_work = table->long_conv_work};
-    snprintf(profile.name, sizeof profile.name, "%s", table->name);
-    snprintf(profile.detail, sizeof profile.detail, "%s", table->detail);
-    if (out->kind->describe != NULL) {
-        out->kind->describe(name, &profile);
-    }
-    out->profile = profile;
-    return HY_OK;
+hy_status hy_device_describe(const char *name, hy_dtype dtype, const hy_device_kind **kind, hy_table *table,
+                             hy_profile *profile) {
+    HY_TRY(find_kind(name, kind));
+    const char *colon = strchr(name, ':');
+    const char *like = colon != NULL ? colon + 1 : (*kind)->like;
+    return (*kind)->describe(like != NULL ? like : name, dtype, table, profile);
 }
 
 hy_status hy_profile_of(const char *name, hy_dtype dtype, hy_profile *out) {
-    hy_device described = {.kind = NULL};
-    HY_TRY(describe(name, dtype, &described));
-    *out = described.profile;
-    return HY_OK;
+    const hy_device_kind *kind;
+    hy_table table;
+    return hy_device_describe(name, dtype, &kind, &table, out);
 }
 
 hy_status hy_device_create(const char *name, hy_dtype dtype, hy_device **out) {
     hy_device described = {.kind = NULL}, *device = NULL;
-    HY_TRY(describe(name, dtype, &described));
+    HY_TRY(hy_device_describe(name, dtype, &described.kind, &described.table, &described.profile));
     HY_TRY(HY_NEW("device", 1, &device));
     *device = described;
     const hy_status status = device->kind->open != NULL ? device->kind->open(device) : HY_OK;

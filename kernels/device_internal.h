@@ -2,13 +2,17 @@
 #ifndef HY_KERNELS_DEVICE_INTERNAL_H
 #define HY_KERNELS_DEVICE_INTERNAL_H
 
+#include <stdbool.h>
+
 #include "kernels/device.h"
 
 /* What differs between devices: one row each, in device.c. */
 typedef struct hy_device_kind {
-    const char *name;                                                               /* what names begin with */
-    hy_status (*table)(const char *name, hy_dtype dtype, hy_table *out);            /* of the device called `name` */
-    void (*describe)(const char *name, hy_profile *profile);                        /* NULL: as the table says */
+    const char *name;
+    const char
+        *like; /* names are "<name>:<another device>", and this the other one where nothing is said; NULL: of its own */
+    /* What the device called `name` has; `name` is the other's where there is one. */
+    hy_status (*describe)(const char *name, hy_dtype dtype, hy_table *table, hy_profile *profile);
     hy_status (*open)(hy_device *device);                                           /* NULL: nothing to do */
     void (*close)(hy_device *device);                                               /* NULL: nothing to do */
     void (*launch)(hy_device *device, hy_op_id op, const void *args, size_t bytes); /* NULL: the table's entry, now */
@@ -33,6 +37,10 @@ typedef struct hy_device_kind {
     void (*take_back)(hy_device *device);
 } hy_device_kind;
 
+/* What follows from a name alone: HY_ERR_USAGE for an unknown one. */
+HY_MUST_CHECK hy_status hy_device_describe(const char *name, hy_dtype dtype, const hy_device_kind **kind,
+                                           hy_table *table, hy_profile *profile);
+
 struct hy_device {
     const hy_device_kind *kind;
     hy_profile profile;
@@ -42,7 +50,8 @@ struct hy_device {
     void *own; /* the kind's */
 };
 
-extern const hy_device_kind hy_device_kind_async; /* async/device_async.c */
+extern const hy_device_kind hy_device_kind_async;           /* async/device_async.c */
+extern const hy_device_kind hy_kind_dry, hy_kind_dry_whole; /* dry.c */
 
 /* The table's entry for `op`, called now. */
 void hy_table_call(const hy_table *table, hy_op_id op, const void *args);

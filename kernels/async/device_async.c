@@ -9,21 +9,17 @@
 #include "kernels/device_internal.h"
 
 /* "cpu_async:cpu_ref" runs the reference. */
-static hy_status async_table(const char *name, hy_dtype dtype, hy_table *table) {
-    const char *inner = strchr(name, ':');
-    if (inner != NULL && strcmp(inner, ":cpu_ref") == 0) {
-        hy_table_init_ref(table, dtype);
-        return HY_OK;
+static hy_status async_describe(const char *like, hy_dtype dtype, hy_table *table, hy_profile *profile) {
+    const hy_device_kind *kind;
+    HY_TRY(hy_device_describe(like, dtype, &kind, table, profile));
+    if (kind->launch != NULL) {
+        return hy_fail(
+            HY_ERR_USAGE,
+            "device 'cpu_async:%s' is unknown: choose cpu_async, which is cpu_async:cpu, or cpu_async:cpu_ref", like);
     }
-    if (inner != NULL && strcmp(inner, ":cpu") != 0) {
-        return hy_fail(HY_ERR_USAGE,
-                       "device '%s' is unknown: choose cpu_async, which is cpu_async:cpu, or cpu_async:cpu_ref", name);
-    }
-    return hy_table_init_cpu(table, dtype);
-}
-
-static void async_describe(const char *name, hy_profile *profile) {
-    snprintf(profile->name, sizeof profile->name, "%s", name);
+    const bool plain = strcmp(like, "cpu") == 0;
+    snprintf(profile->name, sizeof profile->name, "cpu_async%s%.20s", plain ? "" : ":", plain ? "" : like);
+    return HY_OK;
 }
 
 static hy_status async_open(hy_device *device) {
@@ -129,7 +125,7 @@ static void async_take_back(hy_device *device) {
 
 const hy_device_kind hy_device_kind_async = {
     .name = "cpu_async",
-    .table = async_table,
+    .like = "cpu",
     .describe = async_describe,
     .open = async_open,
     .close = async_close,

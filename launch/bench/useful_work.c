@@ -1,15 +1,10 @@
 #include "launch/bench/useful_work.h"
 
+#include "kernels/cost.h"
 #include "layers/mixers/linear_row.h"
 
 double hy_useful_recurrence(hy_rule rule, int64_t T, int64_t value_heads, int64_t K, int64_t V) {
-    const double C = 64, k = (double)K, v = (double)V;
-    const double per_token[] = {
-        [HY_RULE_ADDITIVE] = C * k / 2 + C * v / 2 + 2 * k * v,
-        [HY_RULE_DELTA] = C * k + C * C / 6 + C * (k + v) / 2 + 3 * k * v + C * v / 2,
-        [HY_RULE_DPLR] = 2 * C * k + C * C / 6 + 2 * C * v + 4 * k * v,
-    };
-    return 2 * per_token[rule] * (double)T * (double)value_heads;
+    return hy_recur_flops(rule, K, V) * (double)T * (double)value_heads;
 }
 
 double hy_useful_attention(int64_t T, int64_t heads, int64_t D, int64_t window) {

@@ -1,6 +1,7 @@
 /* Recurrences: nodes that look at other tokens, and so communicate, as those of node_attention.c and node_convolution.c. */
 
 #include "base/product.h"
+#include "kernels/cost.h"
 #include "layers/nodes/nodes.h"
 
 /* ---- recurrence ---- */
@@ -68,13 +69,8 @@ static int64_t recur_work(const hy_sizing *s, const hy_node *node) {
 static double recur_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
     (void)docs;
     (void)n_docs;
-    double C = 64, K = (double)node->attr.recur.K, V = (double)node->attr.recur.V;
-    double per_token[] = {
-        [HY_RULE_ADDITIVE] = C * K / 2 + C * V / 2 + 2 * K * V,
-        [HY_RULE_DELTA] = C * K + C * C / 6 + C * (K + V) / 2 + 3 * K * V + C * V / 2,
-        [HY_RULE_DPLR] = 2 * C * K + C * C / 6 + 2 * C * V + 4 * K * V,
-    };
-    return 2.0 * (double)tokens * (double)node->attr.recur.HV * (K * V > 1 ? per_token[node->attr.recur.rule] : 1);
+    return (double)tokens * (double)node->attr.recur.HV *
+           hy_recur_flops(node->attr.recur.rule, node->attr.recur.K, node->attr.recur.V);
 }
 
 const hy_node_class hy_class_recur = {.name = "recurrence",

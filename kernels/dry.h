@@ -1,0 +1,25 @@
+/* Devices that compute nothing: "dry:cpu" has the profile of "cpu" and records what that would be asked to do; "dry_whole:cpu" has
+ * its sizes and element types with the tuning `whole`. Their memory is address space which nobody can touch, so a host that reads it
+ * inside a step crashes; hy_device_read gives zeros. */
+#ifndef HY_KERNELS_DRY_H
+#define HY_KERNELS_DRY_H
+
+#include "kernels/device.h"
+
+typedef struct hy_dry_work {
+    int64_t launches;
+    double flops, bytes; /* cost.h */
+} hy_dry_work;
+
+typedef struct hy_dry_record {
+    hy_dry_work ops[HY_OP_COUNT];
+    int64_t copies, writes;   /* copies inside the device, host to device */
+    int64_t synchronisations; /* reads and waits: the host stops for the device */
+} hy_dry_record;
+
+/* What the device was asked since it was made; NULL if it is no dry one. */
+const hy_dry_record *hy_dry_record_of(const hy_device *device);
+/* All operations together. */
+hy_dry_work hy_dry_total(const hy_dry_record *record);
+
+#endif
