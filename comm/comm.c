@@ -34,7 +34,11 @@ hy_status hy_comm_world_create(int *argc, char ***argv, hy_comm **world) {
 }
 
 hy_status hy_comm_split(hy_comm *parent, int color, int key, hy_comm **out) {
-    return parent->table->split(parent, color, key, out);
+    return parent->table->split(parent, color, key, 0, out);
+}
+
+hy_status hy_comm_split_even(hy_comm *parent, int color, int key, int members, hy_comm **out) {
+    return parent->table->split(parent, color, key, members, out);
 }
 
 hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out) {
@@ -53,7 +57,7 @@ static hy_status set_device(hy_comm *comm, hy_device *device) {
 
 hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_comm **out) {
     hy_comm *comm = NULL;
-    HY_TRY(hy_comm_split(control, 0, control->rank, &comm));
+    HY_TRY(hy_comm_split_even(control, 0, control->rank, control->size, &comm));
     comm->control = control;
     const hy_status status = hy_comm_agree(control, set_device(comm, device));
     if (status != HY_OK) {
@@ -124,7 +128,7 @@ void hy_transport_post(hy_comm *comm, const hy_xfer *x, hy_req *req) {
 
 /* `bytes` are what this rank sends, for the record. */
 static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_xfer *x, hy_req *req) {
-    *req = (hy_req){.comm = comm, .span = hy_record_post(name, x->kind, bytes), .posted = hy_now()};
+    *req = (hy_req){.comm = comm, .span = hy_record_post(comm->log, name, x->kind, bytes), .posted = hy_now()};
     if (comm->deferred != NULL) {
         hy_deferred_post(comm->deferred, x, req);
         return;
@@ -132,7 +136,7 @@ static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_x
     hy_deferred_enter();
     hy_transport_post(comm, x, req);
     hy_deferred_leave();
-    hy_record_move(hy_now() - req->posted);
+    hy_record_move(comm->log, hy_now() - req->posted);
 }
 
 static int64_t to_others(const hy_comm *comm, size_t bytes) {
@@ -179,7 +183,7 @@ void hy_comm_recv(hy_comm *comm, const char *name, void *buf, size_t bytes, int 
 /* ---- waiting ---- */
 
 static void finish(hy_req *req, double completed, double waited) {
-    hy_record_wait(req->span, completed - req->posted, waited);
+    hy_record_wait(req->comm->log, req->span, completed - req->posted, waited);
     *req = (hy_req){0};
 }
 
@@ -201,7 +205,7 @@ bool hy_comm_test(hy_req *req) {
     const double begun = hy_now();
     double completed = req->posted;
     const bool complete = transport_test(req, &completed);
-    hy_record_move(hy_now() - begun);
+    hy_record_move(req->comm->log, hy_now() - begun);
     if (complete) {
         finish(req, completed, 0);
     }
@@ -261,7 +265,7 @@ void hy_comm_progress(hy_comm *comm) {
     }
     const double begun = hy_now();
     comm->table->progress();
-    hy_record_move(hy_now() - begun);
+    hy_record_move(comm->log, hy_now() - begun);
 }
 
 void hy_comm_barrier(hy_comm *comm) {

@@ -40,6 +40,8 @@ const char *hy_comm_library(void);
 HY_MUST_CHECK hy_status hy_comm_self_create(hy_comm **out);
 /* Ranks with equal `color` form a new communicator, ordered by `key` then old rank. color < 0: this rank gets NULL. Collective. */
 HY_MUST_CHECK hy_status hy_comm_split(hy_comm *parent, int color, int key, hy_comm **out);
+/* The same where every color has `members` ranks and `key` is the rank in the new communicator. Collective. */
+HY_MUST_CHECK hy_status hy_comm_split_even(hy_comm *parent, int color, int key, int members, hy_comm **out);
 /* The ranks that run on the same host, ordered by rank. Collective. */
 HY_MUST_CHECK hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out);
 /* A communicator of the same ranks for what `device` holds. Its exchanges start after what the device's COMPUTE lane was given before them, and
@@ -105,6 +107,19 @@ typedef struct hy_exchange_record {
     int64_t count, bytes;     /* bytes this rank sent (recv: received) */
     double in_flight, waited; /* seconds: from posting to completion; inside hy_comm_wait */
 } hy_exchange_record;
+
+/* The records of exchanges between communicators that were made for it (hy_comm_count_create). */
+enum { HY_RECORDED_EXCHANGES = 256 };
+typedef struct hy_exchange_log {
+    hy_exchange_record records[HY_RECORDED_EXCHANGES];
+    int n;
+    double moving;
+} hy_exchange_log;
+
+/* A communicator that only counts: this process is rank `rank` of `size`, the others are not there. Exchanges are recorded in `log`
+ * (borrowed) and complete at once; what they would bring stays as it was, ranks agree with this one. Its buffers are never touched.
+ * Local. */
+HY_MUST_CHECK hy_status hy_comm_count_create(int size, int rank, hy_exchange_log *log, hy_comm **out);
 
 /* All records of this process since the last reset, one per (name, kind). */
 int hy_exchange_records(const hy_exchange_record **out);

@@ -22,7 +22,8 @@ typedef struct hy_comm_table {
     bool (*test)(hy_req *req, double *completed);
     void (*idle)(const hy_req *req); /* what a waiter does between tests */
     void (*progress)(void);
-    hy_status (*split)(hy_comm *parent, int color, int key, hy_comm **out);
+    /* members: how many ranks have this color, 0 = unknown: what a backend that cannot ask the others needs. */
+    hy_status (*split)(hy_comm *parent, int color, int key, int members, hy_comm **out);
     hy_status (*split_host)(hy_comm *parent, hy_comm **out);
     void (*destroy)(hy_comm *comm);
 } hy_comm_table;
@@ -36,6 +37,7 @@ struct hy_comm {
     void *impl;            /* the backend's */
     hy_comm *control;      /* of a bound one: what it was made of */
     hy_deferred *deferred; /* exchanges of an asynchronous device; NULL: they start when they are posted */
+    hy_exchange_log *log;  /* where its exchanges are recorded; NULL: the process's */
 };
 
 /* One exchange, as the public calls say it. n: bytes; of sums, elements. send: of all-gather, reduce-scatter, all-to-all, send; else recv. */
@@ -54,11 +56,11 @@ void hy_transport_post(hy_comm *comm, const hy_xfer *xfer, hy_req *req);
 
 size_t hy_type_size(hy_type type);
 
-/* records.c: opens (or finds) the record of (name, kind) and counts one exchange; then its times. */
-int hy_record_post(const char *name, hy_exchange_kind kind, int64_t bytes);
-void hy_record_wait(int record, double in_flight, double waited);
+/* records.c: opens (or finds) the record of (name, kind) in the log (NULL: the process's) and counts one exchange; then its times. */
+int hy_record_post(hy_exchange_log *log, const char *name, hy_exchange_kind kind, int64_t bytes);
+void hy_record_wait(hy_exchange_log *log, int record, double in_flight, double waited);
 /* Time in the library that is no waiting: posting, testing, progress. */
-void hy_record_move(double seconds);
+void hy_record_move(hy_exchange_log *log, double seconds);
 
 /* comm_mpi.c */
 HY_MUST_CHECK hy_status hy_mpi_world(int *argc, char ***argv, hy_comm **out);

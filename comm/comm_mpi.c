@@ -88,7 +88,8 @@ static hy_status wrap_part(hy_comm *parent, MPI_Comm mpi, hy_comm **out) {
     return hy_comm_agree(parent, status);
 }
 
-static hy_status mpi_split(hy_comm *parent, int color, int key, hy_comm **out) {
+static hy_status mpi_split(hy_comm *parent, int color, int key, int members, hy_comm **out) {
+    (void)members;
     MPI_Comm mpi = MPI_COMM_NULL;
     HY_MPI("split", MPI_Comm_split(mpi_of(parent), color < 0 ? MPI_UNDEFINED : color, key, &mpi));
     return wrap_part(parent, mpi, out);

@@ -66,7 +66,7 @@ static void free_if_over(hy_deferred *d, posted_xfer *p) {
 /* ---- moving on ---- */
 
 static void land(hy_deferred *d, posted_xfer *p, double completed) {
-    hy_record_wait(p->req.span, completed - p->req.posted, 0.0);
+    hy_record_wait(p->req.comm->log, p->req.span, completed - p->req.posted, 0.0);
     hy_device_signal(d->device, p->signal, p->value);
     p->landed = true;
     free_if_over(d, p);

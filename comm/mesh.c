@@ -51,8 +51,8 @@ hy_status hy_mesh_create(hy_comm *world, int data, int sequence, hy_mesh *mesh) 
     hy_mesh made = {.world = world, .data_size = data, .sequence_size = sequence};
     made.data_index = rank / sequence;
     made.sequence_index = rank % sequence;
-    HY_TRY(hy_comm_split(world, made.data_index, made.sequence_index, &made.sequence));
-    const hy_status status = hy_comm_split(world, made.sequence_index, made.data_index, &made.data);
+    HY_TRY(hy_comm_split_even(world, made.data_index, made.sequence_index, sequence, &made.sequence));
+    const hy_status status = hy_comm_split_even(world, made.sequence_index, made.data_index, data, &made.data);
     if (status != HY_OK) {
         hy_comm_destroy(made.sequence);
         return status;

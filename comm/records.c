@@ -3,63 +3,66 @@
 
 #include "comm/comm_internal.h"
 
-enum { RECORDS_MAX = 256 };
+static hy_exchange_log own; /* this process's */
 
-static hy_exchange_record records[RECORDS_MAX];
-static int n_records;
-static double moving;
+static hy_exchange_log *log_of(hy_exchange_log *log) {
+    return log != NULL ? log : &own;
+}
 
-static int find_or_open(const char *name, hy_exchange_kind kind) {
-    for (int i = 0; i < n_records; i++) {
-        if (records[i].kind == kind && (records[i].name == name || strcmp(records[i].name, name) == 0)) {
+static int find_or_open(hy_exchange_log *log, const char *name, hy_exchange_kind kind) {
+    for (int i = 0; i < log->n; i++) {
+        const hy_exchange_record *r = &log->records[i];
+        if (r->kind == kind && (r->name == name || strcmp(r->name, name) == 0)) {
             return i;
         }
     }
-    if (n_records == RECORDS_MAX) {
-        records[RECORDS_MAX - 1].name = "(others)";
-        return RECORDS_MAX - 1;
+    if (log->n == HY_RECORDED_EXCHANGES) {
+        log->records[HY_RECORDED_EXCHANGES - 1].name = "(others)";
+        return HY_RECORDED_EXCHANGES - 1;
     }
-    records[n_records] = (hy_exchange_record){.name = name, .kind = kind};
-    return n_records++;
+    log->records[log->n] = (hy_exchange_record){.name = name, .kind = kind};
+    return log->n++;
 }
 
-int hy_record_post(const char *name, hy_exchange_kind kind, int64_t bytes) {
-    const int record = find_or_open(name, kind);
-    records[record].count++;
-    records[record].bytes += bytes;
+int hy_record_post(hy_exchange_log *log, const char *name, hy_exchange_kind kind, int64_t bytes) {
+    log = log_of(log);
+    const int record = find_or_open(log, name, kind);
+    log->records[record].count++;
+    log->records[record].bytes += bytes;
     return record;
 }
 
-void hy_record_wait(int record, double in_flight, double waited) {
-    if (record >= n_records) {
+void hy_record_wait(hy_exchange_log *log, int record, double in_flight, double waited) {
+    log = log_of(log);
+    if (record >= log->n) {
         return; /* posted before a reset */
     }
-    records[record].in_flight += in_flight;
-    records[record].waited += waited;
+    log->records[record].in_flight += in_flight;
+    log->records[record].waited += waited;
 }
 
-void hy_record_move(double seconds) {
-    moving += seconds;
+void hy_record_move(hy_exchange_log *log, double seconds) {
+    log_of(log)->moving += seconds;
 }
 
 double hy_exchange_moving(void) {
-    return moving;
+    return own.moving;
 }
 
 double hy_exchange_exposed(void) {
-    double seconds = moving;
-    for (int i = 0; i < n_records; i++) {
-        seconds += records[i].waited;
+    double seconds = own.moving;
+    for (int i = 0; i < own.n; i++) {
+        seconds += own.records[i].waited;
     }
     return seconds;
 }
 
 int hy_exchange_records(const hy_exchange_record **out) {
-    *out = records;
-    return n_records;
+    *out = own.records;
+    return own.n;
 }
 
 void hy_exchange_reset(void) {
-    n_records = 0;
-    moving = 0.0;
+    own.n = 0;
+    own.moving = 0.0;
 }
