@@ -87,9 +87,12 @@ typedef struct hy_run_shape {
 /* A model bound to memory on one rank. */
 typedef struct hy_runner hy_runner;
 
-/* Adds this runner's buffers to `plan` (name, bytes, lifetime) without allocating. Local. */
+/* Adds this runner's buffers to `plan` (name, bytes, lifetime) without allocating: those that runners can share, and the lists of
+ * documents and layout that each has of its own. Local. */
 HY_MUST_CHECK hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
                                        hy_plan *plan);
+HY_MUST_CHECK hy_status hy_runner_plan_lists(const hy_model *model, const hy_run_shape *shape,
+                                             const hy_profile *profile, hy_plan *plan);
 /* Reserves exactly that. `params` (the compute copy) and `grads` (flat; NULL if !train) are borrowed for the runner's life. `broken`
  * is the test hook of hy_sp. Local. */
 HY_MUST_CHECK hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device,

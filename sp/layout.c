@@ -94,12 +94,15 @@ static hy_status reserve(hy_layout *layout) {
     return HY_NEW("layout document starts", layout->T, &layout->doc_start);
 }
 
+int64_t hy_layout_documents_max(const hy_layout_dims *dims) {
+    return dims->n_seq * dims->len + dims->n_seq + SPARE_DOCS;
+}
+
 int64_t hy_layout_bytes(const hy_layout_dims *dims) {
     const int64_t per_token = (int64_t)(sizeof(hy_run) + 4 * sizeof(int64_t)); /* run, its document, three positions */
     const int64_t per_doc = (int64_t)sizeof(int64_t);
     return (int64_t)sizeof(hy_layout) + dims->n_frags * (int64_t)sizeof(hy_fragment) +
-           (2 * dims->n_local + 1) * per_doc + (dims->n_seq * dims->len + dims->n_seq + SPARE_DOCS + 1) * per_doc +
-           dims->T * per_token;
+           (2 * dims->n_local + 1) * per_doc + (hy_layout_documents_max(dims) + 1) * per_doc + dims->T * per_token;
 }
 
 hy_status hy_layout_create(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len, hy_layout **out) {

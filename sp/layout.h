@@ -66,6 +66,8 @@ hy_layout_dims hy_layout_sizes(hy_layout_kind kind, int size, int rank, int64_t 
 /* The sizes of a layout. */
 hy_layout_dims hy_layout_dims_of(const hy_layout *layout);
 
+/* Documents a layout takes at most. Pure. */
+int64_t hy_layout_documents_max(const hy_layout_dims *dims);
 /* Bytes that hy_layout_create allocates. Local. */
 int64_t hy_layout_bytes(const hy_layout_dims *dims);
 

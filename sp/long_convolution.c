@@ -29,6 +29,11 @@ static size_t cut(long_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C
     return work->used;
 }
 
+void hy_sp_long_conv_need(hy_lists_needs *needs, int64_t C) {
+    (void)C;
+    needs->documents = true;
+}
+
 size_t hy_sp_long_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
     return (size_t)((C + dims->size - 1) / dims->size * dims->n_seq * dims->len) * hy_sp_size(sp, HY_ROLE_ACT);
 }
@@ -46,23 +51,14 @@ void hy_sp_long_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t 
     *fwd = *bwd = 2 * hy_channel_exchange_bytes(&c.exchange, dims->size);
 }
 
-static int64_t longest_document(const hy_layout *layout) {
-    int64_t longest = 0;
-    for (int64_t d = 0; d < layout->n_docs; d++) {
-        const int64_t tokens = layout->docs[d + 1] - layout->docs[d];
-        longest = tokens > longest ? tokens : longest;
-    }
-    return longest;
-}
-
 static long_call begin(hy_sp *sp, hy_sp_long_conv *conv) {
     long_call c;
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     cut(&c, sp, &dims, conv->C, &(hy_carve){.base = conv->work});
     c.conv = conv;
-    c.op.L = longest_document(sp->layout);
-    c.op.docs = sp->layout->docs;
-    c.op.n_docs = sp->layout->n_docs;
+    c.op.L = sp->lists->docs.longest;
+    c.op.docs = sp->lists->docs.device;
+    c.op.n_docs = sp->lists->docs.n - 1;
     c.op.h = c.h;
     c.op.dh = c.dh;
     return c;

@@ -3,13 +3,14 @@
  *
  * Every operation has two size functions, so that all memory is planned: `kept` bytes live from forward to backward
  * (with them a recompute of the block repeats no exchange), `work` bytes are scratch of one call. Both depend only on
- * hy_layout_dims and shapes, not on documents. All buffers are aligned to 64 bytes by the caller. */
+ * hy_layout_dims and shapes, not on documents. All buffers are aligned to 64 bytes by the caller. A third one tells which lists of
+ * the layout it reads (lists.h): sp->lists has them. */
 #ifndef HY_SP_SP_H
 #define HY_SP_SP_H
 
 #include "comm/comm.h"
 #include "kernels/device.h"
-#include "sp/layout.h"
+#include "sp/lists/lists.h"
 #include "sp/methods.h"
 
 typedef struct hy_sp {
@@ -17,6 +18,7 @@ typedef struct hy_sp {
     hy_device *device;         /* NULL while planning */
     hy_comm *comm;             /* ranks that share the sequences; size == layout->size */
     const hy_layout *layout;
+    const hy_lists *lists; /* of this layout, with what the operations below told (hy_sp_..._need) */
     hy_state_exchange state;
     hy_attention_method attention;
     hy_overlap overlap;
@@ -41,6 +43,7 @@ typedef struct hy_sp_recur {
     void *ht, *dh0;
 } hy_sp_recur;
 
+void hy_sp_recur_need(hy_lists_needs *needs, int64_t n_docs_with_states);
 size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape);
 size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape,
                         int64_t n_docs_with_states);
@@ -58,6 +61,7 @@ typedef struct hy_sp_level_recur {
     void *kept, *work;
 } hy_sp_level_recur;
 
+void hy_sp_level_recur_need(hy_lists_needs *needs, const hy_level_recur_args *shape);
 size_t hy_sp_level_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape);
 size_t hy_sp_level_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape);
 void hy_sp_level_recur_fwd(hy_sp *sp, hy_sp_level_recur *r);       /* Collective */
@@ -91,6 +95,7 @@ typedef struct hy_sp_attn {
     void *work;
 } hy_sp_attn;
 
+void hy_sp_attn_need(hy_lists_needs *needs, const hy_sp_attn *shape);
 size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
 void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a); /* Collective */
 void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a); /* Collective */
@@ -103,6 +108,7 @@ typedef struct hy_sp_conv {
     void *work;
 } hy_sp_conv;
 
+void hy_sp_conv_need(hy_lists_needs *needs, int64_t W);
 size_t hy_sp_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W);
 size_t hy_sp_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W);
 void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *c);       /* Collective */
@@ -124,6 +130,7 @@ typedef struct hy_sp_long_conv {
     void *work;
 } hy_sp_long_conv;
 
+void hy_sp_long_conv_need(hy_lists_needs *needs, int64_t C);
 size_t hy_sp_long_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C);
 size_t hy_sp_long_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C);
 void hy_sp_long_conv_fwd(hy_sp *sp, hy_sp_long_conv *c); /* Collective */

@@ -78,6 +78,10 @@ HY_MUST_CHECK HY_PRINTF(3, 4) hy_status
 HY_MUST_CHECK hy_status hy_op_layout(const hy_op_context *context, const hy_op_input *in, int64_t B, int64_t T,
                                      hy_layout **out);
 
+/* The lists of a layout, with what `needs` tells. Local. */
+HY_MUST_CHECK hy_status hy_op_lists(const hy_op_context *context, const hy_lists_needs *needs, const hy_layout *layout,
+                                    hy_lists **out);
+
 /* ---- memory: freed together, checked once ---- */
 
 typedef struct hy_op_pool {

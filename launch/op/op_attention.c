@@ -64,12 +64,18 @@ static hy_status run_attention(hy_op_context *context, const attention *a, const
     hy_op_pool pool = {.n = 0};
     hy_layout *layout = NULL;
     hy_sp_attn run = {0};
+    hy_lists *lists = NULL;
+    hy_lists_needs needs = {0};
     hy_status status = hy_op_layout(context, &a->in, a->B, a->T, &layout);
+    HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
+    hy_sp_attn_need(&needs, &a->shape);
+    status = hy_op_lists(context, &needs, layout, &lists);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     hy_sp sp = {.profile = hy_device_profile(context->device),
                 .device = context->device,
                 .comm = context->world,
                 .layout = layout,
+                .lists = lists,
                 .state = context->options.state,
                 .attention = context->options.attention,
                 .overlap = context->options.overlap};
@@ -89,6 +95,7 @@ static hy_status run_attention(hy_op_context *context, const attention *a, const
     status = hy_op_output_finish(context, &out);
 done:
     hy_op_pool_free(&pool);
+    hy_lists_destroy(lists);
     hy_layout_destroy(layout);
     return status;
 }

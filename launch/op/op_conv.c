@@ -151,12 +151,18 @@ static hy_status run_convolution(hy_op_context *context, convolution *c, const c
     hy_op_pool pool = {.n = 0};
     hy_layout *layout = NULL;
     hy_sp_conv run = {0};
+    hy_lists *lists = NULL;
+    hy_lists_needs needs = {0};
     hy_status status = make_layout(context, c, &pool, &layout);
+    HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
+    hy_sp_conv_need(&needs, c->W);
+    status = hy_op_lists(context, &needs, layout, &lists);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     hy_sp sp = {.profile = hy_device_profile(context->device),
                 .device = context->device,
                 .comm = context->world,
-                .layout = layout};
+                .layout = layout,
+                .lists = lists};
     take_buffers(context, &pool, c, &sp, &run);
     const size_t tokens = (size_t)(c->B * c->T) * c->row, states = (size_t)(c->N * (c->W - 1)) * c->row;
     results r = {.o = hy_op_take(&pool, "o of all", tokens), .dx = hy_op_take(&pool, "dx of all", tokens)};
@@ -174,6 +180,7 @@ static hy_status run_convolution(hy_op_context *context, convolution *c, const c
     status = hy_op_output_finish(context, &out);
 done:
     hy_op_pool_free(&pool);
+    hy_lists_destroy(lists);
     hy_layout_destroy(layout);
     return status;
 }

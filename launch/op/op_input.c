@@ -168,6 +168,14 @@ hy_status hy_op_layout(const hy_op_context *context, const hy_op_input *in, int6
     return HY_OK;
 }
 
+hy_status hy_op_lists(const hy_op_context *context, const hy_lists_needs *needs, const hy_layout *layout,
+                      hy_lists **out) {
+    const hy_layout_dims dims = hy_layout_dims_of(layout);
+    HY_TRY(hy_lists_create(context->device, &dims, needs, out));
+    hy_lists_set(*out, layout, NULL, NULL);
+    return HY_OK;
+}
+
 void *hy_op_take(hy_op_pool *pool, const char *name, size_t bytes) {
     void *block = NULL;
     if (pool->status != HY_OK)

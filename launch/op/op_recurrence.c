@@ -245,17 +245,31 @@ static void write_results(const hy_op_context *context, hy_op_output *out, const
     }
 }
 
+static void tell_needs(const hy_op_recurrence_input *r, const hy_layout *layout, hy_lists_needs *needs) {
+    hy_sp_recur_need(needs, layout->n_docs);
+    if (r->t[LEVELS]) {
+        const hy_level_recur_args shape = {.base = r->shape, .L = r->t[LEVELS]->shape.dim[3]};
+        hy_sp_level_recur_need(needs, &shape);
+    }
+}
+
 static hy_status run_recurrence(hy_op_context *context, const hy_op_recurrence_input *r, const char *path) {
     hy_op_pool pool = {.n = 0};
     hy_layout *layout = NULL;
     job j = {.recur = {.kept = NULL}};
+    hy_lists *lists = NULL;
+    hy_lists_needs needs = {0};
     hy_status status = hy_op_layout(context, &r->in, r->B, r->T, &layout);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     HY_TRY_GOTO(status, check_lengths(context, r, layout), done);
+    tell_needs(r, layout, &needs);
+    status = hy_op_lists(context, &needs, layout, &lists);
+    HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     hy_sp sp = {.profile = hy_device_profile(context->device),
                 .device = context->device,
                 .comm = context->world,
                 .layout = layout,
+                .lists = lists,
                 .state = context->options.state,
                 .attention = context->options.attention,
                 .overlap = context->options.overlap};
@@ -268,6 +282,7 @@ static hy_status run_recurrence(hy_op_context *context, const hy_op_recurrence_i
     status = hy_op_output_finish(context, &out);
 done:
     hy_op_pool_free(&pool);
+    hy_lists_destroy(lists);
     hy_layout_destroy(layout);
     return status;
 }

@@ -63,6 +63,8 @@ typedef struct hy_node_class {
     void (*bwd)(hy_exec *x, const hy_node *node);             /* NULL = nothing to do (aliased gradients) */
     int64_t (*kept)(const hy_sizing *s, const hy_node *node); /* bytes from forward to backward; NULL = 0 */
     int64_t (*work)(const hy_sizing *s, const hy_node *node); /* scratch bytes of any one call; NULL = 0 */
+    void (*lists)(const hy_node *node,
+                  hy_lists_needs *needs); /* lists of the layout that it reads (sp/lists); NULL = none */
     double (*flops)(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs); /* forward; NULL = 0 */
 } hy_node_class;
 

@@ -13,6 +13,8 @@ struct hy_runner {
     hy_sp sp;
     hy_graph_plan *plan;
     hy_exec exec;
+    hy_lists_needs needs;
+    hy_lists *lists;
     void *arena;
     bool owns_arena;
 };
@@ -57,6 +59,13 @@ static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const
     r->sp =
         (hy_sp){.profile = profile, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
     r->shape.head_tile = head_tile_rows(shape, &profile->tuning, r->dims.T, hy_model_config_of(model)->vocab);
+    const hy_graph *graph = hy_model_graph(model);
+    for (int n = 0; n < graph->n_nodes; n++) {
+        if (graph->nodes[n].class->lists) {
+            graph->nodes[n].class->lists(&graph->nodes[n], &r->needs);
+        }
+    }
+    HY_TRY(r->needs.status);
     hy_sizing sizing = {.sp = &r->sp, .dims = &r->dims, .train = shape->train, .head_tile = r->shape.head_tile};
     return hy_graph_plan_create(hy_model_graph(model), &sizing, shape->recompute, &r->plan);
 }
@@ -71,6 +80,14 @@ hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const
         return hy_plan_add(plan, "working set of a block: activations, gradients, scratch", "block", rest);
     }
     return hy_plan_add(plan, "evaluation: activations, scratch", "block", rest);
+}
+
+hy_status hy_runner_plan_lists(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
+                               hy_plan *plan) {
+    hy_runner r;
+    HY_TRY(prepare(model, shape, profile, &r));
+    hy_graph_plan_destroy(r.plan);
+    return hy_plan_add(plan, "lists of documents and layout", "run", hy_lists_bytes(profile, &r.dims, &r.needs));
 }
 
 hy_status hy_runner_arena_bytes(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
@@ -96,10 +113,14 @@ static hy_status create(const hy_model *model, const hy_run_shape *shape, hy_dev
         r->owns_arena = true;
         status = hy_device_alloc(device, "activation arena", (size_t)r->plan->arena_bytes, &r->arena);
     }
+    if (status == HY_OK) {
+        status = hy_lists_create(device, &r->dims, &r->needs, &r->lists);
+    }
     if (status != HY_OK) {
         hy_runner_destroy(r);
         return status;
     }
+    r->sp.lists = r->lists;
     hy_alloc_not_in_children(r->arena);
     r->exec = (hy_exec){.device = device,
                         .sp = &r->sp,
@@ -130,6 +151,7 @@ hy_status hy_runner_create_in(const hy_model *model, const hy_run_shape *shape, 
 void hy_runner_destroy(hy_runner *runner) {
     if (runner) {
         hy_graph_plan_destroy(runner->plan);
+        hy_lists_destroy(runner->lists);
         hy_device_free(runner->sp.device, runner->owns_arena ? runner->arena : NULL);
         hy_free(runner);
     }
@@ -160,6 +182,7 @@ static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void
     hy_exec *x = &r->exec;
     x->batch = batch;
     r->sp.layout = batch->layout;
+    hy_lists_set(r->lists, batch->layout, batch->tokens, batch->labels);
     for (int i = 0; i < r->plan->n_instructions; i++) {
         const hy_instruction *ins = &r->plan->instructions[i];
         x->value_offset = r->plan->value_offset[ins->phase != HY_PHASE_FWD];

@@ -44,6 +44,11 @@ static void attention_bwd(hy_exec *x, const hy_node *node) {
     hy_sp_attn_bwd(x->sp, &a);
 }
 
+static void attention_lists(const hy_node *node, hy_lists_needs *needs) {
+    const hy_sp_attn shape = hy_attention_shape(node);
+    hy_sp_attn_need(needs, &shape);
+}
+
 static int64_t attention_work(const hy_sizing *s, const hy_node *node) {
     hy_sp_attn shape = hy_attention_shape(node);
     return (int64_t)hy_sp_attn_work(s->sp, s->dims, &shape);
@@ -76,6 +81,7 @@ const hy_node_class hy_class_attention = {.name = "attention",
                                           .fwd = attention_fwd,
                                           .bwd = attention_bwd,
                                           .work = attention_work,
+                                          .lists = attention_lists,
                                           .flops = attention_flops};
 
 hy_var hy_node_attention(hy_graph *g, hy_var q, hy_var k, hy_var v, const hy_attn_shape *shape) {

@@ -46,6 +46,10 @@ static void conv_bwd(hy_exec *x, const hy_node *node) {
     hy_sp_conv_bwd(x->sp, &c);
 }
 
+static void conv_lists(const hy_node *node, hy_lists_needs *needs) {
+    hy_sp_conv_need(needs, node->attr.conv.W);
+}
+
 static int64_t conv_kept(const hy_sizing *s, const hy_node *node) {
     return (int64_t)hy_sp_conv_kept(s->sp, s->dims, node->attr.conv.C, node->attr.conv.W);
 }
@@ -70,6 +74,7 @@ const hy_node_class hy_class_conv = {.name = "convolution",
                                      .bwd = conv_bwd,
                                      .kept = conv_kept,
                                      .work = conv_work,
+                                     .lists = conv_lists,
                                      .flops = conv_flops};
 
 static hy_node *add_conv(hy_graph *g, hy_var x, hy_var taps, int64_t width, hy_act act, hy_var *y) {
@@ -198,6 +203,10 @@ static void long_bwd(hy_exec *x, const hy_node *node) {
     hy_sp_long_conv_bwd(x->sp, &c);
 }
 
+static void long_lists(const hy_node *node, hy_lists_needs *needs) {
+    hy_sp_long_conv_need(needs, node->attr.long_conv.C);
+}
+
 static int64_t long_kept(const hy_sizing *s, const hy_node *node) {
     return (int64_t)hy_sp_long_conv_kept(s->sp, s->dims, node->attr.long_conv.C);
 }
@@ -223,6 +232,7 @@ const hy_node_class hy_class_long_conv = {.name = "long convolution",
                                           .bwd = long_bwd,
                                           .kept = long_kept,
                                           .work = long_work,
+                                          .lists = long_lists,
                                           .flops = long_flops};
 
 hy_var hy_node_long_conv(hy_graph *g, hy_var x, const char *name, int64_t filters, int64_t order) {

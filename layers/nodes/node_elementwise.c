@@ -177,7 +177,7 @@ static hy_rope_args rope_args(const hy_exec *x, const hy_node *node) {
                           .first = node->attr.rope.first,
                           .rot = node->attr.rope.rot,
                           .base = node->attr.rope.base,
-                          .pos = x->sp->layout->doc_pos};
+                          .pos = x->sp->lists->doc_pos.device};
 }
 
 static void rope_fwd(hy_exec *x, const hy_node *node) {

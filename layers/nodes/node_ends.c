@@ -9,7 +9,7 @@ static void embed_fwd(hy_exec *x, const hy_node *node) {
     hy_embed_fwd(x->device, &(hy_embed_args){.T = x->T,
                                              .D = node->attr.ends.D,
                                              .vocab = node->attr.ends.vocab,
-                                             .tokens = x->batch->tokens,
+                                             .tokens = x->sp->lists->tokens.device,
                                              .w = hy_param_value(x, node->w[0]),
                                              .y = hy_value(x, node->out[0])});
 }
@@ -19,7 +19,7 @@ static void embed_bwd(hy_exec *x, const hy_node *node) {
                                              .D = node->attr.ends.D,
                                              .vocab = node->attr.ends.vocab,
                                              .frozen = node->attr.ends.frozen,
-                                             .tokens = x->batch->tokens,
+                                             .tokens = x->sp->lists->tokens.device,
                                              .dy = hy_grad(x, node->out[0]),
                                              .dw = hy_param_grad(x, node->w[0])});
 }
@@ -66,7 +66,7 @@ static void head_forward(hy_exec *x, const hy_node *node, const head_tile *t, in
     hy_cross_entropy(x->device,
                      &(hy_cross_entropy_args){.rows = t->rows,
                                               .vocab = vocab,
-                                              .labels = x->batch->labels + t->row,
+                                              .labels = x->sp->lists->labels.device + t->row,
                                               .logits = t->logits,
                                               .dlogits = t->d_logits,
                                               .grad = train,

@@ -44,6 +44,11 @@ static void level_bwd(hy_exec *x, const hy_node *node) {
     hy_sp_level_recur_bwd(x->sp, &r);
 }
 
+static void level_lists(const hy_node *node, hy_lists_needs *needs) {
+    const hy_level_recur_args shape = hy_level_recur_shape(node, 0);
+    hy_sp_level_recur_need(needs, &shape);
+}
+
 static int64_t level_kept(const hy_sizing *s, const hy_node *node) {
     const hy_level_recur_args shape = hy_level_recur_shape(node, s->dims->T);
     return (int64_t)hy_sp_level_recur_kept(s->sp, s->dims, &shape);
@@ -88,6 +93,7 @@ const hy_node_class hy_class_levels = {.name = "log-linear recurrence",
                                        .bwd = level_bwd,
                                        .kept = level_kept,
                                        .work = level_work,
+                                       .lists = level_lists,
                                        .flops = level_flops};
 
 hy_var hy_node_level_recur(hy_graph *g, const hy_recur_vars *in, hy_var l, hy_decay decay, hy_rule rule, int64_t heads,

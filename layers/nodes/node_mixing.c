@@ -55,6 +55,11 @@ static void recur_bwd(hy_exec *x, const hy_node *node) {
     hy_sp_recur_bwd(x->sp, &r);
 }
 
+static void recur_lists(const hy_node *node, hy_lists_needs *needs) {
+    (void)node;
+    hy_sp_recur_need(needs, 0);
+}
+
 static int64_t recur_kept(const hy_sizing *s, const hy_node *node) {
     hy_recur_args shape = hy_recur_shape(node, s->dims->T);
     return (int64_t)hy_sp_recur_kept(s->sp, s->dims, &shape);
@@ -83,6 +88,7 @@ const hy_node_class hy_class_recur = {.name = "recurrence",
                                       .bwd = recur_bwd,
                                       .kept = recur_kept,
                                       .work = recur_work,
+                                      .lists = recur_lists,
                                       .flops = recur_flops};
 
 static hy_node *add_recur(hy_graph *g, const hy_recur_vars *in, hy_rule rule, int64_t heads, int64_t value_heads,

@@ -61,6 +61,10 @@ size_t hy_attn_scratch_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy
     return work.used;
 }
 
+void hy_sp_attn_need(hy_lists_needs *needs, const hy_sp_attn *shape) {
+    hy_lists_need_key(needs, &needs->windows, shape->window);
+}
+
 size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape) {
     hy_attn_scratch scratch = {0};
     return hy_attn_scratch_cut(sp, dims, shape, NULL, &scratch);

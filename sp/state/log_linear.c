@@ -80,6 +80,11 @@ static size_t cut(level_call *c, const hy_layout_dims *dims, level_phase phase, 
     return work->used;
 }
 
+void hy_sp_level_recur_need(hy_lists_needs *needs, const hy_level_recur_args *shape) {
+    (void)shape;
+    needs->recurrences = true;
+}
+
 size_t hy_sp_level_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape) {
     hy_sp copy = *sp;
     const level_call c = call_of(&copy, dims, shape);
@@ -105,7 +110,7 @@ static level_call begin(hy_sp *sp, hy_sp_level_recur *r, level_phase phase) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     level_call c = call_of(sp, &dims, &r->op);
     c.layout = sp->layout;
-    c.op.pos = sp->layout->doc_pos;
+    c.op.pos = sp->lists->doc_pos.device;
     c.states = r->kept;
     if (dims.size > 1) {
         c.pass.kept_A = (char *)r->kept + states_bytes(&c, &dims);

@@ -44,6 +44,11 @@ static size_t kept_states_bytes(const hy_layout_dims *dims, const hy_segment_sha
     return dims->size > 1 ? hy_aligned((size_t)dims->n_local * shape->h_bytes) : 0;
 }
 
+void hy_sp_recur_need(hy_lists_needs *needs, int64_t n_docs_with_states) {
+    needs->recurrences = true;
+    needs->n_states = n_docs_with_states > needs->n_states ? n_docs_with_states : needs->n_states;
+}
+
 size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape) {
     const hy_segment_shape s = hy_segment_shape_of(shape, sp->profile->dtype);
     return kept_states_bytes(dims, &s) + hy_state_kept_bytes(sp, dims, &s);

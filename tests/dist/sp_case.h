@@ -78,6 +78,18 @@ static inline hy_layout *sp_layout(const sp_case *c, hy_layout_kind kind, const 
     return layout;
 }
 
+/* The lists of sp's layout, which sp reads from now on. */
+static inline hy_lists *sp_lists(hy_sp *sp, const hy_lists_needs *needs) {
+    hy_lists *lists = NULL;
+    const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
+    if (hy_lists_create(sp->device, &dims, needs, &lists) != HY_OK) {
+        hy_comm_abort(1);
+    }
+    hy_lists_set(lists, sp->layout, NULL, NULL);
+    sp->lists = lists;
+    return lists;
+}
+
 /* A buffer of exactly `bytes`, every byte 0xFF (NaN), then a guard. */
 static inline void *sp_buffer(size_t bytes) {
     char *p = aligned_alloc(64, (bytes + SP_GUARD + 127) / 64 * 64);

@@ -131,6 +131,9 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = comm, .layout = layout};
     sp.attention = m->method;
     sp.broken = m->broken;
+    hy_lists_needs needs = {0};
+    hy_sp_attn_need(&needs, &p->shape);
+    hy_lists *lists = sp_lists(&sp, &needs);
     hy_sp_attn a = p->shape;
     const int64_t q = a.H * a.D, o = a.H * a.DV, n_w = w_rows(&a) * a.latent.rank;
     result r = {.o = sp_shard(layout, NULL, o), .lse = sp_shard(layout, NULL, a.H), .dq = sp_shard(layout, NULL, q)};
@@ -166,6 +169,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp_sum(comm, r.dsinks, a.H * a.n_sinks);
     sp_buffer_check(a.work, work, "work");
     free(a.work);
+    hy_lists_destroy(lists);
     hy_device_destroy(device);
     for (int i = 0; i < 4; i++) {
         free(in[i]);

@@ -59,6 +59,9 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {
         .profile = hy_device_profile(device), .device = device, .comm = comm, .layout = layout, .broken = broken};
+    hy_lists_needs needs = {0};
+    hy_sp_conv_need(&needs, p->W);
+    hy_lists *lists = sp_lists(&sp, &needs);
     result r = {.y = sp_shard(layout, NULL, p->C), .dx = sp_shard(layout, p->dx0, p->C)};
     r.dw = calloc((size_t)(p->C * p->W), sizeof(double));
     r.dbias = calloc((size_t)p->C, sizeof(double));
@@ -99,6 +102,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     sp_sum(comm, r.dbias, p->C);
     free(c.kept);
     free(c.work);
+    hy_lists_destroy(lists);
     hy_device_destroy(device);
     free(x);
     free(dy);

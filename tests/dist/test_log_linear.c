@@ -101,6 +101,9 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
                 .layout = layout,
                 .state = m->state,
                 .broken = m->broken};
+    hy_lists_needs needs = {0};
+    hy_sp_level_recur_need(&needs, &p->op);
+    hy_lists *lists = sp_lists(&sp, &needs);
     double *in[INPUTS];
     result out;
     for (int i = 0; i < INPUTS; i++) {
@@ -142,6 +145,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp_buffer_check(r.work, work, "work");
     free(r.kept);
     free(r.work);
+    hy_lists_destroy(lists);
     hy_device_destroy(device);
     free_all(in, INPUTS);
     if (!per_token(p, 3)) {

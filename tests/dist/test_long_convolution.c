@@ -52,6 +52,9 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {
         .profile = hy_device_profile(device), .device = device, .comm = comm, .layout = layout, .broken = broken};
+    hy_lists_needs needs = {0};
+    hy_sp_long_conv_need(&needs, p->C);
+    hy_lists *lists = sp_lists(&sp, &needs);
     const int64_t modes = p->C / p->group * p->N;
     result r = {.y = sp_shard(layout, NULL, p->C), .dx = sp_shard(layout, p->dx0, p->C)};
     r.dR = calloc((size_t)modes, sizeof(double));
@@ -90,6 +93,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     sp_sum(comm, r.dp, modes);
     free(c.kept);
     free(c.work);
+    hy_lists_destroy(lists);
     hy_device_destroy(device);
     free(x);
     free(dy);

@@ -148,6 +148,9 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp.state = m->state;
     sp.overlap = m->overlap;
     sp.broken = m->broken;
+    hy_lists_needs needs = {0};
+    hy_sp_recur_need(&needs, p->states ? p->c.n_docs : 0);
+    hy_lists *lists = sp_lists(&sp, &needs);
     result out = result_make(p, layout);
     const int64_t q = p->op.H * p->op.K, v = p->op.HV * p->op.V;
     double *in[8] = {
@@ -191,6 +194,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp_buffer_check(r.work, work, "work");
     free(r.kept);
     free(r.work);
+    hy_lists_destroy(lists);
     hy_device_destroy(device);
     for (int i = 0; i < 8; i++) {
         free(in[i]);

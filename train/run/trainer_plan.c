@@ -90,6 +90,7 @@ static hy_status plan_pass(const hy_config *config, const hy_stage *stage, const
     hy_plan_init(&feed);
     hy_plan_init(&runner);
     HY_TRY(hy_feed_plan(&s.feed, &feed));
+    HY_TRY(hy_runner_plan_lists(model, &s.run, profile, &feed));
     HY_TRY(add_to(&out->feeds, &feed, train ? "" : "evaluation: "));
     HY_TRY(hy_runner_plan(model, &s.run, profile, &runner));
     if (out->runner.n == 0 || hy_plan_total(&runner) > hy_plan_total(&out->runner)) {

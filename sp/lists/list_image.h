@@ -1,0 +1,27 @@
+/* Memory that the host writes and the device reads, once per micro-step. Two images alternate: while the device still works with
+ * one, the host fills the other. Each lies in the host's memory and is sent to the device's in one transfer. */
+#ifndef HY_SP_LIST_IMAGE_H
+#define HY_SP_LIST_IMAGE_H
+
+#include "kernels/device.h"
+
+typedef struct hy_list_image hy_list_image;
+
+/* Room for `bytes` of parts, each rounded up to HY_ALIGN. Local. */
+HY_MUST_CHECK hy_status hy_list_image_create(hy_device *device, size_t bytes, hy_list_image **out);
+void hy_list_image_destroy(hy_list_image *image); /* NULL allowed */
+/* What that reserves. */
+int64_t hy_list_image_bytes(size_t bytes);
+
+/* The other image, empty: waits until its former contents have left the host's memory. */
+void hy_list_image_begin(hy_list_image *image);
+/* A part of the host's memory, uninitialised; valid until the image after the next begins. */
+void *hy_list_image_take(hy_list_image *image, size_t bytes);
+/* Bytes of the image that no part has taken; negative would be a wrong plan. */
+int64_t hy_list_image_left(const hy_list_image *image);
+/* Where the device will see it. */
+const void *hy_list_image_device(const hy_list_image *image, const void *part);
+/* Sends the image: what COMPUTE is given from now on sees it. */
+void hy_list_image_end(hy_list_image *image);
+
+#endif

@@ -1,0 +1,131 @@
+#include "sp/lists/lists.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "sp/carve.h"
+#include "sp/lists/run_lists.h"
+
+static int find_key(const hy_list_keys *keys, int64_t value) {
+    int i = 0;
+    while (i < keys->n && keys->at[i] != value) {
+        i++;
+    }
+    return i;
+}
+
+void hy_lists_need_key(hy_lists_needs *needs, hy_list_keys *keys, int64_t value) {
+    const int i = find_key(keys, value);
+    if (i == HY_LISTS_MAX) {
+        needs->status = hy_fail(HY_ERR_USAGE, "a model with more than %d different windows or widths of one kind",
+                                (int)HY_LISTS_MAX);
+        return;
+    }
+    keys->at[i] = value;
+    keys->n = i < keys->n ? keys->n : i + 1;
+}
+
+static size_t indices_bytes(int64_t n) {
+    return hy_aligned((size_t)n * sizeof(int64_t));
+}
+
+static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims, const hy_lists_needs *needs) {
+    const size_t runs = hy_run_lists_bytes(profile, dims, needs->recurrences);
+    size_t bytes = 2 * hy_aligned((size_t)dims->T * sizeof(int32_t)) + indices_bytes(dims->T);
+    bytes += needs->documents ? indices_bytes(hy_layout_documents_max(dims) + 1) : 0;
+    bytes += (needs->n_states > 0 ? 2 : 1) * runs;
+    return bytes + (size_t)needs->windows.n * indices_bytes(dims->T);
+}
+
+int64_t hy_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, const hy_lists_needs *needs) {
+    return (int64_t)sizeof(hy_lists) + hy_list_image_bytes(image_bytes(profile, dims, needs)) +
+           2 * hy_run_lists_starts(dims) * (int64_t)sizeof(int64_t);
+}
+
+hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *needs, hy_lists **out) {
+    hy_lists *lists = NULL;
+    HY_TRY(needs->status);
+    HY_TRY(HY_NEW("lists of documents and layout", 1, &lists));
+    *lists = (hy_lists){.device = device, .dims = *dims, .needs = *needs};
+    hy_status status = hy_list_image_create(device, image_bytes(hy_device_profile(device), dims, needs), &lists->image);
+    for (int i = 0; i < 2 && status == HY_OK; i++) {
+        status = HY_NEW("lists by fragment", hy_run_lists_starts(dims), &lists->fragment_starts[i]);
+    }
+    if (status != HY_OK) {
+        hy_lists_destroy(lists);
+        return status;
+    }
+    *out = lists;
+    return HY_OK;
+}
+
+void hy_lists_destroy(hy_lists *lists) {
+    if (lists) {
+        hy_list_image_destroy(lists->image);
+        hy_free(lists->fragment_starts[0]);
+        hy_free(lists->fragment_starts[1]);
+        hy_free(lists);
+    }
+}
+
+static hy_index_list indices(hy_list_image *image, const int64_t *from, int64_t n) {
+    int64_t *host = hy_list_image_take(image, (size_t)n * sizeof *host);
+    if (from && n > 0) {
+        memcpy(host, from, (size_t)n * sizeof *host);
+    }
+    return (hy_index_list){.host = host, .device = hy_list_image_device(image, host), .n = n};
+}
+
+static hy_token_list token_list(hy_list_image *image, const int32_t *from, int64_t T) {
+    if (!from) {
+        return (hy_token_list){0};
+    }
+    int32_t *host = hy_list_image_take(image, (size_t)T * sizeof *host);
+    memcpy(host, from, (size_t)T * sizeof *host);
+    return (hy_token_list){.host = host, .device = hy_list_image_device(image, host), .n = T};
+}
+
+static hy_index_list documents(hy_list_image *image, const hy_layout *layout) {
+    hy_index_list docs = indices(image, layout->docs, layout->n_docs + 1);
+    for (int64_t d = 0; d < layout->n_docs; d++) {
+        const int64_t tokens = layout->docs[d + 1] - layout->docs[d];
+        docs.longest = tokens > docs.longest ? tokens : docs.longest;
+    }
+    return docs;
+}
+
+static hy_window_lists window_lists(hy_list_image *image, const hy_layout *layout, int64_t window) {
+    hy_index_list list = indices(image, NULL, layout->T);
+    int64_t *lo = (int64_t *)(uintptr_t)list.host;
+    for (int64_t t = 0; t < layout->T; t++) {
+        const int64_t reach = window > 0 ? layout->pos[t] - window + 1 : 0;
+        lo[t] = layout->doc_start[t] > reach ? layout->doc_start[t] : reach;
+    }
+    return (hy_window_lists){.window = window, .lo = list};
+}
+
+void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *tokens, const int32_t *labels) {
+    hy_list_image *image = lists->image;
+    const int64_t part = lists->needs.recurrences ? hy_run_part_tokens(hy_device_profile(lists->device), layout->T) : 0;
+    hy_list_image_begin(image);
+    lists->layout = layout;
+    lists->tokens = token_list(image, tokens, layout->T);
+    lists->labels = token_list(image, labels, layout->T);
+    lists->doc_pos = indices(image, layout->doc_pos, layout->T);
+    if (lists->needs.documents) {
+        lists->docs = documents(image, layout);
+    }
+    lists->runs = hy_run_lists_build(image, layout, part, false, lists->fragment_starts[0]);
+    if (lists->needs.n_states > 0) {
+        lists->document_runs = hy_run_lists_build(image, layout, part, true, lists->fragment_starts[1]);
+    }
+    lists->n_windows = lists->needs.windows.n;
+    for (int i = 0; i < lists->n_windows; i++) {
+        lists->windows[i] = window_lists(image, layout, lists->needs.windows.at[i]);
+    }
+    hy_list_image_end(image);
+}
+
+const hy_window_lists *hy_lists_window(const hy_lists *lists, int64_t window) {
+    return &lists->windows[find_key(&lists->needs.windows, window)];
+}

@@ -1,0 +1,102 @@
+/* Everything that operations read and that depends on documents and layout, built once per micro-step for all layers. A list lies
+ * twice: `host` for launchers and control flow, `device` for operations; nobody else reads that. What lists there are is told
+ * before the first step (hy_lists_needs), so that their memory is planned. */
+#ifndef HY_SP_LISTS_H
+#define HY_SP_LISTS_H
+
+#include "kernels/device.h"
+#include "sp/layout.h"
+#include "sp/lists/list_image.h"
+
+enum { HY_LISTS_MAX = 64 }; /* different windows, widths, ... of one model */
+
+/* Values told so far, each once. */
+typedef struct hy_list_keys {
+    int n;
+    int64_t at[HY_LISTS_MAX];
+} hy_list_keys;
+
+/* What the operations of sp.h tell (hy_sp_recur_need, ...). Start from zeros. */
+typedef struct hy_lists_needs {
+    hy_status status;     /* HY_ERR_USAGE: too many of a kind */
+    bool recurrences;     /* runs in parts */
+    bool documents;       /* their borders */
+    int64_t n_states;     /* documents whose states are given or wanted, 0 in training */
+    hy_list_keys windows; /* of attention; 0 = none */
+} hy_lists_needs;
+
+void hy_lists_need_key(hy_lists_needs *needs, hy_list_keys *keys, int64_t value);
+
+/* Runs of this rank. tokens, longest: of all together; of the longest. */
+typedef struct hy_run_list {
+    const hy_run *host, *device;
+    int64_t n, tokens, longest;
+} hy_run_list;
+
+/* Some of a list's runs. */
+hy_run_list hy_run_list_part(const hy_run_list *list, int64_t first, int64_t n);
+
+typedef struct hy_index_list {
+    const int64_t *host, *device;
+    int64_t n, longest; /* longest: the greatest distance of neighbours where they are borders */
+} hy_index_list;
+
+typedef struct hy_token_list {
+    const int32_t *host, *device;
+    int64_t n;
+} hy_token_list;
+
+/* This rank's runs by what they wait for. Those of a fragment stay in order. */
+typedef struct hy_run_lists {
+    hy_run_list all;        /* continuing ones, then the others */
+    hy_run_list continuing; /* their document began in an earlier fragment: those that go on, then those that end */
+    int64_t n_passing;      /* continuing ones that go on */
+    hy_run_list starting;   /* the others */
+    hy_run_list ending;     /* their document ends here */
+    hy_run_list flowing;    /* it goes on in a later fragment */
+    const int64_t *continuing_at;  /* host [n_local]: a fragment's place in `continuing`, −1: none */
+    const int64_t *first_starting; /* host [n_local+1]: a fragment's first in `starting` */
+    const int64_t *first_ending;   /* host [n_local+1] */
+    /* A run longer than `part` tokens in pieces of so many, whose ends (but for the run's own) are entry 0 of state arrays. In the
+     * order of the layout's runs. 0: none is cut. */
+    int64_t part;
+    hy_run_list parts;
+} hy_run_lists;
+
+/* Per window of attention. */
+typedef struct hy_window_lists {
+    int64_t window;
+    hy_index_list lo; /* [T] global position of the first key that a token sees; never decreases in a fragment */
+} hy_window_lists;
+
+typedef struct hy_lists {
+    hy_device *device;
+    hy_layout_dims dims;
+    hy_lists_needs needs;
+    hy_list_image *image;
+    int64_t *fragment_starts[2]; /* host: of `runs`, of `document_runs` */
+
+    const hy_layout *layout;      /* whose lists these are; set by hy_lists_set, as all below */
+    hy_token_list tokens, labels; /* [T]; n = 0 where none were given */
+    hy_index_list doc_pos;        /* [T] position inside the document */
+    hy_index_list docs;           /* [n_docs+1], with `documents` */
+    hy_run_lists runs;
+    hy_run_lists document_runs; /* with n_states: s0 (s1) is n_local + document where one starts (ends) */
+    int n_windows;
+    hy_window_lists windows[HY_LISTS_MAX];
+} hy_lists;
+
+/* What hy_lists_create reserves, for plans. Local. */
+int64_t hy_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, const hy_lists_needs *needs);
+/* Local. HY_ERR_USAGE if the needs say so. */
+HY_MUST_CHECK hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *needs,
+                                        hy_lists **out);
+void hy_lists_destroy(hy_lists *lists); /* NULL allowed */
+
+/* The lists of a layout, which is borrowed and has the sizes told. tokens, labels [T] may be NULL. Allocates nothing. Local. */
+void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *tokens, const int32_t *labels);
+
+/* One of those told. */
+const hy_window_lists *hy_lists_window(const hy_lists *lists, int64_t window);
+
+#endif

@@ -1,0 +1,17 @@
+/* The lists of a layout's runs, for lists.c. */
+#ifndef HY_SP_RUN_LISTS_H
+#define HY_SP_RUN_LISTS_H
+
+#include "sp/lists/lists.h"
+
+/* Tokens of a part of a long run; 0: runs stay whole. */
+int64_t hy_run_part_tokens(const hy_profile *profile, int64_t T);
+/* Bytes of an image that they take at most; entries of `starts`. */
+size_t hy_run_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, bool in_parts);
+int64_t hy_run_lists_starts(const hy_layout_dims *dims);
+
+/* documents: s0 and s1 point to entries of documents where they start and end. */
+hy_run_lists hy_run_lists_build(hy_list_image *image, const hy_layout *layout, int64_t part, bool documents,
+                                int64_t *starts);
+
+#endif

@@ -1,0 +1,176 @@
+/* The lists of random layouts against the layout itself: every run where it belongs, once and in order, parts that add up to their
+ * run, first keys, and an image that is never fuller than planned. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "sp/sp.h"
+
+static uint64_t draws;
+
+static int64_t draw(int64_t below) {
+    return (int64_t)(hy_random_u64(9, 31, draws++) % (uint64_t)below);
+}
+
+static int compare(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* kind 0: whole sequences; 1: a document per token; 2: random ones. */
+static void draw_documents(hy_layout *layout, int kind) {
+    const int64_t tokens = layout->n_seq * layout->len, n = kind == 0 ? 1 : kind == 1 ? tokens : 1 + draw(12);
+    int64_t *docs = calloc((size_t)n + 2, sizeof *docs);
+    for (int64_t d = 1; d < n; d++) {
+        docs[d] = kind == 1 ? d : draw(3) == 0 ? layout->frags[draw(layout->n_frags)].begin : draw(tokens + 1);
+    }
+    docs[n] = tokens;
+    qsort(docs, (size_t)n + 1, sizeof *docs, compare);
+    assert_int_equal(hy_layout_set_documents(layout, docs, n), HY_OK);
+    free(docs);
+}
+
+static void check_list(const hy_run_list *list) {
+    int64_t tokens = 0, longest = 0;
+    for (int64_t i = 0; i < list->n; i++) {
+        tokens += list->host[i].len;
+        longest = list->host[i].len > longest ? list->host[i].len : longest;
+    }
+    assert_int_equal(tokens, list->tokens);
+    assert_int_equal(longest, list->longest);
+    assert_memory_equal(list->host, list->device, (size_t)list->n * sizeof(hy_run));
+}
+
+static hy_run run_at(const hy_layout *layout, int64_t i, bool documents) {
+    hy_run run = layout->runs[i];
+    const int64_t doc = layout->n_local + layout->run_doc[i];
+    run.s0 = documents && run.s0 < 0 ? doc : run.s0;
+    run.s1 = documents && run.s1 < 0 ? doc : run.s1;
+    return run;
+}
+
+static void check_same(const hy_run *got, hy_run want) {
+    assert_memory_equal(got, &want, sizeof want);
+}
+
+/* Each run in the one forward and the one backward list where it belongs. */
+static void check_runs(const hy_layout *layout, const hy_run_lists *lists, bool documents) {
+    int64_t starting = 0, ending = 0, flowing = 0, part = 0;
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        assert_int_equal(lists->first_starting[slot], starting);
+        assert_int_equal(lists->first_ending[slot], ending);
+        assert_int_equal(lists->continuing_at[slot] >= 0, layout->frags[layout->local[slot]].continues);
+        for (int64_t i = layout->first_run[slot]; i < layout->first_run[slot + 1]; i++) {
+            const hy_run run = run_at(layout, i, documents);
+            if (layout->runs[i].s0 >= 0) {
+                const int64_t at = lists->continuing_at[slot];
+                check_same(&lists->continuing.host[at], run);
+                assert_int_equal(at < lists->n_passing, layout->runs[i].s1 >= 0);
+            } else {
+                check_same(&lists->starting.host[starting++], run);
+            }
+            if (layout->runs[i].s1 >= 0) {
+                check_same(&lists->flowing.host[flowing++], run);
+            } else {
+                check_same(&lists->ending.host[ending++], run);
+            }
+            for (int64_t done = 0; lists->part > 0 && run.len > lists->part && done < run.len; done += lists->part) {
+                const bool last = run.len - done <= lists->part;
+                check_same(&lists->parts.host[part++], (hy_run){.begin = run.begin + done,
+                                                                .len = last ? run.len - done : lists->part,
+                                                                .s0 = done == 0 ? run.s0 : 0,
+                                                                .s1 = last ? run.s1 : 0});
+            }
+        }
+    }
+    assert_int_equal(lists->starting.n, starting);
+    assert_int_equal(lists->first_starting[layout->n_local], starting);
+    assert_int_equal(lists->ending.n, ending);
+    assert_int_equal(lists->flowing.n, flowing);
+    assert_int_equal(lists->parts.n, part);
+    assert_int_equal(lists->all.n, layout->n_runs);
+    assert_int_equal(lists->continuing.n, layout->n_runs - starting);
+    const hy_run_list *const all[] = {&lists->all,    &lists->continuing, &lists->starting,
+                                      &lists->ending, &lists->flowing,    &lists->parts};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        check_list(all[i]);
+    }
+}
+
+static void check_lists(const hy_lists *lists, const hy_layout *layout) {
+    assert_true(hy_list_image_left(lists->image) >= 0);
+    check_runs(layout, &lists->runs, false);
+    check_runs(layout, &lists->document_runs, true);
+    assert_memory_equal(lists->doc_pos.device, layout->doc_pos, (size_t)layout->T * sizeof(int64_t));
+    assert_int_equal(lists->docs.n, layout->n_docs + 1);
+    assert_memory_equal(lists->docs.device, layout->docs, (size_t)lists->docs.n * sizeof(int64_t));
+    for (int i = 0; i < 3; i++) {
+        const int64_t window = (int64_t[]){0, 7, 300}[i];
+        const hy_window_lists *w = hy_lists_window(lists, window);
+        assert_int_equal(w->window, window);
+        for (int64_t t = 0; t < layout->T; t++) {
+            int64_t lo = layout->pos[t]; /* the slow way */
+            while (lo > layout->doc_start[t] && (window == 0 || layout->pos[t] - (lo - 1) < window)) {
+                lo--;
+            }
+            assert_int_equal(w->lo.host[t], lo);
+            assert_int_equal(w->lo.device[t], lo);
+        }
+    }
+}
+
+static void test_random_layouts(void **state) {
+    (void)state;
+    hy_device *device;
+    assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_OK);
+    hy_lists_needs needs = {.documents = true};
+    hy_sp_recur_need(&needs, 3);
+    for (int i = 0; i < 4; i++) {
+        hy_sp_attn_need(&needs, &(hy_sp_attn){.window = (int64_t[]){0, 7, 300, 7}[i]});
+    }
+    assert_int_equal(needs.windows.n, 3);
+    for (int round = 0; round < 60; round++) {
+        const int size = 1 + (int)draw(5);
+        hy_layout *layout;
+        hy_lists *lists;
+        assert_int_equal(hy_layout_create(draw(2) ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS, size, (int)draw(size),
+                                          1 + draw(3), draw(5) == 0 ? draw(4) : draw(900), &layout),
+                         HY_OK);
+        const hy_layout_dims dims = hy_layout_dims_of(layout);
+        assert_int_equal(hy_lists_create(device, &dims, &needs, &lists), HY_OK);
+        int32_t *tokens = calloc((size_t)layout->T + 1, sizeof *tokens);
+        for (int kind = 0; kind < 3 && layout->len > 0; kind++) {
+            const int32_t *const former = lists->tokens.device;
+            draw_documents(layout, kind);
+            memset(tokens, kind, (size_t)layout->T * sizeof *tokens);
+            hy_lists_set(lists, layout, tokens, tokens);
+            check_lists(lists, layout);
+            assert_memory_equal(lists->labels.device, tokens, (size_t)layout->T * sizeof *tokens);
+            assert_true(former != lists->tokens.device); /* two images alternate */
+        }
+        hy_lists_destroy(lists);
+        hy_layout_destroy(layout);
+        free(tokens);
+    }
+    hy_device_destroy(device);
+}
+
+static void test_too_many_windows(void **state) {
+    (void)state;
+    hy_lists_needs needs = {0};
+    for (int64_t w = 0; w <= HY_LISTS_MAX; w++) {
+        hy_sp_attn_need(&needs, &(hy_sp_attn){.window = w});
+    }
+    assert_int_equal(needs.status, HY_ERR_USAGE);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_layouts), cmocka_unit_test(test_too_many_windows)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
