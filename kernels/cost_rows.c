@@ -261,5 +261,9 @@ hy_cost hy_cost_sumsq(const hy_sumsq_args *a, env e) {
 }
 
 hy_cost hy_cost_adamw(const hy_adamw_args *a, env e) {
-    return (hy_cost){14 * (double)a->n, (double)a->n * (e->grad + 6 * e->stat)};
+    double n = 0;
+    for (int64_t i = 0; i < a->n_segments; i++) {
+        n += (double)a->segments[i].n;
+    }
+    return (hy_cost){14 * n, n * (e->grad + 6 * e->stat) + hy_there(a->copy, n, hy_role_bytes(e, a->copy_role))};
 }

@@ -587,13 +587,23 @@ typedef struct hy_sumsq {
     double *sum;
 } hy_sumsq_args;
 
-/* AdamW (Loshchilov & Hutter 2019, decoupled): m, v, w [n]; g is multiplied by g_scale (clipping) first.
- *   m = b1 m + (1−b1) g;  v = b2 v + (1−b2) g²;  w −= lr·( (m/(1−b1^t)) / (sqrt(v/(1−b2^t)) + eps) + decay·w ) */
+/* Elements at, at + 1, ..., at + n − 1 of arrays that an update walks together. */
+typedef struct hy_adamw_segment {
+    int64_t at, n;
+    int decays;
+} hy_adamw_segment;
+
+/* AdamW (Loshchilov & Hutter 2019, decoupled) of the segments' elements; what lies between them stays. g is multiplied by g_scale
+ * (clipping) first; decay' = decay where the segment decays, else 0.
+ *   m = b1 m + (1−b1) g;  v = b2 v + (1−b2) g²;  w −= lr·( (m/(1−b1^t)) / (sqrt(v/(1−b2^t)) + eps) + decay'·w );  copy = w */
 typedef struct hy_adamw {
-    int64_t n, step; /* step t counts from 1 */
+    const hy_adamw_segment *segments; /* [n_segments] disjoint */
+    int64_t n_segments, step;         /* step t counts from 1 */
     double lr, b1, b2, eps, decay, g_scale;
     const void *g;   /* grad */
     void *w, *m, *v; /* stat */
+    void *copy;      /* of copy_role: w rounded; may be NULL */
+    hy_role copy_role;
 } hy_adamw_args;
 
 /* ---- the list ---- */

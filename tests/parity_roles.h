@@ -42,7 +42,8 @@ static const struct {
     {"hy_attn_sink", "*", HY_ROLE_STAT},
     {"hy_cross_entropy", " logits ", HY_ROLE_STAT},
     {"hy_sumsq", "*", HY_ROLE_GRAD},
-    {"hy_adamw", "*", HY_ROLE_STAT},
+    {"hy_adamw", " g ", HY_ROLE_GRAD},
+    {"hy_adamw", " w m v ", HY_ROLE_STAT},
 };
 
 static int parity_is_one_of(const char *member, const char *members) {
@@ -68,6 +69,7 @@ static hy_role parity_role_told(const char *type, const char *member, const void
     TOLD(hy_unary, " x dx ", from);
     TOLD(hy_unary, " y dy ", to);
     TOLD(hy_glu, " z dz ", z_role);
+    TOLD(hy_adamw, " copy ", copy_role);
     TOLD(hy_scale, " x add y dy dx ", role);
 #undef TOLD
     if (strcmp(type, "hy_lerp") == 0 && parity_is_one_of(member, " m dm ") && ((const hy_lerp_args *)args)->shared)

@@ -285,25 +285,37 @@ static void parity_sumsq(parity *p) {
     }
 }
 
+/* Segments of every length, of both kinds, with and without gaps between them; no copy, one of weights, one of vectors. */
 static void parity_adamw(parity *p) {
     static const int64_t steps[] = {1, 2, 1000};
-    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+    for (size_t n = 1; n <= COUNT_OF(lengths); n++) {
         for (size_t s = 0; s < COUNT_OF(steps); s++) {
+            hy_adamw_segment segments[COUNT_OF(lengths)];
+            int64_t end = 0;
+            for (size_t i = 0; i < n; i++) {
+                const int64_t gap = i % 3 == 1 ? 5 : 0;
+                segments[i] = (hy_adamw_segment){end + gap, lengths[i], (i + s) % 2 == 0};
+                end += gap + lengths[i];
+            }
             parity_begin(p, HY_OP_adamw, HY_TOL_F32_SUM);
-            p->args.adamw = (hy_adamw_args){.n = lengths[i],
+            p->args.adamw = (hy_adamw_args){.segments = segments,
+                                            .n_segments = (int64_t)n,
                                             .step = steps[s],
                                             .lr = 1e-2,
                                             .b1 = 0.9,
                                             .b2 = 0.95,
                                             .eps = 1e-8,
-                                            .decay = s == 0 ? 0 : 0.1,
-                                            .g_scale = 0.3};
-            PARITY_IN(p, hy_adamw, g, lengths[i]);
-            PARITY_ACC(p, hy_adamw, w, lengths[i]);
-            PARITY_ACC(p, hy_adamw, m, lengths[i]);
-            double *v = PARITY_ACC(p, hy_adamw, v, lengths[i]);
-            for (int64_t j = 0; j < lengths[i]; j++)
+                                            .decay = 0.1,
+                                            .g_scale = 0.3,
+                                            .copy_role = s == 1 ? HY_ROLE_WEIGHT : HY_ROLE_STAT};
+            PARITY_IN(p, hy_adamw, g, end + 3);
+            PARITY_ACC(p, hy_adamw, w, end + 3);
+            PARITY_ACC(p, hy_adamw, m, end + 3);
+            double *v = PARITY_ACC(p, hy_adamw, v, end + 3);
+            for (int64_t j = 0; j < end + 3; j++)
                 v[j] *= v[j];
+            if (s > 0)
+                PARITY_OUT(p, hy_adamw, copy, end + 3);
             parity_run(p);
         }
     }

@@ -118,6 +118,8 @@ static hy_status run(hy_comm *world) {
         hy_adamw_sharded_gather(optimizer);
         allocated = u == 2 ? hy_alloc_count() : allocated;
     }
+    const int64_t calls = hy_device_counts(device)->calls[HY_OP_adamw];
+    CHECK(calls == UPDATES * hy_model_bucket_count(model), "%lld calls of adamw: not one per bucket", (long long)calls);
     CHECK(hy_alloc_count() == allocated, "%lld allocations after the second update",
           (long long)(hy_alloc_count() - allocated));
 

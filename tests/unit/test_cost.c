@@ -116,9 +116,11 @@ static hy_cost sample(hy_op_id op, int64_t n) {
     static int64_t lo[64], pos[64], docs[2];
     static hy_run run;
     static hy_attn_pair pair;
+    static hy_adamw_segment segment;
     void *p = some;
     run = (hy_run){0, n, 0, 0};
     pair = (hy_attn_pair){.nq = n, .nk = n};
+    segment = (hy_adamw_segment){.n = n};
     docs[1] = n;
     for (int64_t t = 0; t < 64; t++) {
         pos[t] = t;
@@ -171,7 +173,7 @@ static hy_cost sample(hy_op_id op, int64_t n) {
         BOTH(attn_sink, hy_attn_sink, .T = n, .H = n, .N = n)
         ONE(cross_entropy, hy_cross_entropy, .rows = n, .vocab = n)
         ONE(sumsq, hy_sumsq, .n = n)
-        ONE(adamw, hy_adamw, .n = n)
+        ONE(adamw, hy_adamw, .segments = &segment, .n_segments = 1)
     case HY_OP_COUNT:
         break;
     }

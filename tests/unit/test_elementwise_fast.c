@@ -125,8 +125,16 @@ static void stream_length(int64_t n) {
     }
     t.name = "adamw";
     t.amplitude = 0.1;
-    hy_adamw_args adamw = {
-        .n = n, .step = 3, .lr = 1e-2, .b1 = 0.9, .b2 = 0.95, .eps = 1e-8, .decay = 0.1, .g_scale = 0.7};
+    const hy_adamw_segment whole = {0, n, 1};
+    hy_adamw_args adamw = {.segments = &whole,
+                           .n_segments = 1,
+                           .step = 3,
+                           .lr = 1e-2,
+                           .b1 = 0.9,
+                           .b2 = 0.95,
+                           .eps = 1e-8,
+                           .decay = 0.1,
+                           .g_scale = 0.7};
     GIVE(t, hy_adamw_args, g, n), GIVE(t, hy_adamw_args, w, n), GIVE(t, hy_adamw_args, m, n),
         GIVE(t, hy_adamw_args, v, n);
     for (int64_t i = 0; i < n; i++)

@@ -226,12 +226,14 @@ static void test_correct_rows(void **unused) {
 }
 
 /* Two steps by hand: with a constant gradient both moments' corrections cancel, so each step moves by lr exactly
- * (and shrinks by the decoupled decay). */
+ * (and shrinks by the decoupled decay). The element between the segments stays. */
 static void test_adamw(void **unused) {
     (void)unused;
-    double weight = 2, m = 0, v = 0;
-    const double g = -6;
-    hy_adamw_args a = {.n = 1,
+    double weight[3] = {2, 7, 2}, m[3] = {0}, v[3] = {0}, copy[3] = {-1, -1, -1};
+    const double g[3] = {-6, -6, -6};
+    const hy_adamw_segment segments[] = {{2, 1, 0}, {0, 1, 1}};
+    hy_adamw_args a = {.segments = segments,
+                       .n_segments = 2,
                        .step = 1,
                        .lr = 0.1,
                        .b1 = 0.9,
@@ -239,19 +241,21 @@ static void test_adamw(void **unused) {
                        .eps = 0,
                        .decay = 0.5,
                        .g_scale = 0.5,
-                       .g = &g,
-                       .w = &weight,
-                       .m = &m,
-                       .v = &v};
+                       .g = g,
+                       .w = weight,
+                       .m = m,
+                       .v = v,
+                       .copy = copy};
     hy_adamw(device, &a);
-    const double first[] = {2 + 0.1 - 0.1 * 0.5 * 2, 0.1 * -3, 0.05 * 9};
-    assert_close("w", &first[0], &weight, 1, HY_TOL_F64_FORMULA);
-    assert_close("m", &first[1], &m, 1, HY_TOL_F64_FORMULA);
-    assert_close("v", &first[2], &v, 1, HY_TOL_F64_FORMULA);
+    const double w1 = 2 + 0.1 - 0.1 * 0.5 * 2, m1 = 0.1 * -3, v1 = 0.05 * 9;
+    assert_close("w", (double[]){w1, 7, 2 + 0.1}, weight, 3, HY_TOL_F64_FORMULA);
+    assert_close("m", (double[]){m1, 0, m1}, m, 3, HY_TOL_F64_FORMULA);
+    assert_close("v", (double[]){v1, 0, v1}, v, 3, HY_TOL_F64_FORMULA);
+    assert_close("copy", (double[]){weight[0], -1, weight[2]}, copy, 3, HY_TOL_F64_FORMULA);
     a.step = 2;
     hy_adamw(device, &a);
-    const double second = first[0] + 0.1 - 0.1 * 0.5 * first[0];
-    assert_close("w", &second, &weight, 1, HY_TOL_F64_FORMULA);
+    const double w2 = w1 + 0.1 - 0.1 * 0.5 * w1;
+    assert_close("w", (double[]){w2, 7, 2 + 0.2}, weight, 3, HY_TOL_F64_FORMULA);
 }
 
 static void test_sumsq(void **unused) {

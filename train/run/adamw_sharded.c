@@ -3,12 +3,6 @@
 #include "base/memory.h"
 #include "train/checkpoint/checkpoint.h"
 
-/* Part of a shard that lies in parameters with one decay setting. */
-typedef struct segment {
-    int64_t flat, state, n;
-    bool decay;
-} segment;
-
 struct hy_adamw_sharded {
     hy_comm *world;
     hy_device *device;
@@ -17,11 +11,11 @@ struct hy_adamw_sharded {
     int rank, size, n_buckets, next_posted; /* next_posted: buckets above it have been posted in this step */
     unsigned char *params, *grads, *m, *v;
     int64_t n_state;
-    hy_bucket_shard *shards; /* [n_buckets] */
-    bool *ready;             /* [n_buckets] */
-    hy_req *reqs;            /* [n_buckets] */
-    segment *segments;       /* grouped by bucket */
-    int64_t *first_segment;  /* [n_buckets + 1] */
+    hy_bucket_shard *shards;    /* [n_buckets] */
+    bool *ready;                /* [n_buckets] */
+    hy_req *reqs;               /* [n_buckets] */
+    hy_adamw_segment *segments; /* grouped by bucket, counted from the shard's first element */
+    int64_t *first_segment;     /* [n_buckets + 1] */
 };
 
 hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype dtype, hy_plan *plan) {
@@ -31,7 +25,7 @@ hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype dtype,
 
 /* The segments of one shard, appended to `out` (or only counted where it is NULL). Neighbours with equal decay are
  * joined: the update is elementwise. Padding has no segment. */
-static int64_t cut_segments(const hy_model *model, const hy_bucket_shard *shard, segment *out) {
+static int64_t cut_segments(const hy_model *model, const hy_bucket_shard *shard, hy_adamw_segment *out) {
     int64_t n_params = 0, n = 0, joined_end = -1;
     bool joined_decay = false;
     const hy_param *params = hy_model_params(model, &n_params);
@@ -47,8 +41,7 @@ static int64_t cut_segments(const hy_model *model, const hy_bucket_shard *shard,
             }
         } else {
             if (out != NULL) {
-                out[n] = (segment){
-                    .flat = begin, .state = shard->state + begin - shard->flat, .n = end - begin, .decay = p->decay};
+                out[n] = (hy_adamw_segment){.at = begin - shard->flat, .n = end - begin, .decays = p->decay};
             }
             n++;
         }
@@ -158,21 +151,19 @@ void hy_adamw_sharded_update(hy_adamw_sharded *o, const hy_adamw_settings *setti
                              double g_scale) {
     for (int b = 0; b < o->n_buckets; b++) {
         const hy_bucket_shard *shard = &o->shards[b];
-        for (int64_t i = o->first_segment[b]; i < o->first_segment[b + 1]; i++) {
-            const segment *s = &o->segments[i];
-            hy_adamw(o->device, &(hy_adamw_args){.n = s->n,
-                                                 .step = update,
-                                                 .lr = lr,
-                                                 .b1 = settings->beta1,
-                                                 .b2 = settings->beta2,
-                                                 .eps = settings->eps,
-                                                 .decay = s->decay ? settings->weight_decay : 0.0,
-                                                 .g_scale = g_scale,
-                                                 .g = o->grads + (size_t)s->flat * o->element,
-                                                 .w = o->params + (size_t)s->flat * o->element,
-                                                 .m = o->m + (size_t)s->state * o->element,
-                                                 .v = o->v + (size_t)s->state * o->element});
-        }
+        hy_adamw(o->device, &(hy_adamw_args){.segments = o->segments + o->first_segment[b],
+                                             .n_segments = o->first_segment[b + 1] - o->first_segment[b],
+                                             .step = update,
+                                             .lr = lr,
+                                             .b1 = settings->beta1,
+                                             .b2 = settings->beta2,
+                                             .eps = settings->eps,
+                                             .decay = settings->weight_decay,
+                                             .g_scale = g_scale,
+                                             .g = o->grads + (size_t)shard->flat * o->element,
+                                             .w = o->params + (size_t)shard->flat * o->element,
+                                             .m = o->m + (size_t)shard->state * o->element,
+                                             .v = o->v + (size_t)shard->state * o->element});
         hy_comm_all_gather(o->world, "parameters", o->params + (size_t)shard->flat * o->element,
                            bucket_begin(o, o->params, b), (size_t)shard->n * o->element, &o->reqs[b]);
     }

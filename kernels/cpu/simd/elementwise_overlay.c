@@ -13,7 +13,7 @@
 
 /* The same, of those whose arrays may be bf16. */
 #define OVERLAID_BF16(X) \
-    X(fill) X(copy2d) X(axpy) X(add) X(bias_fwd) X(bias_bwd) X(embed_fwd) X(embed_bwd) X(bonus_fwd) X(bonus_bwd) X(sumsq)
+    X(fill) X(copy2d) X(axpy) X(add) X(bias_fwd) X(bias_bwd) X(embed_fwd) X(embed_bwd) X(bonus_fwd) X(bonus_bwd) X(sumsq) X(adamw)
 /* clang-format on */
 
 void HY_ISA_NAME(hy_elementwise_overlay)(hy_table *table) {
