@@ -20,6 +20,9 @@ void hy_log_set_level(hy_log_level level);
 void hy_log_set_quiet(bool quiet);
 bool hy_log_quiet(void);
 
+/* What this thread logs is not said: it only tries what will be done again where failing matters. */
+void hy_log_set_trial(bool trial);
+
 /* Also append everything to the file at `path`; what was said before goes first (the first few thousand bytes of it). Rank 0 opens it
  * at once; the other ranks, which only warn, open it for each line of theirs. NULL closes it. */
 HY_MUST_CHECK hy_status hy_log_set_file(const char *path);

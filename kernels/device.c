@@ -277,6 +277,12 @@ void hy_device_leave(hy_device *device) {
     }
 }
 
+void hy_device_open_to_child(hy_device *device) {
+    if (hy_device_is_async(device)) {
+        device->kind->open_to_child(device);
+    }
+}
+
 void hy_device_lend(hy_device *device) {
     if (hy_device_is_async(device)) {
         device->kind->lend(device);

@@ -108,6 +108,8 @@ void hy_device_signal(hy_device *device, hy_signal *signal, uint64_t value);
 /* ---- the host in the device's memory: for transports that move it themselves, between these two calls. Nests ---- */
 void hy_device_enter(hy_device *device);
 void hy_device_leave(hy_device *device);
+/* In a forked child, which sees what its parent's device held: it may read that. */
+void hy_device_open_to_child(hy_device *device);
 /* Somebody beside this process may be in it between these: a peer, an adapter. Counts. */
 void hy_device_lend(hy_device *device);
 void hy_device_take_back(hy_device *device);

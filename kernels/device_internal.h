@@ -33,6 +33,7 @@ typedef struct hy_device_kind {
     void (*set_idle)(hy_device *device, hy_idle idle);
     void (*enter)(hy_device *device);
     void (*leave)(hy_device *device);
+    void (*open_to_child)(hy_device *device);
     void (*lend)(hy_device *device);
     void (*take_back)(hy_device *device);
 } hy_device_kind;

@@ -574,13 +574,13 @@ typedef struct hy_cross_entropy {
     void *dlogits;         /* [rows,vocab] */
     int grad;
     double d_scale;
-    double *loss;     /* host */
-    double *row_loss; /* host [rows] or NULL: each row's loss, 0 where not counted */
+    double *loss;
+    double *row_loss; /* [rows] or NULL: each row's loss, 0 where not counted */
     uint8_t *
-        row_correct; /* host [rows] or NULL: 1 where the label is the argmax of the logits (of equal ones the first), else 0 */
+        row_correct; /* [rows] or NULL: 1 where the label is the argmax of the logits (of equal ones the first), else 0 */
 } hy_cross_entropy_args;
 
-/* *sum += Σ x² in double (host). Non-finite elements make it non-finite. */
+/* *sum += Σ x² in double. Non-finite elements make it non-finite. */
 typedef struct hy_sumsq {
     int64_t n;
     const void *x; /* grad */

@@ -84,7 +84,8 @@ static hy_status run(exporting *ex, const char *path, const char *family, const 
     HY_TRY(hy_model_create(&ex->config.model, 1, &ex->model));
     hy_dtype dtype = ex->types && strstr(ex->types, "\"F64\"") ? HY_F64 : HY_F32;
     HY_TRY(hy_alloc("parameters", (size_t)hy_model_flat_size(ex->model) * hy_dtype_size(dtype), &ex->params));
-    HY_TRY(hy_checkpoint_read(&ex->checkpoint, ex->model, ex->self, dtype, ex->params, NULL, NULL));
+    const hy_checkpoint_target target = {.dtype = dtype, .params = ex->params};
+    HY_TRY(hy_checkpoint_read(&ex->checkpoint, ex->model, ex->self, &target));
     if (rest)
         HY_TRY(hy_hf_take_rest(ex->hf, rest));
     HY_TRY(hy_hf_write(ex->hf, out, ex->model, dtype, ex->params, ex->types));

@@ -55,11 +55,23 @@ typedef struct step {
     hy_layout *layout;
     hy_runner *runner;
     hy_device *device;
+    hy_comm *data;         /* bound to the device */
+    void *params, *grads;  /* flat, in the device's memory */
+    double *loss;          /* likewise */
     int32_t *ids, *labels; /* [T] this rank's */
 } step;
 
+static hy_status take_memory(const hy_model *model, hy_dtype dtype, const void *params, step *s) {
+    const size_t bytes = (size_t)hy_model_flat_size(model) * hy_dtype_size(dtype);
+    HY_TRY(hy_device_alloc(s->device, "parameters", bytes, &s->params));
+    HY_TRY(hy_device_alloc(s->device, "gradients", bytes, &s->grads));
+    HY_TRY(hy_device_alloc(s->device, "loss", sizeof(double), (void **)&s->loss));
+    hy_device_write(s->device, params, bytes, s->params);
+    return HY_OK;
+}
+
 static hy_status prepare(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
-                         hy_comm *comm, void *params, void *grads, step *s) {
+                         hy_comm *comm, const void *params, step *s) {
     int size = hy_comm_size(comm), rank = hy_comm_rank(comm);
     hy_run_shape shape = {.layout = method->layout,
                           .sequence_size = size,
@@ -72,14 +84,14 @@ static hy_status prepare(const hy_model *model, const hy_verify_data *data, cons
                           .attention = method->attention,
                           .overlap = method->overlap,
                           .train = true};
-    HY_TRY(hy_device_create(method->table, method->dtype, &s->device));
+    HY_TRY(take_memory(model, method->dtype, params, s));
     HY_TRY(hy_layout_create(method->layout, size, rank, 1, data->tokens, &s->layout));
     HY_TRY(hy_layout_set_documents(s->layout, data->docs, data->n_docs));
     HY_TRY(HY_NEW("tokens", s->layout->T, &s->ids));
     HY_TRY(HY_NEW("labels", s->layout->T, &s->labels));
     hy_layout_shard(s->layout, data->ids, sizeof *s->ids, s->ids);
     hy_layout_shard(s->layout, data->labels, sizeof *s->labels, s->labels);
-    return hy_runner_create(model, &shape, s->device, comm, params, grads, method->broken, &s->runner);
+    return hy_runner_create(model, &shape, s->device, s->data, s->params, s->grads, method->broken, &s->runner);
 }
 
 static void sum(hy_comm *comm, void *data, int64_t n, hy_type type) {
@@ -89,20 +101,31 @@ static void sum(hy_comm *comm, void *data, int64_t n, hy_type type) {
 }
 
 hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
-                         hy_comm *comm, void *params, double *loss, void *grads) {
+                         hy_comm *comm, const void *params, double *loss, void *grads) {
     step s = {.layout = NULL};
     int64_t flat = hy_model_flat_size(model);
-    memset(grads, 0, (size_t)flat * hy_dtype_size(method->dtype));
-    hy_status status = hy_comm_agree(comm, prepare(model, data, method, comm, params, grads, &s));
+    hy_status status = hy_comm_agree(comm, hy_device_create(method->table, method->dtype, &s.device));
+    if (status == HY_OK) {
+        status = hy_comm_bind(comm, s.device, &s.data);
+    }
+    if (status == HY_OK) {
+        status = hy_comm_agree(comm, prepare(model, data, method, comm, params, &s));
+    }
     if (status == HY_OK) {
         hy_batch batch = {s.layout, s.ids, s.labels};
         double total = 0, scale = data->counted > 0 ? 1 / (double)data->counted : 0;
-        hy_runner_step(s.runner, &batch, scale, &total, NULL, NULL);
+        hy_runner_step(s.runner, &batch, scale, s.loss, NULL, NULL);
+        hy_device_read(s.device, s.loss, sizeof total, &total);
+        hy_device_read(s.device, s.grads, (size_t)flat * hy_dtype_size(method->dtype), grads);
         sum(comm, &total, 1, HY_TYPE_F64);
         sum(comm, grads, flat, method->dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32);
         *loss = total * scale;
     }
+    hy_comm_destroy(s.data);
     hy_runner_destroy(s.runner);
+    hy_device_free(s.device, s.params);
+    hy_device_free(s.device, s.grads);
+    hy_device_free(s.device, s.loss);
     hy_device_destroy(s.device);
     hy_layout_destroy(s.layout);
     hy_free(s.ids);

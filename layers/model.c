@@ -138,24 +138,50 @@ static double initial_value(const hy_param *p, uint64_t seed, uint64_t stream, u
     }
 }
 
+/* [size] */
+static void init_param(const hy_param *p, uint64_t seed, hy_dtype dtype, void *out) {
+    const uint64_t stream = hy_random_stream(p->name);
+    for (int64_t j = 0; j < p->size; j++) {
+        const double value = initial_value(p, seed, stream, (uint64_t)j);
+        if (dtype == HY_F64) {
+            ((double *)out)[j] = value;
+        } else {
+            ((float *)out)[j] = (float)value;
+        }
+    }
+    if (p->init == HY_INIT_ORTHOGONAL) {
+        hy_orthogonalise(out, dtype, p->shape[0], p->size / p->shape[0], p->init_a);
+    }
+}
+
 void hy_model_init_params(const hy_model *model, uint64_t seed, hy_dtype dtype, void *flat) {
     memset(flat, 0, (size_t)hy_model_flat_size(model) * hy_dtype_size(dtype));
     for (int i = 0; i < model->graph.n_params; i++) {
         const hy_param *p = &model->graph.params[i];
-        uint64_t stream = hy_random_stream(p->name);
-        for (int64_t j = 0; j < p->size; j++) {
-            double value = initial_value(p, seed, stream, (uint64_t)j);
-            if (dtype == HY_F64) {
-                ((double *)flat)[p->offset + j] = value;
-            } else {
-                ((float *)flat)[p->offset + j] = (float)value;
-            }
-        }
-        if (p->init == HY_INIT_ORTHOGONAL) {
-            hy_orthogonalise((char *)flat + (size_t)p->offset * hy_dtype_size(dtype), dtype, p->shape[0],
-                             p->size / p->shape[0], p->init_a);
-        }
+        init_param(p, seed, dtype, (char *)flat + (size_t)p->offset * hy_dtype_size(dtype));
     }
+}
+
+/* Where the host cannot write them in place, one after the other. */
+hy_status hy_model_init_on_device(const hy_model *model, uint64_t seed, hy_dtype dtype, hy_device *device, void *flat) {
+    const size_t element = hy_dtype_size(dtype);
+    int64_t most = 0;
+    void *one = NULL;
+    if (!hy_device_is_async(device)) {
+        hy_model_init_params(model, seed, dtype, flat);
+        return HY_OK;
+    }
+    for (int i = 0; i < model->graph.n_params; i++) {
+        most = model->graph.params[i].size > most ? model->graph.params[i].size : most;
+    }
+    HY_TRY(hy_alloc("a parameter on its way", (size_t)most * element, &one));
+    for (int i = 0; i < model->graph.n_params; i++) {
+        const hy_param *p = &model->graph.params[i];
+        init_param(p, seed, dtype, one);
+        hy_device_write(device, one, (size_t)p->size * element, (char *)flat + (size_t)p->offset * element);
+    }
+    hy_free(one);
+    return HY_OK;
 }
 
 double hy_model_flops_fwd(const hy_model *model, const int64_t *docs, int64_t n_docs) {

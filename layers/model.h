@@ -64,6 +64,9 @@ int64_t hy_model_compute_offset(const hy_model *model, hy_dtype precision, int64
 /* Initial parameters: each element a function of (seed, parameter name, its index) only; of an orthogonal matrix, of all elements
  * of that parameter. Padding is 0. Local. */
 void hy_model_init_params(const hy_model *model, uint64_t seed, hy_dtype dtype, void *flat);
+/* The same in a device's memory, which is zeros so far. Local. */
+HY_MUST_CHECK hy_status hy_model_init_on_device(const hy_model *model, uint64_t seed, hy_dtype dtype, hy_device *device,
+                                                void *flat);
 
 /* What backward computes again instead of holding it: nothing; norms, activations, gates and convolutions; everything inside a block
  * but what its exchanges brought. */
@@ -114,12 +117,12 @@ typedef struct hy_batch {
 /* Called when a bucket's gradient is complete on this rank, while backward goes on with the next. */
 typedef void (*hy_bucket_ready)(void *context, int bucket);
 
-/* Forward and backward: adds this rank's Σ of token losses to *loss_sum; adds d(loss_sum·d_scale)/dθ to the gradients.
+/* Forward and backward: adds this rank's Σ of token losses to *loss_sum, in the device's memory; adds d(loss_sum·d_scale)/dθ to the gradients.
  * d_scale is 1 / (valid tokens of the step over all ranks). ready may be NULL. Collective over the sequence communicator. */
 void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready,
                     void *context);
 
-/* What an evaluation may fill in per local token; each may be NULL. */
+/* What an evaluation may fill in per local token, in the device's memory; each may be NULL. */
 typedef struct hy_eval_rows {
     double *loss;     /* [T] 0 where not counted */
     uint8_t *correct; /* [T] whether the label is the logits' argmax; 0 where not counted */

@@ -113,6 +113,11 @@ static void async_leave(hy_device *device) {
     hy_guard_leave();
 }
 
+static void async_open_to_child(hy_device *device) {
+    (void)device;
+    hy_guard_open_for_good();
+}
+
 static void async_lend(hy_device *device) {
     (void)device;
     hy_guard_lend();
@@ -146,6 +151,7 @@ const hy_device_kind hy_device_kind_async = {
     .set_idle = async_set_idle,
     .enter = async_enter,
     .leave = async_leave,
+    .open_to_child = async_open_to_child,
     .lend = async_lend,
     .take_back = async_take_back,
 };

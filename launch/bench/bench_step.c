@@ -30,7 +30,9 @@ typedef struct step_bench {
     hy_mesh mesh;
     hy_device *device;
     hy_model *model;
-    float *params, *grads; /* flat */
+    hy_comm *all, *sequence; /* bound to the device */
+    float *params, *grads;   /* flat, in the device's memory */
+    double *scalars;         /* likewise: sum of losses, of squares of gradients */
     hy_adamw_sharded *optimizer;
     hy_layout *layout;
     int32_t *ids, *labels; /* [T] of this rank */
@@ -60,6 +62,14 @@ static hy_status make_tokens(step_bench *b) {
     return HY_OK;
 }
 
+static hy_status take_params(step_bench *b) {
+    const size_t bytes = (size_t)hy_model_flat_size(b->model) * sizeof(float);
+    HY_TRY(hy_device_alloc(b->device, "parameters", bytes, (void **)&b->params));
+    HY_TRY(hy_device_alloc(b->device, "gradients", bytes, (void **)&b->grads));
+    HY_TRY(hy_device_alloc(b->device, "sums of a step", 2 * sizeof(double), (void **)&b->scalars));
+    return hy_model_init_on_device(b->model, (uint64_t)b->config->train.seed, HY_F32, b->device, b->params);
+}
+
 /* Local. */
 static hy_status reserve(step_bench *b) {
     const hy_config *c = b->config;
@@ -75,14 +85,11 @@ static hy_status reserve(step_bench *b) {
                                 .attention = c->parallel.attention,
                                 .overlap = c->parallel.overlap,
                                 .train = true};
-    HY_TRY(hy_device_create(c->run.device, HY_F32, &b->device));
     HY_TRY(hy_model_create(&c->model, hy_comm_size(b->world), &b->model));
-    HY_TRY(HY_NEW("parameters", hy_model_flat_size(b->model), &b->params));
-    HY_TRY(HY_NEW("gradients", hy_model_flat_size(b->model), &b->grads));
-    hy_model_init_params(b->model, (uint64_t)c->train.seed, HY_F32, b->params);
-    HY_TRY(hy_adamw_sharded_create(b->model, b->world, b->device, HY_F32, b->params, b->grads, &b->optimizer));
+    HY_TRY(take_params(b));
+    HY_TRY(hy_adamw_sharded_create(b->model, b->all, b->device, HY_F32, b->params, b->grads, &b->optimizer));
     HY_TRY(make_tokens(b));
-    return hy_runner_create(b->model, &shape, b->device, mesh->sequence, b->params, b->grads, 0, &b->runner);
+    return hy_runner_create(b->model, &shape, b->device, b->sequence, b->params, b->grads, 0, &b->runner);
 }
 
 /* The mean loss. */
@@ -91,14 +98,17 @@ static double train_step(step_bench *b, int64_t number) {
     const hy_adamw_settings settings = {c->train.beta1, c->train.beta2, c->train.eps, c->train.weight_decay};
     const double scale = 1.0 / (double)(b->tokens * b->mesh.data_size);
     const hy_batch batch = {b->layout, b->ids, b->labels};
-    double loss = 0;
+    double sums[2];
+    hy_device_zero(b->device, HY_LANE_COMPUTE, b->scalars, sizeof sums);
     hy_fill(b->device, &(hy_fill_args){.n = hy_model_flat_size(b->model), .value = 0, .y = b->grads});
-    hy_runner_step(b->runner, &batch, scale, &loss, hy_adamw_sharded_bucket_ready, b->optimizer);
-    const double norm = sqrt(reduce(b->world, hy_adamw_sharded_reduce(b->optimizer), HY_SUM));
+    hy_runner_step(b->runner, &batch, scale, &b->scalars[0], hy_adamw_sharded_bucket_ready, b->optimizer);
+    hy_adamw_sharded_reduce(b->optimizer, &b->scalars[1]);
+    hy_device_read(b->device, b->scalars, sizeof sums, sums);
+    const double norm = sqrt(reduce(b->world, sums[1], HY_SUM));
     const double clip = c->train.clip > 0 && norm > c->train.clip ? c->train.clip / norm : 1.0;
     hy_adamw_sharded_update(b->optimizer, &settings, number, c->train.lr, clip);
     hy_adamw_sharded_gather(b->optimizer);
-    return reduce(b->world, loss, HY_SUM) * scale;
+    return reduce(b->world, sums[0], HY_SUM) * scale;
 }
 
 static void run_steps(step_bench *b) {
@@ -107,6 +117,7 @@ static void run_steps(step_bench *b) {
         hy_comm_barrier(b->world);
         const double begin = hy_now();
         const double loss = train_step(b, i + 1);
+        hy_device_wait(b->device, hy_device_mark(b->device, HY_LANE_COMPUTE));
         const double seconds = reduce(b->world, hy_now() - begin, HY_MAX);
         hy_print_detail("step %lld%s: %.3f s, loss %.4f\n", (long long)i, i == 0 ? " (warm-up)" : "", seconds, loss);
         if (i == 0) {
@@ -168,6 +179,9 @@ static hy_status report(const step_bench *b) {
 static hy_status run(step_bench *b) {
     const int sequence = hy_trainer_sequence_size(b->config, hy_comm_size(b->world));
     HY_TRY(hy_mesh_create(b->world, (int)b->config->parallel.data, sequence, &b->mesh));
+    HY_TRY(hy_comm_agree(b->world, hy_device_create(b->config->run.device, HY_F32, &b->device)));
+    HY_TRY(hy_comm_bind(b->world, b->device, &b->all));
+    HY_TRY(hy_comm_bind(b->mesh.sequence, b->device, &b->sequence));
     HY_TRY(hy_comm_agree(b->world, reserve(b)));
     hy_print_detail("%s: %lld layers, %s parameters; %lld tokens, %d ranks = data %d x sequence %d, table %s (%s)\n",
                     b->path, (long long)b->config->model.layers,
@@ -185,11 +199,14 @@ static hy_status run(step_bench *b) {
 }
 
 static void destroy(step_bench *b) {
+    hy_comm_destroy(b->sequence);
+    hy_comm_destroy(b->all);
     hy_runner_destroy(b->runner);
     hy_layout_destroy(b->layout);
     hy_adamw_sharded_destroy(b->optimizer);
-    hy_free(b->params);
-    hy_free(b->grads);
+    hy_device_free(b->device, b->params);
+    hy_device_free(b->device, b->grads);
+    hy_device_free(b->device, b->scalars);
     hy_free(b->ids);
     hy_free(b->labels);
     hy_model_destroy(b->model);

@@ -121,7 +121,7 @@ static hy_status create(const hy_model *model, const hy_run_shape *shape, hy_dev
         return status;
     }
     r->sp.lists = r->lists;
-    hy_alloc_not_in_children(r->arena);
+    hy_device_not_in_children(device, r->arena);
     r->exec = (hy_exec){.device = device,
                         .sp = &r->sp,
                         .graph = hy_model_graph(model),

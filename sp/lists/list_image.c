@@ -25,6 +25,7 @@ hy_status hy_list_image_create(hy_device *device, size_t bytes, hy_list_image **
     image->bytes = bytes;
     hy_status status = HY_OK;
     for (int i = 0; i < 2; i++) {
+        image->halves[i].sent.lane = HY_LANE_COPY;
         HY_TRY_GOTO(status, hy_alloc("lists on the host", bytes, (void **)&image->halves[i].host), failed);
         HY_TRY_GOTO(status, hy_device_alloc(device, "lists", bytes, (void **)&image->halves[i].device), failed);
     }
@@ -37,6 +38,7 @@ failed:
 
 void hy_list_image_destroy(hy_list_image *image) {
     if (image) {
+        hy_device_wait(image->device, hy_device_mark(image->device, HY_LANE_COMPUTE));
         for (int i = 0; i < 2; i++) {
             hy_device_wait(image->device, image->halves[i].sent);
             hy_free(image->halves[i].host);

@@ -108,7 +108,8 @@ static hy_status run(hy_comm *world) {
         for (int k = 0; k < buckets - rank % 2; k++) {
             hy_adamw_sharded_bucket_ready(optimizer, (k * 3 + rank) % buckets);
         }
-        double sum = hy_adamw_sharded_reduce(optimizer);
+        double sum = 0;
+        hy_adamw_sharded_reduce(optimizer, &sum);
         hy_req req = {0};
         hy_comm_all_reduce(world, "sum of squares", &sum, 1, HY_TYPE_F64, HY_SUM, &req);
         hy_comm_wait(&req);

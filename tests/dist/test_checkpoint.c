@@ -81,7 +81,10 @@ static int64_t load_and_compare(const hy_model_config *config, hy_comm *comm, co
     make_state(config, comm, false, &got);
     int64_t step = checkpoint.manifest.progress.step;
     size_t bytes = (size_t)hy_model_flat_size(got.model) * sizeof(float);
-    CHECK(hy_checkpoint_read(&checkpoint, got.model, comm, HY_F32, got.params, got.m, got.v) == HY_OK, "read");
+    CHECK(hy_checkpoint_read(&checkpoint, got.model, comm,
+                             &(hy_checkpoint_target){.dtype = HY_F32, .params = got.params, .m = got.m, .v = got.v}) ==
+              HY_OK,
+          "read");
     CHECK(memcmp(got.params, expected.params, bytes) == 0, "parameters differ");
     CHECK(memcmp(got.m, expected.m, bytes) == 0 && memcmp(got.v, expected.v, bytes) == 0, "optimizer state differs");
     CHECK(checkpoint.manifest.progress.skipped == 1 && checkpoint.manifest.progress.updates == step - 1, "counters");

@@ -90,7 +90,8 @@ static hy_status find_ending(hy_comm *comm, const hy_config *config, ending *out
     }
     HY_TRY(hy_model_create(&config->model, hy_comm_size(comm), &model));
     HY_TRY(HY_NEW("params", hy_model_flat_size(model), &out->params));
-    const hy_status status = hy_checkpoint_read(&checkpoint, model, comm, HY_F32, out->params, NULL, NULL);
+    const hy_status status =
+        hy_checkpoint_read(&checkpoint, model, comm, &(hy_checkpoint_target){.dtype = HY_F32, .params = out->params});
     hy_model_destroy(model);
     hy_checkpoint_close(&checkpoint);
     return status;

@@ -67,7 +67,8 @@ static hy_status final_params(hy_comm *world, const hy_config *config, const hy_
     for (int64_t f = 0; f < checkpoint.manifest.n_files; f++) {
         *content = *content * 31 + checkpoint.manifest.files[f].content;
     }
-    const hy_status status = hy_checkpoint_read(&checkpoint, model, world, HY_F32, params, NULL, NULL);
+    const hy_status status =
+        hy_checkpoint_read(&checkpoint, model, world, &(hy_checkpoint_target){.dtype = HY_F32, .params = params});
     hy_checkpoint_close(&checkpoint);
     return status;
 }

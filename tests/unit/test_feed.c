@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "tests/unit/capture.h"
 #include "tests/unit/scratch.h"
 #include "train/data/data_split.h"
 #include "train/data/feed.h"
@@ -60,6 +61,10 @@ static void check_feed(hy_token_store *store, const hy_feed_shape *base, const i
         hy_feed *feed = NULL;
         shape.sequence_rank = rank;
         assert_int_equal(hy_feed_create(&shape, &feed), HY_OK);
+        if (shape.ahead) { /* once what comes next, once something else */
+            const int64_t other = shape.sequence_rank % 2;
+            hy_feed_ahead(feed, sequences + other, n - other);
+        }
         assert_int_equal(hy_feed_load(feed, sequences, n), HY_OK);
         assert_int_equal(hy_feed_calls(feed), (n + shape.unit - 1) / shape.unit);
         valid += hy_feed_valid(feed);
@@ -102,7 +107,8 @@ static void tokens_labels_documents(void **state) {
                                      .unit = 1 + (int64_t)(c % 3),
                                      .len = 1 + (int64_t)(hy_random_u64(11, c, 0) % (c % 4 == 0 ? 4 : 37)),
                                      .calls_max = 6,
-                                     .answers_only = c % 8 >= 6};
+                                     .answers_only = c % 8 >= 6,
+                                     .ahead = c % 5 > 1};
         const int64_t n = n_tokens / shape.len;
         if (n > 0) {
             for (uint64_t i = 0; i < 6; i++) {
@@ -122,15 +128,22 @@ static void plan_is_what_is_allocated(void **state) {
     hy_plan plan;
     make_store(path, 1, 100, 300, true);
     assert_int_equal(hy_token_store_open(path, &store), HY_OK);
-    const hy_feed_shape shape = {
-        .layout = HY_LAYOUT_ZIGZAG, .sequence_size = 3, .sequence_rank = 1, .unit = 2, .len = 1000, .calls_max = 2};
-    hy_plan_init(&plan);
-    assert_int_equal(hy_feed_plan(&shape, &plan), HY_OK);
-    const int64_t before = hy_alloc_bytes();
-    assert_int_equal(hy_feed_create(&shape, &feed), HY_OK);
-    const int64_t allocated = hy_alloc_bytes() - before, planned = hy_plan_total(&plan);
-    assert_true(labs(allocated - planned) < 4096);
-    hy_feed_destroy(feed);
+    for (int ahead = 0; ahead < 2; ahead++) {
+        const hy_feed_shape shape = {.layout = HY_LAYOUT_ZIGZAG,
+                                     .sequence_size = 3,
+                                     .sequence_rank = 1,
+                                     .unit = 2,
+                                     .len = 1000,
+                                     .calls_max = 2,
+                                     .ahead = ahead};
+        hy_plan_init(&plan);
+        assert_int_equal(hy_feed_plan(&shape, &plan), HY_OK);
+        const int64_t before = hy_alloc_bytes();
+        assert_int_equal(hy_feed_create(&shape, &feed), HY_OK);
+        const int64_t allocated = hy_alloc_bytes() - before, planned = hy_plan_total(&plan);
+        assert_true(labs(allocated - planned) < 4096);
+        hy_feed_destroy(feed);
+    }
     hy_token_store_close(store);
 }
 
@@ -170,6 +183,45 @@ static void sequences_of_two_stores(void **state) {
     hy_token_store_close(two);
 }
 
+static int32_t first_token(hy_feed *feed) {
+    hy_batch batch;
+    assert_int_equal(hy_feed_batch(feed, 0, &batch), HY_OK);
+    return batch.tokens[0];
+}
+
+/* What is loaded stays while more is read; a failure is told by the load that asks for it, not before. */
+static void reads_ahead(void **state) {
+    (void)state;
+    hy_token_store *store = NULL;
+    hy_feed *feed = NULL;
+    make_store(scratch_path("ahead.h5"), 3, 20, 60, false);
+    assert_int_equal(hy_token_store_open(scratch_path("ahead.h5"), &store), HY_OK);
+    const hy_feed_shape shape = {.sequence_size = 1, .unit = 1, .len = 17, .calls_max = 1, .ahead = true};
+    assert_int_equal(hy_feed_create(&shape, &feed), HY_OK);
+    assert_int_equal(hy_feed_load(feed, &(hy_sequence){store, 0}, 1), HY_OK);
+    for (int64_t i = 1; i < 20; i++) {
+        hy_feed_ahead(feed, &(hy_sequence){store, i}, 1);
+        assert_int_equal(first_token(feed), tokens[i - 1]);
+        hy_feed_ahead_wait(feed);
+        assert_int_equal(first_token(feed), tokens[i - 1]);
+        assert_int_equal(hy_feed_load(feed, &(hy_sequence){store, i}, 1), HY_OK);
+        assert_int_equal(first_token(feed), tokens[i]);
+    }
+    const hy_sequence beyond = {store, n_tokens - 5};
+    capture_begin();
+    hy_feed_ahead(feed, &beyond, 1);
+    hy_feed_ahead_wait(feed);
+    assert_string_equal(capture_end(), "");
+    assert_int_equal(first_token(feed), tokens[19]);
+    capture_begin();
+    assert_int_equal(hy_feed_load(feed, &beyond, 1), HY_ERR_DATA);
+    assert_contains(capture_end(), "error");
+    assert_int_equal(hy_feed_load(feed, &(hy_sequence){store, 2}, 1), HY_OK);
+    assert_int_equal(first_token(feed), tokens[2]);
+    hy_feed_destroy(feed);
+    hy_token_store_close(store);
+}
+
 static void split_covers_the_batch(void **state) {
     (void)state;
     for (int64_t batch = 1; batch <= 12; batch++) {
@@ -201,9 +253,8 @@ static int scratch_remove(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokens_labels_documents),
-        cmocka_unit_test(plan_is_what_is_allocated),
-        cmocka_unit_test(sequences_of_two_stores),
+        cmocka_unit_test(tokens_labels_documents), cmocka_unit_test(plan_is_what_is_allocated),
+        cmocka_unit_test(sequences_of_two_stores), cmocka_unit_test(reads_ahead),
         cmocka_unit_test(split_covers_the_batch),
 
     };

@@ -31,6 +31,7 @@ typedef struct hy_checkpoint_source {
     hy_dtype dtype;
     const void *params;    /* flat, whole on every rank */
     const void *m, *v;     /* own shards; NULL: no optimizer state */
+    hy_device *device;     /* whose memory these are in; NULL: the host's */
     const char *config;    /* resolved configuration, YAML */
     const char *tokenizer; /* of the data; NULL or "": not known */
     const char *stores;    /* identities of its token stores; NULL: not recorded */
@@ -55,10 +56,19 @@ typedef struct hy_checkpoint {
 HY_MUST_CHECK hy_status hy_checkpoint_open(const char *path, hy_comm *world, bool *found, hy_checkpoint *out);
 void hy_checkpoint_close(hy_checkpoint *checkpoint);
 
-/* Reads the parameters of `model` (created for size(world) shards) into the flat array, whole on every rank, and m, v into own shards
- * (both NULL: not wanted). A tensor that is missing or of another size is an error that names it. Collective. */
+/* Where a checkpoint is read to. */
+typedef struct hy_checkpoint_target {
+    hy_dtype dtype;
+    void *params;      /* flat, whole on every rank */
+    void *m, *v;       /* own shards; both NULL: not wanted */
+    hy_device *device; /* whose memory these are in, and a communicator of all ranks bound to it; NULL: the host's */
+    hy_comm *all;
+} hy_checkpoint_target;
+
+/* Reads into a `model` that was created for size(world) shards. A tensor that is missing or of another size is an error that names it.
+ * Collective. */
 HY_MUST_CHECK hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *model, hy_comm *world,
-                                           hy_dtype dtype, void *params, void *m, void *v);
+                                           const hy_checkpoint_target *target);
 
 /* A step-0 checkpoint without optimizer state at folder/step-0, from the whole flat array: import's output. One process. */
 HY_MUST_CHECK hy_status hy_checkpoint_write_params(const char *folder, const hy_model *model, hy_comm *self,

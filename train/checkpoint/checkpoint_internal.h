@@ -11,11 +11,15 @@ typedef struct hy_shards {
     const hy_bucket_shard *buckets; /* [n_buckets] */
     bool flat;                      /* data[0] is the whole flat array; else, as m and v, own shards in a row */
     const void *data[3];            /* params, m, v; m and v may be NULL */
+    hy_device *device;              /* whose memory `data` is in, ... */
+    void *copy;                     /* ... and room for the largest shard (hy_shards_copy_bytes); NULL: the host's */
 } hy_shards;
 
 /* Shards of all buckets, freed with hy_free. */
 HY_MUST_CHECK hy_status hy_bucket_shards_create(const hy_model *model, int size, int rank, hy_bucket_shard **out);
-/* XXH3 of the data, bucket by bucket. Safe in a signal handler. */
+/* Bytes of the largest shard of a bucket. */
+size_t hy_shards_copy_bytes(const hy_shards *shards);
+/* XXH3 of the data, bucket by bucket. In the host's memory: safe in a signal handler. */
 uint64_t hy_shards_content(const hy_shards *shards);
 /* Writes the file, synced; *info: its hashes. */
 HY_MUST_CHECK hy_status hy_shards_write(const hy_shards *shards, const char *path, hy_manifest_file *info);

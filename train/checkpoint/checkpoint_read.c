@@ -8,6 +8,8 @@
 #include "train/checkpoint/checkpoint.h"
 #include "train/data/h5.h"
 
+enum { BLOCK = 1 << 16 }; /* elements */
+
 static const char *const datasets[3] = {"params", "m", "v"};
 
 typedef struct reading {
@@ -15,8 +17,10 @@ typedef struct reading {
     const hy_model *model;
     hy_dtype dtype;
     int rank, size;
-    char *into[3];   /* params (flat), m, v (own shards); NULL = not wanted */
-    int64_t *tensor; /* [n_params] index in the manifest */
+    hy_device *device; /* NULL: the host's memory */
+    char *into[3];     /* params (flat), m, v (own shards); NULL = not wanted */
+    char *block;       /* of a device: BLOCK elements on their way */
+    int64_t *tensor;   /* [n_params] index in the manifest */
 } reading;
 
 /* The manifest's index of every parameter of the model. */
@@ -45,6 +49,23 @@ static hy_status match_tensors(reading *r) {
     return HY_OK;
 }
 
+/* n elements from `from` of a dataset to `to`, in the host's memory or a device's. */
+static int read_to(const reading *r, hid_t data, int64_t from, int64_t n, char *to) {
+    const hid_t type = r->dtype == HY_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
+    const size_t esize = hy_dtype_size(r->dtype);
+    if (r->device == NULL) {
+        return hy_h5_read_range(data, type, from, n, to) >= 0;
+    }
+    for (int64_t done = 0; done < n; done += BLOCK) {
+        const int64_t part = n - done < BLOCK ? n - done : BLOCK;
+        if (hy_h5_read_range(data, type, from + done, part, r->block) < 0) {
+            return 0;
+        }
+        hy_device_write(r->device, r->block, (size_t)part * esize, to + (size_t)done * esize);
+    }
+    return 1;
+}
+
 /* Reads what one slice of a file and this rank's shard of parameter `p` share. Adds the elements to *covered. */
 static int read_overlap(const reading *r, hid_t data[3], const hy_slice *slice, const hy_param *p, int64_t *covered) {
     hy_bucket_shard shard = hy_bucket_shard_of(r->model, r->size, r->rank, p->bucket);
@@ -54,12 +75,10 @@ static int read_overlap(const reading *r, hid_t data[3], const hy_slice *slice, 
     if (begin >= end) {
         return 1;
     }
-    hid_t type = r->dtype == HY_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
-    size_t esize = hy_dtype_size(r->dtype);
     for (int k = 0; k < 3; k++) {
         int64_t at = k == 0 ? p->offset + begin : shard.state + p->offset + begin - shard.flat;
-        if (r->into[k] && hy_h5_read_range(data[k], type, slice->at + begin - slice->begin, end - begin,
-                                           r->into[k] + (size_t)at * esize) < 0) {
+        if (r->into[k] && !read_to(r, data[k], slice->at + begin - slice->begin, end - begin,
+                                   r->into[k] + (size_t)at * hy_dtype_size(r->dtype))) {
             return 0;
         }
     }
@@ -121,6 +140,7 @@ static int64_t wanted_elements(const reading *r) {
 static hy_status read_own(reading *r) {
     const hy_manifest *m = &r->checkpoint->manifest;
     int64_t covered = 0;
+    HY_TRY(r->device ? hy_alloc("elements on their way", BLOCK * hy_dtype_size(r->dtype), (void **)&r->block) : HY_OK);
     for (int64_t i = 0; i < m->n_files; i++) {
         HY_TRY(read_file(r, &m->files[i], &covered));
     }
@@ -131,14 +151,15 @@ static hy_status read_own(reading *r) {
     return HY_OK;
 }
 
-hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *model, hy_comm *world, hy_dtype dtype,
-                             void *params, void *m, void *v) {
+hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *model, hy_comm *world,
+                             const hy_checkpoint_target *target) {
     reading r = {.checkpoint = checkpoint,
                  .model = model,
-                 .dtype = dtype,
+                 .dtype = target->dtype,
                  .rank = hy_comm_rank(world),
                  .size = hy_comm_size(world),
-                 .into = {params, m, v}};
+                 .device = target->device,
+                 .into = {target->params, target->m, target->v}};
     /* The manifest is the same everywhere: what it lacks is said once. */
     hy_status status = hy_comm_agree(world, r.rank == 0 ? match_tensors(&r) : HY_OK);
     if (status == HY_OK) {
@@ -148,13 +169,15 @@ hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *mo
         status = hy_comm_agree(world, read_own(&r));
     }
     hy_free(r.tensor);
+    hy_free(r.block);
     HY_TRY(status);
-    size_t esize = hy_dtype_size(dtype);
+    hy_comm *all = target->device != NULL ? target->all : world;
+    size_t esize = hy_dtype_size(r.dtype);
     for (int b = 0; b < hy_model_bucket_count(model); b++) {
         hy_bucket_shard shard = hy_bucket_shard_of(model, r.size, r.rank, b);
-        char *bucket = (char *)params + (size_t)(shard.flat - r.rank * shard.n) * esize;
+        char *bucket = r.into[0] + (size_t)(shard.flat - r.rank * shard.n) * esize;
         hy_req req = {0};
-        hy_comm_all_gather(world, "checkpoint parameters", (char *)params + (size_t)shard.flat * esize, bucket,
+        hy_comm_all_gather(all, "checkpoint parameters", r.into[0] + (size_t)shard.flat * esize, bucket,
                            (size_t)shard.n * esize, &req);
         hy_comm_wait(&req);
     }

@@ -48,10 +48,25 @@ hy_status hy_bucket_shards_create(const hy_model *model, int size, int rank, hy_
     return HY_OK;
 }
 
+size_t hy_shards_copy_bytes(const hy_shards *s) {
+    int64_t most = 0;
+    for (int b = 0; b < s->n_buckets; b++) {
+        most = s->buckets[b].n > most ? s->buckets[b].n : most;
+    }
+    return (size_t)most * hy_dtype_size(s->dtype);
+}
+
+/* For the host to read, until the next. */
 static const char *bucket_data(const hy_shards *s, int dataset, int bucket) {
     const hy_bucket_shard *shard = &s->buckets[bucket];
+    const size_t element = hy_dtype_size(s->dtype);
     const int64_t at = s->flat && dataset == 0 ? shard->flat : shard->state;
-    return (const char *)s->data[dataset] + (size_t)at * hy_dtype_size(s->dtype);
+    const char *data = (const char *)s->data[dataset] + (size_t)at * element;
+    if (s->copy == NULL) {
+        return data;
+    }
+    hy_device_read(s->device, data, (size_t)shard->n * element, s->copy);
+    return s->copy;
 }
 
 uint64_t hy_shards_content(const hy_shards *s) {
@@ -106,12 +121,19 @@ hy_status hy_shards_write(const hy_shards *s, const char *path, hy_manifest_file
 static hy_status write_file(const hy_checkpoint_source *s, const char *path, hy_manifest_file *info) {
     hy_bucket_shard *buckets = NULL;
     HY_TRY(hy_bucket_shards_create(s->model, hy_comm_size(s->world), hy_comm_rank(s->world), &buckets));
-    const hy_shards shards = {.dtype = s->dtype,
-                              .n_buckets = hy_model_bucket_count(s->model),
-                              .buckets = buckets,
-                              .flat = true,
-                              .data = {s->params, s->m, s->v}};
-    const hy_status status = hy_shards_write(&shards, path, info);
+    hy_shards shards = {.dtype = s->dtype,
+                        .n_buckets = hy_model_bucket_count(s->model),
+                        .buckets = buckets,
+                        .flat = true,
+                        .data = {s->params, s->m, s->v},
+                        .device = s->device};
+    hy_status status = s->device != NULL && hy_device_is_async(s->device)
+                           ? hy_alloc("a shard on its way", hy_shards_copy_bytes(&shards), &shards.copy)
+                           : HY_OK;
+    if (status == HY_OK) {
+        status = hy_shards_write(&shards, path, info);
+    }
+    hy_free(shards.copy);
     hy_free(buckets);
     return status;
 }

@@ -3,21 +3,31 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "train/data/read_ahead.h"
 
-struct hy_feed {
-    hy_feed_shape shape;
-    hy_layout *layout;
+/* What one hy_feed_load brought. */
+typedef struct feed_image {
     int64_t calls, valid;
     int32_t *tokens, *labels; /* [calls_max,T] */
     uint8_t *answers;         /* [calls_max,T] whether the label is an answer; zeros where the store marks none */
     int64_t *docs;            /* [calls_max, unit·len + 1] */
     int64_t *n_docs;          /* [calls_max] */
-    int32_t *window;          /* [frag_max + 1] a fragment and the token after it */
-    int64_t *bounds;          /* [len + 1] document offsets in one sequence */
+} feed_image;
+
+struct hy_feed {
+    hy_feed_shape shape;
+    hy_layout *layout;
+    feed_image images[2]; /* with shape.ahead both */
+    int now;              /* the one that is loaded; the other one is read ahead */
+    int32_t *window;      /* [frag_max + 1] a fragment and the token after it */
+    int64_t *bounds;      /* [len + 1] document offsets in one sequence */
+    hy_read_ahead *ahead; /* NULL without shape.ahead */
+    hy_sequence *wanted;  /* [calls_max·unit] what is read ahead */
+    int64_t n_wanted;     /* 0: nothing */
 };
 
 typedef struct feed_sizes {
-    int64_t tokens, answers, docs, window, bounds, layout; /* bytes */
+    int64_t tokens, answers, docs, window, bounds, wanted, layout; /* bytes */
 } feed_sizes;
 
 static feed_sizes sizes_of(const hy_feed_shape *shape) {
@@ -29,6 +39,7 @@ static feed_sizes sizes_of(const hy_feed_shape *shape) {
         .docs = shape->calls_max * (shape->unit * shape->len + 1) * (int64_t)sizeof(int64_t),
         .window = (dims.frag_max + 1) * (int64_t)sizeof(int32_t),
         .bounds = (shape->len + 1) * (int64_t)sizeof(int64_t),
+        .wanted = shape->ahead ? shape->calls_max * shape->unit * (int64_t)sizeof(hy_sequence) : 0,
         .layout = hy_layout_bytes(&dims),
     };
     return sizes;
@@ -36,9 +47,27 @@ static feed_sizes sizes_of(const hy_feed_shape *shape) {
 
 hy_status hy_feed_plan(const hy_feed_shape *shape, hy_plan *plan) {
     const feed_sizes sizes = sizes_of(shape);
-    HY_TRY(hy_plan_add(plan, "tokens, labels, answers", "step", 2 * sizes.tokens + sizes.answers));
-    HY_TRY(hy_plan_add(plan, "document offsets", "step", sizes.docs + sizes.window + sizes.bounds));
+    const int64_t images = shape->ahead ? 2 : 1;
+    HY_TRY(hy_plan_add(plan, "tokens, labels, answers", "step", images * (2 * sizes.tokens + sizes.answers)));
+    HY_TRY(hy_plan_add(plan, "document offsets", "step",
+                       images * sizes.docs + sizes.window + sizes.bounds + sizes.wanted));
     return hy_plan_add(plan, "layout: positions, runs", "step", sizes.layout);
+}
+
+static hy_status reserve_image(const hy_feed_shape *shape, const feed_sizes *sizes, feed_image *image) {
+    HY_TRY(hy_alloc("tokens", (size_t)sizes->tokens, (void **)&image->tokens));
+    HY_TRY(hy_alloc("labels", (size_t)sizes->tokens, (void **)&image->labels));
+    HY_TRY(hy_alloc("answers", (size_t)sizes->answers, (void **)&image->answers));
+    HY_TRY(hy_alloc("documents", (size_t)sizes->docs, (void **)&image->docs));
+    return HY_NEW("document counts", shape->calls_max, &image->n_docs);
+}
+
+static void read_wanted(void *context);
+
+static hy_status reserve_ahead(hy_feed *feed, const feed_sizes *sizes) {
+    HY_TRY(reserve_image(&feed->shape, sizes, &feed->images[1]));
+    HY_TRY(hy_alloc("sequences read ahead", (size_t)sizes->wanted, (void **)&feed->wanted));
+    return hy_read_ahead_create(read_wanted, feed, &feed->ahead);
 }
 
 static hy_status reserve(hy_feed *feed) {
@@ -46,13 +75,10 @@ static hy_status reserve(hy_feed *feed) {
     const feed_sizes sizes = sizes_of(shape);
     HY_TRY(hy_layout_create(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len,
                             &feed->layout));
-    HY_TRY(hy_alloc("tokens", (size_t)sizes.tokens, (void **)&feed->tokens));
-    HY_TRY(hy_alloc("labels", (size_t)sizes.tokens, (void **)&feed->labels));
-    HY_TRY(hy_alloc("answers", (size_t)sizes.answers, (void **)&feed->answers));
-    HY_TRY(hy_alloc("documents", (size_t)sizes.docs, (void **)&feed->docs));
-    HY_TRY(HY_NEW("document counts", shape->calls_max, &feed->n_docs));
+    HY_TRY(reserve_image(shape, &sizes, &feed->images[0]));
     HY_TRY(hy_alloc("fragment window", (size_t)sizes.window, (void **)&feed->window));
-    return hy_alloc("document offsets", (size_t)sizes.bounds, (void **)&feed->bounds);
+    HY_TRY(hy_alloc("document offsets", (size_t)sizes.bounds, (void **)&feed->bounds));
+    return shape->ahead ? reserve_ahead(feed, &sizes) : HY_OK;
 }
 
 hy_status hy_feed_create(const hy_feed_shape *shape, hy_feed **out) {
@@ -72,19 +98,23 @@ void hy_feed_destroy(hy_feed *feed) {
     if (feed == NULL) {
         return;
     }
+    hy_read_ahead_destroy(feed->ahead);
     hy_layout_destroy(feed->layout);
-    hy_free(feed->tokens);
-    hy_free(feed->labels);
-    hy_free(feed->answers);
-    hy_free(feed->docs);
-    hy_free(feed->n_docs);
+    for (int i = 0; i < 2; i++) {
+        hy_free(feed->images[i].tokens);
+        hy_free(feed->images[i].labels);
+        hy_free(feed->images[i].answers);
+        hy_free(feed->images[i].docs);
+        hy_free(feed->images[i].n_docs);
+    }
     hy_free(feed->window);
     hy_free(feed->bounds);
+    hy_free(feed->wanted);
     hy_free(feed);
 }
 
-static int64_t *documents_at(const hy_feed *feed, int64_t call) {
-    return feed->docs + call * (feed->shape.unit * feed->shape.len + 1);
+static int64_t *documents_at(const hy_feed *feed, const feed_image *image, int64_t call) {
+    return image->docs + call * (feed->shape.unit * feed->shape.len + 1);
 }
 
 /* Answers among the labels of tokens [begin, begin + n), n > 0, which are the tokens one further; `more`: the store has
@@ -106,12 +136,12 @@ static hy_status mark_answers(const hy_feed *feed, hy_token_store *store, int64_
 
 /* One fragment of `sequence`, which stands at `slot` of micro-step `call`; n_bounds offsets of it are in
  * feed->bounds. */
-static hy_status load_fragment(hy_feed *feed, int64_t call, int64_t slot, const hy_sequence *sequence,
-                               const hy_fragment *fragment, int64_t n_bounds) {
+static hy_status load_fragment(hy_feed *feed, feed_image *image, int64_t call, int64_t slot,
+                               const hy_sequence *sequence, const hy_fragment *fragment, int64_t n_bounds) {
     const int64_t begin = sequence->begin + fragment->begin - slot * feed->shape.len, n = fragment->len;
     const int64_t more = begin + n < hy_token_store_tokens(sequence->store);
-    int32_t *tokens = feed->tokens + call * feed->layout->T + fragment->local;
-    int32_t *labels = feed->labels + call * feed->layout->T + fragment->local;
+    int32_t *tokens = image->tokens + call * feed->layout->T + fragment->local;
+    int32_t *labels = image->labels + call * feed->layout->T + fragment->local;
     if (n == 0) {
         return HY_OK;
     }
@@ -125,17 +155,18 @@ static hy_status load_fragment(hy_feed *feed, int64_t call, int64_t slot, const 
         }
     }
     HY_TRY(mark_answers(feed, sequence->store, begin, n, more, labels,
-                        feed->answers + call * feed->layout->T + fragment->local));
+                        image->answers + call * feed->layout->T + fragment->local));
     for (int64_t i = 0; i < n; i++) {
-        feed->valid += labels[i] != HY_LABEL_NONE;
+        image->valid += labels[i] != HY_LABEL_NONE;
     }
     return HY_OK;
 }
 
 /* A sequence at `slot` of micro-step `call`; `counted` 0: its labels do not count. Appends its documents. */
-static hy_status load_sequence(hy_feed *feed, int64_t call, int64_t slot, const hy_sequence *sequence, int counted) {
+static hy_status load_sequence(hy_feed *feed, feed_image *image, int64_t call, int64_t slot,
+                               const hy_sequence *sequence, int counted) {
     const int64_t len = feed->shape.len, begin = sequence->begin;
-    int64_t n_bounds = 0, *docs = documents_at(feed, call), *n_docs = &feed->n_docs[call];
+    int64_t n_bounds = 0, *docs = documents_at(feed, image, call), *n_docs = &image->n_docs[call];
     HY_TRY(hy_token_store_boundaries(sequence->store, begin, begin + len, len + 1, feed->bounds, &n_bounds));
     docs[(*n_docs)++] = slot * len;
     for (int64_t i = 0; i < n_bounds; i++) {
@@ -143,64 +174,112 @@ static hy_status load_sequence(hy_feed *feed, int64_t call, int64_t slot, const 
             docs[(*n_docs)++] = slot * len + feed->bounds[i] - begin;
         }
     }
-    const int64_t valid_before = feed->valid;
+    const int64_t valid_before = image->valid;
     for (int64_t i = 0; i < feed->layout->n_local; i++) {
         const hy_fragment *fragment = &feed->layout->frags[feed->layout->local[i]];
         if (fragment->begin < slot * len || fragment->begin + fragment->len > (slot + 1) * len) {
             continue; /* of another sequence */
         }
-        HY_TRY(load_fragment(feed, call, slot, sequence, fragment, n_bounds));
+        HY_TRY(load_fragment(feed, image, call, slot, sequence, fragment, n_bounds));
         if (!counted) {
-            int32_t *labels = feed->labels + call * feed->layout->T + fragment->local;
+            int32_t *labels = image->labels + call * feed->layout->T + fragment->local;
             for (int64_t t = 0; t < fragment->len; t++) {
                 labels[t] = HY_LABEL_NONE;
             }
-            memset(feed->answers + call * feed->layout->T + fragment->local, 0, (size_t)fragment->len);
+            memset(image->answers + call * feed->layout->T + fragment->local, 0, (size_t)fragment->len);
         }
     }
     if (!counted) {
-        feed->valid = valid_before;
+        image->valid = valid_before;
     }
     return HY_OK;
+}
+
+static hy_status load_image(hy_feed *feed, feed_image *image, const hy_sequence *sequences, int64_t n) {
+    const int64_t unit = feed->shape.unit, calls = (n + unit - 1) / unit;
+    image->calls = 0;
+    image->valid = 0;
+    for (int64_t call = 0; call < calls; call++) {
+        image->n_docs[call] = 0;
+        for (int64_t slot = 0; slot < unit; slot++) {
+            const int64_t index = call * unit + slot;
+            HY_TRY(load_sequence(feed, image, call, slot, &sequences[index < n ? index : n - 1], index < n));
+        }
+        documents_at(feed, image, call)[image->n_docs[call]] = unit * feed->shape.len;
+    }
+    image->calls = calls;
+    return HY_OK;
+}
+
+/* ---- ahead ---- */
+
+/* In the thread; what is incomplete has no calls. */
+static void read_wanted(void *context) {
+    hy_feed *feed = context;
+    (void)!load_image(feed, &feed->images[!feed->now], feed->wanted, feed->n_wanted);
+}
+
+void hy_feed_ahead(hy_feed *feed, const hy_sequence *sequences, int64_t n) {
+    hy_feed_ahead_wait(feed);
+    memcpy(feed->wanted, sequences, (size_t)n * sizeof *sequences);
+    feed->n_wanted = n;
+    hy_read_ahead_begin(feed->ahead);
+}
+
+void hy_feed_ahead_wait(hy_feed *feed) {
+    if (feed->ahead != NULL) {
+        hy_read_ahead_wait(feed->ahead);
+    }
+}
+
+/* Whether just these were read ahead, without failing. */
+static bool is_there(const hy_feed *feed, const hy_sequence *sequences, int64_t n) {
+    bool same = n > 0 && feed->n_wanted == n && feed->images[!feed->now].calls > 0;
+    for (int64_t i = 0; i < n && same; i++) {
+        same = feed->wanted[i].store == sequences[i].store && feed->wanted[i].begin == sequences[i].begin;
+    }
+    return same;
 }
 
 hy_status hy_feed_load(hy_feed *feed, const hy_sequence *sequences, int64_t n) {
-    const int64_t unit = feed->shape.unit, calls = (n + unit - 1) / unit;
-    feed->calls = 0;
-    feed->valid = 0;
-    for (int64_t call = 0; call < calls; call++) {
-        feed->n_docs[call] = 0;
-        for (int64_t slot = 0; slot < unit; slot++) {
-            const int64_t index = call * unit + slot;
-            HY_TRY(load_sequence(feed, call, slot, &sequences[index < n ? index : n - 1], index < n));
-        }
-        documents_at(feed, call)[feed->n_docs[call]] = unit * feed->shape.len;
+    hy_feed_ahead_wait(feed);
+    const bool there = is_there(feed, sequences, n);
+    feed->n_wanted = 0;
+    if (there) {
+        feed->now = !feed->now;
+        return HY_OK;
     }
-    feed->calls = calls;
-    return HY_OK;
+    return load_image(feed, &feed->images[feed->now], sequences, n);
+}
+
+/* ---- what is loaded ---- */
+
+static const feed_image *loaded(const hy_feed *feed) {
+    return &feed->images[feed->now];
 }
 
 int64_t hy_feed_calls(const hy_feed *feed) {
-    return feed->calls;
+    return loaded(feed)->calls;
 }
 
 int64_t hy_feed_valid(const hy_feed *feed) {
-    return feed->valid;
+    return loaded(feed)->valid;
 }
 
 hy_status hy_feed_batch(hy_feed *feed, int64_t call, hy_batch *batch) {
-    HY_TRY(hy_layout_set_documents(feed->layout, documents_at(feed, call), feed->n_docs[call]));
+    const feed_image *image = loaded(feed);
+    HY_TRY(hy_layout_set_documents(feed->layout, documents_at(feed, image, call), image->n_docs[call]));
     *batch = (hy_batch){.layout = feed->layout,
-                        .tokens = feed->tokens + call * feed->layout->T,
-                        .labels = feed->labels + call * feed->layout->T};
+                        .tokens = image->tokens + call * feed->layout->T,
+                        .labels = image->labels + call * feed->layout->T};
     return HY_OK;
 }
 
 const uint8_t *hy_feed_answers(const hy_feed *feed, int64_t call) {
-    return feed->answers + call * feed->layout->T;
+    return loaded(feed)->answers + call * feed->layout->T;
 }
 
 const int64_t *hy_feed_documents(const hy_feed *feed, int64_t call, int64_t *n_docs) {
-    *n_docs = feed->n_docs[call];
-    return documents_at(feed, call);
+    *n_docs = loaded(feed)->n_docs[call];
+    return documents_at(feed, loaded(feed), call);
 }

@@ -19,6 +19,7 @@ typedef struct hy_feed_shape {
     int64_t unit, len; /* sequences per micro-step; tokens per sequence */
     int64_t calls_max; /* micro-steps held at a time */
     bool answers_only; /* the other targets do not count */
+    bool ahead;        /* room for what hy_feed_ahead reads */
 } hy_feed_shape;
 
 typedef struct hy_feed hy_feed;
@@ -35,8 +36,14 @@ HY_MUST_CHECK hy_status hy_feed_create(const hy_feed_shape *shape, hy_feed **out
 void hy_feed_destroy(hy_feed *feed);
 
 /* Reads `n` sequences, unit per micro-step; what is left of the last micro-step is filled with uncounted
- * sequences. HY_ERR_DATA as in token_store.h. Allocates nothing. Local. */
+ * sequences. Those that were read ahead are there already. HY_ERR_DATA as in token_store.h. Allocates nothing. Local. */
 HY_MUST_CHECK hy_status hy_feed_load(hy_feed *feed, const hy_sequence *sequences, int64_t n);
+
+/* Begins to read what a later hy_feed_load will ask for, in a thread of the feed's own, while what is loaded stays as it is. Until
+ * hy_feed_ahead_wait has returned nobody else may use HDF5, which is not made for threads. What fails here says nothing: hy_feed_load
+ * reads again then, and tells. Needs shape.ahead. Local. */
+void hy_feed_ahead(hy_feed *feed, const hy_sequence *sequences, int64_t n);
+void hy_feed_ahead_wait(hy_feed *feed); /* nothing to do where nothing was begun */
 
 int64_t hy_feed_calls(const hy_feed *feed); /* micro-steps loaded */
 int64_t hy_feed_valid(const hy_feed *feed); /* labels of this rank that count, over all micro-steps loaded */

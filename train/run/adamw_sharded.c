@@ -67,8 +67,8 @@ static hy_status reserve(hy_adamw_sharded *o, const hy_model *model) {
         o->first_segment[b + 1] =
             o->first_segment[b] + cut_segments(model, &o->shards[b], o->segments + o->first_segment[b]);
     }
-    HY_TRY(hy_alloc("AdamW m", (size_t)o->n_state * o->element, (void **)&o->m));
-    return hy_alloc("AdamW v", (size_t)o->n_state * o->element, (void **)&o->v);
+    HY_TRY(hy_device_alloc(o->device, "AdamW m", (size_t)o->n_state * o->element, (void **)&o->m));
+    return hy_device_alloc(o->device, "AdamW v", (size_t)o->n_state * o->element, (void **)&o->v);
 }
 
 hy_status hy_adamw_sharded_create(const hy_model *model, hy_comm *world, hy_device *device, hy_dtype dtype,
@@ -103,8 +103,8 @@ void hy_adamw_sharded_destroy(hy_adamw_sharded *optimizer) {
     hy_free(optimizer->reqs);
     hy_free(optimizer->segments);
     hy_free(optimizer->first_segment);
-    hy_free(optimizer->m);
-    hy_free(optimizer->v);
+    hy_device_free(optimizer->device, optimizer->m);
+    hy_device_free(optimizer->device, optimizer->v);
     hy_free(optimizer);
 }
 
@@ -130,8 +130,7 @@ void hy_adamw_sharded_bucket_ready(void *context, int bucket) {
     post_reductions(o);
 }
 
-double hy_adamw_sharded_reduce(hy_adamw_sharded *o) {
-    double sum = 0.0;
+void hy_adamw_sharded_reduce(hy_adamw_sharded *o, double *sum) {
     for (int b = 0; b < o->n_buckets; b++) {
         o->ready[b] = true;
     }
@@ -140,11 +139,10 @@ double hy_adamw_sharded_reduce(hy_adamw_sharded *o) {
         hy_comm_wait(&o->reqs[b]);
         hy_sumsq(
             o->device,
-            &(hy_sumsq_args){.n = o->shards[b].n, .x = o->grads + (size_t)o->shards[b].flat * o->element, .sum = &sum});
+            &(hy_sumsq_args){.n = o->shards[b].n, .x = o->grads + (size_t)o->shards[b].flat * o->element, .sum = sum});
         o->ready[b] = false;
     }
     o->next_posted = o->n_buckets - 1;
-    return sum;
 }
 
 void hy_adamw_sharded_update(hy_adamw_sharded *o, const hy_adamw_settings *settings, int64_t update, double lr,

@@ -25,16 +25,16 @@ typedef struct hy_adamw_sharded hy_adamw_sharded;
 
 /* Adds m and v to `plan`. Local. */
 HY_MUST_CHECK hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype dtype, hy_plan *plan);
-/* The model must have been created for size(world) shards. params, grads: the flat arrays, borrowed; m = v = 0. Local.
- */
+/* The model must have been created for size(world) shards; world is bound to the device (hy_comm_bind). params, grads: the flat arrays,
+ * borrowed; m = v = 0. Local. */
 HY_MUST_CHECK hy_status hy_adamw_sharded_create(const hy_model *model, hy_comm *world, hy_device *device,
                                                 hy_dtype dtype, void *params, void *grads, hy_adamw_sharded **out);
 void hy_adamw_sharded_destroy(hy_adamw_sharded *optimizer);
 
 /* A hy_bucket_ready for the last micro-step; context: the optimizer. */
 void hy_adamw_sharded_bucket_ready(void *context, int bucket);
-/* Posts what bucket_ready has not, waits for all, and gives this rank's part of Σ g². Collective. */
-double hy_adamw_sharded_reduce(hy_adamw_sharded *optimizer);
+/* Posts what bucket_ready has not, waits for all, and adds this rank's part of Σ g² to *sum, in the device's memory. Collective. */
+void hy_adamw_sharded_reduce(hy_adamw_sharded *optimizer, double *sum);
 /* Update number `update` (from 1) of own shards with gradients g·g_scale; the parameters of all ranks begin to travel.
  * It waits for nobody. Collective. */
 void hy_adamw_sharded_update(hy_adamw_sharded *optimizer, const hy_adamw_settings *settings, int64_t update, double lr,

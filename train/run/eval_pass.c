@@ -42,6 +42,27 @@ static void add_answers(const hy_batch *batch, const uint8_t *answers, const hy_
     }
 }
 
+/* The sum of losses, and the rows' results behind it. */
+static double *results_at(void *block, int64_t rows, hy_eval_rows *out) {
+    double *sum = block;
+    *out = (hy_eval_rows){.loss = sum + 1, .correct = (uint8_t *)(sum + 1 + rows)};
+    return sum;
+}
+
+size_t hy_eval_results_bytes(int64_t rows) {
+    return (size_t)(rows + 1) * sizeof(double) + (size_t)rows;
+}
+
+/* Adds up what this rank's tokens of a micro-step gave: the one wait for the device. */
+static void add_results(hy_trainer *trainer, const hy_batch *batch, double *sums) {
+    const hy_eval_results *results = &trainer->results;
+    hy_eval_rows rows;
+    hy_device_read(trainer->device, results->device, hy_eval_results_bytes(results->rows), results->host);
+    sums[LOSS] = *results_at(results->host, results->rows, &rows);
+    add_positions(batch, rows.loss, sums);
+    add_answers(batch, hy_feed_answers(trainer->eval.feed, 0), &rows, sums);
+}
+
 /* One micro-step's sequences: number [first, first + n) of the store. Every rank of the group comes here together, so a
  * reading error is agreed within the group. Collective over the sequence communicator. */
 static hy_status eval_call(hy_trainer *trainer, hy_token_store *store, int64_t first, int64_t n, double *sums) {
@@ -56,9 +77,10 @@ static hy_status eval_call(hy_trainer *trainer, hy_token_store *store, int64_t f
     }
     HY_TRY(hy_comm_agree(trainer->mesh.sequence, status));
     sums[VALID] += (double)hy_feed_valid(pass->feed);
-    hy_runner_eval(pass->runner, &batch, &sums[LOSS], &trainer->rows);
-    add_positions(&batch, trainer->rows.loss, sums);
-    add_answers(&batch, hy_feed_answers(pass->feed, 0), &trainer->rows, sums);
+    hy_eval_rows rows;
+    double *loss_sum = results_at(trainer->results.device, trainer->results.rows, &rows);
+    hy_runner_eval(pass->runner, &batch, loss_sum, &rows);
+    add_results(trainer, &batch, sums);
     return HY_OK;
 }
 
@@ -75,6 +97,7 @@ hy_status hy_eval_pass(hy_trainer *trainer, int store, hy_eval_result *out) {
                                                    trainer->mesh.data_index, pass->split.unit);
     double sums[N_SUMS] = {0};
     hy_status status = HY_OK;
+    hy_device_zero(trainer->device, HY_LANE_COMPUTE, trainer->results.device, sizeof(double));
     for (int64_t done = 0; done < split.count && status == HY_OK; done += split.unit) {
         const int64_t rest = split.count - done;
         status = eval_call(trainer, open->store, split.first + done, rest < split.unit ? rest : split.unit, sums);

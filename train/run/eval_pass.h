@@ -23,6 +23,9 @@ static inline double hy_eval_accuracy(const hy_eval_result *result) {
     return result->answers > 0 ? (double)result->correct / (double)result->answers : 0.0;
 }
 
+/* Bytes of trainer->results for so many rows. */
+size_t hy_eval_results_bytes(int64_t rows);
+
 /* Over train.eval.sequences sequences of validation store `store` (of trainer->stores.n_eval), or as many as there are, in
  * the shape of the stage at hand. Collective. */
 HY_MUST_CHECK hy_status hy_eval_pass(hy_trainer *trainer, int store, hy_eval_result *out);

@@ -85,7 +85,9 @@ static void take_burst(hy_device *device, const float *ab, float *c, int64_t n, 
     hy_gemm(device,
             &(hy_gemm_args){
                 .m = n, .n = n, .k = n, .alpha = 1.0, .a = ab, .lda = n, .b = ab + MATRIX, .ldb = n, .c = c, .ldc = n});
-    hy_burst_add(sum, 2.0 * (double)(n * n * n), hy_now() - wall, thread_seconds() - cpu);
+    hy_device_wait(device, hy_device_mark(device, HY_LANE_COMPUTE));
+    const double own = hy_device_is_async(device) ? 0.0 : thread_seconds() - cpu; /* none of it is this thread's */
+    hy_burst_add(sum, 2.0 * (double)(n * n * n), hy_now() - wall, own);
 }
 
 /* Sizes take turns: the large ones are the most efficient, the small ones are over before others get the core. A slow
@@ -105,13 +107,11 @@ static hy_burst_sum measure_thread(hy_device *device, const float *ab, float *c)
     return sum;
 }
 
-/* `matrices`: two that are multiplied, and a product for each thread. */
-static void measure(hy_device *const *devices, float *matrices, hy_rank_peak *rank) {
+/* `matrices`: two that are multiplied, and a product for each of n threads. */
+static void measure(hy_device *const *devices, int n, float *matrices, hy_rank_peak *rank) {
     double wall = 0.0, cpu = 0.0, rate = 0.0;
-    for (int i = 0; i < 2 * MATRIX; i++) {
-        matrices[i] = (float)(i % 17) * 0.1f;
-    }
-#pragma omp parallel num_threads(measured_threads()) reduction(+ : wall, cpu, rate)
+    hy_fill(devices[0], &(hy_fill_args){.n = 2 * MATRIX, .value = 0.3, .y = matrices});
+#pragma omp parallel num_threads(n) reduction(+ : wall, cpu, rate)
     {
         float *c = matrices + (2 + omp_get_thread_num()) * MATRIX;
         const hy_burst_sum sum = measure_thread(devices[omp_get_thread_num()], matrices, c);
@@ -120,7 +120,7 @@ static void measure(hy_device *const *devices, float *matrices, hy_rank_peak *ra
         rate += sum.flops_per_second;
     }
     rank->flops_per_second = rate;
-    rank->share = wall > 0.0 && cpu < wall ? cpu / wall : 1.0;
+    rank->share = cpu > 0.0 && cpu < wall ? cpu / wall : 1.0;
 }
 
 static void find_processor(const char *detail, char *text, size_t size) {
@@ -168,24 +168,28 @@ static hy_status gather(hy_comm *world, const hy_rank_peak *mine, hy_host_peak *
     return HY_OK;
 }
 
-/* A device for each thread: none counts for another. */
+/* A device for each of at most n threads: none counts for another. One that has threads of its own is alone. */
 static hy_status measure_on(const char *name, int n, hy_device **devices, hy_comm *world, hy_rank_peak *rank) {
     void *matrices = NULL;
     hy_profile profile;
     hy_status status = hy_profile_of(name, HY_F32, &profile);
-    for (int i = 0; i < n && status == HY_OK; i++) {
+    if (status == HY_OK) {
+        status = hy_device_create(name, HY_F32, &devices[0]);
+    }
+    n = status == HY_OK && hy_device_is_async(devices[0]) ? 1 : n;
+    for (int i = 1; i < n && status == HY_OK; i++) {
         status = hy_device_create(name, HY_F32, &devices[i]);
     }
     if (status == HY_OK) {
-        status = hy_alloc("matrices of the GEMM peak", (size_t)hy_gemm_peak_bytes(), &matrices);
+        status = hy_device_alloc(devices[0], "matrices of the GEMM peak", (size_t)hy_gemm_peak_bytes(), &matrices);
     }
     status = hy_comm_agree(world, status);
     if (status == HY_OK) {
         describe(&profile, rank);
         hy_comm_barrier(world);
-        measure(devices, matrices, rank);
+        measure(devices, n, matrices, rank);
     }
-    hy_free(matrices);
+    hy_device_free(devices[0], matrices);
     for (int i = 0; i < n; i++) {
         hy_device_destroy(devices[i]);
     }

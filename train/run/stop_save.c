@@ -16,6 +16,7 @@ enum { WRITERS_MAX = 8, WRITER_SECONDS = 600 }; /* a writer stuck on a dead file
 
 static struct {
     hy_part *part; /* NULL: not begun */
+    hy_device *device;
     bool first_rank;
     char log[HY_PATH_MAX];
     void (*leave)(void *context);
@@ -23,6 +24,8 @@ static struct {
     hy_progress now, next;
     int64_t saved_step, written_step; /* needs no saving; a writer is, or was, at it */
     volatile sig_atomic_t settled;    /* `now` is what the memory holds */
+    bool awaited;                     /* it will be, once the device has passed `behind` */
+    hy_mark behind;
     double next_look;
     int n_writers;
     pid_t writers[WRITERS_MAX];
@@ -75,6 +78,7 @@ static void write_in_child(void) {
     const pid_t child = _Fork();
     if (child == 0) {
         become_writer();
+        hy_device_open_to_child(state.device);
         _exit(hy_part_write(state.part, &state.now) ? 0 : 1);
     }
     if (child > 0 && state.n_writers < WRITERS_MAX) {
@@ -90,8 +94,35 @@ void hy_stop_save_at_once(void) {
 
 /* ---- in the run ---- */
 
+/* A signal that came meanwhile finds its state now. */
+static void settle(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    state.settled = 1;
+    if (hy_stop_at_once()) {
+        sigset_t all, before;
+        sigfillset(&all);
+        (void)sigprocmask(SIG_BLOCK, &all, &before);
+        write_in_child();
+        (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    }
+}
+
+static void settle_if_passed(void) {
+    if (state.awaited && hy_device_reached(state.device, state.behind)) {
+        state.awaited = false;
+        settle();
+    }
+}
+
+static void settle_behind_compute(void) {
+    state.behind = hy_device_mark(state.device, HY_LANE_COMPUTE);
+    state.awaited = true;
+    settle_if_passed();
+}
+
 static void look(void) {
-    if (!hy_stop_at_once() || hy_now() < state.next_look) {
+    settle_if_passed();
+    if (!state.first_rank || !hy_stop_at_once() || hy_now() < state.next_look) {
         return;
     }
     state.next_look = hy_now() + 0.02;
@@ -108,16 +139,18 @@ hy_status hy_stop_save_begin(const hy_checkpoint_source *source, const char *fol
     snprintf(state.log, sizeof state.log, "%s", log);
     state.first_rank = hy_comm_rank(source->world) == 0;
     state.part = part;
+    state.device = source->device;
     state.leave = leave;
     state.context = context;
     state.written_step = -1;
-    hy_comm_set_watch(state.first_rank ? look : NULL);
+    hy_comm_set_watch(look);
     return HY_OK;
 }
 
 void hy_stop_save_end(void) {
     hy_comm_set_watch(NULL);
     state.settled = 0;
+    state.awaited = false;
     for (int i = 0; i < state.n_writers; i++) {
         (void)kill(state.writers[i], SIGKILL);
         (void)waitpid(state.writers[i], NULL, 0);
@@ -127,21 +160,9 @@ void hy_stop_save_end(void) {
     state.part = NULL;
 }
 
-/* A signal that came meanwhile finds its state now. */
-static void settle(void) {
-    atomic_signal_fence(memory_order_seq_cst);
-    state.settled = 1;
-    if (hy_stop_at_once()) {
-        sigset_t all, before;
-        sigfillset(&all);
-        (void)sigprocmask(SIG_BLOCK, &all, &before);
-        write_in_child();
-        (void)sigprocmask(SIG_SETMASK, &before, NULL);
-    }
-}
-
 void hy_stop_save_changing(void) {
     state.settled = 0;
+    state.awaited = false;
     atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -150,12 +171,12 @@ void hy_stop_save_state(const hy_progress *now, const hy_progress *next, int64_t
     state.now = *now;
     state.next = *next;
     state.saved_step = saved_step;
-    settle();
+    settle_behind_compute();
 }
 
 void hy_stop_save_changed(void) {
     if (state.part != NULL) {
         state.now = state.next;
-        settle();
+        settle_behind_compute();
     }
 }

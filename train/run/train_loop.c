@@ -28,6 +28,7 @@ static hy_checkpoint_source source_of(const hy_loop *l) {
                                   .params = t->params,
                                   .m = m,
                                   .v = v,
+                                  .device = t->device,
                                   .config = l->config_text,
                                   .tokenizer = t->tokenizer.name,
                                   .stores = l->stores,

@@ -26,7 +26,10 @@ static hy_status resume(hy_loop *l, hy_checkpoint *checkpoint) {
         m = v = NULL;
     }
     HY_TRY(hy_one_tokenizer_add(&l->trainer->tokenizer, l->world, checkpoint->manifest.tokenizer, checkpoint->path));
-    HY_TRY(hy_checkpoint_read(checkpoint, l->trainer->model, l->world, l->trainer->dtype, l->trainer->params, m, v));
+    hy_checkpoint_target target = hy_trainer_target(l->trainer);
+    target.m = m;
+    target.v = v;
+    HY_TRY(hy_checkpoint_read(checkpoint, l->trainer->model, l->world, &target));
     HY_TRY(hy_comm_agree(l->world, hy_data_resume(&checkpoint->manifest, l->trainer)));
     take_attachments(l, checkpoint);
     l->first_step = l->saved_step = l->progress.step;
@@ -42,13 +45,14 @@ static hy_status initialise(hy_loop *l) {
     hy_trainer *t = l->trainer;
     hy_checkpoint checkpoint;
     if (l->config->train.init[0] == '\0') {
-        hy_model_init_params(t->model, (uint64_t)l->config->train.seed, t->dtype, t->params);
-        return HY_OK;
+        return hy_comm_agree(l->world, hy_model_init_on_device(t->model, (uint64_t)l->config->train.seed, t->dtype,
+                                                               t->device, t->params));
     }
     HY_TRY(hy_checkpoint_open(l->config->train.init, l->world, NULL, &checkpoint));
     hy_status status = hy_one_tokenizer_add(&t->tokenizer, l->world, checkpoint.manifest.tokenizer, checkpoint.path);
     if (status == HY_OK) {
-        status = hy_checkpoint_read(&checkpoint, t->model, l->world, t->dtype, t->params, NULL, NULL);
+        const hy_checkpoint_target target = hy_trainer_target(t);
+        status = hy_checkpoint_read(&checkpoint, t->model, l->world, &target);
     }
     if (status == HY_OK && l->first_rank) {
         hy_info("starting from the parameters of %s", checkpoint.path);

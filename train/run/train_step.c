@@ -44,11 +44,12 @@ static hy_status read_and_agree(hy_trainer *trainer, bool stop, hy_step_result *
     return HY_OK;
 }
 
-/* This rank's sum of losses; its gradients of the mean loss. */
-static double compute(hy_trainer *trainer, int64_t valid) {
+/* This rank's sum of losses and gradients of the mean loss, summed over ranks as they are ready, and its part of their squares. */
+static void compute(hy_trainer *trainer, int64_t valid) {
     const double d_scale = 1.0 / (double)valid;
     const int64_t calls = hy_feed_calls(trainer->train.feed);
-    double loss_sum = 0.0;
+    double *scalars = trainer->scalars;
+    hy_device_zero(trainer->device, HY_LANE_COMPUTE, scalars, HY_SCALARS * sizeof *scalars);
     hy_fill(trainer->device,
             &(hy_fill_args){.n = hy_model_flat_size(trainer->model), .value = 0.0, .y = trainer->grads});
     for (int64_t call = 0; call < calls; call++) {
@@ -57,10 +58,10 @@ static double compute(hy_trainer *trainer, int64_t valid) {
         if (status != HY_OK) {
             hy_comm_abort((int)status); /* offsets were checked when they were read */
         }
-        hy_runner_step(trainer->train.runner, &batch, d_scale, &loss_sum,
+        hy_runner_step(trainer->train.runner, &batch, d_scale, &scalars[HY_SCALAR_LOSS],
                        call + 1 == calls ? hy_adamw_sharded_bucket_ready : NULL, trainer->optimizer);
     }
-    return loss_sum;
+    hy_adamw_sharded_reduce(trainer->optimizer, &scalars[HY_SCALAR_SQUARES]);
 }
 
 hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop, hy_step_result *out) {
@@ -84,12 +85,14 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
         return HY_OK;
     }
 
-    double sums[2] = {compute(trainer, r.valid), 0.0};
+    double sums[HY_SCALARS];
+    hy_trainer_read_ahead(trainer, step + 1);
+    compute(trainer, r.valid);
+    hy_device_read(trainer->device, trainer->scalars, sizeof sums, sums); /* the step's one wait for the device */
     const double t2 = hy_now();
-    sums[1] = hy_adamw_sharded_reduce(trainer->optimizer);
-    sum_over_ranks(trainer->world, "loss and norm", sums, 2);
-    r.loss = sums[0] / (double)r.valid;
-    r.grad_norm = sqrt(sums[1]);
+    sum_over_ranks(trainer->world, "loss and norm", sums, HY_SCALARS);
+    r.loss = sums[HY_SCALAR_LOSS] / (double)r.valid;
+    r.grad_norm = sqrt(sums[HY_SCALAR_SQUARES]);
     if (!isfinite(r.loss) || !isfinite(r.grad_norm)) {
         r.skipped = HY_STEP_NOT_FINITE;
     } else {
@@ -102,6 +105,7 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
         hy_stop_save_changed();
         hy_adamw_sharded_gather(trainer->optimizer);
     }
+    hy_feed_ahead_wait(trainer->train.feed); /* others may use HDF5 again */
     trainer->data = trainer->next;
     r.compute_seconds = t2 - t1;
     r.update_seconds = hy_now() - t2;

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "train/run/eval_pass.h"
 #include "train/run/trainer_shapes.h"
 
 /* ---- stages ---- */
@@ -19,20 +20,34 @@ int hy_trainer_enter(hy_trainer *trainer, int64_t step) {
     return entered;
 }
 
-void hy_trainer_draw(hy_trainer *trainer, int64_t step) {
-    (void)hy_trainer_enter(trainer, step);
+/* The batch that follows `data`, which moves on. */
+static void draw_batch(const hy_trainer *trainer, hy_data_state *data) {
     const hy_trainer_stage *stage = trainer->stage;
     const hy_pass *pass = &trainer->train;
-    trainer->next = trainer->data;
     for (int64_t i = 0; i < stage->stage.batch; i++) {
         const int64_t at = i - pass->split.first;
         int64_t begin = 0;
         int source = 0;
-        hy_data_mix_next(&stage->mix, &trainer->next, &source, &begin);
+        hy_data_mix_next(&stage->mix, data, &source, &begin);
         if (at >= 0 && at < pass->split.count) {
             pass->sequences[at] = (hy_sequence){stage->stores[source], begin};
         }
     }
+}
+
+void hy_trainer_draw(hy_trainer *trainer, int64_t step) {
+    (void)hy_trainer_enter(trainer, step);
+    trainer->next = trainer->data;
+    draw_batch(trainer, &trainer->next);
+}
+
+void hy_trainer_read_ahead(hy_trainer *trainer, int64_t step) {
+    if (step > trainer->config->train.steps || &trainer->stages[hy_stage_at(trainer->config, step)] != trainer->stage) {
+        return; /* there is none; its stage has a feed of its own, which reads when it is entered */
+    }
+    trainer->ahead = trainer->next;
+    draw_batch(trainer, &trainer->ahead);
+    hy_feed_ahead(trainer->train.feed, trainer->train.sequences, trainer->train.split.count);
 }
 
 hy_status hy_trainer_set_data(hy_trainer *trainer, const hy_data_state *data) {
@@ -96,8 +111,10 @@ static hy_status reserve_arena(hy_trainer *trainer, bool train) {
     if (train) {
         return HY_OK;
     }
-    HY_TRY(HY_NEW("row losses", rows, &trainer->rows.loss));
-    return HY_NEW("correct rows", rows, &trainer->rows.correct);
+    const size_t results = hy_eval_results_bytes(rows);
+    trainer->results.rows = rows;
+    HY_TRY(hy_alloc("results of rows", results, &trainer->results.host));
+    return hy_device_alloc(trainer->device, "results of rows", results, &trainer->results.device);
 }
 
 static hy_status reserve_pass(hy_trainer *trainer, const hy_trainer_stage *stage, bool train, hy_pass *pass) {
@@ -105,8 +122,8 @@ static hy_status reserve_pass(hy_trainer *trainer, const hy_trainer_stage *stage
     pass->split = s.split;
     HY_TRY(HY_NEW("sequences of a step", s.split.count, &pass->sequences));
     HY_TRY(hy_feed_create(&s.feed, &pass->feed));
-    return hy_runner_create_in(model_of(trainer, stage), &s.run, trainer->device, trainer->mesh.sequence,
-                               trainer->params, trainer->grads, trainer->arenas[!train], &pass->runner);
+    return hy_runner_create_in(model_of(trainer, stage), &s.run, trainer->device, trainer->sequence, trainer->params,
+                               trainer->grads, trainer->arenas[!train], &pass->runner);
 }
 
 static hy_status reserve_stages(hy_trainer *trainer, bool train) {
@@ -129,8 +146,15 @@ static hy_status reserve_stages(hy_trainer *trainer, bool train) {
     return HY_OK;
 }
 
+/* Collective. */
+static hy_status open_device(hy_trainer *trainer) {
+    HY_TRY(
+        hy_comm_agree(trainer->world, hy_device_create(trainer->config->run.device, trainer->dtype, &trainer->device)));
+    HY_TRY(hy_comm_bind(trainer->world, trainer->device, &trainer->all));
+    return hy_comm_bind(trainer->mesh.sequence, trainer->device, &trainer->sequence);
+}
+
 static hy_status reserve_model(hy_trainer *trainer, bool train) {
-    HY_TRY(hy_device_create(trainer->config->run.device, trainer->dtype, &trainer->device));
     HY_TRY(hy_model_create(&trainer->config->model, hy_comm_size(trainer->world), &trainer->model));
     const size_t bytes = (size_t)hy_model_flat_size(trainer->model) * hy_dtype_size(trainer->dtype);
     HY_TRY(hy_device_alloc(trainer->device, "parameters", bytes, &trainer->params));
@@ -138,8 +162,9 @@ static hy_status reserve_model(hy_trainer *trainer, bool train) {
         return HY_OK;
     }
     HY_TRY(hy_device_alloc(trainer->device, "gradients", bytes, &trainer->grads));
-    hy_alloc_not_in_children(trainer->grads);
-    return hy_adamw_sharded_create(trainer->model, trainer->world, trainer->device, trainer->dtype, trainer->params,
+    hy_device_not_in_children(trainer->device, trainer->grads);
+    HY_TRY(hy_device_alloc(trainer->device, "sums of a step", HY_SCALARS * sizeof(double), (void **)&trainer->scalars));
+    return hy_adamw_sharded_create(trainer->model, trainer->all, trainer->device, trainer->dtype, trainer->params,
                                    trainer->grads, &trainer->optimizer);
 }
 
@@ -155,6 +180,7 @@ static hy_status build(hy_trainer *trainer, bool train) {
     const hy_config *config = trainer->config;
     const int sequence = hy_trainer_sequence_size(config, hy_comm_size(trainer->world));
     HY_TRY(hy_mesh_create(trainer->world, (int)config->parallel.data, sequence, &trainer->mesh));
+    HY_TRY(open_device(trainer));
     HY_TRY(hy_comm_agree(trainer->world, reserve_model(trainer, train)));
     HY_TRY(hy_one_tokenizer_add(&trainer->tokenizer, trainer->world, config->data.tokenizer, "data.tokenizer"));
     HY_TRY(hy_run_stores_open(config, train, trainer->world, &trainer->tokenizer, &trainer->stores));
@@ -176,6 +202,11 @@ hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world,
     return HY_OK;
 }
 
+hy_checkpoint_target hy_trainer_target(const hy_trainer *trainer) {
+    return (hy_checkpoint_target){
+        .dtype = trainer->dtype, .params = trainer->params, .device = trainer->device, .all = trainer->all};
+}
+
 static void destroy_pass(hy_pass *pass) {
     hy_runner_destroy(pass->runner);
     hy_feed_destroy(pass->feed);
@@ -186,6 +217,8 @@ void hy_trainer_destroy(hy_trainer *trainer) {
     if (trainer == NULL) {
         return;
     }
+    hy_comm_destroy(trainer->sequence);
+    hy_comm_destroy(trainer->all);
     for (int i = 0; i < trainer->n_stages; i++) {
         destroy_pass(&trainer->stages[i].train);
         destroy_pass(&trainer->stages[i].eval);
@@ -195,8 +228,9 @@ void hy_trainer_destroy(hy_trainer *trainer) {
     hy_run_stores_close(&trainer->stores);
     hy_device_free(trainer->device, trainer->arenas[0]);
     hy_device_free(trainer->device, trainer->arenas[1]);
-    hy_free(trainer->rows.loss);
-    hy_free(trainer->rows.correct);
+    hy_free(trainer->results.host);
+    hy_device_free(trainer->device, trainer->results.device);
+    hy_device_free(trainer->device, trainer->scalars);
     hy_adamw_sharded_destroy(trainer->optimizer);
     hy_device_free(trainer->device, trainer->params);
     hy_device_free(trainer->device, trainer->grads);

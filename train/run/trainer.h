@@ -5,6 +5,7 @@
 
 #include "comm/comm.h"
 #include "layers/model.h"
+#include "train/checkpoint/checkpoint.h"
 #include "train/data/data_mix.h"
 #include "train/data/data_split.h"
 #include "train/data/feed.h"
@@ -30,20 +31,31 @@ typedef struct hy_trainer_stage {
     hy_pass train, eval;
 } hy_trainer_stage;
 
+enum { HY_SCALAR_LOSS, HY_SCALAR_SQUARES, HY_SCALARS };
+
+/* One block in the device's memory, read at once: the sum of losses so far, each row's loss, each row's correctness. */
+typedef struct hy_eval_results {
+    void *device, *host;
+    int64_t rows;
+} hy_eval_results;
+
 typedef struct hy_trainer {
     const hy_config *config; /* borrowed */
-    hy_comm *world;          /* borrowed */
-    hy_mesh mesh;
+    hy_comm *world;          /* borrowed; control */
+    hy_mesh mesh;            /* control */
     hy_device *device;
+    hy_comm *all, *sequence; /* data: bound to the device; of the world, of mesh.sequence */
     hy_dtype dtype;
     hy_model *model;
     void *params, *grads;        /* flat; grads NULL without training */
+    double *scalars;             /* [HY_SCALARS] in the device's memory: what a step reads at its end */
     hy_adamw_sharded *optimizer; /* NULL without training */
     void *arenas[2];             /* activations of training and of validation: all stages' */
-    hy_eval_rows rows;           /* validation: losses and correctness of a micro-step's tokens */
+    hy_eval_results results;     /* validation: of a micro-step's tokens */
     hy_run_stores stores;
     hy_one_tokenizer tokenizer; /* of all stores, and of what the run starts from */
     hy_data_state data, next;   /* what the steps so far have read; the same after the step at hand */
+    hy_data_state ahead;        /* after the one that is read ahead */
     int n_stages;
     hy_trainer_stage *stages;
     const hy_trainer_stage *stage; /* the one at hand */
@@ -66,12 +78,19 @@ HY_MUST_CHECK hy_status hy_trainer_shape(const hy_config *config, int stage, int
 HY_MUST_CHECK hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out);
 void hy_trainer_destroy(hy_trainer *trainer);
 
+/* For hy_checkpoint_read: parameters only. */
+hy_checkpoint_target hy_trainer_target(const hy_trainer *trainer);
+
 /* Brings the stage of step `step` to hand; 1 if it was another or none has been entered so far. Allocates nothing. */
 int hy_trainer_enter(hy_trainer *trainer, int64_t step);
 
 /* Draws the whole batch of step `step`, as every rank does: the group's part into train.sequences, what will have been
  * read after it into `next`. Again before the step is done: the same. Allocates nothing. Local. */
 void hy_trainer_draw(hy_trainer *trainer, int64_t step);
+
+/* Begins to read the batch of `step`, the one after what was drawn last; hy_feed_ahead says what others must leave alone meanwhile. Overwrites
+ * train.sequences. Local. */
+void hy_trainer_read_ahead(hy_trainer *trainer, int64_t step);
 
 /* Goes on from what `data` says has been read. A store that it does not know, or that has another size now, is read from
  * its beginning; rank 0 says so. HY_ERR_DATA if there are too many records. Local. */

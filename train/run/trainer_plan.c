@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "train/data/file_hash.h"
+#include "train/run/eval_pass.h"
 #include "train/run/gemm_peak.h"
 #include "train/run/trainer_shapes.h"
 
@@ -26,7 +27,8 @@ hy_pass_shapes hy_pass_shapes_of(const hy_config *config, const hy_stage *stage,
                              .unit = s.split.unit,
                              .len = stage->sequence,
                              .calls_max = train ? s.split.calls : 1,
-                             .answers_only = train && config->data.loss == HY_LOSS_ANSWERS};
+                             .answers_only = train && config->data.loss == HY_LOSS_ANSWERS,
+                             .ahead = train};
     s.run = (hy_run_shape){.layout = config->parallel.layout,
                            .sequence_size = at->sequence_size,
                            .sequence_rank = at->sequence_rank,
@@ -85,7 +87,7 @@ typedef struct pass_plan {
 static hy_status plan_pass(const hy_config *config, const hy_stage *stage, const hy_place *at, bool train,
                            const hy_model *model, const hy_profile *profile, pass_plan *out) {
     const hy_pass_shapes s = hy_pass_shapes_of(config, stage, at, HY_F32, train);
-    const int64_t rows = train ? 0 : hy_local_tokens(&s.feed) * (int64_t)(sizeof(double) + sizeof(uint8_t));
+    const int64_t rows = train ? 0 : 2 * (int64_t)hy_eval_results_bytes(hy_local_tokens(&s.feed)); /* device, host */
     hy_plan feed, runner;
     hy_plan_init(&feed);
     hy_plan_init(&runner);
