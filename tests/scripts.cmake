@@ -27,6 +27,7 @@ hy_program_test(doctor)
 hy_program_test(recall)
 hy_program_test(report ${CMAKE_SOURCE_DIR})
 hy_program_test(train_again)
+hy_program_test(async)
 foreach(name slurm readme) # what is in the repository besides the program
   add_test(NAME program/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/${name}.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
   set_tests_properties(program/${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
@@ -55,7 +56,7 @@ set_tests_properties(fault/bad_inputs PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_
 
 # The n-th system call or allocation fails: a draw of a minute here; all of them by `nth_failure.sh ... --all`. Sanitizers want to be
 # loaded first themselves. Skipped (77) where the kernel refuses a seccomp filter.
-if(NOT HY_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|aarch64")
+if(NOT HY_SANITIZE AND NOT HY_TSAN AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|aarch64")
   add_library(nth_failure MODULE fault/nth_failure.c)
   add_test(NAME fault/nth_failure COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/nth_failure.sh $<TARGET_FILE:hylas> $<TARGET_FILE:nth_failure>
            ${CMAKE_SOURCE_DIR})

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Builds and tests with every compiler and with sanitizers, all warnings as errors.
 #
-# usage: launch/scripts/check-compilers.sh [gcc] [clang] [sanitize] [sanitize-unit] [fuzz]
+# usage: launch/scripts/check-compilers.sh [gcc] [clang] [sanitize] [sanitize-unit] [tsan] [fuzz]
 #
 # sanitize-unit is part of sanitize: the unit tests alone, which is what continuous integration has the time for. fuzz: 20,000 cases per target
-# of launch/fuzz.sh. Default: the first three. clang needs clang, libclang-rt-*-dev and libomp-dev.
+# of launch/fuzz.sh. tsan: ThreadSanitizer over the threads there are, of the asynchronous device and of what reads ahead; one OpenMP thread,
+# since it cannot see how OpenMP orders more. Default: the first three. clang needs clang, libclang-rt-*-dev and libomp-dev.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 mpi_environment
@@ -32,8 +33,9 @@ for what in "${@:-gcc clang sanitize}"; do
             clang) check clang all . -DCMAKE_C_COMPILER=clang ;;
             sanitize) sanitize all . ;;
             sanitize-unit) sanitize unit_tests '^unit/' ;;
+            tsan) check tsan all '^unit/test_(device_async|feed|log|memory|phase_report)|^dist_async/|^dist/test_(async_run|comm_device)' -DCMAKE_C_COMPILER=gcc -DHY_TSAN=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DCMAKE_C_FLAGS_DEBUG=-g1 ;;
             fuzz) launch/fuzz.sh --cases 20000 ;;
-            *) fail 2 "unknown compiler check '$name'; known: gcc clang sanitize sanitize-unit fuzz" ;;
+            *) fail 2 "unknown compiler check '$name'; known: gcc clang sanitize sanitize-unit tsan fuzz" ;;
         esac
     done
 done

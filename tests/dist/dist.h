@@ -3,6 +3,7 @@
 #define HY_TESTS_DIST_H
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "comm/comm.h"
 
@@ -19,6 +20,12 @@ static int64_t hy_test_failed;
             }                                                                                                          \
         }                                                                                                              \
     } while (0)
+
+/* The device of a test: HYLAS_TEST_DEVICE in the environment, or else the one it names. */
+static inline const char *hy_test_device(const char *otherwise) {
+    const char *device = getenv("HYLAS_TEST_DEVICE");
+    return device != NULL && device[0] != '\0' ? device : otherwise;
+}
 
 /* The exit code: 0 if no check failed on any rank. Destroys the world. Collective. */
 static inline int hy_test_finish(hy_comm *world, const char *name, int64_t cases) {

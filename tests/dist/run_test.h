@@ -13,6 +13,13 @@
 
 static char folder[64];
 
+static inline void hy_test_set_device(hy_config *config) {
+    const char *device = hy_test_device(NULL);
+    if (device != NULL) {
+        (void)snprintf(config->run.device, sizeof config->run.device, "%s", device);
+    }
+}
+
 /* A test's main: `fill` on rank 0, then `run` on all; the folder is gone in the end. */
 static inline int hy_test_in_folder(int argc, char **argv, const char *name, int64_t cases, hy_status (*fill)(void),
                                     hy_status (*run)(hy_comm *)) {

@@ -78,6 +78,28 @@ static inline hy_layout *sp_layout(const sp_case *c, hy_layout_kind kind, const 
     return layout;
 }
 
+/* The device and the communicator of an operation. Its arrays are the test's own memory, which is fine for devices of the host: but the test
+ * touches them only where sp_wait has returned. */
+static inline hy_device *sp_device(void) {
+    hy_device *device = NULL;
+    if (hy_device_create(hy_test_device("cpu_ref"), HY_F64, &device) != HY_OK) {
+        hy_comm_abort(1);
+    }
+    return device;
+}
+
+static inline hy_comm *sp_bound(hy_comm *comm, hy_device *device) {
+    hy_comm *bound = NULL;
+    if (hy_comm_bind(comm, device, &bound) != HY_OK) {
+        hy_comm_abort(1);
+    }
+    return bound;
+}
+
+static inline void sp_wait(const hy_sp *sp) {
+    hy_device_wait(sp->device, hy_device_mark(sp->device, HY_LANE_COMPUTE));
+}
+
 /* The lists of sp's layout, which sp reads from now on. */
 static inline hy_lists *sp_lists(hy_sp *sp, const hy_lists_needs *needs) {
     hy_lists *lists = NULL;

@@ -80,10 +80,12 @@ static hy_status run(hy_comm *world) {
     const double lr[] = {0, 1e-2, 2e-2, 1e-2, 5e-3}, scale[] = {0, 0.5, 1.0, 0.25, 1.0};
     hy_model *model = NULL;
     hy_device *device;
+    hy_comm *all = NULL;
     hy_adamw_sharded *optimizer = NULL;
     float *params = NULL, *grads = NULL, *start = NULL, *expected = NULL;
     HY_TRY(make_model(size, &model));
-    HY_TRY(hy_device_create("cpu_ref", HY_F32, &device));
+    HY_TRY(hy_device_create(hy_test_device("cpu_ref"), HY_F32, &device));
+    HY_TRY(hy_comm_bind(world, device, &all));
     const int64_t flat = hy_model_flat_size(model);
     HY_TRY(HY_NEW("params", flat, &params));
     HY_TRY(HY_NEW("grads", flat, &grads));
@@ -91,7 +93,7 @@ static hy_status run(hy_comm *world) {
     HY_TRY(HY_NEW("expected", flat, &expected));
     hy_model_init_params(model, 3, HY_F32, params);
     memcpy(start, params, (size_t)flat * sizeof *params);
-    HY_TRY(hy_adamw_sharded_create(model, world, device, HY_F32, params, grads, &optimizer));
+    HY_TRY(hy_adamw_sharded_create(model, all, device, HY_F32, params, grads, &optimizer));
 
     int64_t n_params = 0;
     const hy_param *list = hy_model_params(model, &n_params);
@@ -110,6 +112,7 @@ static hy_status run(hy_comm *world) {
         }
         double sum = 0;
         hy_adamw_sharded_reduce(optimizer, &sum);
+        hy_device_wait(device, hy_device_mark(device, HY_LANE_COMPUTE)); /* the arrays here are the test's own */
         hy_req req = {0};
         hy_comm_all_reduce(world, "sum of squares", &sum, 1, HY_TYPE_F64, HY_SUM, &req);
         hy_comm_wait(&req);
@@ -117,6 +120,7 @@ static hy_status run(hy_comm *world) {
         CHECK(fabs(sum - whole) <= 1e-12 * whole, "update %d: %.17g, expected %.17g", u, sum, whole);
         hy_adamw_sharded_update(optimizer, &settings, u, lr[u], scale[u]);
         hy_adamw_sharded_gather(optimizer);
+        hy_device_wait(device, hy_device_mark(device, HY_LANE_COMPUTE));
         allocated = u == 2 ? hy_alloc_count() : allocated;
     }
     const int64_t calls = hy_device_counts(device)->calls[HY_OP_adamw];
@@ -131,6 +135,7 @@ static hy_status run(hy_comm *world) {
                   (long long)(i - list[q].offset), (double)params[i], (double)expected[i]);
         }
     }
+    hy_comm_destroy(all);
     hy_adamw_sharded_destroy(optimizer);
     hy_device_destroy(device);
     hy_free(params);

@@ -122,13 +122,11 @@ static void check_bytes(const hy_sp *sp, const problem *p, bool backward) {
 }
 
 static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **layout_out) {
-    hy_device *device;
-    if (hy_device_create("cpu_ref", HY_F64, &device) != HY_OK) {
-        hy_comm_abort(1);
-    }
+    hy_device *device = sp_device();
+    hy_comm *bound = sp_bound(comm, device);
     hy_layout *layout = sp_layout(&p->c, m->kind, comm);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = comm, .layout = layout};
+    hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout};
     sp.attention = m->method;
     sp.broken = m->broken;
     hy_lists_needs needs = {0};
@@ -154,6 +152,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     a.work = sp_buffer(work);
     hy_exchange_reset();
     hy_sp_attn_fwd(&sp, &a);
+    sp_wait(&sp);
     check_bytes(&sp, p, false);
     memset(a.work, 0xFF, work);
     a.d_o = in[3];
@@ -164,12 +163,14 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     a.dsinks = r.dsinks;
     hy_exchange_reset();
     hy_sp_attn_bwd(&sp, &a);
+    sp_wait(&sp);
     check_bytes(&sp, p, true);
     sp_sum(comm, r.dw, n_w);
     sp_sum(comm, r.dsinks, a.H * a.n_sinks);
     sp_buffer_check(a.work, work, "work");
     free(a.work);
     hy_lists_destroy(lists);
+    hy_comm_destroy(bound);
     hy_device_destroy(device);
     for (int i = 0; i < 4; i++) {
         free(in[i]);

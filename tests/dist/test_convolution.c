@@ -51,14 +51,12 @@ static void result_free(result *r) {
 }
 
 static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int broken, hy_layout **layout_out) {
-    hy_device *device;
-    if (hy_device_create("cpu_ref", HY_F64, &device) != HY_OK) {
-        hy_comm_abort(1);
-    }
+    hy_device *device = sp_device();
+    hy_comm *bound = sp_bound(comm, device);
     hy_layout *layout = sp_layout(&p->c, kind, comm);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {
-        .profile = hy_device_profile(device), .device = device, .comm = comm, .layout = layout, .broken = broken};
+        .profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout, .broken = broken};
     hy_lists_needs needs = {0};
     hy_sp_conv_need(&needs, p->W);
     hy_lists *lists = sp_lists(&sp, &needs);
@@ -74,6 +72,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     hy_sp_conv_bytes(&sp, &dims, p->C, p->W, &told[0], &told[1]);
     hy_exchange_reset();
     hy_sp_conv_fwd(&sp, &c);
+    sp_wait(&sp);
     sp_exchanges(HY_X_SEND, &sent);
     CHECK(p->c.n_docs > p->c.n_seq || sent == told[0], "%lld bytes sent forward, %lld told", (long long)sent,
           (long long)told[0]);
@@ -82,6 +81,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     hy_exchange_reset();
     c.op.y = again;
     hy_sp_conv_recompute(&sp, &c);
+    sp_wait(&sp);
     const hy_exchange_record *records;
     CHECK(hy_exchange_records(&records) == 0, "a recompute exchanges");
     CHECK(memcmp(again, r.y, (size_t)(layout->T * p->C) * sizeof *again) == 0, "a recompute gives other bits");
@@ -93,6 +93,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     c.op.dbias = r.dbias;
     hy_exchange_reset();
     hy_sp_conv_bwd(&sp, &c);
+    sp_wait(&sp);
     sp_exchanges(HY_X_SEND, &sent);
     CHECK(p->c.n_docs > p->c.n_seq || sent == told[1], "%lld bytes sent backward, %lld told", (long long)sent,
           (long long)told[1]);
@@ -103,6 +104,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     free(c.kept);
     free(c.work);
     hy_lists_destroy(lists);
+    hy_comm_destroy(bound);
     hy_device_destroy(device);
     free(x);
     free(dy);

@@ -61,6 +61,7 @@ static hy_status evaluate_and_step(hy_comm *comm, int groups, const char *layout
     hy_trainer *trainer = NULL;
     snprintf(text, sizeof text, yaml, folder, folder, groups, layout);
     HY_TRY(hy_config_parse("answers", text, strlen(text), &config));
+    hy_test_set_device(&config);
     HY_TRY(hy_trainer_create(&config, true, comm, &trainer));
     hy_model_init_params(trainer->model, 7, trainer->dtype, trainer->params);
     HY_TRY(hy_eval_pass(trainer, 0, result));

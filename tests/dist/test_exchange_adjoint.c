@@ -43,11 +43,11 @@ static double *own_integers(const hy_comm *comm, int64_t n_max, int64_t n) {
     return x;
 }
 
-static void test_halo(hy_comm *world, hy_device *device, const sp_case *c, hy_layout_kind kind) {
+static void test_halo(hy_comm *world, hy_comm *bound, hy_device *device, const sp_case *c, hy_layout_kind kind) {
     const int64_t C = 1 + sp_draw(3), W = sp_draw(12);
     hy_layout *layout = sp_layout(c, kind, world);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = world, .layout = layout};
+    hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout};
     const int64_t row = (W > 0 ? W - 1 : 0) * C, n = layout->T * C, n_rows = layout->n_local * row;
     hy_halo halo;
     hy_carve size = {0};
@@ -60,6 +60,7 @@ static void test_halo(hy_comm *world, hy_device *device, const sp_case *c, hy_la
     hy_halo_finish(&halo, rows);
     hy_halo_return_post(&halo, y);
     hy_halo_return_finish(&halo, y, dx);
+    sp_wait(&sp);
     sp_buffer_check(work, size.used, "halo work");
     sp_buffer_check(rows, (size_t)n_rows * sizeof *rows, "halo rows");
     clear_unread_halos(layout, rows, row);
@@ -91,6 +92,7 @@ static double *pass_states(hy_sp *sp, const hy_segment_shape *shape, int step, c
     hy_state_post(&pass);
     hy_state_progress(&pass);
     hy_state_finish(&pass);
+    sp_wait(sp);
     sp_buffer_check(work, size.used, "state work");
     sp_buffer_check(in, bytes, "states");
     free(work);
@@ -105,7 +107,7 @@ static void clear_unread_states(const hy_layout *layout, double *states, int64_t
     }
 }
 
-static void test_states(hy_comm *world, hy_device *device, const sp_case *c, hy_layout_kind kind,
+static void test_states(hy_comm *world, hy_comm *bound, hy_device *device, const sp_case *c, hy_layout_kind kind,
                         hy_state_exchange state) {
     hy_recur_args op = {.decay = HY_DECAY_VECTOR, .rule = sp_draw(2) ? HY_RULE_DELTA : HY_RULE_ADDITIVE};
     op.HV = 1 + sp_draw(2);
@@ -115,7 +117,7 @@ static void test_states(hy_comm *world, hy_device *device, const sp_case *c, hy_
     hy_layout *layout = sp_layout(c, kind, world);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {
-        .profile = hy_device_profile(device), .device = device, .comm = world, .layout = layout, .state = state};
+        .profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout, .state = state};
     const int64_t one = op.HV * op.K * op.V, n = layout->n_local * one;
     const int64_t n_A = layout->n_local * op.HV * shape.a_size;
     double *A = own_integers(world, n_A, n_A), *H = own_integers(world, n, n), *y = own_integers(world, n, n);
@@ -140,22 +142,25 @@ static void test_states(hy_comm *world, hy_device *device, const sp_case *c, hy_
 int main(int argc, char **argv) {
     hy_comm *world = NULL;
     hy_device *device;
-    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK || hy_device_create("cpu_ref", HY_F64, &device) != HY_OK) {
+    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK ||
+        hy_device_create(hy_test_device("cpu_ref"), HY_F64, &device) != HY_OK) {
         return 1;
     }
     const int64_t lengths[] = {0, 1, 2, 5, 11, 30, 64};
     const int P = hy_comm_size(world);
+    hy_comm *bound = sp_bound(world, device);
     for (int round = 0; round < 140; round++) {
         const sp_case c = sp_case_draw(1 + round / 7 % 3, lengths[round % 7], round % 2 ? P : 2 * P);
         for (int zigzag = 0; zigzag < 2; zigzag++) {
             const hy_layout_kind kind = zigzag ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS;
-            test_halo(world, device, &c, kind);
+            test_halo(world, bound, device, &c, kind);
             if (P > 1) {
-                test_states(world, device, &c, kind, HY_STATE_ALLGATHER);
-                test_states(world, device, &c, kind, HY_STATE_RING);
+                test_states(world, bound, device, &c, kind, HY_STATE_ALLGATHER);
+                test_states(world, bound, device, &c, kind, HY_STATE_RING);
             }
         }
     }
+    hy_comm_destroy(bound);
     hy_device_destroy(device);
     return hy_test_finish(world, "exchange adjoint", cases);
 }

@@ -80,6 +80,7 @@ static void check_recompute(hy_sp *sp, hy_sp_level_recur *r, const problem *p, d
     int64_t bytes;
     hy_exchange_reset();
     hy_sp_level_recur_recompute(sp, r);
+    sp_wait(sp);
     for (int kind = 0; kind < HY_X_KINDS; kind++) {
         CHECK(sp_exchanges((hy_exchange_kind)kind, &bytes) == 0, "a recompute exchanges");
     }
@@ -89,15 +90,13 @@ static void check_recompute(hy_sp *sp, hy_sp_level_recur *r, const problem *p, d
 }
 
 static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **layout_out) {
-    hy_device *device;
-    if (hy_device_create("cpu_ref", HY_F64, &device) != HY_OK) {
-        hy_comm_abort(1);
-    }
+    hy_device *device = sp_device();
+    hy_comm *bound = sp_bound(comm, device);
     hy_layout *layout = sp_layout(&p->c, m->kind, comm);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {.profile = hy_device_profile(device),
                 .device = device,
-                .comm = comm,
+                .comm = bound,
                 .layout = layout,
                 .state = m->state,
                 .broken = m->broken};
@@ -127,6 +126,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     r.work = sp_buffer(work);
     hy_exchange_reset();
     hy_sp_level_recur_fwd(&sp, &r);
+    sp_wait(&sp);
     check_exchanges(&sp, p, false);
     memset(r.work, 0xFF, work);
     check_recompute(&sp, &r, p, out.x[0]);
@@ -140,12 +140,14 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     r.op.dl = out.x[6];
     hy_exchange_reset();
     hy_sp_level_recur_bwd(&sp, &r);
+    sp_wait(&sp);
     check_exchanges(&sp, p, true);
     sp_buffer_check(r.kept, kept, "kept");
     sp_buffer_check(r.work, work, "work");
     free(r.kept);
     free(r.work);
     hy_lists_destroy(lists);
+    hy_comm_destroy(bound);
     hy_device_destroy(device);
     free_all(in, INPUTS);
     if (!per_token(p, 3)) {

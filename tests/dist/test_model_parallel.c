@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "layers/model.h"
+#include "tests/dist/dist.h"
 
 enum { VOCAB = 19 };
 
@@ -56,6 +57,7 @@ typedef struct problem {
 static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run_shape shape, int broken,
                   double *params, double *grads) {
     hy_device *device;
+    hy_comm *bound = NULL;
     hy_layout *layout = NULL;
     hy_runner *runner = NULL;
     int size = hy_comm_size(comm), rank = hy_comm_rank(comm);
@@ -66,10 +68,11 @@ static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run
     shape.dtype = HY_F64;
     shape.train = true;
     shape.head_tile = 7;
-    must(hy_device_create("cpu_ref", HY_F64, &device) == HY_OK, "device");
+    must(hy_device_create(hy_test_device("cpu_ref"), HY_F64, &device) == HY_OK, "device");
+    must(hy_comm_bind(comm, device, &bound) == HY_OK, "communicator");
     must(hy_layout_create(shape.layout, size, rank, p->n_seq, p->len, &layout) == HY_OK, "layout");
     must(hy_layout_set_documents(layout, p->docs, p->n_docs) == HY_OK, "documents");
-    must(hy_runner_create(model, &shape, device, comm, params, grads, broken, &runner) == HY_OK, "runner");
+    must(hy_runner_create(model, &shape, device, bound, params, grads, broken, &runner) == HY_OK, "runner");
     int32_t *all = NULL, *tokens = NULL, *labels = NULL;
     int64_t n = p->n_seq * p->len;
     must(HY_NEW("all", 2 * n + 1, &all) == HY_OK && HY_NEW("tokens", layout->T + 1, &tokens) == HY_OK &&
@@ -85,10 +88,13 @@ static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run
     memset(grads, 0, (size_t)flat * sizeof(double));
     double loss = 0;
     hy_runner_step(runner, &(hy_batch){layout, tokens, labels}, 1, &loss, NULL, NULL);
+    hy_device_wait(device,
+                   hy_device_mark(device, HY_LANE_COMPUTE)); /* parameters, gradients, loss are the test's own memory */
     hy_req req[2] = {{0}};
     hy_comm_all_reduce(comm, "loss", &loss, 1, HY_TYPE_F64, HY_SUM, &req[0]);
     hy_comm_all_reduce(comm, "gradients", grads, flat, HY_TYPE_F64, HY_SUM, &req[1]);
     hy_comm_wait_all(req, 2);
+    hy_comm_destroy(bound);
     hy_runner_destroy(runner);
     hy_device_destroy(device);
     hy_layout_destroy(layout);

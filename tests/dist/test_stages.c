@@ -65,7 +65,9 @@ static hy_status configure(const char *name, const char *const *rest, hy_config 
     while (*rest != NULL) {
         sets[n++] = *rest++;
     }
-    return hy_config_parse_with(name, text, strlen(text), sets, n, config);
+    HY_TRY(hy_config_parse_with(name, text, strlen(text), sets, n, config));
+    hy_test_set_device(config);
+    return HY_OK;
 }
 #define SETS(...) ((const char *const[]){__VA_ARGS__, NULL})
 

@@ -77,6 +77,7 @@ static hy_status run(hy_comm *world) {
     hy_store_position position = {0};
     snprintf(text, sizeof text, yaml, folder, folder);
     HY_TRY(hy_config_parse("test", text, strlen(text), &config));
+    hy_test_set_device(&config);
     HY_TRY(hy_train(&config, world));
     const hy_store_order order = {.seed = (uint64_t)config.train.seed, .tokens = STEPS * LEN, .block = LEN};
     for (int64_t step = 1; step <= STEPS; step++) {

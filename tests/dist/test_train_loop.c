@@ -54,7 +54,9 @@ static hy_status make_store(void) {
 static hy_status parse(const char *name, int accumulate, int groups, hy_config *config) {
     char text[TEXT_MAX];
     snprintf(text, sizeof text, yaml, folder, folder, accumulate, groups, folder, name);
-    return hy_config_parse(name, text, strlen(text), config);
+    HY_TRY(hy_config_parse(name, text, strlen(text), config));
+    hy_test_set_device(config);
+    return HY_OK;
 }
 
 /* Final parameters of run `name`, gathered by `world`. */

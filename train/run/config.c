@@ -127,7 +127,7 @@ static const hy_schema_entry config_rows[] = {
 
     TEXT(run.dir, "run.dir", "runs/default",
          "metrics, log and checkpoints; ${key} is that key's value, ${model.schedule} the layers: 18gla-6attention"),
-    TEXT(run.device, "run.device", "cpu", "table of operations: cpu, cpu_ref"),
+    TEXT(run.device, "run.device", "cpu", "what computes: cpu, cpu_ref; cpu_async to test asynchrony"),
 };
 static const hy_schema config_schema = HY_SCHEMA(hy_config, config_rows);
 

@@ -78,7 +78,7 @@ typedef struct hy_config {
     } parallel;
     struct {
         char dir[512];
-        char device[32]; /* cpu | cpu_ref */
+        char device[32]; /* cpu, cpu_ref, cpu_async */
     } run;
 } hy_config;
 
