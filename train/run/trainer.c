@@ -20,8 +20,8 @@ int hy_trainer_enter(hy_trainer *trainer, int64_t step) {
     return entered;
 }
 
-/* The batch that follows `data`, which moves on. */
-static void draw_batch(const hy_trainer *trainer, hy_data_state *data) {
+/* The group's part of the batch that follows `data`, which moves on. */
+static void draw_batch(const hy_trainer *trainer, hy_data_state *data, hy_sequence *sequences) {
     const hy_trainer_stage *stage = trainer->stage;
     const hy_pass *pass = &trainer->train;
     for (int64_t i = 0; i < stage->stage.batch; i++) {
@@ -30,7 +30,7 @@ static void draw_batch(const hy_trainer *trainer, hy_data_state *data) {
         int source = 0;
         hy_data_mix_next(&stage->mix, data, &source, &begin);
         if (at >= 0 && at < pass->split.count) {
-            pass->sequences[at] = (hy_sequence){stage->stores[source], begin};
+            sequences[at] = (hy_sequence){stage->stores[source], begin};
         }
     }
 }
@@ -38,7 +38,7 @@ static void draw_batch(const hy_trainer *trainer, hy_data_state *data) {
 void hy_trainer_draw(hy_trainer *trainer, int64_t step) {
     (void)hy_trainer_enter(trainer, step);
     trainer->next = trainer->data;
-    draw_batch(trainer, &trainer->next);
+    draw_batch(trainer, &trainer->next, trainer->train.sequences);
 }
 
 void hy_trainer_read_ahead(hy_trainer *trainer, int64_t step) {
@@ -46,8 +46,8 @@ void hy_trainer_read_ahead(hy_trainer *trainer, int64_t step) {
         return; /* there is none; its stage has a feed of its own, which reads when it is entered */
     }
     trainer->ahead = trainer->next;
-    draw_batch(trainer, &trainer->ahead);
-    hy_feed_ahead(trainer->train.feed, trainer->train.sequences, trainer->train.split.count);
+    draw_batch(trainer, &trainer->ahead, trainer->train.ahead);
+    hy_feed_ahead(trainer->train.feed, trainer->train.ahead, trainer->train.split.count);
 }
 
 hy_status hy_trainer_set_data(hy_trainer *trainer, const hy_data_state *data) {
@@ -121,6 +121,7 @@ static hy_status reserve_pass(hy_trainer *trainer, const hy_trainer_stage *stage
     const hy_pass_shapes s = shapes_of(trainer, stage, train);
     pass->split = s.split;
     HY_TRY(HY_NEW("sequences of a step", s.split.count, &pass->sequences));
+    HY_TRY(train ? HY_NEW("sequences of the next step", s.split.count, &pass->ahead) : HY_OK);
     HY_TRY(hy_feed_create(&s.feed, &pass->feed));
     return hy_runner_create_in(model_of(trainer, stage), &s.run, trainer->device, trainer->sequence, trainer->params,
                                trainer->grads, trainer->arenas[!train], &pass->runner);
@@ -211,6 +212,7 @@ static void destroy_pass(hy_pass *pass) {
     hy_runner_destroy(pass->runner);
     hy_feed_destroy(pass->feed);
     hy_free(pass->sequences);
+    hy_free(pass->ahead);
 }
 
 void hy_trainer_destroy(hy_trainer *trainer) {

@@ -21,6 +21,7 @@ typedef struct hy_pass {
     hy_runner *runner;
     hy_data_split split;
     hy_sequence *sequences; /* [split.count] the group's; scratch of one step */
+    hy_sequence *ahead;     /* [split.count] of the step that is read ahead; NULL in validation */
 } hy_pass;
 
 typedef struct hy_trainer_stage {
@@ -88,8 +89,8 @@ int hy_trainer_enter(hy_trainer *trainer, int64_t step);
  * read after it into `next`. Again before the step is done: the same. Allocates nothing. Local. */
 void hy_trainer_draw(hy_trainer *trainer, int64_t step);
 
-/* Begins to read the batch of `step`, the one after what was drawn last; hy_feed_ahead says what others must leave alone meanwhile. Overwrites
- * train.sequences. Local. */
+/* Begins to read the batch of `step`, the one after what was drawn last; hy_feed_ahead says what others must leave alone
+ * meanwhile. Local. */
 void hy_trainer_read_ahead(hy_trainer *trainer, int64_t step);
 
 /* Goes on from what `data` says has been read. A store that it does not know, or that has another size now, is read from

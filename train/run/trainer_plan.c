@@ -99,7 +99,7 @@ static hy_status plan_pass(const hy_config *config, const hy_stage *stage, const
         out->runner = runner;
     }
     out->rows = rows > out->rows ? rows : out->rows;
-    out->numbers += s.split.count * (int64_t)sizeof(hy_sequence);
+    out->numbers += (train ? 2 : 1) * s.split.count * (int64_t)sizeof(hy_sequence);
     return HY_OK;
 }
 
