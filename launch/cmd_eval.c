@@ -190,8 +190,7 @@ static hy_status evaluate(const hy_checkpoint *checkpoint, const hy_config *conf
     hy_status status =
         hy_one_tokenizer_add(&trainer->tokenizer, world, checkpoint->manifest.tokenizer, checkpoint->path);
     if (status == HY_OK) {
-        const hy_checkpoint_target target = hy_trainer_target(trainer);
-        status = hy_checkpoint_read(checkpoint, trainer->model, world, &target);
+        status = hy_parameters_read(trainer->parameters, checkpoint, world, NULL, NULL);
     }
     if (status == HY_OK) {
         status = evaluate_stores(checkpoint, trainer, json, world);

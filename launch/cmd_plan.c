@@ -133,10 +133,14 @@ static double flops_of_step(const plan_job *job) {
 
 static void print_step(const plan_job *job) {
     const double flops = flops_of_step(job), tokens = tokens_of_step(job);
-    const double flat = (double)hy_model_flat_size(job->model) * (double)hy_dtype_size(HY_F32), ranks = job->ranks;
+    const hy_dtype precision = hy_config_precision(job->config);
+    const int64_t flat = hy_model_flat_size(job->model);
+    const double ranks = job->ranks, share = (ranks - 1.0) / ranks;
+    const double grads = (double)flat * (double)hy_role_size(precision, HY_ROLE_GRAD) * share;
+    const double params = (double)hy_model_compute_offset(job->model, precision, flat) * share;
     if (job->ranks > 1) {
         printf("optimizer   gradients reduce-scattered: %s sent per rank; parameters all-gathered: %s\n",
-               hy_text_bytes(flat * (ranks - 1.0) / ranks).s, hy_text_bytes(flat * (ranks - 1.0) / ranks).s);
+               hy_text_bytes(grads).s, hy_text_bytes(params).s);
     }
     printf("step        %s tokens, %sFLOP forward and backward: %sFLOP per token, %sFLOP per rank\n",
            hy_text_count(tokens).s, hy_text_count(flops).s, hy_text_count(flops / tokens).s,
@@ -149,8 +153,9 @@ static void print_head(const plan_job *job) {
     const hy_config *config = job->config;
     printf("mesh        %d ranks = data %lld x sequence %d, layout %s\n", job->ranks, (long long)config->parallel.data,
            job->shape.sequence_size, hy_layout_names[config->parallel.layout]);
-    printf("model       %lld layers of width %lld, MLPs of %lld, vocabulary %lld\n", (long long)config->model.layers,
-           (long long)config->model.width, (long long)config->model.mlp_width, (long long)config->model.vocab);
+    printf("model       %lld layers of width %lld, MLPs of %lld, vocabulary %lld; precision %s\n",
+           (long long)config->model.layers, (long long)config->model.width, (long long)config->model.mlp_width,
+           (long long)config->model.vocab, hy_precision_names[config->train.precision]);
     if (job->stage.count == 1) {
         printf("step        %lld sequences of %lld tokens; %lld micro-steps of %lld in a group\n",
                (long long)job->stage.batch, (long long)job->stage.sequence, (long long)job->split.calls,
@@ -260,7 +265,7 @@ static hy_status print_work(plan_job *job) {
 
 static hy_status print_plan(plan_job *job) {
     HY_TRY(find_fullest_rank(job));
-    HY_TRY(hy_profile_of(job->config->run.device, HY_F32, &job->profile));
+    HY_TRY(hy_profile_of(job->config->run.device, hy_config_precision(job->config), &job->profile));
     HY_TRY(hy_model_create(&job->config->model, job->ranks, &job->model));
     if (job->json) {
         const hy_status status = hy_plan_json(job->config, job->model, &job->profile, job->ranks, job->rank);

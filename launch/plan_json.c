@@ -85,12 +85,17 @@ static hy_status write_stage(hy_json *json, const plan *p, int number) {
 
 static hy_status write_plan(hy_json *json, const plan *p) {
     const hy_config *config = p->config;
-    const double flat = (double)hy_model_flat_size(p->model) * (double)hy_dtype_size(HY_F32), ranks = p->ranks;
+    const hy_dtype precision = hy_config_precision(p->config);
+    const int64_t flat = hy_model_flat_size(p->model);
+    const double ranks = p->ranks, share = (ranks - 1.0) / ranks;
+    const double grads = (double)flat * (double)hy_role_size(precision, HY_ROLE_GRAD) * share;
+    const double params = (double)hy_model_compute_offset(p->model, precision, flat) * share;
     hy_json_open_object(json, NULL);
     hy_json_int(json, "ranks", p->ranks);
     hy_json_int(json, "data_groups", config->parallel.data);
     hy_json_int(json, "sequence_ranks", hy_trainer_sequence_size(config, p->ranks));
     hy_json_string(json, "layout", hy_layout_names[config->parallel.layout]);
+    hy_json_string(json, "precision", hy_precision_names[config->train.precision]);
     hy_json_open_object(json, "model");
     hy_json_int(json, "layers", config->model.layers);
     hy_json_int(json, "width", config->model.width);
@@ -98,8 +103,8 @@ static hy_status write_plan(hy_json *json, const plan *p) {
     write_parameters(json, p);
     hy_json_close(json);
     HY_TRY(write_memory(json, p));
-    hy_json_double(json, "gradient_bytes_sent", flat * (ranks - 1.0) / ranks);
-    hy_json_double(json, "parameter_bytes_sent", flat * (ranks - 1.0) / ranks);
+    hy_json_double(json, "gradient_bytes_sent", grads);
+    hy_json_double(json, "parameter_bytes_sent", params);
     hy_json_open_array(json, "stages");
     for (int number = 0; number < hy_stage_count(config); number++) {
         HY_TRY(write_stage(json, p, number));

@@ -108,6 +108,31 @@ int64_t hy_model_compute_offset(const hy_model *model, hy_dtype precision, int64
     return hy_compute_offset(&model->graph, precision, flat);
 }
 
+/* Elements of one role. */
+static void round_part(const hy_model *model, hy_device *device, hy_role role, int64_t begin, int64_t end,
+                       const void *from, void *compute) {
+    const hy_dtype precision = hy_device_profile(device)->dtype;
+    if (begin < end) {
+        hy_copy2d(device, &(hy_copy2d_args){.rows = 1,
+                                            .cols = end - begin,
+                                            .src_ld = end - begin,
+                                            .dst_ld = end - begin,
+                                            .src = from,
+                                            .dst = (char *)compute + hy_model_compute_offset(model, precision, begin),
+                                            .from = HY_ROLE_STAT,
+                                            .to = role});
+    }
+}
+
+void hy_model_round(const hy_model *model, hy_device *device, int64_t begin, int64_t n, const void *from,
+                    void *compute) {
+    const int64_t stats = model->graph.stat_elements, end = begin + n;
+    const int64_t cut = stats < begin ? begin : stats < end ? stats : end;
+    const size_t element = hy_role_size(hy_device_profile(device)->dtype, HY_ROLE_STAT);
+    round_part(model, device, HY_ROLE_STAT, begin, cut, from, compute);
+    round_part(model, device, HY_ROLE_WEIGHT, cut, end, (const char *)from + (size_t)(cut - begin) * element, compute);
+}
+
 static double initial_value(const hy_param *p, uint64_t seed, uint64_t stream, uint64_t index) {
     double u;
     switch (p->init) {

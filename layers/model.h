@@ -55,11 +55,18 @@ const hy_param *hy_model_params(const hy_model *model, int64_t *count);
 int64_t hy_model_parameter_count(const hy_model *model);    /* without padding; a tied head counts once */
 int64_t hy_model_flat_size(const hy_model *model);          /* elements, with padding */
 enum { HY_BUCKET_STATS, HY_BUCKET_ENDS, HY_BUCKET_BLOCKS }; /* the last: of block 0; block l's comes l later */
+static inline hy_role hy_bucket_role(int bucket) {
+    return bucket == HY_BUCKET_STATS ? HY_ROLE_STAT : HY_ROLE_WEIGHT;
+}
 int hy_model_bucket_count(const hy_model *model);
 void hy_model_bucket(const hy_model *model, int bucket, int64_t *begin, int64_t *end); /* in flat order */
 
 /* Where flat element `flat` lies in the compute copy, in bytes; that of the flat size is the copy's size. */
 int64_t hy_model_compute_offset(const hy_model *model, hy_dtype precision, int64_t flat);
+
+/* Flat elements begin .. begin + n − 1 into the compute copy of the device's precision, rounded; from [n] stat. All in the device's memory. */
+void hy_model_round(const hy_model *model, hy_device *device, int64_t begin, int64_t n, const void *from,
+                    void *compute);
 
 /* Initial parameters: each element a function of (seed, parameter name, its index) only; of an orthogonal matrix, of all elements
  * of that parameter. Padding is 0. Local. */
@@ -113,6 +120,10 @@ typedef struct hy_batch {
     const int32_t *tokens;   /* [T] local order */
     const int32_t *labels;   /* [T]; −100 = not counted */
 } hy_batch;
+
+/* Called before a pass first reads a bucket's parameters; again in every pass. */
+typedef void (*hy_bucket_needed)(void *context, int bucket);
+void hy_runner_set_needed(hy_runner *runner, hy_bucket_needed needed, void *context);
 
 /* Called when a bucket's gradient is complete on this rank, while backward goes on with the next. */
 typedef void (*hy_bucket_ready)(void *context, int bucket);

@@ -31,8 +31,9 @@ typedef struct step_bench {
     hy_device *device;
     hy_model *model;
     hy_comm *all, *sequence; /* bound to the device */
-    float *params, *grads;   /* flat, in the device's memory */
-    double *scalars;         /* likewise: sum of losses, of squares of gradients */
+    hy_parameters *parameters;
+    void *grads;     /* flat, in the device's memory */
+    double *scalars; /* likewise: sum of losses, of squares of gradients */
     hy_adamw_sharded *optimizer;
     hy_layout *layout;
     int32_t *ids, *labels; /* [T] of this rank */
@@ -62,12 +63,13 @@ static hy_status make_tokens(step_bench *b) {
     return HY_OK;
 }
 
-static hy_status take_params(step_bench *b) {
-    const size_t bytes = (size_t)hy_model_flat_size(b->model) * sizeof(float);
-    HY_TRY(hy_device_alloc(b->device, "parameters", bytes, (void **)&b->params));
-    HY_TRY(hy_device_alloc(b->device, "gradients", bytes, (void **)&b->grads));
+static hy_status take_params(step_bench *b, hy_dtype precision) {
+    const size_t bytes = (size_t)hy_model_flat_size(b->model) * hy_role_size(precision, HY_ROLE_GRAD);
+    HY_TRY(hy_device_alloc(b->device, "gradients", bytes, &b->grads));
     HY_TRY(hy_device_alloc(b->device, "sums of a step", 2 * sizeof(double), (void **)&b->scalars));
-    return hy_model_init_on_device(b->model, (uint64_t)b->config->train.seed, HY_F32, b->device, b->params);
+    HY_TRY(hy_parameters_create(b->model, b->all, b->device, precision, &b->parameters));
+    HY_TRY(hy_parameters_init(b->parameters, (uint64_t)b->config->train.seed, b->grads));
+    return hy_adamw_sharded_create(b->parameters, b->grads, &b->optimizer);
 }
 
 /* Local. */
@@ -79,17 +81,18 @@ static hy_status reserve(step_bench *b) {
                                 .sequence_rank = mesh->sequence_index,
                                 .n_seq = 1,
                                 .len = b->tokens,
-                                .dtype = HY_F32,
+                                .dtype = hy_config_precision(c),
                                 .recompute = c->train.recompute,
                                 .state = c->parallel.state,
                                 .attention = c->parallel.attention,
                                 .overlap = c->parallel.overlap,
                                 .train = true};
     HY_TRY(hy_model_create(&c->model, hy_comm_size(b->world), &b->model));
-    HY_TRY(take_params(b));
-    HY_TRY(hy_adamw_sharded_create(b->model, b->all, b->device, HY_F32, b->params, b->grads, &b->optimizer));
+    HY_TRY(take_params(b, hy_config_precision(c)));
     HY_TRY(make_tokens(b));
-    return hy_runner_create(b->model, &shape, b->device, b->sequence, b->params, b->grads, 0, &b->runner);
+    HY_TRY(hy_runner_create(b->model, &shape, b->device, b->sequence, b->parameters->compute, b->grads, 0, &b->runner));
+    hy_runner_set_needed(b->runner, hy_parameters_needed, b->parameters);
+    return HY_OK;
 }
 
 /* The mean loss. */
@@ -107,7 +110,6 @@ static double train_step(step_bench *b, int64_t number) {
     const double norm = sqrt(reduce(b->world, sums[1], HY_SUM));
     const double clip = c->train.clip > 0 && norm > c->train.clip ? c->train.clip / norm : 1.0;
     hy_adamw_sharded_update(b->optimizer, &settings, number, c->train.lr, clip);
-    hy_adamw_sharded_gather(b->optimizer);
     return reduce(b->world, sums[0], HY_SUM) * scale;
 }
 
@@ -179,7 +181,8 @@ static hy_status report(const step_bench *b) {
 static hy_status run(step_bench *b) {
     const int sequence = hy_trainer_sequence_size(b->config, hy_comm_size(b->world));
     HY_TRY(hy_mesh_create(b->world, (int)b->config->parallel.data, sequence, &b->mesh));
-    HY_TRY(hy_comm_agree(b->world, hy_device_create(b->config->run.device, HY_F32, &b->device)));
+    HY_TRY(
+        hy_comm_agree(b->world, hy_device_create(b->config->run.device, hy_config_precision(b->config), &b->device)));
     HY_TRY(hy_comm_bind(b->world, b->device, &b->all));
     HY_TRY(hy_comm_bind(b->mesh.sequence, b->device, &b->sequence));
     HY_TRY(hy_comm_agree(b->world, reserve(b)));
@@ -199,12 +202,15 @@ static hy_status run(step_bench *b) {
 }
 
 static void destroy(step_bench *b) {
+    if (b->parameters != NULL) {
+        hy_parameters_wait(b->parameters); /* of the last step */
+    }
     hy_comm_destroy(b->sequence);
     hy_comm_destroy(b->all);
     hy_runner_destroy(b->runner);
     hy_layout_destroy(b->layout);
     hy_adamw_sharded_destroy(b->optimizer);
-    hy_device_free(b->device, b->params);
+    hy_parameters_destroy(b->parameters);
     hy_device_free(b->device, b->grads);
     hy_device_free(b->device, b->scalars);
     hy_free(b->ids);

@@ -17,6 +17,8 @@ struct hy_runner {
     hy_lists *lists;
     void *arena;
     bool owns_arena;
+    hy_bucket_needed needed; /* may be NULL */
+    void *needed_context;
 };
 
 /* As many logits at a time as the device likes, at least 256 rows (a tile's product with the head's gradient touches all of it),
@@ -168,6 +170,21 @@ static void execute(hy_exec *x, const hy_node *node, hy_phase phase) {
     }
 }
 
+void hy_runner_set_needed(hy_runner *runner, hy_bucket_needed needed, void *context) {
+    runner->needed = needed;
+    runner->needed_context = context;
+}
+
+/* Vectors of any block may be read from the start, where the embedding is read too; a block's matrices from its first node on. */
+static void tell_needed(const hy_runner *r, int block) {
+    if (block == 0) {
+        r->needed(r->needed_context, HY_BUCKET_STATS);
+        r->needed(r->needed_context, HY_BUCKET_ENDS);
+    } else {
+        r->needed(r->needed_context, HY_BUCKET_BLOCKS + block - 1);
+    }
+}
+
 /* With the backward of a block its matrices' gradients are complete; with that of the ends, which come last, all others. */
 static void tell_ready(int block, hy_bucket_ready ready, void *context) {
     if (block > 0) {
@@ -183,10 +200,16 @@ static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void
     x->batch = batch;
     r->sp.layout = batch->layout;
     hy_lists_set(r->lists, batch->layout, batch->tokens, batch->labels);
+    int last_block = -1;
     for (int i = 0; i < r->plan->n_instructions; i++) {
         const hy_instruction *ins = &r->plan->instructions[i];
         x->value_offset = r->plan->value_offset[ins->phase != HY_PHASE_FWD];
         x->work_offset = r->plan->work_offset[ins->phase];
+        const int block = x->graph->nodes[ins->node].block;
+        if (r->needed && ins->phase == HY_PHASE_FWD && block != last_block) {
+            tell_needed(r, block);
+            last_block = block;
+        }
         execute(x, &x->graph->nodes[ins->node], ins->phase);
         if (r->sp.comm) {
             hy_comm_progress(r->sp.comm);

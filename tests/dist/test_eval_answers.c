@@ -63,7 +63,7 @@ static hy_status evaluate_and_step(hy_comm *comm, int groups, const char *layout
     HY_TRY(hy_config_parse("answers", text, strlen(text), &config));
     hy_test_set_device(&config);
     HY_TRY(hy_trainer_create(&config, true, comm, &trainer));
-    hy_model_init_params(trainer->model, 7, trainer->dtype, trainer->params);
+    HY_TRY(hy_parameters_init(trainer->parameters, 7, trainer->grads));
     HY_TRY(hy_eval_pass(trainer, 0, result));
     HY_TRY(hy_train_step(trainer, 1, 1, false, step));
     hy_trainer_destroy(trainer);

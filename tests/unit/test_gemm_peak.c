@@ -162,7 +162,7 @@ static void measures_this_machine(void **unused) {
     int n = 0;
     assert_int_equal(hy_comm_self_create(&self), HY_OK);
     const int64_t bytes = hy_alloc_bytes();
-    assert_int_equal(hy_gemm_peak_measure(self, "cpu_ref", &hosts, &n), HY_OK);
+    assert_int_equal(hy_gemm_peak_measure(self, "cpu_ref", HY_F32, &hosts, &n), HY_OK);
     assert_int_equal(n, 1);
     assert_true(hosts[0].flops_per_second > 1e6 && hosts[0].flops_per_second < 1e15);
     assert_true(hosts[0].undisturbed > 0.0 && hosts[0].undisturbed <= 1.0);

@@ -24,13 +24,17 @@ hy_bucket_shard hy_bucket_shard_of(const hy_model *model, int size, int rank, in
 /* The elements [*begin, *end) of the flat arrays that a parameter and a shard share; false if there are none. */
 bool hy_bucket_shard_overlap(const hy_bucket_shard *shard, const hy_param *param, int64_t *begin, int64_t *end);
 
+/* Those of all buckets, freed with hy_free. */
+HY_MUST_CHECK hy_status hy_bucket_shards_create(const hy_model *model, int size, int rank, hy_bucket_shard **out);
+
 /* What is saved. */
 typedef struct hy_checkpoint_source {
     const hy_model *model; /* created for size(world) shards */
     hy_comm *world;
     hy_dtype dtype;
     const void *params;    /* flat, whole on every rank */
-    const void *m, *v;     /* own shards; NULL: no optimizer state */
+    bool own;              /* params: own shards only, one after the other */
+    const void *m, *v;     /* likewise; NULL: no optimizer state */
     hy_device *device;     /* whose memory these are in; NULL: the host's */
     const char *config;    /* resolved configuration, YAML */
     const char *tokenizer; /* of the data; NULL or "": not known */
@@ -60,7 +64,8 @@ void hy_checkpoint_close(hy_checkpoint *checkpoint);
 typedef struct hy_checkpoint_target {
     hy_dtype dtype;
     void *params;      /* flat, whole on every rank */
-    void *m, *v;       /* own shards; both NULL: not wanted */
+    bool own;          /* params: own shards only, one after the other */
+    void *m, *v;       /* likewise; both NULL: not wanted */
     hy_device *device; /* whose memory these are in, and a communicator of all ranks bound to it; NULL: the host's */
     hy_comm *all;
 } hy_checkpoint_target;

@@ -15,8 +15,6 @@ typedef struct hy_shards {
     void *copy;                     /* ... and room for the largest shard (hy_shards_copy_bytes); NULL: the host's */
 } hy_shards;
 
-/* Shards of all buckets, freed with hy_free. */
-HY_MUST_CHECK hy_status hy_bucket_shards_create(const hy_model *model, int size, int rank, hy_bucket_shard **out);
 /* Bytes of the largest shard of a bucket. */
 size_t hy_shards_copy_bytes(const hy_shards *shards);
 /* XXH3 of the data, bucket by bucket. In the host's memory: safe in a signal handler. */

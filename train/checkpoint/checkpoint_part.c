@@ -67,7 +67,7 @@ static hy_status fill(hy_part *part, const hy_checkpoint_source *source, const c
     part->shards = (hy_shards){.dtype = source->dtype,
                                .n_buckets = hy_model_bucket_count(source->model),
                                .buckets = part->buckets,
-                               .flat = true,
+                               .flat = !source->own,
                                .data = {source->params, source->m, source->v}};
     part->head = (hy_part_head){.magic = HY_PART_MAGIC,
                                 .world = size,
@@ -149,7 +149,8 @@ static bool write_contents(hy_part *part, int fd) {
         for (int b = 0; b < s->n_buckets && s->data[k] != NULL; b++) {
             const hy_bucket_shard *shard = &s->buckets[b];
             const size_t element = hy_dtype_size(s->dtype);
-            const char *from = (const char *)s->data[k] + (size_t)(k == 0 ? shard->flat : shard->state) * element;
+            const char *from =
+                (const char *)s->data[k] + (size_t)(s->flat && k == 0 ? shard->flat : shard->state) * element;
             ok = ok && write_all(fd, from, (size_t)shard->n * element);
         }
     }

@@ -18,7 +18,8 @@ typedef struct reading {
     hy_dtype dtype;
     int rank, size;
     hy_device *device; /* NULL: the host's memory */
-    char *into[3];     /* params (flat), m, v (own shards); NULL = not wanted */
+    bool flat;         /* params: the whole flat array; else, as m and v, own shards */
+    char *into[3];     /* params, m, v; NULL = not wanted */
     char *block;       /* of a device: BLOCK elements on their way */
     int64_t *tensor;   /* [n_params] index in the manifest */
 } reading;
@@ -76,7 +77,7 @@ static int read_overlap(const reading *r, hid_t data[3], const hy_slice *slice, 
         return 1;
     }
     for (int k = 0; k < 3; k++) {
-        int64_t at = k == 0 ? p->offset + begin : shard.state + p->offset + begin - shard.flat;
+        int64_t at = p->offset + begin - (r->flat && k == 0 ? 0 : shard.flat - shard.state);
         if (r->into[k] && !read_to(r, data[k], slice->at + begin - slice->begin, end - begin,
                                    r->into[k] + (size_t)at * hy_dtype_size(r->dtype))) {
             return 0;
@@ -159,6 +160,7 @@ hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *mo
                  .rank = hy_comm_rank(world),
                  .size = hy_comm_size(world),
                  .device = target->device,
+                 .flat = !target->own,
                  .into = {target->params, target->m, target->v}};
     /* The manifest is the same everywhere: what it lacks is said once. */
     hy_status status = hy_comm_agree(world, r.rank == 0 ? match_tensors(&r) : HY_OK);
@@ -173,7 +175,7 @@ hy_status hy_checkpoint_read(const hy_checkpoint *checkpoint, const hy_model *mo
     HY_TRY(status);
     hy_comm *all = target->device != NULL ? target->all : world;
     size_t esize = hy_dtype_size(r.dtype);
-    for (int b = 0; b < hy_model_bucket_count(model); b++) {
+    for (int b = 0; b < hy_model_bucket_count(model) && !target->own; b++) {
         hy_bucket_shard shard = hy_bucket_shard_of(model, r.size, r.rank, b);
         char *bucket = r.into[0] + (size_t)(shard.flat - r.rank * shard.n) * esize;
         hy_req req = {0};

@@ -124,7 +124,7 @@ static hy_status write_file(const hy_checkpoint_source *s, const char *path, hy_
     hy_shards shards = {.dtype = s->dtype,
                         .n_buckets = hy_model_bucket_count(s->model),
                         .buckets = buckets,
-                        .flat = true,
+                        .flat = !s->own,
                         .data = {s->params, s->m, s->v},
                         .device = s->device};
     hy_status status = s->device != NULL && hy_device_is_async(s->device)

@@ -6,8 +6,8 @@
  *     gradients   Σ over ranks, each rank receiving its shards: one reduce-scatter per bucket, posted as soon as
  *                 backward has finished the bucket, so that it travels while backward goes on
  *     norm        Σ g² over the shards in double, then over ranks
- *     update      own shards; the clipping factor is applied to g on the way
- *     parameters  one all-gather per bucket, posted while the next bucket is updated
+ *     update      own shards of the masters (parameters.h); the clipping factor is applied to g on the way
+ *     parameters  one all-gather per bucket, posted while the next bucket is updated and waited for where it is read
  *
  * A group without a sequence in its last micro-step posts the same exchanges in the same order: from the last bucket to
  * the first. */
@@ -16,6 +16,7 @@
 
 #include "comm/comm.h"
 #include "layers/model.h"
+#include "train/run/parameters.h"
 
 typedef struct hy_adamw_settings {
     double beta1, beta2, eps, weight_decay;
@@ -24,11 +25,9 @@ typedef struct hy_adamw_settings {
 typedef struct hy_adamw_sharded hy_adamw_sharded;
 
 /* Adds m and v to `plan`. Local. */
-HY_MUST_CHECK hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype dtype, hy_plan *plan);
-/* The model must have been created for size(world) shards; world is bound to the device (hy_comm_bind). params, grads: the flat arrays,
- * borrowed; m = v = 0. Local. */
-HY_MUST_CHECK hy_status hy_adamw_sharded_create(const hy_model *model, hy_comm *world, hy_device *device,
-                                                hy_dtype dtype, void *params, void *grads, hy_adamw_sharded **out);
+HY_MUST_CHECK hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype precision, hy_plan *plan);
+/* grads: flat, in the device's memory, borrowed like the parameters; m = v = 0. Local. */
+HY_MUST_CHECK hy_status hy_adamw_sharded_create(hy_parameters *parameters, void *grads, hy_adamw_sharded **out);
 void hy_adamw_sharded_destroy(hy_adamw_sharded *optimizer);
 
 /* A hy_bucket_ready for the last micro-step; context: the optimizer. */
@@ -39,11 +38,7 @@ void hy_adamw_sharded_reduce(hy_adamw_sharded *optimizer, double *sum);
  * It waits for nobody. Collective. */
 void hy_adamw_sharded_update(hy_adamw_sharded *optimizer, const hy_adamw_settings *settings, int64_t update, double lr,
                              double g_scale);
-/* Waits for the parameters of all ranks. Collective. */
-void hy_adamw_sharded_gather(hy_adamw_sharded *optimizer);
-
-/* For checkpoints: this rank's m and v [*n elements], its shards of the buckets one after the other
- * (hy_bucket_shard_of). */
-void hy_adamw_sharded_state(hy_adamw_sharded *optimizer, void **m, void **v, int64_t *n);
+/* For checkpoints: this rank's m and v, its shards of the buckets one after the other (hy_bucket_shard_of). */
+void hy_adamw_sharded_state(const hy_adamw_sharded *optimizer, void **m, void **v);
 
 #endif

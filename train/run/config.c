@@ -10,6 +10,7 @@
 #include "train/run/stage.h"
 
 static const char *const loss_names[] = {"all", "answers", NULL};
+const char *const hy_precision_names[] = {[HY_PRECISION_F32] = "f32", [HY_PRECISION_BF16] = "bf16", NULL};
 static const char *const schedule_names[] = {"cosine", "constant", "wsd", NULL};
 static const char *const stage_schedule_names[] = {"default", "cosine", "constant", "wsd", NULL};
 
@@ -96,6 +97,8 @@ static const hy_schema_entry config_rows[] = {
     DOUBLE(train.eps, "train.eps", "1e-8", DBL_MIN, 1.0, "AdamW"),
     DOUBLE(train.clip, "train.clip", "1.0", 0.0, HY_SCHEMA_HIGHEST, "largest global gradient norm; 0 = no clipping"),
     INT(train.accumulate, "train.accumulate", "1", 1, 1 << 24, "micro-steps per step: less memory, same result"),
+    NAME(train.precision, "train.precision", "f32", hy_precision_names,
+         "bf16: activations and matrices in bfloat16, sums, gradients and the optimizer's parameters in float32"),
     NAME(train.recompute, "train.recompute", "block", hy_recompute_names,
          "what backward computes again: nothing; norms and gates; whole blocks"),
     INT(train.seed, "train.seed", "1", 0, HY_SCHEMA_NO_MAX, "initial parameters and order of the data"),

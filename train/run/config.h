@@ -12,6 +12,9 @@
 
 typedef enum hy_loss_targets { HY_LOSS_ALL, HY_LOSS_ANSWERS } hy_loss_targets;
 
+typedef enum hy_precision { HY_PRECISION_F32, HY_PRECISION_BF16 } hy_precision;
+extern const char *const hy_precision_names[]; /* by value; NULL at the end */
+
 enum { HY_STAGES_MAX = 16 };
 
 typedef struct hy_store_config {
@@ -55,6 +58,7 @@ typedef struct hy_config {
         double weight_decay, beta1, beta2, eps;
         double clip;        /* global gradient norm; 0 = off */
         int64_t accumulate; /* micro-steps per step */
+        hy_precision precision;
         hy_recompute recompute;
         int64_t seed;
         int64_t max_bad_steps; /* non-finite steps in a row that end the run (exit 7) */
@@ -81,6 +85,11 @@ typedef struct hy_config {
         char device[32]; /* cpu, cpu_ref, cpu_async */
     } run;
 } hy_config;
+
+/* train.precision, as the element type that names it (dtype.h). */
+static inline hy_dtype hy_config_precision(const hy_config *config) {
+    return config->train.precision == HY_PRECISION_BF16 ? HY_BF16 : HY_F32;
+}
 
 /* Defaults, then the YAML file at `path`, then each "a.b=value" of `sets`; checked and resolved. HY_ERR_USAGE with
  * file, line, key. Local. */

@@ -19,6 +19,7 @@ static const struct {
     {"data.eval_store", "looks at the model only"},
     {"train.steps", "the schedule of the steps to come is that of the new length"},
     {"train.accumulate", "same result up to rounding"},
+    {"train.precision", "parameters and moments are float32 in either: what passes round differs"},
     {"train.recompute", "same result"},
     {"train.max_bad_steps", "when a run gives up"},
     {"train.checkpoint", "how often is saved"},

@@ -193,8 +193,9 @@ static void print_summary(const hy_trainer *trainer, double peak) {
     hy_print_detail("step        %lld sequences of %lld tokens in %lld micro-steps\n",
                     (long long)trainer->stage->stage.batch, (long long)trainer->stage->stage.sequence,
                     (long long)trainer->train.split.calls_max);
-    hy_print_detail("device      %s, %.1f GFLOP/s of fp32 products on all ranks together\n\n",
-                    hy_device_profile(trainer->device)->name, peak / 1e9);
+    hy_print_detail("device      %s, %.1f GFLOP/s of %s products on all ranks together\n\n",
+                    hy_device_profile(trainer->device)->name, peak / 1e9,
+                    config->train.precision == HY_PRECISION_F32 ? "fp32" : hy_precision_names[config->train.precision]);
 }
 
 hy_status hy_console_layers(const hy_trainer *trainer, double peak) {

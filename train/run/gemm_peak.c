@@ -110,7 +110,8 @@ static hy_burst_sum measure_thread(hy_device *device, const float *ab, float *c)
 /* `matrices`: two that are multiplied, and a product for each of n threads. */
 static void measure(hy_device *const *devices, int n, float *matrices, hy_rank_peak *rank) {
     double wall = 0.0, cpu = 0.0, rate = 0.0;
-    hy_fill(devices[0], &(hy_fill_args){.n = 2 * MATRIX, .value = 0.3, .y = matrices});
+    const int64_t wider = (int64_t)(sizeof(float) / hy_dtype_size(hy_device_profile(devices[0])->dtype));
+    hy_fill(devices[0], &(hy_fill_args){.n = 2 * MATRIX * wider, .value = 0.3, .y = matrices});
 #pragma omp parallel num_threads(n) reduction(+ : wall, cpu, rate)
     {
         float *c = matrices + (2 + omp_get_thread_num()) * MATRIX;
@@ -123,7 +124,7 @@ static void measure(hy_device *const *devices, int n, float *matrices, hy_rank_p
     rank->share = cpu > 0.0 && cpu < wall ? cpu / wall : 1.0;
 }
 
-static void find_processor(const char *detail, char *text, size_t size) {
+static void find_processor(const hy_profile *profile, char *text, size_t size) {
     FILE *file = fopen("/proc/cpuinfo", "re");
     char line[256], model[64] = "unknown processor";
     while (file != NULL && fgets(line, sizeof line, file) != NULL) {
@@ -134,13 +135,13 @@ static void find_processor(const char *detail, char *text, size_t size) {
     if (file != NULL) {
         fclose(file);
     }
-    snprintf(text, size, "%s, %s", model, detail);
+    snprintf(text, size, "%s, %s%s", model, profile->detail, profile->dtype == HY_BF16 ? ", bf16" : "");
 }
 
 static void describe(const hy_profile *profile, hy_rank_peak *rank) {
     memset(rank, 0, sizeof *rank);
     (void)gethostname(rank->host, sizeof rank->host - 1);
-    find_processor(profile->detail, rank->processor, sizeof rank->processor);
+    find_processor(profile, rank->processor, sizeof rank->processor);
     rank->threads = hy_cpu_threads();
     hy_cores_of_process(0, &rank->cores); /* none where the system does not tell: as if there were enough */
 }
@@ -169,16 +170,17 @@ static hy_status gather(hy_comm *world, const hy_rank_peak *mine, hy_host_peak *
 }
 
 /* A device for each of at most n threads: none counts for another. One that has threads of its own is alone. */
-static hy_status measure_on(const char *name, int n, hy_device **devices, hy_comm *world, hy_rank_peak *rank) {
+static hy_status measure_on(const char *name, hy_dtype precision, int n, hy_device **devices, hy_comm *world,
+                            hy_rank_peak *rank) {
     void *matrices = NULL;
     hy_profile profile;
-    hy_status status = hy_profile_of(name, HY_F32, &profile);
+    hy_status status = hy_profile_of(name, precision, &profile);
     if (status == HY_OK) {
-        status = hy_device_create(name, HY_F32, &devices[0]);
+        status = hy_device_create(name, precision, &devices[0]);
     }
     n = status == HY_OK && hy_device_is_async(devices[0]) ? 1 : n;
     for (int i = 1; i < n && status == HY_OK; i++) {
-        status = hy_device_create(name, HY_F32, &devices[i]);
+        status = hy_device_create(name, precision, &devices[i]);
     }
     if (status == HY_OK) {
         status = hy_device_alloc(devices[0], "matrices of the GEMM peak", (size_t)hy_gemm_peak_bytes(), &matrices);
@@ -196,12 +198,13 @@ static hy_status measure_on(const char *name, int n, hy_device **devices, hy_com
     return status;
 }
 
-hy_status hy_gemm_peak_measure(hy_comm *world, const char *device, hy_host_peak **hosts, int *n_hosts) {
+hy_status hy_gemm_peak_measure(hy_comm *world, const char *device, hy_dtype precision, hy_host_peak **hosts,
+                               int *n_hosts) {
     const int n = measured_threads();
     hy_device **devices = NULL;
     hy_rank_peak mine;
     HY_TRY(hy_comm_agree(world, HY_NEW("devices of the GEMM peak", n, &devices)));
-    const hy_status status = measure_on(device, n, devices, world, &mine);
+    const hy_status status = measure_on(device, precision, n, devices, world, &mine);
     hy_free(devices);
     HY_TRY(status);
     return gather(world, &mine, hosts, n_hosts);

@@ -1,4 +1,4 @@
-/* What the machine reaches: the rate of fp32 matrix products that model-FLOP utilisation (MFU) is relative to.
+/* What the machine reaches: the rate of matrix products, of activations of the run's precision, that model-FLOP utilisation (MFU) is relative to.
  *
  * All threads of all ranks compute at the same time, because they share caches, memory and the clock of their
  * processor, each a product of its own. A thread counts its processor time, not the clock on the wall, so that work of
@@ -44,6 +44,7 @@ typedef struct hy_host_peak {
 int hy_host_peaks(const hy_rank_peak *ranks, int n, hy_host_peak *hosts);
 
 /* Measures for about a third of a second. Rank 0 gets the hosts (freed with hy_free), others NULL and 0. Nothing counts as the device's operations. Collective. */
-HY_MUST_CHECK hy_status hy_gemm_peak_measure(hy_comm *world, const char *device, hy_host_peak **hosts, int *n_hosts);
+HY_MUST_CHECK hy_status hy_gemm_peak_measure(hy_comm *world, const char *device, hy_dtype precision,
+                                             hy_host_peak **hosts, int *n_hosts);
 
 #endif

@@ -20,21 +20,18 @@
 static hy_checkpoint_source source_of(const hy_loop *l) {
     const hy_trainer *t = l->trainer;
     void *m = NULL, *v = NULL;
-    int64_t n_state = 0;
-    hy_adamw_sharded_state(t->optimizer, &m, &v, &n_state);
-    return (hy_checkpoint_source){.model = t->model,
-                                  .world = l->world,
-                                  .dtype = t->dtype,
-                                  .params = t->params,
-                                  .m = m,
-                                  .v = v,
-                                  .device = t->device,
-                                  .config = l->config_text,
-                                  .tokenizer = t->tokenizer.name,
-                                  .stores = l->stores,
-                                  .progress = l->progress,
-                                  .n_attachments = l->n_attachments,
-                                  .attachments = l->attachments};
+    hy_adamw_sharded_state(t->optimizer, &m, &v);
+    hy_checkpoint_source source = {.world = l->world,
+                                   .m = m,
+                                   .v = v,
+                                   .config = l->config_text,
+                                   .tokenizer = t->tokenizer.name,
+                                   .stores = l->stores,
+                                   .progress = l->progress,
+                                   .n_attachments = l->n_attachments,
+                                   .attachments = l->attachments};
+    hy_parameters_source(t->parameters, &source);
+    return source;
 }
 
 /* "the newest checkpoint is that of step 40", for messages. */

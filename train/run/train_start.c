@@ -20,16 +20,12 @@ static void take_attachments(hy_loop *l, hy_checkpoint *checkpoint) {
 /* Parameters and optimizer state from `checkpoint`. Collective. */
 static hy_status resume(hy_loop *l, hy_checkpoint *checkpoint) {
     void *m = NULL, *v = NULL;
-    int64_t n_state = 0;
-    hy_adamw_sharded_state(l->trainer->optimizer, &m, &v, &n_state);
+    hy_adamw_sharded_state(l->trainer->optimizer, &m, &v);
     if (!checkpoint->manifest.optimizer) {
         m = v = NULL;
     }
     HY_TRY(hy_one_tokenizer_add(&l->trainer->tokenizer, l->world, checkpoint->manifest.tokenizer, checkpoint->path));
-    hy_checkpoint_target target = hy_trainer_target(l->trainer);
-    target.m = m;
-    target.v = v;
-    HY_TRY(hy_checkpoint_read(checkpoint, l->trainer->model, l->world, &target));
+    HY_TRY(hy_parameters_read(l->trainer->parameters, checkpoint, l->world, m, v));
     HY_TRY(hy_comm_agree(l->world, hy_data_resume(&checkpoint->manifest, l->trainer)));
     take_attachments(l, checkpoint);
     l->first_step = l->saved_step = l->progress.step;
@@ -45,14 +41,12 @@ static hy_status initialise(hy_loop *l) {
     hy_trainer *t = l->trainer;
     hy_checkpoint checkpoint;
     if (l->config->train.init[0] == '\0') {
-        return hy_comm_agree(l->world, hy_model_init_on_device(t->model, (uint64_t)l->config->train.seed, t->dtype,
-                                                               t->device, t->params));
+        return hy_comm_agree(l->world, hy_parameters_init(t->parameters, (uint64_t)l->config->train.seed, t->grads));
     }
     HY_TRY(hy_checkpoint_open(l->config->train.init, l->world, NULL, &checkpoint));
     hy_status status = hy_one_tokenizer_add(&t->tokenizer, l->world, checkpoint.manifest.tokenizer, checkpoint.path);
     if (status == HY_OK) {
-        const hy_checkpoint_target target = hy_trainer_target(t);
-        status = hy_checkpoint_read(&checkpoint, t->model, l->world, &target);
+        status = hy_parameters_read(t->parameters, &checkpoint, l->world, NULL, NULL);
     }
     if (status == HY_OK && l->first_rank) {
         hy_info("starting from the parameters of %s", checkpoint.path);
@@ -70,7 +64,8 @@ static hy_status check_mesh_and_device(const hy_loop *l) {
     HY_TRY(hy_mesh_create(l->world, (int)config->parallel.data,
                           hy_trainer_sequence_size(config, hy_comm_size(l->world)), &mesh));
     hy_mesh_destroy(&mesh);
-    return hy_comm_agree(l->world, l->first_rank ? hy_profile_of(config->run.device, HY_F32, &profile) : HY_OK);
+    return hy_comm_agree(
+        l->world, l->first_rank ? hy_profile_of(config->run.device, hy_config_precision(config), &profile) : HY_OK);
 }
 
 /* The parts of a start that only rank 0 has a hand in. Collective. */
@@ -130,7 +125,7 @@ static hy_status begin_reports(hy_loop *l) {
 static hy_status measure_peak(hy_loop *l) {
     hy_host_peak *hosts = NULL;
     int n_hosts = 0;
-    HY_TRY(hy_gemm_peak_measure(l->world, l->config->run.device, &hosts, &n_hosts));
+    HY_TRY(hy_gemm_peak_measure(l->world, l->config->run.device, hy_config_precision(l->config), &hosts, &n_hosts));
     if (l->first_rank) {
         l->peak = hy_peak_file_merge(l->folder.peak, hosts, n_hosts);
     }

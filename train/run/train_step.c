@@ -103,7 +103,6 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
         hy_stop_save_changing();
         hy_adamw_sharded_update(trainer->optimizer, &settings, update, r.lr, g_scale);
         hy_stop_save_changed();
-        hy_adamw_sharded_gather(trainer->optimizer);
     }
     hy_feed_ahead_wait(trainer->train.feed); /* others may use HDF5 again */
     trainer->data = trainer->next;

@@ -93,7 +93,7 @@ static const hy_model *model_of(const hy_trainer *trainer, const hy_trainer_stag
 
 static hy_pass_shapes shapes_of(const hy_trainer *trainer, const hy_trainer_stage *stage, bool train) {
     const hy_place at = place_of(&trainer->mesh);
-    return hy_pass_shapes_of(trainer->config, &stage->stage, &at, trainer->dtype, train);
+    return hy_pass_shapes_of(trainer->config, &stage->stage, &at, trainer->precision, train);
 }
 
 /* Activations of the stage with most; validation: results of its rows too. */
@@ -123,8 +123,10 @@ static hy_status reserve_pass(hy_trainer *trainer, const hy_trainer_stage *stage
     HY_TRY(HY_NEW("sequences of a step", s.split.count, &pass->sequences));
     HY_TRY(train ? HY_NEW("sequences of the next step", s.split.count, &pass->ahead) : HY_OK);
     HY_TRY(hy_feed_create(&s.feed, &pass->feed));
-    return hy_runner_create_in(model_of(trainer, stage), &s.run, trainer->device, trainer->sequence, trainer->params,
-                               trainer->grads, trainer->arenas[!train], &pass->runner);
+    HY_TRY(hy_runner_create_in(model_of(trainer, stage), &s.run, trainer->device, trainer->sequence,
+                               trainer->parameters->compute, trainer->grads, trainer->arenas[!train], &pass->runner));
+    hy_runner_set_needed(pass->runner, hy_parameters_needed, trainer->parameters);
+    return HY_OK;
 }
 
 static hy_status reserve_stages(hy_trainer *trainer, bool train) {
@@ -149,24 +151,24 @@ static hy_status reserve_stages(hy_trainer *trainer, bool train) {
 
 /* Collective. */
 static hy_status open_device(hy_trainer *trainer) {
-    HY_TRY(
-        hy_comm_agree(trainer->world, hy_device_create(trainer->config->run.device, trainer->dtype, &trainer->device)));
+    HY_TRY(hy_comm_agree(trainer->world,
+                         hy_device_create(trainer->config->run.device, trainer->precision, &trainer->device)));
     HY_TRY(hy_comm_bind(trainer->world, trainer->device, &trainer->all));
     return hy_comm_bind(trainer->mesh.sequence, trainer->device, &trainer->sequence);
 }
 
 static hy_status reserve_model(hy_trainer *trainer, bool train) {
     HY_TRY(hy_model_create(&trainer->config->model, hy_comm_size(trainer->world), &trainer->model));
-    const size_t bytes = (size_t)hy_model_flat_size(trainer->model) * hy_dtype_size(trainer->dtype);
-    HY_TRY(hy_device_alloc(trainer->device, "parameters", bytes, &trainer->params));
+    HY_TRY(
+        hy_parameters_create(trainer->model, trainer->all, trainer->device, trainer->precision, &trainer->parameters));
     if (!train) {
         return HY_OK;
     }
+    const size_t bytes = (size_t)hy_model_flat_size(trainer->model) * hy_role_size(trainer->precision, HY_ROLE_GRAD);
     HY_TRY(hy_device_alloc(trainer->device, "gradients", bytes, &trainer->grads));
     hy_device_not_in_children(trainer->device, trainer->grads);
     HY_TRY(hy_device_alloc(trainer->device, "sums of a step", HY_SCALARS * sizeof(double), (void **)&trainer->scalars));
-    return hy_adamw_sharded_create(trainer->model, trainer->all, trainer->device, trainer->dtype, trainer->params,
-                                   trainer->grads, &trainer->optimizer);
+    return hy_adamw_sharded_create(trainer->parameters, trainer->grads, &trainer->optimizer);
 }
 
 static hy_status reserve_data(hy_trainer *trainer, bool train) {
@@ -193,7 +195,7 @@ hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world,
     HY_TRY(hy_comm_agree(world, HY_NEW("trainer", 1, &trainer)));
     trainer->config = config;
     trainer->world = world;
-    trainer->dtype = HY_F32;
+    trainer->precision = hy_config_precision(config);
     const hy_status status = build(trainer, train);
     if (status != HY_OK) {
         hy_trainer_destroy(trainer);
@@ -201,11 +203,6 @@ hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world,
     }
     *out = trainer;
     return HY_OK;
-}
-
-hy_checkpoint_target hy_trainer_target(const hy_trainer *trainer) {
-    return (hy_checkpoint_target){
-        .dtype = trainer->dtype, .params = trainer->params, .device = trainer->device, .all = trainer->all};
 }
 
 static void destroy_pass(hy_pass *pass) {
@@ -218,6 +215,9 @@ static void destroy_pass(hy_pass *pass) {
 void hy_trainer_destroy(hy_trainer *trainer) {
     if (trainer == NULL) {
         return;
+    }
+    if (trainer->parameters != NULL) {
+        hy_parameters_wait(trainer->parameters); /* of the last update: nobody has read them */
     }
     hy_comm_destroy(trainer->sequence);
     hy_comm_destroy(trainer->all);
@@ -234,7 +234,7 @@ void hy_trainer_destroy(hy_trainer *trainer) {
     hy_device_free(trainer->device, trainer->results.device);
     hy_device_free(trainer->device, trainer->scalars);
     hy_adamw_sharded_destroy(trainer->optimizer);
-    hy_device_free(trainer->device, trainer->params);
+    hy_parameters_destroy(trainer->parameters);
     hy_device_free(trainer->device, trainer->grads);
     hy_device_destroy(trainer->device);
     hy_model_destroy(trainer->model);

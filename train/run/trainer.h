@@ -5,13 +5,13 @@
 
 #include "comm/comm.h"
 #include "layers/model.h"
-#include "train/checkpoint/checkpoint.h"
 #include "train/data/data_mix.h"
 #include "train/data/data_split.h"
 #include "train/data/feed.h"
 #include "train/run/adamw_sharded.h"
 #include "train/run/config.h"
 #include "train/run/one_tokenizer.h"
+#include "train/run/parameters.h"
 #include "train/run/run_stores.h"
 #include "train/run/stage.h"
 
@@ -46,9 +46,10 @@ typedef struct hy_trainer {
     hy_mesh mesh;            /* control */
     hy_device *device;
     hy_comm *all, *sequence; /* data: bound to the device; of the world, of mesh.sequence */
-    hy_dtype dtype;
+    hy_dtype precision;
     hy_model *model;
-    void *params, *grads;        /* flat; grads NULL without training */
+    hy_parameters *parameters;
+    void *grads;                 /* flat; NULL without training */
     double *scalars;             /* [HY_SCALARS] in the device's memory: what a step reads at its end */
     hy_adamw_sharded *optimizer; /* NULL without training */
     void *arenas[2];             /* activations of training and of validation: all stages' */
@@ -78,9 +79,6 @@ HY_MUST_CHECK hy_status hy_trainer_shape(const hy_config *config, int stage, int
  * Collective. */
 HY_MUST_CHECK hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out);
 void hy_trainer_destroy(hy_trainer *trainer);
-
-/* For hy_checkpoint_read: parameters only. */
-hy_checkpoint_target hy_trainer_target(const hy_trainer *trainer);
 
 /* Brings the stage of step `step` to hand; 1 if it was another or none has been entered so far. Allocates nothing. */
 int hy_trainer_enter(hy_trainer *trainer, int64_t step);

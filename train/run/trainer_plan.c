@@ -86,7 +86,7 @@ typedef struct pass_plan {
 
 static hy_status plan_pass(const hy_config *config, const hy_stage *stage, const hy_place *at, bool train,
                            const hy_model *model, const hy_profile *profile, pass_plan *out) {
-    const hy_pass_shapes s = hy_pass_shapes_of(config, stage, at, HY_F32, train);
+    const hy_pass_shapes s = hy_pass_shapes_of(config, stage, at, hy_config_precision(config), train);
     const int64_t rows = train ? 0 : 2 * (int64_t)hy_eval_results_bytes(hy_local_tokens(&s.feed)); /* device, host */
     hy_plan feed, runner;
     hy_plan_init(&feed);
@@ -143,14 +143,15 @@ static hy_status plan_stages(const hy_config *config, const hy_place *at, int ra
 
 static hy_status plan_run(const hy_config *config, const hy_place *at, int ranks, const hy_model *model,
                           int64_t model_bytes, hy_plan *plan) {
-    const int64_t flat = hy_model_flat_size(model) * (int64_t)hy_dtype_size(HY_F32);
+    const hy_dtype precision = hy_config_precision(config);
+    const int64_t grads = hy_model_flat_size(model) * (int64_t)hy_role_size(precision, HY_ROLE_GRAD);
     hy_profile profile;
-    HY_TRY(hy_profile_of(config->run.device, HY_F32, &profile));
+    HY_TRY(hy_profile_of(config->run.device, precision, &profile));
     HY_TRY(hy_plan_add(plan, "matrices of the GEMM peak", "start", hy_gemm_peak_bytes()));
     HY_TRY(hy_plan_add(plan, "configuration", "run", (int64_t)sizeof *config));
-    HY_TRY(hy_plan_add(plan, "parameters", "run", flat));
-    HY_TRY(hy_plan_add(plan, "gradients", "step", flat));
-    HY_TRY(hy_adamw_sharded_plan(model, ranks, HY_F32, plan));
+    HY_TRY(hy_parameters_plan(model, ranks, precision, plan));
+    HY_TRY(hy_plan_add(plan, "gradients", "step", grads));
+    HY_TRY(hy_adamw_sharded_plan(model, ranks, precision, plan));
     HY_TRY(hy_plan_add(plan, "checkpoints: hashing", "operation", HY_HASH_BLOCK));
     return plan_stages(config, at, ranks, model, &profile, model_bytes, plan);
 }
@@ -170,7 +171,7 @@ hy_status hy_trainer_shape(const hy_config *config, int stage, int ranks, int ra
     hy_place at = {0};
     HY_TRY(find_place(config, ranks, rank, &at));
     const hy_stage of_config = hy_stage_get(config, stage);
-    const hy_pass_shapes s = hy_pass_shapes_of(config, &of_config, &at, HY_F32, true);
+    const hy_pass_shapes s = hy_pass_shapes_of(config, &of_config, &at, hy_config_precision(config), true);
     *shape = s.run;
     *split = s.split;
     return HY_OK;
