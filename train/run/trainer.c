@@ -218,6 +218,7 @@ void hy_trainer_destroy(hy_trainer *trainer) {
     }
     if (trainer->parameters != NULL) {
         hy_parameters_wait(trainer->parameters); /* of the last update: nobody has read them */
+        hy_device_wait(trainer->device, hy_device_mark(trainer->device, HY_LANE_COMPUTE));
     }
     hy_comm_destroy(trainer->sequence);
     hy_comm_destroy(trainer->all);
