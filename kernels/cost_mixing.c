@@ -347,3 +347,17 @@ hy_cost hy_cost_attn_sink_bwd(const hy_attn_sink_args *a, env e) {
     return (hy_cost){4 * of(a->T, a->H) * (double)a->N,
                      of(a->H, a->N) * (e->stat + 2 * e->grad) + 2 * of(a->T, a->H) * e->stat};
 }
+
+/* Heads' own elements, and those they share, of all tokens. */
+static double own_elements(const hy_latent_heads_args *a) {
+    return of(a->T, a->H) * (double)(a->nope + a->DV);
+}
+
+hy_cost hy_cost_latent_heads_fwd(const hy_latent_heads_args *a, env e) {
+    return (hy_cost){0, (2 * own_elements(a) + of(a->T, a->rope) * (double)(1 + a->H)) * e->act};
+}
+
+hy_cost hy_cost_latent_heads_bwd(const hy_latent_heads_args *a, env e) {
+    const double shared = of(a->T, a->rope), n = own_elements(a);
+    return (hy_cost){shared * (double)a->H, n * (e->act + e->stat) + shared * (double)(2 + a->H) * e->stat};
+}

@@ -35,6 +35,26 @@ hy_cost hy_cost_add(const hy_add_args *a, env e) {
     return (hy_cost){(double)a->n, 3 * (double)a->n * e->act};
 }
 
+hy_cost hy_cost_rows_add(const hy_rows_add_args *a, env e) {
+    const hy_row_block *blocks = hy_cost_list(e, a->blocks);
+    double n = 0;
+    for (int64_t b = 0; b < a->n_blocks; b++) {
+        n += of(blocks[b].n, a->cols);
+    }
+    return (hy_cost){n, 3 * n * e->stat + (double)a->n_blocks * sizeof *a->blocks};
+}
+
+hy_cost hy_cost_repeat_fwd(const hy_repeat_args *a, env e) {
+    const double n = of(a->rows, a->cols);
+    return (hy_cost){0, n * (hy_role_bytes(e, a->from) + (double)a->repeat * hy_role_bytes(e, a->to))};
+}
+
+hy_cost hy_cost_repeat_bwd(const hy_repeat_args *a, env e) {
+    const double n = of(a->rows, a->cols), repeat = (double)a->repeat;
+    return (hy_cost){n * (repeat - !a->acc),
+                     n * (repeat * hy_role_bytes(e, a->to) + (a->acc ? 2 : 1) * hy_role_bytes(e, a->from))};
+}
+
 /* ---- products ---- */
 
 hy_cost hy_cost_gemm(const hy_gemm_args *a, env e) {

@@ -61,6 +61,29 @@ typedef struct hy_add {
     void *y;
 } hy_add_args;
 
+/* Rows of src added to rows of dst, block by block in the list's order; blocks may share rows of either. All stat. */
+typedef struct hy_row_block {
+    int64_t from, to, n; /* first row in src, in dst; rows */
+} hy_row_block;
+
+typedef struct hy_rows_add {
+    const hy_row_block *blocks; /* [n_blocks] */
+    int64_t n_blocks, n, cols;  /* n: the most rows of any block */
+    const void *src;
+    void *dst;
+} hy_rows_add_args;
+
+/* y[r,i,:] = x[r,:] for i < repeat: heads that read one key head. bwd: dx[r,:] (+)= Σ_i dy[r,i,:], in order of i. */
+typedef struct hy_repeat {
+    int64_t rows, repeat, cols;
+    const void *x; /* [rows,cols] */
+    void *y;       /* [rows,repeat,cols] */
+    const void *dy;
+    void *dx;
+    int acc;
+    hy_role from, to; /* of x, dx; of y, dy */
+} hy_repeat_args;
+
 /* ---- products ---- */
 
 /* C [m,n] = alpha·op(A)·op(B) + beta·C, row-major; op = transpose if the flag is set. A is [m,k] ([k,m] if
@@ -523,8 +546,8 @@ typedef struct hy_map_compose {
  *   attn_delta: delta[r] = Σ_c d_o·y, y the finished o  (once, before attn_bwd)
  *   attn_bwd: with the final lse and delta: dq += , dk += , dv += what the pairs contribute. */
 typedef struct hy_attn_pair {
-    int64_t q, nq, q_begin;          /* first row in q, o, ... and lo; rows; global position of the first */
-    int64_t k_at, v_at, nk, k_begin; /* elements of k and dk, of v and dv, before the first row */
+    int64_t q, nq, q_begin; /* first row in q, o, ... and lo; rows; global position of the first */
+    int64_t k, nk, k_begin; /* first row in k, v, dk, dv; rows; global position */
 } hy_attn_pair;
 
 typedef struct hy_attn {
@@ -534,13 +557,13 @@ typedef struct hy_attn {
     int64_t n_pairs, nq, nk;   /* nq, nk: the most of any pair */
     const int64_t *lo;         /* [queries] first position that the query sees; never decreases in a pair */
     const void *q;             /* [queries,H,D] */
-    const void *k;             /* blocks [nk,HKV,D] */
-    const void *v;             /* blocks [nk,HKV,DV] */
+    const void *k;             /* [keys,HKV,D] */
+    const void *v;             /* [keys,HKV,DV] */
     void *o;                   /* [queries,H,DV] stat */
     void *lse;                 /* [queries,H] stat */
     const void *d_o;           /* [queries,H,DV] */
     const void *delta;         /* [queries,H] stat */
-    void *dq, *dk, *dv;        /* stat; places as q, k, v */
+    void *dq, *dk, *dv;        /* stat; shapes of q, k, v */
     void *work;                /* the profile's attn_work(args) bytes (device.h) */
 } hy_attn_args;
 
@@ -549,6 +572,19 @@ typedef struct hy_attn_delta {
     const void *y, *d_o; /* [rows,DV] */
     void *delta;         /* [rows] stat */
 } hy_attn_delta_args;
+
+/* Keys and values of all heads from the product of a latent with its matrix and the part of the keys that heads share (multi-head
+ * latent attention):   k[t,h] = [product[t,h], first nope | shared[t]];   v[t,h] = product[t,h], last DV
+ * bwd: dproduct[t,h] = [dk[t,h], first nope | dv[t,h]];   dshared[t] += Σ_h dk[t,h], last rope, in order of h. */
+typedef struct hy_latent_heads {
+    int64_t T, H, nope, rope, DV;
+    const void *product; /* [T,H,nope+DV] */
+    const void *shared;  /* [T,rope] */
+    void *k, *v;         /* [T,H,nope+rope] [T,H,DV] */
+    const void *dk, *dv; /* stat */
+    void *dproduct;
+    void *dshared; /* stat */
+} hy_latent_heads_args;
 
 /* Attention sinks: logits of each query head that take part in the denominator of its softmax only. They are where the
  * running result starts:
@@ -615,6 +651,9 @@ typedef struct hy_adamw {
     X(transpose, hy_transpose)                                                                                         \
     X(axpy, hy_axpy)                                                                                                   \
     X(add, hy_add)                                                                                                     \
+    X(rows_add, hy_rows_add)                                                                                           \
+    X(repeat_fwd, hy_repeat)                                                                                           \
+    X(repeat_bwd, hy_repeat)                                                                                           \
     X(gemm, hy_gemm)                                                                                                   \
     X(bias_fwd, hy_bias)                                                                                               \
     X(bias_bwd, hy_bias)                                                                                               \
@@ -672,6 +711,8 @@ typedef struct hy_adamw {
     X(attn_fwd, hy_attn)                                                                                               \
     X(attn_delta, hy_attn_delta)                                                                                       \
     X(attn_bwd, hy_attn)                                                                                               \
+    X(latent_heads_fwd, hy_latent_heads)                                                                               \
+    X(latent_heads_bwd, hy_latent_heads)                                                                               \
     X(attn_sink_fwd, hy_attn_sink)                                                                                     \
     X(attn_sink_bwd, hy_attn_sink)                                                                                     \
     X(cross_entropy, hy_cross_entropy)                                                                                 \

@@ -111,13 +111,13 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     const op_row *row = NULL;
     HY_TRY(find_op(&context, args.positional[0], &row));
     HY_TRY(choose(&context, "--layout", layout, hy_layout_names, &value));
-    context.options.layout = (hy_layout_kind)value;
+    context.options.method.layout = (hy_layout_kind)value;
     HY_TRY(choose(&context, "--state", state, hy_state_exchange_names, &value));
-    context.options.state = (hy_state_exchange)value;
+    context.options.method.state = (hy_state_exchange)value;
     HY_TRY(choose(&context, "--attention", attention, hy_attention_method_names, &value));
-    context.options.attention = (hy_attention_method)value;
+    context.options.method.attention = (hy_attention_method)value;
     HY_TRY(choose(&context, "--overlap", overlap, hy_overlap_names, &value));
-    context.options.overlap = (hy_overlap)value;
+    context.options.method.overlap = (hy_overlap)value;
     HY_TRY(choose(&context, "--recompute", recompute, hy_recompute_names, &value));
     context.options.recompute = (hy_recompute)value;
     HY_TRY(choose(&context, "--dtype", dtype, dtype_names, &value));

@@ -152,7 +152,7 @@ static void print_step(const plan_job *job) {
 static void print_head(const plan_job *job) {
     const hy_config *config = job->config;
     printf("mesh        %d ranks = data %lld x sequence %d, layout %s\n", job->ranks, (long long)config->parallel.data,
-           job->shape.sequence_size, hy_layout_names[config->parallel.layout]);
+           job->shape.sequence_size, hy_layout_names[config->parallel.method.layout]);
     printf("model       %lld layers of width %lld, MLPs of %lld, vocabulary %lld; precision %s\n",
            (long long)config->model.layers, (long long)config->model.width, (long long)config->model.mlp_width,
            (long long)config->model.vocab, hy_precision_names[config->train.precision]);
@@ -178,7 +178,7 @@ static hy_status find_fullest_rank(plan_job *job) {
         for (job->rank = 0; job->rank < size; job->rank++) {
             HY_TRY(enter_stage(job, number));
             const hy_layout_dims dims =
-                hy_layout_sizes(job->shape.layout, size, job->rank, job->shape.n_seq, job->shape.len);
+                hy_layout_sizes(job->shape.method.layout, size, job->rank, job->shape.n_seq, job->shape.len);
             if (dims.T > most) {
                 most = dims.T;
                 fullest = job->rank;

@@ -50,10 +50,7 @@ typedef struct verify {
 
 static hy_verify_method method_of(const verify *v, const precision *p) {
     const char *table = v->table ? v->table : v->config->run.device;
-    return (hy_verify_method){.layout = v->config->parallel.layout,
-                              .state = v->config->parallel.state,
-                              .attention = v->config->parallel.attention,
-                              .overlap = v->config->parallel.overlap,
+    return (hy_verify_method){.sp = v->config->parallel.method,
                               .recompute = v->config->train.recompute,
                               .dtype = p->dtype,
                               .table = table,
@@ -87,9 +84,9 @@ static void compare(verify *v, const precision *p, int column, const hy_verify_m
         if (error >= v->worst) {
             v->worst = error;
             snprintf(v->worst_at, sizeof v->worst_at, "%s on %d ranks (%s, states %s, attention %s, %s)",
-                     i < n ? params[i].name : "loss", v->sizes[column], hy_layout_names[m->layout],
-                     hy_state_exchange_names[m->state], hy_attention_method_names[m->attention],
-                     hy_overlap_names[m->overlap]);
+                     i < n ? params[i].name : "loss", v->sizes[column], hy_layout_names[m->sp.layout],
+                     hy_state_exchange_names[m->sp.state], hy_attention_method_names[m->sp.attention],
+                     hy_overlap_names[m->sp.overlap]);
         }
     }
 }
@@ -116,10 +113,10 @@ static hy_status run_methods(verify *v, const precision *p, int column, buffers 
     hy_verify_method m = method_of(v, p);
     if (!v->all)
         return run_size(v, p, column, &m, b);
-    for (m.layout = 0; hy_layout_names[m.layout]; m.layout++)
-        for (m.state = 0; hy_state_exchange_names[m.state]; m.state++)
-            for (m.attention = 0; hy_attention_method_names[m.attention]; m.attention++)
-                for (m.overlap = 0; hy_overlap_names[m.overlap]; m.overlap++)
+    for (m.sp.layout = 0; hy_layout_names[m.sp.layout]; m.sp.layout++)
+        for (m.sp.state = 0; hy_state_exchange_names[m.sp.state]; m.sp.state++)
+            for (m.sp.attention = 0; hy_attention_method_names[m.sp.attention]; m.sp.attention++)
+                for (m.sp.overlap = 0; hy_overlap_names[m.sp.overlap]; m.sp.overlap++)
                     HY_TRY(run_size(v, p, column, &m, b));
     return HY_OK;
 }

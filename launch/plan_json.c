@@ -94,7 +94,7 @@ static hy_status write_plan(hy_json *json, const plan *p) {
     hy_json_int(json, "ranks", p->ranks);
     hy_json_int(json, "data_groups", config->parallel.data);
     hy_json_int(json, "sequence_ranks", hy_trainer_sequence_size(config, p->ranks));
-    hy_json_string(json, "layout", hy_layout_names[config->parallel.layout]);
+    hy_json_string(json, "layout", hy_layout_names[config->parallel.method.layout]);
     hy_json_string(json, "precision", hy_precision_names[config->train.precision]);
     hy_json_open_object(json, "model");
     hy_json_int(json, "layers", config->model.layers);

@@ -73,19 +73,16 @@ static hy_status take_memory(const hy_model *model, hy_dtype dtype, const void *
 static hy_status prepare(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
                          hy_comm *comm, const void *params, step *s) {
     int size = hy_comm_size(comm), rank = hy_comm_rank(comm);
-    hy_run_shape shape = {.layout = method->layout,
+    hy_run_shape shape = {.method = method->sp,
                           .sequence_size = size,
                           .sequence_rank = rank,
                           .n_seq = 1,
                           .len = data->tokens,
                           .dtype = method->dtype,
                           .recompute = method->recompute,
-                          .state = method->state,
-                          .attention = method->attention,
-                          .overlap = method->overlap,
                           .train = true};
     HY_TRY(take_memory(model, method->dtype, params, s));
-    HY_TRY(hy_layout_create(method->layout, size, rank, 1, data->tokens, &s->layout));
+    HY_TRY(hy_layout_create(method->sp.layout, size, rank, 1, data->tokens, &s->layout));
     HY_TRY(hy_layout_set_documents(s->layout, data->docs, data->n_docs));
     HY_TRY(HY_NEW("tokens", s->layout->T, &s->ids));
     HY_TRY(HY_NEW("labels", s->layout->T, &s->labels));

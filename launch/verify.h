@@ -20,10 +20,7 @@ void hy_verify_data_free(hy_verify_data *data);
 
 /* How the step runs. */
 typedef struct hy_verify_method {
-    hy_layout_kind layout;
-    hy_state_exchange state;
-    hy_attention_method attention;
-    hy_overlap overlap;
+    hy_sp_method sp;
     hy_recompute recompute;
     hy_dtype dtype;
     const char *table;

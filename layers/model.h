@@ -82,14 +82,11 @@ extern const char *const hy_recompute_names[]; /* by value; NULL at the end */
 
 /* How a model runs on this rank. */
 typedef struct hy_run_shape {
-    hy_layout_kind layout;
+    hy_sp_method method;
     int sequence_size, sequence_rank; /* of the sequence communicator */
     int64_t n_seq, len;               /* sequences per micro-step of this rank's group; tokens in each */
     hy_dtype dtype;
     hy_recompute recompute;
-    hy_state_exchange state;
-    hy_attention_method attention;
-    hy_overlap overlap;
     bool train;        /* false: forward only, less memory */
     int64_t head_tile; /* rows of logits at a time; 0 = chosen */
 } hy_run_shape;

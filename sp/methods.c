@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-#define HY_X(value, name) [value] = (name),
+#define HY_X(value, name, ...) [value] = (name),
 const char *const hy_layout_names[] = {HY_LAYOUT_KINDS(HY_X) NULL};
 const char *const hy_state_exchange_names[] = {HY_STATE_EXCHANGES(HY_X) NULL};
 const char *const hy_attention_method_names[] = {HY_ATTENTION_METHODS(HY_X) NULL};

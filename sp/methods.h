@@ -1,5 +1,6 @@
 /* The ways to share a sequence and to exchange. Each list is the one place of its values and of their names: the configuration's choices,
- * `hylas verify --all` and reports follow from it. */
+ * `hylas op`, `hylas verify --all` and reports follow from it. What a way to exchange does is a row of functions, named here and
+ * defined in its file: hy_state_row_<row> in sp/state, hy_attn_row_<row> in sp/attention. */
 #ifndef HY_SP_METHODS_H
 #define HY_SP_METHODS_H
 
@@ -7,24 +8,33 @@
 #define HY_LAYOUT_KINDS(X)                                                                                             \
     X(HY_LAYOUT_CONTIGUOUS, "contiguous")                                                                              \
     X(HY_LAYOUT_ZIGZAG, "zigzag")
-#define HY_STATE_EXCHANGES(X)                                                                                          \
-    X(HY_STATE_ALLGATHER, "allgather")                                                                                 \
-    X(HY_STATE_RING, "ring")
-#define HY_ATTENTION_METHODS(X)                                                                                        \
-    X(HY_ATTENTION_RING, "ring")                                                                                       \
-    X(HY_ATTENTION_ALLGATHER, "allgather")
 /* split: outputs from zero state hide the exchange, then the incoming state's part is added (more arithmetic);
  * seeded: one pass that starts from the incoming state, once it is there. */
 #define HY_OVERLAPS(X)                                                                                                 \
     X(HY_OVERLAP_SPLIT, "split")                                                                                       \
     X(HY_OVERLAP_SEEDED, "seeded")
+/* X(value, name, row) */
+#define HY_STATE_EXCHANGES(X)                                                                                          \
+    X(HY_STATE_ALLGATHER, "allgather", allgather)                                                                      \
+    X(HY_STATE_RING, "ring", ring)
+#define HY_ATTENTION_METHODS(X)                                                                                        \
+    X(HY_ATTENTION_RING, "ring", ring)                                                                                 \
+    X(HY_ATTENTION_ALLGATHER, "allgather", allgather)
 
-#define HY_X(value, name) value,
+#define HY_X(value, ...) value,
 typedef enum hy_layout_kind { HY_LAYOUT_KINDS(HY_X) } hy_layout_kind;
 typedef enum hy_state_exchange { HY_STATE_EXCHANGES(HY_X) } hy_state_exchange;
 typedef enum hy_attention_method { HY_ATTENTION_METHODS(HY_X) } hy_attention_method;
 typedef enum hy_overlap { HY_OVERLAPS(HY_X) } hy_overlap;
 #undef HY_X
+
+/* One choice of each. */
+typedef struct hy_sp_method {
+    hy_layout_kind layout;
+    hy_state_exchange state;
+    hy_attention_method attention;
+    hy_overlap overlap;
+} hy_sp_method;
 
 /* By value; NULL at the end. */
 extern const char *const hy_layout_names[], *const hy_state_exchange_names[], *const hy_attention_method_names[],

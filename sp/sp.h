@@ -19,10 +19,8 @@ typedef struct hy_sp {
     hy_comm *comm;             /* ranks that share the sequences; size == layout->size */
     const hy_layout *layout;
     const hy_lists *lists; /* of this layout, with what the operations below told (hy_sp_..._need) */
-    hy_state_exchange state;
-    hy_attention_method attention;
-    hy_overlap overlap;
-    int broken; /* test hook: damage every exchange of states, K/V and halos (verify must notice) */
+    hy_sp_method method;   /* its layout is that of `layout` */
+    int broken;            /* test hook: damage every exchange of states, K/V and halos (verify must notice) */
 } hy_sp;
 
 /* Bytes of an element of an array with this role. */
@@ -43,6 +41,8 @@ typedef struct hy_sp_recur {
     void *ht, *dh0;
 } hy_sp_recur;
 
+/* The exchange's name in tables of layers. */
+const char *hy_sp_state_title(const hy_sp_method *method);
 void hy_sp_recur_need(hy_lists_needs *needs, int64_t n_docs_with_states);
 size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape);
 size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape,
@@ -95,6 +95,8 @@ typedef struct hy_sp_attn {
     void *work;
 } hy_sp_attn;
 
+/* The exchange's name in tables of layers. */
+const char *hy_sp_attn_title(const hy_sp_method *method, bool latent);
 void hy_sp_attn_need(hy_lists_needs *needs, const hy_sp_attn *shape);
 size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
 void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a); /* Collective */

@@ -52,7 +52,7 @@ static void open_bench(bench *b, const hy_model_config *config, hy_recompute rec
         b->tokens[t] = (int32_t)(hy_random_u64(5, 2, (uint64_t)t) % VOCAB);
         b->labels[t] = t % 7 == 3 ? -100 : (int32_t)(hy_random_u64(5, 3, (uint64_t)t) % VOCAB);
     }
-    hy_run_shape shape = {.layout = HY_LAYOUT_ZIGZAG,
+    hy_run_shape shape = {.method.layout = HY_LAYOUT_ZIGZAG,
                           .sequence_size = 1,
                           .n_seq = 1,
                           .len = TOKENS,

@@ -5,19 +5,14 @@
 
 #include "tests/parity.h"
 
-enum { ATTN_SHAPES = 13, ATTN_QUERIES = 140, ATTN_PAIRS = 6, ATTN_V_GAP = 5 };
-
-/* As hy_attn_pair, but keys by their row. */
-typedef struct attn_range {
-    int64_t q, nq, q_begin, k, nk, k_begin;
-} attn_range;
+enum { ATTN_SHAPES = 13, ATTN_QUERIES = 140, ATTN_PAIRS = 6 };
 
 /* Documents start every `document` positions (0: one document from position 0); window 0 = none. */
 typedef struct attn_shape {
     const char *name;
     int64_t document, window;
     int n;
-    attn_range pairs[ATTN_PAIRS];
+    hy_attn_pair pairs[ATTN_PAIRS];
 } attn_shape;
 
 static const attn_shape attn_shapes[ATTN_SHAPES] = {
@@ -65,7 +60,6 @@ typedef struct attn_case {
 typedef struct attn_lists {
     int64_t queries, keys; /* rows of the arrays */
     int64_t lo[ATTN_QUERIES];
-    hy_attn_pair pairs[ATTN_PAIRS];
 } attn_lists;
 
 static int64_t attn_most(int64_t a, int64_t b) {
@@ -88,14 +82,12 @@ static void attn_begin(parity *p, const attn_case *c, hy_op_id op, attn_lists *l
                         .D = c->D,
                         .DV = c->DV,
                         .scale = 1 / sqrt((double)c->D),
-                        .pairs = l->pairs,
+                        .pairs = s->pairs,
                         .n_pairs = s->n,
                         .lo = l->lo};
     *l = (attn_lists){0};
     for (int i = 0; i < s->n; i++) {
-        const attn_range *r = &s->pairs[i];
-        l->pairs[i] = (hy_attn_pair){
-            r->q, r->nq, r->q_begin, r->k * c->HKV * c->D, r->k * c->HKV * c->DV + ATTN_V_GAP, r->nk, r->k_begin};
+        const hy_attn_pair *r = &s->pairs[i];
         a->nq = attn_most(a->nq, r->nq);
         a->nk = attn_most(a->nk, r->nk);
         l->queries = attn_most(l->queries, r->q + r->nq);
@@ -113,7 +105,7 @@ static const double *attn_q(parity *p, const attn_case *c, const attn_lists *l) 
 }
 
 static const double *attn_kv(parity *p, const attn_case *c, const attn_lists *l) {
-    PARITY_IN(p, hy_attn, v, l->keys * c->HKV * c->DV + ATTN_V_GAP);
+    PARITY_IN(p, hy_attn, v, l->keys * c->HKV * c->DV);
     return PARITY_IN(p, hy_attn, k, l->keys * c->HKV * c->D);
 }
 
@@ -154,7 +146,7 @@ static double attn_row_lse(const hy_attn_args *a, const double *q, const double 
                     continue;
                 double score = 0;
                 for (int64_t c = 0; c < a->D; c++)
-                    score += a->scale * q[(row * a->H + h) * a->D + c] * k[pair->k_at + (j * a->HKV + kh) * a->D + c];
+                    score += a->scale * q[(row * a->H + h) * a->D + c] * k[((pair->k + j) * a->HKV + kh) * a->D + c];
                 max = pass == 0 && score > max ? score : max;
                 sum += pass == 1 ? exp(score - max) : 0;
             }
@@ -172,7 +164,7 @@ static void attn_bwd_case(parity *p, const attn_case *c) {
         lse[r] = attn_row_lse(&p->args.attn_bwd, q, k, r / c->H, r % c->H);
     PARITY_ACC(p, hy_attn, dq, l.queries * c->H * c->D);
     PARITY_ACC(p, hy_attn, dk, l.keys * c->HKV * c->D);
-    PARITY_ACC(p, hy_attn, dv, l.keys * c->HKV * c->DV + ATTN_V_GAP);
+    PARITY_ACC(p, hy_attn, dv, l.keys * c->HKV * c->DV);
     parity_run(p);
 }
 

@@ -39,6 +39,8 @@ static const struct {
     {"hy_map_compose", "*", HY_ROLE_STAT},
     {"hy_attn", " o lse delta dq dk dv ", HY_ROLE_STAT},
     {"hy_attn_delta", " delta ", HY_ROLE_STAT},
+    {"hy_rows_add", "*", HY_ROLE_STAT},
+    {"hy_latent_heads", " dk dv dshared ", HY_ROLE_STAT},
     {"hy_attn_sink", "*", HY_ROLE_STAT},
     {"hy_cross_entropy", " logits ", HY_ROLE_STAT},
     {"hy_sumsq", "*", HY_ROLE_GRAD},
@@ -70,6 +72,8 @@ static hy_role parity_role_told(const char *type, const char *member, const void
     TOLD(hy_unary, " y dy ", to);
     TOLD(hy_glu, " z dz ", z_role);
     TOLD(hy_adamw, " copy ", copy_role);
+    TOLD(hy_repeat, " x dx ", from);
+    TOLD(hy_repeat, " y dy ", to);
     TOLD(hy_scale, " x add y dy dx ", role);
 #undef TOLD
     if (strcmp(type, "hy_lerp") == 0 && parity_is_one_of(member, " m dm ") && ((const hy_lerp_args *)args)->shared)

@@ -28,7 +28,7 @@ static inline void *hy_attn_at(const void *array, int64_t elements, size_t size)
 /* act, stat: bytes of an element. */
 static inline hy_attn_block hy_attn_block_of(const hy_attn_args *a, int64_t pair, size_t act, size_t stat) {
     const hy_attn_pair *p = &a->pairs[pair];
-    const int64_t row = p->q * a->H;
+    const int64_t row = p->q * a->H, key_row = p->k * a->HKV;
     return (hy_attn_block){.H = a->H,
                            .HKV = a->HKV,
                            .D = a->D,
@@ -40,15 +40,15 @@ static inline hy_attn_block hy_attn_block_of(const hy_attn_args *a, int64_t pair
                            .k_begin = p->k_begin,
                            .lo = a->lo + p->q,
                            .q = hy_attn_at(a->q, row * a->D, act),
-                           .k = hy_attn_at(a->k, p->k_at, act),
-                           .v = hy_attn_at(a->v, p->v_at, act),
+                           .k = hy_attn_at(a->k, key_row * a->D, act),
+                           .v = hy_attn_at(a->v, key_row * a->DV, act),
                            .o = hy_attn_at(a->o, row * a->DV, stat),
                            .lse = hy_attn_at(a->lse, row, stat),
                            .d_o = hy_attn_at(a->d_o, row * a->DV, act),
                            .delta = hy_attn_at(a->delta, row, stat),
                            .dq = hy_attn_at(a->dq, row * a->D, stat),
-                           .dk = hy_attn_at(a->dk, p->k_at, stat),
-                           .dv = hy_attn_at(a->dv, p->v_at, stat),
+                           .dk = hy_attn_at(a->dk, key_row * a->D, stat),
+                           .dv = hy_attn_at(a->dv, key_row * a->DV, stat),
                            .work = a->work};
 }
 

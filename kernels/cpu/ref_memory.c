@@ -1,4 +1,4 @@
-/* Reference fill, copy, axpy, add, sum of squares. */
+/* Reference fill, copy, axpy, add, rows, repeated heads, sum of squares. */
 
 #define REF_BODY "kernels/cpu/ref_memory.inc"
 #include "kernels/cpu/ref_precisions.h"

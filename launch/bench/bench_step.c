@@ -50,7 +50,7 @@ static double reduce(hy_comm *comm, double value, hy_reduce op) {
 
 static hy_status make_tokens(step_bench *b) {
     const hy_mesh *mesh = &b->mesh;
-    HY_TRY(hy_layout_create(b->config->parallel.layout, mesh->sequence_size, mesh->sequence_index, 1, b->tokens,
+    HY_TRY(hy_layout_create(b->config->parallel.method.layout, mesh->sequence_size, mesh->sequence_index, 1, b->tokens,
                             &b->layout));
     HY_TRY(HY_NEW("tokens", b->layout->T, &b->ids));
     HY_TRY(HY_NEW("labels", b->layout->T, &b->labels));
@@ -76,16 +76,13 @@ static hy_status take_params(step_bench *b, hy_dtype precision) {
 static hy_status reserve(step_bench *b) {
     const hy_config *c = b->config;
     const hy_mesh *mesh = &b->mesh;
-    const hy_run_shape shape = {.layout = c->parallel.layout,
+    const hy_run_shape shape = {.method = c->parallel.method,
                                 .sequence_size = mesh->sequence_size,
                                 .sequence_rank = mesh->sequence_index,
                                 .n_seq = 1,
                                 .len = b->tokens,
                                 .dtype = hy_config_precision(c),
                                 .recompute = c->train.recompute,
-                                .state = c->parallel.state,
-                                .attention = c->parallel.attention,
-                                .overlap = c->parallel.overlap,
                                 .train = true};
     HY_TRY(hy_model_create(&c->model, hy_comm_size(b->world), &b->model));
     HY_TRY(take_params(b, hy_config_precision(c)));

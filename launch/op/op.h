@@ -11,10 +11,7 @@
 #include "train/data/tensor_file.h"
 
 typedef struct hy_op_options {
-    hy_layout_kind layout;
-    hy_state_exchange state;
-    hy_attention_method attention;
-    hy_overlap overlap;
+    hy_sp_method method;
     hy_recompute recompute; /* op model */
     hy_dtype dtype;
     const char *table;

@@ -65,7 +65,7 @@ static hy_status run_attention(hy_op_context *context, const attention *a, const
     hy_layout *layout = NULL;
     hy_sp_attn run = {0};
     hy_lists *lists = NULL;
-    hy_lists_needs needs = {0};
+    hy_lists_needs needs = {.method = context->options.method};
     hy_status status = hy_op_layout(context, &a->in, a->B, a->T, &layout);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     hy_sp_attn_need(&needs, &a->shape);
@@ -76,9 +76,7 @@ static hy_status run_attention(hy_op_context *context, const attention *a, const
                 .comm = context->world,
                 .layout = layout,
                 .lists = lists,
-                .state = context->options.state,
-                .attention = context->options.attention,
-                .overlap = context->options.overlap};
+                .method = context->options.method};
     take_buffers(context, &pool, a, &sp, &run);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, pool.status), done);
     hy_sp_attn_fwd(&sp, &run);

@@ -74,16 +74,13 @@ static hy_status check_labels(const hy_op_context *context, model_run *run) {
 
 static hy_run_shape run_shape(const hy_op_context *context, const model_run *run, bool train) {
     const hy_op_options *o = &context->options;
-    return (hy_run_shape){.layout = o->layout,
+    return (hy_run_shape){.method = o->method,
                           .sequence_size = run->layout->size,
                           .sequence_rank = run->layout->rank,
                           .n_seq = run->B,
                           .len = run->T,
                           .dtype = o->dtype,
                           .recompute = o->recompute,
-                          .state = o->state,
-                          .attention = o->attention,
-                          .overlap = o->overlap,
                           .train = train};
 }
 

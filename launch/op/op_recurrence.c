@@ -270,9 +270,7 @@ static hy_status run_recurrence(hy_op_context *context, const hy_op_recurrence_i
                 .comm = context->world,
                 .layout = layout,
                 .lists = lists,
-                .state = context->options.state,
-                .attention = context->options.attention,
-                .overlap = context->options.overlap};
+                .method = context->options.method};
     take_buffers(context, &pool, r, &sp, &j);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, pool.status), done);
     compute(r, &sp, &j);

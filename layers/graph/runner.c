@@ -57,11 +57,12 @@ static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const
     *r = (hy_runner){.model = model, .shape = *shape};
     HY_TRY(check_levels(hy_model_config_of(model), shape->len));
     HY_TRY(hy_graph_check_tokens(hy_model_graph(model), shape->n_seq, shape->len, shape->sequence_size));
-    r->dims = hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
-    r->sp =
-        (hy_sp){.profile = profile, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
+    r->dims =
+        hy_layout_sizes(shape->method.layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
+    r->sp = (hy_sp){.profile = profile, .method = shape->method};
     r->shape.head_tile = head_tile_rows(shape, &profile->tuning, r->dims.T, hy_model_config_of(model)->vocab);
     const hy_graph *graph = hy_model_graph(model);
+    r->needs.method = shape->method;
     for (int n = 0; n < graph->n_nodes; n++) {
         if (graph->nodes[n].class->lists) {
             graph->nodes[n].class->lists(&graph->nodes[n], &r->needs);
@@ -259,9 +260,8 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const
     const hy_model_config *config = hy_model_config_of(model);
     const hy_mixer_config *mixer = &config->mixers[config->layer_mixer[layer]];
     const hy_layout_dims dims =
-        hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
-    const hy_sp sp = {
-        .profile = profile, .state = shape->state, .attention = shape->attention, .overlap = shape->overlap};
+        hy_layout_sizes(shape->method.layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
+    const hy_sp sp = {.profile = profile, .method = shape->method};
     *out = (hy_layer_info){.mixer = mixer->name, .kind = mixer->kind};
     for (int n = 0; n < g->n_nodes; n++) {
         const hy_node *node = &g->nodes[n];
@@ -276,15 +276,13 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const
             out->flops_fwd += node->class->flops(node, shape->len, (int64_t[]){0, shape->len}, 1);
         }
         if (node->class == &hy_class_recur || node->class == &hy_class_levels) {
-            out->method = shape->state == HY_STATE_RING ? "state ring" : "state all-gather";
+            out->method = hy_sp_state_title(&shape->method);
         } else if (node->class == &hy_class_long_conv) {
             out->method = "channel all-to-all";
         } else if (node->class == &hy_class_conv && !out->method) {
             out->method = "halo"; /* of a mixer that has nothing else; others replace it */
         } else if (node->class == &hy_class_attention) {
-            static const char *const methods[2][2] = {{"K/V all-gather", "ring attention"},
-                                                      {"latent all-gather", "latent ring"}};
-            out->method = methods[node->attr.attn.rank > 0][shape->attention == HY_ATTENTION_RING];
+            out->method = hy_sp_attn_title(&shape->method, node->attr.attn.rank > 0);
         }
     }
 }

@@ -114,40 +114,28 @@ hy_var hy_node_residual(hy_graph *g, hy_var x, hy_var branch) {
 
 /* ---- repeat heads ---- */
 
-/* One strided copy per repetition, over all tokens and heads at once: heads are consecutive, so [T,heads,cols] is T·heads rows. */
-static hy_copy2d_args repeat_copy(const hy_exec *x, const hy_node *node) {
-    int64_t cols = node->attr.repeat.cols;
-    return (hy_copy2d_args){.rows = x->T * node->attr.repeat.heads,
-                            .cols = cols,
-                            .src_ld = cols,
-                            .dst_ld = node->attr.repeat.repeat * cols,
+/* Heads are consecutive, so [T,heads,cols] is T·heads rows. */
+static hy_repeat_args repeat_args(const hy_exec *x, const hy_node *node) {
+    return (hy_repeat_args){.rows = x->T * node->attr.repeat.heads,
+                            .repeat = node->attr.repeat.repeat,
+                            .cols = node->attr.repeat.cols,
                             .from = hy_var_role(x, node->in[0]),
                             .to = hy_var_role(x, node->out[0])};
 }
 
 static void repeat_fwd(hy_exec *x, const hy_node *node) {
-    hy_copy2d_args a = repeat_copy(x, node);
-    a.src = hy_value(x, node->in[0]);
-    for (int64_t r = 0; r < node->attr.repeat.repeat; r++) {
-        a.dst = (char *)hy_value(x, node->out[0]) + hy_bytes(x, a.to, r * a.cols);
-        hy_copy2d(x->device, &a);
-    }
+    hy_repeat_args a = repeat_args(x, node);
+    a.x = hy_value(x, node->in[0]);
+    a.y = hy_value(x, node->out[0]);
+    hy_repeat_fwd(x->device, &a);
 }
 
 static void repeat_bwd(hy_exec *x, const hy_node *node) {
-    const hy_copy2d_args fwd = repeat_copy(x, node);
-    hy_copy2d_args a = {.rows = fwd.rows,
-                        .cols = fwd.cols,
-                        .src_ld = fwd.dst_ld,
-                        .dst_ld = fwd.src_ld,
-                        .dst = hy_grad(x, node->in[0]),
-                        .from = fwd.to,
-                        .to = fwd.from};
-    for (int64_t r = 0; r < node->attr.repeat.repeat; r++) {
-        a.src = (char *)hy_grad(x, node->out[0]) + hy_bytes(x, a.from, r * a.cols);
-        a.acc = r > 0 || hy_acc(x, node, 0);
-        hy_copy2d(x->device, &a);
-    }
+    hy_repeat_args a = repeat_args(x, node);
+    a.dy = hy_grad(x, node->out[0]);
+    a.dx = hy_grad(x, node->in[0]);
+    a.acc = hy_acc(x, node, 0);
+    hy_repeat_bwd(x->device, &a);
 }
 
 static const hy_node_class repeat_class = {

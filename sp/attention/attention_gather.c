@@ -1,103 +1,146 @@
-/* All-gather attention: every rank brings K and V, padded to the longest rank, in one all-gather, and computes its own
- * keys while it travels. Backward gathers them again; the gradients of everyone's rows go to their owners in one
- * all-to-all, and each owner adds them in order of ranks. A rank's block holds its K rows, then its V rows. */
+/* All-gather attention: every rank brings K and V, padded to the longest rank, and computes its own keys while they travel. Backward
+ * gathers them again; the gradients of everyone's rows go to their owners by all-to-all, and each owner adds them in order of ranks.
+ * Everybody's K lies before everybody's V, so that rank r's row t is row r·T_max + t of either. */
 #include "sp/attention/attention_internal.h"
 
-/* Blocks of keys and values, and of their gradients, whose elements may be larger. */
-typedef struct blocks {
-    char *base;
-    size_t element;
-} blocks;
+/* ---- lists ---- */
 
-static size_t block_bytes(const hy_attn_call *c, size_t element) {
-    return (size_t)(c->dims.T_max * (c->k_row + c->v_row)) * element;
-}
-
-/* K (V) row `row` of a rank's block. */
-static char *k_row_of(const hy_attn_call *c, const blocks *b, int rank, int64_t row) {
-    return b->base + (size_t)rank * block_bytes(c, b->element) + (size_t)(row * c->k_row) * b->element;
-}
-
-static char *v_row_of(const hy_attn_call *c, const blocks *b, int rank, int64_t row) {
-    return k_row_of(c, b, rank, c->dims.T_max) + (size_t)(row * c->v_row) * b->element;
-}
-
-/* Rows past T are never read: they are left as they are. */
-static void copy_rows(hy_attn_call *c, int64_t cols, const void *src, void *dst, hy_role role, int acc) {
-    hy_copy2d(c->sp->device, &(hy_copy2d_args){.rows = c->dims.T,
-                                               .cols = cols,
-                                               .src_ld = cols,
-                                               .dst_ld = cols,
-                                               .src = src,
-                                               .dst = dst,
-                                               .acc = acc,
-                                               .from = role,
-                                               .to = role});
-}
-
-static blocks keys_of(const hy_attn_call *c) {
-    return (blocks){c->s.kv[0], c->esize};
-}
-
-static blocks gradients_of(const hy_attn_call *c) {
-    return (blocks){c->s.d_kv[0], c->ssize};
-}
-
-static void post_gather(hy_attn_call *c, hy_req *req) {
-    const blocks kv = keys_of(c);
-    char *mine = k_row_of(c, &kv, c->dims.rank, 0);
-    copy_rows(c, c->k_row, c->a->k, mine, HY_ROLE_ACT, 0);
-    copy_rows(c, c->v_row, c->a->v, v_row_of(c, &kv, c->dims.rank, 0), HY_ROLE_ACT, 0);
-    hy_comm_all_gather(c->sp->comm, "attention K,V", mine, kv.base, block_bytes(c, kv.element), req);
-}
-
-/* The keys and values of every fragment of other ranks. */
-static void compute_others(hy_attn_call *c) {
-    const hy_layout *layout = c->sp->layout;
-    const blocks kv = keys_of(c), d_kv = gradients_of(c);
+static int64_t tokens_of(const hy_layout *layout, int rank) {
+    int64_t tokens = 0;
     for (int64_t id = 0; id < layout->n_frags; id++) {
-        const hy_fragment *f = &layout->frags[id];
-        if (f->owner == c->dims.rank || f->len == 0) {
-            continue;
-        }
-        char *k = k_row_of(c, &kv, f->owner, f->local);
-        if (c->sp->broken) {
-            hy_axpy(c->sp->device, &(hy_axpy_args){.n = f->len * c->k_row, .a = 0.5, .x = k, .y = k});
-        }
-        hy_attn_block(c, &(hy_kv_block){.begin = f->begin,
-                                        .rows = f->len,
-                                        .k = k,
-                                        .v = v_row_of(c, &kv, f->owner, f->local),
-                                        .d_k = k_row_of(c, &d_kv, f->owner, f->local),
-                                        .d_v = v_row_of(c, &d_kv, f->owner, f->local)});
+        tokens += layout->frags[id].owner == rank ? layout->frags[id].len : 0;
     }
+    return tokens;
 }
 
-/* Block r of the result holds what rank r's queries contribute to the own rows; the own contribution is in dk, dv. */
-static void return_gradients(hy_attn_call *c) {
-    hy_req req;
-    const blocks theirs = {c->s.kv[0], c->ssize};
-    hy_comm_all_to_all(c->sp->comm, "attention dK,dV", c->s.d_kv[0], theirs.base, block_bytes(c, c->ssize), &req);
-    hy_comm_wait(&req);
-    for (int r = 0; r < c->dims.size; r++) {
-        if (r != c->dims.rank) {
-            copy_rows(c, c->k_row, k_row_of(c, &theirs, r, 0), c->dk, HY_ROLE_STAT, 1);
-            copy_rows(c, c->v_row, v_row_of(c, &theirs, r, 0), c->dv, HY_ROLE_STAT, 1);
+/* Rows of rank r begin at r·T_max. Those of a latent are made a rank at a time: never what lies between ranks, which may be
+ * anything. */
+static void gather_build(hy_attn_builder *b) {
+    const hy_layout *layout = b->layout;
+    const bool by_rank = b->lists->need.latent && b->profile->tuning.latent_rows == 0;
+    hy_attn_hop_begin(b, layout->rank, layout->rank);
+    const hy_key_block all = {.rows = layout->size * b->dims.T_max};
+    for (int r = 0; r < (by_rank ? layout->size : 1); r++) {
+        const hy_key_block mine = {.rows = tokens_of(layout, r), .row = r * b->dims.T_max};
+        for (int64_t id = 0; id < layout->n_frags; id++) {
+            const hy_fragment *f = &layout->frags[id];
+            if (f->owner != layout->rank && (!by_rank || f->owner == r)) {
+                hy_attn_hop_block(b, &(hy_key_block){f->begin, f->len, f->owner * b->dims.T_max + f->local},
+                                  by_rank ? &mine : &all);
+            }
         }
     }
+    hy_row_block *home = hy_list_image_take(b->image, (size_t)(layout->size - 1) * sizeof *home);
+    int64_t n = 0;
+    for (int r = 0; r < layout->size; r++) {
+        if (r != layout->rank) {
+            home[n++] = (hy_row_block){r * b->dims.T_max, 0, layout->T};
+        }
+    }
+    hy_attn_hop_home(b, home, n);
 }
 
-void hy_attn_gather(hy_attn_call *c) {
-    hy_req req;
-    post_gather(c, &req);
+static hy_attn_others gather_others(const hy_layout_dims *dims) {
+    return (hy_attn_others){.hops = 1, .home = dims->size - 1};
+}
+
+static int64_t gather_part_rows(const hy_layout_dims *dims, int64_t window) {
+    (void)window;
+    return dims->T_max;
+}
+
+/* ---- a call ---- */
+
+static void gather_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, hy_carve *work,
+                       hy_attn_scratch *s) {
+    const int64_t all = dims->size * dims->T_max * (hy_attn_k_row(shape) + hy_attn_v_row(shape));
+    s->kv[0] =
+        hy_carve_take(work, (size_t)all * hy_sp_size(sp, HY_ROLE_STAT)); /* the gradients that come back are stat */
+    s->d_kv[0] = hy_carve_take(work, (size_t)all * hy_sp_size(sp, HY_ROLE_STAT));
+}
+
+/* Where everybody's rows begin, in an array of such elements. */
+typedef struct everybody {
+    char *k, *v;
+    size_t k_block, v_block; /* bytes of a rank */
+} everybody;
+
+static everybody rows_in(const hy_attn_call *c, char *base, size_t element) {
+    const size_t rows = (size_t)c->dims.T_max, k = rows * (size_t)c->k_row * element;
+    return (everybody){base, base + (size_t)c->dims.size * k, k, rows * (size_t)c->v_row * element};
+}
+
+/* Own rows to their place; those past T are never read, and left as they are. */
+static void place_rows(hy_attn_call *c, int64_t cols, const void *src, void *dst) {
+    hy_copy2d(
+        c->sp->device,
+        &(hy_copy2d_args){.rows = c->dims.T, .cols = cols, .src_ld = cols, .dst_ld = cols, .src = src, .dst = dst});
+}
+
+static void gather_post(hy_attn_call *c) {
+    const everybody kv = rows_in(c, c->s.kv[0], c->esize);
+    const size_t rank = (size_t)c->dims.rank;
+    char *k = kv.k + rank * kv.k_block, *v = kv.v + rank * kv.v_block;
+    place_rows(c, c->k_row, c->a->k, k);
+    place_rows(c, c->v_row, c->a->v, v);
+    hy_comm_all_gather(c->sp->comm, "attention K", k, kv.k, kv.k_block, &c->gather[0]);
+    hy_comm_all_gather(c->sp->comm, "attention V", v, kv.v, kv.v_block, &c->gather[1]);
     if (c->backward) {
         const int64_t n = c->dims.size * c->dims.T_max * (c->k_row + c->v_row);
         hy_fill(c->sp->device, &(hy_fill_args){.n = n, .value = 0, .y = c->s.d_kv[0], .role = HY_ROLE_STAT});
     }
-    hy_attn_own_blocks(c);
-    hy_comm_wait(&req);
+}
+
+/* Damage to others' keys; their padding may hold anything. */
+static void damage(hy_attn_call *c, const everybody *kv) {
+    for (int64_t id = 0; id < c->sp->layout->n_frags; id++) {
+        const hy_fragment *f = &c->sp->layout->frags[id];
+        if (f->owner != c->dims.rank) {
+            char *k = kv->k + (size_t)f->owner * kv->k_block + (size_t)(f->local * c->k_row) * c->esize;
+            hy_axpy(c->sp->device, &(hy_axpy_args){.n = f->len * c->k_row, .a = 0.5, .x = k, .y = k});
+        }
+    }
+}
+
+static void compute_others(hy_attn_call *c) {
+    const everybody kv = rows_in(c, c->s.kv[0], c->esize), d_kv = rows_in(c, c->s.d_kv[0], c->ssize);
+    if (c->sp->broken) {
+        damage(c, &kv);
+    }
+    hy_attn_hop_compute(c, &c->lists->hops[1], &(hy_kv_rows){.k = kv.k, .v = kv.v, .d_k = d_kv.k, .d_v = d_kv.v});
+}
+
+/* Block r of what comes is what rank r's queries contribute to the own rows; the own contribution is in dk, dv. */
+static void return_gradients(hy_attn_call *c) {
+    hy_req reqs[2];
+    const everybody ours = rows_in(c, c->s.d_kv[0], c->ssize), theirs = rows_in(c, c->s.kv[0], c->ssize);
+    hy_comm_all_to_all(c->sp->comm, "attention dK", ours.k, theirs.k, theirs.k_block, &reqs[0]);
+    hy_comm_all_to_all(c->sp->comm, "attention dV", ours.v, theirs.v, theirs.v_block, &reqs[1]);
+    hy_comm_wait_all(reqs, 2);
+    hy_attn_add_home(c, &c->lists->hops[1], theirs.k, c->dims.size * c->dims.T_max);
+}
+
+static void gather_finish(hy_attn_call *c) {
+    hy_comm_wait_all(c->gather, 2);
     compute_others(c);
     if (c->backward) {
         return_gradients(c);
     }
 }
+
+static void gather_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd,
+                         int64_t *bwd) {
+    const int64_t sent = (dims->size - 1) * dims->T_max * (hy_attn_k_row(shape) + hy_attn_v_row(shape));
+    *fwd = sent * (int64_t)hy_sp_size(sp, HY_ROLE_ACT);
+    *bwd = *fwd + sent * (int64_t)hy_sp_size(sp, HY_ROLE_STAT);
+}
+
+const hy_attn_row hy_attn_row_allgather = {.title = "K/V all-gather",
+                                           .latent_title = "latent all-gather",
+                                           .others = gather_others,
+                                           .part_rows = gather_part_rows,
+                                           .build = gather_build,
+                                           .cut = gather_cut,
+                                           .post = gather_post,
+                                           .finish = gather_finish,
+                                           .bytes = gather_bytes};

@@ -1,60 +1,71 @@
-/* What the two methods of sequence-parallel attention share. */
+/* What the methods of sequence-parallel attention share. */
 #ifndef HY_SP_ATTENTION_INTERNAL_H
 #define HY_SP_ATTENTION_INTERNAL_H
 
-#include "sp/attention/attention_pieces.h"
+#include "sp/attention/attention_row.h"
 #include "sp/carve.h"
+#include "sp/sp.h"
 
 /* Scratch of one call, cut from args->work. Pointers are NULL where a method has no use for them. */
-typedef struct hy_attn_scratch {
-    int64_t *lo;   /* [T] first key position of each query */
+struct hy_attn_scratch {
     char *delta;   /* [T,H] Σ d_o·o */
     char *op_work; /* of the kernels */
-    hy_kv_piece *pieces[4];
-    hy_req *reqs[2]; /* transfers of keys and values; of their gradients */
-    char *kv[2];     /* ring: incoming K then V rows, double-buffered. all-gather: kv[0] = everyone's, in the end
-                        everyone's gradients of own rows */
-    char *d_kv[2];   /* stat: gradients of what is in kv */
-    char *d_own[2];  /* stat: ring: incoming gradients of own rows */
+    char *kv
+        [2]; /* ring: incoming K then V rows, double-buffered. all-gather: kv[0] = everyone's K, then everyone's V; in the
+                       end everyone's gradients of own rows */
+    char *d_kv[2];  /* stat: gradients of what is in kv */
+    char *d_own[2]; /* stat: ring: incoming gradients of own rows */
     char *sums
-        [3]; /* stat: o, or dq, dk, dv, while blocks add to them; NULL where the results themselves can be added to */
+        [3]; /* stat: o, or dq, dk, dv, while pairs add to them; NULL where the results themselves can be added to */
     /* keys and values made from a latent */
-    char *made_k, *made_v, *made_dk, *made_dv; /* [hy_latent_block_rows,HKV,D], ...; gradients stat */
-    char *product;                             /* [hy_latent_slice_rows,HKV,(D−rope)+DV] */
-} hy_attn_scratch;
+    char *made_k, *made_v; /* [hy_attn_part_rows,HKV,D], ... */
+    char *made_d;          /* stat: gradients of the keys, then of the values */
+    char *product;         /* [rows of a product,HKV,(D−rope)+DV] */
+};
+
+/* A hop of the ring under way. Consecutive ones use different scratch. */
+typedef struct hy_ring_hop {
+    const hy_attn_hop *list;
+    char *k, *v, *d_k, *d_v; /* incoming rows and their gradients: K's, then V's */
+    char *own;               /* incoming gradients of own rows, likewise */
+    hy_req *reqs;            /* of keys and values; once they are here, of gradients */
+    int64_t n_reqs;
+} hy_ring_hop;
 
 /* One call of either direction. */
-typedef struct hy_attn_call {
+struct hy_attn_call {
     hy_sp *sp;
     hy_sp_attn *a;
     hy_layout_dims dims;
+    const hy_attn_lists *lists;
+    const int64_t *lo; /* device */
     hy_attn_scratch s;
     size_t esize, ssize;  /* bytes of an element: act, stat */
     int64_t k_row, v_row; /* elements of a row of a->k, of a->v: what is exchanged */
     int backward;
-    char *o, *dq, *dk, *dv; /* stat: what blocks add to; a->o, ... or scratch */
-} hy_attn_call;
+    char *o, *dq, *dk, *dv; /* stat: what pairs add to; a->o, ... or scratch */
+    hy_ring_hop ring[2];
+    hy_req gather[2];
+};
 
 /* Bytes of work, and, if call is not NULL, its scratch pointers from base. */
 size_t hy_attn_scratch_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, char *base,
                            hy_attn_scratch *scratch);
 
-/* Rows of K and V, as they are exchanged, at global positions begin..begin + rows − 1, and in backward where their
- * gradients are added up. */
-typedef struct hy_kv_block {
-    int64_t begin, rows;
+/* A hop's rows of K and V, as they are exchanged, and in backward where their gradients are added up. */
+typedef struct hy_kv_rows {
     const char *k, *v; /* [rows,k_row], [rows,v_row] */
     char *d_k, *d_v;   /* stat; backward only */
-} hy_kv_block;
+} hy_kv_rows;
 
-/* All own queries that see any of the block. */
-void hy_attn_block(hy_attn_call *c, const hy_kv_block *block);
-/* The same for a block of keys and values themselves: k [rows,HKV,D], v [rows,HKV,DV]. */
-void hy_attn_keys(hy_attn_call *c, const hy_kv_block *block);
-/* The same for rows of a latent (attention_latent.c). */
-void hy_attn_latent(hy_attn_call *c, const hy_kv_block *block);
-/* The first key position in [begin, end) that some own query sees; end if there is none. */
-int64_t hy_attn_first_seen(const hy_attn_call *c, int64_t begin, int64_t end);
+/* All pairs of a hop, call by call. */
+void hy_attn_hop_compute(hy_attn_call *c, const hy_attn_hop *hop, const hy_kv_rows *rows);
+/* The pairs of a part whose keys and values begin at `keys`: k [rows,HKV,D], v [rows,HKV,DV]. */
+void hy_attn_part_compute(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows *keys);
+/* The same of a part of a latent (attention_latent.c). */
+void hy_attn_latent(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows *rows);
+/* Gradients of own rows that others computed, K's then V's of which `rows` rows came, added where they belong. */
+void hy_attn_add_home(hy_attn_call *c, const hy_attn_hop *hop, const char *came, int64_t rows);
 /* Cuts the scratch of hy_attn_latent. */
 void hy_latent_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, hy_carve *work,
                    hy_attn_scratch *scratch);
@@ -65,10 +76,5 @@ static inline int64_t hy_attn_k_row(const hy_sp_attn *a) {
 static inline int64_t hy_attn_v_row(const hy_sp_attn *a) {
     return a->latent.rank > 0 ? a->latent.rope : a->HKV * a->DV;
 }
-/* Each own fragment's keys. */
-void hy_attn_own_blocks(hy_attn_call *c);
-
-void hy_attn_ring(hy_attn_call *c);
-void hy_attn_gather(hy_attn_call *c);
 
 #endif

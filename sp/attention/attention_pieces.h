@@ -4,7 +4,7 @@
 #ifndef HY_SP_ATTENTION_PIECES_H
 #define HY_SP_ATTENTION_PIECES_H
 
-#include "sp/sp.h"
+#include "sp/layout.h"
 
 typedef struct hy_kv_piece {
     int64_t begin, rows; /* global position of the first row */

@@ -5,160 +5,204 @@
 
 #include "sp/attention/attention_internal.h"
 
-enum { TAG_K = 101, TAG_V, TAG_DK, TAG_DV };
+enum { TAG_K = 101, TAG_V, TAG_GRADIENT };
 
-/* One hop: who, and which pieces. The piece lists of consecutive hops use different scratch. */
-typedef struct hop {
-    int from, to; /* ranks that this one reads of, serves */
-    int64_t n_in, n_out;
-    hy_kv_piece *in, *out;
-    char *k, *v, *d_k, *d_v; /* incoming rows and their gradients */
-    char *own_k, *own_v;     /* incoming gradients of own rows */
-    hy_req *kv, *grad;
-    int64_t n_kv, n_grad;
-} hop;
+/* ---- lists ---- */
 
-static int64_t total_rows(const hy_kv_piece *pieces, int64_t n) {
+static int64_t rows_of_pieces(const hy_kv_piece *pieces, int64_t n) {
     return n > 0 ? pieces[n - 1].at + pieces[n - 1].rows : 0;
 }
 
-/* Bytes of `rows` rows, and of their gradients. */
-static size_t offset(const hy_attn_call *c, int64_t rows, int64_t row_size) {
-    return (size_t)(rows * row_size) * c->esize;
+static void build_ring_hop(hy_attn_builder *b, int h) {
+    const hy_layout *layout = b->layout;
+    const int P = layout->size, r = layout->rank;
+    hy_attn_hop_begin(b, (r - h + P) % P, (r + h) % P);
+    hy_attn_hop *hop = b->hop;
+    hy_kv_piece *in = b->lists->pieces + b->n_pieces, *out = in + layout->n_local;
+    b->n_pieces += 2 * layout->n_local;
+    hop->in = in;
+    hop->out = out;
+    hop->n_in = hy_kv_pieces(layout, hop->from, r, b->lists->need.window, in);
+    hop->n_out = hy_kv_pieces(layout, r, hop->to, b->lists->need.window, out);
+    hop->rows_in = rows_of_pieces(in, hop->n_in);
+    hop->rows_out = rows_of_pieces(out, hop->n_out);
+    const hy_key_block all = {.rows = hop->rows_in};
+    for (int64_t i = 0; i < hop->n_in; i++) {
+        hy_attn_hop_block(b, &(hy_key_block){in[i].begin, in[i].rows, in[i].at}, &all);
+    }
+    hy_row_block *home = hy_list_image_take(b->image, (size_t)hop->n_out * sizeof *home);
+    for (int64_t i = 0; i < hop->n_out; i++) {
+        home[i] = (hy_row_block){out[i].at, out[i].local, out[i].rows};
+    }
+    hy_attn_hop_home(b, home, hop->n_out);
 }
 
-static size_t d_offset(const hy_attn_call *c, int64_t rows, int64_t row_size) {
-    return (size_t)(rows * row_size) * c->ssize;
+static void ring_build(hy_attn_builder *b) {
+    for (int h = 1; h < b->layout->size; h++) {
+        build_ring_hop(b, h);
+    }
 }
 
-static hop plan_hop(hy_attn_call *c, int h) {
-    const hy_layout *layout = c->sp->layout;
-    int P = layout->size, r = layout->rank, parity = h & 1;
-    hop x = {.from = (r - h + P) % P,
-             .to = (r + h) % P,
-             .in = c->s.pieces[parity],
-             .out = c->s.pieces[2 + parity],
-             .kv = c->s.reqs[parity]};
-    x.n_in = hy_kv_pieces(layout, x.from, r, c->a->window, x.in);
-    x.n_out = hy_kv_pieces(layout, r, x.to, c->a->window, x.out);
-    memset(x.kv, 0, (size_t)(4 * c->dims.n_local) * sizeof(hy_req));
-    x.grad = x.kv; /* gradients are posted when keys and values have arrived */
-    x.k = c->s.kv[parity];
-    x.v = x.k + offset(c, total_rows(x.in, x.n_in), c->k_row);
-    x.d_k = c->s.d_kv[parity];
-    x.d_v = x.d_k + d_offset(c, total_rows(x.in, x.n_in), c->k_row);
-    x.own_k = c->s.d_own[parity];
-    x.own_v = x.own_k + d_offset(c, total_rows(x.out, x.n_out), c->k_row);
+static hy_attn_others ring_others(const hy_layout_dims *dims) {
+    const int64_t hops = dims->size - 1;
+    return (hy_attn_others){.hops = hops, .pieces = 2 * hops * dims->n_local, .home = hops * dims->n_local};
+}
+
+/* ---- a call ---- */
+
+static void ring_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, hy_carve *work,
+                     hy_attn_scratch *s) {
+    const size_t all = (size_t)(hy_kv_rows_max(dims, shape->window) * (hy_attn_k_row(shape) + hy_attn_v_row(shape)));
+    for (int i = 0; i < 2; i++) {
+        s->kv[i] = hy_carve_take(work, all * hy_sp_size(sp, HY_ROLE_ACT));
+        s->d_kv[i] = hy_carve_take(work, all * hy_sp_size(sp, HY_ROLE_STAT));
+        s->d_own[i] = hy_carve_take(work, all * hy_sp_size(sp, HY_ROLE_STAT));
+    }
+}
+
+static hy_ring_hop ring_hop(const hy_attn_call *c, int h) {
+    const int parity = h & 1;
+    hy_ring_hop x = {.list = &c->lists->hops[h],
+                     .k = c->s.kv[parity],
+                     .d_k = c->s.d_kv[parity],
+                     .own = c->s.d_own[parity],
+                     .reqs = c->lists->reqs[parity]};
+    memset(x.reqs, 0, (size_t)(4 * c->dims.n_local) * sizeof(hy_req));
+    x.v = x.k + (size_t)(x.list->rows_in * c->k_row) * c->esize;
+    x.d_v = x.d_k + (size_t)(x.list->rows_in * c->k_row) * c->ssize;
     return x;
 }
 
-static void post_kv(hy_attn_call *c, hop *x) {
+/* Rows of the pieces from p on that lie one behind the other at their owner too: one message. *n: how many pieces. */
+static int64_t message_rows(const hy_kv_piece *p, int64_t left, int64_t *n) {
+    int64_t rows = p[0].rows;
+    *n = 1;
+    while (*n < left && p[*n].local == p[0].local + rows) {
+        rows += p[(*n)++].rows;
+    }
+    return rows;
+}
+
+static void post_kv(hy_attn_call *c, hy_ring_hop *x) {
     hy_comm *comm = c->sp->comm;
-    for (int64_t i = 0; i < x->n_in; i++) {
-        const hy_kv_piece *p = &x->in[i];
-        hy_comm_recv(comm, "attention K", x->k + offset(c, p->at, c->k_row), offset(c, p->rows, c->k_row), x->from,
-                     TAG_K, &x->kv[x->n_kv++]);
-        hy_comm_recv(comm, "attention V", x->v + offset(c, p->at, c->v_row), offset(c, p->rows, c->v_row), x->from,
-                     TAG_V, &x->kv[x->n_kv++]);
+    const hy_attn_hop *list = x->list;
+    const size_t k = (size_t)c->k_row * c->esize, v = (size_t)c->v_row * c->esize; /* bytes of a row */
+    for (int64_t i = 0, n; i < list->n_in; i += n) {
+        const size_t rows = (size_t)message_rows(list->in + i, list->n_in - i, &n), at = (size_t)list->in[i].at;
+        hy_comm_recv(comm, "attention K", x->k + at * k, rows * k, list->from, TAG_K, &x->reqs[x->n_reqs++]);
+        hy_comm_recv(comm, "attention V", x->v + at * v, rows * v, list->from, TAG_V, &x->reqs[x->n_reqs++]);
     }
-    for (int64_t i = 0; i < x->n_out; i++) {
-        const hy_kv_piece *p = &x->out[i];
-        hy_comm_send(comm, "attention K", (const char *)c->a->k + offset(c, p->local, c->k_row),
-                     offset(c, p->rows, c->k_row), x->to, TAG_K, &x->kv[x->n_kv++]);
-        hy_comm_send(comm, "attention V", (const char *)c->a->v + offset(c, p->local, c->v_row),
-                     offset(c, p->rows, c->v_row), x->to, TAG_V, &x->kv[x->n_kv++]);
-    }
-}
-
-static void finish_kv(hy_attn_call *c, hop *x) {
-    hy_comm_wait_all(x->kv, x->n_kv);
-    x->n_kv = 0;
-    if (c->sp->broken && x->n_in > 0) {
-        hy_axpy(c->sp->device,
-                &(hy_axpy_args){.n = total_rows(x->in, x->n_in) * c->k_row, .a = 1.01, .x = x->k, .y = x->k});
+    for (int64_t i = 0, n; i < list->n_out; i += n) {
+        const size_t rows = (size_t)message_rows(list->out + i, list->n_out - i, &n), at = (size_t)list->out[i].local;
+        hy_comm_send(comm, "attention K", (const char *)c->a->k + at * k, rows * k, list->to, TAG_K,
+                     &x->reqs[x->n_reqs++]);
+        hy_comm_send(comm, "attention V", (const char *)c->a->v + at * v, rows * v, list->to, TAG_V,
+                     &x->reqs[x->n_reqs++]);
     }
 }
 
-static void compute(hy_attn_call *c, hop *x) {
-    if (c->backward) {
-        hy_fill(c->sp->device, &(hy_fill_args){.n = total_rows(x->in, x->n_in) * (c->k_row + c->v_row),
-                                               .y = x->d_k,
-                                               .role = HY_ROLE_STAT});
-    }
-    for (int64_t i = 0; i < x->n_in; i++) {
-        const hy_kv_piece *p = &x->in[i];
-        hy_attn_block(c, &(hy_kv_block){.begin = p->begin,
-                                        .rows = p->rows,
-                                        .k = x->k + offset(c, p->at, c->k_row),
-                                        .v = x->v + offset(c, p->at, c->v_row),
-                                        .d_k = x->d_k + d_offset(c, p->at, c->k_row),
-                                        .d_v = x->d_v + d_offset(c, p->at, c->v_row)});
+static void finish_kv(hy_attn_call *c, hy_ring_hop *x) {
+    hy_comm_wait_all(x->reqs, x->n_reqs);
+    x->n_reqs = 0;
+    if (c->sp->broken && x->list->rows_in > 0) {
+        hy_axpy(c->sp->device, &(hy_axpy_args){.n = x->list->rows_in * c->k_row, .a = 1.01, .x = x->k, .y = x->k});
     }
 }
 
-/* Gradients of the rows that came in go home; those of the own rows that went out come back. */
-static void post_grad(hy_attn_call *c, hop *x) {
-    hy_comm *comm = c->sp->comm;
-    for (int64_t i = 0; i < x->n_out; i++) {
-        const hy_kv_piece *p = &x->out[i];
-        hy_comm_recv(comm, "attention dK", x->own_k + d_offset(c, p->at, c->k_row), d_offset(c, p->rows, c->k_row),
-                     x->to, TAG_DK, &x->grad[x->n_grad++]);
-        hy_comm_recv(comm, "attention dV", x->own_v + d_offset(c, p->at, c->v_row), d_offset(c, p->rows, c->v_row),
-                     x->to, TAG_DV, &x->grad[x->n_grad++]);
+static void compute_hop(hy_attn_call *c, hy_ring_hop *x) {
+    if (c->backward && x->list->rows_in > 0) {
+        hy_fill(c->sp->device,
+                &(hy_fill_args){.n = x->list->rows_in * (c->k_row + c->v_row), .y = x->d_k, .role = HY_ROLE_STAT});
     }
-    for (int64_t i = 0; i < x->n_in; i++) {
-        const hy_kv_piece *p = &x->in[i];
-        hy_comm_send(comm, "attention dK", x->d_k + d_offset(c, p->at, c->k_row), d_offset(c, p->rows, c->k_row),
-                     x->from, TAG_DK, &x->grad[x->n_grad++]);
-        hy_comm_send(comm, "attention dV", x->d_v + d_offset(c, p->at, c->v_row), d_offset(c, p->rows, c->v_row),
-                     x->from, TAG_DV, &x->grad[x->n_grad++]);
+    hy_attn_hop_compute(c, x->list, &(hy_kv_rows){.k = x->k, .v = x->v, .d_k = x->d_k, .d_v = x->d_v});
+}
+
+/* Gradients of the rows that came in go home; those of the own rows that went out come back: one message each. */
+static void post_gradients(hy_attn_call *c, hy_ring_hop *x) {
+    const size_t row = (size_t)(c->k_row + c->v_row) * c->ssize;
+    if (x->list->rows_out > 0) {
+        hy_comm_recv(c->sp->comm, "attention dK,dV", x->own, (size_t)x->list->rows_out * row, x->list->to, TAG_GRADIENT,
+                     &x->reqs[x->n_reqs++]);
+    }
+    if (x->list->rows_in > 0) {
+        hy_comm_send(c->sp->comm, "attention dK,dV", x->d_k, (size_t)x->list->rows_in * row, x->list->from,
+                     TAG_GRADIENT, &x->reqs[x->n_reqs++]);
     }
 }
 
-/* The gradients of own rows, added where they belong. */
-static void add_own(hy_attn_call *c, const hy_kv_piece *p, int64_t row, const char *from, char *to) {
-    hy_axpy(c->sp->device, &(hy_axpy_args){.n = p->rows * row,
-                                           .a = 1,
-                                           .x = from + d_offset(c, p->at, row),
-                                           .y = to + d_offset(c, p->local, row),
-                                           .acc = 1,
-                                           .from = HY_ROLE_STAT,
-                                           .to = HY_ROLE_STAT});
+static void finish_gradients(hy_attn_call *c, hy_ring_hop *x) {
+    hy_comm_wait_all(x->reqs, x->n_reqs);
+    x->n_reqs = 0;
+    hy_attn_add_home(c, x->list, x->own, x->list->rows_out);
 }
 
-static void finish_grad(hy_attn_call *c, hop *x) {
-    hy_comm_wait_all(x->grad, x->n_grad);
-    x->n_grad = 0;
-    for (int64_t i = 0; i < x->n_out; i++) {
-        add_own(c, &x->out[i], c->k_row, x->own_k, c->dk);
-        add_own(c, &x->out[i], c->v_row, x->own_v, c->dv);
-    }
+static void ring_post(hy_attn_call *c) {
+    c->ring[1] = ring_hop(c, 1);
+    post_kv(c, &c->ring[1]);
 }
 
-void hy_attn_ring(hy_attn_call *c) {
-    int P = c->dims.size;
-    hop hops[2] = {{0}};
-    if (P > 1) {
-        hops[1] = plan_hop(c, 1);
-        post_kv(c, &hops[1]);
-    }
-    hy_attn_own_blocks(c);
+static void ring_finish(hy_attn_call *c) {
+    const int P = c->dims.size;
     for (int h = 1; h < P; h++) {
-        hop *now = &hops[h & 1], *other = &hops[(h + 1) & 1];
+        hy_ring_hop *now = &c->ring[h & 1], *other = &c->ring[(h + 1) & 1];
         finish_kv(c, now);
         if (c->backward && h > 1) {
-            finish_grad(c, other); /* of hop h − 1: its buffers serve hop h + 1 */
+            finish_gradients(c, other); /* of hop h − 1: its buffers serve hop h + 1 */
         }
         if (h + 1 < P) {
-            *other = plan_hop(c, h + 1);
+            *other = ring_hop(c, h + 1);
             post_kv(c, other);
         }
-        compute(c, now);
+        compute_hop(c, now);
         if (c->backward) {
-            post_grad(c, now);
+            post_gradients(c, now);
         }
     }
-    if (c->backward && P > 1) {
-        finish_grad(c, &hops[(P - 1) & 1]);
+    if (c->backward) {
+        finish_gradients(c, &c->ring[(P - 1) & 1]);
     }
 }
+
+/* ---- bytes ---- */
+
+/* Rows of `owner` that `reader` sees in one sequence of one document: as hy_kv_pieces, without a layout at hand. */
+static int64_t rows_between(const hy_layout_dims *dims, int owner, int reader, int64_t window) {
+    int64_t F = hy_layout_sizes(dims->kind, dims->size, 0, 1, dims->len).n_frags, rows = 0;
+    for (int64_t i = 0; i < F; i++) {
+        int64_t begin = i * dims->len / F, end = (i + 1) * dims->len / F, first = end;
+        for (int64_t q = i + 1; q < F; q++) {
+            int64_t from = q * dims->len / F;
+            if ((q < dims->size ? q : F - 1 - q) == reader && from < (q + 1) * dims->len / F) {
+                int64_t reach = window > 0 && from - window + 1 > 0 ? from - window + 1 : 0;
+                first = reach < first ? reach : first;
+            }
+        }
+        rows += (i < dims->size ? i : F - 1 - i) == owner ? end - (first > begin ? first : begin) : 0;
+    }
+    return rows;
+}
+
+static void ring_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd,
+                       int64_t *bwd) {
+    const int64_t cols = hy_attn_k_row(shape) + hy_attn_v_row(shape);
+    const int64_t row = cols * (int64_t)hy_sp_size(sp, HY_ROLE_ACT),
+                  d_row = cols * (int64_t)hy_sp_size(sp, HY_ROLE_STAT);
+    *fwd = *bwd = 0;
+    for (int other = 0; other < dims->size; other++) {
+        if (other != dims->rank) {
+            int64_t sent = dims->n_seq * rows_between(dims, dims->rank, other, shape->window) * row;
+            *fwd += sent;
+            *bwd += sent + dims->n_seq * rows_between(dims, other, dims->rank, shape->window) * d_row;
+        }
+    }
+}
+
+const hy_attn_row hy_attn_row_ring = {.title = "ring attention",
+                                      .latent_title = "latent ring",
+                                      .others = ring_others,
+                                      .part_rows = hy_kv_rows_max,
+                                      .build = ring_build,
+                                      .cut = ring_cut,
+                                      .post = ring_post,
+                                      .finish = ring_finish,
+                                      .bytes = ring_bytes};

@@ -25,6 +25,28 @@ void hy_lists_need_key(hy_lists_needs *needs, hy_list_keys *keys, int64_t value)
     keys->n = i < keys->n ? keys->n : i + 1;
 }
 
+static int find_attention(const hy_lists_needs *needs, const hy_attn_need *need) {
+    int i = 0;
+    while (i < needs->n_attentions &&
+           (needs->attentions[i].window != need->window || needs->attentions[i].products != need->products ||
+            needs->attentions[i].latent != need->latent)) {
+        i++;
+    }
+    return i;
+}
+
+void hy_lists_need_attention(hy_lists_needs *needs, const hy_attn_need *need) {
+    hy_lists_need_key(needs, &needs->windows, need->window);
+    const int i = find_attention(needs, need);
+    if (i == HY_LISTS_MAX) {
+        needs->status =
+            hy_fail(HY_ERR_USAGE, "a model with more than %d different shapes of softmax attention", (int)HY_LISTS_MAX);
+        return;
+    }
+    needs->attentions[i] = *need;
+    needs->n_attentions = i < needs->n_attentions ? needs->n_attentions : i + 1;
+}
+
 static size_t indices_bytes(int64_t n) {
     return hy_aligned((size_t)n * sizeof(int64_t));
 }
@@ -34,11 +56,18 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
     size_t bytes = 2 * hy_aligned((size_t)dims->T * sizeof(int32_t)) + indices_bytes(dims->T);
     bytes += needs->documents ? indices_bytes(hy_layout_documents_max(dims) + 1) : 0;
     bytes += (needs->n_states > 0 ? 2 : 1) * runs;
+    for (int i = 0; i < needs->n_attentions; i++) {
+        bytes += hy_attn_lists_image(profile, dims, needs->method.attention, &needs->attentions[i]);
+    }
     return bytes + (size_t)needs->windows.n * indices_bytes(dims->T);
 }
 
 int64_t hy_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, const hy_lists_needs *needs) {
-    return (int64_t)sizeof(hy_lists) + hy_list_image_bytes(image_bytes(profile, dims, needs)) +
+    int64_t attention = 0;
+    for (int i = 0; i < needs->n_attentions; i++) {
+        attention += hy_attn_lists_bytes(profile, dims, needs->method.attention, &needs->attentions[i]);
+    }
+    return (int64_t)sizeof(hy_lists) + attention + hy_list_image_bytes(image_bytes(profile, dims, needs)) +
            2 * hy_run_lists_starts(dims) * (int64_t)sizeof(int64_t);
 }
 
@@ -51,6 +80,10 @@ hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const h
     for (int i = 0; i < 2 && status == HY_OK; i++) {
         status = HY_NEW("lists by fragment", hy_run_lists_starts(dims), &lists->fragment_starts[i]);
     }
+    for (int i = 0; i < needs->n_attentions && status == HY_OK; i++) {
+        status = hy_attn_lists_create(hy_device_profile(device), dims, needs->method.attention, &needs->attentions[i],
+                                      &lists->attentions[i]);
+    }
     if (status != HY_OK) {
         hy_lists_destroy(lists);
         return status;
@@ -62,6 +95,9 @@ hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const h
 void hy_lists_destroy(hy_lists *lists) {
     if (lists) {
         hy_list_image_destroy(lists->image);
+        for (int i = 0; i < lists->needs.n_attentions; i++) {
+            hy_attn_lists_destroy(lists->attentions[i]);
+        }
         hy_free(lists->fragment_starts[0]);
         hy_free(lists->fragment_starts[1]);
         hy_free(lists);
@@ -123,9 +159,17 @@ void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *token
     for (int i = 0; i < lists->n_windows; i++) {
         lists->windows[i] = window_lists(image, layout, lists->needs.windows.at[i]);
     }
+    for (int i = 0; i < lists->needs.n_attentions; i++) {
+        hy_attn_lists_set(lists->attentions[i], hy_device_profile(lists->device), image, layout,
+                          hy_lists_window(lists, lists->needs.attentions[i].window)->lo.host);
+    }
     hy_list_image_end(image);
 }
 
 const hy_window_lists *hy_lists_window(const hy_lists *lists, int64_t window) {
     return &lists->windows[find_key(&lists->needs.windows, window)];
+}
+
+const hy_attn_lists *hy_lists_attention(const hy_lists *lists, const hy_attn_need *need) {
+    return lists->attentions[find_attention(&lists->needs, need)];
 }

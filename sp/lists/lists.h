@@ -6,6 +6,7 @@
 
 #include "kernels/device.h"
 #include "sp/layout.h"
+#include "sp/lists/attention_lists.h"
 #include "sp/lists/list_image.h"
 
 enum { HY_LISTS_MAX = 64 }; /* different windows, widths, ... of one model */
@@ -23,8 +24,12 @@ typedef struct hy_lists_needs {
     bool documents;       /* their borders */
     int64_t n_states;     /* documents whose states are given or wanted, 0 in training */
     hy_list_keys windows; /* of attention; 0 = none */
+    hy_sp_method method;  /* how they exchange: set before anything is told */
+    int n_attentions;
+    hy_attn_need attentions[HY_LISTS_MAX];
 } hy_lists_needs;
 
+void hy_lists_need_attention(hy_lists_needs *needs, const hy_attn_need *need);
 void hy_lists_need_key(hy_lists_needs *needs, hy_list_keys *keys, int64_t value);
 
 /* Runs of this rank. tokens, longest: of all together; of the longest. */
@@ -84,6 +89,7 @@ typedef struct hy_lists {
     hy_run_lists document_runs; /* with n_states: s0 (s1) is n_local + document where one starts (ends) */
     int n_windows;
     hy_window_lists windows[HY_LISTS_MAX];
+    hy_attn_lists *attentions[HY_LISTS_MAX]; /* as needs.attentions */
 } hy_lists;
 
 /* What hy_lists_create reserves, for plans. Local. */
@@ -98,5 +104,6 @@ void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *token
 
 /* One of those told. */
 const hy_window_lists *hy_lists_window(const hy_lists *lists, int64_t window);
+const hy_attn_lists *hy_lists_attention(const hy_lists *lists, const hy_attn_need *need);
 
 #endif

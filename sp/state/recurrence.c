@@ -136,7 +136,7 @@ static const hy_run *continuing_run(const hy_recur_call *c, int64_t slot) {
 
 /* Only a pass from the incoming state gives the state at a document's end. */
 static bool wants_seed(const hy_recur_call *c, const hy_run *run) {
-    return c->sp->overlap == HY_OVERLAP_SEEDED || (c->n_docs > 0 && run->s1 >= c->layout->n_local);
+    return c->sp->method.overlap == HY_OVERLAP_SEEDED || (c->n_docs > 0 && run->s1 >= c->layout->n_local);
 }
 
 static void maps(hy_recur_call *c) {

@@ -5,8 +5,7 @@
 enum { TAG_STATE = 1000 }; /* + the slot of the fragment that the state enters */
 
 size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape) {
-    const int64_t fragments = sp->state == HY_STATE_RING ? dims->n_local : dims->n_frags;
-    return dims->size > 1 ? (size_t)fragments * shape->a_bytes : 0;
+    return dims->size > 1 ? (size_t)hy_state_row_of(sp->method.state)->kept(dims) * shape->a_bytes : 0;
 }
 
 static size_t own_a_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape) {
@@ -21,23 +20,10 @@ size_t hy_state_message_bytes(const hy_layout_dims *dims, const hy_segment_shape
 void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,
                    hy_carve *work) {
     pass->sp = sp;
+    pass->row = hy_state_row_of(sp->method.state);
     pass->step = step;
     pass->shape = *shape;
-    if (sp->state == HY_STATE_RING) {
-        pass->own_A = pass->kept_A;
-        pass->own_H = hy_carve_take(work, (size_t)dims->n_local * shape->h_bytes);
-        pass->recv = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_req));
-        pass->send = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_req));
-        pass->done = hy_carve_take(work, (size_t)dims->n_local * sizeof(bool));
-        return;
-    }
-    pass->rank_bytes = hy_state_message_bytes(dims, shape, step);
-    pass->message = hy_carve_take(work, (size_t)dims->size * pass->rank_bytes);
-    if (pass->message) {
-        pass->own_A = step > 0 ? pass->message + (size_t)dims->rank * pass->rank_bytes : NULL;
-        pass->own_H = pass->message + (size_t)(dims->rank + 1) * pass->rank_bytes -
-                      hy_aligned((size_t)dims->n_local * shape->h_bytes);
-    }
+    pass->row->open(pass, dims, work);
 }
 
 static const char *pass_name(const hy_state_pass *pass) {
@@ -51,6 +37,26 @@ static void damage(const hy_state_pass *pass, char *state) {
 }
 
 /* ---- allgather ---- */
+
+static int64_t gather_kept(const hy_layout_dims *dims) {
+    return dims->n_frags;
+}
+
+static void gather_open(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work) {
+    pass->rank_bytes = hy_state_message_bytes(dims, &pass->shape, pass->step);
+    pass->message = hy_carve_take(work, (size_t)dims->size * pass->rank_bytes);
+    if (pass->message) {
+        pass->own_A = pass->step > 0 ? pass->message + (size_t)dims->rank * pass->rank_bytes : NULL;
+        pass->own_H = pass->message + (size_t)(dims->rank + 1) * pass->rank_bytes -
+                      hy_aligned((size_t)dims->n_local * pass->shape.h_bytes);
+    }
+}
+
+static void gather_post(hy_state_pass *pass) {
+    hy_comm_all_gather(pass->sp->comm, pass_name(pass),
+                       pass->message + (size_t)pass->sp->layout->rank * pass->rank_bytes, pass->message,
+                       pass->rank_bytes, &pass->gather);
+}
 
 static void gather_finish(hy_state_pass *pass) {
     const hy_layout *layout = pass->sp->layout;
@@ -80,9 +86,33 @@ static void gather_finish(hy_state_pass *pass) {
     hy_segment_fold(pass->sp->device, layout, pass->step, &maps, pass->in);
 }
 
+static void gather_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd, int64_t *bwd) {
+    *fwd = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, shape, 1);
+    *bwd = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, shape, -1);
+}
+
+const hy_state_row hy_state_row_allgather = {.title = "state all-gather",
+                                             .kept = gather_kept,
+                                             .open = gather_open,
+                                             .post = gather_post,
+                                             .finish = gather_finish,
+                                             .bytes = gather_bytes};
+
 /* ---- ring ---- */
 
-static void ring_post(hy_state_pass *pass) {
+static int64_t ring_kept(const hy_layout_dims *dims) {
+    return dims->n_local;
+}
+
+static void ring_open(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work) {
+    pass->own_A = pass->kept_A;
+    pass->own_H = hy_carve_take(work, (size_t)dims->n_local * pass->shape.h_bytes);
+    pass->recv = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_req));
+    pass->send = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_req));
+    pass->done = hy_carve_take(work, (size_t)dims->n_local * sizeof(bool));
+}
+
+static void ring_receive(hy_state_pass *pass) {
     const hy_layout *layout = pass->sp->layout;
     for (int64_t slot = 0; slot < layout->n_local; slot++) {
         const int64_t id = layout->local[slot];
@@ -125,7 +155,7 @@ static void ring_pass_on(hy_state_pass *pass, int64_t slot) {
 
 /* Every own fragment whose state is there, in the order of the chain; `wait`: all of them. Waiting in this order cannot
  * deadlock, as a state depends on earlier fragments only. */
-static void ring_advance(hy_state_pass *pass, bool wait) {
+static void ring_move_on(hy_state_pass *pass, bool wait) {
     const hy_layout *layout = pass->sp->layout;
     for (int64_t i = 0; i < layout->n_local; i++) {
         const int64_t slot = pass->step > 0 ? i : layout->n_local - 1 - i, id = layout->local[slot];
@@ -149,38 +179,19 @@ static void ring_advance(hy_state_pass *pass, bool wait) {
     }
 }
 
-/* ---- both ---- */
-
-void hy_state_post(hy_state_pass *pass) {
-    pass->in_flight = true;
-    if (pass->sp->state == HY_STATE_RING) {
-        ring_post(pass);
-        ring_advance(pass, false);
-        return;
-    }
-    hy_comm_all_gather(pass->sp->comm, pass_name(pass),
-                       pass->message + (size_t)pass->sp->layout->rank * pass->rank_bytes, pass->message,
-                       pass->rank_bytes, &pass->gather);
+static void ring_post(hy_state_pass *pass) {
+    ring_receive(pass);
+    ring_move_on(pass, false);
 }
 
-void hy_state_progress(hy_state_pass *pass) {
-    hy_comm_progress(pass->sp->comm);
-    if (pass->in_flight && pass->sp->state == HY_STATE_RING) {
-        ring_advance(pass, false);
-    }
+static void ring_advance(hy_state_pass *pass) {
+    ring_move_on(pass, false);
 }
 
-void hy_state_finish(hy_state_pass *pass) {
-    pass->in_flight = false;
-    if (pass->sp->state == HY_STATE_RING) {
-        ring_advance(pass, true);
-        hy_comm_wait_all(pass->send, pass->sp->layout->n_local);
-    } else {
-        gather_finish(pass);
-    }
+static void ring_finish(hy_state_pass *pass) {
+    ring_move_on(pass, true);
+    hy_comm_wait_all(pass->send, pass->sp->layout->n_local);
 }
-
-/* ---- bytes ---- */
 
 static int64_t owner_of(const hy_layout_dims *dims, int64_t i) {
     return i < dims->size ? i : 2 * (int64_t)dims->size - 1 - i;
@@ -201,21 +212,57 @@ static bool leaves_rank(const hy_layout_dims *dims, int64_t i, int step) {
     return !is_empty(dims, i) && next >= 0 && next < F && owner_of(dims, next) != owner_of(dims, i);
 }
 
+static void ring_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd, int64_t *bwd) {
+    for (int64_t i = 0; i < dims->n_frags / dims->n_seq; i++) {
+        if (owner_of(dims, i) == dims->rank) {
+            *fwd += leaves_rank(dims, i, 1) ? dims->n_seq * (int64_t)shape->h_bytes : 0;
+            *bwd += leaves_rank(dims, i, -1) ? dims->n_seq * (int64_t)shape->h_bytes : 0;
+        }
+    }
+}
+
+const hy_state_row hy_state_row_ring = {.title = "state ring",
+                                        .kept = ring_kept,
+                                        .open = ring_open,
+                                        .post = ring_post,
+                                        .advance = ring_advance,
+                                        .finish = ring_finish,
+                                        .bytes = ring_bytes};
+
+/* ---- all ---- */
+
+const hy_state_row *hy_state_row_of(hy_state_exchange exchange) {
+#define HY_X(value, name, row) [value] = &hy_state_row_##row,
+    static const hy_state_row *const rows[] = {HY_STATE_EXCHANGES(HY_X)};
+#undef HY_X
+    return rows[exchange];
+}
+
+const char *hy_sp_state_title(const hy_sp_method *method) {
+    return hy_state_row_of(method->state)->title;
+}
+
+void hy_state_post(hy_state_pass *pass) {
+    pass->in_flight = true;
+    pass->row->post(pass);
+}
+
+void hy_state_progress(hy_state_pass *pass) {
+    hy_comm_progress(pass->sp->comm);
+    if (pass->in_flight && pass->row->advance) {
+        pass->row->advance(pass);
+    }
+}
+
+void hy_state_finish(hy_state_pass *pass) {
+    pass->in_flight = false;
+    pass->row->finish(pass);
+}
+
 void hy_state_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd_bytes,
                     int64_t *bwd_bytes) {
     *fwd_bytes = *bwd_bytes = 0;
-    if (dims->size == 1 || dims->n_seq == 0) {
-        return;
-    }
-    if (sp->state == HY_STATE_ALLGATHER) {
-        *fwd_bytes = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, shape, 1);
-        *bwd_bytes = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, shape, -1);
-        return;
-    }
-    for (int64_t i = 0; i < dims->n_frags / dims->n_seq; i++) {
-        if (owner_of(dims, i) == dims->rank) {
-            *fwd_bytes += leaves_rank(dims, i, 1) ? dims->n_seq * (int64_t)shape->h_bytes : 0;
-            *bwd_bytes += leaves_rank(dims, i, -1) ? dims->n_seq * (int64_t)shape->h_bytes : 0;
-        }
+    if (dims->size > 1 && dims->n_seq > 0) {
+        hy_state_row_of(sp->method.state)->bytes(dims, shape, fwd_bytes, bwd_bytes);
     }
 }

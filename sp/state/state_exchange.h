@@ -13,8 +13,11 @@
 #include "sp/sp.h"
 #include "sp/state/segment_map.h"
 
+typedef struct hy_state_row hy_state_row;
+
 typedef struct hy_state_pass {
     hy_sp *sp;
+    const hy_state_row *row;
     int step;
     hy_segment_shape shape;
     char *own_A, *own_H; /* [n_local,HV,a_size], [n_local,HV,K,V] */
@@ -26,6 +29,22 @@ typedef struct hy_state_pass {
     bool *done;                  /* ring: [n_local] */
     bool in_flight;
 } hy_state_pass;
+
+/* A way to exchange states: what one is (methods.h lists all). Called on more than one rank only. */
+struct hy_state_row {
+    const char *title;                           /* in tables of layers */
+    int64_t (*kept)(const hy_layout_dims *dims); /* fragments whose A stays from forward to backward */
+    void (*open)(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work);
+    void (*post)(hy_state_pass *pass);
+    void (*advance)(hy_state_pass *pass); /* between post and finish; NULL = nothing to do */
+    void (*finish)(hy_state_pass *pass);
+    void (*bytes)(const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd, int64_t *bwd);
+};
+
+#define HY_X(value, name, row) extern const hy_state_row hy_state_row_##row;
+HY_STATE_EXCHANGES(HY_X)
+#undef HY_X
+const hy_state_row *hy_state_row_of(hy_state_exchange exchange);
 
 /* Bytes of A that stay from forward to backward. */
 size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape);

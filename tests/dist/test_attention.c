@@ -104,11 +104,11 @@ static void check_bytes(const hy_sp *sp, const problem *p, bool backward) {
         (void)sp_exchanges((hy_exchange_kind)kind, &other);
         exchanged += other;
     }
-    if (p->c.n_docs == p->c.n_seq || sp->attention == HY_ATTENTION_ALLGATHER) {
+    if (p->c.n_docs == p->c.n_seq || sp->method.attention == HY_ATTENTION_ALLGATHER) {
         CHECK(exchanged == (backward ? bwd : fwd), "%lld bytes sent, planned %lld", (long long)exchanged,
               (long long)(backward ? bwd : fwd));
     }
-    if (sp->attention == HY_ATTENTION_RING) {
+    if (sp->method.attention == HY_ATTENTION_RING) {
         (void)sp_exchanges(HY_X_SEND, &sent);
         int64_t want = 0;
         for (int r = 0; r < dims.size; r++) {
@@ -127,9 +127,9 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     hy_layout *layout = sp_layout(&p->c, m->kind, comm);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout};
-    sp.attention = m->method;
+    sp.method.attention = m->method;
     sp.broken = m->broken;
-    hy_lists_needs needs = {0};
+    hy_lists_needs needs = {.method.attention = m->method};
     hy_sp_attn_need(&needs, &p->shape);
     hy_lists *lists = sp_lists(&sp, &needs);
     hy_sp_attn a = p->shape;

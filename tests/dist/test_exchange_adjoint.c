@@ -117,7 +117,7 @@ static void test_states(hy_comm *world, hy_comm *bound, hy_device *device, const
     hy_layout *layout = sp_layout(c, kind, world);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {
-        .profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout, .state = state};
+        .profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout, .method.state = state};
     const int64_t one = op.HV * op.K * op.V, n = layout->n_local * one;
     const int64_t n_A = layout->n_local * op.HV * shape.a_size;
     double *A = own_integers(world, n_A, n_A), *H = own_integers(world, n, n), *y = own_integers(world, n, n);

@@ -70,7 +70,7 @@ static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run
     shape.head_tile = 7;
     must(hy_device_create(hy_test_device("cpu_ref"), HY_F64, &device) == HY_OK, "device");
     must(hy_comm_bind(comm, device, &bound) == HY_OK, "communicator");
-    must(hy_layout_create(shape.layout, size, rank, p->n_seq, p->len, &layout) == HY_OK, "layout");
+    must(hy_layout_create(shape.method.layout, size, rank, p->n_seq, p->len, &layout) == HY_OK, "layout");
     must(hy_layout_set_documents(layout, p->docs, p->n_docs) == HY_OK, "documents");
     must(hy_runner_create(model, &shape, device, bound, params, grads, broken, &runner) == HY_OK, "runner");
     int32_t *all = NULL, *tokens = NULL, *labels = NULL;
@@ -147,10 +147,10 @@ int main(int argc, char **argv) {
     for (int p = 0; p < 4; p++) {
         double expected = run(model, self, &problems[p], (hy_run_shape){0}, 0, params, one);
         for (int mode = 0; mode < 8; mode++) {
-            hy_run_shape shape = {.layout = mode & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
-                                  .state = mode & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER,
-                                  .attention = mode & 4 ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
-                                  .overlap = mode & 2 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT,
+            hy_run_shape shape = {.method = {mode & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
+                                             mode & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER,
+                                             mode & 4 ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
+                                             mode & 2 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT},
                                   .recompute = mode & 4 ? HY_RECOMPUTE_LIGHT : HY_RECOMPUTE_BLOCK};
             const char *where = "";
             double loss = run(model, world, &problems[p], shape, 0, params, many),

@@ -113,7 +113,7 @@ static void check_exchanges(const hy_sp *sp, const problem *p, bool backward) {
     hy_sp_recur_bytes(sp, &dims, &p->op, &fwd, &bwd);
     const int64_t n_gathers = sp_exchanges(HY_X_ALL_GATHER, &gathered);
     (void)sp_exchanges(HY_X_SEND, &sent);
-    const bool gathers = dims.size > 1 && sp->state == HY_STATE_ALLGATHER;
+    const bool gathers = dims.size > 1 && sp->method.state == HY_STATE_ALLGATHER;
     CHECK(n_gathers == gathers, "%lld all-gathers", (long long)n_gathers);
     CHECK(!gathers || gathered == (backward ? bwd : fwd), "%lld bytes gathered", (long long)gathered);
     if (!gathers && p->c.n_docs == p->c.n_seq) {
@@ -144,8 +144,8 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     hy_layout *layout = sp_layout(&p->c, m->kind, comm);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout};
-    sp.state = m->state;
-    sp.overlap = m->overlap;
+    sp.method.state = m->state;
+    sp.method.overlap = m->overlap;
     sp.broken = m->broken;
     hy_lists_needs needs = {0};
     hy_sp_recur_need(&needs, p->states ? p->c.n_docs : 0);

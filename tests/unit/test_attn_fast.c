@@ -155,12 +155,8 @@ static double oracle(problem *p) {
 static hy_attn_args block_args(const problem *p, int64_t b, double scale, void *work, hy_attn_pair *pair) {
     const shape *s = p->s;
     int64_t from = s->nk * b / s->blocks, to = s->nk * (b + 1) / s->blocks;
-    *pair = (hy_attn_pair){.nq = s->nq,
-                           .q_begin = s->q_begin,
-                           .k_at = from * s->HKV * s->D,
-                           .v_at = from * s->HKV * s->DV,
-                           .nk = to - from,
-                           .k_begin = s->k_begin + from};
+    *pair =
+        (hy_attn_pair){.nq = s->nq, .q_begin = s->q_begin, .k = from, .nk = to - from, .k_begin = s->k_begin + from};
     return (hy_attn_args){.H = s->H,
                           .HKV = s->HKV,
                           .D = s->D,

@@ -117,11 +117,13 @@ static hy_cost sample(hy_op_id op, int64_t n) {
     static hy_run run;
     static hy_attn_pair pair;
     static hy_adamw_segment segment;
+    static hy_row_block rows;
     void *p = some;
     run = (hy_run){0, n, 0, 0};
     pair = (hy_attn_pair){.nq = n, .nk = n};
     segment = (hy_adamw_segment){.n = n};
     docs[1] = n;
+    rows.n = n;
     for (int64_t t = 0; t < 64; t++) {
         pos[t] = t;
     }
@@ -135,6 +137,8 @@ static hy_cost sample(hy_op_id op, int64_t n) {
         ONE(transpose, hy_transpose, .rows = n, .cols = n)
         ONE(axpy, hy_axpy, .n = n)
         ONE(add, hy_add, .n = n)
+        ONE(rows_add, hy_rows_add, .blocks = &rows, .n_blocks = 1, .cols = n)
+        BOTH(repeat, hy_repeat, .rows = n, .repeat = 2, .cols = n)
         ONE(gemm, hy_gemm, .m = n, .n = n, .k = n)
         BOTH(bias, hy_bias, .rows = n, .cols = n)
         BOTH(embed, hy_embed, .T = n, .D = n)
@@ -170,6 +174,7 @@ static hy_cost sample(hy_op_id op, int64_t n) {
 #define ATTN .H = n, .HKV = n, .D = n, .DV = n, .pairs = &pair, .n_pairs = 1, .lo = lo
         BOTH(attn, hy_attn, ATTN)
         ONE(attn_delta, hy_attn_delta, .rows = n, .DV = n)
+        BOTH(latent_heads, hy_latent_heads, .T = n, .H = n, .nope = n, .rope = n, .DV = n)
         BOTH(attn_sink, hy_attn_sink, .T = n, .H = n, .N = n)
         ONE(cross_entropy, hy_cross_entropy, .rows = n, .vocab = n)
         ONE(sumsq, hy_sumsq, .n = n)
@@ -184,8 +189,8 @@ static void test_every_operation(void **unused) {
     (void)unused;
     for (int op = 0; op < HY_OP_COUNT; op++) {
         const hy_cost none = sample((hy_op_id)op, 0), small = sample((hy_op_id)op, 4), large = sample((hy_op_id)op, 32);
-        const bool moves_only =
-            op == HY_OP_fill || op == HY_OP_copy2d || op == HY_OP_transpose || op == HY_OP_embed_fwd;
+        const bool moves_only = op == HY_OP_fill || op == HY_OP_copy2d || op == HY_OP_transpose ||
+                                op == HY_OP_embed_fwd || op == HY_OP_repeat_fwd || op == HY_OP_latent_heads_fwd;
         assert_true(none.flops == 0 && none.bytes < 1 << 10);
         if (!(small.bytes > 0 && large.bytes >= 7 * small.bytes)) {
             fail_msg("%s: bytes %g, %g", hy_op_name((hy_op_id)op), small.bytes, large.bytes);

@@ -77,8 +77,12 @@ static void run_step(const hy_model_config *config, extreme how) {
         tokens[t] = (int32_t)(hy_random_u64(4, 1, (uint64_t)t) % VOCAB);
         labels[t] = (int32_t)(hy_random_u64(4, 2, (uint64_t)t) % VOCAB);
     }
-    const hy_run_shape shape = {
-        .layout = HY_LAYOUT_CONTIGUOUS, .sequence_size = 1, .n_seq = 1, .len = TOKENS, .dtype = HY_F32, .train = true};
+    const hy_run_shape shape = {.method.layout = HY_LAYOUT_CONTIGUOUS,
+                                .sequence_size = 1,
+                                .n_seq = 1,
+                                .len = TOKENS,
+                                .dtype = HY_F32,
+                                .train = true};
     assert_int_equal(hy_runner_create(model, &shape, device, comm, params, grads, 0, &runner), HY_OK);
     hy_runner_step(runner, &(hy_batch){.layout = layout, .tokens = tokens, .labels = labels}, 1.0 / TOKENS, &loss, NULL,
                    NULL);

@@ -29,12 +29,7 @@ static const int64_t blocks[BLOCKS][2] = {{5, 9}, {14, 7}, {0, 5}, {5, 0}};
 
 /* All queries and the keys of a block. */
 static hy_attn_pair block_pair(const int64_t *block) {
-    return (hy_attn_pair){.nq = NQ,
-                          .q_begin = Q0,
-                          .k_at = block[0] * HKV * D,
-                          .v_at = block[0] * HKV * DV,
-                          .nk = block[1],
-                          .k_begin = block[0]};
+    return (hy_attn_pair){.nq = NQ, .q_begin = Q0, .k = block[0], .nk = block[1], .k_begin = block[0]};
 }
 
 static void problem_init(problem *p, int64_t n_sinks) {

@@ -12,6 +12,7 @@
 #include "tests/parity_bound.h"
 #include "tests/parity_columns.h"
 #include "tests/parity_filter.h"
+#include "tests/parity_heads.h"
 #include "tests/parity_levels.h"
 #include "tests/parity_recur.h"
 #include "tests/parity_rows.h"

@@ -75,10 +75,7 @@ typedef struct hy_config {
     } train;
     struct {
         int64_t data, sequence; /* mesh; sequence 0 = world/data */
-        hy_layout_kind layout;
-        hy_state_exchange state;
-        hy_attention_method attention;
-        hy_overlap overlap;
+        hy_sp_method method;
     } parallel;
     struct {
         char dir[512];

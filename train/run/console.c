@@ -181,12 +181,13 @@ void hy_console_stage(hy_console *console, const hy_trainer *trainer, int64_t st
 static void print_summary(const hy_trainer *trainer, double peak) {
     const hy_config *config = trainer->config;
     const hy_mesh *mesh = &trainer->mesh;
-    const hy_layout_dims dims = hy_layout_sizes(config->parallel.layout, mesh->sequence_size, mesh->sequence_index,
-                                                trainer->train.split.unit, trainer->stage->stage.sequence);
+    const hy_layout_dims dims =
+        hy_layout_sizes(config->parallel.method.layout, mesh->sequence_size, mesh->sequence_index,
+                        trainer->train.split.unit, trainer->stage->stage.sequence);
     hy_print_detail(
         "mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
-        hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size, hy_layout_names[config->parallel.layout],
-        (long long)dims.T);
+        hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size,
+        hy_layout_names[config->parallel.method.layout], (long long)dims.T);
     hy_print_detail("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
                     hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
                     (long long)config->model.width, (long long)config->model.vocab);

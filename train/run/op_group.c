@@ -21,6 +21,8 @@ hy_op_group hy_op_group_of(hy_op_id op) {
     case HY_OP_attn_fwd:
     case HY_OP_attn_delta:
     case HY_OP_attn_bwd:
+    case HY_OP_latent_heads_fwd:
+    case HY_OP_latent_heads_bwd:
     case HY_OP_attn_sink_fwd:
     case HY_OP_attn_sink_bwd:
         return HY_GROUP_ATTENTION;
@@ -45,6 +47,9 @@ hy_op_group hy_op_group_of(hy_op_id op) {
     case HY_OP_copy2d:
     case HY_OP_axpy:
     case HY_OP_add:
+    case HY_OP_rows_add:
+    case HY_OP_repeat_fwd:
+    case HY_OP_repeat_bwd:
     case HY_OP_bias_fwd:
     case HY_OP_bias_bwd:
     case HY_OP_rmsnorm_fwd:

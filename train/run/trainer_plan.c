@@ -21,7 +21,7 @@ hy_pass_shapes hy_pass_shapes_of(const hy_config *config, const hy_stage *stage,
     if (!train) {
         s.split = hy_data_split_eval(config->train.eval.sequences, at->groups, at->group, s.split.unit);
     }
-    s.feed = (hy_feed_shape){.layout = config->parallel.layout,
+    s.feed = (hy_feed_shape){.layout = config->parallel.method.layout,
                              .sequence_size = at->sequence_size,
                              .sequence_rank = at->sequence_rank,
                              .unit = s.split.unit,
@@ -29,16 +29,13 @@ hy_pass_shapes hy_pass_shapes_of(const hy_config *config, const hy_stage *stage,
                              .calls_max = train ? s.split.calls : 1,
                              .answers_only = train && config->data.loss == HY_LOSS_ANSWERS,
                              .ahead = train};
-    s.run = (hy_run_shape){.layout = config->parallel.layout,
+    s.run = (hy_run_shape){.method = config->parallel.method,
                            .sequence_size = at->sequence_size,
                            .sequence_rank = at->sequence_rank,
                            .n_seq = s.split.unit,
                            .len = stage->sequence,
                            .dtype = dtype,
                            .recompute = config->train.recompute,
-                           .state = config->parallel.state,
-                           .attention = config->parallel.attention,
-                           .overlap = config->parallel.overlap,
                            .train = train};
     return s;
 }

@@ -4,7 +4,8 @@
 
 /* clang-format off */
 #define OVERLAID(X) \
-    X(fill) X(copy2d) X(transpose) X(axpy) X(add) X(bias_fwd) X(bias_bwd) X(embed_fwd) X(embed_bwd) \
+    X(fill) X(copy2d) X(transpose) X(axpy) X(add) X(rows_add) X(repeat_fwd) X(repeat_bwd) \
+    X(latent_heads_fwd) X(latent_heads_bwd) X(bias_fwd) X(bias_bwd) X(embed_fwd) X(embed_bwd) \
     X(rmsnorm_fwd) X(rmsnorm_bwd) X(layernorm_fwd) X(layernorm_bwd) X(l2norm_fwd) X(l2norm_bwd) \
     X(unary_fwd) X(unary_bwd) X(glu_fwd) X(glu_bwd) X(rope) X(decay_gate_fwd) X(decay_gate_bwd) X(scale_fwd) X(scale_bwd) \
     X(feature_fwd) X(feature_bwd) \
@@ -13,7 +14,8 @@
 
 /* The same, of those whose arrays may be bf16. */
 #define OVERLAID_BF16(X) \
-    X(fill) X(copy2d) X(axpy) X(add) X(bias_fwd) X(bias_bwd) X(embed_fwd) X(embed_bwd) X(bonus_fwd) X(bonus_bwd) X(sumsq) X(adamw)
+    X(fill) X(copy2d) X(axpy) X(add) X(rows_add) X(repeat_fwd) X(repeat_bwd) X(latent_heads_fwd) X(latent_heads_bwd) \
+    X(bias_fwd) X(bias_bwd) X(embed_fwd) X(embed_bwd) X(bonus_fwd) X(bonus_bwd) X(sumsq) X(adamw)
 /* clang-format on */
 
 void HY_ISA_NAME(hy_elementwise_overlay)(hy_table *table) {

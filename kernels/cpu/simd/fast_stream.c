@@ -1,4 +1,4 @@
-/* Operations that only move or add numbers: fill, copy2d, axpy, add, bias, embed, and Σ x². Sums over rows are split by
+/* Operations that only move or add numbers: fill, copy2d, axpy, add, rows_add, bias, embed, and Σ x². Sums over rows are split by
  * columns among threads, so every column is summed in row order. */
 #include <string.h>
 
@@ -62,6 +62,17 @@ void HY_ISA_NAME(hy_fast_copy2d)(const hy_copy2d_args *a) {
 void HY_ISA_NAME(hy_fast_axpy)(const hy_axpy_args *a) {
 #pragma omp parallel if (a->n >= HY_PARALLEL_MIN)
     axpy_range(a->from, a->to, (float)a->a, a->x, a->y, a->acc, hy_thread_range(a->n, 64));
+}
+
+void HY_ISA_NAME(hy_fast_rows_add)(const hy_rows_add_args *a) {
+    for (int64_t b = 0; b < a->n_blocks; b++) {
+        const hy_row_block *block = &a->blocks[b];
+        const int64_t n = block->n * a->cols;
+        const float *src = (const float *)a->src + block->from * a->cols;
+        float *dst = (float *)a->dst + block->to * a->cols;
+#pragma omp parallel if (n >= HY_PARALLEL_MIN)
+        axpy_as(HY_ROLE_STAT, HY_ROLE_STAT, 1.0f, src, dst, 1, hy_thread_range(n, 64));
+    }
 }
 
 static void add_range(const hy_elem *x, const hy_elem *z, hy_elem *y, hy_range r) {

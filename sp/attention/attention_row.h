@@ -1,0 +1,39 @@
+/* A way to exchange keys and values: what one is, and all there are (methods.h lists them). Functions are called on more than one
+ * rank only. */
+#ifndef HY_SP_ATTENTION_ROW_H
+#define HY_SP_ATTENTION_ROW_H
+
+#include "sp/lists/attention_build.h"
+
+typedef struct hy_sp hy_sp;
+typedef struct hy_sp_attn hy_sp_attn;
+typedef struct hy_attn_call hy_attn_call;
+typedef struct hy_attn_scratch hy_attn_scratch;
+typedef struct hy_carve hy_carve;
+
+/* Most hops beside the own one; pieces of all hops, in and out; entries of all hops' home lists. */
+typedef struct hy_attn_others {
+    int64_t hops, pieces, home;
+} hy_attn_others;
+
+typedef struct hy_attn_row {
+    const char *title, *latent_title; /* in tables of layers */
+    /* lists */
+    hy_attn_others (*others)(const hy_layout_dims *dims);
+    int64_t (*part_rows)(const hy_layout_dims *dims, int64_t window); /* most of a hop's part that is not cut */
+    void (*build)(hy_attn_builder *b);                                /* the hops beside the own one */
+    /* a call */
+    void (*cut)(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, hy_carve *work,
+                hy_attn_scratch *s);
+    void (*post)(hy_attn_call *c);   /* what starts to travel before the own keys are computed */
+    void (*finish)(hy_attn_call *c); /* after them: the others' keys, and their gradients home */
+    /* Bytes this rank sends, one document per sequence. */
+    void (*bytes)(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd, int64_t *bwd);
+} hy_attn_row;
+
+#define HY_X(value, name, row) extern const hy_attn_row hy_attn_row_##row;
+HY_ATTENTION_METHODS(HY_X)
+#undef HY_X
+const hy_attn_row *hy_attn_row_of(hy_attention_method method);
+
+#endif

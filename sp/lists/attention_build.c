@@ -1,0 +1,145 @@
+#include "sp/lists/attention_build.h"
+
+enum { TILE_GROUP = 256 }; /* queries among which kernels share loads */
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+bool hy_attn_cuts_queries(const hy_profile *profile, int size) {
+    return size > 1 && profile->tuning.attn_products > 0;
+}
+
+int64_t hy_attn_tiles_max(const hy_profile *profile, const hy_layout_dims *dims) {
+    return hy_attn_cuts_queries(profile, dims->size) ? dims->frag_max / TILE_GROUP + 1 : 1;
+}
+
+void hy_attn_hop_begin(hy_attn_builder *b, int from, int to) {
+    b->hop = &b->lists->hops[b->lists->n_hops++];
+    *b->hop = (hy_attn_hop){.from = from, .to = to, .parts = b->lists->parts + b->n_parts};
+    b->part = NULL;
+}
+
+static void part_begin(hy_attn_builder *b, int64_t row, int64_t rows) {
+    b->part = &b->lists->parts[b->n_parts++];
+    *b->part = (hy_attn_part){.row = row, .rows = rows, .first_group = b->n_groups};
+    b->hop->n_parts++;
+    b->group = NULL;
+}
+
+/* Pairs go into the call at hand while it stays as small as the device likes. */
+static void add_pair(hy_attn_builder *b, const hy_attn_pair *pair) {
+    const int64_t liked = hy_attn_cuts_queries(b->profile, b->dims.size) ? b->profile->tuning.attn_products : 0;
+    const int64_t more = pair->nq * pair->nk * b->lists->need.products;
+    if (b->group == NULL || (liked > 0 && b->group_products + more > liked)) {
+        b->group = &b->lists->groups[b->n_groups++];
+        *b->group = (hy_attn_group){.first = b->n_pairs};
+        b->part->n_groups++;
+        b->group_products = 0;
+    }
+    b->group_products += more;
+    b->lists->built[b->n_pairs++] = *pair;
+    b->group->n++;
+    b->group->nq = most(b->group->nq, pair->nq);
+    b->group->nk = most(b->group->nk, pair->nk);
+}
+
+/* Of `all` queries, how many per pair: about as many multiplications as the device likes, but whole groups. */
+static int64_t queries_of_pair(const hy_attn_builder *b, int64_t keys, int64_t all) {
+    if (!hy_attn_cuts_queries(b->profile, b->dims.size)) {
+        return all;
+    }
+    const int64_t products = most(keys * b->lists->need.products, 1);
+    return most(b->profile->tuning.attn_products / products / TILE_GROUP * TILE_GROUP, TILE_GROUP);
+}
+
+/* How many of the fragment's queries see some key before position `end`: the first key never decreases. */
+static int64_t queries_seeing(const hy_attn_builder *b, const hy_fragment *f, int64_t end) {
+    int64_t low = 0, high = f->len;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (b->lo[f->local + middle] < end) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* This rank's x-th fragment of the sequence that the block is of. */
+static const hy_fragment *fragment_of(const hy_attn_builder *b, const hy_key_block *block, int64_t x) {
+    const int64_t in_sequence = b->layout->n_local / b->layout->n_seq;
+    return &b->layout->frags[b->layout->local[block->begin / b->layout->len * in_sequence + x]];
+}
+
+/* The queries of a fragment that see the block; `row`: of the block in the part. */
+static void add_fragment(hy_attn_builder *b, const hy_key_block *block, int64_t row, const hy_fragment *f) {
+    const int64_t end = block->begin + block->rows, n = queries_seeing(b, f, end);
+    const int64_t step = queries_of_pair(b, block->rows, f->len);
+    for (int64_t first = most(block->begin - f->begin, 0); first < n; first += step) {
+        const int64_t nq = least(n - first, step), t = f->local + first, begin = most(block->begin, b->lo[t]);
+        add_pair(b, &(hy_attn_pair){.q = t,
+                                    .nq = nq,
+                                    .q_begin = f->begin + first,
+                                    .k = row + begin - block->begin,
+                                    .nk = least(end, f->begin + first + nq) - begin,
+                                    .k_begin = begin});
+    }
+}
+
+static void add_block(hy_attn_builder *b, const hy_key_block *block, int64_t row) {
+    for (int64_t x = 0; x < b->layout->n_local / b->layout->n_seq; x++) {
+        add_fragment(b, block, row, fragment_of(b, block, x));
+    }
+}
+
+/* The first key position in [begin, end of the block) that some own query sees; its end if there is none. */
+static int64_t first_seen(const hy_attn_builder *b, const hy_key_block *block, int64_t begin) {
+    int64_t first = block->begin + block->rows;
+    for (int64_t x = 0; x < b->layout->n_local / b->layout->n_seq; x++) {
+        const hy_fragment *f = fragment_of(b, block, x);
+        const int64_t behind = most(begin - f->begin, 0); /* queries before it see none of the keys */
+        if (behind < f->len) {
+            first = least(first, most(b->lo[f->local + behind], begin));
+        }
+    }
+    return first;
+}
+
+/* The rows that some own query sees, in parts as large as the device likes. */
+static void add_parts(hy_attn_builder *b, const hy_key_block *block) {
+    const int64_t end = block->begin + block->rows;
+    for (int64_t at = first_seen(b, block, block->begin); at < end; at = first_seen(b, block, at)) {
+        const hy_key_block part = {at, least(b->profile->tuning.latent_rows, end - at), block->row + at - block->begin};
+        part_begin(b, part.row, part.rows);
+        add_block(b, &part, 0);
+        at += part.rows;
+    }
+}
+
+void hy_attn_hop_block(hy_attn_builder *b, const hy_key_block *block, const hy_key_block *whole) {
+    if (block->rows == 0) {
+        return;
+    }
+    if (b->lists->need.latent && b->profile->tuning.latent_rows > 0) {
+        add_parts(b, block);
+        return;
+    }
+    if (b->part == NULL || b->part->row != whole->row) {
+        part_begin(b, whole->row, whole->rows);
+    }
+    add_block(b, block, block->row - whole->row);
+}
+
+void hy_attn_hop_home(hy_attn_builder *b, const hy_row_block *blocks, int64_t n) {
+    b->hop->home = hy_list_image_device(b->image, blocks);
+    b->hop->n_home = n;
+    for (int64_t i = 0; i < n; i++) {
+        b->hop->home_max = most(b->hop->home_max, blocks[i].n);
+    }
+}

@@ -1,0 +1,71 @@
+/* The work of softmax attention, by where the keys lie: which rows this rank gets of others and gives to them, and the pairs of a range
+ * of own queries and a block of keys (kernels.h, hy_attn). Hop 0 are the own keys; what follows is the method's: `ring`, one rank's
+ * at a time; `allgather`, everybody's at once.
+ *
+ * What a device likes cut (hy_tuning) is cut here: queries into ranges of attn_products multiplications, pairs into calls of as many, rows
+ * of a latent into parts whose keys and values are made together. */
+#ifndef HY_SP_ATTENTION_LISTS_H
+#define HY_SP_ATTENTION_LISTS_H
+
+#include "comm/comm.h"
+#include "sp/attention/attention_pieces.h"
+#include "sp/lists/list_image.h"
+
+/* What a list depends on beside the layout. */
+typedef struct hy_attn_need {
+    int64_t window;   /* tokens including self, 0 = none */
+    int64_t products; /* multiplications of a query and a key: H·(D+DV) */
+    bool latent;
+} hy_attn_need;
+
+/* Consecutive pairs that one call computes; nq, nk: the most of any. */
+typedef struct hy_attn_group {
+    int64_t first, n, nq, nk;
+} hy_attn_group;
+
+/* Consecutive rows of a hop's keys, those of a latent made together. Pairs count their keys from `row` on. */
+typedef struct hy_attn_part {
+    int64_t row, rows, first_group, n_groups;
+} hy_attn_part;
+
+typedef struct hy_attn_hop {
+    int from, to;                /* ring: ranks that this one reads of, serves */
+    const hy_kv_piece *in, *out; /* ring: rows that come, one piece behind the other; own rows that go */
+    int64_t n_in, n_out, rows_in, rows_out;
+    const hy_row_block *home; /* device: where gradients of own rows that others computed belong */
+    int64_t n_home, home_max; /* home_max: the most rows of any */
+    const hy_attn_part *parts;
+    int64_t n_parts;
+} hy_attn_hop;
+
+typedef struct hy_attn_lists {
+    hy_attn_need need;
+    hy_attention_method method;
+    int n_hops;
+    hy_attn_hop *hops;         /* host, as all that follows but pairs */
+    const hy_attn_pair *pairs; /* device */
+    hy_attn_pair *built;       /* the same */
+    hy_attn_group *groups;
+    hy_attn_part *parts;
+    hy_kv_piece *pieces;
+    hy_req *reqs[2]; /* of hops under way: [4·n_local] each */
+} hy_attn_lists;
+
+/* Most rows of a part. */
+int64_t hy_attn_part_rows(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
+                          int64_t window);
+
+/* Bytes of an image that they take at most; bytes that create reserves on the host. */
+size_t hy_attn_lists_image(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
+                           const hy_attn_need *need);
+int64_t hy_attn_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
+                            const hy_attn_need *need);
+HY_MUST_CHECK hy_status hy_attn_lists_create(const hy_profile *profile, const hy_layout_dims *dims,
+                                             hy_attention_method method, const hy_attn_need *need, hy_attn_lists **out);
+void hy_attn_lists_destroy(hy_attn_lists *lists); /* NULL allowed */
+
+/* lo: host, of the need's window. */
+void hy_attn_lists_set(hy_attn_lists *lists, const hy_profile *profile, hy_list_image *image, const hy_layout *layout,
+                       const int64_t *lo);
+
+#endif

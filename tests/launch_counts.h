@@ -1,0 +1,116 @@
+/* How many operations one layer calls, as the dry device counts them with the tuning `whole`: forward and backward of a model of two
+ * such layers less those of one, on one rank of a number of ranks that are not there. Include it behind cmocka.h. */
+#ifndef HY_TESTS_LAUNCH_COUNTS_H
+#define HY_TESTS_LAUNCH_COUNTS_H
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/dry.h"
+#include "layers/model.h"
+
+/* The mixer's other fields: after the defaults, before they are resolved. May be NULL. */
+typedef void (*launch_mixer_fn)(hy_mixer_config *m);
+
+typedef struct launch_case {
+    const char *kind;
+    launch_mixer_fn fields;
+    int size, rank;
+    hy_sp_method method;
+    hy_dtype precision;
+    int64_t len, n_docs;
+    const int64_t *docs; /* [n_docs+1] */
+} launch_case;
+
+typedef struct launch_counts {
+    int64_t fwd, bwd;
+} launch_counts;
+
+static inline hy_model *launch_model(const launch_case *c, int layers) {
+    hy_model_config config;
+    hy_model *model = NULL;
+    hy_model_config_init(&config);
+    config.width = 64;
+    config.vocab = 32;
+    config.layers = layers;
+    hy_mixer_config *m = &config.mixers[config.n_mixers++];
+    hy_mixer_config_init(m, c->kind);
+    snprintf(config.pattern[config.n_pattern++], HY_NAME_MAX, "%s", c->kind);
+    m->heads = 2;
+    m->mlp = HY_SWITCH_OFF;
+    if (c->fields) {
+        c->fields(m);
+    }
+    assert_int_equal(hy_model_config_resolve(&config), HY_OK);
+    assert_int_equal(hy_model_create(&config, 1, &model), HY_OK);
+    return model;
+}
+
+/* Calls of one forward (train 0), or of one forward and backward. */
+static inline int64_t launch_total(const launch_case *c, int layers, bool train) {
+    static hy_exchange_log log;
+    hy_model *model = launch_model(c, layers);
+    hy_device *device = NULL;
+    hy_comm *comm = NULL;
+    hy_layout *layout = NULL;
+    hy_runner *runner = NULL;
+    void *params = NULL, *grads = NULL;
+    int32_t tokens[512] = {0};
+    double loss = 0;
+    const hy_run_shape shape = {.method = c->method,
+                                .sequence_size = c->size,
+                                .sequence_rank = c->rank,
+                                .n_seq = 1,
+                                .len = c->len,
+                                .dtype = c->precision,
+                                .train = train};
+    const size_t flat = (size_t)hy_model_flat_size(model);
+    assert_int_equal(hy_device_create("dry_whole:cpu", c->precision, &device), HY_OK);
+    assert_int_equal(hy_comm_count_create(c->size, c->rank, &log, &comm), HY_OK);
+    assert_int_equal(hy_layout_create(c->method.layout, c->size, c->rank, 1, c->len, &layout), HY_OK);
+    assert_int_equal(hy_layout_set_documents(layout, c->docs, c->n_docs), HY_OK);
+    assert_true(layout->T <= 512);
+    assert_int_equal(hy_device_alloc(device, "parameters", flat * sizeof(float), &params), HY_OK);
+    assert_int_equal(hy_device_alloc(device, "gradients", flat * sizeof(float), &grads), HY_OK);
+    assert_int_equal(hy_runner_create(model, &shape, device, comm, params, train ? grads : NULL, 0, &runner), HY_OK);
+    const int64_t before = hy_dry_total(hy_dry_record_of(device)).launches;
+    const hy_batch batch = {layout, tokens, tokens};
+    if (train) {
+        hy_runner_step(runner, &batch, 1, &loss, NULL, NULL);
+    } else {
+        hy_runner_eval(runner, &batch, &loss, &(hy_eval_rows){0});
+    }
+    const int64_t calls = hy_dry_total(hy_dry_record_of(device)).launches - before;
+    hy_runner_destroy(runner);
+    hy_device_free(device, params);
+    hy_device_free(device, grads);
+    hy_layout_destroy(layout);
+    hy_comm_destroy(comm);
+    hy_device_destroy(device);
+    hy_model_destroy(model);
+    return calls;
+}
+
+static inline launch_counts launches_of_layer(const launch_case *c) {
+    const int64_t fwd = launch_total(c, 2, false) - launch_total(c, 1, false);
+    return (launch_counts){.fwd = fwd, .bwd = launch_total(c, 2, true) - launch_total(c, 1, true) - fwd};
+}
+
+/* On every number of ranks up to `ranks`, every rank, every method, one document and several; `check` says what is too much. */
+static inline void launch_every_case(launch_case c, int ranks, void (*check)(const launch_case *, launch_counts)) {
+    static const int64_t one[] = {0, 401}, packed[] = {0, 3, 90, 211, 211, 390, 401};
+    c.len = 401;
+    for (c.size = 1; c.size <= ranks; c.size++)
+        for (c.rank = 0; c.rank < c.size; c.rank++)
+            for (int kind = 0; hy_layout_names[kind]; kind++)
+                for (int method = 0; method < 2; method++)
+                    for (int documents = 0; documents < 2; documents++) {
+                        c.method = (hy_sp_method){(hy_layout_kind)kind, (hy_state_exchange)method,
+                                                  (hy_attention_method)method, HY_OVERLAP_SPLIT};
+                        c.docs = documents ? packed : one;
+                        c.n_docs = documents ? 6 : 1;
+                        check(&c, launches_of_layer(&c));
+                    }
+}
+
+#endif
