@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/cpu/gemm.h"
 #include "launch/bench/machine_rates.h"
 #include "launch/build_info.h"
 #include "launch/commands.h"
@@ -76,14 +77,21 @@ static void report_processor(findings *found, const hy_profile *profile) {
     } else {
         say(found, "table", "cpu (%s)", profile->detail);
     }
-    const char *mend = hy_cpu_blas_mend();
-    if (mend != NULL) {
+    const char *mend = hy_cpu_blas_mend(), *onednn = hy_onednn_version();
+    if (mend != NULL && onednn[0] != '\0') {
+        say(found, "blas", "%s: it does not know this processor; products are oneDNN's", blas);
+    } else if (mend != NULL) {
         say_note(
             found, "blas",
             "%s: it does not know this processor, its products are slow; mend it with: export OPENBLAS_CORETYPE=%s",
             blas, mend);
     } else {
         say(found, "blas", "%s", blas);
+    }
+    if (onednn[0] != '\0') {
+        say(found, "onednn", "%s", onednn);
+    } else {
+        say(found, "onednn", "not built in; products of bf16 are widened to float32");
     }
 }
 
@@ -205,7 +213,7 @@ typedef struct rates {
 
 /* All ranks at once. Collective. */
 static hy_status measure_rates(hy_comm *world, findings *found, rates *of) {
-    HY_TRY(hy_gemm_rate(world, &of->products));
+    HY_TRY(hy_gemm_rate(world, HY_F32, &of->products));
     HY_TRY(hy_comm_agree(world, hy_copy_rate(&of->copying)));
     hy_req req = {0};
     hy_comm_all_reduce(world, "copy rate", &of->copying, 1, HY_TYPE_F64, HY_SUM, &req);

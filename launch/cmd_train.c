@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/cpu/gemm.h"
 #include "launch/build_info.h"
 #include "launch/commands.h"
 #include "launch/config_option.h"
@@ -14,7 +15,7 @@
 
 static void warn_of_slow_products(const hy_comm *world) {
     const char *mend = hy_cpu_blas_mend();
-    if (mend != NULL && hy_comm_rank(world) == 0) {
+    if (mend != NULL && hy_onednn_version()[0] == '\0' && hy_comm_rank(world) == 0) {
         hy_warn(
             "OpenBLAS does not know this processor: matrix products are several times slower than they could be; mend "
             "it with: export OPENBLAS_CORETYPE=%s",

@@ -72,8 +72,9 @@ static void parity_add(parity *p) {
 }
 
 static void parity_gemm(parity *p) {
-    static const int64_t sizes[][3] = {{0, 3, 4}, {3, 0, 4},   {3, 5, 0},    {1, 1, 1},     {5, 1, 9},
-                                       {1, 7, 3}, {17, 33, 9}, {64, 64, 64}, {31, 130, 257}};
+    static const int64_t sizes[][3] = {{0, 3, 4},      {3, 0, 4},     {3, 5, 0},     {1, 1, 1},
+                                       {5, 1, 9},      {1, 7, 3},     {17, 33, 9},   {64, 64, 64},
+                                       {31, 130, 257}, {70, 300, 40}, {260, 33, 520}};
     static const double betas[] = {0, 1, -0.5};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         for (int mode = 0; mode < 12; mode++) {
@@ -84,15 +85,15 @@ static void parity_gemm(parity *p) {
             parity_begin(p, HY_OP_gemm, HY_TOL_F32_SUM);
             snprintf(p->label, sizeof p->label, "gemm %d %d %d trans %d%d beta %g", (int)m, (int)n, (int)k, ta, tb,
                      beta);
-            p->args.gemm = (hy_gemm_args){.a_role = (hy_role)(i % 4),
-                                          .b_role = (hy_role)(mode % 4),
+            p->args.gemm = (hy_gemm_args){.a_role = (hy_role)(i % 4 == 2 ? 2 : i % 2),
+                                          .b_role = (hy_role)(mode % 4 == 3 ? 3 : mode % 2),
                                           .c_role = (hy_role)((i + (size_t)mode) % 4),
                                           .trans_a = ta,
                                           .trans_b = tb,
                                           .m = m,
                                           .n = n,
                                           .k = k,
-                                          .alpha = 0.7,
+                                          .alpha = mode % 3 == 1 ? 0.7 : 1,
                                           .lda = lda,
                                           .ldb = ldb,
                                           .beta = beta,

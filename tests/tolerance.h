@@ -28,8 +28,11 @@ typedef struct hy_tolerance {
  * multiplies errors by its condition, about 10 for unit keys. */
 #define HY_TOL_F32_RECURRENCE ((hy_tolerance){1e-4, 1e-4})
 
-/* bf16 rounds at 2^−9 = 0.002; a result that is added to where it stands is rounded again each time. */
+/* bf16 rounds at 2^−8 = 0.0039; a result that is added to where it stands is rounded again each time. */
 #define HY_TOL_BF16 ((hy_tolerance){6e-3, 4e-3})
+
+/* bf16 has 8 bits of significand: one rounding is off by at most 2^−8 = 0.0039, here of what float has as above. */
+#define HY_TOL_BF16_ONCE ((hy_tolerance){3.92e-3, 2e-5})
 
 /* The same in double: only the order of sums differs. */
 #define HY_TOL_F64_REORDERED ((hy_tolerance){1e-12, 1e-12})

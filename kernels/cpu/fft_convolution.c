@@ -53,14 +53,33 @@ static int threads_for(const hy_long_conv_args *a) {
 }
 
 #define REAL      float
+#define ELEMENT   float
+#define WIDEN(x)  (x)
+#define NARROW(x) (x)
 #define FFTW(op)  fftwf_##op
 #define OWN(name) name##_f32
 #include "kernels/cpu/fft_convolution.inc"
+#undef ELEMENT
+#undef WIDEN
+#undef NARROW
+#undef OWN
+
+#define ELEMENT   hy_bf16
+#define WIDEN(x)  hy_bf16_value(x)
+#define NARROW(x) hy_bf16_of(x)
+#define OWN(name) name##_bf16
+#include "kernels/cpu/fft_convolution.inc"
 #undef REAL
+#undef ELEMENT
+#undef WIDEN
+#undef NARROW
 #undef FFTW
 #undef OWN
 
 #define REAL      double
+#define ELEMENT   double
+#define WIDEN(x)  (x)
+#define NARROW(x) (x)
 #define FFTW(op)  fftw_##op
 #define OWN(name) name##_f64
 #include "kernels/cpu/fft_convolution.inc"

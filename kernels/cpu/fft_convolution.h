@@ -1,4 +1,4 @@
-/* Long convolutions through FFTW: entries of table cpu, for both element types. */
+/* Long convolutions through FFTW: entries of table cpu, for every precision; bf16 is transformed in float. */
 #ifndef HY_KERNELS_CPU_FFT_CONVOLUTION_H
 #define HY_KERNELS_CPU_FFT_CONVOLUTION_H
 
@@ -7,9 +7,12 @@
 /* Bytes of work. Transforms are planned when documents of their size come for the first time. */
 size_t hy_fft_long_conv_work_f32(const hy_long_conv_args *a);
 size_t hy_fft_long_conv_work_f64(const hy_long_conv_args *a);
+size_t hy_fft_long_conv_work_bf16(const hy_long_conv_args *a);
 void hy_fft_long_conv_fwd_f32(const hy_long_conv_args *a);
 void hy_fft_long_conv_fwd_f64(const hy_long_conv_args *a);
+void hy_fft_long_conv_fwd_bf16(const hy_long_conv_args *a);
 void hy_fft_long_conv_bwd_f32(const hy_long_conv_args *a);
 void hy_fft_long_conv_bwd_f64(const hy_long_conv_args *a);
+void hy_fft_long_conv_bwd_bf16(const hy_long_conv_args *a);
 
 #endif

@@ -1,4 +1,4 @@
-/* `hylas bench kernels`: every recurrence (decay × rule) and softmax attention on synthetic inputs, one line each, as
+/* `hylas bench kernels`: products, every recurrence (decay × rule) and softmax attention on synthetic inputs, one line each, as
  * soon as it is measured. Runs on rank 0 with all its threads. Backward is measured with the forward before it, the
  * best of a few repetitions. */
 #include <math.h>
@@ -20,7 +20,8 @@ typedef struct int_list {
 } int_list;
 
 typedef struct kernels_bench {
-    const char *tokens_text, *sizes_text, *only; /* options */
+    const char *tokens_text, *sizes_text, *only, *dtype_text; /* options */
+    hy_dtype dtype;
     int64_t heads, repetitions;
     int_list recur_tokens, attention_tokens, sizes;
     hy_bench_op ops[HY_BENCH_OPS_MAX];
@@ -58,6 +59,10 @@ static hy_status check_options(void *context) {
         return hy_fail(HY_ERR_USAGE, "--heads %lld --repeats %lld: wanted 1 to 1024 heads, 1 to 1000 repetitions",
                        (long long)b->heads, (long long)b->repetitions);
     }
+    if (strcmp(b->dtype_text, "f32") != 0 && strcmp(b->dtype_text, "bf16") != 0) {
+        return hy_fail(HY_ERR_USAGE, "--dtype %s: f32 or bf16", b->dtype_text);
+    }
+    b->dtype = strcmp(b->dtype_text, "bf16") == 0 ? HY_BF16 : HY_F32;
     HY_TRY(parse_list("--sizes", b->sizes_text, &b->sizes));
     HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "8Ki,64Ki", &b->recur_tokens));
     HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "4Ki,16Ki", &b->attention_tokens));
@@ -73,7 +78,7 @@ static hy_status measure(const kernels_bench *b, const hy_bench_op *op, timing *
     const double least = 0.1, patience = 2.0; /* seconds */
     hy_bench_run run;
     double spent = 0;
-    HY_TRY(hy_bench_run_init(op, "cpu", HY_F32, &run));
+    HY_TRY(hy_bench_run_init(op, "cpu", b->dtype, b->dtype, &run));
     *best = (timing){(double)INFINITY, (double)INFINITY};
     for (int64_t i = 0; i == 0 || spent < (i < b->repetitions ? patience : least); i++) {
         const double fwd = hy_bench_run_fwd(&run), both = fwd + hy_bench_run_bwd(&run);
@@ -121,7 +126,7 @@ static void write_row(kernels_bench *b, const hy_bench_op *op, const timing *t, 
 static hy_status bench_op(kernels_bench *b, hy_bench_op op, const int_list *tokens) {
     int64_t wrong = 0;
     op.T = tokens->items[tokens->n - 1];
-    HY_TRY(hy_bench_count_wrong(&op, &wrong));
+    HY_TRY(hy_bench_count_wrong(&op, b->dtype, &wrong));
     for (int i = 0; i < tokens->n; i++) {
         timing best;
         op.T = tokens->items[i];
@@ -146,16 +151,59 @@ static hy_status bench_all(kernels_bench *b) {
 
 static void begin_report(kernels_bench *b, const char *table) {
     if (!b->as_json) {
-        printf("table cpu (%s), float32, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", table, (long long)b->heads,
-               HY_GEMM_RATE_N, 1e-9 * b->gemm);
-        print_head();
+        printf("table cpu (%s), %s, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", table,
+               b->dtype == HY_BF16 ? "bf16" : "float32", (long long)b->heads, HY_GEMM_RATE_N, 1e-9 * b->gemm);
         return;
     }
     hy_json_begin(&b->json, stdout);
     hy_json_open_object(&b->json, NULL);
     hy_json_string(&b->json, "table", table);
+    hy_json_string(&b->json, "dtype", b->dtype == HY_BF16 ? "bf16" : "f32");
     hy_json_double(&b->json, "gemm_flops_per_second", b->gemm);
-    hy_json_open_array(&b->json, "rows");
+}
+
+static void report_product(void *context, const char *pass, const hy_gemm_args *a, double rate) {
+    kernels_bench *b = context;
+    if (!b->as_json) {
+        printf("%-22s %7lld %7lld %7lld | %8.0f\n", pass, (long long)a->m, (long long)a->n, (long long)a->k,
+               1e-9 * rate);
+        fflush(stdout);
+        return;
+    }
+    hy_json_open_object(&b->json, NULL);
+    hy_json_string(&b->json, "product", pass);
+    hy_json_int(&b->json, "m", a->m);
+    hy_json_int(&b->json, "n", a->n);
+    hy_json_int(&b->json, "k", a->k);
+    hy_json_double(&b->json, "flops_per_second", rate);
+    hy_json_close(&b->json);
+}
+
+/* Left out where only some operations are asked for. */
+static hy_status bench_products(kernels_bench *b) {
+    if (b->only != NULL) {
+        return HY_OK;
+    }
+    if (b->as_json) {
+        hy_json_open_array(&b->json, "products");
+    } else {
+        printf("%-22s %7s %7s %7s | %8s\n", "product", "m", "n", "k", "GFLOP/s");
+    }
+    const hy_status status = hy_bench_products(b->dtype, report_product, b);
+    if (b->as_json) {
+        hy_json_close(&b->json);
+    } else {
+        printf("\n");
+    }
+    return status;
+}
+
+static void begin_rows(kernels_bench *b) {
+    if (b->as_json) {
+        hy_json_open_array(&b->json, "rows");
+    } else {
+        print_head();
+    }
 }
 
 static hy_status end_report(kernels_bench *b, double gemm_after) {
@@ -177,15 +225,19 @@ static hy_status run(kernels_bench *b) {
     hy_comm *self = NULL;
     hy_profile profile;
     double after = 0;
-    HY_TRY(hy_profile_of("cpu", HY_F32, &profile));
+    HY_TRY(hy_profile_of("cpu", b->dtype, &profile));
     HY_TRY(hy_comm_self_create(&self));
-    hy_status status = hy_gemm_rate(self, &b->gemm);
+    hy_status status = hy_gemm_rate(self, b->dtype, &b->gemm);
     if (status == HY_OK) {
         begin_report(b, profile.detail);
+        status = bench_products(b);
+    }
+    if (status == HY_OK) {
+        begin_rows(b);
         status = bench_all(b);
     }
     if (status == HY_OK) {
-        status = hy_gemm_rate(self, &after);
+        status = hy_gemm_rate(self, b->dtype, &after);
     }
     hy_comm_destroy(self);
     HY_TRY(status);
@@ -194,25 +246,27 @@ static hy_status run(kernels_bench *b) {
 }
 
 hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world) {
-    kernels_bench b = {.sizes_text = "64,128", .heads = 4, .repetitions = 3};
+    kernels_bench b = {.sizes_text = "64,128", .dtype_text = "f32", .heads = 4, .repetitions = 3};
     const hy_option options[] = {
         {"--tokens", HY_OPTION_TEXT, &b.tokens_text, "A,B", "tokens (recurrences 8Ki,64Ki; attention 4Ki,16Ki)"},
         {"--sizes", HY_OPTION_TEXT, &b.sizes_text, "A,B", "K = V of a head (64,128)"},
         {"--heads", HY_OPTION_COUNT, &b.heads, "N", "heads (4)"},
         {"--only", HY_OPTION_TEXT, &b.only, "TEXT",
          "operations with this in their name, or those of the mixers with it: delta, gated, mamba2"},
+        {"--dtype", HY_OPTION_TEXT, &b.dtype_text, "TYPE", "f32 (default) or bf16"},
         {"--repeats", HY_OPTION_COUNT, &b.repetitions, "N",
          "repetitions, the best counts (3; fewer where they take long)"},
         {"--json", HY_OPTION_FLAG, &b.as_json, NULL, "one JSON document instead of text (docs/json.md)"},
     };
-    const hy_usage usage = {"hylas bench kernels [options]",
-                            "Times every recurrence and softmax attention on this machine, relates useful work to the "
-                            "rate of float32 matrix\n"
-                            "products, and counts wrong results. Exit code 9 if there are any.",
-                            options,
-                            (int)(sizeof options / sizeof options[0]),
-                            0,
-                            0};
+    const hy_usage usage = {
+        "hylas bench kernels [options]",
+        "Times matrix products, every recurrence and softmax attention on this machine, relates useful "
+        "work to the rate of large\n"
+        "products, and counts wrong results. Exit code 9 if there are any.",
+        options,
+        (int)(sizeof options / sizeof options[0]),
+        0,
+        0};
     hy_args args;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {

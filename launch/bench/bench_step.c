@@ -194,7 +194,7 @@ static hy_status run(step_bench *b) {
     if (b->times) {
         HY_TRY(hy_phase_report(b->world, b->device, &seconds));
     }
-    HY_TRY(hy_gemm_rate(b->world, &b->gemm));
+    HY_TRY(hy_gemm_rate(b->world, HY_F32, &b->gemm));
     return hy_comm_agree(b->world, hy_comm_rank(b->world) == 0 ? report(b) : HY_OK);
 }
 

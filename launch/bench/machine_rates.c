@@ -6,15 +6,14 @@
 static const double PATIENCE = 2;                              /* seconds */
 enum { REPETITIONS = 5, COPY_ROWS = 2048, COPY_COLS = 16384 }; /* 128 MiB of floats */
 
-static double best_gemm(hy_comm *comm, hy_device *device, float *matrices) {
+static double best_gemm(hy_comm *comm, hy_device *device, char *matrices) {
     const int64_t n = HY_GEMM_RATE_N;
     const double flops = 2.0 * (double)n * (double)n * (double)n;
-    const float *a = matrices, *b = matrices + n * n;
-    float *c = matrices + 2 * n * n;
+    const int64_t bytes = n * n * (int64_t)hy_dtype_size(hy_device_profile(device)->dtype);
+    const void *a = matrices, *b = matrices + bytes;
+    void *c = matrices + 2 * bytes;
     double best = 0, spent = 0;
-    for (int64_t i = 0; i < 2 * n * n; i++) {
-        matrices[i] = (float)(i % 17) * 0.1f;
-    }
+    hy_fill(device, &(hy_fill_args){.n = 2 * n * n, .value = 0.1, .y = matrices});
     hy_comm_barrier(comm);
     for (int i = 0; i < REPETITIONS && spent < PATIENCE; i++) {
         const double begin = hy_now();
@@ -27,12 +26,13 @@ static double best_gemm(hy_comm *comm, hy_device *device, float *matrices) {
     return best;
 }
 
-hy_status hy_gemm_rate(hy_comm *comm, double *flops_per_second) {
+hy_status hy_gemm_rate(hy_comm *comm, hy_dtype dtype, double *flops_per_second) {
     hy_device *device = NULL;
-    float *matrices = NULL;
-    hy_status status = hy_device_create("cpu", HY_F32, &device);
+    char *matrices = NULL;
+    hy_status status = hy_device_create("cpu", dtype, &device);
     if (status == HY_OK) {
-        status = HY_NEW("matrices of the GEMM rate", 3 * HY_GEMM_RATE_N * HY_GEMM_RATE_N, &matrices);
+        status =
+            HY_NEW("matrices of the GEMM rate", 3 * HY_GEMM_RATE_N * HY_GEMM_RATE_N * hy_dtype_size(dtype), &matrices);
     }
     status = hy_comm_agree(comm, status);
     if (status == HY_OK) {

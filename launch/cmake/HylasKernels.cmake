@@ -4,6 +4,10 @@
 file(GLOB ref_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cpu/*.c)
 target_sources(hy_kernels PRIVATE ${ref_sources})
 target_link_libraries(hy_kernels PUBLIC hy::cblas hy::fftw3 hy::fftw3f)
+if(TARGET hy::onednn)
+  target_link_libraries(hy_kernels PUBLIC hy::onednn)
+  target_compile_definitions(hy_kernels PRIVATE HY_HAVE_ONEDNN=1)
+endif()
 
 set(isa_list plain)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT HY_FUZZ) # fuzzing runs the reference table

@@ -37,7 +37,7 @@ vendor() { # header pattern, folders that may include it
 vendor 'mpi\.h' 'comm'
 vendor 'nccl\.h|ucp/' 'comm'
 vendor 'cuda' 'kernels/cuda|comm'
-vendor 'cblas\.h|fftw3\.h' 'kernels/cpu'
+vendor 'cblas\.h|fftw3\.h|oneapi/dnnl' 'kernels/cpu'
 vendor 'hdf5\.h' 'train|launch'
 
 found=$(grep -rnE '(^|[^a-z_])(v?printf|puts|putchar) ?\(|table_print\([a-z]+, stdout' train/run --include='*.c' || true)

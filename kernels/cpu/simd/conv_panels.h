@@ -71,10 +71,10 @@ HY_INLINE hy_vec hy_panel_row(const hy_conv_args *a, const hy_run *run, int64_t 
     if (r >= before + run->len)
         return hy_vec_zero();
     if (r >= before)
-        return hy_vec_load_tail((const float *)a->x + (run->begin + r - before) * a->C + c, count);
+        return hy_vec_load_tail((const hy_elem *)a->x + (run->begin + r - before) * a->C + c, count);
     if (run->s0 < 0 || a->halo == NULL)
         return hy_vec_zero();
-    return hy_vec_load_tail((const float *)a->halo + (run->s0 * before + r) * a->C + c, count);
+    return hy_vec_load_tail((const hy_elem *)a->halo + (run->s0 * before + r) * a->C + c, count);
 }
 
 /* The gradient of that row. */
@@ -82,9 +82,9 @@ HY_INLINE void hy_panel_put_row(const hy_conv_args *a, const hy_run *run, int64_
                                 hy_vec v) {
     const int64_t before = a->W - 1;
     if (r >= before && a->dx != NULL)
-        hy_vec_put((float *)a->dx + (run->begin + r - before) * a->C + c, v, count, a->acc);
+        hy_vec_put((hy_elem *)a->dx + (run->begin + r - before) * a->C + c, v, count, a->acc);
     else if (r < before && run->s0 >= 0 && a->dhalo != NULL)
-        hy_vec_put((float *)a->dhalo + (run->s0 * before + r) * a->C + c, v, count, 0);
+        hy_vec_put((hy_elem *)a->dhalo + (run->s0 * before + r) * a->C + c, v, count, 0);
 }
 
 HY_INLINE void hy_panels_begin(const hy_conv_args *a, hy_conv_panels *p, int64_t c, int64_t count) {
@@ -118,7 +118,7 @@ HY_INLINE void hy_panels_fwd_run(const hy_conv_args *a, hy_conv_panels *p, const
         p->x[r] = hy_panel_row(a, run, r, c, count);
     for (int64_t i = 0; i < run->len; i += HY_PANEL_TOKENS) {
         const int64_t n = run->len - i < HY_PANEL_TOKENS ? run->len - i : HY_PANEL_TOKENS;
-        float *y = (float *)a->y + (run->begin + i) * a->C + c;
+        hy_elem *y = (hy_elem *)a->y + (run->begin + i) * a->C + c;
         for (int64_t r = 0; r < n; r++)
             p->x[before + r] = hy_panel_row(a, run, i + before + r, c, count);
         hy_panel_product(p->out, n, p->w, a->W, p->x, 0);
@@ -133,7 +133,7 @@ HY_INLINE void hy_panels_fwd_run(const hy_conv_args *a, hy_conv_panels *p, const
 /* dp of tokens i .. i + n − 1, zeros from the run's end on. */
 HY_INLINE void hy_panels_dp(const hy_conv_args *a, hy_conv_panels *p, const hy_run *run, int64_t i, int64_t n,
                             int64_t c, int64_t count) {
-    const float *dy = (const float *)a->dy + run->begin * a->C + c;
+    const hy_elem *dy = (const hy_elem *)a->dy + run->begin * a->C + c;
     if (a->act == HY_ACT_SILU)
         hy_panel_product(p->out, n, p->w, a->W, p->x, 0);
     for (int64_t t = 0; t < n; t++) {

@@ -65,4 +65,16 @@ HY_INLINE void hy_role_put(hy_role role, void *array, int64_t i, hy_vec v, int64
         hy_vec_put((float *)array + i, v, n, acc);
 }
 
+/* One of them. */
+HY_INLINE float hy_role_get(hy_role role, const void *array, int64_t i) {
+    return hy_role_is_elem(role) ? hy_elem_get((const hy_elem *)array + i) : ((const float *)array)[i];
+}
+
+HY_INLINE void hy_role_set(hy_role role, void *array, int64_t i, float x) {
+    if (hy_role_is_elem(role))
+        hy_elem_put((hy_elem *)array + i, x);
+    else
+        ((float *)array)[i] = x;
+}
+
 #endif

@@ -12,18 +12,13 @@
     X(conv_fwd) X(conv_bwd) X(window_filter_fwd) X(window_filter_bwd) X(modal_filter_fwd) X(modal_filter_bwd) \
     X(bonus_fwd) X(bonus_bwd) X(bound_gate_fwd) X(bound_gate_bwd) X(lerp_fwd) X(lerp_bwd) X(cross_entropy) X(sumsq) X(adamw)
 
-/* The same, of those whose arrays may be bf16. */
-#define OVERLAID_BF16(X) \
-    X(fill) X(copy2d) X(axpy) X(add) X(rows_add) X(repeat_fwd) X(repeat_bwd) X(latent_heads_fwd) X(latent_heads_bwd) \
-    X(bias_fwd) X(bias_bwd) X(embed_fwd) X(embed_bwd) X(bonus_fwd) X(bonus_bwd) X(sumsq) X(adamw)
 /* clang-format on */
 
 void HY_ISA_NAME(hy_elementwise_overlay)(hy_table *table) {
 #define HY_X(op) table->op = HY_ISA_NAME(hy_fast_##op);
-#if HY_BF16_ACTS
-    OVERLAID_BF16(HY_X)
-#else
     OVERLAID(HY_X)
+#if HY_BF16_ACTS
+    HY_X(gemm)
 #endif
 #undef HY_X
 }

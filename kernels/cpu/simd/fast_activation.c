@@ -6,19 +6,17 @@
 /* A lane where x is NaN stays NaN: hy_vec_max keeps the NaN of its second argument. */
 HY_INLINE void unary_fwd_range(const hy_unary_args *a, const hy_act act, hy_range r) {
     const hy_vec scale = hy_vec_set((float)a->scale), floor = hy_vec_set((float)a->floor);
-    const float *x = a->x;
-    float *y = a->y;
 #define STEP(i, n)                                                                                                     \
-    hy_vec_store_tail(y + (i), hy_vec_max(floor, scale * hy_act_value(act, hy_vec_load_tail(x + (i), n))), n)
+    hy_role_put(a->to, a->y, i, hy_vec_max(floor, scale *hy_act_value(act, hy_role_load(a->from, a->x, i, n))), n, 0)
     HY_FOR_VECS(i, r, STEP);
 #undef STEP
 }
 
 HY_INLINE void unary_bwd_step(const hy_unary_args *a, const hy_act act, int64_t i, int64_t n) {
-    hy_vec value, slope = hy_act_slope(act, hy_vec_load_tail((const float *)a->x + i, n), &value);
+    hy_vec value, slope = hy_act_slope(act, hy_role_load(a->from, a->x, i, n), &value);
     hy_ivec held = (hy_ivec)(hy_vec_set((float)a->scale) * value < hy_vec_set((float)a->floor));
-    hy_vec d = hy_vec_load_tail((const float *)a->dy + i, n) * hy_vec_set((float)a->scale) * slope;
-    hy_vec_put((float *)a->dx + i, hy_vec_select(held, hy_vec_zero(), d), n, a->acc);
+    hy_vec d = hy_role_load(a->to, a->dy, i, n) * hy_vec_set((float)a->scale) * slope;
+    hy_role_put(a->from, a->dx, i, hy_vec_select(held, hy_vec_zero(), d), n, a->acc);
 }
 
 HY_INLINE void unary_bwd_range(const hy_unary_args *a, const hy_act act, hy_range r) {
@@ -61,17 +59,17 @@ void HY_ISA_NAME(hy_fast_unary_bwd)(const hy_unary_args *a) {
 
 /* Elements r of z; for group > 1, z is one value repeated. */
 HY_INLINE void glu_fwd_range(const hy_glu_args *a, const hy_act act, hy_range r) {
-    const float *x = a->a, *z = a->z;
-    float *y = a->y;
+    const hy_elem *x = a->a;
+    hy_elem *y = a->y;
     if (a->group == 1) {
 #define STEP(i, n)                                                                                                     \
-    hy_vec_store_tail(y + (i), hy_vec_load_tail(x + (i), n) * hy_act_value(act, hy_vec_load_tail(z + (i), n)), n)
+    hy_vec_store_tail(y + (i), hy_vec_load_tail(x + (i), n) * hy_act_value(act, hy_role_load(a->z_role, a->z, i, n)), n)
         HY_FOR_VECS(i, r, STEP);
 #undef STEP
         return;
     }
     for (int64_t j = r.begin; j < r.end; j++) {
-        const hy_vec gate = hy_act_value(act, hy_vec_set(z[j]));
+        const hy_vec gate = hy_act_value(act, hy_vec_set(hy_role_get(a->z_role, a->z, j)));
         const hy_range row = {j * a->group, (j + 1) * a->group};
 #define STEP(i, n) hy_vec_store_tail(y + (i), hy_vec_load_tail(x + (i), n) * gate, n)
         HY_FOR_VECS(i, row, STEP);
@@ -80,17 +78,18 @@ HY_INLINE void glu_fwd_range(const hy_glu_args *a, const hy_act act, hy_range r)
 }
 
 HY_INLINE void glu_bwd_step(const hy_glu_args *a, const hy_act act, int64_t i, int64_t n) {
-    hy_vec x = hy_vec_load_tail((const float *)a->a + i, n), dy = hy_vec_load_tail((const float *)a->dy + i, n);
-    hy_vec value, slope = hy_act_slope(act, hy_vec_load_tail((const float *)a->z + i, n), &value);
-    hy_vec_put((float *)a->da + i, dy * value, n, a->acc_a);
-    hy_vec_put((float *)a->dz + i, dy * x * slope, n, a->acc_z);
+    hy_vec x = hy_vec_load_tail((const hy_elem *)a->a + i, n), dy = hy_vec_load_tail((const hy_elem *)a->dy + i, n);
+    hy_vec value, slope = hy_act_slope(act, hy_role_load(a->z_role, a->z, i, n), &value);
+    hy_vec_put((hy_elem *)a->da + i, dy * value, n, a->acc_a);
+    hy_role_put(a->z_role, a->dz, i, dy * x * slope, n, a->acc_z);
 }
 
 HY_INLINE void glu_bwd_group(const hy_glu_args *a, const hy_act act, int64_t j) {
-    const float *x = a->a, *dy = a->dy;
-    float *da = a->da, *dz = (float *)a->dz + j;
+    const hy_elem *x = a->a, *dy = a->dy;
+    hy_elem *da = a->da;
     const hy_range row = {j * a->group, (j + 1) * a->group};
-    hy_vec value, slope = hy_act_slope(act, hy_vec_set(((const float *)a->z)[j]), &value), sum = hy_vec_zero(), d;
+    hy_vec value, slope = hy_act_slope(act, hy_vec_set(hy_role_get(a->z_role, a->z, j)), &value), sum = hy_vec_zero(),
+                  d;
 #define STEP(i, n)                                                                                                     \
     d = hy_vec_load_tail(dy + (i), n);                                                                                 \
     sum += d * hy_vec_load_tail(x + (i), n);                                                                           \
@@ -103,7 +102,7 @@ HY_INLINE void glu_bwd_group(const hy_glu_args *a, const hy_act act, int64_t j) 
         STEP(i, row.end - i);
     }
 #undef STEP
-    *dz = hy_vec_sum(sum) * slope[0] + (a->acc_z ? *dz : 0.0f);
+    hy_role_set(a->z_role, a->dz, j, hy_vec_sum(sum) * slope[0] + (a->acc_z ? hy_role_get(a->z_role, a->dz, j) : 0.0f));
 }
 
 HY_INLINE void glu_bwd_range(const hy_glu_args *a, const hy_act act, hy_range r) {

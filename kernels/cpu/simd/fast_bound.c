@@ -27,25 +27,25 @@ static void channels_begin(const hy_bound_gate_args *a, channels *w, int64_t beg
 }
 
 HY_INLINE void fwd_step(const hy_bound_gate_args *a, const channels *w, int64_t at, int64_t c, int64_t n) {
-    const hy_vec one = hy_vec_set(1.0f), x = hy_vec_load_tail((const float *)a->x + at, n);
+    const hy_vec one = hy_vec_set(1.0f), x = hy_vec_load_tail((const hy_elem *)a->x + at, n);
     const hy_vec bound = hy_vec_load_tail(w->bound + c, n), log_bound = hy_vec_load_tail(w->log_bound + c, n);
     const hy_vec k = (one - bound) * hy_vec_sigmoid(-x);
     const hy_vec added = hy_vec_max(log_bound, x) + hy_vec_log1p_unit(hy_vec_exp(-hy_vec_abs(log_bound - x)));
     const hy_vec low = added - hy_vec_log1p_unit(hy_vec_exp(-hy_vec_abs(x)));
     const hy_vec high = -hy_vec_log1p_unit(hy_vec_min(one, k / (one - k)));
-    hy_vec_store_tail((float *)a->k + at, k, n);
+    hy_vec_store_tail((hy_elem *)a->k + at, k, n);
     hy_vec_store_tail((float *)a->g + at, hy_vec_select((hy_ivec)(k > hy_vec_set(0.5f)), low, high), n);
 }
 
 HY_INLINE void bwd_step(const hy_bound_gate_args *a, channels *w, int64_t at, int64_t c, int64_t n) {
-    const hy_vec one = hy_vec_set(1.0f), x = hy_vec_load_tail((const float *)a->x + at, n);
+    const hy_vec one = hy_vec_set(1.0f), x = hy_vec_load_tail((const hy_elem *)a->x + at, n);
     const hy_vec dg = hy_vec_load_tail((const float *)a->dg + at, n),
-                 dk = hy_vec_load_tail((const float *)a->dk + at, n);
+                 dk = hy_vec_load_tail((const hy_elem *)a->dk + at, n);
     const hy_vec bound = hy_vec_load_tail(w->bound + c, n), rest = one - bound;
     const hy_vec up = hy_vec_sigmoid(x), down = hy_vec_sigmoid(-x);
     const hy_vec by_decay = down / hy_vec_max(bound + rest * up, hy_vec_set(1e-36f));
     const hy_vec slope = hy_vec_select((hy_ivec)(bound > hy_vec_zero()), rest * up * by_decay, down);
-    hy_vec_put((float *)a->dx + at, dg * slope - dk * rest * up * down, n, a->acc);
+    hy_vec_put((hy_elem *)a->dx + at, dg * slope - dk * rest * up * down, n, a->acc);
     hy_vec_put(w->sum + c, dg * by_decay - dk * down, n, 1);
 }
 

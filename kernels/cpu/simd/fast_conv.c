@@ -17,7 +17,7 @@ static void piece_begin(const hy_conv_args *a, hy_conv_piece *p, int64_t begin, 
             p->w[j * n + c] = ((const float *)a->w)[(begin + c) * a->W + j];
         p->bias[c] = a->bias != NULL ? ((const float *)a->bias)[begin + c] : 0.0f;
     }
-    memset(p->zero, 0, (size_t)n * sizeof(float));
+    memset(p->zero, 0, (size_t)n * sizeof(hy_elem));
 }
 
 static void piece_begin_bwd(const hy_conv_args *a, hy_conv_piece *p) {
@@ -41,19 +41,15 @@ static void rows_of(const hy_conv_args *a, const hy_conv_piece *p, const hy_run 
     for (int64_t j = 0; j < n; j++) {
         const int64_t r = i + j, token = (run->begin + r - before) * a->C + p->begin;
         const int64_t halo = (run->s0 * before + r) * a->C + p->begin;
+        rows->acc[j] = r >= before && a->acc;
         if (r >= before) {
-            rows->x[j] = (const float *)a->x + token;
-            rows->dx[j] = a->dx != NULL ? (float *)a->dx + token : NULL;
+            rows->x[j] = (const hy_elem *)a->x + token;
+            rows->dx[j] = a->dx != NULL ? (hy_elem *)a->dx + token : NULL;
         } else {
-            rows->x[j] = run->s0 >= 0 && a->halo != NULL ? (const float *)a->halo + halo : p->zero;
-            rows->dx[j] = run->s0 >= 0 && a->dhalo != NULL ? (float *)a->dhalo + halo : NULL;
+            rows->x[j] = run->s0 >= 0 && a->halo != NULL ? (const hy_elem *)a->halo + halo : p->zero;
+            rows->dx[j] = run->s0 >= 0 && a->dhalo != NULL ? (hy_elem *)a->dhalo + halo : NULL;
         }
     }
-}
-
-static void clear_halo(const hy_conv_args *a, const hy_conv_piece *p, const hy_run *run) {
-    for (int64_t r = 0; r < a->W - 1 && run->s0 >= 0 && a->dhalo != NULL; r++)
-        memset((float *)a->dhalo + (run->s0 * (a->W - 1) + r) * a->C + p->begin, 0, (size_t)p->n * sizeof(float));
 }
 
 /* CALL(1) ... CALL(4): the width as a constant. */
@@ -76,7 +72,7 @@ static void fwd_run(const hy_conv_args *a, const hy_conv_piece *p, const hy_run 
     hy_conv_rows rows;
     for (int64_t i = 0; i < run->len; i += HY_CONV_TOKENS) {
         const int64_t n = run->len - i < HY_CONV_TOKENS ? run->len - i : HY_CONV_TOKENS;
-        float *y = (float *)a->y + (run->begin + i) * a->C + p->begin;
+        hy_elem *y = (hy_elem *)a->y + (run->begin + i) * a->C + p->begin;
         rows_of(a, p, run, i, a->W - 1 + n, &rows);
 #define CALL(W) hy_conv_fwd_narrow(a, p, &rows, W, y, n)
         FOR_WIDTH(a->W, CALL)
@@ -86,15 +82,18 @@ static void fwd_run(const hy_conv_args *a, const hy_conv_piece *p, const hy_run 
 
 static void bwd_run(const hy_conv_args *a, hy_conv_piece *p, const hy_run *run) {
     hy_conv_rows rows;
-    clear_halo(a, p, run);
+    rows_of(a, p, run, 0, a->W - 1, &rows);
+    hy_conv_carry_begin(a, p, &rows);
     for (int64_t i = 0; i < run->len; i += HY_CONV_TOKENS) {
         const int64_t n = run->len - i < HY_CONV_TOKENS ? run->len - i : HY_CONV_TOKENS;
-        const float *dy = (const float *)a->dy + (run->begin + i) * a->C + p->begin;
+        const hy_elem *dy = (const hy_elem *)a->dy + (run->begin + i) * a->C + p->begin;
         rows_of(a, p, run, i, a->W - 1 + n, &rows);
 #define CALL(W) hy_conv_bwd_narrow(a, p, &rows, W, dy, n)
         FOR_WIDTH(a->W, CALL)
 #undef CALL
     }
+    rows_of(a, p, run, run->len, a->W - 1, &rows);
+    hy_conv_carry_end(a, p, &rows);
 }
 
 static void fwd_narrow(const hy_conv_args *a, hy_range mine) {
@@ -147,7 +146,7 @@ static void bwd_wide(const hy_conv_args *a, hy_range mine) {
 
 void HY_ISA_NAME(hy_fast_conv_fwd)(const hy_conv_args *a) {
     if (a->W > HY_PANEL_WIDTH_MAX) {
-        hy_ref_conv_fwd_f32(a);
+        HY_ELEM_NAME(hy_ref_conv_fwd)(a);
         return;
     }
 #pragma omp parallel if (a->T * a->C * a->W >= HY_PARALLEL_MIN)
@@ -156,7 +155,7 @@ void HY_ISA_NAME(hy_fast_conv_fwd)(const hy_conv_args *a) {
 
 void HY_ISA_NAME(hy_fast_conv_bwd)(const hy_conv_args *a) {
     if (a->W > HY_PANEL_WIDTH_MAX) {
-        hy_ref_conv_bwd_f32(a);
+        HY_ELEM_NAME(hy_ref_conv_bwd)(a);
         return;
     }
 #pragma omp parallel if (a->T * a->C * a->W >= HY_PARALLEL_MIN)

@@ -8,9 +8,16 @@
 
 enum { BLOCK = 64, TILE = 32 };
 
+HY_INLINE void turn(const hy_elem *x, hy_elem *y, int acc) {
+    if (acc)
+        hy_elem_put(y, hy_elem_get(y) + hy_elem_get(x));
+    else
+        *y = *x;
+}
+
 void HY_ISA_NAME(hy_fast_transpose)(const hy_transpose_args *a) {
-    const float *src = a->src;
-    float *dst = a->dst;
+    const hy_elem *src = a->src;
+    hy_elem *dst = a->dst;
 #pragma omp parallel for schedule(static) if (a->rows * a->cols >= HY_PARALLEL_MIN)
     for (int64_t c0 = 0; c0 < a->cols; c0 += TILE) {
         const int64_t c1 = c0 + TILE < a->cols ? c0 + TILE : a->cols;
@@ -18,7 +25,7 @@ void HY_ISA_NAME(hy_fast_transpose)(const hy_transpose_args *a) {
             const int64_t r1 = r0 + TILE < a->rows ? r0 + TILE : a->rows;
             for (int64_t c = c0; c < c1; c++)
                 for (int64_t r = r0; r < r1; r++)
-                    dst[c * a->dst_ld + r] = (a->acc ? dst[c * a->dst_ld + r] : 0) + src[r * a->src_ld + c];
+                    turn(&src[r * a->src_ld + c], &dst[c * a->dst_ld + r], a->acc);
         }
     }
 }

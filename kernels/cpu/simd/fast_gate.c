@@ -32,7 +32,7 @@ static void channels_begin(const hy_decay_gate_args *a, channels *w, int64_t beg
 
 HY_INLINE void fwd_step(const hy_decay_gate_args *a, const channels *w, int64_t row, int64_t c, int64_t n) {
     hy_vec speed = hy_vec_load_tail(w->speed + c, n);
-    hy_vec u = hy_vec_load_tail((const float *)a->x + row + c, n) + hy_vec_load_tail(w->bias + c, n);
+    hy_vec u = hy_vec_load_tail((const hy_elem *)a->x + row + c, n) + hy_vec_load_tail(w->bias + c, n);
     hy_vec g = a->lower_bound < 0 ? hy_vec_set((float)a->lower_bound) * hy_vec_sigmoid(speed * u)
                                   : -speed * hy_vec_softplus(u);
     hy_vec_store_tail((float *)a->g + row + c, g, n);
@@ -40,7 +40,7 @@ HY_INLINE void fwd_step(const hy_decay_gate_args *a, const channels *w, int64_t 
 
 HY_INLINE void bwd_step(const hy_decay_gate_args *a, channels *w, int64_t row, int64_t c, int64_t n) {
     hy_vec speed = hy_vec_load_tail(w->speed + c, n), dg = hy_vec_load_tail((const float *)a->dg + row + c, n);
-    hy_vec u = hy_vec_load_tail((const float *)a->x + row + c, n) + hy_vec_load_tail(w->bias + c, n), d, dA;
+    hy_vec u = hy_vec_load_tail((const hy_elem *)a->x + row + c, n) + hy_vec_load_tail(w->bias + c, n), d, dA;
     if (a->lower_bound < 0) {
         d = dg * speed * hy_vec_set((float)a->lower_bound) * hy_vec_sigmoid(speed * u) * hy_vec_sigmoid(-speed * u);
         dA = d * u;
@@ -50,7 +50,7 @@ HY_INLINE void bwd_step(const hy_decay_gate_args *a, channels *w, int64_t row, i
         d = down * hy_vec_select((hy_ivec)(u > hy_vec_zero()), one, e) / (one + e);
         dA = down * (hy_vec_max(hy_vec_zero(), u) + hy_vec_log1p_unit(e));
     }
-    hy_vec_put((float *)a->dx + row + c, d, n, a->acc);
+    hy_vec_put((hy_elem *)a->dx + row + c, d, n, a->acc);
     hy_vec_put(w->dbias + c, d, n, 1);
     hy_vec_put(w->dA + c, dA, n, 1);
 }

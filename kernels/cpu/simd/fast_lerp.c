@@ -6,25 +6,39 @@
 /* Channels at a time: their sums stay in the first cache. */
 #define COLUMNS 1024
 
+/* A weight per channel is a parameter, one per element an activation. */
+HY_INLINE hy_role weight_role(const hy_lerp_args *a) {
+    return a->shared ? HY_ROLE_STAT : HY_ROLE_ACT;
+}
+
+HY_INLINE hy_vec between(hy_vec x, hy_vec z, hy_vec m) {
+    return x + (z - x) * m;
+}
+
 void HY_ISA_NAME(hy_fast_lerp_fwd)(const hy_lerp_args *a) {
 #pragma omp parallel for schedule(static) if (a->rows * a->cols >= HY_PARALLEL_MIN)
     for (int64_t r = 0; r < a->rows; r++) {
         const int64_t row = r * a->cols;
-        const float *x = (const float *)a->x + row, *z = (const float *)a->z + row;
-        const float *m = (const float *)a->m + (a->shared ? 0 : row);
-        float *y = (float *)a->y + row;
-#pragma omp simd
-        for (int64_t c = 0; c < a->cols; c++)
-            y[c] = x[c] + (z[c] - x[c]) * m[c];
+        const hy_elem *x = (const hy_elem *)a->x + row, *z = (const hy_elem *)a->z + row;
+        const hy_range all = {0, a->cols};
+#define STEP(c, n)                                                                                                     \
+    hy_vec_store_tail((hy_elem *)a->y + row + (c),                                                                     \
+                      between(hy_vec_load_tail(x + (c), n), hy_vec_load_tail(z + (c), n),                              \
+                              hy_role_load(weight_role(a), a->m, (a->shared ? 0 : row) + (c), n)),                     \
+                      n)
+        HY_FOR_VECS(c, all, STEP);
+#undef STEP
     }
 }
 
-HY_INLINE void bwd_step(const hy_lerp_args *a, int64_t at, const float *m, float *dm, int64_t n, int acc_m) {
-    const hy_vec x = hy_vec_load_tail((const float *)a->x + at, n), z = hy_vec_load_tail((const float *)a->z + at, n);
-    const hy_vec weight = hy_vec_load_tail(m, n), dy = hy_vec_load_tail((const float *)a->dy + at, n);
-    hy_vec_put((float *)a->dx + at, dy - dy * weight, n, a->acc_x);
-    hy_vec_put((float *)a->dz + at, dy * weight, n, a->acc_z);
-    hy_vec_put(dm, dy * (z - x), n, acc_m);
+/* The gradient of `weight`. */
+HY_INLINE hy_vec bwd_step(const hy_lerp_args *a, int64_t at, hy_vec weight, int64_t n) {
+    const hy_vec x = hy_vec_load_tail((const hy_elem *)a->x + at, n);
+    const hy_vec z = hy_vec_load_tail((const hy_elem *)a->z + at, n);
+    const hy_vec dy = hy_vec_load_tail((const hy_elem *)a->dy + at, n);
+    hy_vec_put((hy_elem *)a->dx + at, dy - dy * weight, n, a->acc_x);
+    hy_vec_put((hy_elem *)a->dz + at, dy * weight, n, a->acc_z);
+    return dy * (z - x);
 }
 
 static void bwd_shared(const hy_lerp_args *a) {
@@ -37,7 +51,7 @@ static void bwd_shared(const hy_lerp_args *a) {
         memset(sum, 0, sizeof sum);
         for (int64_t r = 0; r < a->rows; r++) {
             const int64_t row = r * a->cols + begin;
-#define STEP(c, n) bwd_step(a, row + (c), m + (c), sum + (c), n, 1)
+#define STEP(c, n) hy_vec_put(sum + (c), bwd_step(a, row + (c), hy_vec_load_tail(m + (c), n), n), n, 1)
             HY_FOR_VECS(c, all, STEP);
 #undef STEP
         }
@@ -53,7 +67,8 @@ void HY_ISA_NAME(hy_fast_lerp_bwd)(const hy_lerp_args *a) {
             bwd_shared(a);
         } else {
             const hy_range mine = hy_thread_range(a->rows * a->cols, 16);
-#define STEP(i, n) bwd_step(a, i, (const float *)a->m + (i), (float *)a->dm + (i), n, a->acc_m)
+#define STEP(i, n)                                                                                                     \
+    hy_vec_put((hy_elem *)a->dm + (i), bwd_step(a, i, hy_vec_load_tail((const hy_elem *)a->m + (i), n), n), n, a->acc_m)
             HY_FOR_VECS(i, mine, STEP);
 #undef STEP
         }

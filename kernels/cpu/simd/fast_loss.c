@@ -47,16 +47,17 @@ static double row_lse(const float *x, int64_t n) {
     return (double)max + log(sum);
 }
 
-static void row_gradient(const float *x, float *dx, int64_t n, int32_t label, double lse, double d_scale) {
+static void row_gradient(const float *x, hy_elem *dx, int64_t n, int32_t label, double lse, double d_scale) {
     /* x − lse in two parts: lse rounded to float would cost digits of every probability. */
     const float high = (float)lse, low = (float)(lse - (double)high);
     const hy_vec at = hy_vec_set(high), rest = hy_vec_set(low), scale = hy_vec_set((float)d_scale);
     const hy_range all = {0, n};
 #define STEP(c, count)                                                                                                 \
     hy_vec_store_tail(dx + (c), scale * hy_vec_exp(hy_vec_load_tail(x + (c), count) - at - rest), count)
+    const hy_vec own = scale * hy_vec_exp(hy_vec_set(x[label]) - at - rest); /* before dx, which may be x */
     HY_FOR_VECS(c, all, STEP);
 #undef STEP
-    dx[label] -= (float)d_scale;
+    hy_elem_put(&dx[label], own[0] - (float)d_scale);
 }
 
 /* Whether x[label] exceeds everything before it and nothing after it exceeds it. */
@@ -72,7 +73,7 @@ static uint8_t is_argmax(const float *x, int64_t n, int32_t label) {
 
 static double row_loss(const hy_cross_entropy_args *a, int64_t r) {
     const float *x = (const float *)a->logits + r * a->vocab;
-    float *dx = (float *)a->dlogits + r * a->vocab;
+    hy_elem *dx = (hy_elem *)a->dlogits + r * a->vocab;
     if (a->row_correct != NULL)
         a->row_correct[r] = a->labels[r] >= 0 && is_argmax(x, a->vocab, a->labels[r]);
     if (a->labels[r] < 0) {

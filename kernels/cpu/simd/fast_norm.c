@@ -12,8 +12,10 @@ typedef enum norm_kind { NORM_RMS, NORM_LAYER, NORM_L2 } norm_kind;
 typedef struct norm_args {
     int64_t rows, cols, w_rows;
     float eps, w_offset;
-    const float *x, *w, *b, *dy;
-    float *y, *dx, *dw, *db;
+    const hy_elem *x, *dy;
+    const float *w, *b;
+    hy_elem *y, *dx;
+    float *dw, *db;
     int acc;
 } norm_args;
 
@@ -24,7 +26,7 @@ typedef struct row_scale {
 /* Weights up to this many have their gradients summed per thread; beyond, one thread sums into the output. */
 #define WEIGHTS 16384
 
-HY_INLINE row_scale row_scale_of(const norm_args *a, const norm_kind kind, const float *x) {
+HY_INLINE row_scale row_scale_of(const norm_args *a, const norm_kind kind, const hy_elem *x) {
     const float inverse = kind == NORM_L2 ? 1.0f : 1.0f / (float)a->cols;
     const hy_range all = {0, a->cols};
     hy_vec sum = hy_vec_zero(), mean = hy_vec_zero(), d;

@@ -54,8 +54,8 @@ static void turning_round(turning *w, int inverse) {
 }
 
 HY_INLINE void turn_step(const hy_rope_args *a, const turning *w, int64_t head, int64_t i, int64_t n) {
-    const float *x = (const float *)a->x + head + a->first + w->first + i;
-    float *y = (float *)a->y + head + a->first + w->first + i;
+    const hy_elem *x = (const hy_elem *)a->x + head + a->first + w->first + i;
+    hy_elem *y = (hy_elem *)a->y + head + a->first + w->first + i;
     hy_vec c = hy_vec_load_tail(w->c + i, n), s = hy_vec_load_tail(w->s + i, n);
     hy_vec u = hy_vec_load_tail(x, n), v = hy_vec_load_tail(x + a->rot / 2, n);
     hy_vec_put(y, u * c - v * s, n, a->acc);
@@ -79,7 +79,7 @@ static void pass_token(const hy_rope_args *a, int64_t t) {
     for (int64_t h = 0; h < a->H; h++) {
         const int64_t head = (t * a->H + h) * a->D;
 #define STEP(i, n)                                                                                                     \
-    hy_vec_put((float *)a->y + head + (i), hy_vec_load_tail((const float *)a->x + head + (i), n), n, a->acc)
+    hy_vec_put((hy_elem *)a->y + head + (i), hy_vec_load_tail((const hy_elem *)a->x + head + (i), n), n, a->acc)
         HY_FOR_VECS(i, before, STEP);
         HY_FOR_VECS(i, behind, STEP);
 #undef STEP

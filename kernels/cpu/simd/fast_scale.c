@@ -11,6 +11,7 @@
 typedef struct columns {
     int64_t begin, n;
     float factor[COLUMNS], slope[COLUMNS], sum[COLUMNS];
+    float product[COLUMNS]; /* of one token, before something is added */
 } columns;
 
 /* act(w) and act'(w), by cases that are constant inside. */
@@ -56,41 +57,67 @@ HY_INLINE int64_t column_end(const hy_scale_args *a, const columns *p, int64_t c
     return end < p->n ? end : p->n;
 }
 
-HY_INLINE void fwd_token(const hy_scale_args *a, const columns *p, const float *x, const float *add, float *y) {
+/* The token's products x ⊙ factor, into y from element `at` on, whose role is `to`. `x_at`: where the token's x begin. */
+HY_INLINE void multiply_token(const hy_scale_args *a, const columns *p, int64_t x_at, hy_role to, void *y, int64_t at) {
+    const hy_range all = {0, p->n};
     if (a->expand == 1) {
-        for (int64_t c = 0; c < p->n; c++)
-            y[c] = x[p->begin + c] * p->factor[c];
-    } else {
-        for (int64_t c = 0, end; c < p->n; c = end) {
-            const float one = x[(p->begin + c) / a->expand];
-            end = column_end(a, p, c);
-            for (int64_t j = c; j < end; j++)
-                y[j] = one * p->factor[j];
-        }
-    }
-    for (int64_t c = 0; add != NULL && c < p->n; c++)
-        y[c] += add[c];
-}
-
-HY_INLINE void bwd_token(const hy_scale_args *a, columns *p, const float *x, const float *dy, float *dx) {
-    if (a->expand == 1) {
-        for (int64_t c = 0; c < p->n; c++) {
-            p->sum[c] += dy[c] * x[p->begin + c];
-            dx[p->begin + c] = dy[c] * p->factor[c] + (a->acc ? dx[p->begin + c] : 0.0f);
-        }
+#define STEP(c, n)                                                                                                     \
+    hy_role_put(to, y, at + (c),                                                                                       \
+                hy_role_load(a->role, a->x, x_at + p->begin + (c), n) * hy_vec_load_tail(p->factor + (c), n), n, 0)
+        HY_FOR_VECS(c, all, STEP);
+#undef STEP
         return;
     }
     for (int64_t c = 0, end; c < p->n; c = end) {
-        const int64_t i = (p->begin + c) / a->expand;
-        const float one = x[i];
-        float sum = a->acc || (p->begin + c) % a->expand != 0 ? dx[i] : 0.0f;
+        end = column_end(a, p, c);
+        const hy_vec one = hy_vec_set(hy_role_get(a->role, a->x, x_at + (p->begin + c) / a->expand));
+        const hy_range mine = {c, end};
+#define STEP(j, n) hy_role_put(to, y, at + (j), one * hy_vec_load_tail(p->factor + (j), n), n, 0)
+        HY_FOR_VECS(j, mine, STEP);
+#undef STEP
+    }
+}
+
+HY_INLINE void fwd_token(const hy_scale_args *a, columns *p, int64_t x_at, int64_t at) {
+    const hy_range all = {0, p->n};
+    if (a->add == NULL) {
+        multiply_token(a, p, x_at, a->role, a->y, at);
+        return;
+    }
+    multiply_token(a, p, x_at, HY_ROLE_STAT, p->product, 0);
+#define STEP(c, n)                                                                                                     \
+    hy_role_put(a->role, a->y, at + (c),                                                                               \
+                hy_vec_load_tail(p->product + (c), n) + hy_role_load(a->role, a->add, at + (c), n), n, 0)
+    HY_FOR_VECS(c, all, STEP);
+#undef STEP
+}
+
+HY_INLINE void bwd_token(const hy_scale_args *a, columns *p, int64_t x_at, int64_t at) {
+    const hy_range all = {0, p->n};
+    if (a->expand == 1) {
+        const int64_t i = x_at + p->begin;
+#define STEP(c, n)                                                                                                     \
+    do {                                                                                                               \
+        const hy_vec dy = hy_role_load(a->role, a->dy, at + (c), n);                                                   \
+        hy_vec_put(p->sum + (c), dy * hy_role_load(a->role, a->x, i + (c), n), n, 1);                                  \
+        hy_role_put(a->role, a->dx, i + (c), dy * hy_vec_load_tail(p->factor + (c), n), n, a->acc);                    \
+    } while (0)
+        HY_FOR_VECS(c, all, STEP);
+#undef STEP
+        return;
+    }
+    for (int64_t c = 0, end; c < p->n; c = end) {
+        const int64_t i = x_at + (p->begin + c) / a->expand;
+        const float one = hy_role_get(a->role, a->x, i);
+        float sum = a->acc || (p->begin + c) % a->expand != 0 ? hy_role_get(a->role, a->dx, i) : 0.0f;
         end = column_end(a, p, c);
 #pragma omp simd reduction(+ : sum)
         for (int64_t j = c; j < end; j++) {
-            p->sum[j] += dy[j] * one;
-            sum += dy[j] * p->factor[j];
+            const float dy = hy_role_get(a->role, a->dy, at + j);
+            p->sum[j] += dy * one;
+            sum += dy * p->factor[j];
         }
-        dx[i] = sum;
+        hy_role_set(a->role, a->dx, i, sum);
     }
 }
 
@@ -101,11 +128,8 @@ void HY_ISA_NAME(hy_fast_scale_fwd)(const hy_scale_args *a) {
         columns p;
         for (int64_t begin = mine.begin; begin < mine.end; begin += COLUMNS) {
             columns_begin(a, &p, begin, mine.end);
-            for (int64_t t = 0; t < a->T; t++) {
-                const int64_t at = t * a->cols + begin;
-                fwd_token(a, &p, (const float *)a->x + t * (a->cols / a->expand),
-                          a->add != NULL ? (const float *)a->add + at : NULL, (float *)a->y + at);
-            }
+            for (int64_t t = 0; t < a->T; t++)
+                fwd_token(a, &p, t * (a->cols / a->expand), t * a->cols + begin);
         }
     }
 }
@@ -118,8 +142,7 @@ void HY_ISA_NAME(hy_fast_scale_bwd)(const hy_scale_args *a) {
         for (int64_t begin = mine.begin; begin < mine.end; begin += COLUMNS) {
             columns_begin(a, &p, begin, mine.end);
             for (int64_t t = 0; t < a->T; t++)
-                bwd_token(a, &p, (const float *)a->x + t * (a->cols / a->expand),
-                          (const float *)a->dy + t * a->cols + begin, (float *)a->dx + t * (a->cols / a->expand));
+                bwd_token(a, &p, t * (a->cols / a->expand), t * a->cols + begin);
             for (int64_t c = 0; c < p.n; c++)
                 ((float *)a->dw)[(begin + c) / a->group] += p.slope[c] * p.sum[c];
         }
