@@ -9,7 +9,7 @@
 #include "launch/op/op.h"
 #include "launch/options.h"
 
-static const char *const dtype_names[] = {[HY_F32] = "f32", [HY_F64] = "f64", NULL};
+static const char *const dtype_names[] = {[HY_F32] = "f32", [HY_F64] = "f64", [HY_BF16] = "bf16", NULL};
 
 /* *value: the index of `text` among the names. */
 static hy_status choose(const hy_op_context *context, const char *option, const char *text, const char *const *names,
@@ -90,7 +90,7 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
         {"--attention", HY_OPTION_TEXT, &attention, "NAME", "exchange of keys and values: ring (default) or allgather"},
         {"--overlap", HY_OPTION_TEXT, &overlap, "NAME", "split (default) or seeded"},
         {"--recompute", HY_OPTION_TEXT, &recompute, "NAME", "op model: none (default), light or block"},
-        {"--dtype", HY_OPTION_TEXT, &dtype, "TYPE", "f64 (default) or f32"},
+        {"--dtype", HY_OPTION_TEXT, &dtype, "TYPE", "f64 (default), f32 or bf16"},
         {"--table", HY_OPTION_TEXT, &table, "NAME", "operations: cpu_ref (default) or cpu"},
     };
     const hy_usage usage = {

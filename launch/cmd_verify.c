@@ -2,7 +2,8 @@
  * packed documents and a length that nothing divides. Exit code 9 if any differs by more than its bound.
  *
  * In float64 only the order of sums differs, so the bound is tight: an error of the method shows. float32 runs the operations that
- * training uses. A gradient far smaller than the others (which may be zero but for rounding) is measured against a floor, a share of the
+ * training uses. bf16 (--dtype bf16) rounds in other places on another number of ranks, so that its bound shows errors of the method,
+ * which are as large as the gradients, but no small ones. A gradient far smaller than the others (which may be zero but for rounding) is measured against a floor, a share of the
  * rms of all gradients. */
 #include <math.h>
 #include <stdio.h>
@@ -25,9 +26,17 @@ typedef struct precision {
     const char *name;
     hy_dtype dtype;
     double bound, floor; /* floor: share of the rms of all gradients */
+    bool asked;          /* runs only where it is asked for */
 } precision;
 
-static const precision precisions[] = {{"f64", HY_F64, 1e-10, 1e-6}, {"f32", HY_F32, 1e-4, 1e-4}};
+static const precision precisions[] = {
+    {"f64", HY_F64, 1e-10, 1e-6, false}, {"f32", HY_F32, 1e-4, 1e-4, false}, {"bf16", HY_BF16, 2e-1, 1e-1, true}};
+enum { PRECISIONS = sizeof precisions / sizeof precisions[0] };
+
+/* Of parameters and gradients, which are what is compared. */
+static hy_dtype compared_type(const precision *p) {
+    return hy_dtype_of(p->dtype, HY_ROLE_GRAD);
+}
 
 typedef struct verify {
     /* options */
@@ -68,14 +77,14 @@ static void compare(verify *v, const precision *p, int column, const hy_verify_m
     const void *grads = b->got, *want = b->want;
     int64_t n;
     const hy_param *params = hy_model_params(v->model, &n);
-    size_t real = hy_dtype_size(p->dtype);
-    double floor = p->floor * hy_verify_rms(want, hy_model_flat_size(v->model), p->dtype);
+    const hy_dtype type = compared_type(p);
+    const size_t real = hy_dtype_size(type);
+    double floor = p->floor * hy_verify_rms(want, hy_model_flat_size(v->model), type);
     for (int64_t i = 0; i <= n; i++) {
         double error = fabs(loss - b->want_loss) / fabs(b->want_loss);
         if (i < n)
-            error =
-                hy_verify_error((const char *)grads + (size_t)params[i].offset * real,
-                                (const char *)want + (size_t)params[i].offset * real, params[i].size, p->dtype, floor);
+            error = hy_verify_error((const char *)grads + (size_t)params[i].offset * real,
+                                    (const char *)want + (size_t)params[i].offset * real, params[i].size, type, floor);
         double *worst = &v->errors[i * v->n_sizes + column];
         if (isnan(error))
             error = (double)INFINITY;
@@ -146,7 +155,7 @@ static void make_params(const verify *v, hy_dtype dtype, void *params) {
 static hy_status run_precision(verify *v, const precision *p) {
     buffers b = {0};
     double begin = hy_now();
-    size_t bytes = (size_t)hy_model_flat_size(v->model) * hy_dtype_size(p->dtype);
+    size_t bytes = (size_t)hy_model_flat_size(v->model) * hy_dtype_size(compared_type(p));
     int64_t n_params;
     hy_model_params(v->model, &n_params);
     memset(v->errors, 0, (size_t)((n_params + 1) * v->n_sizes) * sizeof *v->errors);
@@ -158,7 +167,7 @@ static hy_status run_precision(verify *v, const precision *p) {
     if (status == HY_OK && hy_comm_rank(v->world) == 0)
         status = hy_alloc("gradients of one rank", bytes, &b.want);
     if (status == HY_OK)
-        make_params(v, p->dtype, b.params);
+        make_params(v, compared_type(p), b.params);
     if (status == HY_OK && hy_comm_rank(v->world) == 0)
         status = run_one_rank(v, p, &b);
     status = hy_comm_agree(v->world, status);
@@ -238,10 +247,10 @@ static hy_status run_all(verify *v) {
     printf("%s: %lld layers, %lld parameters; %lld tokens in %lld documents, %lld labels counted\n", v->path,
            (long long)v->config->model.layers, (long long)hy_model_parameter_count(v->model), (long long)v->tokens,
            (long long)v->data.n_docs, (long long)v->data.counted);
-    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
+    for (int i = 0; i < PRECISIONS; i++) {
         const precision *p = &precisions[i];
         double bound = v->bound > 0 ? v->bound : p->bound;
-        if (v->dtype && strcmp(v->dtype, p->name) != 0)
+        if (v->dtype ? strcmp(v->dtype, p->name) != 0 : p->asked)
             continue;
         HY_TRY(run_precision(v, p));
         hy_status status = HY_OK;
@@ -257,8 +266,11 @@ static hy_status run_all(verify *v) {
 
 static hy_status check_options(void *context) {
     const verify *v = context;
-    if (v->dtype && strcmp(v->dtype, "f64") != 0 && strcmp(v->dtype, "f32") != 0)
-        return hy_fail(HY_ERR_USAGE, "--dtype %s: f64 or f32", v->dtype);
+    bool known = !v->dtype;
+    for (int i = 0; i < PRECISIONS && !known; i++)
+        known = strcmp(v->dtype, precisions[i].name) == 0;
+    if (!known)
+        return hy_fail(HY_ERR_USAGE, "--dtype %s: f64, f32 or bf16", v->dtype);
     if (v->tokens < 1 || v->tokens > 1 << 24 || v->documents < 1 || v->documents > v->tokens)
         return hy_fail(HY_ERR_USAGE, "--tokens %lld --documents %lld: wanted 1 to 16M tokens in at least one document",
                        (long long)v->tokens, (long long)v->documents);
@@ -286,9 +298,10 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
         {"--documents", HY_OPTION_COUNT, &v.documents, "N",
          "documents packed into it, cut at random places (default 9)"},
         {"--seed", HY_OPTION_INT, &v.seed, "N", "of parameters, tokens and documents (default 1)"},
-        {"--dtype", HY_OPTION_TEXT, &v.dtype, "TYPE", "f64 or f32 alone (default: both)"},
+        {"--dtype", HY_OPTION_TEXT, &v.dtype, "TYPE", "f64, f32 or bf16 alone (default: f64 and f32)"},
         {"--table", HY_OPTION_TEXT, &v.table, "NAME", "operations: cpu_ref or cpu (default: run.device)"},
-        {"--bound", HY_OPTION_REAL, &v.bound, "X", "largest relative error (default 1e-10 in f64, 1e-4 in f32)"},
+        {"--bound", HY_OPTION_REAL, &v.bound, "X",
+         "largest relative error (default 1e-10 in f64, 1e-4 in f32, 0.2 in bf16)"},
         {"--all", HY_OPTION_FLAG, &v.all, NULL, "every layout, exchange and overlap there is, not only the config's"},
         {"--each", HY_OPTION_FLAG, &v.each, NULL, "one row for each parameter"},
         {"--break-exchange", HY_OPTION_FLAG, &v.broken, NULL,

@@ -56,22 +56,22 @@ typedef struct step {
     hy_runner *runner;
     hy_device *device;
     hy_comm *data;         /* bound to the device */
-    void *params, *grads;  /* flat, in the device's memory */
+    void *params, *grads;  /* the compute copy and flat, in the device's memory */
     double *loss;          /* likewise */
     int32_t *ids, *labels; /* [T] this rank's */
 } step;
 
-static hy_status take_memory(const hy_model *model, hy_dtype dtype, const void *params, step *s) {
-    const size_t bytes = (size_t)hy_model_flat_size(model) * hy_dtype_size(dtype);
-    HY_TRY(hy_device_alloc(s->device, "parameters", bytes, &s->params));
-    HY_TRY(hy_device_alloc(s->device, "gradients", bytes, &s->grads));
+static hy_status take_memory(const hy_model *model, hy_dtype dtype, const void *masters, step *s) {
+    const int64_t n = hy_model_flat_size(model);
+    HY_TRY(hy_device_alloc(s->device, "compute copy of the parameters",
+                           (size_t)hy_model_compute_offset(model, dtype, n), &s->params));
+    HY_TRY(hy_device_alloc(s->device, "gradients", (size_t)n * hy_role_size(dtype, HY_ROLE_GRAD), &s->grads));
     HY_TRY(hy_device_alloc(s->device, "loss", sizeof(double), (void **)&s->loss));
-    hy_device_write(s->device, params, bytes, s->params);
-    return HY_OK;
+    return hy_model_write_params(model, s->device, masters, s->params);
 }
 
 static hy_status prepare(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
-                         hy_comm *comm, const void *params, step *s) {
+                         hy_comm *comm, const void *masters, step *s) {
     int size = hy_comm_size(comm), rank = hy_comm_rank(comm);
     hy_run_shape shape = {.method = method->sp,
                           .sequence_size = size,
@@ -81,7 +81,7 @@ static hy_status prepare(const hy_model *model, const hy_verify_data *data, cons
                           .dtype = method->dtype,
                           .recompute = method->recompute,
                           .train = true};
-    HY_TRY(take_memory(model, method->dtype, params, s));
+    HY_TRY(take_memory(model, method->dtype, masters, s));
     HY_TRY(hy_layout_create(method->sp.layout, size, rank, 1, data->tokens, &s->layout));
     HY_TRY(hy_layout_set_documents(s->layout, data->docs, data->n_docs));
     HY_TRY(HY_NEW("tokens", s->layout->T, &s->ids));
@@ -98,7 +98,7 @@ static void sum(hy_comm *comm, void *data, int64_t n, hy_type type) {
 }
 
 hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
-                         hy_comm *comm, const void *params, double *loss, void *grads) {
+                         hy_comm *comm, const void *masters, double *loss, void *grads) {
     step s = {.layout = NULL};
     int64_t flat = hy_model_flat_size(model);
     hy_status status = hy_comm_agree(comm, hy_device_create(method->table, method->dtype, &s.device));
@@ -106,14 +106,14 @@ hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, cons
         status = hy_comm_bind(comm, s.device, &s.data);
     }
     if (status == HY_OK) {
-        status = hy_comm_agree(comm, prepare(model, data, method, comm, params, &s));
+        status = hy_comm_agree(comm, prepare(model, data, method, comm, masters, &s));
     }
     if (status == HY_OK) {
         hy_batch batch = {s.layout, s.ids, s.labels};
         double total = 0, scale = data->counted > 0 ? 1 / (double)data->counted : 0;
         hy_runner_step(s.runner, &batch, scale, s.loss, NULL, NULL);
         hy_device_read(s.device, s.loss, sizeof total, &total);
-        hy_device_read(s.device, s.grads, (size_t)flat * hy_dtype_size(method->dtype), grads);
+        hy_device_read(s.device, s.grads, (size_t)flat * hy_role_size(method->dtype, HY_ROLE_GRAD), grads);
         sum(comm, &total, 1, HY_TYPE_F64);
         sum(comm, grads, flat, method->dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32);
         *loss = total * scale;

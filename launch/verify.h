@@ -27,9 +27,10 @@ typedef struct hy_verify_method {
     int broken; /* test hook: damage every exchange */
 } hy_verify_method;
 
-/* Forward and backward over the ranks of `comm`: the mean loss, and every gradient summed over ranks, into grads (flat). Collective. */
+/* Forward and backward over the ranks of `comm`: the mean loss, and every gradient summed over ranks, into grads. `masters` and grads
+ * are flat, in the type that the method's precision gives statistics and gradients. Collective. */
 HY_MUST_CHECK hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data,
-                                       const hy_verify_method *method, hy_comm *comm, const void *params, double *loss,
+                                       const hy_verify_method *method, hy_comm *comm, const void *masters, double *loss,
                                        void *grads);
 
 /* rms(got − want) / rms(want) of n elements; where rms(want) is below `floor`, floor stands for it. Infinite if not finite. */

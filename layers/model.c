@@ -133,6 +133,18 @@ void hy_model_round(const hy_model *model, hy_device *device, int64_t begin, int
     round_part(model, device, HY_ROLE_WEIGHT, cut, end, (const char *)from + (size_t)(cut - begin) * element, compute);
 }
 
+hy_status hy_model_write_params(const hy_model *model, hy_device *device, const void *flat, void *compute) {
+    const int64_t n = hy_model_flat_size(model);
+    const size_t bytes = (size_t)n * hy_role_size(hy_device_profile(device)->dtype, HY_ROLE_STAT);
+    void *wide = NULL;
+    HY_TRY(hy_device_alloc(device, "parameters before rounding", bytes, &wide));
+    hy_device_write(device, flat, bytes, wide);
+    hy_model_round(model, device, 0, n, wide, compute);
+    hy_device_wait(device, hy_device_mark(device, HY_LANE_COMPUTE));
+    hy_device_free(device, wide);
+    return HY_OK;
+}
+
 static double initial_value(const hy_param *p, uint64_t seed, uint64_t stream, uint64_t index) {
     double u;
     switch (p->init) {

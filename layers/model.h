@@ -67,6 +67,9 @@ int64_t hy_model_compute_offset(const hy_model *model, hy_dtype precision, int64
 /* Flat elements begin .. begin + n − 1 into the compute copy of the device's precision, rounded; from [n] stat. All in the device's memory. */
 void hy_model_round(const hy_model *model, hy_device *device, int64_t begin, int64_t n, const void *from,
                     void *compute);
+/* The compute copy of the device's precision from `flat` in the type of statistics, in the host's memory. Local. */
+HY_MUST_CHECK hy_status hy_model_write_params(const hy_model *model, hy_device *device, const void *flat,
+                                              void *compute);
 
 /* Initial parameters: each element a function of (seed, parameter name, its index) only; of an orthogonal matrix, of all elements
  * of that parameter. Padding is 0. Local. */
@@ -134,7 +137,7 @@ void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, do
 typedef struct hy_eval_rows {
     double *loss;     /* [T] 0 where not counted */
     uint8_t *correct; /* [T] whether the label is the logits' argmax; 0 where not counted */
-    void *logits;     /* [T,vocab] of real */
+    void *logits;     /* [T,vocab] stat: as they come out of the product, float32 in bf16 */
 } hy_eval_rows;
 
 /* Forward only: adds to *loss_sum and fills `rows`. Collective over the sequence communicator. */

@@ -45,4 +45,38 @@ typedef struct hy_tolerance {
 #define HY_DIFFERENCE_STEP     1e-5
 #define HY_TOL_F64_DIFFERENCES ((hy_tolerance){1e-6, 1e-7})
 
+/* Relative root-mean-square errors of `hylas op` against vectors and models from elsewhere (tests/golden), which are float64 but for
+ * the models' gradients: these were rounded to float32.
+ *
+ * bf16 keeps 8 bits: one rounding is off by 2^−9/√3 = 1.1e-3 (rms). Inputs and results of an operation are rounded, and in fast kernels
+ * what lies between (the weights of a softmax, of a chunk): o 5e-3. A gradient has one more rounded factor, 8e-3. Gradients of decays and
+ * betas are differences of sums, of which less remains: 2e-2.
+ *
+ * In a model the roundings of all layers add up: logits 2e-2; of the gradients the median over the parameters is bounded by 5e-2, each
+ * only loosely, since some are small rests of large terms. The models named are worse conditioned than that: with nothing but their
+ * matrices rounded to bf16, in float64 otherwise, errors of logits and the gradients' median are
+ *   gated_deltanet 1.5e-2 1.4e-1, gated_deltanet_hybrid 8e-3 2.3e-2, hf_olmo_hybrid 2.3e-2 5.9e-2, hf_qwen3_5 1.0e-2 6.3e-2,
+ *   linear_attn 1.6e-2 3.3e-2, rebased 5e-3 4.6e-2
+ * and the roundings of activations are as large. */
+typedef struct hy_golden_bounds {
+    const char *kind, *precision, *name; /* name: of one model, NULL of all others */
+    double forward, gradient, decay;     /* decay: gradients of decays and betas */
+    double median;                       /* of a file's gradients; 0: none */
+} hy_golden_bounds;
+
+static const hy_golden_bounds hy_golden[] = {
+    {"ops", "f64", NULL, 1e-10, 1e-10, 1e-10, 0},
+    {"ops", "f32", NULL, 2e-5, 1e-4, 1e-4, 0},
+    {"ops", "bf16", NULL, 5e-3, 8e-3, 2e-2, 0},
+    {"models", "f64", NULL, 1e-9, 1e-6, 1e-6, 0},
+    {"models", "f32", NULL, 1e-4, 1e-3, 1e-3, 0},
+    {"models", "bf16", "gated_deltanet", 3e-2, 0.5, 0.5, 2e-1},
+    {"models", "bf16", "gated_deltanet_hybrid", 2e-2, 0.5, 0.5, 7e-2},
+    {"models", "bf16", "hf_olmo_hybrid", 4e-2, 2.0, 2.0, 1e-1},
+    {"models", "bf16", "hf_qwen3_5", 2e-2, 0.7, 0.7, 1e-1},
+    {"models", "bf16", "linear_attn", 3e-2, 0.5, 0.5, 7e-2},
+    {"models", "bf16", "rebased", 2e-2, 1.0, 1.0, 8e-2},
+    {"models", "bf16", NULL, 2e-2, 0.5, 0.5, 5e-2},
+};
+
 #endif

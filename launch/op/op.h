@@ -13,7 +13,7 @@
 typedef struct hy_op_options {
     hy_sp_method method;
     hy_recompute recompute; /* op model */
-    hy_dtype dtype;
+    hy_dtype dtype;         /* the precision: inputs are rounded to the types that it gives their roles */
     const char *table;
     const char *model; /* op model: folder with config.json and model.safetensors */
 } hy_op_options;
@@ -24,8 +24,9 @@ typedef struct hy_op_context {
     hy_device *device;
 } hy_op_context;
 
-static inline hy_element hy_op_element(const hy_op_context *context) {
-    return context->options.dtype == HY_F64 ? HY_ELEMENT_F64 : HY_ELEMENT_F32;
+/* Bytes of `elements` elements of a role. */
+static inline size_t hy_op_bytes(const hy_op_context *context, hy_role role, int64_t elements) {
+    return (size_t)elements * hy_role_size(context->options.dtype, role);
 }
 
 /* ---- input ---- */
@@ -34,13 +35,15 @@ enum { HY_OP_TENSORS_MAX = 12, HY_OP_STATES_MAX = 1 << 28 }; /* elements of all 
 
 typedef struct hy_op_wanted {
     const char *name;
-    hy_element element; /* converted to this */
     bool required;
+    hy_role role;        /* of numbers */
+    hy_element integers; /* HY_ELEMENT_I32, HY_ELEMENT_I64; else they are numbers */
 } hy_op_wanted;
 
 typedef struct hy_op_tensor {
     char name[32];
-    hy_element element;
+    hy_role role;
+    size_t size; /* bytes of an element */
     hy_shape shape;
     void *data;
 } hy_op_tensor;
@@ -55,8 +58,8 @@ typedef struct hy_op_input {
 } hy_op_input;
 
 /* Collective. On failure nothing is left to free. */
-HY_MUST_CHECK hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted *wanted, int n_wanted,
-                                         hy_op_input *in);
+HY_MUST_CHECK hy_status hy_op_input_read(const hy_op_context *context, const char *path, const hy_op_wanted *wanted,
+                                         int n_wanted, hy_op_input *in);
 void hy_op_input_free(hy_op_input *in);
 /* Rank 0's bytes to all; waits. Collective. */
 void hy_op_broadcast(hy_comm *world, const char *name, void *data, size_t bytes);
@@ -102,11 +105,12 @@ typedef struct hy_op_output {
 
 /* Collective; the verdict of the whole output comes from hy_op_output_finish. */
 void hy_op_output_create(const hy_op_context *context, const char *path, hy_op_output *out);
-/* Gathers rows [T,...] into [B,T,...] = shape on rank 0, which writes them. Collective. */
+/* Gathers rows [T,...] into [B,T,...] = shape on rank 0, which writes them, bf16 as float32. Collective. */
 void hy_op_output_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name,
-                       hy_shape shape, const void *local);
-/* Sums over ranks, in place, and writes. Collective. */
-void hy_op_output_sum(const hy_op_context *context, hy_op_output *out, const char *name, hy_shape shape, void *data);
+                       hy_role role, hy_shape shape, const void *local);
+/* Sums over ranks and writes; `data` may be changed. Collective. */
+void hy_op_output_sum(const hy_op_context *context, hy_op_output *out, const char *name, hy_role role, hy_shape shape,
+                      void *data);
 HY_MUST_CHECK hy_status hy_op_output_finish(const hy_op_context *context, hy_op_output *out); /* Collective */
 
 /* ---- the operations: read `in`, run forward and backward, write `out`. Collective ---- */

@@ -43,19 +43,19 @@ static hy_status check_inputs(const hy_op_context *context, attention *a) {
 static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const attention *a, hy_sp *sp,
                          hy_sp_attn *run) {
     const hy_layout *layout = sp->layout;
-    size_t real = hy_dtype_size(context->options.dtype), T = (size_t)layout->T;
+    const int64_t T = layout->T;
     hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
     *run = a->shape;
     run->q = hy_op_take_shard(pool, layout, a->q), run->k = hy_op_take_shard(pool, layout, a->k);
     run->v = hy_op_take_shard(pool, layout, a->v), run->d_o = hy_op_take_shard(pool, layout, a->d_o);
-    run->o = hy_op_take(pool, "o", T * (size_t)(run->H * run->DV) * real);
-    run->lse = hy_op_take(pool, "lse", T * (size_t)run->H * real);
-    run->dq = hy_op_take(pool, "dq", T * (size_t)(run->H * run->D) * real);
-    run->dk = hy_op_take(pool, "dk", T * (size_t)(run->HKV * run->D) * real);
-    run->dv = hy_op_take(pool, "dv", T * (size_t)(run->HKV * run->DV) * real);
+    run->o = hy_op_take(pool, "o", hy_op_bytes(context, HY_ROLE_ACT, T * run->H * run->DV));
+    run->lse = hy_op_take(pool, "lse", hy_op_bytes(context, HY_ROLE_STAT, T * run->H));
+    run->dq = hy_op_take(pool, "dq", hy_op_bytes(context, HY_ROLE_ACT, T * run->H * run->D));
+    run->dk = hy_op_take(pool, "dk", hy_op_bytes(context, HY_ROLE_ACT, T * run->HKV * run->D));
+    run->dv = hy_op_take(pool, "dv", hy_op_bytes(context, HY_ROLE_ACT, T * run->HKV * run->DV));
     if (run->n_sinks > 0) {
         run->sinks = a->sinks->data;
-        run->dsinks = hy_op_take(pool, "dsinks", (size_t)(run->H * run->n_sinks) * real);
+        run->dsinks = hy_op_take(pool, "dsinks", hy_op_bytes(context, HY_ROLE_GRAD, run->H * run->n_sinks));
     }
     run->work = hy_op_take(pool, "work", hy_sp_attn_work(sp, &dims, run));
 }
@@ -83,13 +83,13 @@ static hy_status run_attention(hy_op_context *context, const attention *a, const
     hy_sp_attn_bwd(&sp, &run);
     hy_op_output out;
     hy_op_output_create(context, path, &out);
-    hy_op_output_rows(context, &out, layout, "o", a->d_o->shape, run.o);
-    hy_op_output_rows(context, &out, layout, "lse", HY_SHAPE(a->B, a->T, run.H), run.lse);
-    hy_op_output_rows(context, &out, layout, "dq", a->q->shape, run.dq);
-    hy_op_output_rows(context, &out, layout, "dk", a->k->shape, run.dk);
-    hy_op_output_rows(context, &out, layout, "dv", a->v->shape, run.dv);
+    hy_op_output_rows(context, &out, layout, "o", HY_ROLE_ACT, a->d_o->shape, run.o);
+    hy_op_output_rows(context, &out, layout, "lse", HY_ROLE_STAT, HY_SHAPE(a->B, a->T, run.H), run.lse);
+    hy_op_output_rows(context, &out, layout, "dq", HY_ROLE_ACT, a->q->shape, run.dq);
+    hy_op_output_rows(context, &out, layout, "dk", HY_ROLE_ACT, a->k->shape, run.dk);
+    hy_op_output_rows(context, &out, layout, "dv", HY_ROLE_ACT, a->v->shape, run.dv);
     if (run.n_sinks > 0)
-        hy_op_output_sum(context, &out, "dsinks", a->sinks->shape, run.dsinks);
+        hy_op_output_sum(context, &out, "dsinks", HY_ROLE_GRAD, a->sinks->shape, run.dsinks);
     status = hy_op_output_finish(context, &out);
 done:
     hy_op_pool_free(&pool);
@@ -99,11 +99,12 @@ done:
 }
 
 hy_status hy_op_attention(hy_op_context *context, const char *in, const char *out) {
-    hy_element real = hy_op_element(context);
-    const hy_op_wanted wanted[] = {{"q", real, true},  {"k", real, true},      {"v", real, true},
-                                   {"do", real, true}, {"sinks", real, false}, {"cu_seqlens", HY_ELEMENT_I64, false}};
+    const hy_op_wanted wanted[] = {
+        {.name = "q", .required = true},         {.name = "k", .required = true},
+        {.name = "v", .required = true},         {.name = "do", .required = true},
+        {.name = "sinks", .role = HY_ROLE_STAT}, {.name = "cu_seqlens", .integers = HY_ELEMENT_I64}};
     attention a = {0};
-    HY_TRY(hy_op_input_read(context->world, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &a.in));
+    HY_TRY(hy_op_input_read(context, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &a.in));
     a.q = hy_op_input_find(&a.in, "q"), a.k = hy_op_input_find(&a.in, "k");
     a.v = hy_op_input_find(&a.in, "v"), a.d_o = hy_op_input_find(&a.in, "do");
     a.sinks = hy_op_input_find(&a.in, "sinks");

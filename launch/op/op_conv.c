@@ -29,7 +29,7 @@ static hy_status check_inputs(const hy_op_context *context, convolution *c) {
     c->W = c->w->shape.dim[1];
     c->N = c->cu && c->cu->shape.n == 1 ? c->cu->shape.dim[0] - 1 : c->B;
     c->pad = c->h0 ? c->W - 1 : 0;
-    c->row = (size_t)c->D * hy_dtype_size(context->options.dtype);
+    c->row = hy_op_bytes(context, HY_ROLE_ACT, c->D);
     if (c->B < 1 || c->D < 1 || c->W < 1)
         return hy_op_fail(context, HY_ERR_DATA, "%s: only the number of tokens may be 0", in->path);
     const int64_t states = hy_product(hy_product(c->N, c->W), c->D);
@@ -90,15 +90,15 @@ static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const c
                          hy_sp_conv *run) {
     const hy_layout *layout = sp->layout;
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    const size_t rows = (size_t)layout->T * c->row, real = hy_dtype_size(context->options.dtype);
+    const size_t rows = (size_t)layout->T * c->row;
     void *x = hy_op_take(pool, "x", rows), *dy = hy_op_take(pool, "do", rows);
     run->op =
         (hy_conv_args){.T = layout->T, .C = c->D, .W = c->W, .act = HY_ACT_IDENTITY, .x = x, .w = c->w->data, .dy = dy};
     run->op.bias = c->bias ? c->bias->data : NULL;
     run->op.y = hy_op_take(pool, "o", rows);
     run->op.dx = hy_op_take(pool, "dx", rows);
-    run->op.dw = hy_op_take(pool, "dw", (size_t)(c->D * c->W) * real);
-    run->op.dbias = c->bias ? hy_op_take(pool, "dbias", (size_t)c->D * real) : NULL;
+    run->op.dw = hy_op_take(pool, "dw", hy_op_bytes(context, HY_ROLE_GRAD, c->D * c->W));
+    run->op.dbias = c->bias ? hy_op_take(pool, "dbias", hy_op_bytes(context, HY_ROLE_GRAD, c->D)) : NULL;
     run->kept = hy_op_take(pool, "kept", hy_sp_conv_kept(sp, &dims, c->D, c->W));
     run->work = hy_op_take(pool, "work", hy_sp_conv_work(sp, &dims, c->D, c->W));
     if (pool->status != HY_OK)
@@ -113,12 +113,8 @@ typedef struct results {
 } results;
 
 static void add_row(const hy_op_context *context, const convolution *c, const void *from, char *to) {
-    for (int64_t i = 0; i < c->D && to; i++) {
-        if (context->options.dtype == HY_F64)
-            ((double *)(void *)to)[i] += ((const double *)from)[i];
-        else
-            ((float *)(void *)to)[i] += ((const float *)from)[i];
-    }
+    if (to)
+        hy_axpy(context->device, &(hy_axpy_args){.n = c->D, .a = 1, .x = from, .y = to, .acc = 1});
 }
 
 /* ht is a copy of inputs, and dht goes where they came from; rank 0 does it for all. */
@@ -136,15 +132,15 @@ static void final_states(const hy_op_context *context, const convolution *c, con
 static void write_results(const hy_op_context *context, hy_op_output *out, const convolution *c, const hy_sp_conv *run,
                           const results *r) {
     const hy_shape states = HY_SHAPE(c->N, c->W - 1, c->D);
-    hy_op_output_sum(context, out, strcmp(c->d_o->name, "dy") == 0 ? "y" : "o", c->x->shape, r->o);
-    hy_op_output_sum(context, out, "dx", c->x->shape, r->dx);
-    hy_op_output_sum(context, out, "dw", c->w->shape, run->op.dw);
+    hy_op_output_sum(context, out, strcmp(c->d_o->name, "dy") == 0 ? "y" : "o", HY_ROLE_ACT, c->x->shape, r->o);
+    hy_op_output_sum(context, out, "dx", HY_ROLE_ACT, c->x->shape, r->dx);
+    hy_op_output_sum(context, out, "dw", HY_ROLE_GRAD, c->w->shape, run->op.dw);
     if (c->bias)
-        hy_op_output_sum(context, out, "dbias", c->bias->shape, run->op.dbias);
+        hy_op_output_sum(context, out, "dbias", HY_ROLE_GRAD, c->bias->shape, run->op.dbias);
     if (c->W > 1)
-        hy_op_output_sum(context, out, "ht", states, r->ht);
+        hy_op_output_sum(context, out, "ht", HY_ROLE_ACT, states, r->ht);
     if (c->W > 1 && c->h0)
-        hy_op_output_sum(context, out, "dh0", states, r->dh0);
+        hy_op_output_sum(context, out, "dh0", HY_ROLE_ACT, states, r->dh0);
 }
 
 static hy_status run_convolution(hy_op_context *context, convolution *c, const char *path) {
@@ -186,12 +182,16 @@ done:
 }
 
 hy_status hy_op_conv(hy_op_context *context, const char *in, const char *out) {
-    hy_element real = hy_op_element(context);
-    const hy_op_wanted wanted[] = {
-        {"x", real, true},   {"w", real, true},   {"bias", real, false}, {"h0", real, false},
-        {"do", real, false}, {"dy", real, false}, {"dht", real, false},  {"cu_seqlens", HY_ELEMENT_I64, false}};
+    const hy_op_wanted wanted[] = {{.name = "x", .required = true},
+                                   {.name = "w", .required = true, .role = HY_ROLE_STAT},
+                                   {.name = "bias", .role = HY_ROLE_STAT},
+                                   {.name = "h0"},
+                                   {.name = "do"},
+                                   {.name = "dy"},
+                                   {.name = "dht"},
+                                   {.name = "cu_seqlens", .integers = HY_ELEMENT_I64}};
     convolution c = {0};
-    HY_TRY(hy_op_input_read(context->world, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &c.in));
+    HY_TRY(hy_op_input_read(context, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &c.in));
     c.x = hy_op_input_find(&c.in, "x"), c.w = hy_op_input_find(&c.in, "w"), c.bias = hy_op_input_find(&c.in, "bias");
     c.h0 = hy_op_input_find(&c.in, "h0"), c.dht = hy_op_input_find(&c.in, "dht"),
     c.cu = hy_op_input_find(&c.in, "cu_seqlens");

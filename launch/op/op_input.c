@@ -18,9 +18,30 @@ hy_status hy_op_fail(const hy_op_context *context, hy_status status, const char 
     return hy_fail(status, "%s", text);
 }
 
-static hy_status read_tensor(const hy_tensor_file *file, const hy_op_wanted *wanted, hy_op_input *in) {
+static bool is_integer(const hy_op_wanted *wanted) {
+    return wanted->integers == HY_ELEMENT_I32 || wanted->integers == HY_ELEMENT_I64;
+}
+
+/* Numbers in the type of their role: what no file element is, bf16, comes by way of float32. */
+static hy_status read_numbers(const hy_tensor_file *file, const char *name, hy_dtype type, const hy_shape *shape,
+                              void *out) {
+    const int64_t n = hy_shape_size(shape);
+    float *wide = NULL;
+    if (type != HY_BF16)
+        return hy_tensor_file_read(file, name, type == HY_F64 ? HY_ELEMENT_F64 : HY_ELEMENT_F32, shape, out);
+    HY_TRY(hy_alloc(name, (size_t)n * sizeof *wide, (void **)&wide));
+    const hy_status status = hy_tensor_file_read(file, name, HY_ELEMENT_F32, shape, wide);
+    for (int64_t i = 0; i < n && status == HY_OK; i++)
+        ((hy_bf16 *)out)[i] = hy_bf16_of(wide[i]);
+    hy_free(wide);
+    return status;
+}
+
+static hy_status read_tensor(const hy_tensor_file *file, const hy_op_wanted *wanted, hy_dtype precision,
+                             hy_op_input *in) {
     hy_shape shape;
-    bool integer, wants_integer = wanted->element == HY_ELEMENT_I32 || wanted->element == HY_ELEMENT_I64;
+    bool integer, wants_integer = is_integer(wanted);
+    const hy_dtype type = hy_dtype_of(precision, wanted->role);
     if (!wanted->required && !hy_tensor_file_has(file, wanted->name))
         return HY_OK;
     HY_TRY(hy_tensor_file_shape(file, wanted->name, &shape, &integer));
@@ -29,19 +50,22 @@ static hy_status read_tensor(const hy_tensor_file *file, const hy_op_wanted *wan
                        wants_integer ? "integers" : "floating point numbers");
     hy_op_tensor *tensor = &in->tensors[in->n];
     snprintf(tensor->name, sizeof tensor->name, "%s", wanted->name);
-    tensor->element = wanted->element;
+    tensor->role = wanted->role;
+    tensor->size = wants_integer ? hy_element_size(wanted->integers) : hy_dtype_size(type);
     tensor->shape = shape;
-    HY_TRY(hy_alloc(wanted->name, (size_t)hy_shape_size(&shape) * hy_element_size(wanted->element), &tensor->data));
+    HY_TRY(hy_alloc(wanted->name, (size_t)hy_shape_size(&shape) * tensor->size, &tensor->data));
     in->n++;
-    return hy_tensor_file_read(file, wanted->name, wanted->element, &shape, tensor->data);
+    return wants_integer ? hy_tensor_file_read(file, wanted->name, wanted->integers, &shape, tensor->data)
+                         : read_numbers(file, wanted->name, type, &shape, tensor->data);
 }
 
-static hy_status read_file(const char *path, const hy_op_wanted *wanted, int n_wanted, hy_op_input *in) {
+static hy_status read_file(const char *path, const hy_op_wanted *wanted, int n_wanted, hy_dtype precision,
+                           hy_op_input *in) {
     hy_tensor_file *file;
     HY_TRY(hy_tensor_file_open(path, &file));
     hy_status status = HY_OK;
     for (int i = 0; i < n_wanted && status == HY_OK; i++)
-        status = read_tensor(file, &wanted[i], in);
+        status = read_tensor(file, &wanted[i], precision, in);
     if (status == HY_OK)
         status = hy_tensor_file_text(file, "rule", in->rule, sizeof in->rule, &in->has_rule);
     if (status == HY_OK)
@@ -57,12 +81,13 @@ typedef struct trial {
     const char *path;
     const hy_op_wanted *wanted;
     int n_wanted;
+    hy_dtype precision;
 } trial;
 
 static hy_status try_file(void *context) {
     const trial *t = context;
     hy_op_input in = {.path = t->path};
-    const hy_status status = read_file(t->path, t->wanted, t->n_wanted, &in);
+    const hy_status status = read_file(t->path, t->wanted, t->n_wanted, t->precision, &in);
     hy_op_input_free(&in);
     return status;
 }
@@ -73,16 +98,18 @@ void hy_op_broadcast(hy_comm *world, const char *name, void *data, size_t bytes)
     hy_comm_wait(&req);
 }
 
-hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted *wanted, int n_wanted,
+hy_status hy_op_input_read(const hy_op_context *context, const char *path, const hy_op_wanted *wanted, int n_wanted,
                            hy_op_input *in) {
+    hy_comm *world = context->world;
+    const hy_dtype precision = context->options.dtype;
     hy_status status = HY_OK;
     bool root = hy_comm_rank(world) == 0;
     memset(in, 0, sizeof *in);
     in->path = path;
     if (root)
-        status = hy_h5_try_in_child(path, HY_ERR_DATA, try_file, &(trial){path, wanted, n_wanted});
+        status = hy_h5_try_in_child(path, HY_ERR_DATA, try_file, &(trial){path, wanted, n_wanted, precision});
     if (root && status == HY_OK)
-        status = read_file(path, wanted, n_wanted, in);
+        status = read_file(path, wanted, n_wanted, precision, in);
     HY_TRY_GOTO(status, hy_comm_agree(world, status), done);
     void *mine[HY_OP_TENSORS_MAX];
     for (int i = 0; i < HY_OP_TENSORS_MAX; i++)
@@ -93,13 +120,12 @@ hy_status hy_op_input_read(hy_comm *world, const char *path, const hy_op_wanted 
         hy_op_tensor *tensor = &in->tensors[i];
         tensor->data = mine[i];
         if (!root && status == HY_OK)
-            status = hy_alloc(tensor->name, (size_t)hy_shape_size(&tensor->shape) * hy_element_size(tensor->element),
-                              &tensor->data);
+            status = hy_alloc(tensor->name, (size_t)hy_shape_size(&tensor->shape) * tensor->size, &tensor->data);
     }
     HY_TRY_GOTO(status, hy_comm_agree(world, status), done);
     for (int i = 0; i < in->n; i++)
         hy_op_broadcast(world, "op input", in->tensors[i].data,
-                        (size_t)hy_shape_size(&in->tensors[i].shape) * hy_element_size(in->tensors[i].element));
+                        (size_t)hy_shape_size(&in->tensors[i].shape) * in->tensors[i].size);
 done:
     if (status != HY_OK)
         hy_op_input_free(in);
@@ -194,7 +220,7 @@ void *hy_op_take_shard(hy_op_pool *pool, const hy_layout *layout, const hy_op_te
     if (!tensor)
         return NULL;
     int64_t tokens = layout->n_seq * layout->len;
-    size_t row = tokens == 0 ? 0 : (size_t)(hy_shape_size(&tensor->shape) / tokens) * hy_element_size(tensor->element);
+    size_t row = tokens == 0 ? 0 : (size_t)(hy_shape_size(&tensor->shape) / tokens) * tensor->size;
     void *local = hy_op_take(pool, tensor->name, (size_t)layout->T * row);
     if (local)
         hy_layout_shard(layout, tensor->data, row, local);

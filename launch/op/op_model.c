@@ -19,7 +19,7 @@ typedef struct model_run {
     hy_model *model;
     hy_layout *layout;
     hy_op_pool pool;
-    void *params, *grads, *logits; /* flat arrays; [T,vocab] of this rank */
+    void *params, *grads, *logits; /* compute copy; flat; [T,vocab] of this rank, stat */
     double loss_sum;
 } model_run;
 
@@ -86,15 +86,16 @@ static hy_run_shape run_shape(const hy_op_context *context, const model_run *run
 
 static hy_status make_model(hy_op_context *context, model_run *run) {
     const hy_model_config *config = hy_hf_model_config(run->hf);
-    size_t real = hy_dtype_size(context->options.dtype);
+    const hy_dtype dtype = context->options.dtype;
     HY_TRY(hy_model_create(config, 1, &run->model));
-    size_t flat = (size_t)hy_model_flat_size(run->model) * real;
-    run->params = hy_op_take(&run->pool, "parameters", flat), run->grads = hy_op_take(&run->pool, "gradients", flat);
+    const int64_t flat = hy_model_flat_size(run->model);
+    run->params = hy_op_take(&run->pool, "parameters", (size_t)hy_model_compute_offset(run->model, dtype, flat));
+    run->grads = hy_op_take(&run->pool, "gradients", hy_op_bytes(context, HY_ROLE_GRAD, flat));
     HY_TRY(hy_op_layout(context, &run->in, run->B, run->T, &run->layout));
     const int64_t logits = hy_product(run->layout->T, config->vocab);
     if (logits < 0)
         return hy_fail(HY_ERR_DATA, "%s: %lld tokens: too many", run->in.path, (long long)run->layout->T);
-    run->logits = hy_op_take(&run->pool, "logits", (size_t)logits * real);
+    run->logits = hy_op_take(&run->pool, "logits", hy_op_bytes(context, HY_ROLE_STAT, logits));
     return run->pool.status;
 }
 
@@ -134,33 +135,45 @@ static void reduce(hy_comm *world, void *data, int64_t n, hy_type type) {
 }
 
 static hy_status write_results(const hy_op_context *context, model_run *run, const char *path) {
-    const hy_dtype dtype = context->options.dtype;
+    const hy_dtype dtype = hy_dtype_of(context->options.dtype, HY_ROLE_GRAD);
     hy_op_output out;
     reduce(context->world, &run->loss_sum, 1, HY_TYPE_F64);
     reduce(context->world, run->grads, hy_model_flat_size(run->model), dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32);
     double loss = run->counted > 0 ? run->loss_sum / (double)run->counted : 0;
     hy_op_output_create(context, path, &out);
     if (out.file && out.status == HY_OK) {
-        gradient_file to = {out.file, hy_op_element(context)};
+        gradient_file to = {out.file, dtype == HY_F64 ? HY_ELEMENT_F64 : HY_ELEMENT_F32};
         out.status = hy_tensor_file_write(out.file, "loss", HY_ELEMENT_F64, &(hy_shape){.n = 0}, &loss);
         if (out.status == HY_OK)
             out.status = hy_hf_visit_tensors(run->hf, run->model, dtype, run->grads, write_gradient, &to);
     }
-    hy_op_output_rows(context, &out, run->layout, "logits",
+    hy_op_output_rows(context, &out, run->layout, "logits", HY_ROLE_STAT,
                       HY_SHAPE(run->B, run->T, hy_hf_model_config(run->hf)->vocab), run->logits);
     return hy_op_output_finish(context, &out);
+}
+
+/* Rank 0 reads the masters, float32 at least; all round them. */
+static hy_status read_params(hy_op_context *context, model_run *run) {
+    const hy_dtype precision = context->options.dtype, dtype = hy_dtype_of(precision, HY_ROLE_STAT);
+    const size_t bytes = (size_t)hy_model_flat_size(run->model) * hy_dtype_size(dtype);
+    void *masters = NULL;
+    hy_status status = hy_alloc("master parameters", bytes, &masters);
+    if (status == HY_OK && hy_comm_rank(context->world) == 0)
+        status = hy_hf_read_params(run->hf, context->options.model, run->model, dtype, masters, NULL);
+    status = hy_comm_agree(context->world, status);
+    if (status == HY_OK) {
+        hy_op_broadcast(context->world, "parameters", masters, bytes);
+        status = hy_comm_agree(context->world,
+                               hy_model_write_params(run->model, context->device, masters, run->params));
+    }
+    hy_free(masters);
+    return status;
 }
 
 static hy_status run_model(hy_op_context *context, model_run *run, const char *path) {
     HY_TRY(check_labels(context, run));
     HY_TRY(hy_comm_agree(context->world, make_model(context, run)));
-    hy_status status = HY_OK;
-    if (hy_comm_rank(context->world) == 0)
-        status =
-            hy_hf_read_params(run->hf, context->options.model, run->model, context->options.dtype, run->params, NULL);
-    HY_TRY(hy_comm_agree(context->world, status));
-    hy_op_broadcast(context->world, "parameters", run->params,
-                    (size_t)hy_model_flat_size(run->model) * hy_dtype_size(context->options.dtype));
+    HY_TRY(read_params(context, run));
     hy_batch batch = {.layout = run->layout};
     batch.tokens = hy_op_take_shard(&run->pool, run->layout, run->tokens);
     batch.labels = hy_op_take_shard(&run->pool, run->layout, run->labels);
@@ -171,13 +184,14 @@ static hy_status run_model(hy_op_context *context, model_run *run, const char *p
 }
 
 hy_status hy_op_model(hy_op_context *context, const char *in, const char *out) {
-    const hy_op_wanted wanted[] = {
-        {"tokens", HY_ELEMENT_I32, true}, {"labels", HY_ELEMENT_I32, true}, {"cu_seqlens", HY_ELEMENT_I64, false}};
+    const hy_op_wanted wanted[] = {{.name = "tokens", .required = true, .integers = HY_ELEMENT_I32},
+                                   {.name = "labels", .required = true, .integers = HY_ELEMENT_I32},
+                                   {.name = "cu_seqlens", .integers = HY_ELEMENT_I64}};
     model_run run = {.counted = 0};
     if (!context->options.model)
         return hy_op_fail(context, HY_ERR_USAGE, "op model needs one --model DIR for each --in FILE");
     HY_TRY(open_config(context, &run.hf));
-    hy_status status = hy_op_input_read(context->world, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &run.in);
+    hy_status status = hy_op_input_read(context, in, wanted, (int)(sizeof wanted / sizeof wanted[0]), &run.in);
     if (status == HY_OK) {
         run.tokens = hy_op_input_find(&run.in, "tokens"), run.labels = hy_op_input_find(&run.in, "labels");
         status = run_model(context, &run, out);

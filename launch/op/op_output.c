@@ -11,10 +11,23 @@ void hy_op_output_create(const hy_op_context *context, const char *path, hy_op_o
         out->status = hy_tensor_file_create(path, &out->file);
 }
 
+/* The array as it is written and summed: itself, or of bf16 a copy in float32, which the caller frees. */
+static void *widened(const hy_op_context *context, hy_role role, int64_t n, void *data) {
+    void *wide = NULL;
+    if (hy_dtype_of(context->options.dtype, role) != HY_BF16)
+        return data;
+    if (hy_alloc("op widened", (size_t)n * sizeof(float), &wide) != HY_OK)
+        hy_comm_abort(HY_ERR_MEMORY); /* the others are on their way */
+    for (int64_t i = 0; i < n; i++)
+        ((float *)wide)[i] = hy_bf16_value(((const hy_bf16 *)data)[i]);
+    return wide;
+}
+
 static void write_tensor(const hy_op_context *context, hy_op_output *out, const char *name, const hy_shape *shape,
                          const void *data) {
     if (out->status == HY_OK)
-        out->status = hy_tensor_file_write(out->file, name, hy_op_element(context), shape, data);
+        out->status = hy_tensor_file_write(
+            out->file, name, context->options.dtype == HY_F64 ? HY_ELEMENT_F64 : HY_ELEMENT_F32, shape, data);
 }
 
 /* Rows of `rank`, in its local order, to their places in the full array. */
@@ -27,7 +40,7 @@ static void place_rows(const hy_layout *layout, int rank, size_t row, const char
 }
 
 static void gather_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name,
-                        hy_shape shape, size_t row, const void *local) {
+                        hy_role role, hy_shape shape, size_t row, const void *local) {
     void *full = NULL, *part = NULL;
     int64_t most = hy_layout_sizes(layout->kind, layout->size, 0, layout->n_seq, layout->len).T_max;
     hy_status full_status = hy_alloc("op gathered", (size_t)(layout->n_seq * layout->len) * row, &full);
@@ -42,17 +55,19 @@ static void gather_rows(const hy_op_context *context, hy_op_output *out, const h
         hy_comm_wait(&req);
         place_rows(layout, rank, row, part, full);
     }
-    write_tensor(context, out, name, &shape, full);
+    void *wide = widened(context, role, hy_shape_size(&shape), full);
+    write_tensor(context, out, name, &shape, wide);
+    hy_free(wide != full ? wide : NULL);
     hy_free(part);
     hy_free(full);
 }
 
 void hy_op_output_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name,
-                       hy_shape shape, const void *local) {
+                       hy_role role, hy_shape shape, const void *local) {
     int64_t tokens = layout->n_seq * layout->len;
-    size_t row = tokens == 0 ? 0 : (size_t)(hy_shape_size(&shape) / tokens) * hy_dtype_size(context->options.dtype);
+    size_t row = tokens == 0 ? 0 : hy_op_bytes(context, role, hy_shape_size(&shape) / tokens);
     if (layout->rank == 0) {
-        gather_rows(context, out, layout, name, shape, row, local);
+        gather_rows(context, out, layout, name, role, shape, row, local);
         return;
     }
     hy_req req = {0};
@@ -60,13 +75,16 @@ void hy_op_output_rows(const hy_op_context *context, hy_op_output *out, const hy
     hy_comm_wait(&req);
 }
 
-void hy_op_output_sum(const hy_op_context *context, hy_op_output *out, const char *name, hy_shape shape, void *data) {
+void hy_op_output_sum(const hy_op_context *context, hy_op_output *out, const char *name, hy_role role, hy_shape shape,
+                      void *data) {
     hy_req req = {0};
-    hy_type type = context->options.dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32;
-    hy_comm_all_reduce(context->world, "op sum", data, hy_shape_size(&shape), type, HY_SUM, &req);
+    const hy_type type = context->options.dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32;
+    void *sum = widened(context, role, hy_shape_size(&shape), data);
+    hy_comm_all_reduce(context->world, "op sum", sum, hy_shape_size(&shape), type, HY_SUM, &req);
     hy_comm_wait(&req);
     if (hy_comm_rank(context->world) == 0)
-        write_tensor(context, out, name, &shape, data);
+        write_tensor(context, out, name, &shape, sum);
+    hy_free(sum != data ? sum : NULL);
 }
 
 hy_status hy_op_output_finish(const hy_op_context *context, hy_op_output *out) {

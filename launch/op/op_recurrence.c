@@ -90,7 +90,7 @@ static void *take_gradient(const hy_op_context *context, hy_op_pool *pool, const
                            const hy_op_tensor *t) {
     if (!t)
         return NULL;
-    return hy_op_take(pool, "gradient", (size_t)own_elements(layout, t) * hy_dtype_size(context->options.dtype));
+    return hy_op_take(pool, "gradient", hy_op_bytes(context, t->role, own_elements(layout, t)));
 }
 
 static void take_inputs(hy_op_pool *pool, const hy_op_recurrence_input *r, const hy_layout *layout, hy_recur_args *op) {
@@ -135,10 +135,9 @@ static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const h
     const hy_layout *layout = sp->layout;
     hy_sp_recur *run = &j->recur;
     hy_recur_args *op = &run->op;
-    const size_t real = hy_dtype_size(context->options.dtype);
     /* sequences without a token are one document to the layout, and one state each in the file */
     const int64_t documents = r->N > layout->n_docs ? r->N : layout->n_docs;
-    const size_t states = (size_t)(documents * r->shape.HV * r->shape.K * r->shape.V) * real;
+    const size_t states = hy_op_bytes(context, HY_ROLE_STAT, documents * r->shape.HV * r->shape.K * r->shape.V);
     hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
     take_inputs(pool, r, layout, op);
     op->o = take_gradient(context, pool, layout, r->t[VALUE]);
@@ -172,8 +171,11 @@ static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const h
 }
 
 static void add(hy_sp *sp, const hy_op_tensor *t, const void *x, void *y) {
-    const int64_t n = own_elements(sp->layout, t);
-    hy_axpy(sp->device, &(hy_axpy_args){.n = n, .a = 1, .x = x, .y = y, .acc = 1});
+    if (t)
+        hy_axpy(
+            sp->device,
+            &(hy_axpy_args){
+                .n = own_elements(sp->layout, t), .a = 1, .x = x, .y = y, .acc = 1, .from = t->role, .to = t->role});
 }
 
 /* The recurrence without levels gives ht, and an o that is overwritten. */
@@ -195,7 +197,8 @@ static void compute_levels(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
 
 /* Forward and backward. The bonus adds to what the recurrence leaves. */
 static void compute(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
-    const hy_axpy_args scaled = {.n = r->shape.H * r->shape.K, .a = r->shape.scale};
+    const hy_axpy_args scaled = {
+        .n = r->shape.H * r->shape.K, .a = r->shape.scale, .from = HY_ROLE_STAT, .to = HY_ROLE_STAT};
     if (r->t[LEVELS]) {
         compute_levels(r, sp, j);
         return;
@@ -222,9 +225,9 @@ static void write_gradient(const hy_op_context *context, hy_op_output *out, cons
         return;
     snprintf(name, sizeof name, "d%s", t->name);
     if (t->shape.n > 2)
-        hy_op_output_rows(context, out, layout, name, t->shape, data);
+        hy_op_output_rows(context, out, layout, name, t->role, t->shape, data);
     else
-        hy_op_output_sum(context, out, name, t->shape, data);
+        hy_op_output_sum(context, out, name, t->role, t->shape, data);
 }
 
 static void write_results(const hy_op_context *context, hy_op_output *out, const hy_op_recurrence_input *r,
@@ -233,15 +236,15 @@ static void write_results(const hy_op_context *context, hy_op_output *out, const
     void *const gradients[ROLES] = {
         [Q] = op->dq,    [KEY] = op->dk,   [VALUE] = op->dv,      [DECAY] = op->dg,          [BETA] = op->dbeta,
         [READ] = op->da, [WRITE] = op->db, [BONUS] = j->bonus.du, [LEVELS] = j->levels.op.dl};
-    const size_t state_bytes = (size_t)(op->HV * op->K * op->V) * hy_dtype_size(context->options.dtype);
-    hy_op_output_rows(context, out, layout, "o", r->t[VALUE]->shape, op->o);
+    const size_t state_bytes = hy_op_bytes(context, HY_ROLE_STAT, op->HV * op->K * op->V);
+    hy_op_output_rows(context, out, layout, "o", HY_ROLE_ACT, r->t[VALUE]->shape, op->o);
     for (int i = 0; i < H0; i++)
         write_gradient(context, out, layout, r->t[i], gradients[i]);
     keep_owned_states(layout, true, state_bytes, j->recur.ht);
-    hy_op_output_sum(context, out, "ht", r->states, j->recur.ht);
+    hy_op_output_sum(context, out, "ht", HY_ROLE_STAT, r->states, j->recur.ht);
     if (r->t[H0]) {
         keep_owned_states(layout, false, state_bytes, j->recur.dh0);
-        hy_op_output_sum(context, out, "dh0", r->states, j->recur.dh0);
+        hy_op_output_sum(context, out, "dh0", HY_ROLE_STAT, r->states, j->recur.dh0);
     }
 }
 

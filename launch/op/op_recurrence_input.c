@@ -5,7 +5,10 @@
 #include "base/product.h"
 #include "launch/op/op_recurrence.h"
 
-enum { LEVELS_MAX = 62 }; /* as model.mixers.*.levels */
+enum {
+    LEVELS_MAX = 62, /* as model.mixers.*.levels */
+    STATISTICS = 1 << DECAY | 1 << BETA | 1 << BONUS | 1 << LEVELS | 1 << H0 | 1 << DHT
+};
 
 /* Sizes from q and v, or from x alone. */
 static hy_status read_sizes(const hy_op_context *context, hy_op_recurrence_input *r) {
@@ -111,9 +114,11 @@ hy_status hy_op_recurrence_read(const hy_op_context *context, const hy_op_form *
     *r = (hy_op_recurrence_input){.form = form};
     for (int i = 0; i < ROLES; i++)
         if (form->names[i])
-            wanted[n++] = (hy_op_wanted){form->names[i], i == DOCUMENTS ? HY_ELEMENT_I64 : hy_op_element(context),
-                                         form->required >> i & 1};
-    HY_TRY(hy_op_input_read(context->world, path, wanted, n, &r->in));
+            wanted[n++] = (hy_op_wanted){.name = form->names[i],
+                                         .required = form->required >> i & 1,
+                                         .role = STATISTICS >> i & 1 ? HY_ROLE_STAT : HY_ROLE_ACT,
+                                         .integers = i == DOCUMENTS ? HY_ELEMENT_I64 : HY_ELEMENT_F32};
+    HY_TRY(hy_op_input_read(context, path, wanted, n, &r->in));
     for (int i = 0; i < ROLES; i++)
         r->t[i] = form->names[i] ? hy_op_input_find(&r->in, form->names[i]) : NULL;
     hy_status status = check_inputs(context, r);

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # golden.sh ops|models HYLAS COMPARE DATA RANKS LAYOUT: every golden file of that kind on so many ranks: both exchanges, float64 on
-# cpu_ref and float32 on cpu; the overlaps (ops) and recomputes (models) take turns. Bounds: the oracle vectors are float64; the models'
-# gradients were rounded to float32.
+# cpu_ref, float32 and bf16 on cpu; the overlaps (ops) and recomputes (models) take turns. Bounds: tests/tolerance.h.
 set -euo pipefail
 kind=$1 hylas=$2 compare=$3 data=$4 ranks=$5 layout=$6
 
@@ -10,9 +9,9 @@ trap 'rm -rf "$work"' EXIT
 launcher=()
 [ "$ranks" -eq 1 ] || launcher=("${MPIEXEC:-mpirun}" -np "$ranks")
 
-run() { # dtype table forward gradient: the rest of the arguments are options of hylas op
-    local dtype=$1 table=$2 forward=$3 gradient=$4 op args=() pairs=() file name
-    shift 4
+run() { # dtype table: the rest of the arguments are options of hylas op
+    local dtype=$1 table=$2 op args=() pairs=() file name
+    shift 2
     printf '%s, %s ranks, %s, %s on %s, %s\n' "$kind" "$ranks" "$layout" "$dtype" "$table" "$*"
     for op in $ops; do
         args=()
@@ -28,7 +27,7 @@ run() { # dtype table forward gradient: the rest of the arguments are options of
         done
         "${launcher[@]}" "$hylas" op "$op" "${args[@]}" --out "$work/out" --layout "$layout" --dtype "$dtype" --table "$table" "$@"
     done
-    "$compare" "$forward" "$gradient" "${pairs[@]}"
+    "$compare" "$kind" "$dtype" "${pairs[@]}"
     rm -rf "$work/out"
 }
 
@@ -43,14 +42,21 @@ inputs() {
 
 if [ "$kind" = ops ]; then
     ops="recurrence dplr rwkv6 hgrn log_linear attention conv"
-    run f64 cpu_ref 1e-10 1e-10 --state allgather --attention ring --overlap split
-    run f64 cpu_ref 1e-10 1e-10 --state ring --attention allgather --overlap seeded
-    run f32 cpu 2e-5 1e-4 --state allgather --attention allgather --overlap seeded
-    run f32 cpu 2e-5 1e-4 --state ring --attention ring --overlap split
+    run f64 cpu_ref --state allgather --attention ring --overlap split
+    run f64 cpu_ref --state ring --attention allgather --overlap seeded
+    run f32 cpu --state allgather --attention allgather --overlap seeded
+    run f32 cpu --state ring --attention ring --overlap split
+    run bf16 cpu --state allgather --attention ring --overlap split
+    run bf16 cpu --state ring --attention allgather --overlap seeded
 else
     ops=model
-    run f64 cpu_ref 1e-9 1e-6 --state allgather --attention ring --overlap split --recompute light
-    run f64 cpu_ref 1e-9 1e-6 --state ring --attention allgather --overlap seeded --recompute block
-    run f32 cpu 1e-4 1e-3 --state allgather --attention allgather --overlap seeded --recompute block
-    run f32 cpu 1e-4 1e-3 --state ring --attention ring --overlap split
+    run f64 cpu_ref --state allgather --attention ring --overlap split --recompute light
+    run f64 cpu_ref --state ring --attention allgather --overlap seeded --recompute block
+    run f32 cpu --state allgather --attention allgather --overlap seeded --recompute block
+    run f32 cpu --state ring --attention ring --overlap split
+    if [ "$layout" = contiguous ]; then
+        run bf16 cpu --state allgather --attention ring --overlap split --recompute block
+    else
+        run bf16 cpu --state ring --attention allgather --overlap seeded
+    fi
 fi

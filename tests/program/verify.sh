@@ -44,6 +44,12 @@ done
 for mixer in gated_deltanet gla attention mla log_linear_mamba2; do
     expect 9 "broken exchange, $mixer" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --break-exchange --set "model.schedule.pattern=[$mixer]"
 done
+expect 0 "bf16" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --dtype bf16
+expect 0 "bf16, recurrent mixers" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-recurrent.yaml" --tokens 149 --dtype bf16
+for mixer in gated_deltanet attention; do
+    expect 9 "broken exchange in bf16, $mixer" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --dtype bf16 --break-exchange --set "model.schedule.pattern=[$mixer]"
+done
+expect 2 "unknown type" "$hylas" verify "$config" --dtype f16
 expect 9 "a bound that nothing meets" "$mpirun" -np 2 "$hylas" verify "$config" --tokens 149 --dtype f32 --bound 1e-30
 expect 2 "one rank" "$mpirun" -np 1 "$hylas" verify "$config"
 expect 2 "unknown key" "$hylas" verify "$config" --set model.widht=3
