@@ -163,8 +163,8 @@ static hy_status read_params(hy_op_context *context, model_run *run) {
     status = hy_comm_agree(context->world, status);
     if (status == HY_OK) {
         hy_op_broadcast(context->world, "parameters", masters, bytes);
-        status = hy_comm_agree(context->world,
-                               hy_model_write_params(run->model, context->device, masters, run->params));
+        status =
+            hy_comm_agree(context->world, hy_model_write_params(run->model, context->device, masters, run->params));
     }
     hy_free(masters);
     return status;

@@ -212,13 +212,13 @@ static void check_kind(const char *kind, hy_comm *world, hy_comm *self, int extr
     result exact = new_result(flat), one = new_result(flat), many = new_result(flat);
     must(HY_NEW("masters", flat, &masters) == HY_OK, "memory");
     start(model, extreme, masters);
-    run(model, self, (hy_run_shape){.overlap = HY_OVERLAP_SEEDED}, HY_F64, masters, &exact);
-    run(model, self, (hy_run_shape){.overlap = HY_OVERLAP_SEEDED}, HY_BF16, masters, &one);
+    run(model, self, (hy_run_shape){.method.overlap = HY_OVERLAP_SEEDED}, HY_F64, masters, &exact);
+    run(model, self, (hy_run_shape){.method.overlap = HY_OVERLAP_SEEDED}, HY_BF16, masters, &one);
     for (int mode = 0; mode < 2; mode++) {
-        const hy_run_shape shape = {.layout = mode ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
-                                    .state = mode ? HY_STATE_RING : HY_STATE_ALLGATHER,
-                                    .attention = mode ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
-                                    .overlap = mode ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT,
+        const hy_run_shape shape = {.method.layout = mode ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
+                                    .method.state = mode ? HY_STATE_RING : HY_STATE_ALLGATHER,
+                                    .method.attention = mode ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
+                                    .method.overlap = mode ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT,
                                     .recompute = mode ? HY_RECOMPUTE_BLOCK : HY_RECOMPUTE_NONE,
                                     .head_tile = 11};
         run(model, world, shape, HY_BF16, masters, &many);
