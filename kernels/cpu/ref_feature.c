@@ -24,5 +24,10 @@ static double positive(double x) {
 /* Rows under which starting threads costs more than it saves. */
 #define PARALLEL_ROWS 256
 
+/* e^(sign·x − top) over the row, its sum, and the mean of dy by these weights. */
+typedef struct softmax_row {
+    double sign, top, sum, mean;
+} softmax_row;
+
 #define REF_BODY "kernels/cpu/ref_feature.inc"
 #include "kernels/cpu/ref_precisions.h"

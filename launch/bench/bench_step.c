@@ -100,7 +100,8 @@ static double train_step(step_bench *b, int64_t number) {
     const hy_batch batch = {b->layout, b->ids, b->labels};
     double sums[2];
     hy_device_zero(b->device, HY_LANE_COMPUTE, b->scalars, sizeof sums);
-    hy_fill(b->device, &(hy_fill_args){.n = hy_model_flat_size(b->model), .value = 0, .y = b->grads});
+    hy_fill(b->device,
+            &(hy_fill_args){.n = hy_model_flat_size(b->model), .value = 0, .y = b->grads, .role = HY_ROLE_GRAD});
     hy_runner_step(b->runner, &batch, scale, &b->scalars[0], hy_adamw_sharded_bucket_ready, b->optimizer);
     hy_adamw_sharded_reduce(b->optimizer, &b->scalars[1]);
     hy_device_read(b->device, b->scalars, sizeof sums, sums);
@@ -194,7 +195,7 @@ static hy_status run(step_bench *b) {
     if (b->times) {
         HY_TRY(hy_phase_report(b->world, b->device, &seconds));
     }
-    HY_TRY(hy_gemm_rate(b->world, HY_F32, &b->gemm));
+    HY_TRY(hy_gemm_rate(b->world, hy_config_precision(b->config), &b->gemm));
     return hy_comm_agree(b->world, hy_comm_rank(b->world) == 0 ? report(b) : HY_OK);
 }
 

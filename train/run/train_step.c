@@ -51,7 +51,8 @@ static void compute(hy_trainer *trainer, int64_t valid) {
     double *scalars = trainer->scalars;
     hy_device_zero(trainer->device, HY_LANE_COMPUTE, scalars, HY_SCALARS * sizeof *scalars);
     hy_fill(trainer->device,
-            &(hy_fill_args){.n = hy_model_flat_size(trainer->model), .value = 0.0, .y = trainer->grads});
+            &(hy_fill_args){
+                .n = hy_model_flat_size(trainer->model), .value = 0.0, .y = trainer->grads, .role = HY_ROLE_GRAD});
     for (int64_t call = 0; call < calls; call++) {
         hy_batch batch;
         const hy_status status = hy_feed_batch(trainer->train.feed, call, &batch);
