@@ -59,7 +59,8 @@ typedef struct parity {
     double scalar_want, host_want[PARITY_HOST];
     /* totals */
     int64_t cases, failures;
-    double worst; /* largest error ÷ tolerance seen */
+    double worst;     /* largest error ÷ tolerance seen */
+    double worst_rms; /* the same of whole arrays where factors are rounded to bf16 */
 } parity;
 
 /* ---- describing a case ---- */
@@ -182,12 +183,21 @@ static void parity_fail(parity *p, const hy_table *table, const char *what) {
         print_error("%s on %s/%s: %s\n", p->label, table->name, table->detail, what);
 }
 
+/* Whether a table rounds factors of products to bf16, so that its float results are no closer than that. */
+static int parity_rounds_factors(const hy_table *table, hy_op_id op) {
+    return table->dtype == HY_BF16 && strcmp(table->detail, "amx") == 0 &&
+           (op == HY_OP_attn_fwd || op == HY_OP_attn_bwd);
+}
+
 /* `dtype`: of the array. */
 static void parity_compare(parity *p, const hy_table *table, const char *name, hy_dtype dtype, const double *want,
                            double *got, int64_t n) {
     const hy_tolerance half = p->tolerance.relative <= HY_TOL_F32_SUM.relative ? HY_TOL_BF16_ONCE : HY_TOL_BF16;
-    const hy_tolerance tol = dtype == HY_F64 ? HY_TOL_F64_REORDERED : dtype == HY_BF16 ? half : p->tolerance;
-    double squares = 0, worst = 0;
+    const hy_tolerance tol = dtype == HY_F64                       ? HY_TOL_F64_REORDERED
+                             : parity_rounds_factors(table, p->op) ? HY_TOL_BF16_FACTORS
+                             : dtype == HY_BF16                    ? half
+                                                                   : p->tolerance;
+    double squares = 0, worst = 0, errors = 0;
     int64_t finite = 0, at = -1;
     for (int64_t i = 0; i < n; i++) {
         squares += isfinite(want[i]) ? want[i] * want[i] : 0;
@@ -197,6 +207,7 @@ static void parity_compare(parity *p, const hy_table *table, const char *name, h
     for (int64_t i = 0; i < n; i++) {
         if (want[i] == got[i] || (isnan(want[i]) && isnan(got[i])))
             continue;
+        errors += (got[i] - want[i]) * (got[i] - want[i]);
         /* The floor is for a whole array of 1e-25, such as the transition of a run that forgets everything: what
          * remains there is what cancelled, and matters to nobody. */
         const double error = fabs(got[i] - want[i]) / (tol.relative * fabs(want[i]) + tol.of_rms * rms + 1e-18);
@@ -204,6 +215,13 @@ static void parity_compare(parity *p, const hy_table *table, const char *name, h
             worst = isnan(error) ? INFINITY : error;
             at = i;
         }
+    }
+    if (parity_rounds_factors(table, p->op) && finite > 0) {
+        const double allowed = strcmp(name, "o") == 0 ? HY_BF16_OUTPUT_RMS : HY_BF16_GRADIENT_RMS;
+        const double relative = sqrt(errors / (double)finite) / (rms + 1e-18);
+        p->worst_rms = fmax(p->worst_rms, relative / allowed);
+        if (!(relative <= allowed))
+            parity_fail(p, table, "relative root mean square error of a whole array");
     }
     if (worst > p->worst)
         p->worst = worst;

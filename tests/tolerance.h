@@ -34,6 +34,12 @@ typedef struct hy_tolerance {
 /* bf16 has 8 bits of significand: one rounding is off by at most 2^−8 = 0.0039, here of what float has as above. */
 #define HY_TOL_BF16_ONCE ((hy_tolerance){3.92e-3, 2e-5})
 
+/* Sums in float of products whose factors (softmax weights, score gradients) are rounded to bf16: what a term errs by, 2^−9 of its
+ * size, is more of a sum that cancels. */
+#define HY_TOL_BF16_FACTORS  ((hy_tolerance){8e-3, 2e-2})
+#define HY_BF16_OUTPUT_RMS   5e-3 /* and of a whole array, relative root mean square: outputs, */
+#define HY_BF16_GRADIENT_RMS 8e-3 /* gradients of activations */
+
 /* The same in double: only the order of sums differs. */
 #define HY_TOL_F64_REORDERED ((hy_tolerance){1e-12, 1e-12})
 

@@ -29,8 +29,8 @@ static void check_shape(int shape) {
             attn_all_cases(&p, &c);
         }
     }
-    print_message("%s: %lld cases on %d tables, worst error %.3g of the tolerance\n", attn_shapes[shape].name,
-                  (long long)p.cases, p.n_tables, p.worst);
+    print_message("%s: %lld cases on %d tables, worst error %.3g of the tolerance, of arrays in bf16 %.3g\n",
+                  attn_shapes[shape].name, (long long)p.cases, p.n_tables, p.worst, p.worst_rms);
     assert_int_equal(p.failures, 0);
 }
 

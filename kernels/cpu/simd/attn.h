@@ -11,6 +11,9 @@
 #include "kernels/cpu/attn_block.h"
 #include "kernels/cpu/simd/isa.h"
 #include "kernels/cpu/simd/tile_product.h"
+#if HY_ISA_amx
+#include "kernels/cpu/simd/amx.h"
+#endif
 
 #define HY_ATTN_LANES 64
 #define HY_ATTN_ROWS  96
@@ -24,6 +27,19 @@ void HY_ISA_NAME(hy_attn_bwd)(const hy_attn_block *a);
 /* Floats of scratch per thread. */
 size_t HY_ISA_NAME(hy_attn_fwd_floats)(int64_t D, int64_t DV);
 size_t HY_ISA_NAME(hy_attn_bwd_floats)(int64_t D, int64_t DV);
+
+/* Around what a thread computes. */
+HY_INLINE void hy_attn_thread_begin(void) {
+#if HY_ISA_amx
+    hy_tiles_begin();
+#endif
+}
+
+HY_INLINE void hy_attn_thread_end(void) {
+#if HY_ISA_amx
+    hy_tiles_end();
+#endif
+}
 
 HY_INLINE int64_t hy_attn_clamp(int64_t x, int64_t low, int64_t high) {
     return x < low ? low : x > high ? high : x;
@@ -48,6 +64,12 @@ HY_INLINE float *hy_attn_take(float **work, int64_t floats) {
     *work += (floats + 15) / 16 * 16;
     return p;
 }
+
+#if HY_ISA_amx
+HY_INLINE hy_half_mat hy_attn_take_half(float **work, int64_t rows, int64_t ld) {
+    return (hy_half_mat){(uint16_t *)(void *)hy_attn_take(work, rows * ld / 2), ld};
+}
+#endif
 
 /* The part of args->work that belongs to thread `thread`, from a cache line's beginning. */
 HY_INLINE float *hy_attn_work_of(const hy_attn_block *a, size_t floats, int thread) {

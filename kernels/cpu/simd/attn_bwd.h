@@ -1,0 +1,20 @@
+/* What attn_bwd.c and its two ways to compute a tile share. */
+#ifndef HY_KERNELS_CPU_SIMD_ATTN_BWD_H
+#define HY_KERNELS_CPU_SIMD_ATTN_BWD_H
+
+#include "kernels/cpu/simd/attn.h"
+#include "kernels/cpu/simd/vec_math.h"
+
+/* A tile of queries of one head; what is beyond `count` sees no key. */
+typedef struct query_rows {
+    int64_t count;
+    float lse[HY_ATTN_ROWS], delta[HY_ATTN_ROWS]; /* lse in powers of 2 */
+    int32_t first[HY_ATTN_ROWS], end[HY_ATTN_ROWS];
+} query_rows;
+
+/* Where each thread is: units in its order, then tiles of queries. One cache line per thread. */
+typedef struct progress {
+    _Alignas(64) int64_t done;
+} progress;
+
+#endif
