@@ -60,8 +60,8 @@ struct hy_lanes {
     lane_queue queues[HY_LANES];
     bool ending;
     hy_idle idle;
-    uint64_t seed;
-    int threads; /* OpenMP's, of whoever created the device: scratch was planned for them */
+    uint64_t seed, drop, taken; /* marks and waits for signals so far; the one to lose */
+    int threads;                /* OpenMP's, of whoever created the device: scratch was planned for them */
 };
 
 /* ---- delays, and the mark that gets lost ---- */
@@ -87,9 +87,8 @@ static void delay(const lane_queue *queue, uint64_t index) {
 }
 
 /* Whether this is the one to lose. Host only. */
-static bool lost(void) {
-    static uint64_t taken;
-    return ++taken == number_from("HYLAS_ASYNC_DROP", 0);
+static bool lost(hy_lanes *lanes) {
+    return ++lanes->taken == lanes->drop;
 }
 
 /* ---- threads ---- */
@@ -185,8 +184,11 @@ hy_status hy_lanes_create(const hy_table *table, hy_op_counts *counts, hy_lanes 
     hy_lanes *lanes = NULL;
     HY_TRY(HY_NEW("lanes", 1, &lanes));
     (void)hy_guard_kind(); /* decided before there are threads */
-    *lanes = (hy_lanes){
-        .table = table, .counts = counts, .seed = number_from("HYLAS_ASYNC_SEED", 1), .threads = omp_get_max_threads()};
+    *lanes = (hy_lanes){.table = table,
+                        .counts = counts,
+                        .seed = number_from("HYLAS_ASYNC_SEED", 1),
+                        .drop = number_from("HYLAS_ASYNC_DROP", 0),
+                        .threads = omp_get_max_threads()};
     pthread_mutex_init(&lanes->mutex, NULL);
     pthread_cond_init(&lanes->changed, NULL);
     const hy_status status = start_lanes(lanes);
@@ -288,8 +290,8 @@ void hy_lanes_copy(hy_lanes *lanes, hy_lane lane, void *to, const void *from, si
     }
 }
 
-hy_mark hy_lanes_mark(const hy_lanes *lanes, hy_lane lane) {
-    return (hy_mark){lane, lost() ? 0 : lanes->queues[lane].given}; /* written by this thread alone */
+hy_mark hy_lanes_mark(hy_lanes *lanes, hy_lane lane) {
+    return (hy_mark){lane, lost(lanes) ? 0 : lanes->queues[lane].given}; /* written by this thread alone */
 }
 
 void hy_lanes_after(hy_lanes *lanes, hy_lane lane, hy_mark mark) {
@@ -301,7 +303,7 @@ void hy_lanes_after(hy_lanes *lanes, hy_lane lane, hy_mark mark) {
 
 void hy_lanes_after_signal(hy_lanes *lanes, hy_lane lane, const hy_signal *signal, uint64_t value) {
     const lane_call call = {.kind = CALL_AFTER_SIGNAL, .u.signal = {signal, value}};
-    if (!lost()) {
+    if (!lost(lanes)) {
         give(lanes, lane, &call, sizeof call);
     }
 }

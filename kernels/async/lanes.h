@@ -1,8 +1,8 @@
 /* Lanes of an asynchronous device on the host: a thread and a queue each. What a call needs is copied when it is given; threads run it
  * later, in the lane's order, after random delays, so that whoever relies on more order than marks give gets wrong numbers.
  *
- * HYLAS_ASYNC_SEED (default 1) draws the delays. HYLAS_ASYNC_DROP=n is a test hook: the n-th mark that the process
- * takes, or wait for a signal that it gives, is lost, which a test must notice.
+ * HYLAS_ASYNC_SEED (default 1) draws the delays. HYLAS_ASYNC_DROP=n is a test hook: the n-th mark that is taken
+ * of a device, or wait for a signal that it is given, is lost, which a test must notice.
  *
  * One thread, the host, gives; only hy_lanes_wait waits, unless a queue is full. */
 #ifndef HY_KERNELS_LANES_H
@@ -22,7 +22,7 @@ void hy_lanes_destroy(hy_lanes *lanes);
 void hy_lanes_operation(hy_lanes *lanes, hy_op_id op, const void *args, size_t bytes);
 /* from NULL: zeros. */
 void hy_lanes_copy(hy_lanes *lanes, hy_lane lane, void *to, const void *from, size_t bytes);
-hy_mark hy_lanes_mark(const hy_lanes *lanes, hy_lane lane);
+hy_mark hy_lanes_mark(hy_lanes *lanes, hy_lane lane);
 void hy_lanes_after(hy_lanes *lanes, hy_lane lane, hy_mark mark);
 void hy_lanes_after_signal(hy_lanes *lanes, hy_lane lane, const hy_signal *signal, uint64_t value);
 void hy_lanes_signal(hy_lanes *lanes, hy_signal *signal, uint64_t value);

@@ -10,7 +10,7 @@ if(TARGET hy::onednn)
 endif()
 
 set(isa_list plain)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT HY_FUZZ) # fuzzing runs the reference table
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT HY_FUZZ AND NOT HY_TSAN) # these run the reference table, or plain
   list(APPEND isa_list avx2 avx512)
 endif()
 set(flags_plain "")
