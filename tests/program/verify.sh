@@ -46,7 +46,7 @@ for mixer in gated_deltanet gla attention mla log_linear_mamba2; do
 done
 expect 0 "bf16" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --dtype bf16
 expect 0 "bf16, recurrent mixers" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-recurrent.yaml" --tokens 149 --dtype bf16
-for mixer in gated_deltanet attention; do
+for mixer in gated_deltanet gla; do
     expect 9 "broken exchange in bf16, $mixer" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --dtype bf16 --break-exchange --set "model.schedule.pattern=[$mixer]"
 done
 expect 2 "unknown type" "$hylas" verify "$config" --dtype f16
