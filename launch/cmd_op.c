@@ -74,21 +74,40 @@ static hy_status run_files(hy_op_context *context, const op_row *row, const hy_o
     return HY_OK;
 }
 
+/* What an option's help says: its choices, of which the first is the default. */
+typedef struct choices_help {
+    char text[120];
+} choices_help;
+
+static choices_help choices_of(const char *what, const char *const *names) {
+    choices_help help;
+    snprintf(help.text, sizeof help.text, "%s%s (default)", what, names[0]);
+    for (int i = 1; names[i]; i++) {
+        size_t used = strlen(help.text);
+        snprintf(help.text + used, sizeof help.text - used, "%s%s", names[i + 1] ? ", " : " or ", names[i]);
+    }
+    return help;
+}
+
 hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     hy_op_context context = {.world = world};
     hy_option_list in = {.n = 0}, models = {.n = 0};
-    const char *out = NULL, *layout = "contiguous", *state = "allgather", *attention = "ring", *overlap = "split",
-               *dtype = "f64";
+    const char *out = NULL, *layout = hy_layout_names[0], *state = hy_state_exchange_names[0],
+               *attention = hy_attention_method_names[0], *overlap = hy_overlap_names[0], *dtype = "f64";
     const char *table = "cpu_ref", *recompute = "none";
+    const choices_help layouts = choices_of("", hy_layout_names),
+                       states = choices_of("exchange of states: ", hy_state_exchange_names),
+                       attentions = choices_of("exchange of keys and values: ", hy_attention_method_names),
+                       overlaps = choices_of("", hy_overlap_names);
     const hy_option options[] = {
         {"--in", HY_OPTION_LIST, &in, "FILE", "HDF5 file with the input tensors; may be given many times"},
         {"--out", HY_OPTION_TEXT, &out, "FILE", "HDF5 file to write; with several inputs a folder"},
         {"--model", HY_OPTION_LIST, &models, "DIR",
          "op model: folder with config.json and model.safetensors; one for each --in"},
-        {"--layout", HY_OPTION_TEXT, &layout, "NAME", "contiguous (default) or zigzag"},
-        {"--state", HY_OPTION_TEXT, &state, "NAME", "exchange of states: allgather (default) or ring"},
-        {"--attention", HY_OPTION_TEXT, &attention, "NAME", "exchange of keys and values: ring (default) or allgather"},
-        {"--overlap", HY_OPTION_TEXT, &overlap, "NAME", "split (default) or seeded"},
+        {"--layout", HY_OPTION_TEXT, &layout, "NAME", layouts.text},
+        {"--state", HY_OPTION_TEXT, &state, "NAME", states.text},
+        {"--attention", HY_OPTION_TEXT, &attention, "NAME", attentions.text},
+        {"--overlap", HY_OPTION_TEXT, &overlap, "NAME", overlaps.text},
         {"--recompute", HY_OPTION_TEXT, &recompute, "NAME", "op model: none (default), light or block"},
         {"--dtype", HY_OPTION_TEXT, &dtype, "TYPE", "f64 (default), f32 or bf16"},
         {"--table", HY_OPTION_TEXT, &table, "NAME", "operations: cpu_ref (default) or cpu"},

@@ -3,7 +3,7 @@
  * sent and back into rows where they arrive. */
 #include "sp/channel_exchange.h"
 
-static int64_t cut(int64_t i, int64_t n, int64_t parts) {
+static int64_t share_begin(int64_t i, int64_t n, int64_t parts) {
     return i * (n / parts) + i * (n % parts) / parts;
 }
 
@@ -33,14 +33,14 @@ void hy_channel_exchange_open(hy_channel_exchange *x, hy_sp *sp, const hy_layout
 
 hy_channels hy_channels_of(const hy_channel_exchange *x, int rank) {
     const int size = x->sp->layout->size;
-    const int64_t begin = cut(rank, x->C, size);
-    return (hy_channels){begin, cut(rank + 1, x->C, size) - begin};
+    const int64_t begin = share_begin(rank, x->C, size);
+    return (hy_channels){begin, share_begin(rank + 1, x->C, size) - begin};
 }
 
 hy_channels hy_channels_slice(const hy_channel_exchange *x, int rank, int slice) {
     const hy_channels all = hy_channels_of(x, rank);
-    const int64_t begin = cut(slice, all.n, x->slices);
-    return (hy_channels){all.begin + begin, cut(slice + 1, all.n, x->slices) - begin};
+    const int64_t begin = share_begin(slice, all.n, x->slices);
+    return (hy_channels){all.begin + begin, share_begin(slice + 1, all.n, x->slices) - begin};
 }
 
 int64_t hy_channel_exchange_bytes(const hy_channel_exchange *x, int size) {
@@ -80,7 +80,7 @@ static void turn(hy_channel_exchange *x, int slice, bool to_block, char *blocks,
 /* ---- between blocks and lines ---- */
 
 /* Own channels of every rank's fragments, in the order of the fragments. */
-static void place(hy_channel_exchange *x, int slice, bool to_lines, char *blocks, void *lines) {
+static void place_channels(hy_channel_exchange *x, int slice, bool to_lines, char *blocks, void *lines) {
     const hy_layout *layout = x->sp->layout;
     const int64_t n = hy_channels_slice(x, layout->rank, slice).n;
     for (int64_t id = 0; id < layout->n_frags; id++) {
@@ -98,7 +98,7 @@ static void place(hy_channel_exchange *x, int slice, bool to_lines, char *blocks
 
 /* ---- the two directions ---- */
 
-static void post(hy_channel_exchange *x, hy_channel_way *way, int slice) {
+static void post_channels(hy_channel_exchange *x, hy_channel_way *way, int slice) {
     if (x->sp->layout->size > 1) {
         hy_comm_all_to_all(x->sp->comm, way->name, way->send[slice % 2], way->recv[slice % 2], x->block,
                            &way->req[slice % 2]);
@@ -106,7 +106,7 @@ static void post(hy_channel_exchange *x, hy_channel_way *way, int slice) {
 }
 
 /* The hook of tests: halves what came from other ranks. */
-static void damage(hy_channel_exchange *x, int slice, char *blocks) {
+static void damage_channels(hy_channel_exchange *x, int slice, char *blocks) {
     const hy_layout *layout = x->sp->layout;
     const int64_t n = hy_channels_slice(x, layout->rank, slice).n;
     for (int64_t id = 0; id < layout->n_frags; id++) {
@@ -120,20 +120,20 @@ static void damage(hy_channel_exchange *x, int slice, char *blocks) {
 
 void hy_channels_post_lines(hy_channel_exchange *x, int slice, const void *rows) {
     turn(x, slice, true, x->to_lines.send[slice % 2], (void *)(uintptr_t)rows, 0);
-    post(x, &x->to_lines, slice);
+    post_channels(x, &x->to_lines, slice);
 }
 
 void hy_channels_take_lines(hy_channel_exchange *x, int slice, void *lines) {
     hy_comm_wait(&x->to_lines.req[slice % 2]);
     if (x->sp->broken) {
-        damage(x, slice, x->to_lines.recv[slice % 2]);
+        damage_channels(x, slice, x->to_lines.recv[slice % 2]);
     }
-    place(x, slice, true, x->to_lines.recv[slice % 2], lines);
+    place_channels(x, slice, true, x->to_lines.recv[slice % 2], lines);
 }
 
 void hy_channels_post_rows(hy_channel_exchange *x, int slice, const void *lines) {
-    place(x, slice, false, x->to_rows.send[slice % 2], (void *)(uintptr_t)lines);
-    post(x, &x->to_rows, slice);
+    place_channels(x, slice, false, x->to_rows.send[slice % 2], (void *)(uintptr_t)lines);
+    post_channels(x, &x->to_rows, slice);
 }
 
 void hy_channels_take_rows(hy_channel_exchange *x, int slice, void *rows, int acc) {

@@ -13,7 +13,7 @@ static int64_t fragments_per_sequence(hy_layout_kind kind, int size) {
 }
 
 /* First token, within the sequence, of fragment i of F: ⌊i·len/F⌋ without overflow. */
-static int64_t cut(int64_t i, int64_t len, int64_t F) {
+static int64_t cut_sequence(int64_t i, int64_t len, int64_t F) {
     return i * (len / F) + i * (len % F) / F;
 }
 
@@ -23,10 +23,10 @@ static int owner_of(int64_t i, int size) {
 
 static int64_t tokens_of(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len) {
     const int64_t F = fragments_per_sequence(kind, size);
-    int64_t tokens = cut(rank + 1, len, F) - cut(rank, len, F);
+    int64_t tokens = cut_sequence(rank + 1, len, F) - cut_sequence(rank, len, F);
     if (F > size) {
         const int64_t mirror = F - 1 - rank;
-        tokens += cut(mirror + 1, len, F) - cut(mirror, len, F);
+        tokens += cut_sequence(mirror + 1, len, F) - cut_sequence(mirror, len, F);
     }
     return n_seq * tokens;
 }
@@ -55,15 +55,15 @@ static void cut_fragments(hy_layout *layout) {
     for (int64_t s = 0; s < layout->n_seq; s++) {
         for (int64_t i = 0; i < F; i++) {
             hy_fragment *f = &layout->frags[s * F + i];
-            f->begin = s * layout->len + cut(i, layout->len, F);
-            f->len = cut(i + 1, layout->len, F) - cut(i, layout->len, F);
+            f->begin = s * layout->len + cut_sequence(i, layout->len, F);
+            f->len = cut_sequence(i + 1, layout->len, F) - cut_sequence(i, layout->len, F);
             f->owner = owner_of(i, layout->size);
             f->slot = s * per_rank + (i >= layout->size);
             const int64_t before =
                 tokens_of(layout->kind, layout->size, f->owner, s, layout->len); /* of earlier sequences */
             f->local = before;
             if (i >= layout->size) {
-                f->local += cut(F - i, layout->len, F) - cut(F - 1 - i, layout->len, F);
+                f->local += cut_sequence(F - i, layout->len, F) - cut_sequence(F - 1 - i, layout->len, F);
             }
             if (f->owner == layout->rank) {
                 layout->local[f->slot] = s * F + i;

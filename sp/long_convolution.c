@@ -15,7 +15,7 @@ typedef struct long_call {
 } long_call;
 
 /* Everything of *c but pointers into kept; work may be empty to learn its size. */
-static size_t cut(long_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C, hy_carve *work) {
+static size_t cut_long_conv(long_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C, hy_carve *work) {
     const size_t real = hy_sp_size(sp, HY_ROLE_ACT), stat = hy_sp_size(sp, HY_ROLE_STAT);
     *c = (long_call){.sp = sp};
     hy_channel_exchange_open(&c->exchange, sp, dims, C, work);
@@ -41,20 +41,20 @@ size_t hy_sp_long_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t
 size_t hy_sp_long_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
     long_call c;
     hy_sp copy = *sp;
-    return cut(&c, &copy, dims, C, &(hy_carve){0});
+    return cut_long_conv(&c, &copy, dims, C, &(hy_carve){0});
 }
 
 void hy_sp_long_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t *fwd, int64_t *bwd) {
     long_call c;
     hy_sp copy = *sp;
-    cut(&c, &copy, dims, C, &(hy_carve){0});
+    cut_long_conv(&c, &copy, dims, C, &(hy_carve){0});
     *fwd = *bwd = 2 * hy_channel_exchange_bytes(&c.exchange, dims->size);
 }
 
-static long_call begin(hy_sp *sp, hy_sp_long_conv *conv) {
+static long_call begin_long_conv(hy_sp *sp, hy_sp_long_conv *conv) {
     long_call c;
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
-    cut(&c, sp, &dims, conv->C, &(hy_carve){.base = conv->work});
+    cut_long_conv(&c, sp, &dims, conv->C, &(hy_carve){.base = conv->work});
     c.conv = conv;
     c.op.L = sp->lists->docs.longest;
     c.op.docs = sp->lists->docs.device;
@@ -129,11 +129,11 @@ static void each_slice(long_call *c, const void *from, void *to, int acc,
 }
 
 void hy_sp_long_conv_fwd(hy_sp *sp, hy_sp_long_conv *conv) {
-    long_call c = begin(sp, conv);
+    long_call c = begin_long_conv(sp, conv);
     each_slice(&c, conv->x, conv->y, 0, compute_fwd);
 }
 
 void hy_sp_long_conv_bwd(hy_sp *sp, hy_sp_long_conv *conv) {
-    long_call c = begin(sp, conv);
+    long_call c = begin_long_conv(sp, conv);
     each_slice(&c, conv->dy, conv->dx, conv->acc, compute_bwd);
 }

@@ -114,7 +114,7 @@ static hy_var normalise(hy_graph *g, const key_side *side, hy_var x) {
 }
 
 /* Norm and rotation of q or k. */
-static hy_var prepare(hy_graph *g, const key_side *side, hy_var x, int64_t heads) {
+static hy_var prepare_keys(hy_graph *g, const key_side *side, hy_var x, int64_t heads) {
     const hy_mixer_config *m = side->m;
     x = normalise(g, side, x);
     return m->rope_base > 0 ? hy_node_rope(g, x, heads, m->head_dim, 0, m->head_dim, m->rope_base) : x;
@@ -157,7 +157,7 @@ static hy_var decay(hy_graph *g, const hy_linear_row *row, const hy_model_config
 }
 
 /* Norm and gate of the output, in either order. */
-static hy_var finish(hy_graph *g, const hy_linear_row *row, const hy_mixer_config *m, hy_var x, hy_var o) {
+static hy_var finish_linear_mixer(hy_graph *g, const hy_linear_row *row, const hy_mixer_config *m, hy_var x, hy_var o) {
     int64_t all = m->value_heads * m->value_dim, cols = row->scope == HY_SCOPE_ALL ? all : m->value_dim;
     bool gated = m->output_gate != HY_GATE_NONE, first = gated && m->gate_first == HY_SWITCH_ON;
     hy_act act = m->output_gate == HY_GATE_SIGMOID ? HY_ACT_SIGMOID : HY_ACT_SILU;
@@ -216,7 +216,7 @@ hy_var hy_linear_build(const hy_mixer_row *table_row, hy_graph *g, const hy_mode
     in.v = project(g, row, m, x, (const char *[]){"v_proj", "v_conv1d"}, values * m->value_dim,
                    row->activated ? HY_ACT_SILU : HY_ACT_IDENTITY);
     key_side side = make_key_side(g, m);
-    plain_keys plain = {.q = prepare(g, &side, in.q, m->heads), .k = prepare(g, &side, in.k, m->kv_heads)};
+    plain_keys plain = {.q = prepare_keys(g, &side, in.q, m->heads), .k = prepare_keys(g, &side, in.k, m->kv_heads)};
     hy_feature_weights map = hy_feature_params(g, m->feature_map, K, "feature_map_q");
     in.q = map_features(g, m, plain.q, m->heads, &map, HY_FEATURE_NORM_Q);
     map = m->tie_feature_maps ? map : hy_feature_params(g, m->feature_map, K, "feature_map_k");
@@ -228,5 +228,6 @@ hy_var hy_linear_build(const hy_mixer_row *table_row, hy_graph *g, const hy_mode
         in.beta = hy_node_unary(g, hy_node_linear(g, x, "b_proj", m->value_heads, false), HY_ACT_SIGMOID,
                                 m->negative_eigenvalues ? 2 : 1, -INFINITY);
     }
-    return hy_node_linear(g, finish(g, row, m, x, mix(g, table_row, m, in, &plain, x)), "o_proj", config->width, false);
+    return hy_node_linear(g, finish_linear_mixer(g, row, m, x, mix(g, table_row, m, in, &plain, x)), "o_proj",
+                          config->width, false);
 }

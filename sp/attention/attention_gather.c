@@ -5,7 +5,7 @@
 
 /* ---- lists ---- */
 
-static int64_t tokens_of(const hy_layout *layout, int rank) {
+static int64_t tokens_of_rank(const hy_layout *layout, int rank) {
     int64_t tokens = 0;
     for (int64_t id = 0; id < layout->n_frags; id++) {
         tokens += layout->frags[id].owner == rank ? layout->frags[id].len : 0;
@@ -21,7 +21,7 @@ static void gather_build(hy_attn_builder *b) {
     hy_attn_hop_begin(b, layout->rank, layout->rank);
     const hy_key_block all = {.rows = layout->size * b->dims.T_max};
     for (int r = 0; r < (by_rank ? layout->size : 1); r++) {
-        const hy_key_block mine = {.rows = tokens_of(layout, r), .row = r * b->dims.T_max};
+        const hy_key_block mine = {.rows = tokens_of_rank(layout, r), .row = r * b->dims.T_max};
         for (int64_t id = 0; id < layout->n_frags; id++) {
             const hy_fragment *f = &layout->frags[id];
             if (f->owner != layout->rank && (!by_rank || f->owner == r)) {
@@ -92,7 +92,7 @@ static void gather_post(hy_attn_call *c) {
 }
 
 /* Damage to others' keys; their padding may hold anything. */
-static void damage(hy_attn_call *c, const everybody *kv) {
+static void damage_gathered(hy_attn_call *c, const everybody *kv) {
     for (int64_t id = 0; id < c->sp->layout->n_frags; id++) {
         const hy_fragment *f = &c->sp->layout->frags[id];
         if (f->owner != c->dims.rank) {
@@ -105,7 +105,7 @@ static void damage(hy_attn_call *c, const everybody *kv) {
 static void compute_others(hy_attn_call *c) {
     const everybody kv = rows_in(c, c->s.kv[0], c->esize), d_kv = rows_in(c, c->s.d_kv[0], c->ssize);
     if (c->sp->broken) {
-        damage(c, &kv);
+        damage_gathered(c, &kv);
     }
     hy_attn_hop_compute(c, &c->lists->hops[1], &(hy_kv_rows){.k = kv.k, .v = kv.v, .d_k = d_kv.k, .d_v = d_kv.v});
 }
