@@ -279,6 +279,39 @@ hy_cost hy_cost_map_apply(const hy_map_apply_args *a, env e) {
                      n * e->stat * ((a->S ? (double)a->a_size + state : 0) + (a->H ? state : 0) + state)};
 }
 
+static int64_t bits_set(int64_t x) {
+    int64_t n = 0;
+    for (; x > 0; x >>= 1) {
+        n += x & 1;
+    }
+    return n;
+}
+
+hy_cost hy_cost_map_fold(const hy_map_fold_args *a, env e) {
+    const hy_fold_step *steps = hy_cost_list(e, a->steps);
+    const double n = (double)a->n, state = of(a->K, a->V), all = state * (double)(a->levels > 0 ? a->levels : 1);
+    double passed = 0, maps = 0, read = 0; /* states through a map; maps; copies */
+    for (int64_t i = 0; i < a->n_steps; i++) {
+        read += steps[i].from >= 0 && steps[i].read >= 0;
+        maps += steps[i].at >= 0;
+        passed += steps[i].at < 0 ? 0 : a->levels > 0 ? (double)bits_set(steps[i].first) : 1;
+    }
+    return (hy_cost){n * passed * state * (through(a->a_size, a->K) + 1),
+                     n * e->stat * (read * 2 * all + maps * (double)a->a_size + passed * 3 * state)};
+}
+
+hy_cost hy_cost_map_join(const hy_map_join_args *a, env e) {
+    const hy_map_join_entry *joins = hy_cost_list(e, a->joins);
+    const double n = (double)a->n, state = of(a->K, a->V), size = (double)a->a_size;
+    double pieces = 0, products = 0;
+    for (int64_t i = 0; i < a->n_joins; i++) {
+        pieces += (double)bits_set(joins[i].bits);
+        products += (double)bits_set(joins[i].bits) - 1;
+    }
+    return (hy_cost){n * products * (size + state) * through(a->a_size, a->K),
+                     n * e->stat * (pieces * (size + state) + (double)a->n_joins * (size + (double)a->levels * state))};
+}
+
 hy_cost hy_cost_map_compose(const hy_map_compose_args *a, env e) {
     const double n = (double)a->n, state = of(a->K, a->V), size = (double)a->a_size;
     return (hy_cost){n * ((size + state) * through(a->a_size, a->K) + state), n * e->stat * 3 * (size + state)};

@@ -15,9 +15,23 @@ hy_cost hy_cost_fill(const hy_fill_args *a, env e) {
     return (hy_cost){0, (double)a->n * hy_role_bytes(e, a->role)};
 }
 
+hy_cost hy_cost_values(const hy_values_args *a, env e) {
+    return (hy_cost){0, (double)a->n * hy_role_bytes(e, a->role)};
+}
+
 hy_cost hy_cost_copy2d(const hy_copy2d_args *a, env e) {
     const double n = of(a->rows, a->cols);
     return (hy_cost){a->acc ? n : 0, n * (hy_role_bytes(e, a->from) + (a->acc ? 2 : 1) * hy_role_bytes(e, a->to))};
+}
+
+hy_cost hy_cost_copy_blocks(const hy_copy_blocks_args *a, env e) {
+    const hy_block *blocks = hy_cost_list(e, a->blocks);
+    const double element = hy_role_bytes(e, a->role);
+    double copied = 0, zeros = 0;
+    for (int64_t i = 0; i < a->n_blocks; i++) {
+        *(blocks[i].from < 0 ? &zeros : &copied) += of(blocks[i].rows, blocks[i].cols) * (double)a->unit;
+    }
+    return (hy_cost){a->acc ? copied : 0, element * (zeros + copied * (a->acc ? 3 : 2))};
 }
 
 hy_cost hy_cost_transpose(const hy_transpose_args *a, env e) {

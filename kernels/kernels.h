@@ -28,6 +28,15 @@ typedef struct hy_fill {
     hy_role role;
 } hy_fill_args;
 
+/* y[i] = value[i]. */
+enum { HY_VALUES_MAX = 64 };
+typedef struct hy_values {
+    int64_t n; /* ≤ HY_VALUES_MAX */
+    double value[HY_VALUES_MAX];
+    void *y; /* [n] */
+    hy_role role;
+} hy_values_args;
+
 typedef struct hy_copy2d {
     int64_t rows, cols, src_ld, dst_ld; /* leading dimensions in elements */
     const void *src;
@@ -43,6 +52,21 @@ typedef struct hy_transpose {
     void *dst;
     int acc;
 } hy_transpose_args;
+
+/* Blocks of one array copied into (or added to) another, in the order of the list; of the blocks' numbers all but rows count
+ * `unit` elements. from < 0: zeros are written. */
+typedef struct hy_block {
+    int64_t rows, cols, from, from_ld, to, to_ld;
+} hy_block;
+typedef struct hy_copy_blocks {
+    const hy_block *blocks;
+    int64_t n_blocks, unit;
+    int turn; /* every block is turned, as hy_transpose does: unit 1, role act, no zeros */
+    int acc;
+    const void *src;
+    void *dst;
+    hy_role role; /* of both */
+} hy_copy_blocks_args;
 
 /* y = a·x + (acc ? y : 0);  y may alias x if their roles are the same. */
 typedef struct hy_axpy {
@@ -356,6 +380,10 @@ typedef struct hy_run {
     int64_t begin, len, s0, s1;
 } hy_run;
 
+/* s0 of a run of a convolution that continues the one before it: the W − 1 rows before it in x are its past, and their gradients are
+ * added to dx there. */
+enum { HY_RUN_GOES_ON = -2 };
+
 /* Depthwise causal convolution of width W, then act: y[t,c] = act(bias[c] + Σ_j w[c,j]·x[t−(W−1)+j, c]), j = W−1 being
  * the present token. Tokens before a run's first come from halo[s0] (rows oldest first; row W−2 is the token just
  * before the run), zeros if s0 = −1.
@@ -364,11 +392,11 @@ typedef struct hy_conv {
     int64_t T, C, W;
     hy_act act;
     const hy_run *runs;
-    int64_t n_runs;
-    const void *x;    /* [T,C] */
-    const void *w;    /* [C,W] stat */
-    const void *bias; /* [C] stat, or NULL */
-    const void *halo; /* [slots, W−1, C] or NULL if no run has one */
+    int64_t n_runs, run_tokens, run_longest; /* see hy_recur */
+    const void *x;                           /* [T,C] */
+    const void *w;                           /* [C,W] stat */
+    const void *bias;                        /* [C] stat, or NULL */
+    const void *halo;                        /* [slots, W−1, C] or NULL if no run has one */
     void *y;
     const void *dy;
     void *dx;
@@ -448,7 +476,8 @@ typedef struct hy_recur {
     int64_t T, H, HV, K, V;
     double scale;
     const hy_run *runs;
-    int64_t n_runs;
+    int64_t n_runs, run_tokens,
+        run_longest;   /* tokens of all runs, of the longest: for launchers, which do not read `runs` */
     const void *q, *k; /* [T,H,K] */
     const void *a, *b; /* [T,H,K]; read by dplr only */
     const void *v;     /* [T,HV,V] */
@@ -528,6 +557,54 @@ typedef struct hy_map_apply {
     const void *A, *S, *H; /* S, H [n,K,V] */
     void *out;             /* [n,K,V] */
 } hy_map_apply_args;
+
+/* A state on its way along the maps of fragments, one step after the other. A step's state is what map `from` left, H[from], and is
+ * written to in[read] if read ≥ 0; with from < 0 it is in[read] itself, which is only read. If at ≥ 0 it then passes map `at`:
+ * H[at] += A[at]·S, or A[at]ᵀ·S if `transpose`.
+ * levels > 0: a state is one per set bit of the position `first` at the beginning of map `at` (hy_level_recur), and the one of bit b is at
+ * its end, position `end`, part of bit hy_level_merged(first, end, b); transposed the other way. All stat. */
+typedef struct hy_fold_step {
+    int64_t from, read, at, first, end;
+} hy_fold_step;
+typedef struct hy_map_fold {
+    int64_t n, K, V, a_size, levels; /* heads, as in hy_map_apply */
+    int transpose;
+    const hy_fold_step *steps;
+    int64_t n_steps;
+    int64_t group, group_ld; /* H[i] is at element (i / group)·group_ld + (i % group)·max(levels,1)·n·K·V */
+    const void *A;           /* [.,n,a_size] */
+    void *H;
+    void *in; /* [.,max(levels,1),n,K,V] */
+} hy_map_fold_args;
+
+static inline int64_t hy_fold_place(const hy_map_fold_args *a, int64_t i) {
+    const int64_t size = (a->levels > 0 ? a->levels : 1) * a->n * a->K * a->V;
+    return i / a->group * a->group_ld + i % a->group * size;
+}
+
+/* The bit of position `end` > first whose block holds that of set bit `bit` of `first`. */
+static inline int64_t hy_level_merged(int64_t first, int64_t end, int64_t bit) {
+    int64_t merged = -1;
+    for (int64_t x = end ^ (first >> (bit + 1) << (bit + 1)); x > 0; x >>= 1) {
+        merged++;
+    }
+    return merged;
+}
+
+/* One map from those of its pieces, which lie in the blocks of the bits of `bits`, the lowest bit last in time: with A_i, H_i at index
+ * slot·levels + bit and A⁺ the product of the later pieces' transitions,  H[slot,bit] = A⁺·H_i, or 0 without a piece;  A[slot] the
+ * product of all. At least one piece each. All stat. */
+typedef struct hy_map_join_entry {
+    int64_t slot, bits;
+} hy_map_join_entry;
+typedef struct hy_map_join {
+    int64_t n, K, V, a_size, levels;
+    const hy_map_join_entry *joins;
+    int64_t n_joins;
+    const void *A_pieces, *H_pieces; /* [.,levels,n,a_size], [.,levels,n,K,V] */
+    void *A, *H;                     /* [.,n,a_size], [.,levels,n,K,V] */
+    void *work;                      /* [2,n,a_size] */
+} hy_map_join_args;
 
 /* Composition, first map 1, then map 2: (A,H) = (A2·A1, A2·H1 + H2) for n heads. Outputs alias no input. All stat. */
 typedef struct hy_map_compose {
@@ -647,8 +724,10 @@ typedef struct hy_adamw {
 /* X(operation, args struct without the suffix) */
 #define HY_OPS(X)                                                                                                      \
     X(fill, hy_fill)                                                                                                   \
+    X(values, hy_values)                                                                                               \
     X(copy2d, hy_copy2d)                                                                                               \
     X(transpose, hy_transpose)                                                                                         \
+    X(copy_blocks, hy_copy_blocks)                                                                                     \
     X(axpy, hy_axpy)                                                                                                   \
     X(add, hy_add)                                                                                                     \
     X(rows_add, hy_rows_add)                                                                                           \
@@ -707,6 +786,8 @@ typedef struct hy_adamw {
     X(level_map_bwd, hy_level_recur)                                                                                   \
     X(level_bwd, hy_level_recur)                                                                                       \
     X(map_apply, hy_map_apply)                                                                                         \
+    X(map_fold, hy_map_fold)                                                                                           \
+    X(map_join, hy_map_join)                                                                                           \
     X(map_compose, hy_map_compose)                                                                                     \
     X(attn_fwd, hy_attn)                                                                                               \
     X(attn_delta, hy_attn_delta)                                                                                       \

@@ -6,13 +6,8 @@
 #define HY_SP_CHANNEL_EXCHANGE_H
 
 #include "sp/carve.h"
+#include "sp/lists/channel_lists.h"
 #include "sp/sp.h"
-
-enum { HY_SLICES_MAX = 4 };
-
-typedef struct hy_channels {
-    int64_t begin, n;
-} hy_channels;
 
 typedef struct hy_channel_way {
     const char *name;
@@ -22,17 +17,14 @@ typedef struct hy_channel_way {
 
 typedef struct hy_channel_exchange {
     hy_sp *sp;
-    int64_t C, tokens; /* tokens of all ranks */
-    int slices;
-    int64_t slice_max; /* most channels of a slice, over all ranks */
-    size_t block;      /* bytes between two ranks per slice */
+    const hy_channel_lists *lists;
+    hy_channel_shares shares;
+    int64_t tokens; /* of all ranks */
+    size_t block;   /* bytes between two ranks per slice */
     hy_channel_way to_lines, to_rows;
 } hy_channel_exchange;
 
 void hy_channel_exchange_open(hy_channel_exchange *x, hy_sp *sp, const hy_layout_dims *dims, int64_t C, hy_carve *work);
-/* Channels of a rank; of one of its slices. */
-hy_channels hy_channels_of(const hy_channel_exchange *x, int rank);
-hy_channels hy_channels_slice(const hy_channel_exchange *x, int rank, int slice);
 /* Bytes that one rank sends in one direction, all slices. */
 int64_t hy_channel_exchange_bytes(const hy_channel_exchange *x, int size);
 

@@ -1,30 +1,11 @@
 /* Causal convolution over sharded sequences. A run that continues a document is cut in two: its edge, the first W−1
- * tokens, needs the halo from other ranks; the inner tokens take rows of x as theirs. While the halo travels, forward
+ * tokens, needs the halo from other ranks; the inner tokens go on from rows of x. While the halo travels, forward
  * computes everything but the edges. Backward begins with the edges, whose gradients of the halo travel while the rest
- * is computed; the inner tokens' gradients of their halo are added to those of the rows that served as it. */
+ * is computed. */
 #include "sp/halo.h"
 
-typedef struct conv_call {
-    hy_halo halo;
-    hy_run *edge;  /* [n_local] edges of the runs that continue a document */
-    char *d_halo;  /* backward: [n_local,W−1,C] */
-    char *d_inner; /* backward: [W−1,C] */
-} conv_call;
-
-static size_t cut(conv_call *c, hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, bool backward,
-                  hy_carve *work) {
-    hy_halo_open(&c->halo, sp, dims, C, W, backward, work);
-    c->edge = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_run));
-    if (backward) {
-        c->d_halo = hy_carve_take(work, (size_t)(dims->n_local * c->halo.rows) * c->halo.row_bytes);
-        c->d_inner = hy_carve_take(work, (size_t)c->halo.rows * c->halo.row_bytes);
-    }
-    return work->used;
-}
-
 void hy_sp_conv_need(hy_lists_needs *needs, int64_t W) {
-    (void)needs;
-    (void)W;
+    hy_lists_need_key(needs, &needs->widths, W);
 }
 
 size_t hy_sp_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W) {
@@ -33,127 +14,79 @@ size_t hy_sp_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, i
 }
 
 size_t hy_sp_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W) {
-    conv_call c;
+    hy_halo halo;
+    hy_carve work = {0};
     hy_sp copy = *sp;
-    return cut(&c, &copy, dims, C, W, true, &(hy_carve){0});
+    hy_halo_open(&halo, &copy, dims, C, W, true, &work);
+    return work.used;
 }
 
-static conv_call begin(hy_sp *sp, hy_sp_conv *conv, bool backward) {
-    conv_call c;
+static hy_halo begin(hy_sp *sp, hy_sp_conv *conv, bool backward) {
+    hy_halo halo;
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
-    cut(&c, sp, &dims, conv->op.C, conv->op.W, backward, &(hy_carve){.base = conv->work});
+    hy_halo_open(&halo, sp, &dims, conv->op.C, conv->op.W, backward, &(hy_carve){.base = conv->work});
     conv->op.T = sp->layout->T;
-    conv->op.runs = sp->layout->runs;
-    conv->op.n_runs = sp->layout->n_runs;
     conv->op.halo = conv->kept;
-    conv->op.dhalo = backward ? c.d_halo : NULL;
-    return c;
+    conv->op.dhalo = halo.d_rows;
+    return halo;
 }
 
-/* The runs of a fragment. */
-typedef struct parts {
-    hy_run edge, inner; /* empty unless the first run continues a document */
-    const hy_run *rest;
-    int64_t n_rest;
-} parts;
+typedef void conv_kernel(hy_device *device, const hy_conv_args *op);
 
-static parts parts_of(const conv_call *c, const hy_layout *layout, int64_t slot) {
-    parts p = {.rest = &layout->runs[layout->first_run[slot]],
-               .n_rest = layout->first_run[slot + 1] - layout->first_run[slot]};
-    if (p.n_rest > 0 && p.rest->s0 >= 0) {
-        const hy_run run = *p.rest++;
-        const int64_t edge = run.len < c->halo.rows ? run.len : c->halo.rows;
-        p.n_rest--;
-        p.edge = (hy_run){.begin = run.begin, .len = edge, .s0 = slot, .s1 = -1};
-        p.inner = (hy_run){.begin = run.begin + edge, .len = run.len - edge, .s0 = 0, .s1 = -1};
+static void on_runs(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, const hy_run_list *runs) {
+    if (runs->n > 0) {
+        hy_conv_set_runs(&conv->op, runs);
+        kernel(sp->device, &conv->op);
     }
-    return p;
 }
 
-static int64_t list_edges(const conv_call *c, const hy_layout *layout) {
-    int64_t n = 0;
-    for (int64_t slot = 0; slot < layout->n_local; slot++) {
-        const parts p = parts_of(c, layout, slot);
-        if (p.edge.len > 0) {
-            c->edge[n++] = p.edge;
+/* All but the edges; fragment by fragment where exchanges advance between calls only. */
+static void local(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, const hy_width_lists *lists) {
+    const hy_run_lists *runs = &sp->lists->runs;
+    if (sp->profile->tuning.recur_pieces == 0) {
+        on_runs(sp, conv, kernel, &lists->inner);
+        on_runs(sp, conv, kernel, &runs->starting);
+        return;
+    }
+    for (int64_t slot = 0; slot < sp->layout->n_local; slot++) {
+        const int64_t inner = lists->inner_at[slot], first = runs->first_starting[slot];
+        if (inner >= 0) {
+            const hy_run_list one = hy_run_list_part(&lists->inner, inner, 1);
+            on_runs(sp, conv, kernel, &one);
         }
-    }
-    return n;
-}
-
-/* The arguments for some runs; the rows before inner tokens are the halo of slot 0. */
-static hy_conv_args for_runs(const hy_sp_conv *conv, const hy_run *runs, int64_t n_runs) {
-    hy_conv_args op = conv->op;
-    op.runs = runs;
-    op.n_runs = n_runs;
-    return op;
-}
-
-static hy_conv_args for_inner(const conv_call *c, const hy_sp_conv *conv, const parts *p) {
-    hy_conv_args op = for_runs(conv, &p->inner, 1);
-    op.halo = (const char *)op.x + (size_t)p->edge.begin * c->halo.row_bytes;
-    op.dhalo = c->d_inner;
-    return op;
-}
-
-static void fwd(hy_sp *sp, hy_conv_args op) {
-    if (op.n_runs > 0) {
-        hy_conv_fwd(sp->device, &op);
-    }
-}
-
-static void bwd(hy_sp *sp, hy_conv_args op) {
-    if (op.n_runs > 0) {
-        hy_conv_bwd(sp->device, &op);
+        const hy_run_list starting = hy_run_list_part(&runs->starting, first, runs->first_starting[slot + 1] - first);
+        on_runs(sp, conv, kernel, &starting);
+        hy_comm_progress(sp->comm);
     }
 }
 
 void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *conv) {
-    conv_call c = begin(sp, conv, false);
+    hy_halo halo = begin(sp, conv, false);
     if (sp->layout->size == 1) {
-        hy_conv_fwd(sp->device, &conv->op);
+        on_runs(sp, conv, hy_conv_fwd, &sp->lists->runs.all);
         return;
     }
-    hy_halo_post(&c.halo, conv->op.x, conv->kept);
-    for (int64_t slot = 0; slot < sp->layout->n_local; slot++) {
-        const parts p = parts_of(&c, sp->layout, slot);
-        if (p.inner.len > 0) {
-            fwd(sp, for_inner(&c, conv, &p));
-        }
-        fwd(sp, for_runs(conv, p.rest, p.n_rest));
-        hy_comm_progress(sp->comm);
-    }
-    hy_halo_finish(&c.halo, conv->kept);
-    fwd(sp, for_runs(conv, c.edge, list_edges(&c, sp->layout)));
+    hy_halo_post(&halo, conv->op.x, conv->kept);
+    local(sp, conv, hy_conv_fwd, halo.lists);
+    hy_halo_finish(&halo, conv->kept);
+    on_runs(sp, conv, hy_conv_fwd, &halo.lists->edges);
 }
 
 void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *conv) {
     (void)begin(sp, conv, false);
-    hy_conv_fwd(sp->device, &conv->op);
+    on_runs(sp, conv, hy_conv_fwd, &sp->lists->runs.all);
 }
 
 void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *conv) {
-    conv_call c = begin(sp, conv, true);
+    hy_halo halo = begin(sp, conv, true);
     if (sp->layout->size == 1) {
-        hy_conv_bwd(sp->device, &conv->op);
+        on_runs(sp, conv, hy_conv_bwd, &sp->lists->runs.all);
         return;
     }
-    bwd(sp, for_runs(conv, c.edge, list_edges(&c, sp->layout)));
-    hy_halo_return_post(&c.halo, c.d_halo);
-    for (int64_t slot = 0; slot < sp->layout->n_local; slot++) {
-        const parts p = parts_of(&c, sp->layout, slot);
-        if (p.inner.len > 0) {
-            bwd(sp, for_inner(&c, conv, &p));
-            hy_axpy(sp->device, &(hy_axpy_args){.n = p.edge.len * conv->op.C,
-                                                .a = 1,
-                                                .x = c.d_inner,
-                                                .y = (char *)conv->op.dx + (size_t)p.edge.begin * c.halo.row_bytes,
-                                                .acc = 1});
-        }
-        bwd(sp, for_runs(conv, p.rest, p.n_rest));
-        hy_comm_progress(sp->comm);
-    }
-    hy_halo_return_finish(&c.halo, c.d_halo, conv->op.dx);
+    on_runs(sp, conv, hy_conv_bwd, &halo.lists->edges);
+    hy_halo_return_post(&halo);
+    local(sp, conv, hy_conv_bwd, halo.lists);
+    hy_halo_return_finish(&halo, conv->op.dx);
 }
 
 static int owner_of(const hy_layout_dims *dims, int64_t i, int64_t F) {

@@ -7,11 +7,11 @@
 
 typedef struct hy_halo {
     hy_sp *sp;
+    const hy_width_lists *lists;
     int64_t rows, C;
     size_t row_bytes;
-    int64_t n_reqs;
-    hy_req *reqs;
-    char *rows_back; /* backward: gradient rows from other ranks, in the order of the pieces */
+    char
+        *d_rows; /* backward: gradients of the rows, then of those that other ranks send back: [n_local,W−1,C], [.,C] */
 } hy_halo;
 
 void hy_halo_open(hy_halo *halo, hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, bool backward,
@@ -20,8 +20,8 @@ void hy_halo_open(hy_halo *halo, hy_sp *sp, const hy_layout_dims *dims, int64_t 
  * document's start are zeros. Other entries are left alone. */
 void hy_halo_post(hy_halo *halo, const void *x, void *rows);
 void hy_halo_finish(hy_halo *halo, void *rows);
-/* The adjoint: dx [T,C] += the gradients d_rows [n_local,W−1,C] of the rows above, in a fixed order. */
-void hy_halo_return_post(hy_halo *halo, const void *d_rows);
-void hy_halo_return_finish(hy_halo *halo, const void *d_rows, void *dx);
+/* The adjoint: dx [T,C] += the gradients halo->d_rows of the rows above, in a fixed order. */
+void hy_halo_return_post(hy_halo *halo);
+void hy_halo_return_finish(hy_halo *halo, void *dx);
 
 #endif

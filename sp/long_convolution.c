@@ -19,7 +19,7 @@ static size_t cut_long_conv(long_call *c, hy_sp *sp, const hy_layout_dims *dims,
     const size_t real = hy_sp_size(sp, HY_ROLE_ACT), stat = hy_sp_size(sp, HY_ROLE_STAT);
     *c = (long_call){.sp = sp};
     hy_channel_exchange_open(&c->exchange, sp, dims, C, work);
-    const int64_t n = c->exchange.slice_max;
+    const int64_t n = c->exchange.shares.slice_max;
     c->op = (hy_long_conv_args){.C = n, .T = c->exchange.tokens, .L = dims->len};
     c->h = hy_carve_take(work, (size_t)(n * dims->len) * stat);
     c->dh = hy_carve_take(work, (size_t)(n * dims->len) * stat);
@@ -30,8 +30,8 @@ static size_t cut_long_conv(long_call *c, hy_sp *sp, const hy_layout_dims *dims,
 }
 
 void hy_sp_long_conv_need(hy_lists_needs *needs, int64_t C) {
-    (void)C;
     needs->documents = true;
+    hy_lists_need_key(needs, &needs->channels, C);
 }
 
 size_t hy_sp_long_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C) {
@@ -81,7 +81,7 @@ static hy_modal_filter_args filter_of(const long_call *c, hy_channels channels) 
 
 /* Kept inputs of a slice. */
 static char *kept_lines(const long_call *c, hy_channels channels) {
-    const int64_t first = hy_channels_of(&c->exchange, c->sp->layout->rank).begin;
+    const int64_t first = hy_channels_of(&c->exchange.shares, c->sp->layout->rank).begin;
     return (char *)c->conv->kept + (size_t)((channels.begin - first) * c->op.T) * hy_sp_size(c->sp, HY_ROLE_ACT);
 }
 
@@ -106,12 +106,12 @@ static void compute_bwd(long_call *c, int slice, hy_channels channels) {
 static void each_slice(long_call *c, const void *from, void *to, int acc,
                        void (*compute)(long_call *, int, hy_channels)) {
     hy_channel_exchange *x = &c->exchange;
-    if (x->slices > 0) {
+    if (x->shares.slices > 0) {
         hy_channels_post_lines(x, 0, from);
     }
-    for (int s = 0; s < x->slices; s++) {
-        const hy_channels channels = hy_channels_slice(x, c->sp->layout->rank, s);
-        if (s + 1 < x->slices) {
+    for (int s = 0; s < x->shares.slices; s++) {
+        const hy_channels channels = hy_channels_slice(&x->shares, c->sp->layout->rank, s);
+        if (s + 1 < x->shares.slices) {
             hy_channels_post_lines(x, s + 1, from);
         }
         const hy_modal_filter_args filter = filter_of(c, channels);
@@ -123,7 +123,7 @@ static void each_slice(long_call *c, const void *from, void *to, int acc,
         }
         hy_channels_post_rows(x, s, c->lines[1]);
     }
-    for (int s = x->slices > 2 ? x->slices - 2 : 0; s < x->slices; s++) {
+    for (int s = x->shares.slices > 2 ? x->shares.slices - 2 : 0; s < x->shares.slices; s++) {
         hy_channels_take_rows(x, s, to, acc);
     }
 }

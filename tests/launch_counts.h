@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/dry.h"
+#include "layers/mixers/mixer.h"
 #include "layers/model.h"
 
 /* The mixer's other fields: after the defaults, before they are resolved. May be NULL. */
@@ -36,7 +37,7 @@ static inline hy_model *launch_model(const launch_case *c, int layers) {
     hy_mixer_config *m = &config.mixers[config.n_mixers++];
     hy_mixer_config_init(m, c->kind);
     snprintf(config.pattern[config.n_pattern++], HY_NAME_MAX, "%s", c->kind);
-    m->heads = 2;
+    m->heads = hy_mixer_uses(hy_mixer_row_find(c->kind), "heads") ? 2 : HY_DEFAULT;
     m->mlp = HY_SWITCH_OFF;
     if (c->fields) {
         c->fields(m);

@@ -37,6 +37,8 @@ static const struct {
     {"hy_bonus", " du ", HY_ROLE_GRAD},
     {"hy_map_apply", "*", HY_ROLE_STAT},
     {"hy_map_compose", "*", HY_ROLE_STAT},
+    {"hy_map_fold", "*", HY_ROLE_STAT},
+    {"hy_map_join", "*", HY_ROLE_STAT},
     {"hy_attn", " o lse delta dq dk dv ", HY_ROLE_STAT},
     {"hy_attn_delta", " delta ", HY_ROLE_STAT},
     {"hy_rows_add", "*", HY_ROLE_STAT},
@@ -60,6 +62,8 @@ static hy_role parity_role_told(const char *type, const char *member, const void
     if (strcmp(type, #name) == 0 && parity_is_one_of(member, members))                                                 \
     return ((const name##_args *)args)->field
     TOLD(hy_fill, " y ", role);
+    TOLD(hy_values, " y ", role);
+    TOLD(hy_copy_blocks, " src dst ", role);
     TOLD(hy_copy2d, " src ", from);
     TOLD(hy_copy2d, " dst ", to);
     TOLD(hy_axpy, " x ", from);

@@ -51,11 +51,16 @@ hy_var hy_node_decay_gate(hy_graph *g, hy_var x, int64_t heads, int64_t K, doubl
 
 static void head_decay_fwd(hy_exec *x, const hy_node *node) {
     char *g = hy_value(x, node->out[0]);
-    for (int64_t h = 0; h < node->attr.head_decay.heads; h++) {
-        double value = node->attr.head_decay.log_decay(h, node->attr.head_decay.heads, node->attr.head_decay.layer,
-                                                       node->attr.head_decay.layers);
-        hy_fill(x->device,
-                &(hy_fill_args){.n = 1, .value = value, .y = g + hy_bytes(x, HY_ROLE_STAT, h), .role = HY_ROLE_STAT});
+    const int64_t heads = node->attr.head_decay.heads;
+    for (int64_t first = 0; first < heads; first += HY_VALUES_MAX) {
+        hy_values_args a = {.n = heads - first < HY_VALUES_MAX ? heads - first : HY_VALUES_MAX,
+                            .y = g + hy_bytes(x, HY_ROLE_STAT, first),
+                            .role = HY_ROLE_STAT};
+        for (int64_t h = 0; h < a.n; h++) {
+            a.value[h] = node->attr.head_decay.log_decay(first + h, heads, node->attr.head_decay.layer,
+                                                         node->attr.head_decay.layers);
+        }
+        hy_values(x->device, &a);
     }
 }
 

@@ -7,10 +7,9 @@
 static void taps_fwd(hy_exec *x, const hy_node *node) {
     char *taps = hy_value(x, node->out[0]);
     int64_t n = x->graph->vars[node->out[0]].cols;
-    hy_fill(x->device, &(hy_fill_args){.n = n, .y = taps, .role = HY_ROLE_STAT});
-    hy_fill(x->device, &(hy_fill_args){.n = 1, .value = 1, .y = taps, .role = HY_ROLE_STAT});
+    hy_values(x->device, &(hy_values_args){.n = n < 2 ? n : 2, .value = {1, 0}, .y = taps, .role = HY_ROLE_STAT});
     hy_copy2d(x->device, &(hy_copy2d_args){.rows = n / 2 - 1,
-                                           .cols = 1,
+                                           .cols = 2,
                                            .src_ld = 0,
                                            .dst_ld = 2,
                                            .src = taps,

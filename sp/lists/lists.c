@@ -4,7 +4,10 @@
 
 #include "base/memory.h"
 #include "sp/carve.h"
+#include "sp/lists/channel_lists.h"
+#include "sp/lists/halo_lists.h"
 #include "sp/lists/run_lists.h"
+#include "sp/lists/state_lists.h"
 
 static int find_key(const hy_list_keys *keys, int64_t value) {
     int i = 0;
@@ -55,11 +58,38 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
     const size_t runs = hy_run_lists_bytes(profile, dims, needs->recurrences);
     size_t bytes = 2 * hy_aligned((size_t)dims->T * sizeof(int32_t)) + indices_bytes(dims->T);
     bytes += needs->documents ? indices_bytes(hy_layout_documents_max(dims) + 1) : 0;
-    bytes += (needs->n_states > 0 ? 2 : 1) * runs;
+    bytes += runs;
+    if (needs->n_states > 0) {
+        bytes += runs + 2 * hy_aligned((size_t)dims->n_local * sizeof(hy_run));
+    }
+    bytes += (size_t)needs->windows.n * indices_bytes(dims->T);
     for (int i = 0; i < needs->n_attentions; i++) {
         bytes += hy_attn_lists_image(profile, dims, needs->method.attention, &needs->attentions[i]);
     }
-    return bytes + (size_t)needs->windows.n * indices_bytes(dims->T);
+    bytes += needs->recurrences && dims->size > 1 ? hy_state_lists_bytes(dims) : 0;
+    for (int i = 0; i < needs->widths.n; i++) {
+        bytes += hy_width_lists_bytes(dims, needs->widths.at[i]);
+    }
+    for (int i = 0; i < needs->channels.n; i++) {
+        bytes += hy_channel_lists_bytes(profile, dims, needs->channels.at[i]);
+    }
+    for (int i = 0; i < needs->levels.n; i++) {
+        bytes += hy_level_lists_bytes(dims, needs->levels.at[i]);
+    }
+    return bytes;
+}
+
+int64_t hy_lists_requests(const hy_layout_dims *dims, const hy_lists_needs *needs) {
+    int64_t most = 2 * dims->n_local; /* states: received and sent */
+    for (int i = 0; i < needs->widths.n; i++) {
+        const int64_t pieces = hy_halo_pieces_max(dims, needs->widths.at[i]);
+        most = pieces > most ? pieces : most;
+    }
+    return most;
+}
+
+static int64_t inner_starts(const hy_layout_dims *dims, const hy_lists_needs *needs) {
+    return needs->widths.n * dims->n_local;
 }
 
 int64_t hy_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, const hy_lists_needs *needs) {
@@ -68,7 +98,8 @@ int64_t hy_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, co
         attention += hy_attn_lists_bytes(profile, dims, needs->method.attention, &needs->attentions[i]);
     }
     return (int64_t)sizeof(hy_lists) + attention + hy_list_image_bytes(image_bytes(profile, dims, needs)) +
-           2 * hy_run_lists_starts(dims) * (int64_t)sizeof(int64_t);
+           (2 * hy_run_lists_starts(dims) + inner_starts(dims, needs)) * (int64_t)sizeof(int64_t) +
+           hy_lists_requests(dims, needs) * (int64_t)sizeof(hy_req);
 }
 
 hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *needs, hy_lists **out) {
@@ -79,6 +110,12 @@ hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const h
     hy_status status = hy_list_image_create(device, image_bytes(hy_device_profile(device), dims, needs), &lists->image);
     for (int i = 0; i < 2 && status == HY_OK; i++) {
         status = HY_NEW("lists by fragment", hy_run_lists_starts(dims), &lists->fragment_starts[i]);
+    }
+    if (status == HY_OK) {
+        status = HY_NEW("lists by fragment", inner_starts(dims, needs), &lists->inner_starts);
+    }
+    if (status == HY_OK) {
+        status = HY_NEW("requests of exchanges", hy_lists_requests(dims, needs), &lists->requests);
     }
     for (int i = 0; i < needs->n_attentions && status == HY_OK; i++) {
         status = hy_attn_lists_create(hy_device_profile(device), dims, needs->method.attention, &needs->attentions[i],
@@ -100,6 +137,8 @@ void hy_lists_destroy(hy_lists *lists) {
         }
         hy_free(lists->fragment_starts[0]);
         hy_free(lists->fragment_starts[1]);
+        hy_free(lists->inner_starts);
+        hy_free(lists->requests);
         hy_free(lists);
     }
 }
@@ -140,6 +179,32 @@ static hy_window_lists window_lists(hy_list_image *image, const hy_layout *layou
     return (hy_window_lists){.window = window, .lo = list};
 }
 
+static void build_told(hy_lists *lists) {
+    const hy_lists_needs *needs = &lists->needs;
+    lists->n_windows = needs->windows.n;
+    for (int i = 0; i < needs->windows.n; i++) {
+        lists->windows[i] = window_lists(lists->image, lists->layout, needs->windows.at[i]);
+    }
+    for (int i = 0; i < needs->n_attentions; i++) {
+        hy_attn_lists_set(lists->attentions[i], hy_device_profile(lists->device), lists->image, lists->layout,
+                          hy_lists_window(lists, needs->attentions[i].window)->lo.host);
+    }
+    for (int i = 0; i < needs->widths.n; i++) {
+        lists->widths[i] = hy_width_lists_build(lists->image, lists->layout, needs->widths.at[i],
+                                                lists->inner_starts + i * lists->dims.n_local);
+    }
+    for (int i = 0; i < needs->channels.n; i++) {
+        lists->channels[i] = hy_channel_lists_build(lists->image, hy_device_profile(lists->device), lists->layout,
+                                                    needs->channels.at[i]);
+    }
+    for (int i = 0; i < needs->levels.n; i++) {
+        lists->levels[i] = hy_level_lists_build(lists->image, lists->layout, needs->levels.at[i]);
+    }
+    for (int i = 0; i < 2 && needs->recurrences && lists->dims.size > 1; i++) {
+        lists->states[i] = hy_state_lists_build(lists->image, lists->layout, i == 0 ? 1 : -1);
+    }
+}
+
 void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *tokens, const int32_t *labels) {
     hy_list_image *image = lists->image;
     const int64_t part = lists->needs.recurrences ? hy_run_part_tokens(hy_device_profile(lists->device), layout->T) : 0;
@@ -154,15 +219,10 @@ void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *token
     lists->runs = hy_run_lists_build(image, layout, part, false, lists->fragment_starts[0]);
     if (lists->needs.n_states > 0) {
         lists->document_runs = hy_run_lists_build(image, layout, part, true, lists->fragment_starts[1]);
+        lists->opening = hy_half_open_runs(image, layout, true);
+        lists->closing = hy_half_open_runs(image, layout, false);
     }
-    lists->n_windows = lists->needs.windows.n;
-    for (int i = 0; i < lists->n_windows; i++) {
-        lists->windows[i] = window_lists(image, layout, lists->needs.windows.at[i]);
-    }
-    for (int i = 0; i < lists->needs.n_attentions; i++) {
-        hy_attn_lists_set(lists->attentions[i], hy_device_profile(lists->device), image, layout,
-                          hy_lists_window(lists, lists->needs.attentions[i].window)->lo.host);
-    }
+    build_told(lists);
     hy_list_image_end(image);
 }
 
@@ -172,4 +232,16 @@ const hy_window_lists *hy_lists_window(const hy_lists *lists, int64_t window) {
 
 const hy_attn_lists *hy_lists_attention(const hy_lists *lists, const hy_attn_need *need) {
     return lists->attentions[find_attention(&lists->needs, need)];
+}
+
+const hy_width_lists *hy_lists_width(const hy_lists *lists, int64_t width) {
+    return &lists->widths[find_key(&lists->needs.widths, width)];
+}
+
+const hy_level_lists *hy_lists_levels(const hy_lists *lists, int64_t columns) {
+    return &lists->levels[find_key(&lists->needs.levels, columns)];
+}
+
+const hy_channel_lists *hy_lists_channels(const hy_lists *lists, int64_t channels) {
+    return &lists->channels[find_key(&lists->needs.channels, channels)];
 }

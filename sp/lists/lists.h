@@ -4,6 +4,7 @@
 #ifndef HY_SP_LISTS_H
 #define HY_SP_LISTS_H
 
+#include "comm/comm.h"
 #include "kernels/device.h"
 #include "sp/layout.h"
 #include "sp/lists/attention_lists.h"
@@ -19,12 +20,15 @@ typedef struct hy_list_keys {
 
 /* What the operations of sp.h tell (hy_sp_recur_need, ...). Start from zeros. */
 typedef struct hy_lists_needs {
-    hy_status status;     /* HY_ERR_USAGE: too many of a kind */
-    bool recurrences;     /* runs in parts */
-    bool documents;       /* their borders */
-    int64_t n_states;     /* documents whose states are given or wanted, 0 in training */
-    hy_list_keys windows; /* of attention; 0 = none */
-    hy_sp_method method;  /* how they exchange: set before anything is told */
+    hy_status status;      /* HY_ERR_USAGE: too many of a kind */
+    bool recurrences;      /* runs in parts */
+    bool documents;        /* their borders */
+    int64_t n_states;      /* documents whose states are given or wanted, 0 in training */
+    hy_list_keys windows;  /* of attention; 0 = none */
+    hy_list_keys widths;   /* of convolutions with a halo */
+    hy_list_keys levels;   /* columns of log-linear scales */
+    hy_list_keys channels; /* of long convolutions */
+    hy_sp_method method;   /* how they exchange: set before anything is told */
     int n_attentions;
     hy_attn_need attentions[HY_LISTS_MAX];
 } hy_lists_needs;
@@ -40,6 +44,21 @@ typedef struct hy_run_list {
 
 /* Some of a list's runs. */
 hy_run_list hy_run_list_part(const hy_run_list *list, int64_t first, int64_t n);
+
+/* The runs that a call works on. */
+static inline void hy_recur_set_runs(hy_recur_args *op, const hy_run_list *runs) {
+    op->runs = runs->device;
+    op->n_runs = runs->n;
+    op->run_tokens = runs->tokens;
+    op->run_longest = runs->longest;
+}
+
+static inline void hy_conv_set_runs(hy_conv_args *op, const hy_run_list *runs) {
+    op->runs = runs->device;
+    op->n_runs = runs->n;
+    op->run_tokens = runs->tokens;
+    op->run_longest = runs->longest;
+}
 
 typedef struct hy_index_list {
     const int64_t *host, *device;
@@ -74,12 +93,67 @@ typedef struct hy_window_lists {
     hy_index_list lo; /* [T] global position of the first key that a token sees; never decreases in a fragment */
 } hy_window_lists;
 
+typedef struct hy_block_list {
+    const hy_block *host, *device;
+    int64_t n;
+} hy_block_list;
+
+/* Rows of a halo that travel between this rank and `peer`. */
+typedef struct hy_halo_piece {
+    int peer;
+    bool serves; /* this rank holds the rows; else it reads them */
+    int64_t rows, row,
+        back; /* row: the first in x or in the halo; back: in the gradients that come back, if this rank serves */
+} hy_halo_piece;
+
+/* Per width W of a convolution. Rows of a halo [n_local,W−1] are counted through; behind them lie those that come back. */
+typedef struct hy_width_lists {
+    int64_t width, n_pieces;
+    hy_run_list edges;           /* of continuing runs, their first W−1 tokens */
+    hy_run_list inner;           /* what follows, HY_RUN_GOES_ON */
+    const int64_t *inner_at;     /* host [n_local]: a fragment's place in `inner`, −1: none */
+    hy_block_list take;          /* in rows, from own rows of x; zeros before a document's start */
+    hy_block_list add;           /* in rows: halo rows and rows that came back, to rows of dx, in a fixed order */
+    const hy_halo_piece *pieces; /* host: in one order on all ranks */
+} hy_width_lists;
+
+typedef struct hy_fold_list {
+    const hy_fold_step *host, *device;
+    int64_t n;
+} hy_fold_list;
+
+/* Per direction of states: 0 forward, 1 backward. */
+typedef struct hy_state_lists {
+    hy_fold_list fold; /* over the maps of all fragments, at owner·n_local + slot: only what an own fragment reads */
+    hy_fold_list
+        ring[2]; /* over own maps: the fragments that come first in this direction in every sequence, then the second */
+} hy_state_lists;
+
+/* Per number of columns of l: hy_level_recur's L. */
+typedef struct hy_level_lists {
+    int64_t columns, levels; /* levels: states of a position, N */
+    hy_run_list pieces;      /* of flowing runs, one per bit of the position at their end: s0 = s1 = slot·N + bit */
+    const hy_map_join_entry *joins, *joins_device;
+    int64_t n_joins;
+} hy_level_lists;
+
+enum { HY_SLICES_MAX = 4 };
+
+/* Per number of channels C of a long convolution: the moves of channel_exchange.h, slice by slice. Offsets are elements. */
+typedef struct hy_channel_lists {
+    int64_t channels;
+    hy_block_list to_blocks[HY_SLICES_MAX],
+        from_blocks[HY_SLICES_MAX]; /* turned: own rows [T,C] and blocks of all ranks */
+    hy_block_list to_lines[HY_SLICES_MAX], from_lines[HY_SLICES_MAX]; /* blocks and lines [channels, n_seq·len] */
+} hy_channel_lists;
+
 typedef struct hy_lists {
     hy_device *device;
     hy_layout_dims dims;
     hy_lists_needs needs;
     hy_list_image *image;
     int64_t *fragment_starts[2]; /* host: of `runs`, of `document_runs` */
+    int64_t *inner_starts;       /* host: of `widths` */
 
     const hy_layout *layout;      /* whose lists these are; set by hy_lists_set, as all below */
     hy_token_list tokens, labels; /* [T]; n = 0 where none were given */
@@ -87,9 +161,16 @@ typedef struct hy_lists {
     hy_index_list docs;           /* [n_docs+1], with `documents` */
     hy_run_lists runs;
     hy_run_lists document_runs; /* with n_states: s0 (s1) is n_local + document where one starts (ends) */
+    /* with n_states: runs of `runs` that start a document which goes on, s0 as s1; that end one which began before, s1 as s0 */
+    hy_run_list opening, closing;
     int n_windows;
     hy_window_lists windows[HY_LISTS_MAX];
     hy_attn_lists *attentions[HY_LISTS_MAX]; /* as needs.attentions */
+    hy_state_lists states[2];
+    hy_width_lists widths[HY_LISTS_MAX];
+    hy_level_lists levels[HY_LISTS_MAX];
+    hy_channel_lists channels[HY_LISTS_MAX];
+    hy_req *requests; /* host: of the call that is in flight; as many as hy_lists_requests */
 } hy_lists;
 
 /* What hy_lists_create reserves, for plans. Local. */
@@ -105,5 +186,9 @@ void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *token
 /* One of those told. */
 const hy_window_lists *hy_lists_window(const hy_lists *lists, int64_t window);
 const hy_attn_lists *hy_lists_attention(const hy_lists *lists, const hy_attn_need *need);
+const hy_width_lists *hy_lists_width(const hy_lists *lists, int64_t width);
+const hy_level_lists *hy_lists_levels(const hy_lists *lists, int64_t columns);
+const hy_channel_lists *hy_lists_channels(const hy_lists *lists, int64_t channels);
+int64_t hy_lists_requests(const hy_layout_dims *dims, const hy_lists_needs *needs);
 
 #endif

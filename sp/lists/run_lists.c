@@ -42,8 +42,7 @@ hy_run_list hy_run_list_part(const hy_run_list *list, int64_t first, int64_t n) 
     return some;
 }
 
-/* All of an array that begins at `host`. */
-static hy_run_list list_of(const hy_list_image *image, const hy_run *host, int64_t n) {
+hy_run_list hy_run_list_of(const hy_list_image *image, const hy_run *host, int64_t n) {
     const hy_run_list none = {.host = host, .device = hy_list_image_device(image, host), .n = -1};
     return hy_run_list_part(&none, 0, n);
 }
@@ -100,7 +99,7 @@ static void build_forward(hy_list_image *image, const run_source *s, int64_t *st
         }
     }
     first_starting[layout->n_local] = n - n_continuing;
-    out->all = list_of(image, all, n);
+    out->all = hy_run_list_of(image, all, n);
     out->continuing = hy_run_list_part(&out->all, 0, n_continuing);
     out->starting = hy_run_list_part(&out->all, n_continuing, n - n_continuing);
     out->continuing_at = continuing_at;
@@ -132,8 +131,8 @@ static void build_backward(hy_list_image *image, const run_source *s, int64_t *f
             all[n++] = run_at(s, layout->first_run[slot + 1] - 1);
         }
     }
-    out->ending = list_of(image, all, n - n_flowing);
-    out->flowing = list_of(image, flowing, n_flowing);
+    out->ending = hy_run_list_of(image, all, n - n_flowing);
+    out->flowing = hy_run_list_of(image, flowing, n_flowing);
 }
 
 static void build_parts(hy_list_image *image, const run_source *s, hy_run_lists *out) {
@@ -151,7 +150,7 @@ static void build_parts(hy_list_image *image, const run_source *s, hy_run_lists 
                                .s1 = left == 1 ? run.s1 : 0};
         }
     }
-    out->parts = list_of(image, parts, n);
+    out->parts = hy_run_list_of(image, parts, n);
 }
 
 hy_run_lists hy_run_lists_build(hy_list_image *image, const hy_layout *layout, int64_t part, bool documents,
@@ -162,4 +161,17 @@ hy_run_lists hy_run_lists_build(hy_list_image *image, const hy_layout *layout, i
     build_backward(image, &source, starts + 2 * layout->n_local + 1, &lists);
     build_parts(image, &source, &lists);
     return lists;
+}
+
+hy_run_list hy_half_open_runs(hy_list_image *image, const hy_layout *layout, bool opening) {
+    hy_run *runs = hy_list_image_take(image, (size_t)layout->n_local * sizeof *runs);
+    int64_t n = 0;
+    for (int64_t i = 0; i < layout->n_runs; i++) {
+        hy_run run = layout->runs[i];
+        if (opening ? run.s0 < 0 && run.s1 >= 0 : run.s0 >= 0 && run.s1 < 0) {
+            run.s0 = run.s1 = opening ? run.s1 : run.s0;
+            runs[n++] = run;
+        }
+    }
+    return hy_run_list_of(image, runs, n);
 }

@@ -10,6 +10,12 @@ int64_t hy_run_part_tokens(const hy_profile *profile, int64_t T);
 size_t hy_run_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, bool in_parts);
 int64_t hy_run_lists_starts(const hy_layout_dims *dims);
 
+/* All runs of an array in the image. */
+hy_run_list hy_run_list_of(const hy_list_image *image, const hy_run *host, int64_t n);
+
+/* Runs with no s0 but an s1 (`opening`), or the reverse: what they lack as what they have. */
+hy_run_list hy_half_open_runs(hy_list_image *image, const hy_layout *layout, bool opening);
+
 /* documents: s0 and s1 point to entries of documents where they start and end. */
 hy_run_lists hy_run_lists_build(hy_list_image *image, const hy_layout *layout, int64_t part, bool documents,
                                 int64_t *starts);

@@ -13,20 +13,10 @@ static char *document_entry(const hy_recur_call *c, const void *states, int64_t 
 /* from NULL: zeros. */
 static void set(const hy_recur_call *c, const void *from, char *to) {
     if (from) {
-        hy_segment_copy(c->sp->device, &c->shape, from, to);
+        hy_segment_copy(c->sp->device, &c->shape, 1, from, to);
     } else {
         hy_fill(c->sp->device,
                 &(hy_fill_args){.n = c->shape.HV * c->shape.K * c->shape.V, .value = 0, .y = to, .role = HY_ROLE_STAT});
-    }
-}
-
-void hy_document_runs(hy_recur_call *c) {
-    for (int64_t i = 0; i < c->layout->n_runs; i++) {
-        hy_run run = c->layout->runs[i];
-        const int64_t doc = c->layout->n_local + c->layout->run_doc[i];
-        run.s0 = run.s0 >= 0 ? run.s0 : doc;
-        run.s1 = run.s1 >= 0 ? run.s1 : doc;
-        c->pass_runs[i] = run;
     }
 }
 
@@ -46,16 +36,7 @@ void hy_document_load_dht(hy_recur_call *c) {
 
 /* The kernel gives no transition for a run that starts a document; it does when told that a state enters. */
 void hy_document_add_h0(hy_recur_call *c) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < c->layout->n_runs; i++) {
-        const hy_run *run = &c->layout->runs[i];
-        if (run->s0 < 0 && run->s1 >= 0) {
-            c->edge[n] = *run;
-            c->edge[n++].s0 = run->s1;
-        }
-    }
-    c->op.runs = c->edge;
-    c->op.n_runs = n;
+    hy_recur_set_runs(&c->op, &c->sp->lists->opening);
     hy_recur_map(c->sp->device, &c->op);
     for (int64_t i = 0; i < c->layout->n_runs; i++) {
         const hy_run *run = &c->layout->runs[i];
@@ -68,16 +49,7 @@ void hy_document_add_h0(hy_recur_call *c) {
 }
 
 void hy_document_add_dht(hy_recur_call *c) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < c->layout->n_runs; i++) {
-        const hy_run *run = &c->layout->runs[i];
-        if (run->s0 >= 0 && run->s1 < 0) {
-            c->edge[n] = *run;
-            c->edge[n++].s1 = run->s0;
-        }
-    }
-    c->op.runs = c->edge;
-    c->op.n_runs = n;
+    hy_recur_set_runs(&c->op, &c->sp->lists->closing);
     c->op.A_map = c->end_A;
     c->op.H_map = c->end_H;
     hy_recur_map(c->sp->device, &c->op);

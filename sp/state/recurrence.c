@@ -8,15 +8,11 @@
  * Source: LASP-2 (Sun et al. 2025), generalised to all decays and the delta rule. */
 #include "sp/state/recurrence_internal.h"
 
-enum { PIECE_MIN = 256, PIECE_MULTIPLE = 64 };
-
 static size_t cut(hy_recur_call *c, const hy_layout_dims *dims, hy_recur_phase phase, hy_carve *work) {
     const size_t state = c->shape.h_bytes;
     const int64_t slots = dims->n_local + c->n_docs;
     c->op.work = hy_carve_take(work, c->sp->profile->recur_work(&c->op));
-    c->edge = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_run));
     if (c->n_docs > 0) {
-        c->pass_runs = hy_carve_take(work, (size_t)slots * sizeof(hy_run));
         c->S0 = hy_carve_take(work, (size_t)slots * state);
         if (phase == HY_RECUR_FWD) {
             c->S1 = hy_carve_take(work, (size_t)slots * state);
@@ -76,11 +72,10 @@ static hy_recur_call begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase phase) {
         c.pass.kept_A = (char *)r->kept + kept_states_bytes(&dims, &c.shape);
     }
     cut(&c, &dims, phase, &(hy_carve){.base = r->work});
+    c.runs = c.n_docs > 0 ? &sp->lists->document_runs : &sp->lists->runs;
     if (c.n_docs > 0) {
-        hy_document_runs(&c);
         hy_document_load_h0(&c);
     } else {
-        c.pass_runs = sp->layout->runs;
         c.S0 = dims.size > 1 ? c.kept_states : NULL;
     }
     return c;
@@ -88,60 +83,61 @@ static hy_recur_call begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase phase) {
 
 /* ---- forward ---- */
 
-static void fwd(hy_recur_call *c, const hy_run *runs, int64_t n_runs, const void *S0, void *S1) {
-    c->op.runs = runs;
-    c->op.n_runs = n_runs;
+static void fwd(hy_recur_call *c, const hy_run_list *runs, const void *S0, void *S1) {
+    if (runs->n == 0) {
+        return;
+    }
+    hy_recur_set_runs(&c->op, runs);
     c->op.S0 = S0;
     c->op.S1 = S1;
     hy_recur_fwd(c->sp->device, &c->op);
 }
 
-/* One run in pieces, so that the exchange in flight advances between them: the state passes from piece to piece. */
-static void fwd_in_pieces(hy_recur_call *c, const hy_run *run, int64_t piece, const void *S0, void *S1) {
-    for (int64_t done = 0, i = 0; done < run->len; done += piece, i++) {
-        const bool last = run->len - done <= piece;
-        const hy_run part = {.begin = run->begin + done,
-                             .len = last ? run->len - done : piece,
-                             .s0 = i == 0 ? run->s0 : 0,
-                             .s1 = last ? run->s1 : 0};
-        fwd(c, &part, 1, i == 0 ? S0 : c->between[i % 2], last ? S1 : c->between[(i + 1) % 2]);
+/* One run in parts, so that the exchange in flight advances between them: the state passes from part to part. */
+static void fwd_in_parts(hy_recur_call *c, const hy_run_list *parts, const void *S0, void *S1) {
+    for (int64_t i = 0; i < parts->n; i++) {
+        const hy_run_list part = hy_run_list_part(parts, i, 1);
+        const bool last = i + 1 == parts->n;
+        fwd(c, &part, i == 0 ? S0 : c->between[i % 2], last ? S1 : c->between[(i + 1) % 2]);
         hy_state_progress(&c->pass);
     }
 }
 
-/* Runs in groups of about one piece of tokens; one piece if the device likes whole calls. */
-static void fwd_grouped(hy_recur_call *c, const hy_run *runs, int64_t n_runs, const void *S0, void *S1) {
-    const int64_t pieces = c->sp->profile->tuning.recur_pieces, T = c->layout->T;
-    const int64_t share = pieces > 0 ? T / pieces / PIECE_MULTIPLE * PIECE_MULTIPLE : T;
-    const int64_t piece = share > PIECE_MIN ? share : PIECE_MIN;
-    for (int64_t first = 0, next; first < n_runs; first = next) {
-        int64_t tokens = runs[first].len;
-        for (next = first + 1; next < n_runs && tokens + runs[next].len <= piece; next++) {
-            tokens += runs[next].len;
+/* Runs in groups of about one part's tokens, longer ones in parts; *next_part: the first's. */
+static void fwd_grouped(hy_recur_call *c, const hy_run_list *runs, int64_t *next_part, const void *S0, void *S1) {
+    const int64_t part = c->runs->part;
+    for (int64_t first = 0, next; first < runs->n; first = next) {
+        int64_t tokens = runs->host[first].len;
+        for (next = first + 1; next < runs->n && tokens + runs->host[next].len <= part; next++) {
+            tokens += runs->host[next].len;
         }
-        if (tokens > piece) {
-            fwd_in_pieces(c, &runs[first], piece, S0, S1);
+        if (tokens > part) {
+            const int64_t n = (tokens + part - 1) / part;
+            const hy_run_list parts = hy_run_list_part(&c->runs->parts, *next_part, n);
+            fwd_in_parts(c, &parts, S0, S1);
+            *next_part += n;
         } else {
-            fwd(c, &runs[first], next - first, S0, S1);
+            const hy_run_list group = hy_run_list_part(runs, first, next - first);
+            fwd(c, &group, S0, S1);
             hy_state_progress(&c->pass);
         }
     }
 }
 
-/* An own fragment's first run if it continues a document begun elsewhere, else NULL. */
-static const hy_run *continuing_run(const hy_recur_call *c, int64_t slot) {
-    const int64_t first = c->layout->first_run[slot];
-    return first < c->layout->first_run[slot + 1] && c->layout->runs[first].s0 >= 0 ? &c->pass_runs[first] : NULL;
+/* Continuing runs that start from the incoming state, and so wait for it; the others start from zero, and what it adds is injected.
+ * Only a pass from the incoming state gives the state at a document's end. */
+static hy_run_list seeded_runs(const hy_recur_call *c) {
+    const hy_run_list *all = &c->runs->continuing;
+    const int64_t first = c->sp->method.overlap == HY_OVERLAP_SEEDED ? 0 : c->n_docs > 0 ? c->runs->n_passing : all->n;
+    return hy_run_list_part(all, first, all->n - first);
 }
 
-/* Only a pass from the incoming state gives the state at a document's end. */
-static bool wants_seed(const hy_recur_call *c, const hy_run *run) {
-    return c->sp->method.overlap == HY_OVERLAP_SEEDED || (c->n_docs > 0 && run->s1 >= c->layout->n_local);
+static hy_run_list injected_runs(const hy_recur_call *c) {
+    return hy_run_list_part(&c->runs->continuing, 0, c->runs->continuing.n - seeded_runs(c).n);
 }
 
 static void maps(hy_recur_call *c) {
-    c->op.runs = c->layout->runs;
-    c->op.n_runs = c->layout->n_runs;
+    hy_recur_set_runs(&c->op, &c->sp->lists->runs.all);
     c->op.A_map = c->pass.own_A;
     c->op.H_map = c->pass.own_H;
     hy_recur_map(c->sp->device, &c->op);
@@ -150,58 +146,60 @@ static void maps(hy_recur_call *c) {
     }
 }
 
+/* What needs nothing from elsewhere, in as few calls as there are places where states come from. */
+static void local_whole(hy_recur_call *c) {
+    const hy_run_list injected = injected_runs(c);
+    if (c->n_docs == 0 && injected.n == c->runs->continuing.n) {
+        fwd(c, &c->runs->all, NULL, NULL);
+        return;
+    }
+    fwd(c, &injected, NULL, NULL);
+    fwd(c, &c->runs->starting, c->S0, c->S1);
+}
+
 static void local(hy_recur_call *c) {
+    const hy_run_lists *runs = c->runs;
+    const int64_t n_injected = injected_runs(c).n;
+    int64_t part = 0; /* parts are in the order of the runs */
+    if (runs->part == 0) {
+        local_whole(c);
+        return;
+    }
     for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
-        int64_t first = c->layout->first_run[slot];
-        const hy_run *run = continuing_run(c, slot);
-        if (run) {
-            first++;
-            if (!wants_seed(c, run)) {
-                fwd_grouped(c, run, 1, NULL, NULL);
-            }
+        const int64_t at = runs->continuing_at[slot], first = runs->first_starting[slot];
+        if (at >= 0 && at < n_injected) {
+            const hy_run_list run = hy_run_list_part(&runs->continuing, at, 1);
+            fwd_grouped(c, &run, &part, NULL, NULL);
+        } else if (at >= 0 && runs->continuing.host[at].len > runs->part) {
+            part += (runs->continuing.host[at].len + runs->part - 1) / runs->part;
         }
-        fwd_grouped(c, &c->pass_runs[first], c->layout->first_run[slot + 1] - first, c->S0, c->S1);
+        const hy_run_list starting = hy_run_list_part(&runs->starting, first, runs->first_starting[slot + 1] - first);
+        fwd_grouped(c, &starting, &part, c->S0, c->S1);
     }
 }
 
+/* Injected runs, then seeded ones: each in one call. */
 static void add_incoming(hy_recur_call *c) {
-    int64_t n = 0;
-    for (int pass = 0; pass < 2; pass++) { /* injected runs, then seeded ones: each in one call */
-        n = 0;
-        for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
-            const hy_run *run = continuing_run(c, slot);
-            if (run && wants_seed(c, run) == (pass == 1)) {
-                c->edge[n++] = *run;
-            }
-        }
-        if (n == 0) {
-            continue;
-        }
-        if (pass == 1) {
-            fwd(c, c->edge, n, c->S0, c->S1);
-        } else {
-            c->op.runs = c->edge;
-            c->op.n_runs = n;
-            c->op.S0 = c->S0;
-            hy_recur_inject(c->sp->device, &c->op);
-        }
+    const hy_run_list injected = injected_runs(c), seeded = seeded_runs(c);
+    if (injected.n > 0) {
+        hy_recur_set_runs(&c->op, &injected);
+        c->op.S0 = c->S0;
+        hy_recur_inject(c->sp->device, &c->op);
     }
+    fwd(c, &seeded, c->S0, c->S1);
 }
 
 /* After S_in has arrived in kept_states. */
 static void take_incoming(hy_recur_call *c) {
     if (c->S0 != c->kept_states && c->layout->size > 1) {
-        for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
-            const size_t at = (size_t)slot * c->shape.h_bytes;
-            hy_segment_copy(c->sp->device, &c->shape, c->kept_states + at, c->S0 + at);
-        }
+        hy_segment_copy(c->sp->device, &c->shape, c->layout->n_local, c->kept_states, c->S0);
     }
 }
 
 void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
     hy_recur_call c = begin(sp, r, HY_RECUR_FWD);
     if (sp->layout->size == 1) {
-        fwd(&c, c.pass_runs, sp->layout->n_runs, c.S0, c.S1);
+        fwd(&c, &c.runs->all, c.S0, c.S1);
     } else {
         maps(&c);
         hy_state_post(&c.pass);
@@ -219,7 +217,7 @@ void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
 void hy_sp_recur_recompute(hy_sp *sp, hy_sp_recur *r) {
     hy_recur_call c = begin(sp, r, HY_RECUR_FWD);
     if (sp->layout->size == 1) {
-        fwd(&c, c.pass_runs, sp->layout->n_runs, c.S0, c.S1);
+        fwd(&c, &c.runs->all, c.S0, c.S1);
     } else {
         take_incoming(&c);
         local(&c);
@@ -229,12 +227,11 @@ void hy_sp_recur_recompute(hy_sp *sp, hy_sp_recur *r) {
 
 /* ---- backward ---- */
 
-static void bwd(hy_recur_call *c, const hy_run *runs, int64_t n_runs) {
-    if (n_runs == 0) {
+static void bwd(hy_recur_call *c, const hy_run_list *runs) {
+    if (runs->n == 0) {
         return;
     }
-    c->op.runs = runs;
-    c->op.n_runs = n_runs;
+    hy_recur_set_runs(&c->op, runs);
     c->op.S0 = c->S0;
     c->op.dS1 = c->dS1;
     c->op.dS0 = c->dS0;
@@ -242,8 +239,7 @@ static void bwd(hy_recur_call *c, const hy_run *runs, int64_t n_runs) {
 }
 
 static void maps_bwd(hy_recur_call *c) {
-    c->op.runs = c->layout->runs;
-    c->op.n_runs = c->layout->n_runs;
+    hy_recur_set_runs(&c->op, &c->sp->lists->runs.all);
     c->op.dH = c->pass.own_H;
     hy_recur_map_bwd(c->sp->device, &c->op);
     if (c->n_docs > 0 && c->r->dht) {
@@ -251,29 +247,18 @@ static void maps_bwd(hy_recur_call *c) {
     }
 }
 
-/* An own fragment's last run if its document goes on elsewhere, else NULL. */
-static const hy_run *flowing_run(const hy_recur_call *c, int64_t slot) {
-    const int64_t end = c->layout->first_run[slot + 1];
-    return end > c->layout->first_run[slot] && c->layout->runs[end - 1].s1 >= 0 ? &c->pass_runs[end - 1] : NULL;
-}
-
 static void local_bwd(hy_recur_call *c) {
+    const hy_run_lists *runs = c->runs;
+    if (runs->part == 0) {
+        bwd(c, &runs->ending);
+        return;
+    }
     for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
-        const int64_t first = c->layout->first_run[slot], n = c->layout->first_run[slot + 1] - first;
-        bwd(c, &c->pass_runs[first], flowing_run(c, slot) ? n - 1 : n);
+        const int64_t first = runs->first_ending[slot];
+        const hy_run_list ending = hy_run_list_part(&runs->ending, first, runs->first_ending[slot + 1] - first);
+        bwd(c, &ending);
         hy_state_progress(&c->pass);
     }
-}
-
-static void incoming_bwd(hy_recur_call *c) {
-    int64_t n = 0;
-    for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
-        const hy_run *run = flowing_run(c, slot);
-        if (run) {
-            c->edge[n++] = *run;
-        }
-    }
-    bwd(c, c->edge, n);
 }
 
 void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r) {
@@ -283,13 +268,13 @@ void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r) {
         hy_document_load_dht(&c);
     }
     if (sp->layout->size == 1) {
-        bwd(&c, c.pass_runs, sp->layout->n_runs);
+        bwd(&c, &c.runs->all);
     } else {
         maps_bwd(&c);
         hy_state_post(&c.pass);
         local_bwd(&c);
         hy_state_finish(&c.pass);
-        incoming_bwd(&c);
+        bwd(&c, &c.runs->flowing);
     }
     if (r->dh0) {
         hy_document_store_dh0(&c);

@@ -16,21 +16,18 @@ typedef struct hy_recur_call {
     hy_recur_args op;
     int64_t n_docs;
     hy_state_pass pass;
-    char *kept_states;   /* [n_local,HV,K,V] S_in, from forward to backward */
-    char *S0;            /* [slots,HV,K,V] what enters runs; kept_states if n_docs == 0 */
-    char *S1;            /* [slots,HV,K,V] forward: what leaves documents; NULL if n_docs == 0 */
-    char *dS1;           /* [slots,HV,K,V] backward: gradient of what leaves runs */
-    char *dS0;           /* [slots,HV,K,V] backward: gradient of what enters documents; NULL if n_docs == 0 */
-    char *end_A, *end_H; /* [n_local,...] maps of runs that continue and end, for dht */
-    char *between[2];    /* [HV,K,V] states between the pieces of a long run */
-    hy_run *pass_runs;   /* [n_runs] layout->runs with document slots; layout->runs if n_docs == 0 */
-    hy_run *edge;        /* [n_local] runs at the edges of fragments */
+    char *kept_states;        /* [n_local,HV,K,V] S_in, from forward to backward */
+    char *S0;                 /* [slots,HV,K,V] what enters runs; kept_states if n_docs == 0 */
+    char *S1;                 /* [slots,HV,K,V] forward: what leaves documents; NULL if n_docs == 0 */
+    char *dS1;                /* [slots,HV,K,V] backward: gradient of what leaves runs */
+    char *dS0;                /* [slots,HV,K,V] backward: gradient of what enters documents; NULL if n_docs == 0 */
+    char *end_A, *end_H;      /* [n_local,...] maps of runs that continue and end, for dht */
+    char *between[2];         /* [HV,K,V] states between the pieces of a long run */
+    const hy_run_lists *runs; /* with document slots if n_docs > 0 */
 } hy_recur_call;
 
 /* document_states.c */
 
-/* Fills pass_runs: s0 and s1 point to document entries where documents start and end. */
-void hy_document_runs(hy_recur_call *c);
 /* The states that enter documents (h0, or zeros) into S0; their gradients (dht, or zeros) into dS1. */
 void hy_document_load_h0(hy_recur_call *c);
 void hy_document_load_dht(hy_recur_call *c);

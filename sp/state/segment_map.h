@@ -11,6 +11,7 @@
 
 #include "kernels/kernels.h"
 #include "sp/layout.h"
+#include "sp/lists/lists.h"
 
 static inline bool hy_segment_enters(const hy_fragment *f, int step) {
     return step > 0 ? f->continues : f->flows;
@@ -41,22 +42,18 @@ int64_t hy_segment_elements(const hy_segment_shape *shape);
 /* One state: out = A·S + H (step 1) or Aᵀ·S + H (step −1). out may be H. */
 void hy_segment_apply(hy_device *device, const hy_segment_shape *shape, int step, const void *A, const void *S,
                       const void *H, void *out);
-/* H = A·S + H (Aᵀ·S + H) for all that passes fragment f. With levels, forward: the state of bit b at f's first position goes through
- * the fragment and is at its end part of the block of a higher bit, or of the same; backward the other way. */
-void hy_segment_pass(hy_device *device, const hy_segment_shape *shape, const hy_fragment *f, int step, const void *A,
-                     const void *S, void *H);
-void hy_segment_copy(hy_device *device, const hy_segment_shape *shape, const void *from, void *to);
+/* n of what passes. */
+void hy_segment_copy(hy_device *device, const hy_segment_shape *shape, int64_t n, const void *from, void *to);
 
-/* The maps of every rank's fragments; those of a rank lie together, by slot. */
+/* Maps of fragments, those of a group (a rank's, by slot) together. */
 typedef struct hy_segment_maps {
     hy_segment_shape shape;
-    const char *A; /* [ranks, n_local, HV, a_size] */
-    char *H;       /* rank r's [n_local,HV,K,V] at r·rank_bytes; the fold works in it */
-    size_t rank_bytes;
+    const char *A; /* [.,HV,a_size] */
+    char *H;       /* group r's [group,HV,K,V] at element r·group_ld; the fold works in it */
+    int64_t group, group_ld;
 } hy_segment_maps;
 
-/* in[slot] = the state that enters each own fragment; other slots are left alone. Folds only what some own fragment
- * reads. */
-void hy_segment_fold(hy_device *device, const hy_layout *layout, int step, const hy_segment_maps *maps, char *in);
+/* The steps of a list (kernels.h, hy_map_fold): `in` [n_local,...] receives the states that enter own fragments. */
+void hy_segment_fold(hy_device *device, const hy_fold_list *list, int step, const hy_segment_maps *maps, char *in);
 
 #endif

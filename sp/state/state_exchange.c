@@ -1,5 +1,9 @@
-/* allgather: the message is gathered in place, own maps written straight into it. ring: a slot is done once the state
- * that leaves it is on its way. Both skip what no fragment reads. */
+/* allgather: the message is gathered in place, own maps written straight into it.
+ *
+ * ring: own fragments go in the order of the chain, one of every sequence at a time (a stage): together are posted what they receive
+ * and what leaves them whatever they receive; once all of it is there, one fold passes it on, then go what it gave, and the next stage.
+ * The order is the layout's alone, the same on every rank and whenever messages arrive, and no rank waits for what is posted later
+ * in the chain. Both skip what no fragment reads. */
 #include "sp/state/state_exchange.h"
 
 enum { TAG_STATE = 1000 }; /* + the slot of the fragment that the state enters */
@@ -34,6 +38,10 @@ static void damage(const hy_state_pass *pass, char *state) {
     const int64_t n = hy_segment_elements(&pass->shape);
     hy_axpy(pass->sp->device,
             &(hy_axpy_args){.n = n, .a = 0.5, .x = state, .y = state, .from = HY_ROLE_STAT, .to = HY_ROLE_STAT});
+}
+
+static const hy_state_lists *lists_of(const hy_state_pass *pass) {
+    return &pass->sp->lists->states[pass->step > 0 ? 0 : 1];
 }
 
 /* ---- allgather ---- */
@@ -73,17 +81,19 @@ static void gather_finish(hy_state_pass *pass) {
                                                       .from = HY_ROLE_STAT,
                                                       .to = HY_ROLE_STAT});
     }
-    const hy_segment_maps maps = {.shape = pass->shape,
-                                  .A = pass->kept_A,
-                                  .H = pass->own_H - (size_t)layout->rank * pass->rank_bytes,
-                                  .rank_bytes = pass->rank_bytes};
+    char *H = pass->own_H - (size_t)layout->rank * pass->rank_bytes;
     for (int64_t id = 0; pass->sp->broken && id < layout->n_frags; id++) {
         const hy_fragment *f = &layout->frags[id];
         if (f->owner != layout->rank && hy_segment_leaves(f, pass->step)) {
-            damage(pass, maps.H + (size_t)f->owner * maps.rank_bytes + (size_t)f->slot * pass->shape.h_bytes);
+            damage(pass, H + (size_t)f->owner * pass->rank_bytes + (size_t)f->slot * pass->shape.h_bytes);
         }
     }
-    hy_segment_fold(pass->sp->device, layout, pass->step, &maps, pass->in);
+    const hy_segment_maps maps = {.shape = pass->shape,
+                                  .A = pass->kept_A,
+                                  .H = H,
+                                  .group = layout->n_local,
+                                  .group_ld = (int64_t)(pass->rank_bytes / hy_sp_size(pass->sp, HY_ROLE_STAT))};
+    hy_segment_fold(pass->sp->device, &lists_of(pass)->fold, pass->step, &maps, pass->in);
 }
 
 static void gather_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd, int64_t *bwd) {
@@ -107,85 +117,115 @@ static int64_t ring_kept(const hy_layout_dims *dims) {
 static void ring_open(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work) {
     pass->own_A = pass->kept_A;
     pass->own_H = hy_carve_take(work, (size_t)dims->n_local * pass->shape.h_bytes);
-    pass->recv = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_req));
-    pass->send = hy_carve_take(work, (size_t)dims->n_local * sizeof(hy_req));
-    pass->done = hy_carve_take(work, (size_t)dims->n_local * sizeof(bool));
+    if (pass->sp->lists) { /* not while sizes are planned */
+        pass->recv = pass->sp->lists->requests;
+        pass->send = pass->recv + dims->n_local;
+    }
+    pass->stages = dims->n_seq > 0 ? dims->n_local / dims->n_seq : 0;
+}
+
+/* Own fragment of this stage in sequence s. */
+static int64_t slot_at(const hy_state_pass *pass, int64_t s) {
+    return s * pass->stages + (pass->step > 0 ? pass->stage : pass->stages - 1 - pass->stage);
+}
+
+static const hy_fragment *fragment_at(const hy_state_pass *pass, int64_t slot) {
+    const hy_layout *layout = pass->sp->layout;
+    return &layout->frags[layout->local[slot]];
+}
+
+/* The rank that has the fragment before (step −1) or behind an own one in the chain, −1 if that is this rank. */
+static int other_rank(const hy_state_pass *pass, int64_t slot, int step, int64_t *its_slot) {
+    const hy_layout *layout = pass->sp->layout;
+    const hy_fragment *f = &layout->frags[hy_layout_neighbour(layout, layout->local[slot], step * pass->step)];
+    *its_slot = f->slot;
+    return f->owner == layout->rank ? -1 : f->owner;
 }
 
 static void ring_receive(hy_state_pass *pass) {
-    const hy_layout *layout = pass->sp->layout;
-    for (int64_t slot = 0; slot < layout->n_local; slot++) {
-        const int64_t id = layout->local[slot];
-        pass->recv[slot] = pass->send[slot] = (hy_req){0};
-        pass->done[slot] = layout->frags[id].len == 0;
-        if (!hy_segment_enters(&layout->frags[id], pass->step)) {
-            continue;
-        }
-        const int from = layout->frags[hy_layout_neighbour(layout, id, -pass->step)].owner;
-        if (from != layout->rank) {
+    for (int64_t s = 0, unused; s < pass->sp->layout->n_seq; s++) {
+        const int64_t slot = slot_at(pass, s);
+        const int from =
+            hy_segment_enters(fragment_at(pass, slot), pass->step) ? other_rank(pass, slot, -1, &unused) : -1;
+        if (from >= 0) {
             hy_comm_recv(pass->sp->comm, pass_name(pass), pass->in + (size_t)slot * pass->shape.h_bytes,
                          pass->shape.h_bytes, from, TAG_STATE + (int)slot, &pass->recv[slot]);
         }
     }
 }
 
-/* The state that enters the slot is there: applies the own map and passes the result on. */
-static void ring_pass_on(hy_state_pass *pass, int64_t slot) {
-    const hy_layout *layout = pass->sp->layout;
-    const hy_segment_shape *shape = &pass->shape;
-    const int64_t id = layout->local[slot];
-    const hy_fragment *f = &layout->frags[id];
-    pass->done[slot] = true;
-    if (!hy_segment_leaves(f, pass->step)) {
-        return;
-    }
-    char *H = pass->own_H + (size_t)slot * shape->h_bytes;
-    if (hy_segment_passes(f)) {
-        hy_segment_pass(pass->sp->device, shape, f, pass->step, pass->own_A + (size_t)slot * shape->a_bytes,
-                        pass->in + (size_t)slot * shape->h_bytes, H);
-    }
-    const hy_fragment *next = &layout->frags[hy_layout_neighbour(layout, id, pass->step)];
-    if (next->owner == layout->rank) {
-        hy_segment_copy(pass->sp->device, shape, H, pass->in + (size_t)next->slot * shape->h_bytes);
-    } else {
-        hy_comm_send(pass->sp->comm, pass_name(pass), H, shape->h_bytes, next->owner, TAG_STATE + (int)next->slot,
-                     &pass->send[slot]);
+/* What leaves this stage's fragments: of those that pass a state on, or of those that do not. */
+static void ring_send(hy_state_pass *pass, bool passing) {
+    for (int64_t s = 0, slot_there; s < pass->sp->layout->n_seq; s++) {
+        const int64_t slot = slot_at(pass, s);
+        const hy_fragment *f = fragment_at(pass, slot);
+        if (!hy_segment_leaves(f, pass->step) || hy_segment_passes(f) != passing) {
+            continue;
+        }
+        const int to = other_rank(pass, slot, 1, &slot_there);
+        if (to >= 0) {
+            hy_comm_send(pass->sp->comm, pass_name(pass), pass->own_H + (size_t)slot * pass->shape.h_bytes,
+                         pass->shape.h_bytes, to, TAG_STATE + (int)slot_there, &pass->send[slot]);
+        }
     }
 }
 
-/* Every own fragment whose state is there, in the order of the chain; `wait`: all of them. Waiting in this order cannot
- * deadlock, as a state depends on earlier fragments only. */
+static void ring_open_stage(hy_state_pass *pass) {
+    if (pass->stage < pass->stages) {
+        ring_receive(pass);
+        ring_send(pass, false);
+    }
+}
+
+/* Whether all that this stage's fragments receive is there. */
+static bool ring_arrived(hy_state_pass *pass, bool wait) {
+    for (int64_t s = 0; s < pass->sp->layout->n_seq; s++) {
+        hy_req *req = &pass->recv[slot_at(pass, s)];
+        if (wait) {
+            hy_comm_wait(req);
+        } else if (!hy_comm_test(req)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void ring_damage(hy_state_pass *pass) {
+    for (int64_t s = 0, unused; pass->sp->broken && s < pass->sp->layout->n_seq; s++) {
+        const int64_t slot = slot_at(pass, s);
+        if (hy_segment_enters(fragment_at(pass, slot), pass->step) && other_rank(pass, slot, -1, &unused) >= 0) {
+            damage(pass, pass->in + (size_t)slot * pass->shape.h_bytes);
+        }
+    }
+}
+
+/* Stage after stage as far as messages have come; `wait`: all. */
 static void ring_move_on(hy_state_pass *pass, bool wait) {
-    const hy_layout *layout = pass->sp->layout;
-    for (int64_t i = 0; i < layout->n_local; i++) {
-        const int64_t slot = pass->step > 0 ? i : layout->n_local - 1 - i, id = layout->local[slot];
-        if (pass->done[slot]) {
-            continue;
-        }
-        if (hy_segment_enters(&layout->frags[id], pass->step)) {
-            const hy_fragment *before = &layout->frags[hy_layout_neighbour(layout, id, -pass->step)];
-            const bool remote = before->owner != layout->rank;
-            if (remote && wait) {
-                hy_comm_wait(&pass->recv[slot]);
-            }
-            if (remote ? !hy_comm_test(&pass->recv[slot]) : !pass->done[before->slot]) {
-                continue;
-            }
-            if (remote && pass->sp->broken) {
-                damage(pass, pass->in + (size_t)slot * pass->shape.h_bytes);
-            }
-        }
-        ring_pass_on(pass, slot);
+    const hy_segment_maps maps = {
+        .shape = pass->shape, .A = pass->own_A, .H = pass->own_H, .group = pass->sp->layout->n_local};
+    while (pass->stage < pass->stages && ring_arrived(pass, wait)) {
+        ring_damage(pass);
+        hy_segment_fold(pass->sp->device, &lists_of(pass)->ring[pass->stage], pass->step, &maps, pass->in);
+        ring_send(pass, true);
+        pass->stage++;
+        ring_open_stage(pass);
     }
 }
 
 static void ring_post(hy_state_pass *pass) {
-    ring_receive(pass);
-    ring_move_on(pass, false);
+    for (int64_t slot = 0; slot < pass->sp->layout->n_local; slot++) {
+        pass->recv[slot] = pass->send[slot] = (hy_req){0};
+    }
+    pass->stage = 0;
+    ring_open_stage(pass);
+    hy_state_progress(pass);
 }
 
+/* On an asynchronous device the host cannot see what has come, and the work given next would wait for it. */
 static void ring_advance(hy_state_pass *pass) {
-    ring_move_on(pass, false);
+    if (!hy_device_is_async(pass->sp->device)) {
+        ring_move_on(pass, false);
+    }
 }
 
 static void ring_finish(hy_state_pass *pass) {

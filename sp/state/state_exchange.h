@@ -26,7 +26,7 @@ typedef struct hy_state_pass {
     char *message;       /* allgather: [ranks, rank_bytes]: per rank A (forward only), then H */
     size_t rank_bytes;
     hy_req gather, *recv, *send; /* ring: [n_local] each, by slot */
-    bool *done;                  /* ring: [n_local] */
+    int64_t stage, stages;       /* ring: own fragments of a sequence whose state has been passed on; all of them */
     bool in_flight;
 } hy_state_pass;
 

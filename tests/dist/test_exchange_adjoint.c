@@ -48,6 +48,9 @@ static void test_halo(hy_comm *world, hy_comm *bound, hy_device *device, const s
     hy_layout *layout = sp_layout(c, kind, world);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout};
+    hy_lists_needs needs = {0};
+    hy_sp_conv_need(&needs, W);
+    hy_lists *lists = sp_lists(&sp, &needs);
     const int64_t row = (W > 0 ? W - 1 : 0) * C, n = layout->T * C, n_rows = layout->n_local * row;
     hy_halo halo;
     hy_carve size = {0};
@@ -58,8 +61,9 @@ static void test_halo(hy_comm *world, hy_comm *bound, hy_device *device, const s
     double *rows = sp_buffer((size_t)n_rows * sizeof *rows), *dx = calloc((size_t)n + 1, sizeof *dx);
     hy_halo_post(&halo, x, rows);
     hy_halo_finish(&halo, rows);
-    hy_halo_return_post(&halo, y);
-    hy_halo_return_finish(&halo, y, dx);
+    memcpy(halo.d_rows, y, (size_t)n_rows * sizeof *y);
+    hy_halo_return_post(&halo);
+    hy_halo_return_finish(&halo, dx);
     sp_wait(&sp);
     sp_buffer_check(work, size.used, "halo work");
     sp_buffer_check(rows, (size_t)n_rows * sizeof *rows, "halo rows");
@@ -71,6 +75,7 @@ static void test_halo(hy_comm *world, hy_comm *bound, hy_device *device, const s
     free(y);
     free(rows);
     free(dx);
+    hy_lists_destroy(lists);
     hy_layout_destroy(layout);
 }
 
@@ -118,6 +123,9 @@ static void test_states(hy_comm *world, hy_comm *bound, hy_device *device, const
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {
         .profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout, .method.state = state};
+    hy_lists_needs needs = {0};
+    hy_sp_recur_need(&needs, 0);
+    hy_lists *lists = sp_lists(&sp, &needs);
     const int64_t one = op.HV * op.K * op.V, n = layout->n_local * one;
     const int64_t n_A = layout->n_local * op.HV * shape.a_size;
     double *A = own_integers(world, n_A, n_A), *H = own_integers(world, n, n), *y = own_integers(world, n, n);
@@ -136,6 +144,7 @@ static void test_states(hy_comm *world, hy_comm *bound, hy_device *device, const
         free(buffers[i]);
     }
     free(kept_A);
+    hy_lists_destroy(lists);
     hy_layout_destroy(layout);
 }
 

@@ -9,19 +9,18 @@
 
 enum { STEPS = 4, LEN = 24 };
 
-static const char yaml[] =
-    "model:\n"
-    "  layers: 2\n"
-    "  width: 16\n"
-    "  vocab: 16\n"
-    "  mlp: {width: 24}\n"
-    "  schedule: {pattern: [gated_deltanet, attention]}\n"
-    "  mixers:\n"
-    "    gated_deltanet: {heads: 2, head_dim: 8}\n"
-    "    attention: {heads: 2}\n"
-    "data: {store: %s/s.h5, sequence: 24, batch: 1}\n"
-    "train: {steps: 4, lr: 1e-12, warmup: 1, precision: %s, checkpoint: {every: 0, keep: 1}}\n"
-    "run: {dir: %s/run-%s}\n";
+static const char yaml[] = "model:\n"
+                           "  layers: 2\n"
+                           "  width: 16\n"
+                           "  vocab: 16\n"
+                           "  mlp: {width: 24}\n"
+                           "  schedule: {pattern: [gated_deltanet, attention]}\n"
+                           "  mixers:\n"
+                           "    gated_deltanet: {heads: 2, head_dim: 8}\n"
+                           "    attention: {heads: 2}\n"
+                           "data: {store: %s/s.h5, sequence: 24, batch: 1}\n"
+                           "train: {steps: 4, lr: 1e-12, warmup: 1, precision: %s, checkpoint: {every: 0, keep: 1}}\n"
+                           "run: {dir: %s/run-%s}\n";
 
 static hy_status make_store(void) {
     char path[128];

@@ -118,10 +118,14 @@ static hy_cost sample(hy_op_id op, int64_t n) {
     static hy_attn_pair pair;
     static hy_adamw_segment segment;
     static hy_row_block rows;
+    static hy_block block;
+    static const hy_fold_step step = {0, 0, 0, 1, 2};
+    static const hy_map_join_entry join = {0, 3};
     void *p = some;
     run = (hy_run){0, n, 0, 0};
     pair = (hy_attn_pair){.nq = n, .nk = n};
     segment = (hy_adamw_segment){.n = n};
+    block = (hy_block){.rows = n, .cols = n};
     docs[1] = n;
     rows.n = n;
     for (int64_t t = 0; t < 64; t++) {
@@ -133,7 +137,9 @@ static hy_cost sample(hy_op_id op, int64_t n) {
         return cost(HY_OP_##op, &(args##_args){__VA_ARGS__});
 #define BOTH(op, args, ...) ONE(op##_fwd, args, __VA_ARGS__) ONE(op##_bwd, args, __VA_ARGS__)
         ONE(fill, hy_fill, .n = n)
+        ONE(values, hy_values, .n = n)
         ONE(copy2d, hy_copy2d, .rows = n, .cols = n)
+        ONE(copy_blocks, hy_copy_blocks, .blocks = &block, .n_blocks = 1, .unit = 1)
         ONE(transpose, hy_transpose, .rows = n, .cols = n)
         ONE(axpy, hy_axpy, .n = n)
         ONE(add, hy_add, .n = n)
@@ -170,6 +176,8 @@ static hy_cost sample(hy_op_id op, int64_t n) {
         BOTH(level, hy_level_recur, .base = {RECUR}, .L = 8, .N = 8, .pos = pos)
         ONE(level_map_bwd, hy_level_recur, .base = {RECUR}, .L = 8, .N = 8, .pos = pos)
         ONE(map_apply, hy_map_apply, .n = n, .K = n, .V = n, .a_size = n * n, .S = p, .H = p)
+        ONE(map_fold, hy_map_fold, .n = n, .K = n, .V = n, .a_size = n * n, .steps = &step, .n_steps = 1)
+        ONE(map_join, hy_map_join, .n = n, .K = n, .V = n, .a_size = n * n, .levels = 2, .joins = &join, .n_joins = 1)
         ONE(map_compose, hy_map_compose, .n = n, .K = n, .V = n, .a_size = n * n)
 #define ATTN .H = n, .HKV = n, .D = n, .DV = n, .pairs = &pair, .n_pairs = 1, .lo = lo
         BOTH(attn, hy_attn, ATTN)
@@ -189,8 +197,9 @@ static void test_every_operation(void **unused) {
     (void)unused;
     for (int op = 0; op < HY_OP_COUNT; op++) {
         const hy_cost none = sample((hy_op_id)op, 0), small = sample((hy_op_id)op, 4), large = sample((hy_op_id)op, 32);
-        const bool moves_only = op == HY_OP_fill || op == HY_OP_copy2d || op == HY_OP_transpose ||
-                                op == HY_OP_embed_fwd || op == HY_OP_repeat_fwd || op == HY_OP_latent_heads_fwd;
+        const bool moves_only = op == HY_OP_fill || op == HY_OP_values || op == HY_OP_copy2d ||
+                                op == HY_OP_copy_blocks || op == HY_OP_transpose || op == HY_OP_embed_fwd ||
+                                op == HY_OP_repeat_fwd || op == HY_OP_latent_heads_fwd;
         assert_true(none.flops == 0 && none.bytes < 1 << 10);
         if (!(small.bytes > 0 && large.bytes >= 7 * small.bytes)) {
             fail_msg("%s: bytes %g, %g", hy_op_name((hy_op_id)op), small.bytes, large.bytes);

@@ -131,6 +131,11 @@ static void test_random_layouts(void **state) {
     assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_OK);
     hy_lists_needs needs = {.documents = true};
     hy_sp_recur_need(&needs, 3);
+    for (int64_t W = 1; W < 40; W *= 3) {
+        hy_sp_conv_need(&needs, W);
+        hy_sp_long_conv_need(&needs, W);
+    }
+    hy_sp_level_recur_need(&needs, &(hy_level_recur_args){.L = 11});
     for (int i = 0; i < 4; i++) {
         hy_sp_attn_need(&needs, &(hy_sp_attn){.window = (int64_t[]){0, 7, 300, 7}[i]});
     }

@@ -14,6 +14,7 @@
 #include "tests/parity_filter.h"
 #include "tests/parity_heads.h"
 #include "tests/parity_levels.h"
+#include "tests/parity_lists.h"
 #include "tests/parity_recur.h"
 #include "tests/parity_rows.h"
 
@@ -318,12 +319,6 @@ static void parity_attn_sink_bwd(parity *p) {
 }
 
 /* A_size: a number, a diagonal, a matrix, which coincide for K = 1. */
-static const int64_t map_sizes[][3] = {{0, 3, 4}, {1, 1, 1}, {2, 1, 5}, {3, 17, 9}, {2, 64, 33}, {1, 80, 128}};
-
-static int64_t a_size_of(int64_t K, int kind) {
-    return kind == 0 ? 1 : kind == 1 ? K : K * K;
-}
-
 static void parity_map_apply(parity *p) {
     for (size_t i = 0; i < COUNT_OF(map_sizes); i++) {
         for (int mode = 0; mode < 24; mode++) {

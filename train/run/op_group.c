@@ -16,6 +16,8 @@ hy_op_group hy_op_group_of(hy_op_id op) {
     case HY_OP_level_map_bwd:
     case HY_OP_level_bwd:
     case HY_OP_map_apply:
+    case HY_OP_map_fold:
+    case HY_OP_map_join:
     case HY_OP_map_compose:
         return HY_GROUP_RECURRENCE;
     case HY_OP_attn_fwd:
@@ -44,7 +46,9 @@ hy_op_group hy_op_group_of(hy_op_id op) {
     case HY_OP_sumsq:
         return HY_GROUP_OPTIMIZER;
     case HY_OP_fill:
+    case HY_OP_values:
     case HY_OP_copy2d:
+    case HY_OP_copy_blocks:
     case HY_OP_axpy:
     case HY_OP_add:
     case HY_OP_rows_add:

@@ -7,7 +7,7 @@
 #define TILES 2
 #define KEYS  (TILES * HY_ATTN_LANES)
 
-#define ROWS  HY_ATTN_ROWS
+#define ROWS HY_ATTN_ROWS
 
 typedef struct key_tile {
     int64_t key, count;

@@ -70,7 +70,7 @@ HY_INLINE hy_vec hy_panel_row(const hy_conv_args *a, const hy_run *run, int64_t 
     const int64_t before = a->W - 1;
     if (r >= before + run->len)
         return hy_vec_zero();
-    if (r >= before)
+    if (r >= before || run->s0 == HY_RUN_GOES_ON)
         return hy_vec_load_tail((const hy_elem *)a->x + (run->begin + r - before) * a->C + c, count);
     if (run->s0 < 0 || a->halo == NULL)
         return hy_vec_zero();
@@ -81,8 +81,8 @@ HY_INLINE hy_vec hy_panel_row(const hy_conv_args *a, const hy_run *run, int64_t 
 HY_INLINE void hy_panel_put_row(const hy_conv_args *a, const hy_run *run, int64_t r, int64_t c, int64_t count,
                                 hy_vec v) {
     const int64_t before = a->W - 1;
-    if (r >= before && a->dx != NULL)
-        hy_vec_put((hy_elem *)a->dx + (run->begin + r - before) * a->C + c, v, count, a->acc);
+    if ((r >= before || run->s0 == HY_RUN_GOES_ON) && a->dx != NULL)
+        hy_vec_put((hy_elem *)a->dx + (run->begin + r - before) * a->C + c, v, count, r < before || a->acc);
     else if (r < before && run->s0 >= 0 && a->dhalo != NULL)
         hy_vec_put((hy_elem *)a->dhalo + (run->s0 * before + r) * a->C + c, v, count, 0);
 }

@@ -4,7 +4,7 @@
 
 /* clang-format off */
 #define OVERLAID(X) \
-    X(fill) X(copy2d) X(transpose) X(axpy) X(add) X(rows_add) X(repeat_fwd) X(repeat_bwd) \
+    X(fill) X(copy2d) X(copy_blocks) X(transpose) X(axpy) X(add) X(rows_add) X(repeat_fwd) X(repeat_bwd) \
     X(latent_heads_fwd) X(latent_heads_bwd) X(bias_fwd) X(bias_bwd) X(embed_fwd) X(embed_bwd) \
     X(rmsnorm_fwd) X(rmsnorm_bwd) X(layernorm_fwd) X(layernorm_bwd) X(l2norm_fwd) X(l2norm_bwd) \
     X(unary_fwd) X(unary_bwd) X(glu_fwd) X(glu_bwd) X(rope) X(decay_gate_fwd) X(decay_gate_bwd) X(scale_fwd) X(scale_bwd) \

@@ -41,8 +41,8 @@ static void rows_of(const hy_conv_args *a, const hy_conv_piece *p, const hy_run 
     for (int64_t j = 0; j < n; j++) {
         const int64_t r = i + j, token = (run->begin + r - before) * a->C + p->begin;
         const int64_t halo = (run->s0 * before + r) * a->C + p->begin;
-        rows->acc[j] = r >= before && a->acc;
-        if (r >= before) {
+        rows->acc[j] = r >= before ? a->acc : run->s0 == HY_RUN_GOES_ON;
+        if (r >= before || run->s0 == HY_RUN_GOES_ON) {
             rows->x[j] = (const hy_elem *)a->x + token;
             rows->dx[j] = a->dx != NULL ? (hy_elem *)a->dx + token : NULL;
         } else {

@@ -1,7 +1,8 @@
-/* Operations that only move or add numbers: fill, copy2d, axpy, add, rows_add, bias, embed, and Σ x². Sums over rows are split by
+/* Operations that only move or add numbers: fill, copy2d, copy_blocks, axpy, add, rows_add, bias, embed, and Σ x². Sums over rows are split by
  * columns among threads, so every column is summed in row order. */
 #include <string.h>
 
+#include "kernels/cpu/list_ops.h"
 #include "kernels/cpu/simd/elementwise.h"
 
 HY_INLINE void fill_range(hy_role role, void *y, hy_vec value, hy_range r) {
@@ -57,6 +58,10 @@ void HY_ISA_NAME(hy_fast_copy2d)(const hy_copy2d_args *a) {
         else
             axpy_range(a->from, a->to, 1.0f, src, dst, a->acc, (hy_range){0, a->cols});
     }
+}
+
+void HY_ISA_NAME(hy_fast_copy_blocks)(const hy_copy_blocks_args *a) {
+    hy_blocks_by(a, (size_t)size_of(a->role), HY_ISA_NAME(hy_fast_copy2d), HY_ISA_NAME(hy_fast_transpose));
 }
 
 void HY_ISA_NAME(hy_fast_axpy)(const hy_axpy_args *a) {

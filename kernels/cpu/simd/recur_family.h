@@ -34,6 +34,8 @@ int64_t HY_ISA_NAME(hy_recur_diagonal_floats)(const hy_recur_args *a);
 int64_t HY_ISA_NAME(hy_recur_elementwise_floats)(const hy_recur_args *a);
 
 void HY_ISA_NAME(hy_map_apply)(const hy_map_apply_args *a);
+void HY_ISA_NAME(hy_map_fold)(const hy_map_fold_args *a);
+void HY_ISA_NAME(hy_map_join)(const hy_map_join_args *a);
 void HY_ISA_NAME(hy_map_compose)(const hy_map_compose_args *a);
 
 #endif

@@ -1,7 +1,8 @@
-/* map_apply and map_compose: one matrix product per head where the transition is a matrix, row factors otherwise. */
+/* Segment maps: one matrix product per head where the transition is a matrix, row factors otherwise. */
 #include <cblas.h>
 #include <string.h>
 
+#include "kernels/cpu/list_ops.h"
 #include "kernels/cpu/simd/recur_family.h"
 
 /* C [K,n] = op(A) [K,K] · B [K,n] + C */
@@ -43,6 +44,14 @@ void HY_ISA_NAME(hy_map_apply)(const hy_map_apply_args *a) {
         if (S)
             transition_add(a, A + i * a->a_size, S + i * size, out);
     }
+}
+
+void HY_ISA_NAME(hy_map_fold)(const hy_map_fold_args *a) {
+    hy_fold_by(a, sizeof(float), HY_ISA_NAME(hy_map_apply));
+}
+
+void HY_ISA_NAME(hy_map_join)(const hy_map_join_args *a) {
+    hy_join_by(a, sizeof(float), HY_ISA_NAME(hy_map_apply));
 }
 
 void HY_ISA_NAME(hy_map_compose)(const hy_map_compose_args *a) {

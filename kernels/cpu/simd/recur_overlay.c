@@ -69,6 +69,8 @@ void HY_ISA_NAME(hy_recur_overlay)(hy_table *table) {
     table->recur_map_bwd = recur_map_bwd;
     table->recur_bwd = recur_bwd;
     table->map_apply = HY_ISA_NAME(hy_map_apply);
+    table->map_fold = HY_ISA_NAME(hy_map_fold);
+    table->map_join = HY_ISA_NAME(hy_map_join);
     table->map_compose = HY_ISA_NAME(hy_map_compose);
     table->recur_work = recur_work;
 }

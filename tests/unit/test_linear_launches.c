@@ -1,0 +1,64 @@
+/* Few, large calls: what a layer of every linear mixer asks of a device that likes its work whole, on 1 to 64 ranks, by every exchange of
+ * states and overlap, whole sequences and packed documents. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "layers/mixers/mixer.h"
+#include "tests/launch_counts.h"
+
+static const int64_t whole[] = {0, 401}, packed[] = {0, 3, 90, 211, 211, 390, 401};
+
+/* rwkv mixes the token before into five and six inputs by low-rank products of their own, which are calls on any number of ranks. */
+static launch_counts limit_of(const char *kind) {
+    return strncmp(kind, "rwkv", 4) == 0 ? (launch_counts){50, 80} : (launch_counts){40, 80};
+}
+
+static void check(const launch_case *c, launch_counts *most) {
+    const launch_counts n = launches_of_layer(c), limit = limit_of(c->kind);
+    most->fwd = n.fwd > most->fwd ? n.fwd : most->fwd;
+    most->bwd = n.bwd > most->bwd ? n.bwd : most->bwd;
+    if (n.fwd > limit.fwd || n.bwd > limit.bwd || n.fwd < 5 || n.bwd < 5) {
+        fail_msg(
+            "%s: %lld calls forward, %lld backward; rank %d of %d, layout %s, state %s, overlap %s, %lld documents",
+            c->kind, (long long)n.fwd, (long long)n.bwd, c->rank, c->size, hy_layout_names[c->method.layout],
+            hy_state_exchange_names[c->method.state], hy_overlap_names[c->method.overlap], (long long)c->n_docs);
+    }
+}
+
+static void check_mixer(const char *kind) {
+    static const int places[][2] = {{1, 0}, {2, 1}, {4, 0}, {4, 3}, {64, 17}}; /* ranks, rank */
+    launch_counts most = {0};
+    launch_case c = {.kind = kind, .len = 401};
+    for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
+        for (int mode = 0; mode < 16; mode++) {
+            c.size = places[p][0];
+            c.rank = places[p][1];
+            c.docs = mode & 1 ? packed : whole;
+            c.n_docs = mode & 1 ? 6 : 1;
+            c.method.layout = mode & 2 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS;
+            c.method.state = mode & 4 ? HY_STATE_RING : HY_STATE_ALLGATHER;
+            c.method.overlap = mode & 8 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT;
+            check(&c, &most);
+        }
+    }
+    print_message("%s: at most %lld calls forward, %lld backward\n", kind, (long long)most.fwd, (long long)most.bwd);
+}
+
+static void test_linear_layers(void **unused) {
+    (void)unused;
+    for (int i = 0; hy_mixer_row_at(i) != NULL; i++) {
+        const char *kind = hy_mixer_row_at(i)->kind;
+        if (strcmp(kind, "attention") != 0 && strcmp(kind, "mla") != 0 && strcmp(kind, "lizard") != 0) {
+            check_mixer(kind);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear_layers)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
