@@ -28,7 +28,7 @@ hy_program_test(recall)
 hy_program_test(report ${CMAKE_SOURCE_DIR})
 hy_program_test(train_again)
 hy_program_test(older_checkpoint)
-hy_program_test(async 2 1 1) # seeds, ranks, micro-steps: more once reads_layout (CMakeLists.txt) is empty
+hy_program_test(async)
 hy_program_test(precision)
 foreach(name slurm readme) # what is in the repository besides the program
   add_test(NAME program/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/${name}.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})

@@ -1,4 +1,4 @@
-/* ranks: 1 */
+/* ranks: 1 2 3 */
 /* Training steps on a device whose calls return early: the same losses and parameters as on the host, bit for bit, whatever the delays; and
  * the host waits for the device once per step, on any device. */
 #include <stdio.h>
@@ -21,7 +21,7 @@ static const char yaml[] = "model:\n"
                            "    gated_deltanet: {heads: 2, head_dim: 8}\n"
                            "    attention: {heads: 2, kv_heads: 1}\n"
                            "data: {store: %s/s.h5, sequence: 61, batch: 4}\n"
-                           "train: {steps: 4, lr: 1e-2, warmup: 2, accumulate: 1}\n"
+                           "train: {steps: 4, lr: 1e-2, warmup: 2, accumulate: 2}\n"
                            "run: {dir: %s/run, device: %s}\n";
 
 static hy_status make_store(void) {
