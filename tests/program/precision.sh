@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # precision.sh HYLAS DATA: runs in bf16. A stop and resume gives the bits of the run without one, on 1 rank and on 3, because checkpoints
 # hold float32 masters; they are the same files in either precision, so a run goes from float32 to bf16 and back; losses stay near those of
-# float32; another rank count changes them by rounding only; a signal saves what a save at that step would. DATA: tests/data.
+# float32; another rank count changes them by rounding only; activations take half the memory. DATA: tests/data.
 set -uo pipefail
 hylas=$1 data=$2
 work=$(mktemp -d)
@@ -61,6 +61,15 @@ train 1 6 moved "${half[@]}"
 near moved half3 0.01
 "$hylas" eval half3 --store a.h5 --sequences 2 --sequence 64 >log 2>&1 || fail "no evaluation in bf16"
 "$hylas" eval half3 --store a.h5 --sequences 2 --sequence 64 --set train.precision=f32 >log 2>&1 || fail "no evaluation in float32"
+
+# Activations of a million tokens on 4 ranks: at most 60% of those in float32.
+activations() { # precision: bytes
+    "$hylas" plan "$data/../../configs/million.yaml" --ranks 4 --set train.precision="$1" | awk '
+        /^activations held|^working set of a block/ { sum += $(NF - 2) }
+        END { printf "%.0f", sum }'
+}
+full=$(activations f32) part=$(activations bf16)
+[ "$full" -gt 1000000000 ] && [ $((part * 10)) -le $((full * 6)) ] || fail "activations take $part bytes in bf16, $full in float32"
 
 # The curves of both precisions, reduced.
 "$data"/../../launch/compare-precision.sh --hylas "$hylas" --out "$work/curves" --models recall --seeds "1 2" --steps 16 >log 2>&1 || fail "compare-precision.sh"
