@@ -8,4 +8,4 @@ printf 'building ...\n'
 build build all
 mpi_environment
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # several tests run at a time
-ctest --test-dir build --output-on-failure -j "$(nproc)" "$@"
+ctest --test-dir build --output-on-failure -j "$(env -u OMP_NUM_THREADS nproc)" "$@"
