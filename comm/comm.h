@@ -101,6 +101,9 @@ typedef enum hy_exchange_kind {
     HY_X_KINDS
 } hy_exchange_kind;
 
+/* "all-gather", "send", ... */
+const char *hy_exchange_kind_name(hy_exchange_kind kind);
+
 typedef struct hy_exchange_record {
     const char *name;
     hy_exchange_kind kind;

@@ -24,6 +24,12 @@ static int find_or_open(hy_exchange_log *log, const char *name, hy_exchange_kind
     return log->n++;
 }
 
+const char *hy_exchange_kind_name(hy_exchange_kind kind) {
+    static const char *const names[HY_X_KINDS] = {"all-gather", "all-reduce", "reduce-scatter", "all-to-all",
+                                                  "broadcast",  "send",       "receive"};
+    return names[kind];
+}
+
 int hy_record_post(hy_exchange_log *log, const char *name, hy_exchange_kind kind, int64_t bytes) {
     log = log_of(log);
     const int record = find_or_open(log, name, kind);

@@ -2,7 +2,6 @@
  * written is kept beside the untouchable block, page by page as it is needed, for costs to look at. */
 #include "kernels/dry.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,8 +12,6 @@
 #include "kernels/device_internal.h"
 
 enum { BLOCKS_MAX = 256 };
-/* While host structs lie in the arena of activations: memory can be touched, and is itself what the host wrote. */
-static const bool touchable = true;
 
 /* Memory of the device, and a mapping as large that holds what the host wrote. */
 typedef struct dry_block {
@@ -95,12 +92,6 @@ static hy_status dry_alloc(hy_device *device, const char *what, size_t bytes, vo
                        what);
     }
     HY_TRY(hy_reserve(what, bytes, &memory));
-    if (touchable && bytes > 0) {
-        (void)mprotect(memory, bytes, PROT_READ | PROT_WRITE);
-        d->blocks[d->n_blocks++] = (dry_block){.memory = memory, .written = memory, .bytes = bytes};
-        *out = memory;
-        return HY_OK;
-    }
     void *written = mmap(NULL, bytes + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (written == MAP_FAILED) {
         hy_free(memory);
@@ -115,9 +106,7 @@ static void dry_free(hy_device *device, void *memory) {
     dry *d = device->own;
     for (int i = 0; i < d->n_blocks; i++) {
         if (d->blocks[i].memory == memory) {
-            if (d->blocks[i].written != memory) {
-                (void)munmap(d->blocks[i].written, d->blocks[i].bytes + 1);
-            }
+            (void)munmap(d->blocks[i].written, d->blocks[i].bytes + 1);
             d->blocks[i] = d->blocks[--d->n_blocks];
             break;
         }

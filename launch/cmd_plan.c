@@ -1,8 +1,8 @@
 /* hylas plan CONFIG: what a run of CONFIG takes, without running it: parameters, memory of a rank, FLOPs, bytes of every exchange.
  *
- * Memory is the list that a run reserves (train/run/trainer.h). FLOPs are those of the model, forward once and backward twice that, for
- * sequences of one document each: recomputation is not counted, shorter documents make softmax attention cheaper. Bytes are what one
- * rank hands to its exchanges in one step. */
+ * Memory, operations and exchanges are those of a dry run (train/run/dry_run.h): the run itself, on a device that computes nothing, as one
+ * rank of many that are not there. FLOPs are those of the model, forward once and backward twice that, for sequences of one document
+ * each: recomputation is not counted, shorter documents make softmax attention cheaper. */
 #include <stdio.h>
 
 #include "base/memory.h"
@@ -13,14 +13,15 @@
 #include "launch/model_parts.h"
 #include "launch/options.h"
 #include "launch/plan_json.h"
+#include "train/run/dry_run.h"
 #include "train/run/trainer.h"
 
 typedef struct plan_job {
     const hy_config *config;
     int ranks, rank; /* rank: the one that has the most tokens */
     hy_model *model;
-    hy_profile profile;
-    hy_stage stage; /* the one at hand, with its shape on the rank */
+    hy_dry_run *dry, *whole; /* of the device's tuning; of calls as large as can be */
+    hy_stage stage;          /* the one at hand, with its shape on the rank */
     hy_run_shape shape;
     hy_data_split split;
     bool json;
@@ -55,23 +56,22 @@ static hy_status print_parameters(const plan_job *job) {
 /* ---- memory ---- */
 
 static hy_status print_memory(const plan_job *job) {
-    hy_plan plan;
+    const hy_plan *plan = &job->dry->memory;
     hy_text_table *table = NULL;
     char title[48];
-    HY_TRY(hy_trainer_plan(job->config, job->ranks, job->rank, &plan));
     snprintf(title, sizeof title, "memory of rank %d", job->rank);
     HY_TRY(hy_text_table_create(4, (const char *const[]){title, "lifetime", "bytes", "size"}, &table));
-    for (int i = 0; i < plan.n; i++) {
-        hy_text_table_cell(table, "%s", plan.entries[i].name);
-        hy_text_table_cell(table, "%s", plan.entries[i].lifetime);
-        hy_text_table_cell(table, "%lld", (long long)plan.entries[i].bytes);
-        hy_text_table_cell(table, "%s", hy_text_bytes((double)plan.entries[i].bytes).s);
+    for (int i = 0; i < plan->n; i++) {
+        hy_text_table_cell(table, "%s", plan->entries[i].name);
+        hy_text_table_cell(table, "%s", plan->entries[i].lifetime);
+        hy_text_table_cell(table, "%lld", (long long)plan->entries[i].bytes);
+        hy_text_table_cell(table, "%s", hy_text_bytes((double)plan->entries[i].bytes).s);
     }
     hy_text_table_rule(table);
     hy_text_table_cell(table, "total");
     hy_text_table_cell(table, "%s", "");
-    hy_text_table_cell(table, "%lld", (long long)hy_plan_total(&plan));
-    hy_text_table_cell(table, "%s", hy_text_bytes((double)hy_plan_total(&plan)).s);
+    hy_text_table_cell(table, "%lld", (long long)hy_plan_total(plan));
+    hy_text_table_cell(table, "%s", hy_text_bytes((double)hy_plan_total(plan)).s);
     const hy_status status = hy_text_table_print(table, stdout);
     hy_text_table_destroy(table);
     printf("The total is the most at a time: what the start takes is given back. Beside it: the program, its "
@@ -81,13 +81,32 @@ static hy_status print_memory(const plan_job *job) {
 
 /* ---- layers: work and exchanges ---- */
 
-static void add_exchange(hy_text_table *table, const char *name, const char *method, double share, double fwd,
-                         double bwd) {
+static void add_work(hy_text_table *table, const char *name, const char *method, double share,
+                     const hy_dry_layer *layer, const hy_dry_layer *whole) {
     hy_text_table_cell(table, "%s", name);
     hy_text_table_cell(table, "%s", method);
     hy_text_table_cell(table, "%.1f%%", 100.0 * share);
-    hy_text_table_cell(table, "%s", hy_text_bytes(fwd).s);
-    hy_text_table_cell(table, "%s", hy_text_bytes(bwd).s);
+    hy_text_table_cell(table, "%lld + %lld", (long long)layer->fwd.launches, (long long)layer->bwd.launches);
+    hy_text_table_cell(table, "%lld + %lld", (long long)whole->fwd.launches, (long long)whole->bwd.launches);
+    hy_text_table_cell(table, "%s", hy_text_bytes((double)layer->fwd.sent).s);
+    hy_text_table_cell(table, "%s", hy_text_bytes((double)layer->bwd.sent).s);
+}
+
+static void sum_side(hy_dry_side *sum, const hy_dry_side *side) {
+    sum->launches += side->launches;
+    sum->sent += side->sent;
+}
+
+/* All layers and the ends. */
+static hy_dry_layer sum_of(const hy_dry_run *run, int stage) {
+    const hy_dry_stage *s = &run->stages[stage];
+    hy_dry_layer sum = {.fwd = {0}};
+    for (int64_t l = -1; l < run->n_layers; l++) {
+        const hy_dry_layer *layer = l < 0 ? &s->ends : &s->layers[l];
+        sum_side(&sum.fwd, &layer->fwd);
+        sum_side(&sum.bwd, &layer->bwd);
+    }
+    return sum;
 }
 
 /* Forward FLOPs of one micro-step of one group. */
@@ -99,25 +118,45 @@ static double flops_of_call(const plan_job *job) {
 static hy_status print_layers(const plan_job *job) {
     hy_text_table *table = NULL;
     const bool alone = job->shape.sequence_size == 1;
-    const double calls = (double)job->split.calls, all = flops_of_call(job);
-    double fwd = 0.0, bwd = 0.0, flops = 0.0;
-    HY_TRY(hy_text_table_create(
-        6, (const char *const[]){"layer", "mixer", "exchange", "FLOPs", "sent forward", "sent backward"}, &table));
+    const int number = job->stage.number;
+    const hy_dry_stage *stage = &job->dry->stages[number], *whole = &job->whole->stages[number];
+    const double all = flops_of_call(job);
+    double flops = 0.0;
+    HY_TRY(hy_text_table_create(8,
+                                (const char *const[]){"layer", "mixer", "exchange", "FLOPs", "launches",
+                                                      "in whole calls", "sent forward", "sent backward"},
+                                &table));
     for (int64_t layer = 0; layer < job->config->model.layers; layer++) {
         hy_layer_info info;
-        hy_model_layer_info(job->model, &job->shape, &job->profile, layer, &info);
+        hy_model_layer_info(job->model, &job->shape, layer, &info);
         hy_text_table_cell(table, "%lld", (long long)layer);
-        add_exchange(table, info.mixer, alone ? "none: one rank" : info.method, info.flops_fwd / all,
-                     calls * (double)info.bytes_fwd, calls * (double)info.bytes_bwd);
-        fwd += calls * (double)info.bytes_fwd;
-        bwd += calls * (double)info.bytes_bwd;
+        add_work(table, info.mixer, alone ? "none: one rank" : info.method, info.flops_fwd / all, &stage->layers[layer],
+                 &whole->layers[layer]);
         flops += info.flops_fwd;
     }
     hy_text_table_cell(table, "%s", "");
-    add_exchange(table, "head and loss", "none: local", 1.0 - flops / all, 0.0, 0.0);
+    add_work(table, "embedding, head, loss", "none: local", 1.0 - flops / all, &stage->ends, &whole->ends);
     hy_text_table_rule(table);
+    const hy_dry_layer sum = sum_of(job->dry, number), sum_whole = sum_of(job->whole, number);
     hy_text_table_cell(table, "all");
-    add_exchange(table, "", "", 1.0, fwd, bwd);
+    add_work(table, "", "", 1.0, &sum, &sum_whole);
+    const hy_status status = hy_text_table_print(table, stdout);
+    hy_text_table_destroy(table);
+    return status;
+}
+
+static hy_status print_exchanges(const hy_exchange_log *log) {
+    hy_text_table *table = NULL;
+    HY_TRY(hy_text_table_create(4, (const char *const[]){"exchanges of a step", "kind", "count", "sent"}, &table));
+    for (int i = 0; i < log->n; i++) {
+        const hy_exchange_record *r = &log->records[i];
+        if (r->kind != HY_X_RECV) {
+            hy_text_table_cell(table, "%s", r->name);
+            hy_text_table_cell(table, "%s", hy_exchange_kind_name(r->kind));
+            hy_text_table_cell(table, "%lld", (long long)r->count);
+            hy_text_table_cell(table, "%s", hy_text_bytes((double)r->bytes).s);
+        }
+    }
     const hy_status status = hy_text_table_print(table, stdout);
     hy_text_table_destroy(table);
     return status;
@@ -131,20 +170,19 @@ static double flops_of_step(const plan_job *job) {
     return 3.0 * flops_of_call(job) / (double)job->shape.n_seq * (double)job->stage.batch;
 }
 
-static void print_step(const plan_job *job) {
+static hy_status print_step(const plan_job *job) {
     const double flops = flops_of_step(job), tokens = tokens_of_step(job);
-    const hy_dtype precision = hy_config_precision(job->config);
-    const int64_t flat = hy_model_flat_size(job->model);
-    const double ranks = job->ranks, share = (ranks - 1.0) / ranks;
-    const double grads = (double)flat * (double)hy_role_size(precision, HY_ROLE_GRAD) * share;
-    const double params = (double)hy_model_compute_offset(job->model, precision, flat) * share;
+    const hy_dry_stage *stage = &job->dry->stages[job->stage.number];
+    const double ranks = job->ranks;
     if (job->ranks > 1) {
-        printf("optimizer   gradients reduce-scattered: %s sent per rank; parameters all-gathered: %s\n",
-               hy_text_bytes(grads).s, hy_text_bytes(params).s);
+        HY_TRY(print_exchanges(&stage->step));
     }
+    printf("optimizer   and counts: %lld launches; %lld in whole calls\n", (long long)stage->rest.launches,
+           (long long)job->whole->stages[job->stage.number].rest.launches);
     printf("step        %s tokens, %sFLOP forward and backward: %sFLOP per token, %sFLOP per rank\n",
            hy_text_count(tokens).s, hy_text_count(flops).s, hy_text_count(flops / tokens).s,
            hy_text_count(flops / ranks).s);
+    return HY_OK;
 }
 
 /* ---- */
@@ -254,7 +292,7 @@ static hy_status print_work(plan_job *job) {
                    (long long)job->stage.batch, (long long)job->stage.sequence);
         }
         HY_TRY(print_layers(job));
-        print_step(job);
+        HY_TRY(print_step(job));
         flops += flops_of_step(job) * (double)job->stage.steps;
         tokens += tokens_of_step(job) * (double)job->stage.steps;
     }
@@ -263,26 +301,29 @@ static hy_status print_work(plan_job *job) {
     return HY_OK;
 }
 
+static hy_status print_text(plan_job *job) {
+    print_head(job);
+    HY_TRY(print_stages(job));
+    HY_TRY(print_parameters(job));
+    HY_TRY(print_memory(job));
+    return print_work(job);
+}
+
 static hy_status print_plan(plan_job *job) {
     HY_TRY(find_fullest_rank(job));
-    HY_TRY(hy_profile_of(job->config->run.device, hy_config_precision(job->config), &job->profile));
-    HY_TRY(hy_model_create(&job->config->model, job->ranks, &job->model));
-    if (job->json) {
-        const hy_status status = hy_plan_json(job->config, job->model, &job->profile, job->ranks, job->rank);
-        hy_model_destroy(job->model);
-        return status;
-    }
-    print_head(job);
-    hy_status status = print_stages(job);
+    hy_status status = hy_model_create(&job->config->model, job->ranks, &job->model);
     if (status == HY_OK) {
-        status = print_parameters(job);
+        status = hy_dry_run_create(job->config, job->ranks, job->rank, false, &job->dry);
     }
     if (status == HY_OK) {
-        status = print_memory(job);
+        status = hy_dry_run_create(job->config, job->ranks, job->rank, true, &job->whole);
     }
     if (status == HY_OK) {
-        status = print_work(job);
+        status = job->json ? hy_plan_json(job->config, job->model, job->dry, job->whole, job->ranks, job->rank)
+                           : print_text(job);
     }
+    hy_dry_run_destroy(job->dry);
+    hy_dry_run_destroy(job->whole);
     hy_model_destroy(job->model);
     return status;
 }

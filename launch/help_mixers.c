@@ -30,11 +30,9 @@ static bool has_states(const hy_graph *graph) {
 static hy_status print_exchange(const char *kind) {
     const hy_run_shape shape = {.sequence_size = 2, .n_seq = 1, .len = 64, .dtype = HY_F32, .train = true};
     hy_model *model = NULL;
-    hy_profile profile;
     hy_layer_info info;
-    HY_TRY(hy_profile_of("cpu_ref", HY_F32, &profile));
     HY_TRY(hy_one_mixer_create(kind, &model));
-    hy_model_layer_info(model, &shape, &profile, 0, &info);
+    hy_model_layer_info(model, &shape, 0, &info);
     const bool more = has_states(hy_model_graph(model)) && strncmp(info.method, "state", 5) != 0;
     printf("  exchange: %s%s\n", more ? "state all-gather, " : "", info.method);
     hy_model_destroy(model);

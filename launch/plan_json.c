@@ -1,6 +1,7 @@
 #include "launch/plan_json.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "launch/model_parts.h"
@@ -8,7 +9,7 @@
 typedef struct plan {
     const hy_config *config;
     const hy_model *model;
-    const hy_profile *profile;
+    const hy_dry_run *dry, *whole;
     int ranks, rank;
 } plan;
 
@@ -27,40 +28,81 @@ static void write_parameters(hy_json *json, const plan *p) {
     hy_json_close(json);
 }
 
-static hy_status write_memory(hy_json *json, const plan *p) {
-    hy_plan memory;
-    HY_TRY(hy_trainer_plan(p->config, p->ranks, p->rank, &memory));
+static void write_memory(hy_json *json, const plan *p) {
+    const hy_plan *memory = &p->dry->memory;
     hy_json_open_object(json, "memory");
     hy_json_int(json, "rank", p->rank);
-    hy_json_int(json, "bytes", hy_plan_total(&memory));
+    hy_json_int(json, "bytes", hy_plan_total(memory));
     hy_json_open_array(json, "entries");
-    for (int i = 0; i < memory.n; i++) {
+    for (int i = 0; i < memory->n; i++) {
         hy_json_open_object(json, NULL);
-        hy_json_string(json, "name", memory.entries[i].name);
-        hy_json_string(json, "lifetime", memory.entries[i].lifetime);
-        hy_json_int(json, "bytes", memory.entries[i].bytes);
+        hy_json_string(json, "name", memory->entries[i].name);
+        hy_json_string(json, "lifetime", memory->entries[i].lifetime);
+        hy_json_int(json, "bytes", memory->entries[i].bytes);
         hy_json_close(json);
     }
     hy_json_close(json);
     hy_json_close(json);
-    return HY_OK;
 }
 
-static void write_layers(hy_json *json, const plan *p, const hy_run_shape *shape, double calls) {
+static void write_side(hy_json *json, const char *name, const hy_dry_side *side, const hy_dry_side *whole) {
+    hy_json_open_object(json, name);
+    hy_json_int(json, "launches", side->launches);
+    hy_json_int(json, "launches_whole", whole->launches);
+    hy_json_double(json, "operation_flops", side->flops);
+    hy_json_double(json, "operation_bytes", side->moved);
+    hy_json_int(json, "messages", side->messages);
+    hy_json_int(json, "bytes_sent", side->sent);
+    hy_json_close(json);
+}
+
+static void write_layers(hy_json *json, const plan *p, const hy_run_shape *shape, double calls, int number) {
+    const hy_dry_stage *stage = &p->dry->stages[number], *whole = &p->whole->stages[number];
     hy_json_open_array(json, "layers");
     for (int64_t layer = 0; layer < p->config->model.layers; layer++) {
+        const hy_dry_layer *l = &stage->layers[layer], *w = &whole->layers[layer];
         hy_layer_info info;
-        hy_model_layer_info(p->model, shape, p->profile, layer, &info);
+        hy_model_layer_info(p->model, shape, layer, &info);
         hy_json_open_object(json, NULL);
         hy_json_int(json, "layer", layer);
         hy_json_string(json, "mixer", info.mixer);
         hy_json_string(json, "exchange", shape->sequence_size > 1 ? info.method : NULL);
         hy_json_double(json, "flops_forward", calls * info.flops_fwd);
-        hy_json_double(json, "bytes_sent_forward", calls * (double)info.bytes_fwd);
-        hy_json_double(json, "bytes_sent_backward", calls * (double)info.bytes_bwd);
+        hy_json_int(json, "bytes_sent_forward", l->fwd.sent);
+        hy_json_int(json, "bytes_sent_backward", l->bwd.sent);
+        write_side(json, "forward", &l->fwd, &w->fwd);
+        write_side(json, "backward", &l->bwd, &w->bwd);
         hy_json_close(json);
     }
     hy_json_close(json);
+    hy_json_open_object(json, "ends");
+    write_side(json, "forward", &stage->ends.fwd, &whole->ends.fwd);
+    write_side(json, "backward", &stage->ends.bwd, &whole->ends.bwd);
+    hy_json_close(json);
+    write_side(json, "rest", &stage->rest, &whole->rest);
+}
+
+static void write_exchanges(hy_json *json, const char *name, const hy_exchange_log *log) {
+    hy_json_open_array(json, name);
+    for (int i = 0; i < log->n; i++) {
+        hy_json_open_object(json, NULL);
+        hy_json_string(json, "name", log->records[i].name);
+        hy_json_string(json, "kind", hy_exchange_kind_name(log->records[i].kind));
+        hy_json_int(json, "count", log->records[i].count);
+        hy_json_int(json, "bytes", log->records[i].bytes);
+        hy_json_close(json);
+    }
+    hy_json_close(json);
+}
+
+/* Bytes of a step's exchanges called so: the optimizer's are the same in every stage. */
+static double sent_as(const plan *p, const char *name) {
+    const hy_exchange_log *log = &p->dry->stages[0].step;
+    double bytes = 0.0;
+    for (int i = 0; i < log->n; i++) {
+        bytes += strcmp(log->records[i].name, name) == 0 ? (double)log->records[i].bytes : 0.0;
+    }
+    return bytes;
 }
 
 static hy_status write_stage(hy_json *json, const plan *p, int number) {
@@ -78,18 +120,15 @@ static hy_status write_stage(hy_json *json, const plan *p, int number) {
     hy_json_int(json, "micro_steps", split.calls);
     hy_json_double(json, "tokens_per_step", tokens);
     hy_json_double(json, "flops_per_step", flops);
-    write_layers(json, p, &shape, (double)split.calls);
+    write_layers(json, p, &shape, (double)split.calls, number);
+    write_exchanges(json, "exchanges", &p->dry->stages[number].step);
+    write_exchanges(json, "exchanges_of_validation", &p->dry->stages[number].validation);
     hy_json_close(json);
     return HY_OK;
 }
 
 static hy_status write_plan(hy_json *json, const plan *p) {
     const hy_config *config = p->config;
-    const hy_dtype precision = hy_config_precision(p->config);
-    const int64_t flat = hy_model_flat_size(p->model);
-    const double ranks = p->ranks, share = (ranks - 1.0) / ranks;
-    const double grads = (double)flat * (double)hy_role_size(precision, HY_ROLE_GRAD) * share;
-    const double params = (double)hy_model_compute_offset(p->model, precision, flat) * share;
     hy_json_open_object(json, NULL);
     hy_json_int(json, "ranks", p->ranks);
     hy_json_int(json, "data_groups", config->parallel.data);
@@ -102,9 +141,9 @@ static hy_status write_plan(hy_json *json, const plan *p) {
     hy_json_int(json, "vocab", config->model.vocab);
     write_parameters(json, p);
     hy_json_close(json);
-    HY_TRY(write_memory(json, p));
-    hy_json_double(json, "gradient_bytes_sent", grads);
-    hy_json_double(json, "parameter_bytes_sent", params);
+    write_memory(json, p);
+    hy_json_double(json, "gradient_bytes_sent", sent_as(p, "gradients"));
+    hy_json_double(json, "parameter_bytes_sent", sent_as(p, "parameters"));
     hy_json_open_array(json, "stages");
     for (int number = 0; number < hy_stage_count(config); number++) {
         HY_TRY(write_stage(json, p, number));
@@ -114,8 +153,9 @@ static hy_status write_plan(hy_json *json, const plan *p) {
     return hy_json_end(json, HY_ERR_FAILED);
 }
 
-hy_status hy_plan_json(const hy_config *config, const hy_model *model, const hy_profile *profile, int ranks, int rank) {
-    const plan p = {config, model, profile, ranks, rank};
+hy_status hy_plan_json(const hy_config *config, const hy_model *model, const hy_dry_run *dry, const hy_dry_run *whole,
+                       int ranks, int rank) {
+    const plan p = {config, model, dry, whole, ranks, rank};
     hy_json json;
     hy_json_begin(&json, stdout);
     return write_plan(&json, &p);

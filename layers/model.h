@@ -97,13 +97,7 @@ typedef struct hy_run_shape {
 /* A model bound to memory on one rank. */
 typedef struct hy_runner hy_runner;
 
-/* Adds this runner's buffers to `plan` (name, bytes, lifetime) without allocating: those that runners can share, and the lists of
- * documents and layout that each has of its own. Local. */
-HY_MUST_CHECK hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
-                                       hy_plan *plan);
-HY_MUST_CHECK hy_status hy_runner_plan_lists(const hy_model *model, const hy_run_shape *shape,
-                                             const hy_profile *profile, hy_plan *plan);
-/* Reserves exactly that. `params` (the compute copy) and `grads` (flat; NULL if !train) are borrowed for the runner's life. `broken`
+/* Reserves the arena of activations. `params` (the compute copy) and `grads` (flat; NULL if !train) are borrowed for the runner's life. `broken`
  * is the test hook of hy_sp. Local. */
 HY_MUST_CHECK hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device,
                                          hy_comm *sequence, void *params, void *grads, int broken, hy_runner **out);
@@ -114,6 +108,14 @@ HY_MUST_CHECK hy_status hy_runner_create_in(const hy_model *model, const hy_run_
 HY_MUST_CHECK hy_status hy_runner_arena_bytes(const hy_model *model, const hy_run_shape *shape,
                                               const hy_profile *profile, int64_t *bytes);
 void hy_runner_destroy(hy_runner *runner);
+/* Bytes of its arena; *held (or NULL): those that live from forward to backward. */
+int64_t hy_runner_bytes(const hy_runner *runner, int64_t *held);
+
+/* Told when an instruction begins and ends: of block l + 1, layer l; block 0, embedding and head. recomputation is backward. */
+typedef struct hy_run_watch {
+    void (*node)(struct hy_run_watch *watch, int block, bool backward, bool begins);
+} hy_run_watch;
+void hy_runner_set_watch(hy_runner *runner, hy_run_watch *watch); /* borrowed; NULL: none */
 
 typedef struct hy_batch {
     const hy_layout *layout; /* same kind, sizes as the runner's shape; documents set */
@@ -143,17 +145,13 @@ typedef struct hy_eval_rows {
 /* Forward only: adds to *loss_sum and fills `rows`. Collective over the sequence communicator. */
 void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, const hy_eval_rows *rows);
 
-/* One line per layer, for the table at start and for plan: mixer, SP method, bytes this rank sends per step. */
+/* What a layer is, for the table at start and for plan. */
 typedef struct hy_layer_info {
-    const char *mixer, *kind, *method;
-    int64_t bytes_fwd, bytes_bwd;
+    const char *mixer, *kind, *method; /* method: of its exchange */
     double
         flops_fwd; /* model FLOPs of the whole layer per micro-step of the group (all ranks), causal and window counted exactly for one document per sequence */
 } hy_layer_info;
-void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info *out);
-/* The same without a runner: for plan. Local. */
-void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, int64_t layer,
-                         hy_layer_info *out);
+void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, int64_t layer, hy_layer_info *out);
 /* Model FLOPs, forward, of the whole model for sequences with these documents (backward counts twice). Head included. Local. */
 double hy_model_flops_fwd(const hy_model *model, const int64_t *docs, int64_t n_docs);
 

@@ -26,10 +26,6 @@ void hy_channel_exchange_open(hy_channel_exchange *x, hy_sp *sp, const hy_layout
     x->to_rows = open_way("channels back", dims->size, x->block, work);
 }
 
-int64_t hy_channel_exchange_bytes(const hy_channel_exchange *x, int size) {
-    return (int64_t)x->shares.slices * (size - 1) * (int64_t)x->block;
-}
-
 /* rows and blocks (turned), blocks and lines */
 static void move_channels(hy_channel_exchange *x, const hy_block_list *list, int turn, const void *from, void *to,
                           int acc) {

@@ -25,9 +25,6 @@ typedef struct hy_channel_exchange {
 } hy_channel_exchange;
 
 void hy_channel_exchange_open(hy_channel_exchange *x, hy_sp *sp, const hy_layout_dims *dims, int64_t C, hy_carve *work);
-/* Bytes that one rank sends in one direction, all slices. */
-int64_t hy_channel_exchange_bytes(const hy_channel_exchange *x, int size);
-
 /* Slice by slice, in order; a slice's buffers are free again once it was taken. */
 void hy_channels_post_lines(hy_channel_exchange *x, int slice, const void *rows);
 void hy_channels_take_lines(hy_channel_exchange *x, int slice, void *lines);

@@ -88,36 +88,3 @@ void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *conv) {
     local(sp, conv, hy_conv_bwd, halo.lists);
     hy_halo_return_finish(&halo, conv->op.dx);
 }
-
-static int owner_of(const hy_layout_dims *dims, int64_t i, int64_t F) {
-    return (int)(i < dims->size ? i : F - 1 - i);
-}
-
-/* Rows of `owner` in the halos of `reader`, for one sequence of one document: as the pieces of halo.c, without a layout
- * at hand. */
-static int64_t rows_between(const hy_layout_dims *dims, int owner, int reader, int64_t rows) {
-    const int64_t F = hy_layout_sizes(dims->kind, dims->size, 0, 1, dims->len).n_frags;
-    int64_t total = 0;
-    for (int64_t to = 1; to < F; to++) {
-        const int64_t at = to * dims->len / F, need = at > rows ? at - rows : 0;
-        if (owner_of(dims, to, F) != reader || at == (to + 1) * dims->len / F) {
-            continue;
-        }
-        for (int64_t from = to - 1; from >= 0 && (from + 1) * dims->len / F > need; from--) {
-            const int64_t begin = from * dims->len / F, end = (from + 1) * dims->len / F;
-            total += owner_of(dims, from, F) == owner ? end - (begin > need ? begin : need) : 0;
-        }
-    }
-    return total;
-}
-
-void hy_sp_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, int64_t *fwd, int64_t *bwd) {
-    const int64_t row = C * (int64_t)hy_sp_size(sp, HY_ROLE_ACT);
-    *fwd = *bwd = 0;
-    for (int other = 0; other < dims->size && W > 1; other++) {
-        if (other != dims->rank) {
-            *fwd += dims->n_seq * rows_between(dims, dims->rank, other, W - 1) * row;
-            *bwd += dims->n_seq * rows_between(dims, other, dims->rank, W - 1) * row;
-        }
-    }
-}

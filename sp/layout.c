@@ -98,13 +98,6 @@ int64_t hy_layout_documents_max(const hy_layout_dims *dims) {
     return dims->n_seq * dims->len + dims->n_seq + SPARE_DOCS;
 }
 
-int64_t hy_layout_bytes(const hy_layout_dims *dims) {
-    const int64_t per_token = (int64_t)(sizeof(hy_run) + 4 * sizeof(int64_t)); /* run, its document, three positions */
-    const int64_t per_doc = (int64_t)sizeof(int64_t);
-    return (int64_t)sizeof(hy_layout) + dims->n_frags * (int64_t)sizeof(hy_fragment) +
-           (2 * dims->n_local + 1) * per_doc + (hy_layout_documents_max(dims) + 1) * per_doc + dims->T * per_token;
-}
-
 hy_status hy_layout_create(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len, hy_layout **out) {
     const hy_layout_dims dims = hy_layout_sizes(kind, size, rank, n_seq, len);
     hy_layout *layout = NULL;

@@ -68,8 +68,6 @@ hy_layout_dims hy_layout_dims_of(const hy_layout *layout);
 
 /* Documents a layout takes at most. Pure. */
 int64_t hy_layout_documents_max(const hy_layout_dims *dims);
-/* Bytes that hy_layout_create allocates. Local. */
-int64_t hy_layout_bytes(const hy_layout_dims *dims);
 
 /* Allocates everything (documents may then change every step without allocation; one document per sequence is set). Local. */
 HY_MUST_CHECK hy_status hy_layout_create(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len,

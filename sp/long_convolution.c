@@ -44,13 +44,6 @@ size_t hy_sp_long_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t
     return cut_long_conv(&c, &copy, dims, C, &(hy_carve){0});
 }
 
-void hy_sp_long_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t *fwd, int64_t *bwd) {
-    long_call c;
-    hy_sp copy = *sp;
-    cut_long_conv(&c, &copy, dims, C, &(hy_carve){0});
-    *fwd = *bwd = 2 * hy_channel_exchange_bytes(&c.exchange, dims->size);
-}
-
 static long_call begin_long_conv(hy_sp *sp, hy_sp_long_conv *conv) {
     long_call c;
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);

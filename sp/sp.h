@@ -138,13 +138,4 @@ size_t hy_sp_long_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t
 void hy_sp_long_conv_fwd(hy_sp *sp, hy_sp_long_conv *c); /* Collective */
 void hy_sp_long_conv_bwd(hy_sp *sp, hy_sp_long_conv *c); /* Collective */
 
-/* Bytes this rank sends per call, for plan tables (forward, backward), one document per sequence. Local. */
-void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd,
-                       int64_t *bwd);
-void hy_sp_level_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape,
-                             int64_t *fwd, int64_t *bwd);
-void hy_sp_attn_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd, int64_t *bwd);
-void hy_sp_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W, int64_t *fwd, int64_t *bwd);
-void hy_sp_long_conv_bytes(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t *fwd, int64_t *bwd);
-
 #endif

@@ -19,6 +19,7 @@ struct hy_runner {
     bool owns_arena;
     hy_bucket_needed needed; /* may be NULL */
     void *needed_context;
+    hy_run_watch *watch;
 };
 
 /* As many logits at a time as the device likes, at least 256 rows (a tile's product with the head's gradient touches all of it),
@@ -71,26 +72,6 @@ static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const
     HY_TRY(r->needs.status);
     hy_sizing sizing = {.sp = &r->sp, .dims = &r->dims, .train = shape->train, .head_tile = r->shape.head_tile};
     return hy_graph_plan_create(hy_model_graph(model), &sizing, shape->recompute, &r->plan);
-}
-
-hy_status hy_runner_plan(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, hy_plan *plan) {
-    hy_runner r;
-    HY_TRY(prepare(model, shape, profile, &r));
-    int64_t held = r.plan->held_bytes, rest = r.plan->arena_bytes - r.plan->held_bytes;
-    hy_graph_plan_destroy(r.plan);
-    if (shape->train) {
-        HY_TRY(hy_plan_add(plan, "activations held for backward", "step", held));
-        return hy_plan_add(plan, "working set of a block: activations, gradients, scratch", "block", rest);
-    }
-    return hy_plan_add(plan, "evaluation: activations, scratch", "block", rest);
-}
-
-hy_status hy_runner_plan_lists(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
-                               hy_plan *plan) {
-    hy_runner r;
-    HY_TRY(prepare(model, shape, profile, &r));
-    hy_graph_plan_destroy(r.plan);
-    return hy_plan_add(plan, "lists of documents and layout", "run", hy_lists_bytes(profile, &r.dims, &r.needs));
 }
 
 hy_status hy_runner_arena_bytes(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
@@ -160,6 +141,17 @@ void hy_runner_destroy(hy_runner *runner) {
     }
 }
 
+int64_t hy_runner_bytes(const hy_runner *runner, int64_t *held) {
+    if (held != NULL) {
+        *held = runner->plan->held_bytes;
+    }
+    return runner->plan->arena_bytes;
+}
+
+void hy_runner_set_watch(hy_runner *runner, hy_run_watch *watch) {
+    runner->watch = watch;
+}
+
 static void execute(hy_exec *x, const hy_node *node, hy_phase phase) {
     const hy_node_class *class = node->class;
     if (phase == HY_PHASE_FWD) {
@@ -196,6 +188,13 @@ static void tell_ready(int block, hy_bucket_ready ready, void *context) {
     }
 }
 
+static void tell_watch(const hy_runner *r, const hy_instruction *ins, bool begins) {
+    if (r->watch != NULL) {
+        const hy_node *node = &r->exec.graph->nodes[ins->node];
+        r->watch->node(r->watch, node->block, ins->phase != HY_PHASE_FWD, begins);
+    }
+}
+
 static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void *context) {
     hy_exec *x = &r->exec;
     x->batch = batch;
@@ -211,7 +210,9 @@ static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void
             tell_needed(r, block);
             last_block = block;
         }
+        tell_watch(r, ins, true);
         execute(x, &x->graph->nodes[ins->node], ins->phase);
+        tell_watch(r, ins, false);
         if (r->sp.comm) {
             hy_comm_progress(r->sp.comm);
         }
@@ -235,43 +236,16 @@ void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, 
     runner->exec.rows = (hy_eval_rows){0};
 }
 
-/* Bytes that one node's exchanges send, per direction. */
-static void node_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_node *node, int64_t *fwd, int64_t *bwd) {
-    *fwd = *bwd = 0;
-    if (node->class == &hy_class_recur) {
-        hy_recur_args shape = hy_recur_shape(node, dims->T);
-        hy_sp_recur_bytes(sp, dims, &shape, fwd, bwd);
-    } else if (node->class == &hy_class_levels) {
-        hy_level_recur_args shape = hy_level_recur_shape(node, dims->T);
-        hy_sp_level_recur_bytes(sp, dims, &shape, fwd, bwd);
-    } else if (node->class == &hy_class_attention) {
-        hy_sp_attn shape = hy_attention_shape(node);
-        hy_sp_attn_bytes(sp, dims, &shape, fwd, bwd);
-    } else if (node->class == &hy_class_conv) {
-        hy_sp_conv_bytes(sp, dims, node->attr.conv.C, node->attr.conv.W, fwd, bwd);
-    } else if (node->class == &hy_class_long_conv) {
-        hy_sp_long_conv_bytes(sp, dims, node->attr.long_conv.C, fwd, bwd);
-    }
-}
-
-void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, int64_t layer,
-                         hy_layer_info *out) {
+void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, int64_t layer, hy_layer_info *out) {
     const hy_graph *g = hy_model_graph(model);
     const hy_model_config *config = hy_model_config_of(model);
     const hy_mixer_config *mixer = &config->mixers[config->layer_mixer[layer]];
-    const hy_layout_dims dims =
-        hy_layout_sizes(shape->method.layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
-    const hy_sp sp = {.profile = profile, .method = shape->method};
     *out = (hy_layer_info){.mixer = mixer->name, .kind = mixer->kind};
     for (int n = 0; n < g->n_nodes; n++) {
         const hy_node *node = &g->nodes[n];
         if (node->block != layer + 1) {
             continue;
         }
-        int64_t fwd, bwd;
-        node_bytes(&sp, &dims, node, &fwd, &bwd);
-        out->bytes_fwd += fwd;
-        out->bytes_bwd += bwd;
         for (int64_t s = 0; s < shape->n_seq && node->class->flops; s++) {
             out->flops_fwd += node->class->flops(node, shape->len, (int64_t[]){0, shape->len}, 1);
         }
@@ -285,8 +259,4 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, const
             out->method = hy_sp_attn_title(&shape->method, node->attr.attn.rank > 0);
         }
     }
-}
-
-void hy_runner_layer_info(const hy_runner *runner, int64_t layer, hy_layer_info *out) {
-    hy_model_layer_info(runner->model, &runner->shape, runner->sp.profile, layer, out);
 }

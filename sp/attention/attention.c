@@ -206,14 +206,6 @@ void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {
     deliver_sum(&c, c.dv, c.v_row, a->dv);
 }
 
-void hy_sp_attn_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd,
-                      int64_t *bwd) {
-    *fwd = *bwd = 0;
-    if (dims->size > 1) {
-        hy_attn_row_of(sp->method.attention)->bytes(sp, dims, shape, fwd, bwd);
-    }
-}
-
 const hy_attn_row *hy_attn_row_of(hy_attention_method method) {
 #define HY_X(value, name, row) [value] = &hy_attn_row_##row,
     static const hy_attn_row *const rows[] = {HY_ATTENTION_METHODS(HY_X)};

@@ -128,13 +128,6 @@ static void gather_finish(hy_attn_call *c) {
     }
 }
 
-static void gather_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd,
-                         int64_t *bwd) {
-    const int64_t sent = (dims->size - 1) * dims->T_max * (hy_attn_k_row(shape) + hy_attn_v_row(shape));
-    *fwd = sent * (int64_t)hy_sp_size(sp, HY_ROLE_ACT);
-    *bwd = *fwd + sent * (int64_t)hy_sp_size(sp, HY_ROLE_STAT);
-}
-
 const hy_attn_row hy_attn_row_allgather = {.title = "K/V all-gather",
                                            .latent_title = "latent all-gather",
                                            .others = gather_others,
@@ -142,5 +135,4 @@ const hy_attn_row hy_attn_row_allgather = {.title = "K/V all-gather",
                                            .build = gather_build,
                                            .cut = gather_cut,
                                            .post = gather_post,
-                                           .finish = gather_finish,
-                                           .bytes = gather_bytes};
+                                           .finish = gather_finish};

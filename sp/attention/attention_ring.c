@@ -163,40 +163,6 @@ static void ring_finish(hy_attn_call *c) {
     }
 }
 
-/* ---- bytes ---- */
-
-/* Rows of `owner` that `reader` sees in one sequence of one document: as hy_kv_pieces, without a layout at hand. */
-static int64_t rows_between(const hy_layout_dims *dims, int owner, int reader, int64_t window) {
-    int64_t F = hy_layout_sizes(dims->kind, dims->size, 0, 1, dims->len).n_frags, rows = 0;
-    for (int64_t i = 0; i < F; i++) {
-        int64_t begin = i * dims->len / F, end = (i + 1) * dims->len / F, first = end;
-        for (int64_t q = i + 1; q < F; q++) {
-            int64_t from = q * dims->len / F;
-            if ((q < dims->size ? q : F - 1 - q) == reader && from < (q + 1) * dims->len / F) {
-                int64_t reach = window > 0 && from - window + 1 > 0 ? from - window + 1 : 0;
-                first = reach < first ? reach : first;
-            }
-        }
-        rows += (i < dims->size ? i : F - 1 - i) == owner ? end - (first > begin ? first : begin) : 0;
-    }
-    return rows;
-}
-
-static void ring_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd,
-                       int64_t *bwd) {
-    const int64_t cols = hy_attn_k_row(shape) + hy_attn_v_row(shape);
-    const int64_t row = cols * (int64_t)hy_sp_size(sp, HY_ROLE_ACT),
-                  d_row = cols * (int64_t)hy_sp_size(sp, HY_ROLE_STAT);
-    *fwd = *bwd = 0;
-    for (int other = 0; other < dims->size; other++) {
-        if (other != dims->rank) {
-            int64_t sent = dims->n_seq * rows_between(dims, dims->rank, other, shape->window) * row;
-            *fwd += sent;
-            *bwd += sent + dims->n_seq * rows_between(dims, other, dims->rank, shape->window) * d_row;
-        }
-    }
-}
-
 const hy_attn_row hy_attn_row_ring = {.title = "ring attention",
                                       .latent_title = "latent ring",
                                       .others = ring_others,
@@ -204,5 +170,4 @@ const hy_attn_row hy_attn_row_ring = {.title = "ring attention",
                                       .build = ring_build,
                                       .cut = ring_cut,
                                       .post = ring_post,
-                                      .finish = ring_finish,
-                                      .bytes = ring_bytes};
+                                      .finish = ring_finish};

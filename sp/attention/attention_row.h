@@ -27,8 +27,6 @@ typedef struct hy_attn_row {
                 hy_attn_scratch *s);
     void (*post)(hy_attn_call *c);   /* what starts to travel before the own keys are computed */
     void (*finish)(hy_attn_call *c); /* after them: the others' keys, and their gradients home */
-    /* Bytes this rank sends, one document per sequence. */
-    void (*bytes)(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, int64_t *fwd, int64_t *bwd);
 } hy_attn_row;
 
 #define HY_X(value, name, row) extern const hy_attn_row hy_attn_row_##row;

@@ -51,16 +51,6 @@ size_t hy_attn_lists_image(const hy_profile *profile, const hy_layout_dims *dims
            hy_aligned((size_t)n.home * sizeof(hy_row_block));
 }
 
-int64_t hy_attn_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
-                            const hy_attn_need *need) {
-    const attn_counts n = count_most(profile, dims, method, need);
-    const size_t bytes = sizeof(hy_attn_lists) + (size_t)n.hops * sizeof(hy_attn_hop) +
-                         (size_t)n.pairs * (sizeof(hy_attn_pair) + sizeof(hy_attn_group)) +
-                         (size_t)n.parts * sizeof(hy_attn_part) + (size_t)n.pieces * sizeof(hy_kv_piece) +
-                         (size_t)(8 * dims->n_local) * sizeof(hy_req);
-    return (int64_t)bytes;
-}
-
 hy_status hy_attn_lists_create(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
                                const hy_attn_need *need, hy_attn_lists **out) {
     const attn_counts n = count_most(profile, dims, method, need);

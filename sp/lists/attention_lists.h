@@ -55,11 +55,9 @@ typedef struct hy_attn_lists {
 int64_t hy_attn_part_rows(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
                           int64_t window);
 
-/* Bytes of an image that they take at most; bytes that create reserves on the host. */
+/* Bytes of an image that they take at most. */
 size_t hy_attn_lists_image(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
                            const hy_attn_need *need);
-int64_t hy_attn_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
-                            const hy_attn_need *need);
 HY_MUST_CHECK hy_status hy_attn_lists_create(const hy_profile *profile, const hy_layout_dims *dims,
                                              hy_attention_method method, const hy_attn_need *need, hy_attn_lists **out);
 void hy_attn_lists_destroy(hy_attn_lists *lists); /* NULL allowed */

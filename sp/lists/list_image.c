@@ -48,10 +48,6 @@ void hy_list_image_destroy(hy_list_image *image) {
     }
 }
 
-int64_t hy_list_image_bytes(size_t bytes) {
-    return (int64_t)(sizeof(hy_list_image) + 4 * bytes);
-}
-
 void hy_list_image_begin(hy_list_image *image) {
     image->halves[image->now].read = hy_device_mark(image->device, HY_LANE_COMPUTE);
     image->now = !image->now;

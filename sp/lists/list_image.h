@@ -10,8 +10,6 @@ typedef struct hy_list_image hy_list_image;
 /* Room for `bytes` of parts, each rounded up to HY_ALIGN. Local. */
 HY_MUST_CHECK hy_status hy_list_image_create(hy_device *device, size_t bytes, hy_list_image **out);
 void hy_list_image_destroy(hy_list_image *image); /* NULL allowed */
-/* What that reserves. */
-int64_t hy_list_image_bytes(size_t bytes);
 
 /* The other image, empty: waits until its former contents have left the host's memory. */
 void hy_list_image_begin(hy_list_image *image);

@@ -92,16 +92,6 @@ static int64_t inner_starts(const hy_layout_dims *dims, const hy_lists_needs *ne
     return needs->widths.n * dims->n_local;
 }
 
-int64_t hy_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, const hy_lists_needs *needs) {
-    int64_t attention = 0;
-    for (int i = 0; i < needs->n_attentions; i++) {
-        attention += hy_attn_lists_bytes(profile, dims, needs->method.attention, &needs->attentions[i]);
-    }
-    return (int64_t)sizeof(hy_lists) + attention + hy_list_image_bytes(image_bytes(profile, dims, needs)) +
-           (2 * hy_run_lists_starts(dims) + inner_starts(dims, needs)) * (int64_t)sizeof(int64_t) +
-           hy_lists_requests(dims, needs) * (int64_t)sizeof(hy_req);
-}
-
 hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *needs, hy_lists **out) {
     hy_lists *lists = NULL;
     HY_TRY(needs->status);

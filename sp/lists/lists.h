@@ -173,8 +173,6 @@ typedef struct hy_lists {
     hy_req *requests; /* host: of the call that is in flight; as many as hy_lists_requests */
 } hy_lists;
 
-/* What hy_lists_create reserves, for plans. Local. */
-int64_t hy_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, const hy_lists_needs *needs);
 /* Local. HY_ERR_USAGE if the needs say so. */
 HY_MUST_CHECK hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *needs,
                                         hy_lists **out);

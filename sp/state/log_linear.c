@@ -81,13 +81,6 @@ size_t hy_sp_level_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const
     return fwd > bwd ? fwd : bwd;
 }
 
-void hy_sp_level_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape,
-                             int64_t *fwd, int64_t *bwd) {
-    hy_sp copy = *sp;
-    const level_call c = call_of(&copy, dims, shape);
-    hy_state_bytes(sp, dims, &c.shape, fwd, bwd);
-}
-
 static level_call begin(hy_sp *sp, hy_sp_level_recur *r, level_phase phase) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     level_call c = call_of(sp, &dims, &r->op);

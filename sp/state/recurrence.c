@@ -280,9 +280,3 @@ void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r) {
         hy_document_store_dh0(&c);
     }
 }
-
-void hy_sp_recur_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape, int64_t *fwd_bytes,
-                       int64_t *bwd_bytes) {
-    const hy_segment_shape s = hy_segment_shape_of(shape, sp->profile->dtype);
-    hy_state_bytes(sp, dims, &s, fwd_bytes, bwd_bytes);
-}

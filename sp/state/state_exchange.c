@@ -96,17 +96,11 @@ static void gather_finish(hy_state_pass *pass) {
     hy_segment_fold(pass->sp->device, &lists_of(pass)->fold, pass->step, &maps, pass->in);
 }
 
-static void gather_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd, int64_t *bwd) {
-    *fwd = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, shape, 1);
-    *bwd = (dims->size - 1) * (int64_t)hy_state_message_bytes(dims, shape, -1);
-}
-
 const hy_state_row hy_state_row_allgather = {.title = "state all-gather",
                                              .kept = gather_kept,
                                              .open = gather_open,
                                              .post = gather_post,
-                                             .finish = gather_finish,
-                                             .bytes = gather_bytes};
+                                             .finish = gather_finish};
 
 /* ---- ring ---- */
 
@@ -233,41 +227,12 @@ static void ring_finish(hy_state_pass *pass) {
     hy_comm_wait_all(pass->send, pass->sp->layout->n_local);
 }
 
-static int64_t owner_of(const hy_layout_dims *dims, int64_t i) {
-    return i < dims->size ? i : 2 * (int64_t)dims->size - 1 - i;
-}
-
-static bool is_empty(const hy_layout_dims *dims, int64_t i) {
-    const int64_t F = dims->n_frags / dims->n_seq;
-    return i * dims->len / F == (i + 1) * dims->len / F;
-}
-
-/* Whether the state leaving fragment i of a sequence of one document goes to another rank. */
-static bool leaves_rank(const hy_layout_dims *dims, int64_t i, int step) {
-    const int64_t F = dims->n_frags / dims->n_seq;
-    int64_t next = i + step;
-    while (next >= 0 && next < F && is_empty(dims, next)) {
-        next += step;
-    }
-    return !is_empty(dims, i) && next >= 0 && next < F && owner_of(dims, next) != owner_of(dims, i);
-}
-
-static void ring_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd, int64_t *bwd) {
-    for (int64_t i = 0; i < dims->n_frags / dims->n_seq; i++) {
-        if (owner_of(dims, i) == dims->rank) {
-            *fwd += leaves_rank(dims, i, 1) ? dims->n_seq * (int64_t)shape->h_bytes : 0;
-            *bwd += leaves_rank(dims, i, -1) ? dims->n_seq * (int64_t)shape->h_bytes : 0;
-        }
-    }
-}
-
 const hy_state_row hy_state_row_ring = {.title = "state ring",
                                         .kept = ring_kept,
                                         .open = ring_open,
                                         .post = ring_post,
                                         .advance = ring_advance,
-                                        .finish = ring_finish,
-                                        .bytes = ring_bytes};
+                                        .finish = ring_finish};
 
 /* ---- all ---- */
 
@@ -297,12 +262,4 @@ void hy_state_progress(hy_state_pass *pass) {
 void hy_state_finish(hy_state_pass *pass) {
     pass->in_flight = false;
     pass->row->finish(pass);
-}
-
-void hy_state_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd_bytes,
-                    int64_t *bwd_bytes) {
-    *fwd_bytes = *bwd_bytes = 0;
-    if (dims->size > 1 && dims->n_seq > 0) {
-        hy_state_row_of(sp->method.state)->bytes(dims, shape, fwd_bytes, bwd_bytes);
-    }
 }

@@ -38,7 +38,6 @@ struct hy_state_row {
     void (*post)(hy_state_pass *pass);
     void (*advance)(hy_state_pass *pass); /* between post and finish; NULL = nothing to do */
     void (*finish)(hy_state_pass *pass);
-    void (*bytes)(const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd, int64_t *bwd);
 };
 
 #define HY_X(value, name, row) extern const hy_state_row hy_state_row_##row;
@@ -50,10 +49,6 @@ const hy_state_row *hy_state_row_of(hy_state_exchange exchange);
 size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape);
 /* Bytes of one rank's message in the all-gather. */
 size_t hy_state_message_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int step);
-
-/* Bytes this rank sends, forward and backward, for one document per sequence. */
-void hy_state_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int64_t *fwd_bytes,
-                    int64_t *bwd_bytes);
 
 /* Cuts the pass's scratch from `work`. kept_A, in: see above. */
 void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,

@@ -182,4 +182,21 @@ static inline void sp_sum(hy_comm *comm, double *x, int64_t n) {
     hy_comm_wait(&req);
 }
 
+/* Rows of `owner` that fragments of `reader` see through a window (0 = none), the slow way; each: once for every fragment. */
+static inline int64_t sp_rows_seen(const hy_layout *layout, int64_t window, int owner, int reader, bool each) {
+    int64_t rows = 0;
+    for (int64_t i = 0; i < layout->n_frags; i++) {
+        const hy_fragment *keys = &layout->frags[i];
+        for (int64_t p = keys->begin; p < keys->begin + keys->len && keys->owner == owner; p++) {
+            int64_t seen = 0;
+            for (int64_t j = i + 1; j < layout->n_frags; j++) {
+                const hy_fragment *f = &layout->frags[j];
+                seen += f->owner == reader && f->len > 0 && f->doc_begin <= p && (window == 0 || f->begin - p < window);
+            }
+            rows += each ? seen : seen > 0;
+        }
+    }
+    return rows;
+}
+
 #endif

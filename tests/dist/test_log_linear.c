@@ -58,19 +58,12 @@ static void free_all(double **x, int n) {
     }
 }
 
-/* Counts are exact for the all-gather; bytes are for one document per sequence. */
-static void check_exchanges(const hy_sp *sp, const problem *p, bool backward) {
-    const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
-    int64_t fwd, bwd, gathered, sent;
-    hy_sp_level_recur_bytes(sp, &dims, &p->op, &fwd, &bwd);
+/* The all-gather is one call; what all exchanges send is compared with a dry run of every recipe (test_dry_run.c). */
+static void check_exchanges(const hy_sp *sp) {
+    int64_t gathered;
     const int64_t n_gathers = sp_exchanges(HY_X_ALL_GATHER, &gathered);
-    (void)sp_exchanges(HY_X_SEND, &sent);
-    const bool gathers = dims.size > 1 && sp->method.state == HY_STATE_ALLGATHER;
+    const bool gathers = sp->layout->size > 1 && sp->method.state == HY_STATE_ALLGATHER;
     CHECK(n_gathers == gathers, "%lld all-gathers", (long long)n_gathers);
-    CHECK(!gathers || gathered == (backward ? bwd : fwd), "%lld bytes gathered", (long long)gathered);
-    if (!gathers && p->c.n_docs == p->c.n_seq) {
-        CHECK(sent == (backward ? bwd : fwd), "%lld bytes sent", (long long)sent);
-    }
 }
 
 static void check_recompute(hy_sp *sp, hy_sp_level_recur *r, const problem *p, double *o) {
@@ -127,7 +120,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     hy_exchange_reset();
     hy_sp_level_recur_fwd(&sp, &r);
     sp_wait(&sp);
-    check_exchanges(&sp, p, false);
+    check_exchanges(&sp);
     memset(r.work, 0xFF, work);
     check_recompute(&sp, &r, p, out.x[0]);
     memset(r.work, 0xFF, work);
@@ -141,7 +134,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     hy_exchange_reset();
     hy_sp_level_recur_bwd(&sp, &r);
     sp_wait(&sp);
-    check_exchanges(&sp, p, true);
+    check_exchanges(&sp);
     sp_buffer_check(r.kept, kept, "kept");
     sp_buffer_check(r.work, work, "work");
     free(r.kept);

@@ -68,13 +68,8 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
                          .y = r.y,
                          .kept = sp_buffer(kept),
                          .work = sp_buffer(work)};
-    int64_t sent, told[2];
-    hy_sp_long_conv_bytes(&sp, &dims, p->C, &told[0], &told[1]);
-    hy_exchange_reset();
     hy_sp_long_conv_fwd(&sp, &c);
     sp_wait(&sp);
-    sp_exchanges(HY_X_ALL_TO_ALL, &sent);
-    CHECK(sent == told[0], "%lld bytes sent forward, %lld told", (long long)sent, (long long)told[0]);
     memset(x, 0xFF, (size_t)(layout->T * p->C) * sizeof *x); /* backward must not read it */
     memset(c.work, 0xFF, work);
     c.dy = dy;
@@ -82,11 +77,8 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     c.acc = p->acc;
     c.dR = r.dR;
     c.dp = r.dp;
-    hy_exchange_reset();
     hy_sp_long_conv_bwd(&sp, &c);
     sp_wait(&sp);
-    sp_exchanges(HY_X_ALL_TO_ALL, &sent);
-    CHECK(sent == told[1], "%lld bytes sent backward, %lld told", (long long)sent, (long long)told[1]);
     sp_buffer_check(c.kept, kept, "kept");
     sp_buffer_check(c.work, work, "work");
     sp_sum(comm, r.dR, modes);

@@ -52,4 +52,7 @@ grep -q '4 sequences, ' log || fail "not the sequences of validation"
 grep -Eq '^3 +attention +ring attention' log || fail "no method of layer 3"
 "$hylas" plan "$source/configs/quickstart.yaml" --ranks 3 >log 2>&1
 [ $? -eq 2 ] || fail "3 ranks for a sequence of 4: not refused"
+# Nothing of what a thousand ranks would hold is touched: such a plan needs no large machine.
+"$hylas" plan "$source/configs/study/gated-deltanet-1.3b.yaml" --ranks 1024 --set data.sequence=8388608 >log 2>&1 || fail "plan of 1,024 ranks"
+grep -Eq '^3 +attention +ring attention' log || fail "no layers of 1,024 ranks"
 printf 'plans agree with runs\n'

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/memory.h"
 #include "base/random.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/scratch.h"
@@ -120,33 +119,6 @@ static void tokens_labels_documents(void **state) {
     }
 }
 
-static void plan_is_what_is_allocated(void **state) {
-    (void)state;
-    const char *path = scratch_path("plan.h5");
-    hy_token_store *store = NULL;
-    hy_feed *feed = NULL;
-    hy_plan plan;
-    make_store(path, 1, 100, 300, true);
-    assert_int_equal(hy_token_store_open(path, &store), HY_OK);
-    for (int ahead = 0; ahead < 2; ahead++) {
-        const hy_feed_shape shape = {.layout = HY_LAYOUT_ZIGZAG,
-                                     .sequence_size = 3,
-                                     .sequence_rank = 1,
-                                     .unit = 2,
-                                     .len = 1000,
-                                     .calls_max = 2,
-                                     .ahead = ahead};
-        hy_plan_init(&plan);
-        assert_int_equal(hy_feed_plan(&shape, &plan), HY_OK);
-        const int64_t before = hy_alloc_bytes();
-        assert_int_equal(hy_feed_create(&shape, &feed), HY_OK);
-        const int64_t allocated = hy_alloc_bytes() - before, planned = hy_plan_total(&plan);
-        assert_true(labs(allocated - planned) < 4096);
-        hy_feed_destroy(feed);
-    }
-    hy_token_store_close(store);
-}
-
 /* A batch of two stores, then one of the store without answers over it. */
 static void sequences_of_two_stores(void **state) {
     (void)state;
@@ -253,10 +225,10 @@ static int scratch_remove(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokens_labels_documents), cmocka_unit_test(plan_is_what_is_allocated),
-        cmocka_unit_test(sequences_of_two_stores), cmocka_unit_test(reads_ahead),
+        cmocka_unit_test(tokens_labels_documents),
+        cmocka_unit_test(sequences_of_two_stores),
+        cmocka_unit_test(reads_ahead),
         cmocka_unit_test(split_covers_the_batch),
-
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }

@@ -229,11 +229,11 @@ static void test_log_linear_refusals(void **state) {
     assert_int_equal(hy_model_config_resolve(&config), HY_OK);
     hy_model *model = NULL;
     hy_profile profile;
-    hy_plan plan = {0};
+    int64_t bytes = 0;
     assert_int_equal(hy_model_create(&config, 1, &model), HY_OK);
     assert_int_equal(hy_profile_of("cpu_ref", HY_F64, &profile), HY_OK);
     hy_run_shape shape = {.sequence_size = 1, .n_seq = 1, .len = TOKENS, .dtype = HY_F64};
-    assert_int_equal(hy_runner_plan(model, &shape, &profile, &plan), HY_ERR_USAGE);
+    assert_int_equal(hy_runner_arena_bytes(model, &shape, &profile, &bytes), HY_ERR_USAGE);
     hy_model_destroy(model);
     snprintf(config.mixers[0].kind, sizeof config.mixers[0].kind, "gated_deltanet");
     assert_int_equal(hy_model_config_resolve(&config), HY_ERR_USAGE);

@@ -27,7 +27,7 @@ struct hy_feed {
 };
 
 typedef struct feed_sizes {
-    int64_t tokens, answers, docs, window, bounds, wanted, layout; /* bytes */
+    int64_t tokens, answers, docs, window, bounds, wanted; /* bytes */
 } feed_sizes;
 
 static feed_sizes sizes_of(const hy_feed_shape *shape) {
@@ -40,18 +40,8 @@ static feed_sizes sizes_of(const hy_feed_shape *shape) {
         .window = (dims.frag_max + 1) * (int64_t)sizeof(int32_t),
         .bounds = (shape->len + 1) * (int64_t)sizeof(int64_t),
         .wanted = shape->ahead ? shape->calls_max * shape->unit * (int64_t)sizeof(hy_sequence) : 0,
-        .layout = hy_layout_bytes(&dims),
     };
     return sizes;
-}
-
-hy_status hy_feed_plan(const hy_feed_shape *shape, hy_plan *plan) {
-    const feed_sizes sizes = sizes_of(shape);
-    const int64_t images = shape->ahead ? 2 : 1;
-    HY_TRY(hy_plan_add(plan, "tokens, labels, answers", "step", images * (2 * sizes.tokens + sizes.answers)));
-    HY_TRY(hy_plan_add(plan, "document offsets", "step",
-                       images * sizes.docs + sizes.window + sizes.bounds + sizes.wanted));
-    return hy_plan_add(plan, "layout: positions, runs", "step", sizes.layout);
 }
 
 static hy_status reserve_image(const hy_feed_shape *shape, const feed_sizes *sizes, feed_image *image) {

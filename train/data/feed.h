@@ -30,8 +30,6 @@ typedef struct hy_sequence {
     int64_t begin;
 } hy_sequence;
 
-/* Adds the feed's buffers to `plan`. Local. */
-HY_MUST_CHECK hy_status hy_feed_plan(const hy_feed_shape *shape, hy_plan *plan);
 HY_MUST_CHECK hy_status hy_feed_create(const hy_feed_shape *shape, hy_feed **out); /* Local. */
 void hy_feed_destroy(hy_feed *feed);
 

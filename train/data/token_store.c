@@ -1,6 +1,7 @@
 /* Opening and reading a token store. */
 #include "train/data/token_store.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 struct hy_token_store {
     char path[512];
     hid_t file, tokens, documents, answers; /* answers: −1 if the store has none */
+    bool blank;                             /* has no file */
     int64_t n_tokens, n_documents, vocab;
     int token_bytes;
     char tokenizer[HY_TOKENIZER_MAX];
@@ -139,6 +141,23 @@ hy_status hy_token_store_open(const char *path, hy_token_store **out) {
     return HY_OK;
 }
 
+hy_status hy_token_store_blank(int64_t tokens, int64_t vocab, hy_token_store **out) {
+    hy_token_store *store = NULL;
+    HY_TRY(HY_NEW("token store", 1, &store));
+    *store = (hy_token_store){.path = "(blank)",
+                              .file = -1,
+                              .tokens = -1,
+                              .documents = -1,
+                              .answers = -1,
+                              .blank = true,
+                              .n_tokens = tokens,
+                              .n_documents = 1,
+                              .vocab = vocab,
+                              .token_bytes = 4};
+    *out = store;
+    return HY_OK;
+}
+
 void hy_token_store_close(hy_token_store *store) {
     if (store == NULL) {
         return;
@@ -179,7 +198,7 @@ const char *hy_token_store_tokenizer(const hy_token_store *store) {
 }
 
 int hy_token_store_has_answers(const hy_token_store *store) {
-    return store->answers >= 0;
+    return store->blank || store->answers >= 0;
 }
 
 /* Whether [begin, begin + n) lies in a list of `size`. */
@@ -193,6 +212,10 @@ static hy_status check_range(const hy_token_store *store, const char *what, int6
 
 hy_status hy_token_store_read(hy_token_store *store, int64_t begin, int64_t n, int32_t *out) {
     HY_TRY(check_range(store, "tokens", begin, n, store->n_tokens));
+    if (store->blank) {
+        memset(out, 0, (size_t)n * sizeof *out);
+        return HY_OK;
+    }
     if (hy_h5_read_range(store->tokens, H5T_NATIVE_INT32, begin, n, out) < 0) {
         char what[96];
         snprintf(what, sizeof what, "tokens %lld .. %lld cannot be read", (long long)begin, (long long)(begin + n));
@@ -209,6 +232,10 @@ hy_status hy_token_store_read(hy_token_store *store, int64_t begin, int64_t n, i
 
 hy_status hy_token_store_read_answers(hy_token_store *store, int64_t begin, int64_t n, uint8_t *out) {
     HY_TRY(check_range(store, "answers", begin, n, store->n_tokens));
+    if (store->blank) {
+        memset(out, 1, (size_t)n);
+        return HY_OK;
+    }
     if (hy_h5_read_range(store->answers, H5T_NATIVE_UINT8, begin, n, out) < 0) {
         return hy_h5_fail(HY_ERR_DATA, store->path, "answers cannot be read");
     }
@@ -223,6 +250,12 @@ hy_status hy_token_store_read_answers(hy_token_store *store, int64_t begin, int6
 
 hy_status hy_token_store_offsets(hy_token_store *store, int64_t first, int64_t n, int64_t *out) {
     HY_TRY(check_range(store, "document offsets", first, n, store->n_documents + 1));
+    for (int64_t i = 0; i < n && store->blank; i++) {
+        out[i] = first + i == 0 ? 0 : store->n_tokens;
+    }
+    if (store->blank) {
+        return HY_OK;
+    }
     if (hy_h5_read_range(store->documents, H5T_NATIVE_INT64, first, n, out) < 0) {
         return hy_h5_fail(HY_ERR_DATA, store->path, "document offsets cannot be read");
     }

@@ -39,6 +39,8 @@ HY_MUST_CHECK hy_status hy_token_store_check(const char *path, int64_t sequence,
 
 /* Opens a checked store and looks at its structure only. */
 HY_MUST_CHECK hy_status hy_token_store_open(const char *path, hy_token_store **out);
+/* A store without a file, for planning: one document of so many tokens, all of them 0, every one marked as an answer. */
+HY_MUST_CHECK hy_status hy_token_store_blank(int64_t tokens, int64_t vocab, hy_token_store **out);
 void hy_token_store_close(hy_token_store *store);
 
 int64_t hy_token_store_tokens(const hy_token_store *store);

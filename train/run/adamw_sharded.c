@@ -17,11 +17,6 @@ struct hy_adamw_sharded {
     int64_t *first_segment;        /* [n_buckets + 1] */
 };
 
-hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype precision, hy_plan *plan) {
-    return hy_plan_add(plan, "AdamW state m, v (own shards)", "run",
-                       2 * (hy_model_flat_size(model) / size) * (int64_t)hy_role_size(precision, HY_ROLE_STAT));
-}
-
 /* The segments of one shard, appended to `out` (or only counted where it is NULL). Neighbours with equal decay are
  * joined: the update is elementwise. Padding has no segment. */
 static int64_t cut_segments(const hy_model *model, const hy_bucket_shard *shard, hy_adamw_segment *out) {

@@ -24,8 +24,6 @@ typedef struct hy_adamw_settings {
 
 typedef struct hy_adamw_sharded hy_adamw_sharded;
 
-/* Adds m and v to `plan`. Local. */
-HY_MUST_CHECK hy_status hy_adamw_sharded_plan(const hy_model *model, int size, hy_dtype precision, hy_plan *plan);
 /* grads: flat, in the device's memory, borrowed like the parameters; m = v = 0. Local. */
 HY_MUST_CHECK hy_status hy_adamw_sharded_create(hy_parameters *parameters, void *grads, hy_adamw_sharded **out);
 void hy_adamw_sharded_destroy(hy_adamw_sharded *optimizer);

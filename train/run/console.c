@@ -199,22 +199,29 @@ static void print_summary(const hy_trainer *trainer, double peak) {
                     config->train.precision == HY_PRECISION_F32 ? "fp32" : hy_precision_names[config->train.precision]);
 }
 
-hy_status hy_console_layers(const hy_trainer *trainer, double peak) {
+static hy_status print_layers(const hy_trainer *trainer, const hy_dry_stage *stage) {
     hy_text_table *table = NULL;
-    print_summary(trainer, peak);
     HY_TRY(hy_text_table_create(5, (const char *const[]){"layer", "mixer", "exchange", "sent forward", "sent backward"},
                                 &table));
     for (int64_t l = 0; l < trainer->config->model.layers; l++) {
         hy_layer_info info;
-        hy_runner_layer_info(trainer->train.runner, l, &info);
+        const hy_run_shape shape = {.sequence_size = trainer->mesh.sequence_size,
+                                    .method = trainer->config->parallel.method};
+        hy_model_layer_info(trainer->model, &shape, l, &info);
         hy_text_table_cell(table, "%lld", (long long)l);
         hy_text_table_cell(table, "%s", info.mixer);
         hy_text_table_cell(table, "%s", trainer->mesh.sequence_size > 1 ? info.method : "none: one rank");
-        hy_text_table_cell(table, "%s", hy_text_bytes((double)info.bytes_fwd).s);
-        hy_text_table_cell(table, "%s", hy_text_bytes((double)info.bytes_bwd).s);
+        hy_text_table_cell(table, "%s", hy_text_bytes((double)stage->layers[l].fwd.sent).s);
+        hy_text_table_cell(table, "%s", hy_text_bytes((double)stage->layers[l].bwd.sent).s);
     }
     const hy_status status = hy_text_table_show(table);
     hy_text_table_destroy(table);
-    hy_print_detail("\n");
     return status;
+}
+
+hy_status hy_console_layers(const hy_trainer *trainer, const hy_dry_run *planned, double peak) {
+    print_summary(trainer, peak);
+    HY_TRY(print_layers(trainer, &planned->stages[trainer->stage->stage.number]));
+    hy_print_detail("\n");
+    return HY_OK;
 }

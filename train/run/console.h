@@ -3,6 +3,7 @@
 #ifndef HY_TRAIN_CONSOLE_H
 #define HY_TRAIN_CONSOLE_H
 
+#include "train/run/dry_run.h"
 #include "train/run/eval_pass.h"
 #include "train/run/metrics.h"
 #include "train/run/trainer.h"
@@ -36,7 +37,7 @@ void hy_console_eval(hy_console *console, int64_t step, const hy_eval_result *re
 HY_PRINTF(2, 3) void hy_console_note(hy_console *console, const char *format, ...);
 void hy_console_end(hy_console *console);
 
-/* The mesh, then layer, mixer, method, bytes that rank 0 sends per micro-step. Local. */
-HY_MUST_CHECK hy_status hy_console_layers(const hy_trainer *trainer, double peak);
+/* The mesh, then layer, mixer, method, bytes that rank 0 sends in a step of the stage at hand. Local. */
+HY_MUST_CHECK hy_status hy_console_layers(const hy_trainer *trainer, const hy_dry_run *planned, double peak);
 
 #endif

@@ -10,14 +10,6 @@ static bool has_masters(hy_dtype precision) {
     return hy_dtype_of(precision, HY_ROLE_WEIGHT) != hy_dtype_of(precision, HY_ROLE_STAT);
 }
 
-hy_status hy_parameters_plan(const hy_model *model, int size, hy_dtype precision, hy_plan *plan) {
-    const int64_t flat = hy_model_flat_size(model);
-    HY_TRY(hy_plan_add(plan, "parameters", "run", hy_model_compute_offset(model, precision, flat)));
-    return has_masters(precision)
-               ? hy_plan_add(plan, "master parameters (own shards)", "run", (int64_t)stat_bytes(precision, flat / size))
-               : HY_OK;
-}
-
 static hy_status reserve(hy_parameters *p) {
     const int64_t flat = hy_model_flat_size(p->model);
     HY_TRY(hy_bucket_shards_create(p->model, hy_comm_size(p->all), hy_comm_rank(p->all), &p->shards));

@@ -28,7 +28,6 @@ typedef struct hy_parameters {
     hy_req *reqs;            /* [n_buckets] gathers on their way */
 } hy_parameters;
 
-HY_MUST_CHECK hy_status hy_parameters_plan(const hy_model *model, int size, hy_dtype precision, hy_plan *plan);
 /* The model must have been created for size(all) shards. All zero. Local. */
 HY_MUST_CHECK hy_status hy_parameters_create(const hy_model *model, hy_comm *all, hy_device *device, hy_dtype precision,
                                              hy_parameters **out);

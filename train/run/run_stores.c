@@ -148,3 +148,38 @@ hy_status hy_run_stores_open(const hy_config *config, bool train, hy_comm *world
     }
     return open_list(config, &config->data.eval_store, false, world, tokenizer, out);
 }
+
+/* ---- without files ---- */
+
+static hy_status blank_list(const hy_config *config, const hy_store_list *list, int64_t tokens, bool train,
+                            hy_run_stores *out) {
+    for (int64_t i = 0; i < list->n; i++) {
+        char name[HY_STORE_NAME_MAX];
+        hy_store_name(&list->items[i], name);
+        if (train && hy_run_stores_find(out, name) >= 0) {
+            continue;
+        }
+        if (train && out->n_train == HY_RECORDS_MAX) {
+            return hy_fail(HY_ERR_USAGE, "train.stages read more than %d stores", HY_RECORDS_MAX);
+        }
+        hy_open_store *open = train ? &out->train[out->n_train++] : &out->eval[out->n_eval++];
+        (void)snprintf(open->name, sizeof open->name, "%s", name);
+        open->config = &list->items[i];
+        HY_TRY(hy_token_store_blank(tokens, config->model.vocab, &open->store));
+    }
+    return HY_OK;
+}
+
+hy_status hy_run_stores_blank(const hy_config *config, hy_run_stores *out) {
+    int64_t sequences = config->train.eval.sequences;
+    for (int i = 0; i < hy_stage_count(config); i++) {
+        const hy_stage stage = hy_stage_get(config, i);
+        sequences = stage.batch > sequences ? stage.batch : sequences;
+    }
+    const int64_t tokens = (sequences + 1) * longest_sequence(config);
+    for (int i = 0; i < hy_stage_count(config); i++) {
+        const hy_stage stage = hy_stage_get(config, i);
+        HY_TRY(blank_list(config, stage.stores, tokens, true, out));
+    }
+    return blank_list(config, &config->data.eval_store, tokens, false, out);
+}

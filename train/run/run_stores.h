@@ -24,6 +24,8 @@ typedef struct hy_run_stores {
  * failure is in *out. `tokenizer` is what they must have, unless data.tokenizer says that their ids mean the same. Collective. */
 HY_MUST_CHECK hy_status hy_run_stores_open(const hy_config *config, bool train, hy_comm *world,
                                            hy_one_tokenizer *tokenizer, hy_run_stores *out);
+/* The same stores without files (hy_token_store_blank), long enough for every step and validation. Local. */
+HY_MUST_CHECK hy_status hy_run_stores_blank(const hy_config *config, hy_run_stores *out);
 void hy_run_stores_close(hy_run_stores *stores);
 
 /* Index of the training store called so; −1 if there is none. */

@@ -222,7 +222,7 @@ static void leave_at_once(void *context) {
 }
 
 static void print_end(hy_loop *l) {
-    hy_plan plan;
+    const double allocated = (double)hy_alloc_peak();
     hy_print_detail("\n");
     if (l->stopped) {
         print_stop(l, l->progress.step);
@@ -236,10 +236,8 @@ static void print_end(hy_loop *l) {
         hy_print("skipped     %lld steps had no target that counts: nothing was updated in them\n",
                  (long long)l->progress.empty);
     }
-    if (hy_trainer_plan(l->config, hy_comm_size(l->world), 0, &plan) == HY_OK) {
-        hy_print_detail("memory      planned %s, allocated at most %s (rank 0)\n",
-                        hy_text_bytes((double)hy_plan_total(&plan)).s, hy_text_bytes((double)hy_alloc_peak()).s);
-    }
+    hy_print_detail("memory      planned %s, allocated at most %s (rank 0)\n",
+                    hy_text_bytes((double)hy_plan_total(&l->planned->memory)).s, hy_text_bytes(allocated).s);
     hy_print_detail("run         %s (metrics.jsonl, log.txt, env.json, config.yaml, checkpoints/)\n",
                     l->config->run.dir);
 }
@@ -309,6 +307,7 @@ hy_status hy_train_with(const hy_config *config, const hy_train_options *options
     }
     hy_metrics_close(l->metrics);
     hy_trainer_destroy(l->trainer);
+    hy_dry_run_destroy(l->planned);
     hy_run_folder_end(&l->folder);
     for (int64_t i = 0; i < l->n_attachments; i++) {
         hy_free(l->attachments[i].text);

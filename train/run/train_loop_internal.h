@@ -4,6 +4,7 @@
 
 #include "train/checkpoint/checkpoint.h"
 #include "train/run/console.h"
+#include "train/run/dry_run.h"
 #include "train/run/metrics.h"
 #include "train/run/phase_report.h"
 #include "train/run/run_folder.h"
@@ -21,7 +22,8 @@ typedef struct hy_loop {
     hy_trainer *trainer;
     hy_metrics *metrics; /* rank 0 */
     hy_console console;
-    double peak; /* rank 0: FLOP/s of matrix products on all hosts */
+    double peak;         /* rank 0: FLOP/s of matrix products on all hosts */
+    hy_dry_run *planned; /* rank 0: what memory and exchanges were planned before any was reserved */
     hy_progress progress;
     int64_t first_step, saved_step; /* where this run began; of the newest checkpoint, −1: none */
     int64_t failed_saves, failed_metrics;

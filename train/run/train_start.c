@@ -113,7 +113,7 @@ static hy_status begin_reports(hy_loop *l) {
         status = hy_metrics_add_tensorboard(l->metrics, l->config->run.dir, l->progress.step);
     }
     if (status == HY_OK && l->first_rank) {
-        status = hy_console_layers(l->trainer, l->peak);
+        status = hy_console_layers(l->trainer, l->planned, l->peak);
     }
     hy_console_begin(&l->console, l->config->train.steps);
     if (l->first_rank) {
@@ -131,6 +131,15 @@ static hy_status measure_peak(hy_loop *l) {
     }
     hy_free(hosts);
     return HY_OK;
+}
+
+/* While nothing is reserved yet: what a dry run takes for itself then adds to no peak. Collective. */
+static hy_status plan(hy_loop *l) {
+    hy_status status = HY_OK;
+    if (l->first_rank) {
+        status = hy_dry_run_create(l->config, hy_comm_size(l->world), 0, false, &l->planned);
+    }
+    return hy_comm_agree(l->world, status);
 }
 
 /* Lines of validations after `step`. */
@@ -180,6 +189,7 @@ hy_status hy_loop_prepare(hy_loop *l, hy_checkpoint *checkpoint) {
         return HY_OK;
     }
     HY_TRY(measure_peak(l));
+    HY_TRY(plan(l));
     HY_TRY(hy_trainer_create(l->config, true, l->world, &l->trainer));
     HY_TRY(checkpoint != NULL ? resume(l, checkpoint) : initialise(l));
     l->progress.data = l->trainer->data;

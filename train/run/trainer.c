@@ -107,7 +107,8 @@ static hy_status reserve_arena(hy_trainer *trainer, bool train) {
         bytes = needed > bytes ? needed : bytes;
         rows = hy_local_tokens(&s.feed) > rows ? hy_local_tokens(&s.feed) : rows;
     }
-    HY_TRY(hy_device_alloc(trainer->device, "activation arena", (size_t)bytes, &trainer->arenas[!train]));
+    HY_TRY(hy_device_alloc(trainer->device, train ? HY_TRAINING_ARENA : "activations of validation", (size_t)bytes,
+                           &trainer->arenas[!train]));
     if (train) {
         return HY_OK;
     }
@@ -179,30 +180,39 @@ static hy_status reserve_data(hy_trainer *trainer, bool train) {
     return train ? hy_trainer_set_data(trainer, &trainer->next) : HY_OK; /* zeros so far */
 }
 
-static hy_status build(hy_trainer *trainer, bool train) {
+static hy_status build(hy_trainer *trainer, bool train, bool blank) {
     const hy_config *config = trainer->config;
     const int sequence = hy_trainer_sequence_size(config, hy_comm_size(trainer->world));
     HY_TRY(hy_mesh_create(trainer->world, (int)config->parallel.data, sequence, &trainer->mesh));
     HY_TRY(open_device(trainer));
     HY_TRY(hy_comm_agree(trainer->world, reserve_model(trainer, train)));
     HY_TRY(hy_one_tokenizer_add(&trainer->tokenizer, trainer->world, config->data.tokenizer, "data.tokenizer"));
-    HY_TRY(hy_run_stores_open(config, train, trainer->world, &trainer->tokenizer, &trainer->stores));
+    HY_TRY(blank ? hy_run_stores_blank(config, &trainer->stores)
+                 : hy_run_stores_open(config, train, trainer->world, &trainer->tokenizer, &trainer->stores));
     return hy_comm_agree(trainer->world, reserve_data(trainer, train));
 }
 
-hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out) {
+static hy_status create(const hy_config *config, bool train, bool blank, hy_comm *world, hy_trainer **out) {
     hy_trainer *trainer = NULL;
     HY_TRY(hy_comm_agree(world, HY_NEW("trainer", 1, &trainer)));
     trainer->config = config;
     trainer->world = world;
     trainer->precision = hy_config_precision(config);
-    const hy_status status = build(trainer, train);
+    const hy_status status = build(trainer, train, blank);
     if (status != HY_OK) {
         hy_trainer_destroy(trainer);
         return status;
     }
     *out = trainer;
     return HY_OK;
+}
+
+hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out) {
+    return create(config, train, false, world, out);
+}
+
+hy_status hy_trainer_create_blank(const hy_config *config, hy_comm *world, hy_trainer **out) {
+    return create(config, true, true, world, out);
 }
 
 static void destroy_pass(hy_pass *pass) {

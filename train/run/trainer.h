@@ -1,5 +1,4 @@
-/* Everything a run holds, reserved before its first step; and the plan of it, which `hylas plan` prints. Both follow
- * from the same shapes, so they agree. */
+/* Everything a run holds, reserved before its first step. */
 #ifndef HY_TRAIN_TRAINER_H
 #define HY_TRAIN_TRAINER_H
 
@@ -14,6 +13,8 @@
 #include "train/run/parameters.h"
 #include "train/run/run_stores.h"
 #include "train/run/stage.h"
+
+#define HY_TRAINING_ARENA "activations of training" /* the name of that memory */
 
 /* Sequences bound to a runner: training, or validation. All NULL where there is none. */
 typedef struct hy_pass {
@@ -65,10 +66,6 @@ typedef struct hy_trainer {
     bool announced;                /* the stage was entered by hy_trainer_enter */
 } hy_trainer;
 
-/* What a run of `config` on `ranks` ranks reserves on `rank`: all its stages. HY_ERR_USAGE for a mesh that does not fit.
- * Local. */
-HY_MUST_CHECK hy_status hy_trainer_plan(const hy_config *config, int ranks, int rank, hy_plan *plan);
-
 /* How a stage's training runs on `rank`: one micro-step, and how many of them a step has. HY_ERR_USAGE as above. Local.
  */
 HY_MUST_CHECK hy_status hy_trainer_shape(const hy_config *config, int stage, int ranks, int rank, hy_run_shape *shape,
@@ -78,6 +75,8 @@ HY_MUST_CHECK hy_status hy_trainer_shape(const hy_config *config, int stage, int
  * needs. Parameters are zero (load or initialise them next), no data has been read, the first stage is at hand.
  * Collective. */
 HY_MUST_CHECK hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out);
+/* The same for training, on stores of zeros (hy_run_stores_blank): for what is only planned. Collective. */
+HY_MUST_CHECK hy_status hy_trainer_create_blank(const hy_config *config, hy_comm *world, hy_trainer **out);
 void hy_trainer_destroy(hy_trainer *trainer);
 
 /* Brings the stage of step `step` to hand; 1 if it was another or none has been entered so far. Allocates nothing. */

@@ -1,4 +1,4 @@
-/* The shapes of a run on one rank, from which both its plan and its memory follow; nobody but trainer*.c includes this. */
+/* The shapes of a run on one rank; nobody but trainer*.c includes this. */
 #ifndef HY_TRAIN_TRAINER_SHAPES_H
 #define HY_TRAIN_TRAINER_SHAPES_H
 
