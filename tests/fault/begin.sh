@@ -5,12 +5,5 @@ hylas=$(realpath "$1") source=$(realpath "$2") mpirun=${MPIEXEC:-mpirun}
 source "$source/launch/setup.sh"
 mpi_environment
 RANDOM=${RANDOM_SEED:-$$}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$source/tests/work_folder.sh"
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    tail -n 20 log 2>/dev/null
-    exit 1
-}

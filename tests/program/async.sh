@@ -3,15 +3,8 @@
 # on cpu: training, saved, stopped and resumed, with validation; verify passes; a mark that gets lost is noticed. By hand more seeds.
 set -uo pipefail
 hylas=$1 data=$2 seeds=${3:-2} most=${4:-2} accumulate=${5:-2} mpirun=${MPIEXEC:-mpirun}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    cat log
-    exit 1
-}
 train() { # ranks, folder, device; the rest are options
     local ranks=$1 run=$2 device=$3
     shift 3

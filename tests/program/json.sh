@@ -3,15 +3,8 @@
 # numbers that the text has; --version; --quiet.
 set -uo pipefail
 hylas=$1 data=$2 get=$3 source=$4 mpirun=${MPIEXEC:-mpirun}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    cat out err 2>/dev/null
-    exit 1
-}
 json() { # command, after it " -- " the paths that must be there
     local command=()
     while [ "$1" != -- ]; do command+=("$1") && shift; done

@@ -3,15 +3,8 @@
 # block whole) evaluates and resumes, on any number of ranks, to the losses of the program that wrote it. DATA: tests/data.
 set -uo pipefail
 hylas=$1 data=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    cat log
-    exit 1
-}
 close() { # what, value, wanted
     awk -v a="$2" -v b="$3" 'BEGIN { d = a - b; exit !(d < 2e-6 && d > -2e-6) }' || fail "$1: $2, wanted $3"
 }

@@ -3,15 +3,8 @@
 # Work on 1 and 3 ranks, with and without recomputation, with validation and micro-steps.
 set -uo pipefail
 hylas=$1 source=$2 mpirun=${MPIEXEC:-mpirun}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    tail -n 20 log 2>/dev/null
-    exit 1
-}
 mebibytes() { # "1.50 GiB" -> MiB
     awk '{ f["B"] = 1 / 1048576; f["KiB"] = 1 / 1024; f["MiB"] = 1; f["GiB"] = 1024; print $1 * f[$2] }' <<<"$1"
 }

@@ -4,15 +4,8 @@
 # float32; another rank count changes them by rounding only; activations take half the memory. DATA: tests/data.
 set -uo pipefail
 hylas=$1 data=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    cat log
-    exit 1
-}
 train() { # ranks, steps, folder, more
     local ranks=$1 steps=$2 folder=$3
     shift 3

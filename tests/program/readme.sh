@@ -3,9 +3,7 @@
 # of the repository whose program is this build's and whose quickstart is made small. The words of the README's table of contents exist.
 set -uo pipefail
 hylas=$(realpath "$1") source=$(realpath "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 failures=0 lines=0
 failed() {
     printf 'FAILED: %s\n' "$*"

@@ -3,15 +3,8 @@
 # refused; training on answers lowers their loss; eval counts the same right answers on any number of ranks.
 set -uo pipefail
 hylas=$1 mpirun=${MPIEXEC:-mpirun}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    tail -n 20 log 2>/dev/null
-    exit 1
-}
 make() { # store, options
     local out=$1
     shift

@@ -3,15 +3,8 @@
 # (read by a reader of their own, where Python is there) and `hylas report`; then reports of several runs, of damaged files and without gnuplot.
 set -uo pipefail
 hylas=$1 source=$3 mpirun=${MPIEXEC:-mpirun}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    tail -n 20 log 2>/dev/null
-    exit 1
-}
 train() { # options: three steps and a stop, or all that are left
     "$mpirun" -np 2 "$hylas" train "$source/configs/tiny.yaml" --set data.store=tiny.h5 --set data.eval_store=tiny.h5 \
         --set train.eval.every=4 --set train.checkpoint.every=3 --set run.dir=runs/a --set train.tensorboard=true "$@" >log 2>&1

@@ -3,15 +3,8 @@
 # run ended; env.json has what each start ran on, in order, and how it ended: done, stopped by a signal, failed, killed.
 set -uo pipefail
 hylas=$1 source=$2 get=$3 mpirun=${MPIEXEC:-mpirun}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    tail -n 30 out err run/log.txt 2>/dev/null
-    exit 1
-}
 value() { "$get" "$1" <run/env.json; }
 same() { [ "$1" = "$2" ] || fail "$3: $1, wanted $2"; }
 train() { # overrides

@@ -3,9 +3,7 @@
 # exit with 75 and at no other time; signals reach them; a real training stopped by USR1 resumes where it was.
 set -uo pipefail
 hylas=$1 source=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 failures=0
 check() { # name, command that must succeed
     local name=$1

@@ -3,9 +3,7 @@
 # `doctor` says so truly; a choice of the user that is too much is warned of once, with the line that mends it, and done as asked.
 set -uo pipefail
 hylas=$1 source=$2 get=$3 mpirun=${MPIEXEC:-mpirun}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OMP_THREAD_LIMIT OMPI_MCA_hwloc_base_binding_policy OMPI_MCA_mpi_yield_when_idle
 cores=$(nproc)
 if read -r quota period </sys/fs/cgroup/cpu.max && [ "$quota" != max ] && [ $((quota / period)) -lt "$cores" ]; then
@@ -13,11 +11,6 @@ if read -r quota period </sys/fs/cgroup/cpu.max && [ "$quota" != max ] && [ $((q
 fi 2>/dev/null
 share=$((cores / 2 > 0 ? cores / 2 : 1))
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    cat out err 2>/dev/null
-    exit 1
-}
 train() { # warnings wanted, a pattern of them; the rest is mpirun's options
     local count=$1 pattern=$2
     shift 2

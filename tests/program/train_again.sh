@@ -4,15 +4,8 @@
 # is missing is made up for. DATA: tests/data, whose files are the text.
 set -uo pipefail
 hylas=$1 data=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    cat log
-    exit 1
-}
 expect() { # exit code, pattern of the output, arguments of train
     local code=$1 pattern=$2
     shift 2
