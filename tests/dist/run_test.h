@@ -1,4 +1,4 @@
-/* For distributed tests that train: a folder of their own, which rank 0 fills and all ranks know, and what a run left in it. */
+/* For distributed tests that train: a folder of their own, which rank 0 fills with stores and all ranks know, and what a run left in it. */
 #ifndef HY_TESTS_RUN_TEST_H
 #define HY_TESTS_RUN_TEST_H
 
@@ -8,7 +8,9 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "tests/dist/dist.h"
+#include "train/data/token_store.h"
 #include "train/run/config.h"
 
 static char folder[64];
@@ -18,6 +20,42 @@ static inline void hy_test_set_device(hy_config *config) {
     if (device != NULL) {
         (void)snprintf(config->run.device, sizeof config->run.device, "%s", device);
     }
+}
+
+/* Document number d of a store: its tokens, and which of them are answers (all 0 before). Returns how many they are. */
+enum { HY_TEST_DOCUMENT_MAX = 300 };
+typedef int64_t hy_test_document(int64_t d, int32_t *tokens, uint8_t *answers);
+
+/* Below 64, of 1 to 150 tokens, with regular steps of a width that differs between neighbours. */
+static inline int64_t hy_test_any_document(int64_t d, int32_t *tokens, uint8_t *answers) {
+    const int64_t n = 1 + (int64_t)(hy_random_u64(1, (uint64_t)d, 0) % 150);
+    (void)answers;
+    for (int64_t i = 0; i < n; i++) {
+        tokens[i] = (int32_t)((d + i * (1 + d % 5)) % 64);
+    }
+    return n;
+}
+
+/* The store <folder>/<name>.h5 of n documents from number `first` on, with their answers if asked for. */
+static inline hy_status hy_test_make_store(const char *name, int64_t vocab, hy_test_document *document, int64_t first,
+                                           int64_t n, int with_answers) {
+    char path[128];
+    int32_t tokens[HY_TEST_DOCUMENT_MAX];
+    hy_token_writer *writer = NULL;
+    (void)snprintf(path, sizeof path, "%s/%s.h5", folder, name);
+    HY_TRY(hy_token_writer_create(path, vocab, "test", &writer));
+    for (int64_t d = first; d < first + n; d++) {
+        uint8_t answers[HY_TEST_DOCUMENT_MAX] = {0};
+        const int64_t length = document(d, tokens, answers);
+        HY_TRY(hy_token_writer_append(writer, tokens, length));
+        if (with_answers) {
+            HY_TRY(hy_token_writer_append_answers(writer, answers, length));
+        }
+        HY_TRY(hy_token_writer_end_document(writer));
+    }
+    HY_TRY(hy_token_writer_finish(writer));
+    hy_token_writer_destroy(writer);
+    return HY_OK;
 }
 
 /* A test's main: `fill` on rank 0, then `run` on all; the folder is gone in the end. */

@@ -5,7 +5,6 @@
 
 #include "kernels/device.h"
 #include "tests/dist/run_test.h"
-#include "train/data/token_store.h"
 #include "train/run/train_step.h"
 
 enum { STEPS = 4, SEEDS = 3 };
@@ -25,21 +24,7 @@ static const char yaml[] = "model:\n"
                            "run: {dir: %s/run, device: %s}\n";
 
 static hy_status make_store(void) {
-    char path[128];
-    int32_t tokens[300];
-    hy_token_writer *writer = NULL;
-    snprintf(path, sizeof path, "%s/s.h5", folder);
-    HY_TRY(hy_token_writer_create(path, 64, "test", &writer));
-    for (int64_t d = 0; d < 20; d++) {
-        for (int64_t i = 0; i < 20 + 14 * d; i++) {
-            tokens[i] = (int32_t)((d + i * (1 + d % 5)) % 64);
-        }
-        HY_TRY(hy_token_writer_append(writer, tokens, 20 + 14 * d));
-        HY_TRY(hy_token_writer_end_document(writer));
-    }
-    HY_TRY(hy_token_writer_finish(writer));
-    hy_token_writer_destroy(writer);
-    return HY_OK;
+    return hy_test_make_store("s", 64, hy_test_any_document, 0, 40, 0);
 }
 
 typedef struct outcome {

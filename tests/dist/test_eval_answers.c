@@ -28,7 +28,7 @@ static const char yaml[] = "model:\n"
                            "parallel: {data: %d, layout: %s}\n"
                            "run: {device: cpu_ref}\n";
 
-static hy_status make_store(void) {
+static int64_t recall_document(int64_t d, int32_t *tokens, uint8_t *answers) {
     static const hy_recall_shape shape = {.task = HY_RECALL_MQAR,
                                           .pairs_min = 1,
                                           .pairs_max = 5,
@@ -37,21 +37,12 @@ static hy_status make_store(void) {
                                           .keys = 6,
                                           .values = 5,
                                           .seed = 3};
-    char path[128];
-    int32_t tokens[LEN];
-    uint8_t answers[LEN];
-    hy_token_writer *writer = NULL;
-    snprintf(path, sizeof path, "%s/s.h5", folder);
-    HY_TRY(hy_token_writer_create(path, 16, "test", &writer));
-    for (uint64_t d = 0; d < DOCUMENTS; d++) {
-        hy_recall_document(&shape, d, LEN, NULL, tokens, answers);
-        HY_TRY(hy_token_writer_append(writer, tokens, LEN));
-        HY_TRY(hy_token_writer_append_answers(writer, answers, LEN));
-        HY_TRY(hy_token_writer_end_document(writer));
-    }
-    HY_TRY(hy_token_writer_finish(writer));
-    hy_token_writer_destroy(writer);
-    return HY_OK;
+    hy_recall_document(&shape, (uint64_t)d, LEN, NULL, tokens, answers);
+    return LEN;
+}
+
+static hy_status make_store(void) {
+    return hy_test_make_store("s", 16, recall_document, 0, DOCUMENTS, 1);
 }
 
 static hy_status evaluate_and_step(hy_comm *comm, int groups, const char *layout, hy_eval_result *result,

@@ -9,7 +9,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/random.h"
 #include "tests/dist/run_test.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/data/token_store.h"
@@ -28,25 +27,6 @@ static const char model_yaml[] = "model:\n"
                                  "  mixers:\n"
                                  "    gated_deltanet: {heads: 2, head_dim: 8}\n"
                                  "    attention: {heads: 2, kv_heads: 1}\n";
-
-static hy_status make_store(const char *name, uint64_t seed, int64_t documents) {
-    char path[128];
-    int32_t tokens[200];
-    hy_token_writer *writer = NULL;
-    snprintf(path, sizeof path, "%s/%s.h5", folder, name);
-    HY_TRY(hy_token_writer_create(path, 64, "test", &writer));
-    for (uint64_t d = 0; d < (uint64_t)documents; d++) {
-        const int64_t n = 1 + (int64_t)(hy_random_u64(seed, d, 0) % 150);
-        for (int64_t i = 0; i < n; i++) {
-            tokens[i] = (int32_t)((seed + d + (uint64_t)i * (1 + d % 5)) % 64);
-        }
-        HY_TRY(hy_token_writer_append(writer, tokens, n));
-        HY_TRY(hy_token_writer_end_document(writer));
-    }
-    HY_TRY(hy_token_writer_finish(writer));
-    hy_token_writer_destroy(writer);
-    return HY_OK;
-}
 
 /* The model, the stores, then `rest` ("data.batch=4" and the like, NULL at the end). */
 static hy_status configure(const char *name, const char *const *rest, hy_config *config) {
@@ -299,8 +279,8 @@ static hy_status run(hy_comm *world) {
 }
 
 static hy_status make_stores(void) {
-    HY_TRY(make_store("a", 1, 40));
-    return make_store("b", 2, 30);
+    HY_TRY(hy_test_make_store("a", 64, hy_test_any_document, 0, 40, 0));
+    return hy_test_make_store("b", 64, hy_test_any_document, 40, 30, 0);
 }
 
 int main(int argc, char **argv) {

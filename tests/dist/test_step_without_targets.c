@@ -10,7 +10,6 @@
 #include "tests/dist/run_test.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/data/store_order.h"
-#include "train/data/token_store.h"
 #include "train/run/train_loop.h"
 
 enum { STEPS = 8, LEN = 12 };
@@ -33,24 +32,16 @@ static bool counts(int64_t sequence) {
     return sequence % 2 == 0;
 }
 
-static hy_status make_store(void) {
-    char path[128];
-    int32_t tokens[LEN];
-    hy_token_writer *writer = NULL;
-    snprintf(path, sizeof path, "%s/s.h5", folder);
-    HY_TRY(hy_token_writer_create(path, 16, "test", &writer));
-    for (int64_t d = 0; d < STEPS; d++) {
-        uint8_t answers[LEN] = {0};
-        answers[7] = counts(d);
-        for (int i = 0; i < LEN; i++)
-            tokens[i] = (int32_t)((d * 3 + i * 5) % 16);
-        HY_TRY(hy_token_writer_append(writer, tokens, LEN));
-        HY_TRY(hy_token_writer_append_answers(writer, answers, LEN));
-        HY_TRY(hy_token_writer_end_document(writer));
+static int64_t document(int64_t d, int32_t *tokens, uint8_t *answers) {
+    answers[7] = counts(d);
+    for (int i = 0; i < LEN; i++) {
+        tokens[i] = (int32_t)((d * 3 + i * 5) % 16);
     }
-    HY_TRY(hy_token_writer_finish(writer));
-    hy_token_writer_destroy(writer);
-    return HY_OK;
+    return LEN;
+}
+
+static hy_status make_store(void) {
+    return hy_test_make_store("s", 16, document, 0, STEPS, 1);
 }
 
 /* Hash of all parameters and moments after `step`. */

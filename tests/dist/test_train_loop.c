@@ -8,10 +8,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/random.h"
 #include "tests/dist/run_test.h"
 #include "train/checkpoint/checkpoint.h"
-#include "train/data/token_store.h"
 #include "train/run/train_loop.h"
 
 enum { STEPS = 6, TEXT_MAX = 2048 };
@@ -33,22 +31,7 @@ static const char yaml[] =
     "run: {dir: %s/%s, device: cpu_ref}\n";
 
 static hy_status make_store(void) {
-    char path[128];
-    int32_t tokens[200];
-    hy_token_writer *writer = NULL;
-    snprintf(path, sizeof path, "%s/s.h5", folder);
-    HY_TRY(hy_token_writer_create(path, 64, "test", &writer));
-    for (uint64_t d = 0; d < 40; d++) {
-        const int64_t n = 1 + (int64_t)(hy_random_u64(1, d, 0) % 150);
-        for (int64_t i = 0; i < n; i++) {
-            tokens[i] = (int32_t)((d + (uint64_t)i * (1 + d % 5)) % 64);
-        }
-        HY_TRY(hy_token_writer_append(writer, tokens, n));
-        HY_TRY(hy_token_writer_end_document(writer));
-    }
-    HY_TRY(hy_token_writer_finish(writer));
-    hy_token_writer_destroy(writer);
-    return HY_OK;
+    return hy_test_make_store("s", 64, hy_test_any_document, 0, 40, 0);
 }
 
 static hy_status parse(const char *name, int accumulate, int groups, hy_config *config) {
