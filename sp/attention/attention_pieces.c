@@ -1,6 +1,7 @@
 #include "sp/attention/attention_pieces.h"
 
-int64_t hy_first_key(const hy_fragment *fragment, int64_t window) {
+/* The first key position that the first token of `fragment` sees. */
+static int64_t first_key_of(const hy_fragment *fragment, int64_t window) {
     int64_t reach = window > 0 ? fragment->begin - window + 1 : fragment->doc_begin;
     return reach > fragment->doc_begin ? reach : fragment->doc_begin;
 }
@@ -17,7 +18,7 @@ int64_t hy_kv_pieces(const hy_layout *layout, int owner, int reader, int64_t win
         for (int64_t q = id + 1; q < layout->n_frags && layout->frags[q].begin < sequence_end; q++) {
             const hy_fragment *queries = &layout->frags[q];
             if (queries->owner == reader && queries->len > 0) {
-                int64_t needed = hy_first_key(queries, window);
+                int64_t needed = first_key_of(queries, window);
                 first = needed < first ? needed : first;
             }
         }

@@ -18,7 +18,4 @@ int64_t hy_kv_pieces(const hy_layout *layout, int owner, int reader, int64_t win
 /* Most rows that the pieces of one pair of ranks can hold, whatever the documents. */
 int64_t hy_kv_rows_max(const hy_layout_dims *dims, int64_t window);
 
-/* The first key position that the first token of `fragment` sees. */
-int64_t hy_first_key(const hy_fragment *fragment, int64_t window);
-
 #endif

@@ -10,12 +10,13 @@ static int64_t most(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
-bool hy_attn_cuts_queries(const hy_profile *profile, int size) {
+/* Whether queries are cut into ranges at all: only where exchanges are to advance in between. */
+static bool cuts_queries(const hy_profile *profile, int size) {
     return size > 1 && profile->tuning.attn_products > 0;
 }
 
 int64_t hy_attn_tiles_max(const hy_profile *profile, const hy_layout_dims *dims) {
-    return hy_attn_cuts_queries(profile, dims->size) ? dims->frag_max / TILE_GROUP + 1 : 1;
+    return cuts_queries(profile, dims->size) ? dims->frag_max / TILE_GROUP + 1 : 1;
 }
 
 void hy_attn_hop_begin(hy_attn_builder *b, int from, int to) {
@@ -33,7 +34,7 @@ static void part_begin(hy_attn_builder *b, int64_t row, int64_t rows) {
 
 /* Pairs go into the call at hand while it stays as small as the device likes. */
 static void add_pair(hy_attn_builder *b, const hy_attn_pair *pair) {
-    const int64_t liked = hy_attn_cuts_queries(b->profile, b->dims.size) ? b->profile->tuning.attn_products : 0;
+    const int64_t liked = cuts_queries(b->profile, b->dims.size) ? b->profile->tuning.attn_products : 0;
     const int64_t more = pair->nq * pair->nk * b->lists->need.products;
     if (b->group == NULL || (liked > 0 && b->group_products + more > liked)) {
         b->group = &b->lists->groups[b->n_groups++];
@@ -50,7 +51,7 @@ static void add_pair(hy_attn_builder *b, const hy_attn_pair *pair) {
 
 /* Of `all` queries, how many per pair: about as many multiplications as the device likes, but whole groups. */
 static int64_t queries_of_pair(const hy_attn_builder *b, int64_t keys, int64_t all) {
-    if (!hy_attn_cuts_queries(b->profile, b->dims.size)) {
+    if (!cuts_queries(b->profile, b->dims.size)) {
         return all;
     }
     const int64_t products = most(keys * b->lists->need.products, 1);

@@ -23,8 +23,7 @@ typedef struct hy_key_block {
     int64_t begin, rows, row;
 } hy_key_block;
 
-/* Whether queries are cut into ranges at all: only where exchanges are to advance in between. How many ranges at most. */
-bool hy_attn_cuts_queries(const hy_profile *profile, int size);
+/* How many ranges queries are cut into at most. */
 int64_t hy_attn_tiles_max(const hy_profile *profile, const hy_layout_dims *dims);
 
 /* The next hop. */

@@ -12,11 +12,9 @@ typedef struct hy_shards {
     bool flat;                      /* data[0] is the whole flat array; else, as m and v, own shards in a row */
     const void *data[3];            /* params, m, v; m and v may be NULL */
     hy_device *device;              /* whose memory `data` is in, ... */
-    void *copy;                     /* ... and room for the largest shard (hy_shards_copy_bytes); NULL: the host's */
+    void *copy;                     /* ... and room for the largest shard; NULL: the host's */
 } hy_shards;
 
-/* Bytes of the largest shard of a bucket. */
-size_t hy_shards_copy_bytes(const hy_shards *shards);
 /* XXH3 of the data, bucket by bucket. In the host's memory: safe in a signal handler. */
 uint64_t hy_shards_content(const hy_shards *shards);
 /* Writes the file, synced; *info: its hashes. */

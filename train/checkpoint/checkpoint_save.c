@@ -48,7 +48,8 @@ hy_status hy_bucket_shards_create(const hy_model *model, int size, int rank, hy_
     return HY_OK;
 }
 
-size_t hy_shards_copy_bytes(const hy_shards *s) {
+/* Bytes of the largest shard of a bucket. */
+static size_t largest_shard_bytes(const hy_shards *s) {
     int64_t most = 0;
     for (int b = 0; b < s->n_buckets; b++) {
         most = s->buckets[b].n > most ? s->buckets[b].n : most;
@@ -128,7 +129,7 @@ static hy_status write_file(const hy_checkpoint_source *s, const char *path, hy_
                         .data = {s->params, s->m, s->v},
                         .device = s->device};
     hy_status status = s->device != NULL && hy_device_is_async(s->device)
-                           ? hy_alloc("a shard on its way", hy_shards_copy_bytes(&shards), &shards.copy)
+                           ? hy_alloc("a shard on its way", largest_shard_bytes(&shards), &shards.copy)
                            : HY_OK;
     if (status == HY_OK) {
         status = hy_shards_write(&shards, path, info);
