@@ -110,7 +110,7 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
         {"--overlap", HY_OPTION_TEXT, &overlap, "NAME", overlaps.text},
         {"--recompute", HY_OPTION_TEXT, &recompute, "NAME", "op model: none (default), light or block"},
         {"--dtype", HY_OPTION_TEXT, &dtype, "TYPE", "f64 (default), f32 or bf16"},
-        {"--table", HY_OPTION_TEXT, &table, "NAME", "operations: cpu_ref (default) or cpu"},
+        {"--table", HY_OPTION_TEXT, &table, "NAME", "what runs it: cpu_ref (default), cpu or cpu_async"},
     };
     const hy_usage usage = {
         .line = "hylas op recurrence|dplr|rwkv6|hgrn|log_linear|attention|conv|model --in FILE --out FILE [options]",
@@ -141,11 +141,13 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     context.options.recompute = (hy_recompute)value;
     HY_TRY(choose(&context, "--dtype", dtype, dtype_names, &value));
     context.options.dtype = (hy_dtype)value;
-    context.options.table = table;
     if (in.n == 0 || !out)
         return hy_op_fail(&context, HY_ERR_USAGE, "op %s needs --in FILE and --out FILE", row->name);
     HY_TRY(hy_comm_agree(world, hy_device_create(table, context.options.dtype, &context.device)));
-    const hy_status status = run_files(&context, row, &in, &models, out);
+    hy_status status = hy_comm_bind(world, context.device, &context.data);
+    if (status == HY_OK)
+        status = run_files(&context, row, &in, &models, out);
+    hy_comm_destroy(context.data);
     hy_device_destroy(context.device);
     return status;
 }

@@ -14,12 +14,12 @@ typedef struct hy_op_options {
     hy_sp_method method;
     hy_recompute recompute; /* op model */
     hy_dtype dtype;         /* the precision: inputs are rounded to the types that it gives their roles */
-    const char *table;
-    const char *model; /* op model: folder with config.json and model.safetensors */
+    const char *model;      /* op model: folder with config.json and model.safetensors */
 } hy_op_options;
 
 typedef struct hy_op_context {
-    hy_comm *world;
+    hy_comm *world; /* moves the host's memory, ... */
+    hy_comm *data;  /* ... and this what the device holds */
     hy_op_options options;
     hy_device *device;
 } hy_op_context;
@@ -84,19 +84,32 @@ HY_MUST_CHECK hy_status hy_op_lists(const hy_op_context *context, const hy_lists
 
 /* ---- memory: freed together, checked once ---- */
 
+enum { HY_OP_BLOCKS_MAX = 64 };
+
+typedef struct hy_op_block {
+    hy_device *device; /* NULL: the host's */
+    void *memory;
+} hy_op_block;
+
 typedef struct hy_op_pool {
-    void *blocks[32];
+    hy_device *device;
+    hy_op_block blocks[HY_OP_BLOCKS_MAX];
     int n;
     hy_status status; /* first failure */
 } hy_op_pool;
 
-/* Zero-filled; NULL after a failure. */
+/* Of the device; zero-filled; NULL after a failure. */
 void *hy_op_take(hy_op_pool *pool, const char *name, size_t bytes);
-/* This rank's rows of a [B,T,...] tensor; NULL if the tensor is. */
+/* A tensor; this rank's rows of a [B,T,...] tensor. NULL if the tensor is. */
+void *hy_op_take_whole(hy_op_pool *pool, const hy_op_tensor *tensor);
 void *hy_op_take_shard(hy_op_pool *pool, const hy_layout *layout, const hy_op_tensor *tensor);
+/* The same in the host's memory. */
+void *hy_op_take_host(hy_op_pool *pool, const char *name, size_t bytes);
+void *hy_op_take_host_shard(hy_op_pool *pool, const hy_layout *layout, const hy_op_tensor *tensor);
+/* Behind all that the device was given. */
 void hy_op_pool_free(hy_op_pool *pool);
 
-/* ---- output: file is NULL everywhere but on rank 0 ---- */
+/* ---- output of what the device holds: file is NULL everywhere but on rank 0 ---- */
 
 typedef struct hy_op_output {
     hy_tensor_file *file;
@@ -108,9 +121,9 @@ void hy_op_output_create(const hy_op_context *context, const char *path, hy_op_o
 /* Gathers rows [T,...] into [B,T,...] = shape on rank 0, which writes them, bf16 as float32. Collective. */
 void hy_op_output_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name,
                        hy_role role, hy_shape shape, const void *local);
-/* Sums over ranks and writes; `data` may be changed. Collective. */
+/* Sums over ranks and writes. Collective. */
 void hy_op_output_sum(const hy_op_context *context, hy_op_output *out, const char *name, hy_role role, hy_shape shape,
-                      void *data);
+                      const void *data);
 HY_MUST_CHECK hy_status hy_op_output_finish(const hy_op_context *context, hy_op_output *out); /* Collective */
 
 /* ---- the operations: read `in`, run forward and backward, write `out`. Collective ---- */

@@ -54,14 +54,14 @@ static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const a
     run->dk = hy_op_take(pool, "dk", hy_op_bytes(context, HY_ROLE_ACT, T * run->HKV * run->D));
     run->dv = hy_op_take(pool, "dv", hy_op_bytes(context, HY_ROLE_ACT, T * run->HKV * run->DV));
     if (run->n_sinks > 0) {
-        run->sinks = a->sinks->data;
+        run->sinks = hy_op_take_whole(pool, a->sinks);
         run->dsinks = hy_op_take(pool, "dsinks", hy_op_bytes(context, HY_ROLE_GRAD, run->H * run->n_sinks));
     }
     run->work = hy_op_take(pool, "work", hy_sp_attn_work(sp, &dims, run));
 }
 
 static hy_status run_attention(hy_op_context *context, const attention *a, const char *path) {
-    hy_op_pool pool = {.n = 0};
+    hy_op_pool pool = {.device = context->device};
     hy_layout *layout = NULL;
     hy_sp_attn run = {0};
     hy_lists *lists = NULL;
@@ -73,7 +73,7 @@ static hy_status run_attention(hy_op_context *context, const attention *a, const
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     hy_sp sp = {.profile = hy_device_profile(context->device),
                 .device = context->device,
-                .comm = context->world,
+                .comm = context->data,
                 .layout = layout,
                 .lists = lists,
                 .method = context->options.method};

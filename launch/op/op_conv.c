@@ -17,6 +17,7 @@ typedef struct convolution {
     int64_t pad;   /* tokens put in front of each document */
     size_t row;    /* bytes of [D] */
     int64_t *docs; /* [N+1] of x, without padding */
+    void *local;   /* host: one array of this rank's rows */
 } convolution;
 
 static hy_status check_inputs(const hy_op_context *context, convolution *c) {
@@ -70,8 +71,8 @@ static void copy_rows(const convolution *c, const hy_layout *layout, direction w
 
 static hy_status make_layout(const hy_op_context *context, convolution *c, hy_op_pool *pool, hy_layout **out) {
     HY_TRY(hy_op_layout(context, &c->in, c->B, c->T, out)); /* checks cu_seqlens too */
-    c->docs = hy_op_take(pool, "documents", (size_t)(c->N + 1) * sizeof(int64_t));
-    int64_t *padded = hy_op_take(pool, "padded documents", (size_t)(c->N + 1) * sizeof(int64_t));
+    c->docs = hy_op_take_host(pool, "documents", (size_t)(c->N + 1) * sizeof(int64_t));
+    int64_t *padded = hy_op_take_host(pool, "padded documents", (size_t)(c->N + 1) * sizeof(int64_t));
     HY_TRY(pool->status);
     for (int64_t d = 0; d <= c->N; d++) {
         c->docs[d] = c->cu ? ((const int64_t *)c->cu->data)[d] : d * c->T;
@@ -86,65 +87,117 @@ static hy_status make_layout(const hy_op_context *context, convolution *c, hy_op
     return hy_layout_set_documents(*out, padded, c->N);
 }
 
-static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const convolution *c, hy_sp *sp,
-                         hy_sp_conv *run) {
+/* This rank's rows of an array and its states, on the device. */
+static void *take_rows(const convolution *c, hy_op_pool *pool, const hy_layout *layout, const hy_op_tensor *tokens,
+                       const hy_op_tensor *states) {
+    const size_t bytes = (size_t)layout->T * c->row;
+    void *rows = hy_op_take(pool, tokens->name, bytes);
+    if (rows && c->local) {
+        memset(c->local, 0, bytes);
+        copy_rows(c, layout, TO_RANK, c->local, tokens->data, states ? states->data : NULL);
+        hy_device_write(pool->device, c->local, bytes, rows);
+    }
+    return rows;
+}
+
+static void take_buffers(const hy_op_context *context, hy_op_pool *pool, convolution *c, hy_sp *sp, hy_sp_conv *run) {
     const hy_layout *layout = sp->layout;
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     const size_t rows = (size_t)layout->T * c->row;
-    void *x = hy_op_take(pool, "x", rows), *dy = hy_op_take(pool, "do", rows);
-    run->op =
-        (hy_conv_args){.T = layout->T, .C = c->D, .W = c->W, .act = HY_ACT_IDENTITY, .x = x, .w = c->w->data, .dy = dy};
-    run->op.bias = c->bias ? c->bias->data : NULL;
+    c->local = hy_op_take_host(pool, "rows of this rank", rows);
+    run->op = (hy_conv_args){.T = layout->T, .C = c->D, .W = c->W, .act = HY_ACT_IDENTITY};
+    run->op.x = take_rows(c, pool, layout, c->x, c->h0);
+    run->op.dy = take_rows(c, pool, layout, c->d_o, NULL);
+    run->op.w = hy_op_take_whole(pool, c->w);
+    run->op.bias = hy_op_take_whole(pool, c->bias);
     run->op.y = hy_op_take(pool, "o", rows);
     run->op.dx = hy_op_take(pool, "dx", rows);
     run->op.dw = hy_op_take(pool, "dw", hy_op_bytes(context, HY_ROLE_GRAD, c->D * c->W));
     run->op.dbias = c->bias ? hy_op_take(pool, "dbias", hy_op_bytes(context, HY_ROLE_GRAD, c->D)) : NULL;
     run->kept = hy_op_take(pool, "kept", hy_sp_conv_kept(sp, &dims, c->D, c->W));
     run->work = hy_op_take(pool, "work", hy_sp_conv_work(sp, &dims, c->D, c->W));
-    if (pool->status != HY_OK)
-        return;
-    copy_rows(c, layout, TO_RANK, x, c->x->data, c->h0 ? c->h0->data : NULL);
-    copy_rows(c, layout, TO_RANK, dy, c->d_o->data, NULL);
 }
 
-/* Whole arrays: each rank has put its own rows into zeros. */
+/* A whole array, in which each rank has its own rows and else zeros. */
+typedef struct whole {
+    size_t bytes;
+    char *host, *device;
+} whole;
+
 typedef struct results {
-    char *o, *dx, *ht, *dh0;
+    whole o, dx, ht, dh0; /* dh0: nothing where there is no h0 */
+    char *dht;            /* device; NULL where there is none */
 } results;
 
-static void add_row(const hy_op_context *context, const convolution *c, const void *from, char *to) {
-    if (to)
-        hy_axpy(context->device, &(hy_axpy_args){.n = c->D, .a = 1, .x = from, .y = to, .acc = 1});
+static whole take_whole(hy_op_pool *pool, const char *name, size_t bytes) {
+    return (whole){bytes, hy_op_take_host(pool, name, bytes), hy_op_take(pool, name, bytes)};
 }
 
-/* ht is a copy of inputs, and dht goes where they came from; rank 0 does it for all. */
-static void final_states(const hy_op_context *context, const convolution *c, const results *r) {
-    for (int64_t i = 0; i < c->N * (c->W - 1) && hy_comm_rank(context->world) == 0; i++) {
+static void take_results(const convolution *c, hy_op_pool *pool, results *r) {
+    const size_t tokens = (size_t)(c->B * c->T) * c->row, states = (size_t)(c->N * (c->W - 1)) * c->row;
+    *r = (results){.o = take_whole(pool, "o of all", tokens), .dx = take_whole(pool, "dx of all", tokens)};
+    r->ht = take_whole(pool, "ht", states);
+    if (c->h0)
+        r->dh0 = take_whole(pool, "dh0", states);
+    r->dht = hy_op_take_whole(pool, c->dht);
+}
+
+/* ht is a copy of inputs, ... */
+static void copy_final_states(const convolution *c, const results *r) {
+    for (int64_t i = 0; i < c->N * (c->W - 1); i++) {
         const int64_t doc = i / (c->W - 1), at = c->docs[doc + 1] - c->docs[doc] + i % (c->W - 1);
         const char *input = row_at(c, doc, at, c->x->data, c->h0 ? c->h0->data : NULL);
         if (input)
-            memcpy(r->ht + (size_t)i * c->row, input, c->row);
-        if (c->dht)
-            add_row(context, c, (const char *)c->dht->data + (size_t)i * c->row, row_at(c, doc, at, r->dx, r->dh0));
+            memcpy(r->ht.host + (size_t)i * c->row, input, c->row);
     }
+}
+
+/* ... and dht goes where they came from. */
+static void add_final_gradients(hy_device *device, const convolution *c, const results *r) {
+    for (int64_t i = 0; i < c->N * (c->W - 1) && r->dht; i++) {
+        const int64_t doc = i / (c->W - 1), at = c->docs[doc + 1] - c->docs[doc] + i % (c->W - 1);
+        char *gradient = row_at(c, doc, at, r->dx.device, r->dh0.device);
+        if (gradient)
+            hy_axpy(device,
+                    &(hy_axpy_args){.n = c->D, .a = 1, .x = r->dht + (size_t)i * c->row, .y = gradient, .acc = 1});
+    }
+}
+
+/* From this rank's rows; what concerns no rank alone, rank 0 does for all. */
+static void gather_results(const hy_op_context *context, const convolution *c, const hy_layout *layout,
+                           const hy_sp_conv *run, const results *r) {
+    hy_device *device = context->device;
+    const whole *const all[] = {&r->o, &r->dx, &r->ht, &r->dh0};
+    const size_t rows = (size_t)layout->T * c->row;
+    const bool root = hy_comm_rank(context->world) == 0;
+    hy_device_read(device, run->op.y, rows, c->local);
+    copy_rows(c, layout, FROM_RANK, c->local, r->o.host, NULL);
+    hy_device_read(device, run->op.dx, rows, c->local);
+    copy_rows(c, layout, FROM_RANK, c->local, r->dx.host, r->dh0.host);
+    if (root)
+        copy_final_states(c, r);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        hy_device_write(device, all[i]->host, all[i]->bytes, all[i]->device);
+    if (root)
+        add_final_gradients(device, c, r);
 }
 
 static void write_results(const hy_op_context *context, hy_op_output *out, const convolution *c, const hy_sp_conv *run,
                           const results *r) {
     const hy_shape states = HY_SHAPE(c->N, c->W - 1, c->D);
-    hy_op_output_sum(context, out, strcmp(c->d_o->name, "dy") == 0 ? "y" : "o", HY_ROLE_ACT, c->x->shape, r->o);
-    hy_op_output_sum(context, out, "dx", HY_ROLE_ACT, c->x->shape, r->dx);
+    hy_op_output_sum(context, out, strcmp(c->d_o->name, "dy") == 0 ? "y" : "o", HY_ROLE_ACT, c->x->shape, r->o.device);
+    hy_op_output_sum(context, out, "dx", HY_ROLE_ACT, c->x->shape, r->dx.device);
     hy_op_output_sum(context, out, "dw", HY_ROLE_GRAD, c->w->shape, run->op.dw);
     if (c->bias)
         hy_op_output_sum(context, out, "dbias", HY_ROLE_GRAD, c->bias->shape, run->op.dbias);
     if (c->W > 1)
-        hy_op_output_sum(context, out, "ht", HY_ROLE_ACT, states, r->ht);
+        hy_op_output_sum(context, out, "ht", HY_ROLE_ACT, states, r->ht.device);
     if (c->W > 1 && c->h0)
-        hy_op_output_sum(context, out, "dh0", HY_ROLE_ACT, states, r->dh0);
+        hy_op_output_sum(context, out, "dh0", HY_ROLE_ACT, states, r->dh0.device);
 }
 
 static hy_status run_convolution(hy_op_context *context, convolution *c, const char *path) {
-    hy_op_pool pool = {.n = 0};
+    hy_op_pool pool = {.device = context->device};
     hy_layout *layout = NULL;
     hy_sp_conv run = {0};
     hy_lists *lists = NULL;
@@ -156,20 +209,16 @@ static hy_status run_convolution(hy_op_context *context, convolution *c, const c
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     hy_sp sp = {.profile = hy_device_profile(context->device),
                 .device = context->device,
-                .comm = context->world,
+                .comm = context->data,
                 .layout = layout,
                 .lists = lists};
     take_buffers(context, &pool, c, &sp, &run);
-    const size_t tokens = (size_t)(c->B * c->T) * c->row, states = (size_t)(c->N * (c->W - 1)) * c->row;
-    results r = {.o = hy_op_take(&pool, "o of all", tokens), .dx = hy_op_take(&pool, "dx of all", tokens)};
-    r.ht = hy_op_take(&pool, "ht", states);
-    r.dh0 = c->h0 ? hy_op_take(&pool, "dh0", states) : NULL;
+    results r;
+    take_results(c, &pool, &r);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, pool.status), done);
     hy_sp_conv_fwd(&sp, &run);
     hy_sp_conv_bwd(&sp, &run);
-    copy_rows(c, layout, FROM_RANK, run.op.y, r.o, NULL);
-    copy_rows(c, layout, FROM_RANK, run.op.dx, r.dx, r.dh0);
-    final_states(context, c, &r);
+    gather_results(context, c, layout, &run, &r);
     hy_op_output out;
     hy_op_output_create(context, path, &out);
     write_results(context, &out, c, &run, &r);

@@ -201,34 +201,3 @@ hy_status hy_op_lists(const hy_op_context *context, const hy_lists_needs *needs,
     hy_lists_set(*out, layout, NULL, NULL);
     return HY_OK;
 }
-
-void *hy_op_take(hy_op_pool *pool, const char *name, size_t bytes) {
-    void *block = NULL;
-    if (pool->status != HY_OK)
-        return NULL;
-    if (pool->n == (int)(sizeof pool->blocks / sizeof pool->blocks[0]))
-        pool->status = hy_fail(HY_ERR_FAILED, "op: more buffers than the pool has places for");
-    else
-        pool->status = hy_alloc(name, bytes, &block);
-    if (pool->status != HY_OK)
-        return NULL;
-    pool->blocks[pool->n++] = block;
-    return block;
-}
-
-void *hy_op_take_shard(hy_op_pool *pool, const hy_layout *layout, const hy_op_tensor *tensor) {
-    if (!tensor)
-        return NULL;
-    int64_t tokens = layout->n_seq * layout->len;
-    size_t row = tokens == 0 ? 0 : (size_t)(hy_shape_size(&tensor->shape) / tokens) * tensor->size;
-    void *local = hy_op_take(pool, tensor->name, (size_t)layout->T * row);
-    if (local)
-        hy_layout_shard(layout, tensor->data, row, local);
-    return local;
-}
-
-void hy_op_pool_free(hy_op_pool *pool) {
-    for (int i = 0; i < pool->n; i++)
-        hy_free(pool->blocks[i]);
-    pool->n = 0;
-}

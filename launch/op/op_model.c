@@ -20,7 +20,9 @@ typedef struct model_run {
     hy_layout *layout;
     hy_op_pool pool;
     void *params, *grads, *logits; /* compute copy; flat; [T,vocab] of this rank, stat */
-    double loss_sum;
+    double *device_loss;           /* Σ of this rank */
+    double loss_sum;               /* ... of all */
+    void *all_grads;               /* the sum over ranks, in the host's memory */
 } model_run;
 
 /* Rank 0 reads config.json; all understand the same text. */
@@ -91,6 +93,8 @@ static hy_status make_model(hy_op_context *context, model_run *run) {
     const int64_t flat = hy_model_flat_size(run->model);
     run->params = hy_op_take(&run->pool, "parameters", (size_t)hy_model_compute_offset(run->model, dtype, flat));
     run->grads = hy_op_take(&run->pool, "gradients", hy_op_bytes(context, HY_ROLE_GRAD, flat));
+    run->all_grads = hy_op_take_host(&run->pool, "gradients", hy_op_bytes(context, HY_ROLE_GRAD, flat));
+    run->device_loss = hy_op_take(&run->pool, "loss", sizeof(double));
     HY_TRY(hy_op_layout(context, &run->in, run->B, run->T, &run->layout));
     const int64_t logits = hy_product(run->layout->T, config->vocab);
     if (logits < 0)
@@ -103,13 +107,14 @@ static hy_status make_model(hy_op_context *context, model_run *run) {
 static hy_status pass(hy_op_context *context, model_run *run, const hy_batch *batch, bool train) {
     hy_run_shape shape = run_shape(context, run, train);
     hy_runner *runner = NULL;
-    HY_TRY(hy_comm_agree(context->world, hy_runner_create(run->model, &shape, context->device, context->world,
+    HY_TRY(hy_comm_agree(context->world, hy_runner_create(run->model, &shape, context->device, context->data,
                                                           run->params, train ? run->grads : NULL, 0, &runner)));
-    double unused = 0;
+    hy_device_zero(context->device, HY_LANE_COMPUTE, run->device_loss, sizeof *run->device_loss);
     if (train)
-        hy_runner_step(runner, batch, run->counted > 0 ? 1 / (double)run->counted : 0, &run->loss_sum, NULL, NULL);
+        hy_runner_step(runner, batch, run->counted > 0 ? 1 / (double)run->counted : 0, run->device_loss, NULL, NULL);
     else
-        hy_runner_eval(runner, batch, &unused, &(hy_eval_rows){.logits = run->logits});
+        hy_runner_eval(runner, batch, run->device_loss, &(hy_eval_rows){.logits = run->logits});
+    hy_device_wait(context->device, hy_device_mark(context->device, HY_LANE_COMPUTE));
     hy_runner_destroy(runner);
     return HY_OK;
 }
@@ -136,16 +141,19 @@ static void reduce(hy_comm *world, void *data, int64_t n, hy_type type) {
 
 static hy_status write_results(const hy_op_context *context, model_run *run, const char *path) {
     const hy_dtype dtype = hy_dtype_of(context->options.dtype, HY_ROLE_GRAD);
+    const int64_t flat = hy_model_flat_size(run->model);
     hy_op_output out;
+    hy_device_read(context->device, run->device_loss, sizeof run->loss_sum, &run->loss_sum);
+    hy_device_read(context->device, run->grads, hy_op_bytes(context, HY_ROLE_GRAD, flat), run->all_grads);
     reduce(context->world, &run->loss_sum, 1, HY_TYPE_F64);
-    reduce(context->world, run->grads, hy_model_flat_size(run->model), dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32);
+    reduce(context->world, run->all_grads, flat, dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32);
     double loss = run->counted > 0 ? run->loss_sum / (double)run->counted : 0;
     hy_op_output_create(context, path, &out);
     if (out.file && out.status == HY_OK) {
         gradient_file to = {out.file, dtype == HY_F64 ? HY_ELEMENT_F64 : HY_ELEMENT_F32};
         out.status = hy_tensor_file_write(out.file, "loss", HY_ELEMENT_F64, &(hy_shape){.n = 0}, &loss);
         if (out.status == HY_OK)
-            out.status = hy_hf_visit_tensors(run->hf, run->model, dtype, run->grads, write_gradient, &to);
+            out.status = hy_hf_visit_tensors(run->hf, run->model, dtype, run->all_grads, write_gradient, &to);
     }
     hy_op_output_rows(context, &out, run->layout, "logits", HY_ROLE_STAT,
                       HY_SHAPE(run->B, run->T, hy_hf_model_config(run->hf)->vocab), run->logits);
@@ -175,8 +183,8 @@ static hy_status run_model(hy_op_context *context, model_run *run, const char *p
     HY_TRY(hy_comm_agree(context->world, make_model(context, run)));
     HY_TRY(read_params(context, run));
     hy_batch batch = {.layout = run->layout};
-    batch.tokens = hy_op_take_shard(&run->pool, run->layout, run->tokens);
-    batch.labels = hy_op_take_shard(&run->pool, run->layout, run->labels);
+    batch.tokens = hy_op_take_host_shard(&run->pool, run->layout, run->tokens);
+    batch.labels = hy_op_take_host_shard(&run->pool, run->layout, run->labels);
     HY_TRY(hy_comm_agree(context->world, run->pool.status));
     HY_TRY(pass(context, run, &batch, false));
     HY_TRY(pass(context, run, &batch, true));
@@ -187,7 +195,7 @@ hy_status hy_op_model(hy_op_context *context, const char *in, const char *out) {
     const hy_op_wanted wanted[] = {{.name = "tokens", .required = true, .integers = HY_ELEMENT_I32},
                                    {.name = "labels", .required = true, .integers = HY_ELEMENT_I32},
                                    {.name = "cu_seqlens", .integers = HY_ELEMENT_I64}};
-    model_run run = {.counted = 0};
+    model_run run = {.pool = {.device = context->device}};
     if (!context->options.model)
         return hy_op_fail(context, HY_ERR_USAGE, "op model needs one --model DIR for each --in FILE");
     HY_TRY(open_config(context, &run.hf));

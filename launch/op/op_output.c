@@ -11,6 +11,15 @@ void hy_op_output_create(const hy_op_context *context, const char *path, hy_op_o
         out->status = hy_tensor_file_create(path, &out->file);
 }
 
+/* A copy in the host's memory, which the caller frees. */
+static void *read_back(const hy_op_context *context, size_t bytes, const void *data) {
+    void *host = NULL;
+    if (hy_alloc("op results", bytes, &host) != HY_OK)
+        hy_comm_abort(HY_ERR_MEMORY); /* the others are on their way */
+    hy_device_read(context->device, data, bytes, host);
+    return host;
+}
+
 /* The array as it is written and summed: itself, or of bf16 a copy in float32, which the caller frees. */
 static void *widened(const hy_op_context *context, hy_role role, int64_t n, void *data) {
     void *wide = NULL;
@@ -66,25 +75,29 @@ void hy_op_output_rows(const hy_op_context *context, hy_op_output *out, const hy
                        hy_role role, hy_shape shape, const void *local) {
     int64_t tokens = layout->n_seq * layout->len;
     size_t row = tokens == 0 ? 0 : hy_op_bytes(context, role, hy_shape_size(&shape) / tokens);
+    void *own = read_back(context, (size_t)layout->T * row, local);
     if (layout->rank == 0) {
-        gather_rows(context, out, layout, name, role, shape, row, local);
-        return;
+        gather_rows(context, out, layout, name, role, shape, row, own);
+    } else {
+        hy_req req = {0};
+        hy_comm_send(context->world, "op rows", own, (size_t)layout->T * row, 0, 0, &req);
+        hy_comm_wait(&req);
     }
-    hy_req req = {0};
-    hy_comm_send(context->world, "op rows", local, (size_t)layout->T * row, 0, 0, &req);
-    hy_comm_wait(&req);
+    hy_free(own);
 }
 
 void hy_op_output_sum(const hy_op_context *context, hy_op_output *out, const char *name, hy_role role, hy_shape shape,
-                      void *data) {
+                      const void *data) {
     hy_req req = {0};
     const hy_type type = context->options.dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32;
-    void *sum = widened(context, role, hy_shape_size(&shape), data);
+    void *own = read_back(context, hy_op_bytes(context, role, hy_shape_size(&shape)), data);
+    void *sum = widened(context, role, hy_shape_size(&shape), own);
     hy_comm_all_reduce(context->world, "op sum", sum, hy_shape_size(&shape), type, HY_SUM, &req);
     hy_comm_wait(&req);
     if (hy_comm_rank(context->world) == 0)
         write_tensor(context, out, name, &shape, sum);
-    hy_free(sum != data ? sum : NULL);
+    hy_free(sum != own ? sum : NULL);
+    hy_free(own);
 }
 
 hy_status hy_op_output_finish(const hy_op_context *context, hy_op_output *out) {

@@ -56,7 +56,7 @@ static hy_status check_lengths(const hy_op_context *context, const hy_op_recurre
 
 /* Rows of ht and dh0 that several ranks hold, or that nobody was asked to fill, would spoil the sum over ranks: keep what this rank
  * owns. The owner of an empty document's state is rank 0. */
-static void keep_owned_states(const hy_layout *layout, bool last_token, size_t bytes, void *states) {
+static void keep_owned_states(hy_device *device, const hy_layout *layout, bool last_token, size_t bytes, void *states) {
     for (int64_t d = 0; d < layout->n_docs; d++) {
         int owner = 0;
         int64_t at = last_token ? layout->docs[d + 1] - 1 : layout->docs[d];
@@ -66,7 +66,7 @@ static void keep_owned_states(const hy_layout *layout, bool last_token, size_t b
                 owner = f->owner;
         }
         if (owner != layout->rank)
-            memset((char *)states + (size_t)d * bytes, 0, bytes);
+            hy_device_zero(device, HY_LANE_COMPUTE, (char *)states + (size_t)d * bytes, bytes);
     }
 }
 
@@ -74,6 +74,7 @@ static void keep_owned_states(const hy_layout *layout, bool last_token, size_t b
  * one without, for ht and for what dht does, which `from_ht` receives. */
 typedef struct job {
     hy_sp_recur recur;
+    const void *u; /* [H,K] as it was read */
     hy_bonus_args bonus;
     hy_sp_level_recur levels;
     hy_recur_args from_ht;
@@ -99,7 +100,8 @@ static void take_inputs(hy_op_pool *pool, const hy_op_recurrence_input *r, const
     op->q = hy_op_take_shard(pool, layout, r->t[Q]), op->k = hy_op_take_shard(pool, layout, r->t[KEY]);
     op->a = hy_op_take_shard(pool, layout, r->t[READ]), op->b = hy_op_take_shard(pool, layout, r->t[WRITE]);
     op->v = hy_op_take_shard(pool, layout, r->t[VALUE]), op->beta = hy_op_take_shard(pool, layout, r->t[BETA]);
-    op->g = op->decay == HY_DECAY_HEAD ? r->t[DECAY]->data : hy_op_take_shard(pool, layout, r->t[DECAY]);
+    op->g =
+        op->decay == HY_DECAY_HEAD ? hy_op_take_whole(pool, r->t[DECAY]) : hy_op_take_shard(pool, layout, r->t[DECAY]);
     op->d_o = hy_op_take_shard(pool, layout, r->t[D_O]);
 }
 
@@ -142,13 +144,14 @@ static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const h
     take_inputs(pool, r, layout, op);
     op->o = take_gradient(context, pool, layout, r->t[VALUE]);
     take_gradients(context, pool, r, layout, op);
-    run->h0 = r->t[H0] ? r->t[H0]->data : NULL, run->dht = r->t[DHT] ? r->t[DHT]->data : NULL;
+    run->h0 = hy_op_take_whole(pool, r->t[H0]), run->dht = hy_op_take_whole(pool, r->t[DHT]);
     run->ht = hy_op_take(pool, "ht", states);
     run->dh0 = r->t[H0] ? hy_op_take(pool, "dh0", states) : NULL;
     run->kept = hy_op_take(pool, "kept", hy_sp_recur_kept(sp, &dims, op));
     run->work = hy_op_take(pool, "work", hy_sp_recur_work(sp, &dims, op, layout->n_docs));
     if (r->t[LEVELS])
         take_levels(context, pool, r, sp, j);
+    j->u = hy_op_take_whole(pool, r->t[BONUS]);
     if (r->t[BONUS])
         j->bonus = (hy_bonus_args){.T = op->T,
                                    .H = op->H,
@@ -208,7 +211,7 @@ static void compute(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
     if (!r->t[BONUS])
         return;
     hy_axpy_args a = scaled;
-    a.x = r->t[BONUS]->data, a.y = (void *)(uintptr_t)j->bonus.u;
+    a.x = j->u, a.y = (void *)(uintptr_t)j->bonus.u;
     hy_axpy(sp->device, &a);
     hy_bonus_fwd(sp->device, &j->bonus);
     hy_bonus_bwd(sp->device, &j->bonus);
@@ -219,7 +222,7 @@ static void compute(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
 
 /* The gradient of an input under the input's name after a d; arrays without tokens are summed over ranks. */
 static void write_gradient(const hy_op_context *context, hy_op_output *out, const hy_layout *layout,
-                           const hy_op_tensor *t, void *data) {
+                           const hy_op_tensor *t, const void *data) {
     char name[40];
     if (!t)
         return;
@@ -240,10 +243,10 @@ static void write_results(const hy_op_context *context, hy_op_output *out, const
     hy_op_output_rows(context, out, layout, "o", HY_ROLE_ACT, r->t[VALUE]->shape, op->o);
     for (int i = 0; i < H0; i++)
         write_gradient(context, out, layout, r->t[i], gradients[i]);
-    keep_owned_states(layout, true, state_bytes, j->recur.ht);
+    keep_owned_states(context->device, layout, true, state_bytes, j->recur.ht);
     hy_op_output_sum(context, out, "ht", HY_ROLE_STAT, r->states, j->recur.ht);
     if (r->t[H0]) {
-        keep_owned_states(layout, false, state_bytes, j->recur.dh0);
+        keep_owned_states(context->device, layout, false, state_bytes, j->recur.dh0);
         hy_op_output_sum(context, out, "dh0", HY_ROLE_STAT, r->states, j->recur.dh0);
     }
 }
@@ -257,7 +260,7 @@ static void tell_needs(const hy_op_recurrence_input *r, const hy_layout *layout,
 }
 
 static hy_status run_recurrence(hy_op_context *context, const hy_op_recurrence_input *r, const char *path) {
-    hy_op_pool pool = {.n = 0};
+    hy_op_pool pool = {.device = context->device};
     hy_layout *layout = NULL;
     job j = {.recur = {.kept = NULL}};
     hy_lists *lists = NULL;
@@ -270,7 +273,7 @@ static hy_status run_recurrence(hy_op_context *context, const hy_op_recurrence_i
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     hy_sp sp = {.profile = hy_device_profile(context->device),
                 .device = context->device,
-                .comm = context->world,
+                .comm = context->data,
                 .layout = layout,
                 .lists = lists,
                 .method = context->options.method};

@@ -62,12 +62,13 @@ static void write_input(const form *f, recipe *r) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static hy_op_context context = {.options = {.dtype = HY_F64, .table = "cpu_ref"}};
+    static hy_op_context context = {.options = {.dtype = HY_F64}};
     char in[PATH_MAX], out[PATH_MAX];
     if (!context.world) {
         snprintf(in, sizeof in, "%s", fuzz_folder());
         FUZZ_NEED(hy_comm_self_create(&context.world) == HY_OK);
         FUZZ_NEED(hy_device_create("cpu_ref", HY_F64, &context.device) == HY_OK);
+        FUZZ_NEED(hy_comm_bind(context.world, context.device, &context.data) == HY_OK);
     }
     recipe r;
     recipe_open(&r, "in.h5", data, size);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # async.sh HYLAS DATA [SEEDS] [RANKS] [MICRO_STEPS]: runs on cpu_async, whose calls return early and whose memory the host cannot touch, leave the same bits as
-# on cpu: training, saved, stopped and resumed, with validation; verify passes; a mark that gets lost is noticed. By hand more seeds.
+# on cpu: training, saved, stopped and resumed, with validation; operations and models on tensors from files; verify passes; a mark that gets lost is noticed. By hand more seeds.
 set -uo pipefail
 hylas=$1 data=$2 seeds=${3:-2} most=${4:-2} accumulate=${5:-2} mpirun=${MPIEXEC:-mpirun}
 source "$(dirname "${BASH_SOURCE[0]}")/../work_folder.sh"
@@ -35,6 +35,28 @@ done
 train "$most" pages cpu_async --set train.steps=2 || fail "first half"
 HYLAS_GUARD=pages train "$most" pages cpu_async || fail "resumed, with pages instead of keys"
 same "cpu$most" pages || fail "stopped and resumed: not the bits of cpu"
+
+# Operations and models on tensors from files: the same files.
+op() { # ranks, device, operation, input, output; the rest are options
+    local ranks=$1 device=$2 op=$3 in=$4 out=$5
+    shift 5
+    "$mpirun" -np "$ranks" "$hylas" op "$op" --in "$in" --out "$out" --table "$device" "$@" >log 2>&1 || fail "op $op on $device, $ranks ranks, $*"
+}
+same_op() { # ranks, operation, input; the rest are options
+    local ranks=$1 op=$2 in=$3
+    shift 3
+    op "$ranks" cpu "$op" "$in" op-cpu.h5 "$@"
+    op "$ranks" cpu_async "$op" "$in" op-async.h5 "$@"
+    cmp -s op-cpu.h5 op-async.h5 || fail "op $op, $ranks ranks, $*: not the bits of cpu"
+}
+turn=0
+for row in recurrence:gated_deltanet_packed dplr:dplr_packed rwkv6:rwkv6_packed hgrn:hgrn_packed log_linear:log_linear_packed \
+    attention:attention_sinks_packed conv:conv_states; do
+    dtypes=(f32 bf16 f64) ranks=$((1 + turn % most))
+    same_op "$ranks" "${row%:*}" "$data/golden/${row#*:}.h5" --dtype "${dtypes[turn % 3]}" --state "$([ $((turn % 2)) = 0 ] && echo ring || echo allgather)"
+    turn=$((turn + 1))
+done
+same_op "$most" model "$data/models/hf_qwen3_5/check.h5" --model "$data/models/hf_qwen3_5" --dtype bf16 --recompute block
 
 for config in "$data"/verify.yaml "$data"/verify-recurrent.yaml; do
     [ "$most" -gt 1 ] || continue

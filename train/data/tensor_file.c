@@ -174,11 +174,14 @@ hy_status hy_tensor_file_write(hy_tensor_file *file, const char *name, hy_elemen
     hid_t space = shape->n == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(shape->n, dim, NULL);
     hid_t links = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(links, 1);
-    hid_t set = H5Dcreate2(file->id, name, native_type(element), space, links, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_obj_track_times(creation, 0); /* the same tensors make the same file */
+    hid_t set = H5Dcreate2(file->id, name, native_type(element), space, links, creation, H5P_DEFAULT);
     bool ok = set >= 0 && (hy_shape_size(shape) == 0 ||
                            H5Dwrite(set, native_type(element), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
     if (set >= 0)
         ok = H5Dclose(set) >= 0 && ok;
+    H5Pclose(creation);
     H5Pclose(links);
     H5Sclose(space);
     return ok ? HY_OK : hy_fail(HY_ERR_DATA, "%s: %s could not be written (disk full?)", file->path, name);
