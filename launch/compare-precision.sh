@@ -7,25 +7,11 @@
 #                                 [--steps 0] [--tokens 0] [--hylas build/bin/hylas]      (0: as the configuration says)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/scripts/options.sh
 
 out=runs/precision seeds="1 2 3" ranks=1 models="quickstart recall" steps=0 tokens=0 hylas=build/bin/hylas fresh=0
-fail() { # exit code, message
-    printf 'compare-precision.sh: %s\n' "$2" >&2
-    exit "$1"
-}
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help | -h) sed -n '2,7s/^# \{0,1\}//p' "$0" && exit 0 ;;
-    --fresh) fresh=1 && shift ;;
-    --out | --seeds | --ranks | --models | --steps | --tokens | --hylas)
-        [ $# -ge 2 ] || fail 2 "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    *) fail 2 "unknown option $1 (--help lists them)" ;;
-    esac
-done
-[ -x "$hylas" ] || fail 3 "$hylas is not there: build first, or name it with --hylas"
+read_options "out seeds ranks models steps tokens hylas fresh?" "$@"
+need_hylas
 [ $fresh -eq 0 ] || rm -rf "$out"
 mkdir -p "$out/data"
 

@@ -4,24 +4,11 @@
 #
 #     launch/recall-plot.sh docs/recall/seed-*.dat --out docs/recall.svg [--values 16]
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/scripts/options.sh"
 
-out="" values=16 tables=()
-fail() { # exit code, message
-    printf 'recall-plot.sh: %s\n' "$2" >&2
-    exit "$1"
-}
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help | -h) sed -n '2,5s/^# \{0,1\}//p' "$0" && exit 0 ;;
-    --out | --values)
-        [ $# -ge 2 ] || fail 2 "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    -*) fail 2 "unknown option $1 (--help lists them)" ;;
-    *) tables+=("$1") && shift ;;
-    esac
-done
+out="" values=16
+read_options "out values ..." "$@"
+tables=("${words[@]}")
 [ -n "$out" ] || fail 2 "--out FILE is missing: where the picture goes"
 [ ${#tables[@]} -gt 0 ] || fail 2 "no table is named: seed-*/table.dat of a study"
 for table in "${tables[@]}"; do
