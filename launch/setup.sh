@@ -37,15 +37,15 @@ install_packages() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null || fail 3 "apt-get install failed"
 }
 
-build() { # build folder, target, then CMake options: those given once stay
-    local folder=$1 target=$2
+build() { # build folder, targets, then CMake options: those given once stay
+    local folder=$1 targets=$2
     shift 2
     mkdir -p "$folder"
     if ! cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release "$@" >"$folder/configure.log" 2>&1; then
         cat "$folder/configure.log" >&2
         fail 3 "configuration failed (see above)"
     fi
-    cmake --build "$folder" --target "$target" -j "$cores" >"$folder/build.log" 2>&1 ||
+    cmake --build "$folder" --target $targets -j "$cores" >"$folder/build.log" 2>&1 ||
         { tail -n 40 "$folder/build.log" >&2; fail 1 "build failed; all of it: $folder/build.log"; }
 }
 

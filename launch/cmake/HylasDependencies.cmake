@@ -41,7 +41,7 @@ endif()
 add_library(hy::openmp ALIAS OpenMP::OpenMP_C)
 
 # Optional: products of bf16 by AMX and AVX512-BF16. Without it they are widened and multiplied in float32.
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT HY_FUZZ)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT HY_FUZZ AND NOT HY_TSAN) # it goes together with our own for AVX-512
   find_path(HY_ONEDNN_INCLUDE oneapi/dnnl/dnnl.h)
   find_library(HY_ONEDNN_LIBRARY dnnl)
   if(HY_ONEDNN_INCLUDE AND HY_ONEDNN_LIBRARY)
