@@ -7,6 +7,7 @@
 
 #include "comm/comm.h"
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/cpu/gemm.h"
 #include "train/data/h5.h"
 
 const char *hy_build_version(void) {
@@ -23,6 +24,7 @@ static void write_libraries(hy_json *json) {
     hy_json_string(json, "hdf5", text);
     hy_cpu_blas(text, sizeof text);
     hy_json_string(json, "blas", text);
+    hy_json_string(json, "onednn", hy_onednn_version()[0] != '\0' ? hy_onednn_version() : NULL);
     hy_json_string(json, "fftw", hy_cpu_fft());
     hy_json_string(json, "yaml", yaml_get_version_string());
     hy_json_string(json, "jansson", JANSSON_VERSION);

@@ -88,11 +88,16 @@ static void report_processor(findings *found, const hy_profile *profile) {
     } else {
         say(found, "blas", "%s", blas);
     }
-    if (onednn[0] != '\0') {
-        say(found, "onednn", "%s", onednn);
-    } else {
-        say(found, "onednn", "not built in; products of bf16 are widened to float32");
-    }
+}
+
+/* How train.precision: bf16 runs here. */
+static hy_status report_bf16(findings *found) {
+    hy_profile profile;
+    char products[128];
+    HY_TRY(hy_profile_of("cpu", HY_BF16, &profile));
+    hy_cpu_bf16_products(profile.detail, products, sizeof products);
+    say(found, "bf16", "cpu (%s), products by %s", profile.detail, products);
+    return HY_OK;
 }
 
 static void report_hdf5(findings *found, const hy_rank_facts *mine) {
@@ -228,6 +233,7 @@ static hy_status measure_rates(hy_comm *world, findings *found, rates *of) {
 static hy_status examine(hy_comm *world, const hy_profile *profile, const hy_rank_facts *all, findings *found,
                          rates *of) {
     report_processor(found, profile);
+    HY_TRY(hy_comm_agree(world, report_bf16(found)));
     report_ranks(found, all, hy_comm_size(world));
     report_mpi(found, world, &all[0]);
     report_hdf5(found, &all[0]);

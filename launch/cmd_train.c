@@ -51,7 +51,7 @@ hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
     HY_TRY(hy_config_load_on_all_with_origins(world, args.positional[0], &sets, &config, &origins));
     warn_of_slow_products(world);
     const hy_allowed_changes allowed = {changes.items, changes.n, origins};
-    hy_status status = hy_environment_describe(argc, argv, world, &environment);
+    hy_status status = hy_environment_describe(argc, argv, config, world, &environment);
     if (status == HY_OK) {
         hy_log_record("\nstarted     %s by %s on %d ranks: %s\n", hy_utc_time().s, hy_build_version(),
                       hy_comm_size(world), args.positional[0]);

@@ -51,6 +51,11 @@ void hy_cpu_features(char *text, size_t size) {
     HY_FEATURE("avx512dq")
     HY_FEATURE("avx512vl")
     HY_FEATURE("avx512vnni")
+#if HY_HAVE_bf16_amx /* the compiler knows them */
+    HY_FEATURE("avx512bf16")
+    HY_FEATURE("amx-tile")
+    HY_FEATURE("amx-bf16")
+#endif
 #undef HY_FEATURE
 }
 

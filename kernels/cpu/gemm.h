@@ -20,7 +20,10 @@ typedef void (*hy_gemm_fn)(const hy_gemm_args *a);
  * with avx512 oneDNN keeps off AMX; narrower sets do not use it for bf16. */
 hy_gemm_fn hy_onednn_gemm(hy_dtype dtype, const char *isa);
 
-/* "oneDNN 2.6.3", or "" without it. */
+/* "2.6.3", or "" without it. */
 const char *hy_onednn_version(void);
+
+/* What multiplies bf16 where `isa` are the chosen variants: "oneDNN 2.6.3 with AMX". */
+void hy_cpu_bf16_products(const char *isa, char *text, size_t size);
 
 #endif

@@ -3,11 +3,12 @@
  * products) is widened for BLAS. Its scratch is its own: it grows to what the largest product needs, and stays. */
 #include "kernels/cpu/gemm.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #if HY_HAVE_ONEDNN
 #include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/cpu/simd/isa.h"
@@ -236,7 +237,7 @@ hy_gemm_fn hy_onednn_gemm(hy_dtype dtype, const char *isa) {
 const char *hy_onednn_version(void) {
     static char text[32];
     const dnnl_version_t *v = dnnl_version();
-    (void)snprintf(text, sizeof text, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
+    (void)snprintf(text, sizeof text, "%d.%d.%d", v->major, v->minor, v->patch);
     return text;
 }
 #else
@@ -250,3 +251,12 @@ const char *hy_onednn_version(void) {
     return "";
 }
 #endif
+
+void hy_cpu_bf16_products(const char *isa, char *text, size_t size) {
+    if (hy_onednn_gemm(HY_BF16, isa) != NULL)
+        (void)snprintf(text, size, "oneDNN %s with %s", hy_onednn_version(),
+                       strcmp(isa, "amx") == 0 ? "AMX" : "AVX512-BF16");
+    else
+        (void)snprintf(text, size, "BLAS, widened to float32%s",
+                       hy_onednn_version()[0] == '\0' ? ": oneDNN is not built in" : "");
+}

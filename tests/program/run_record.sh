@@ -30,10 +30,11 @@ same "$(value version) $(value commit)" "$("$hylas" --version | sed 's/hylas \(.
 same "$(value command.0) $(value command.1) $(value command.2)" "hylas train $source/configs/tiny.yaml" "command line"
 same "$(value directory)" "$PWD" "folder"
 same "$(value hosts.0.ranks) $(value hosts.0.threads.1) $(value hosts.0.host)" "2 1 $(hostname)" "hosts"
-for key in build.flags build.compiler build.type libraries.mpi libraries.hdf5 libraries.blas libraries.fftw libraries.yaml \
-    libraries.jansson libraries.xxhash processor table hosts.0.cores hosts.0.bindings.0 hosts.0.blas_threads.0; do
+for key in build.flags build.compiler build.type libraries.mpi libraries.hdf5 libraries.blas libraries.onednn libraries.fftw \
+    libraries.yaml libraries.jansson libraries.xxhash processor table hosts.0.cores hosts.0.bindings.0 hosts.0.blas_threads.0; do
     value "$key" >/dev/null || fail "env.json has no $key"
 done
+same "$(value device) $(value precision)" "cpu f32" "precision"
 
 # a time limit: what is on disk says so
 train train.steps=100000 train.time_limit=0.3
@@ -59,5 +60,7 @@ until grep -q '^step 2/' run/log.txt 2>/dev/null; do kill -0 $job 2>/dev/null ||
 kill -KILL $job
 wait $job 2>/dev/null
 value ended 2>/dev/null && fail "a killed start has an end"
-train train.steps=1 || fail "after a kill"
+train train.steps=1 train.precision=bf16 run.device=cpu_async || fail "after a kill"
+same "$(value device) $(value precision) $(value earlier.0.precision)" "cpu_async bf16 f32" "precision of either start"
+same "$("$hylas" doctor | sed -n 's/^bf16 *ok *cpu (\([a-z0-9]*\)), products by .*/\1/p')" "$(value table)" "variant of bf16 beside that of doctor"
 printf 'records are whole\n'
