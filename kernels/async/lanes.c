@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "kernels/async/memory_guard.h"
+#include "kernels/async/seen_order.h"
 #include "kernels/device_internal.h"
 
 enum { QUEUE = 1024 }; /* calls given and not done, per lane */
@@ -91,6 +92,34 @@ static bool lost(hy_lanes *lanes) {
     return ++lanes->taken == lanes->drop;
 }
 
+/* ---- order ---- */
+
+static void lock(hy_lanes *lanes) {
+    hide_order();
+    pthread_mutex_lock(&lanes->mutex);
+}
+
+static void unlock(hy_lanes *lanes) {
+    pthread_mutex_unlock(&lanes->mutex);
+    show_order();
+}
+
+/* Two addresses in the place of call i: what its thread did before it was given, and what the lane did up to its end. */
+static const void *given_at(const lane_queue *queue, uint64_t i) {
+    return &queue->calls[i % QUEUE];
+}
+
+static const void *done_at(const lane_queue *queue, uint64_t i) {
+    return &queue->calls[i % QUEUE].u;
+}
+
+/* What the lane did up to the mark, which it has reached, is before what this thread does from now on. */
+static void come_after(const hy_lanes *lanes, hy_mark mark) {
+    if (mark.at > 0) {
+        order_after(done_at(&lanes->queues[mark.lane], mark.at - 1));
+    }
+}
+
 /* ---- threads ---- */
 
 static bool reached(const hy_lanes *lanes, hy_mark mark) {
@@ -100,19 +129,22 @@ static bool reached(const hy_lanes *lanes, hy_mark mark) {
 /* With the mutex held, and again when it returns. */
 static void run_call(lane_queue *queue, const lane_call *call) {
     hy_lanes *lanes = queue->lanes;
+    order_after(given_at(queue, queue->done));
     if (call->kind == CALL_AFTER) {
         while (!reached(lanes, call->u.mark)) {
             pthread_cond_wait(&lanes->changed, &lanes->mutex);
         }
+        come_after(lanes, call->u.mark);
         return;
     }
     if (call->kind == CALL_AFTER_SIGNAL) {
         while (call->u.signal.signal->value < call->u.signal.value && !lanes->ending) {
             pthread_cond_wait(&lanes->changed, &lanes->mutex);
         }
+        order_after(call->u.signal.signal);
         return;
     }
-    pthread_mutex_unlock(&lanes->mutex);
+    unlock(lanes);
     delay(queue, queue->done);
     hy_guard_enter();
     const double begun = hy_now();
@@ -125,7 +157,7 @@ static void run_call(lane_queue *queue, const lane_call *call) {
     }
     const double seconds = hy_now() - begun;
     hy_guard_leave();
-    pthread_mutex_lock(&lanes->mutex);
+    lock(lanes);
     if (call->kind == CALL_OPERATION) {
         lanes->counts->seconds[call->op] += seconds;
     }
@@ -135,7 +167,7 @@ static void *run_lane(void *context) {
     lane_queue *queue = context;
     hy_lanes *lanes = queue->lanes;
     omp_set_num_threads(lanes->threads);
-    pthread_mutex_lock(&lanes->mutex);
+    lock(lanes);
     for (;;) {
         while (queue->done == queue->given && !lanes->ending) {
             pthread_cond_wait(&lanes->changed, &lanes->mutex);
@@ -144,10 +176,11 @@ static void *run_lane(void *context) {
             break;
         }
         run_call(queue, &queue->calls[queue->done % QUEUE]);
+        order_before(done_at(queue, queue->done));
         queue->done++;
         pthread_cond_broadcast(&lanes->changed);
     }
-    pthread_mutex_unlock(&lanes->mutex);
+    unlock(lanes);
     return NULL;
 }
 
@@ -204,10 +237,10 @@ void hy_lanes_destroy(hy_lanes *lanes) {
     if (lanes == NULL) {
         return;
     }
-    pthread_mutex_lock(&lanes->mutex);
+    lock(lanes);
     lanes->ending = true;
     pthread_cond_broadcast(&lanes->changed);
-    pthread_mutex_unlock(&lanes->mutex);
+    unlock(lanes);
     for (int i = 0; i < HY_LANES; i++) {
         if (lanes->queues[i].running) {
             (void)pthread_join(lanes->queues[i].thread, NULL);
@@ -228,9 +261,9 @@ static void wait_until(hy_lanes *lanes, hy_mark mark) {
             pthread_cond_wait(&lanes->changed, &lanes->mutex);
             continue;
         }
-        pthread_mutex_unlock(&lanes->mutex);
+        unlock(lanes);
         lanes->idle.call(lanes->idle.context);
-        pthread_mutex_lock(&lanes->mutex);
+        lock(lanes);
         if (!reached(lanes, mark)) {
             struct timespec until;
             clock_gettime(CLOCK_REALTIME, &until);
@@ -245,15 +278,19 @@ static void wait_until(hy_lanes *lanes, hy_mark mark) {
 }
 
 void hy_lanes_wait(hy_lanes *lanes, hy_mark mark) {
-    pthread_mutex_lock(&lanes->mutex);
+    lock(lanes);
     wait_until(lanes, mark);
-    pthread_mutex_unlock(&lanes->mutex);
+    come_after(lanes, mark);
+    unlock(lanes);
 }
 
 bool hy_lanes_reached(hy_lanes *lanes, hy_mark mark) {
-    pthread_mutex_lock(&lanes->mutex);
+    lock(lanes);
     const bool yes = reached(lanes, mark);
-    pthread_mutex_unlock(&lanes->mutex);
+    if (yes) {
+        come_after(lanes, mark);
+    }
+    unlock(lanes);
     return yes;
 }
 
@@ -265,14 +302,15 @@ void hy_lanes_set_idle(hy_lanes *lanes, hy_idle idle) {
 
 static void give(hy_lanes *lanes, hy_lane lane, const lane_call *call, size_t bytes) {
     lane_queue *queue = &lanes->queues[lane];
-    pthread_mutex_lock(&lanes->mutex);
+    lock(lanes);
     if (queue->given >= QUEUE) {
         wait_until(lanes, (hy_mark){lane, queue->given - QUEUE + 1});
     }
     memcpy(&queue->calls[queue->given % QUEUE], call, bytes);
+    order_before(given_at(queue, queue->given));
     queue->given++;
     pthread_cond_broadcast(&lanes->changed);
-    pthread_mutex_unlock(&lanes->mutex);
+    unlock(lanes);
 }
 
 void hy_lanes_operation(hy_lanes *lanes, hy_op_id op, const void *args, size_t bytes) {
@@ -309,8 +347,9 @@ void hy_lanes_after_signal(hy_lanes *lanes, hy_lane lane, const hy_signal *signa
 }
 
 void hy_lanes_signal(hy_lanes *lanes, hy_signal *signal, uint64_t value) {
-    pthread_mutex_lock(&lanes->mutex);
+    lock(lanes);
     signal->value = value;
+    order_before(signal);
     pthread_cond_broadcast(&lanes->changed);
-    pthread_mutex_unlock(&lanes->mutex);
+    unlock(lanes);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "kernels/async/seen_order.h"
 
 enum { BLOCKS_MAX = 256 };
 typedef enum guard_kind { GUARD_UNDECIDED, GUARD_KEYS, GUARD_PAGES, GUARD_NONE } guard_kind;
@@ -188,6 +189,7 @@ void hy_guard_not_in_children(void *memory) {
 
 /* One more user of the pages, or one less. */
 static void use_pages(int more) {
+    hide_order();
     pthread_mutex_lock(&guard.mutex);
     const int64_t before = guard.users;
     guard.users += more;
@@ -197,6 +199,7 @@ static void use_pages(int more) {
         }
     }
     pthread_mutex_unlock(&guard.mutex);
+    show_order();
 }
 
 void hy_guard_enter(void) {
