@@ -55,7 +55,7 @@ static int64_t power(int64_t base, int exponent) {
 }
 
 /* What follows the digits, as a factor; 0: no unit. */
-static int64_t unit_of(const char *text) {
+static int64_t factor_of_unit(const char *text) {
     static const char prefixes[] = "kMGT";
     if (*text == '\0') {
         return 1;
@@ -94,7 +94,7 @@ bool hy_count_parse(const char *text, int64_t *out) {
     if (r.good && *r.at == '.') {
         take_fraction(&r);
     }
-    int64_t unit = r.good ? unit_of(r.at) : 0, value = 0;
+    int64_t unit = r.good ? factor_of_unit(r.at) : 0, value = 0;
     for (; unit > 0 && r.decimals > 0; r.decimals--) {
         if (!divide(&r.mantissa, &unit, 2) || !divide(&r.mantissa, &unit, 5)) {
             return false;

@@ -52,7 +52,7 @@ hy_status hy_source_fail(const hy_source *source, int64_t line, const char *form
     return hy_fail(HY_ERR_USAGE, "%s: %s", source->name, message);
 }
 
-static hy_status reserve(hy_document *document, size_t bytes, void **out) {
+static hy_status reserve_bytes(hy_document *document, size_t bytes, void **out) {
     const size_t unit = _Alignof(max_align_t);
     const size_t wanted = (bytes + unit - 1) / unit * unit;
     chunk *current = document->chunks;
@@ -72,14 +72,14 @@ static hy_status reserve(hy_document *document, size_t bytes, void **out) {
     return HY_OK;
 }
 
-static hy_status copy_text(builder *b, const yaml_event_t *event, const char **out) {
+static hy_status copy_event_text(builder *b, const yaml_event_t *event, const char **out) {
     const size_t length = event->data.scalar.length;
     const int64_t line = (int64_t)event->start_mark.line + 1;
     if (memchr(event->data.scalar.value, '\0', length) != NULL) {
         return hy_source_fail(b->source, line, "a NUL byte in a text");
     }
     void *copy = NULL;
-    HY_TRY(reserve(b->document, length + 1, &copy));
+    HY_TRY(reserve_bytes(b->document, length + 1, &copy));
     memcpy(copy, event->data.scalar.value, length);
     ((char *)copy)[length] = '\0';
     *out = copy;
@@ -88,7 +88,7 @@ static hy_status copy_text(builder *b, const yaml_event_t *event, const char **o
 
 static hy_status new_node(builder *b, hy_node_kind kind, int64_t line, hy_node **out) {
     void *memory = NULL;
-    HY_TRY(reserve(b->document, sizeof(hy_node), &memory));
+    HY_TRY(reserve_bytes(b->document, sizeof(hy_node), &memory));
     hy_node *node = memory;
     *node = (hy_node){.kind = kind, .line = b->source->has_lines ? line : 0};
     *out = node;
@@ -125,7 +125,7 @@ static hy_status on_scalar(builder *b, const yaml_event_t *event) {
         return hy_source_fail(b->source, line, "YAML anchors and tags have no meaning here: write the value out");
     }
     const char *text = NULL;
-    HY_TRY(copy_text(b, event, &text));
+    HY_TRY(copy_event_text(b, event, &text));
     if (expects_key(b)) {
         b->stack[b->depth - 1].key = text;
         b->stack[b->depth - 1].key_line = b->source->has_lines ? line : 0;
@@ -202,7 +202,7 @@ static hy_status syntax_error(const yaml_parser_t *parser, const hy_source *sour
                           parser->context != NULL ? parser->context : "");
 }
 
-static hy_status build(builder *b, const char *text, size_t length) {
+static hy_status build_document(builder *b, const char *text, size_t length) {
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser)) {
         return hy_fail(HY_ERR_MEMORY, "%s: no memory to parse it", b->source->name);
@@ -231,7 +231,7 @@ hy_status hy_document_parse(const hy_source *source, const char *text, size_t le
     HY_TRY(HY_NEW("YAML document", 1, &document));
     document->root = &empty;
     builder b = {.document = document, .source = source};
-    const hy_status status = build(&b, text, length);
+    const hy_status status = build_document(&b, text, length);
     if (status != HY_OK) {
         hy_document_destroy(document);
         return status;

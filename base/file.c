@@ -10,7 +10,7 @@
 
 #include "base/memory.h"
 
-static hy_status fail(hy_status on_error, const char *path, const char *what) {
+static hy_status fail_on_file(hy_status on_error, const char *path, const char *what) {
     return hy_fail(on_error, "%s: cannot %s: %s", path, what, strerror(errno));
 }
 
@@ -38,11 +38,11 @@ static hy_status read_open_file(int fd, const char *path, size_t max_bytes, hy_s
                                 size_t *length) {
     struct stat info;
     if (fstat(fd, &info) != 0) {
-        return fail(on_error, path, "read it");
+        return fail_on_file(on_error, path, "read it");
     }
     if (S_ISDIR(info.st_mode)) {
         errno = EISDIR;
-        return fail(on_error, path, "read it");
+        return fail_on_file(on_error, path, "read it");
     }
     size_t room = info.st_size > 0 ? (size_t)info.st_size + 1 : 4096;
     room = room > max_bytes ? max_bytes + 1 : room; /* one byte more than allowed tells that there is more */
@@ -63,7 +63,7 @@ static hy_status read_open_file(int fd, const char *path, size_t max_bytes, hy_s
         const ssize_t got = read_fully(fd, buffer + have, room - have);
         if (got < 0 || have + (size_t)got > max_bytes) {
             hy_free(buffer);
-            return got < 0 ? fail(on_error, path, "read it")
+            return got < 0 ? fail_on_file(on_error, path, "read it")
                            : hy_fail(on_error, "%s: larger than the %zu bytes allowed here", path, max_bytes);
         }
         have += (size_t)got;
@@ -81,7 +81,7 @@ static hy_status read_open_file(int fd, const char *path, size_t max_bytes, hy_s
 hy_status hy_file_read(const char *path, size_t max_bytes, hy_status on_error, char **data, size_t *length) {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return fail(on_error, path, "open it");
+        return fail_on_file(on_error, path, "open it");
     }
     const hy_status status = read_open_file(fd, path, max_bytes, on_error, data, length);
     (void)close(fd);
@@ -91,13 +91,13 @@ hy_status hy_file_read(const char *path, size_t max_bytes, hy_status on_error, c
 hy_status hy_file_sync(const char *path, hy_status on_error) {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return fail(on_error, path, "open it");
+        return fail_on_file(on_error, path, "open it");
     }
     const int failed = fsync(fd) != 0 && errno != EINVAL; /* EINVAL: a file system that cannot sync folders */
     const int reason = errno;
     (void)close(fd);
     errno = reason;
-    return failed ? fail(on_error, path, "sync it") : HY_OK;
+    return failed ? fail_on_file(on_error, path, "sync it") : HY_OK;
 }
 
 /* The folder a path is in: everything before the last '/', "." where there is none. */
@@ -105,7 +105,7 @@ static hy_status parent_of(const char *path, hy_status on_error, char parent[HY_
     size_t end = strlen(path);
     if (end >= HY_PATH_MAX - 32) { /* room for the suffix of a temporary name */
         errno = ENAMETOOLONG;
-        return fail(on_error, path, "use this path");
+        return fail_on_file(on_error, path, "use this path");
     }
     while (end > 1 && path[end - 1] == '/') {
         end--;
@@ -164,7 +164,7 @@ hy_status hy_file_write_atomic(const char *path, const void *data, size_t length
         const int reason = errno;
         (void)unlink(temporary);
         errno = reason;
-        return fail(on_error, path, "write it");
+        return fail_on_file(on_error, path, "write it");
     }
     return hy_file_sync(parent, on_error);
 }

@@ -16,7 +16,7 @@
 
 enum { DEEPEST = 64 };
 
-static hy_status fail(hy_status on_error, const char *path, const char *what) {
+static hy_status fail_on_folder(hy_status on_error, const char *path, const char *what) {
     return hy_fail(on_error, "%s: cannot %s: %s", path, what, strerror(errno));
 }
 
@@ -51,7 +51,7 @@ hy_status hy_file_inside(const char *folder, const char *name, hy_status on_erro
         return hy_fail(on_error, "%s: path too long", folder);
     }
     if (realpath(folder, top) == NULL || realpath(path, target) == NULL || stat(target, &info) != 0) {
-        return fail(on_error, path, "open it");
+        return fail_on_folder(on_error, path, "open it");
     }
     if (!is_below(target, top) && !(blobs_of(top, blobs) && is_below(target, blobs))) {
         return hy_fail(on_error, "%s: a link that leaves the folder, to %s: put the file itself there", path, target);
@@ -74,7 +74,7 @@ hy_status hy_file_make_dirs(const char *path, hy_status on_error) {
     const size_t length = strlen(path);
     if (length >= sizeof(partial)) {
         errno = ENAMETOOLONG;
-        return fail(on_error, path, "create the folder");
+        return fail_on_folder(on_error, path, "create the folder");
     }
     memcpy(partial, path, length + 1);
     for (size_t i = 1; i <= length; i++) {
@@ -85,7 +85,7 @@ hy_status hy_file_make_dirs(const char *path, hy_status on_error) {
         partial[i] = '\0';
         /* Another process may make it at the same time: what counts is that it is there afterwards. */
         if (mkdir(partial, 0777) != 0 && !hy_file_is_dir(partial)) {
-            return fail(on_error, partial, "create the folder");
+            return fail_on_folder(on_error, partial, "create the folder");
         }
         partial[i] = end;
     }
@@ -120,7 +120,7 @@ static hy_status append_name(hy_file_list *list, int64_t *room, const char *name
 hy_status hy_file_list_dir(const char *path, hy_status on_error, hy_file_list *list) {
     DIR *dir = opendir(path);
     if (dir == NULL) {
-        return fail(on_error, path, "list the folder");
+        return fail_on_folder(on_error, path, "list the folder");
     }
     hy_file_list found = {0};
     int64_t room = 0;
@@ -129,7 +129,7 @@ hy_status hy_file_list_dir(const char *path, hy_status on_error, hy_file_list *l
         errno = 0;
         const struct dirent *entry = readdir(dir);
         if (entry == NULL) {
-            status = errno == 0 ? HY_OK : fail(on_error, path, "list the folder");
+            status = errno == 0 ? HY_OK : fail_on_folder(on_error, path, "list the folder");
             break;
         }
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
@@ -193,7 +193,7 @@ static int remove_at(int parent, const char *name, int depth) {
 }
 
 hy_status hy_file_remove_tree(const char *path, hy_status on_error) {
-    return remove_at(AT_FDCWD, path, 0) == 0 ? HY_OK : fail(on_error, path, "remove it");
+    return remove_at(AT_FDCWD, path, 0) == 0 ? HY_OK : fail_on_folder(on_error, path, "remove it");
 }
 
 static bool ends_in(const char *name, const char *end) {
@@ -223,7 +223,7 @@ hy_status hy_file_free_space(const char *path, hy_status on_error, int64_t *byte
     while (statvfs(ancestor, &info) != 0) {
         char *slash = strrchr(ancestor, '/');
         if (errno != ENOENT || strcmp(ancestor, ".") == 0 || strcmp(ancestor, "/") == 0) {
-            return fail(on_error, path, "ask for free space");
+            return fail_on_folder(on_error, path, "ask for free space");
         }
         if (slash == NULL) {
             (void)strcpy(ancestor, ".");

@@ -48,7 +48,7 @@ static void write_string(FILE *file, const char *text) {
 }
 
 /* What comes before a value: the comma after its predecessor, and its key. */
-static void start_value(hy_json *json, const char *key) {
+static void begin_value(hy_json *json, const char *key) {
     if (json->depth == 0) {
         assert(!json->done && key == NULL);
         json->done = true;
@@ -67,7 +67,7 @@ static void start_value(hy_json *json, const char *key) {
 }
 
 static void open_value(hy_json *json, const char *key, bool object) {
-    start_value(json, key);
+    begin_value(json, key);
     assert(json->depth < HY_JSON_DEPTH);
     json->open[json->depth].object = object;
     json->open[json->depth].empty = true;
@@ -90,7 +90,7 @@ void hy_json_close(hy_json *json) {
 }
 
 void hy_json_int(hy_json *json, const char *key, int64_t value) {
-    start_value(json, key);
+    begin_value(json, key);
     (void)fprintf(json->file, "%lld", (long long)value);
 }
 
@@ -99,17 +99,17 @@ void hy_json_double(hy_json *json, const char *key, double value) {
         hy_json_null(json, key);
         return;
     }
-    start_value(json, key);
+    begin_value(json, key);
     (void)fputs(hy_text_double(value).s, json->file);
 }
 
 void hy_json_bool(hy_json *json, const char *key, bool value) {
-    start_value(json, key);
+    begin_value(json, key);
     (void)fputs(value ? "true" : "false", json->file);
 }
 
 void hy_json_null(hy_json *json, const char *key) {
-    start_value(json, key);
+    begin_value(json, key);
     (void)fputs("null", json->file);
 }
 
@@ -118,6 +118,6 @@ void hy_json_string(hy_json *json, const char *key, const char *value) {
         hy_json_null(json, key);
         return;
     }
-    start_value(json, key);
+    begin_value(json, key);
     write_string(json->file, value);
 }

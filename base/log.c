@@ -178,7 +178,7 @@ void hy_log(hy_log_level level, const char *format, ...) {
 }
 
 /* Of any length: a table is one text. */
-static void print(bool show, const char *format, va_list arguments) {
+static void print_whole_text(bool show, const char *format, va_list arguments) {
     char *text = NULL;
     const int length = vasprintf(&text, format, arguments);
     if (length < 0) {
@@ -199,20 +199,20 @@ static void print(bool show, const char *format, va_list arguments) {
 void hy_print(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    print(true, format, arguments);
+    print_whole_text(true, format, arguments);
     va_end(arguments);
 }
 
 void hy_print_detail(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    print(!state.quiet, format, arguments);
+    print_whole_text(!state.quiet, format, arguments);
     va_end(arguments);
 }
 
 void hy_log_record(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    print(false, format, arguments);
+    print_whole_text(false, format, arguments);
     va_end(arguments);
 }

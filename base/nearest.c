@@ -8,7 +8,7 @@
 
 enum { WORD_MAX = 127 };
 
-static int64_t least(int64_t a, int64_t b) {
+static int64_t least_distance(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
@@ -23,10 +23,10 @@ int64_t hy_text_distance(const char *a, const char *b) {
         int64_t *row = rows[i % 3];
         row[0] = (int64_t)i;
         for (size_t j = 1; j <= m; j++) {
-            row[j] = least(above[j], row[j - 1]) + 1;
-            row[j] = least(row[j], above[j - 1] + (a[i - 1] != b[j - 1]));
+            row[j] = least_distance(above[j], row[j - 1]) + 1;
+            row[j] = least_distance(row[j], above[j - 1] + (a[i - 1] != b[j - 1]));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-                row[j] = least(row[j], before[j - 2] + 1);
+                row[j] = least_distance(row[j], before[j - 2] + 1);
             }
         }
     }

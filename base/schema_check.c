@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "base/schema_internal.h"
 
-static hy_status wrong(const hy_schema_entry *entry, const char *what) {
+static hy_status wrong_entry(const hy_schema_entry *entry, const char *what) {
     return hy_fail(HY_ERR_FAILED, "config table, row '%s': %s", entry->key, what);
 }
 
@@ -25,15 +25,15 @@ static hy_status check_keys(const hy_schema *schema, size_t i) {
     const char *key = entry->key;
     if (key[0] == '\0' || key[0] == '.' || strstr(key, "..") != NULL || key[strlen(key) - 1] == '.' ||
         strlen(key) > 120) {
-        return wrong(entry, "not a dotted key");
+        return wrong_entry(entry, "not a dotted key");
     }
     for (size_t j = 0; j < schema->n_entries; j++) {
         const char *other = schema->entries[j].key;
         if (j != i && strcmp(key, other) == 0) {
-            return wrong(entry, "the key is there twice");
+            return wrong_entry(entry, "the key is there twice");
         }
         if (begins_with_section(other, key, strlen(key))) {
-            return wrong(entry, "the key is also a section");
+            return wrong_entry(entry, "the key is also a section");
         }
     }
     for (const char *dot = strchr(key, '.'); dot != NULL; dot = strchr(dot + 1, '.')) {
@@ -43,7 +43,7 @@ static hy_status check_keys(const hy_schema *schema, size_t i) {
         }
         for (size_t j = 0; j + 1 < i; j++) {
             if (begins_with_section(schema->entries[j].key, key, length)) {
-                return wrong(entry, "rows of its section stand apart");
+                return wrong_entry(entry, "rows of its section stand apart");
             }
         }
     }
@@ -52,25 +52,25 @@ static hy_status check_keys(const hy_schema *schema, size_t i) {
 
 static hy_status check_layout(const hy_schema *schema, const hy_schema_entry *entry) {
     if (entry->size == 0 || entry->offset + entry->size > schema->size) {
-        return wrong(entry, "the field lies outside the struct");
+        return wrong_entry(entry, "the field lies outside the struct");
     }
     if (entry->kind == HY_SCHEMA_KIND_ENUM &&
         (entry->size != sizeof(int) || entry->names == NULL || entry->names[0] == NULL)) {
-        return wrong(entry, "needs an enum of the size of int, and its names");
+        return wrong_entry(entry, "needs an enum of the size of int, and its names");
     }
     if (is_array(entry) && (entry->stride == 0 || entry->size % entry->stride != 0 ||
                             entry->count_offset + sizeof(int64_t) > schema->size)) {
-        return wrong(entry, "needs an array and a count");
+        return wrong_entry(entry, "needs an array and a count");
     }
     if ((entry->kind == HY_SCHEMA_KIND_NAMED || entry->kind == HY_SCHEMA_KIND_LIST) &&
         entry->stride != entry->table->size) {
-        return wrong(entry, "its table describes another struct than the array's");
+        return wrong_entry(entry, "its table describes another struct than the array's");
     }
     if (entry->kind == HY_SCHEMA_KIND_GROUP && entry->size != entry->table->size) {
-        return wrong(entry, "its table describes another struct than the field's");
+        return wrong_entry(entry, "its table describes another struct than the field's");
     }
     if (entry->help == NULL || entry->help[0] == '\0') {
-        return wrong(entry, "has no help");
+        return wrong_entry(entry, "has no help");
     }
     return HY_OK;
 }
@@ -84,7 +84,7 @@ static hy_status check_table(const hy_schema *schema, unsigned char *scratch) {
             HY_TRY(check_table(entry->table, scratch + entry->offset));
         }
         if (hy_schema_preset_apply(entry, scratch) != HY_OK) {
-            return wrong(entry, "the default does not fit the row");
+            return wrong_entry(entry, "the default does not fit the row");
         }
     }
     return HY_OK;

@@ -41,7 +41,7 @@ void hy_schema_origins_forget(hy_schema_origins *origins, int64_t count) {
     }
 }
 
-static hy_status grow(hy_schema_origins *origins) {
+static hy_status grow_origins(hy_schema_origins *origins) {
     const int64_t room = origins->room == 0 ? 64 : 2 * origins->room;
     origin *list = NULL;
     HY_TRY(HY_NEW("config origins", room, &list));
@@ -59,7 +59,7 @@ hy_status hy_schema_origins_note(hy_schema_origins *origins, const char *key, co
         return HY_OK;
     }
     if (origins->count == origins->room) {
-        HY_TRY(grow(origins));
+        HY_TRY(grow_origins(origins));
     }
     const size_t key_bytes = strlen(key) + 1, where_bytes = strlen(source->name) + 24;
     char *block = NULL;

@@ -78,8 +78,8 @@ hy_status hy_schema_place_children(hy_schema_cursor *at, const hy_schema *schema
     return HY_OK;
 }
 
-static hy_status check_name(const hy_schema_cursor *at, const hy_schema_entry *entry, const char *name, size_t length,
-                            int64_t line) {
+static hy_status check_key_name(const hy_schema_cursor *at, const hy_schema_entry *entry, const char *name,
+                                size_t length, int64_t line) {
     bool good = length > 0 && length < entry->label_size;
     for (size_t i = 0; i < length; i++) {
         const char c = name[i];
@@ -94,7 +94,7 @@ static hy_status check_name(const hy_schema_cursor *at, const hy_schema_entry *e
 /* The element called so; a new one, with its table's defaults, where there is none. */
 static hy_status find_or_add(const hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
                              const char *name, size_t length, int64_t line, unsigned char **out) {
-    HY_TRY(check_name(at, entry, name, length, line));
+    HY_TRY(check_key_name(at, entry, name, length, line));
     int64_t *count = hy_schema_count(entry, object);
     unsigned char *element = object + entry->offset;
     for (int64_t i = 0; i < *count; i++, element += entry->stride) {
@@ -142,8 +142,8 @@ static hy_status place_all_named(hy_schema_cursor *at, const hy_schema_entry *en
 }
 
 /* One pair of an INT_MAP, new or in place of the one with the same key where `replace`. */
-static hy_status put_pair(const hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
-                          const char *key_text, const hy_node *node, bool replace) {
+static hy_status put_map_pair(const hy_schema_cursor *at, const hy_schema_entry *entry, unsigned char *object,
+                              const char *key_text, const hy_node *node, bool replace) {
     int64_t key = 0;
     if (!hy_count_parse(key_text, &key) || key < entry->int_min || key > entry->int_max) {
         char wanted[128];
@@ -175,7 +175,7 @@ static hy_status place_int_map(hy_schema_cursor *at, const hy_schema_entry *entr
     memset(object + entry->offset, 0, entry->size);
     *hy_schema_count(entry, object) = 0;
     for (const hy_node *child = node->first; child != NULL; child = child->next) {
-        HY_TRY(put_pair(at, entry, object, child->key, child, false));
+        HY_TRY(put_map_pair(at, entry, object, child->key, child, false));
     }
     return HY_OK;
 }
@@ -214,7 +214,7 @@ static hy_status place_entry(hy_schema_cursor *at, const hy_schema_entry *entry,
         HY_TRY(hy_schema_list_read(at, entry, object, node));
     } else if (entry->kind == HY_SCHEMA_KIND_INT_MAP) {
         HY_TRY(ends ? place_int_map(at, entry, object, node)
-                    : put_pair(at, entry, object, at->path + rest, node, true));
+                    : put_map_pair(at, entry, object, at->path + rest, node, true));
     } else {
         HY_TRY(hy_schema_value_read(at, entry, node, object));
     }

@@ -10,7 +10,7 @@ static hy_status out_of_range(const hy_schema_entry *entry, const char *prefix, 
     return hy_fail(HY_ERR_USAGE, "%s%s: %.17g, but it needs %s", prefix, entry->key, value, wanted);
 }
 
-static bool is_special(const hy_schema_entry *entry, double value) {
+static bool is_special_number(const hy_schema_entry *entry, double value) {
     return entry->special_name != NULL && value == entry->special_value;
 }
 
@@ -34,12 +34,12 @@ static hy_status check_entry(const hy_schema_entry *entry, const unsigned char *
     switch (entry->kind) {
     case HY_SCHEMA_KIND_INT:
         memcpy(&whole, object + entry->offset, sizeof(whole));
-        return (whole >= entry->int_min && whole <= entry->int_max) || is_special(entry, (double)whole)
+        return (whole >= entry->int_min && whole <= entry->int_max) || is_special_number(entry, (double)whole)
                    ? HY_OK
                    : out_of_range(entry, prefix, (double)whole);
     case HY_SCHEMA_KIND_DOUBLE:
         memcpy(&real, object + entry->offset, sizeof(real));
-        return (real >= entry->min && real <= entry->max) || is_special(entry, real)
+        return (real >= entry->min && real <= entry->max) || is_special_number(entry, real)
                    ? HY_OK
                    : out_of_range(entry, prefix, real);
     case HY_SCHEMA_KIND_GROUP:

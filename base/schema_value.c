@@ -49,7 +49,7 @@ static bool parse_double(const char *text, double *out) {
     return *c == '\0' && *end == '\0' && isfinite(*out); /* strtod finds a second point; 1e999 is no number */
 }
 
-static bool is_special(const hy_schema_entry *entry, const hy_node *node) {
+static bool is_special_node(const hy_schema_entry *entry, const hy_node *node) {
     return entry->special_name != NULL && strcmp(node->text, entry->special_name) == 0;
 }
 
@@ -69,7 +69,7 @@ static hy_status read_int(const hy_schema_cursor *at, const hy_schema_entry *ent
     if (node->kind != HY_NODE_SCALAR || !node->plain) {
         return mismatch(at, entry, node);
     }
-    if (is_special(entry, node)) {
+    if (is_special_node(entry, node)) {
         value = (int64_t)entry->special_value;
     } else if (!hy_count_parse(node->text, &value) || value < entry->int_min || value > entry->int_max) {
         return mismatch(at, entry, node);
@@ -84,7 +84,7 @@ static hy_status read_double(const hy_schema_cursor *at, const hy_schema_entry *
     if (node->kind != HY_NODE_SCALAR || !node->plain) {
         return mismatch(at, entry, node);
     }
-    if (is_special(entry, node)) {
+    if (is_special_node(entry, node)) {
         value = entry->special_value;
     } else if (!parse_double(node->text, &value) || value < entry->min || value > entry->max) {
         return mismatch(at, entry, node);

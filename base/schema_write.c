@@ -42,7 +42,7 @@ static bool is_printable(uint32_t code) {
            (code >= 0xa0 && code < 0xfffe && code != 0x2028 && code != 0x2029 && code != 0xfeff) || code > 0xffff;
 }
 
-static void write_text(writer *w, const char *text, size_t capacity) {
+static void write_quoted_text(writer *w, const char *text, size_t capacity) {
     size_t room = strnlen(text, capacity);
     if (room < capacity && is_plain(text)) {
         (void)fputs(text, w->out);
@@ -96,11 +96,11 @@ static void write_enum(writer *w, const hy_schema_entry *entry, const void *fiel
     if (value < 0 || entry->names[known] == NULL) {
         w->problem = "an enum has a value without a name";
     } else {
-        write_text(w, entry->names[value], SIZE_MAX);
+        write_quoted_text(w, entry->names[value], SIZE_MAX);
     }
 }
 
-static void write_array(writer *w, const hy_schema_entry *entry, const unsigned char *object) {
+static void write_entry_array(writer *w, const hy_schema_entry *entry, const unsigned char *object) {
     const bool map = entry->kind == HY_SCHEMA_KIND_INT_MAP;
     const unsigned char *element = object + entry->offset;
     const int64_t count = *(const int64_t *)(const void *)(object + entry->count_offset);
@@ -109,17 +109,17 @@ static void write_array(writer *w, const hy_schema_entry *entry, const unsigned 
         (void)fputs(i > 0 ? ", " : "", w->out);
         if (map) {
             (void)fprintf(w->out, "%lld: ", (long long)*(const int64_t *)(const void *)(element + entry->label_offset));
-            write_text(w, (const char *)element + entry->text_offset, entry->text_size);
+            write_quoted_text(w, (const char *)element + entry->text_offset, entry->text_size);
         } else if (entry->kind == HY_SCHEMA_KIND_INT_LIST) {
             write_int(w, entry, *(const int64_t *)(const void *)element);
         } else {
-            write_text(w, (const char *)element, entry->stride);
+            write_quoted_text(w, (const char *)element, entry->stride);
         }
     }
     (void)fputc(map ? '}' : ']', w->out);
 }
 
-static void write_value(writer *w, const hy_schema_entry *entry, const unsigned char *object) {
+static void write_entry_value(writer *w, const hy_schema_entry *entry, const unsigned char *object) {
     const void *field = object + entry->offset;
     switch (entry->kind) {
     case HY_SCHEMA_KIND_BOOL:
@@ -132,7 +132,7 @@ static void write_value(writer *w, const hy_schema_entry *entry, const unsigned 
         write_double(w, entry, *(const double *)field);
         break;
     case HY_SCHEMA_KIND_STRING:
-        write_text(w, field, entry->size);
+        write_quoted_text(w, field, entry->size);
         break;
     case HY_SCHEMA_KIND_ENUM:
         write_enum(w, entry, field);
@@ -140,7 +140,7 @@ static void write_value(writer *w, const hy_schema_entry *entry, const unsigned 
     case HY_SCHEMA_KIND_INT_LIST:
     case HY_SCHEMA_KIND_STRING_LIST:
     case HY_SCHEMA_KIND_INT_MAP:
-        write_array(w, entry, object);
+        write_entry_array(w, entry, object);
         break;
     case HY_SCHEMA_KIND_GROUP:
     case HY_SCHEMA_KIND_NAMED:
@@ -153,7 +153,7 @@ void hy_schema_value_text(const hy_schema_entry *entry, const void *object, char
     FILE *file = fmemopen(out, size, "w");
     out[0] = '\0';
     if (file) {
-        write_value(&(writer){.out = file}, entry, object);
+        write_entry_value(&(writer){.out = file}, entry, object);
         (void)fclose(file);
         out[size - 1] = '\0';
     }
@@ -170,10 +170,10 @@ static void write_preset(writer *w, const hy_schema_entry *entry) {
         (void)fputs(entry->preset != NULL ? preset : "0", w->out);
         break;
     case HY_SCHEMA_KIND_STRING:
-        write_text(w, preset, SIZE_MAX);
+        write_quoted_text(w, preset, SIZE_MAX);
         break;
     case HY_SCHEMA_KIND_ENUM:
-        write_text(w, entry->preset != NULL ? preset : entry->names[0], SIZE_MAX);
+        write_quoted_text(w, entry->preset != NULL ? preset : entry->names[0], SIZE_MAX);
         break;
     case HY_SCHEMA_KIND_INT_LIST:
     case HY_SCHEMA_KIND_STRING_LIST:
@@ -217,7 +217,7 @@ static void write_named(writer *w, const hy_schema_entry *entry, const unsigned 
     for (int64_t i = 0; i < count; i++) {
         const unsigned char *element = object + entry->offset + (size_t)i * entry->stride;
         indent(w, depth + 1);
-        write_text(w, (const char *)element + entry->label_offset, entry->label_size);
+        write_quoted_text(w, (const char *)element + entry->label_offset, entry->label_size);
         (void)fputs(":\n", w->out);
         write_table(w, entry->table, element, depth + 2);
     }
@@ -258,7 +258,7 @@ static bool write_singles(writer *w, const hy_schema_entry *entry, const unsigne
     for (int64_t i = 0; i < count; i++) {
         (void)is_single(w, entry, element + (size_t)i * entry->stride, &text);
         (void)fputs(i > 0 ? ", " : count > 1 ? " [" : " ", w->out);
-        write_text(w, text, entry->stride);
+        write_quoted_text(w, text, entry->stride);
     }
     (void)fputs(count > 1 ? "]\n" : "\n", w->out);
     return true;
@@ -332,7 +332,7 @@ static void write_table(writer *w, const hy_schema *schema, const unsigned char 
             if (w->help) {
                 write_preset(w, entry);
             } else {
-                write_value(w, entry, object);
+                write_entry_value(w, entry, object);
             }
             (void)fputc('\n', w->out);
         }
@@ -371,7 +371,7 @@ void hy_schema_show(const hy_schema_entry *entry, const void *object, char *out,
             memcpy(&value, (const unsigned char *)object + entry->offset, sizeof(value));
             (void)fputs(entry->names[value], w.out);
         } else if (entry->table == NULL && entry->stride == 0) {
-            write_value(&w, entry, object);
+            write_entry_value(&w, entry, object);
         }
         (void)fclose(w.out);
     }

@@ -23,7 +23,7 @@ struct hy_text_table {
     hy_status status;
 };
 
-static hy_status grow(const char *name, size_t item, int64_t count, int64_t *room, void **items) {
+static hy_status grow_items(const char *name, size_t item, int64_t count, int64_t *room, void **items) {
     if (count < *room) {
         return HY_OK;
     }
@@ -39,9 +39,9 @@ static hy_status grow(const char *name, size_t item, int64_t count, int64_t *roo
     return HY_OK;
 }
 
-static hy_status append(hy_text_table *table, const char *text) {
+static hy_status append_text(hy_text_table *table, const char *text) {
     void *cells = table->cells;
-    const hy_status status = grow("table", sizeof(*table->cells), table->count, &table->room, &cells);
+    const hy_status status = grow_items("table", sizeof(*table->cells), table->count, &table->room, &cells);
     table->cells = cells;
     HY_TRY(status);
     const size_t bytes = strlen(text) + 1;
@@ -60,7 +60,7 @@ hy_status hy_text_table_create(int columns, const char *const *headers, hy_text_
     HY_TRY(HY_NEW("table", 1, &table));
     table->columns = columns;
     for (int i = 0; i < columns; i++) {
-        const hy_status status = append(table, headers[i]);
+        const hy_status status = append_text(table, headers[i]);
         if (status != HY_OK) {
             hy_text_table_destroy(table);
             return status;
@@ -89,14 +89,14 @@ void hy_text_table_cell(hy_text_table *table, const char *format, ...) {
     (void)vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     if (table->status == HY_OK) {
-        table->status = append(table, text);
+        table->status = append_text(table, text);
     }
 }
 
 void hy_text_table_rule(hy_text_table *table) {
     void *rules = table->rules;
     if (table->status == HY_OK) {
-        table->status = grow("table", sizeof(*table->rules), table->n_rules, &table->rules_room, &rules);
+        table->status = grow_items("table", sizeof(*table->rules), table->n_rules, &table->rules_room, &rules);
         table->rules = rules;
     }
     if (table->status == HY_OK) {
@@ -121,7 +121,7 @@ typedef struct column {
     bool right;
 } column;
 
-static void measure(const hy_text_table *table, column *columns) {
+static void measure_columns(const hy_text_table *table, column *columns) {
     for (int c = 0; c < table->columns; c++) {
         columns[c] = (column){.right = table->count > table->columns};
         for (int64_t i = c; i < table->count; i += table->columns) {
@@ -132,7 +132,7 @@ static void measure(const hy_text_table *table, column *columns) {
     }
 }
 
-static void print_row(const hy_text_table *table, const column *columns, int64_t first, FILE *out) {
+static void print_table_row(const hy_text_table *table, const column *columns, int64_t first, FILE *out) {
     size_t owed = 0; /* blanks not written yet: none end a line */
     for (int c = 0; c < table->columns; c++) {
         const char *cell = first + c < table->count ? table->cells[first + c] : "";
@@ -160,13 +160,13 @@ static void print_rule(const hy_text_table *table, const column *columns, FILE *
 hy_status hy_text_table_print(const hy_text_table *table, FILE *out) {
     HY_TRY(table->status);
     column columns[COLUMNS_MAX];
-    measure(table, columns);
+    measure_columns(table, columns);
     int64_t rule = 0;
     for (int64_t i = 0; i < table->count; i += table->columns) {
         for (; rule < table->n_rules && table->rules[rule] <= i; rule++) {
             print_rule(table, columns, out);
         }
-        print_row(table, columns, i, out);
+        print_table_row(table, columns, i, out);
         if (i == 0) {
             print_rule(table, columns, out);
         }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int least(int a, int b) {
+static int least_threads(int a, int b) {
     return a < b ? a : b;
 }
 
@@ -56,12 +56,12 @@ hy_thread_plan hy_thread_plan_make(const hy_thread_facts *facts) {
     }
     count_sharers(facts, sharers);
     const int cores = hy_cores_count(&all) > 0 ? hy_cores_count(&all) : 1;
-    const int limit = facts->quota > 0 ? facts->quota : HY_CORES_MAX, usable = least(cores, limit);
+    const int limit = facts->quota > 0 ? facts->quota : HY_CORES_MAX, usable = least_threads(cores, limit);
     const double scale = (double)usable / cores;
     hy_thread_plan plan = {.local_ranks = facts->local_ranks,
                            .cores = usable,
                            .fitting = share_of(&facts->bindings[facts->mine], sharers, scale),
-                           .launcher_cores = least(facts->launcher_cores, limit),
+                           .launcher_cores = least_threads(facts->launcher_cores, limit),
                            .asked = facts->asked > 0,
                            .asked_blas = facts->asked_blas > 0};
     plan.threads = plan.asked ? facts->asked : plan.fitting;

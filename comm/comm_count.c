@@ -4,7 +4,7 @@
 
 static const hy_comm_table count_table;
 
-static hy_status create(int size, int rank, hy_exchange_log *log, hy_comm **out) {
+static hy_status create_counting(int size, int rank, hy_exchange_log *log, hy_comm **out) {
     hy_comm *comm = NULL;
     HY_TRY(HY_NEW("communicator", 1, &comm));
     *comm = (hy_comm){.table = &count_table, .rank = rank, .size = size, .log = log};
@@ -16,7 +16,7 @@ hy_status hy_comm_count_create(int size, int rank, hy_exchange_log *log, hy_comm
     if (size < 1 || rank < 0 || rank >= size) {
         return hy_fail(HY_ERR_USAGE, "rank %d of %d ranks: there is none", rank, size);
     }
-    return create(size, rank, log, out);
+    return create_counting(size, rank, log, out);
 }
 
 static hy_status count_split(hy_comm *parent, int color, int key, int members, hy_comm **out) {
@@ -24,12 +24,12 @@ static hy_status count_split(hy_comm *parent, int color, int key, int members, h
     if (color >= 0 && members == 0) {
         return hy_fail(HY_ERR_USAGE, "a communicator that only counts cannot ask how many ranks have color %d", color);
     }
-    return color < 0 ? HY_OK : create(members, key, parent->log, out);
+    return color < 0 ? HY_OK : create_counting(members, key, parent->log, out);
 }
 
 /* As if every rank had a host of its own. */
 static hy_status count_split_host(hy_comm *parent, hy_comm **out) {
-    return create(1, 0, parent->log, out);
+    return create_counting(1, 0, parent->log, out);
 }
 
 static void count_destroy(hy_comm *comm) {

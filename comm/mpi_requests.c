@@ -37,7 +37,7 @@ void hy_mpi_error(int code, const char *what, const char *call) {
     hy_comm_abort(HY_ERR_COMM);
 }
 
-static void grow(void) {
+static void grow_requests(void) {
     const int64_t capacity = pool.capacity ? 2 * pool.capacity : 256;
     MPI_Request *requests = NULL;
     part *parts = NULL;
@@ -78,7 +78,7 @@ void hy_mpi_add_part(hy_req *req, MPI_Request request) {
         pool.free_list = pool.parts[i].next;
     } else {
         if (pool.used == pool.capacity) {
-            grow();
+            grow_requests();
         }
         i = pool.used++;
     }
@@ -92,7 +92,7 @@ void hy_mpi_set_after(hy_req *req, const hy_mpi_after *after) {
     pool.parts[first_part(req)].after = *after;
 }
 
-static void release(int64_t i) {
+static void release_request(int64_t i) {
     hy_mpi_after *after = &pool.parts[i].after;
     if (after->type != MPI_DATATYPE_NULL) {
         HY_MPI("large message", MPI_Type_free(&after->type));
@@ -123,7 +123,7 @@ bool hy_mpi_test(hy_req *req, double *completed) {
     }
     for (int64_t i = first_part(req), next; i >= 0; i = next) {
         next = pool.parts[i].next;
-        release(i);
+        release_request(i);
     }
     req->impl = NULL;
     *completed = last;

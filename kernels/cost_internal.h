@@ -22,6 +22,11 @@ static inline const void *hy_cost_list(const hy_cost_env *e, const void *list) {
     return e->view == NULL || list == NULL ? list : e->view->host(e->view, list);
 }
 
+/* Of an array [a,b]; int64_t might not hold it. */
+static inline double hy_elements(int64_t a, int64_t b) {
+    return (double)a * (double)b;
+}
+
 /* Bytes of an array that is there, n elements of `size`. */
 static inline double hy_there(const void *array, double n, double size) {
     return array != NULL ? n * size : 0;

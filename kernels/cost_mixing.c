@@ -6,10 +6,6 @@
 
 typedef const hy_cost_env *env;
 
-static double of(int64_t a, int64_t b) {
-    return (double)a * (double)b;
-}
-
 /* ---- runs ---- */
 
 /* Runs that a state or halo enters, and that somebody wants the state after; their tokens; entering ones of the latter. */
@@ -38,42 +34,43 @@ static run_counts count_runs(env e, const hy_run *list, int64_t n) {
 
 static double conv_inputs(const hy_conv_args *a, env e) {
     const double entered = count_runs(e, a->runs, a->n_runs).entered;
-    return of(a->T, a->C) * e->act + of(a->C, a->W) * e->stat + hy_there(a->bias, (double)a->C, e->stat) +
-           hy_there(a->halo, entered * of(a->W - 1, a->C), e->act);
+    return hy_elements(a->T, a->C) * e->act + hy_elements(a->C, a->W) * e->stat +
+           hy_there(a->bias, (double)a->C, e->stat) + hy_there(a->halo, entered * hy_elements(a->W - 1, a->C), e->act);
 }
 
 hy_cost hy_cost_conv_fwd(const hy_conv_args *a, env e) {
-    const double n = of(a->T, a->C);
+    const double n = hy_elements(a->T, a->C);
     return (hy_cost){n * (2 * (double)a->W + (a->act == HY_ACT_SILU ? 4 : 0)), conv_inputs(a, e) + n * e->act};
 }
 
 hy_cost hy_cost_conv_bwd(const hy_conv_args *a, env e) {
-    const double n = of(a->T, a->C), w = of(a->C, a->W), entered = count_runs(e, a->runs, a->n_runs).entered;
+    const double n = hy_elements(a->T, a->C), w = hy_elements(a->C, a->W),
+                 entered = count_runs(e, a->runs, a->n_runs).entered;
     return (hy_cost){n * (4 * (double)a->W + (a->act == HY_ACT_SILU ? 2 * (double)a->W + 7 : 0)),
                      conv_inputs(a, e) + n * e->act + hy_written(a->dx, n, e->act, a->acc) +
                          hy_written(a->dw, w, e->grad, 1) + hy_written(a->dbias, (double)a->C, e->grad, 1) +
-                         hy_there(a->dhalo, entered * of(a->W - 1, a->C), e->act)};
+                         hy_there(a->dhalo, entered * hy_elements(a->W - 1, a->C), e->act)};
 }
 
 hy_cost hy_cost_window_filter_fwd(const hy_window_filter_args *a, env e) {
-    const double w = of(a->C, a->W), h = of(a->G, a->W);
+    const double w = hy_elements(a->C, a->W), h = hy_elements(a->G, a->W);
     return (hy_cost){3 * h + w, (w + h) * e->stat + hy_there(a->log_alpha, (double)a->G, e->stat)};
 }
 
 hy_cost hy_cost_window_filter_bwd(const hy_window_filter_args *a, env e) {
-    const double w = of(a->C, a->W), h = of(a->G, a->W);
+    const double w = hy_elements(a->C, a->W), h = hy_elements(a->G, a->W);
     return (hy_cost){w + 6 * h, (w + h) * e->stat + hy_there(a->log_alpha, (double)a->G, e->stat) +
                                     hy_written(a->dh, h, e->grad, 1) +
                                     hy_written(a->dlog_alpha, (double)a->G, e->grad, 1)};
 }
 
 hy_cost hy_cost_modal_filter_fwd(const hy_modal_filter_args *a, env e) {
-    const double h = of(a->C, a->L), p = of(a->C, a->N) / (double)(a->group > 0 ? a->group : 1);
+    const double h = hy_elements(a->C, a->L), p = hy_elements(a->C, a->N) / (double)(a->group > 0 ? a->group : 1);
     return (hy_cost){3 * h * (double)a->N, h * e->stat + 2 * p * e->stat};
 }
 
 hy_cost hy_cost_modal_filter_bwd(const hy_modal_filter_args *a, env e) {
-    const double h = of(a->C, a->L), p = of(a->C, a->N) / (double)(a->group > 0 ? a->group : 1);
+    const double h = hy_elements(a->C, a->L), p = hy_elements(a->C, a->N) / (double)(a->group > 0 ? a->group : 1);
     return (hy_cost){6 * h * (double)a->N, h * e->stat + p * (2 * e->stat + 4 * e->grad)};
 }
 
@@ -92,13 +89,13 @@ static double fft_flops(env e, const hy_long_conv_args *a, double transforms, do
 hy_cost hy_cost_long_conv_fwd(const hy_long_conv_args *a, env e) {
     double longest = 0;
     const double flops = (double)a->C * fft_flops(e, a, 3, 1, &longest);
-    return (hy_cost){flops, 2 * of(a->C, a->T) * e->act + (double)a->C * longest * e->stat};
+    return (hy_cost){flops, 2 * hy_elements(a->C, a->T) * e->act + (double)a->C * longest * e->stat};
 }
 
 hy_cost hy_cost_long_conv_bwd(const hy_long_conv_args *a, env e) {
     double longest = 0;
     const double flops = (double)a->C * fft_flops(e, a, 5, 2, &longest);
-    return (hy_cost){flops, 3 * of(a->C, a->T) * e->act + (double)a->C * (longest + (double)a->L) * e->stat};
+    return (hy_cost){flops, 3 * hy_elements(a->C, a->T) * e->act + (double)a->C * (longest + (double)a->L) * e->stat};
 }
 
 /* ---- recurrences ---- */
@@ -142,23 +139,23 @@ static double inject_flops(hy_rule rule, int64_t K, int64_t V) {
 }
 
 static double decay_size(const hy_recur_args *a) {
-    return a->decay == HY_DECAY_VECTOR ? of(a->HV, a->K) : a->decay == HY_DECAY_SCALAR ? (double)a->HV : 0;
+    return a->decay == HY_DECAY_VECTOR ? hy_elements(a->HV, a->K) : a->decay == HY_DECAY_SCALAR ? (double)a->HV : 0;
 }
 
 /* Bytes of a token's q, k, a, b, and of its g and beta; decays of a parameter count nothing. */
 static double keys_bytes(const hy_recur_args *a, env e) {
-    const double key = of(a->H, a->K);
+    const double key = hy_elements(a->H, a->K);
     return hy_there(a->q, key, e->act) + hy_there(a->k, key, e->act) +
            (a->rule == HY_RULE_DPLR ? 2 * key * e->act : 0) + hy_there(a->g, decay_size(a), e->stat) +
            hy_there(a->beta, (double)a->HV, e->stat);
 }
 
 static double values_bytes(const hy_recur_args *a, env e) {
-    return of(a->HV, a->V) * e->act;
+    return hy_elements(a->HV, a->V) * e->act;
 }
 
 static double state_bytes(const hy_recur_args *a, env e) {
-    return of(a->HV, a->K) * (double)a->V * e->stat;
+    return hy_elements(a->HV, a->K) * (double)a->V * e->stat;
 }
 
 hy_cost hy_cost_recur_map(const hy_recur_args *a, env e) {
@@ -166,7 +163,7 @@ hy_cost hy_cost_recur_map(const hy_recur_args *a, env e) {
     const double transition = (double)hy_transition_size(a->decay, a->rule, a->K), heads = (double)a->HV;
     const double maps = a->A_map != NULL && a->rule != HY_RULE_ADDITIVE ? r.both_tokens : 0;
     const recur_work square = work_of(a->rule, (double)a->K, (double)a->K);
-    const double keys = keys_bytes(a, e) - hy_there(a->q, of(a->H, a->K), e->act);
+    const double keys = keys_bytes(a, e) - hy_there(a->q, hy_elements(a->H, a->K), e->act);
     return (hy_cost){heads *
                          (r.left_tokens * map_flops(a->rule, a->K, a->V) + maps * 2 * square.products * square.state),
                      r.left_tokens * (keys + values_bytes(a, e)) + r.left * state_bytes(a, e) +
@@ -198,8 +195,9 @@ hy_cost hy_cost_recur_bwd(const hy_recur_args *a, env e) {
     const double T = (double)a->T, state = state_bytes(a, e);
     const double dg = a->decay == HY_DECAY_HEAD ? hy_written(a->dg, (double)a->HV, e->grad, 1)
                                                 : hy_there(a->dg, T * decay_size(a), e->stat);
-    const double given = hy_there(a->dq, of(a->H, a->K), e->act) + hy_there(a->dk, of(a->H, a->K), e->act) +
-                         (a->rule == HY_RULE_DPLR ? 2 * of(a->H, a->K) * e->act : 0) +
+    const double given = hy_there(a->dq, hy_elements(a->H, a->K), e->act) +
+                         hy_there(a->dk, hy_elements(a->H, a->K), e->act) +
+                         (a->rule == HY_RULE_DPLR ? 2 * hy_elements(a->H, a->K) * e->act : 0) +
                          hy_there(a->dbeta, (double)a->HV, e->stat);
     return (hy_cost){2 * T * (double)a->HV * hy_recur_flops(a->rule, a->K, a->V),
                      T * (keys_bytes(a, e) + given + 3 * values_bytes(a, e)) + dg + hy_there(a->S0, r.entered, state) +
@@ -207,15 +205,15 @@ hy_cost hy_cost_recur_bwd(const hy_recur_args *a, env e) {
 }
 
 hy_cost hy_cost_bonus_fwd(const hy_bonus_args *a, env e) {
-    const double heads = of(a->T, a->H), K = (double)a->K, V = (double)a->V;
+    const double heads = hy_elements(a->T, a->H), K = (double)a->K, V = (double)a->V;
     return (hy_cost){heads * (3 * K + 2 * V),
-                     heads * (2 * K + V * (a->acc_o ? 3 : 2)) * e->act + of(a->H, a->K) * e->stat};
+                     heads * (2 * K + V * (a->acc_o ? 3 : 2)) * e->act + hy_elements(a->H, a->K) * e->stat};
 }
 
 hy_cost hy_cost_bonus_bwd(const hy_bonus_args *a, env e) {
-    const double heads = of(a->T, a->H), K = (double)a->K, V = (double)a->V;
+    const double heads = hy_elements(a->T, a->H), K = (double)a->K, V = (double)a->V;
     return (hy_cost){heads * (12 * K + 5 * V), heads * (2 * K + 2 * V) * e->act +
-                                                   of(a->H, a->K) * (e->stat + 2 * e->grad) +
+                                                   hy_elements(a->H, a->K) * (e->stat + 2 * e->grad) +
                                                    hy_written(a->dr, heads * K, e->act, a->acc_r) +
                                                    hy_written(a->dk, heads * K, e->act, a->acc_k) +
                                                    hy_written(a->dv, heads * V, e->act, a->acc_v)};
@@ -237,8 +235,8 @@ static double level_flops(const hy_level_recur_args *a, env e, double part) {
 }
 
 static double level_bytes(const hy_level_recur_args *a, env e) {
-    return (double)a->base.T *
-           (keys_bytes(&a->base, e) + values_bytes(&a->base, e) + of(a->base.HV, a->L) * e->stat + sizeof(int64_t));
+    return (double)a->base.T * (keys_bytes(&a->base, e) + values_bytes(&a->base, e) +
+                                hy_elements(a->base.HV, a->L) * e->stat + sizeof(int64_t));
 }
 
 hy_cost hy_cost_level_fwd(const hy_level_recur_args *a, env e) {
@@ -257,8 +255,8 @@ hy_cost hy_cost_level_map_bwd(const hy_level_recur_args *a, env e) {
 hy_cost hy_cost_level_bwd(const hy_level_recur_args *a, env e) {
     const run_counts r = count_runs(e, a->base.runs, a->base.n_runs);
     const double T = (double)a->base.T, states = (double)a->N * state_bytes(&a->base, e);
-    const double given = 2 * of(a->base.H, a->base.K) * e->act + values_bytes(&a->base, e) +
-                         (decay_size(&a->base) + of(a->base.HV, a->L)) * e->stat +
+    const double given = 2 * hy_elements(a->base.H, a->base.K) * e->act + values_bytes(&a->base, e) +
+                         (decay_size(&a->base) + hy_elements(a->base.HV, a->L)) * e->stat +
                          hy_there(a->base.dbeta, (double)a->base.HV, e->stat);
     return (hy_cost){level_flops(a, e, 2), level_bytes(a, e) + T * (given + values_bytes(&a->base, e)) +
                                                hy_there(a->base.S0, r.entered, states) +
@@ -274,7 +272,7 @@ static double through(int64_t a_size, int64_t K) {
 }
 
 hy_cost hy_cost_map_apply(const hy_map_apply_args *a, env e) {
-    const double n = (double)a->n, state = of(a->K, a->V);
+    const double n = (double)a->n, state = hy_elements(a->K, a->V);
     return (hy_cost){n * state * ((a->S ? through(a->a_size, a->K) : 0) + (a->S && a->H ? 1 : 0)),
                      n * e->stat * ((a->S ? (double)a->a_size + state : 0) + (a->H ? state : 0) + state)};
 }
@@ -289,7 +287,8 @@ static int64_t bits_set(int64_t x) {
 
 hy_cost hy_cost_map_fold(const hy_map_fold_args *a, env e) {
     const hy_fold_step *steps = hy_cost_list(e, a->steps);
-    const double n = (double)a->n, state = of(a->K, a->V), all = state * (double)(a->levels > 0 ? a->levels : 1);
+    const double n = (double)a->n, state = hy_elements(a->K, a->V),
+                 all = state * (double)(a->levels > 0 ? a->levels : 1);
     double passed = 0, maps = 0, read = 0; /* states through a map; maps; copies */
     for (int64_t i = 0; i < a->n_steps; i++) {
         read += steps[i].from >= 0 && steps[i].read >= 0;
@@ -302,7 +301,7 @@ hy_cost hy_cost_map_fold(const hy_map_fold_args *a, env e) {
 
 hy_cost hy_cost_map_join(const hy_map_join_args *a, env e) {
     const hy_map_join_entry *joins = hy_cost_list(e, a->joins);
-    const double n = (double)a->n, state = of(a->K, a->V), size = (double)a->a_size;
+    const double n = (double)a->n, state = hy_elements(a->K, a->V), size = (double)a->a_size;
     double pieces = 0, products = 0;
     for (int64_t i = 0; i < a->n_joins; i++) {
         pieces += (double)bits_set(joins[i].bits);
@@ -313,7 +312,7 @@ hy_cost hy_cost_map_join(const hy_map_join_args *a, env e) {
 }
 
 hy_cost hy_cost_map_compose(const hy_map_compose_args *a, env e) {
-    const double n = (double)a->n, state = of(a->K, a->V), size = (double)a->a_size;
+    const double n = (double)a->n, state = hy_elements(a->K, a->V), size = (double)a->a_size;
     return (hy_cost){n * ((size + state) * through(a->a_size, a->K) + state), n * e->stat * 3 * (size + state)};
 }
 
@@ -323,7 +322,7 @@ double hy_pairs_seen(const int64_t *lo, int64_t nq, int64_t q_begin, int64_t nk,
     const int64_t k_end = k_begin + nk;
     double pairs = 0;
     if (nq > 0 && lo[nq - 1] <= k_begin && q_begin >= k_end - 1) {
-        return of(nq, nk); /* all see all */
+        return hy_elements(nq, nk); /* all see all */
     }
     for (int64_t i = 0; i < nq; i++) {
         const int64_t first = lo[i] > k_begin ? lo[i] : k_begin,
@@ -345,8 +344,8 @@ static attn_counts count_pairs(const hy_attn_args *a, env e) {
     for (int64_t i = 0; i < a->n_pairs; i++) {
         const hy_attn_pair *p = &pairs[i];
         c.seen += (double)a->H * hy_pairs_seen(lo + p->q, p->nq, p->q_begin, p->nk, p->k_begin);
-        c.queries += of(p->nq, a->H);
-        c.keys += of(p->nk, a->HKV);
+        c.queries += hy_elements(p->nq, a->H);
+        c.keys += hy_elements(p->nk, a->HKV);
     }
     return c;
 }
@@ -368,29 +367,30 @@ hy_cost hy_cost_attn_bwd(const hy_attn_args *a, env e) {
 }
 
 hy_cost hy_cost_attn_delta(const hy_attn_delta_args *a, env e) {
-    const double n = of(a->rows, a->DV);
+    const double n = hy_elements(a->rows, a->DV);
     return (hy_cost){2 * n, 2 * n * e->act + (double)a->rows * e->stat};
 }
 
 hy_cost hy_cost_attn_sink_fwd(const hy_attn_sink_args *a, env e) {
-    return (hy_cost){3 * of(a->H, a->N) + (double)a->H, (of(a->H, a->N) + of(a->T, a->H)) * e->stat};
+    return (hy_cost){3 * hy_elements(a->H, a->N) + (double)a->H,
+                     (hy_elements(a->H, a->N) + hy_elements(a->T, a->H)) * e->stat};
 }
 
 hy_cost hy_cost_attn_sink_bwd(const hy_attn_sink_args *a, env e) {
-    return (hy_cost){4 * of(a->T, a->H) * (double)a->N,
-                     of(a->H, a->N) * (e->stat + 2 * e->grad) + 2 * of(a->T, a->H) * e->stat};
+    return (hy_cost){4 * hy_elements(a->T, a->H) * (double)a->N,
+                     hy_elements(a->H, a->N) * (e->stat + 2 * e->grad) + 2 * hy_elements(a->T, a->H) * e->stat};
 }
 
 /* Heads' own elements, and those they share, of all tokens. */
-static double own_elements(const hy_latent_heads_args *a) {
-    return of(a->T, a->H) * (double)(a->nope + a->DV);
+static double own_head_elements(const hy_latent_heads_args *a) {
+    return hy_elements(a->T, a->H) * (double)(a->nope + a->DV);
 }
 
 hy_cost hy_cost_latent_heads_fwd(const hy_latent_heads_args *a, env e) {
-    return (hy_cost){0, (2 * own_elements(a) + of(a->T, a->rope) * (double)(1 + a->H)) * e->act};
+    return (hy_cost){0, (2 * own_head_elements(a) + hy_elements(a->T, a->rope) * (double)(1 + a->H)) * e->act};
 }
 
 hy_cost hy_cost_latent_heads_bwd(const hy_latent_heads_args *a, env e) {
-    const double shared = of(a->T, a->rope), n = own_elements(a);
+    const double shared = hy_elements(a->T, a->rope), n = own_head_elements(a);
     return (hy_cost){shared * (double)a->H, n * (e->act + e->stat) + shared * (double)(2 + a->H) * e->stat};
 }

@@ -7,7 +7,7 @@
 #include "launch/options.h"
 #include "launch/report_once.h"
 
-static hy_status fail_unknown(void *context) {
+static hy_status fail_unknown_bench(void *context) {
     static const char *const names[] = {"kernels", "step"};
     const char *word = context;
     return hy_fail(HY_ERR_USAGE, "hylas bench: unknown bench %s; nearest: %s", word,
@@ -22,7 +22,7 @@ hy_status hy_cmd_bench(int argc, char **argv, hy_comm *world) {
         return hy_bench_step(argc - 1, argv + 1, world);
     }
     if (argc > 1 && argv[1][0] != '-') {
-        return hy_report_once(world, fail_unknown, argv[1]);
+        return hy_report_once(world, fail_unknown_bench, argv[1]);
     }
     const hy_usage usage = {
         "hylas bench kernels|step ...",

@@ -16,7 +16,7 @@ static const struct {
 };
 enum { N_ACTIONS = sizeof actions / sizeof actions[0] };
 
-static hy_status fail_unknown(hy_comm *world, const char *word) {
+static hy_status fail_unknown_action(hy_comm *world, const char *word) {
     const char *names[N_ACTIONS];
     for (int i = 0; i < N_ACTIONS; i++) {
         names[i] = actions[i].name;
@@ -35,7 +35,7 @@ hy_status hy_cmd_data(int argc, char **argv, hy_comm *world) {
         }
     }
     if (argc > 1 && argv[1][0] != '-') {
-        return fail_unknown(world, argv[1]);
+        return fail_unknown_action(world, argv[1]);
     }
     const hy_usage usage = {"hylas data ACTION ...",
 #define HY_X(name, usage, about) "  hylas data " #name " " usage ": " about "\n"

@@ -28,7 +28,7 @@ typedef struct findings {
 } findings;
 
 HY_PRINTF(4, 0)
-static void tell(findings *found, const char *state, const char *what, const char *format, va_list arguments) {
+static void tell_finding(findings *found, const char *state, const char *what, const char *format, va_list arguments) {
     char text[1024];
     vsnprintf(text, sizeof text, format, arguments);
     if (found->json == NULL) {
@@ -45,14 +45,14 @@ static void tell(findings *found, const char *state, const char *what, const cha
 HY_PRINTF(3, 4) static void say(findings *found, const char *what, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    tell(found, "ok", what, format, arguments);
+    tell_finding(found, "ok", what, format, arguments);
     va_end(arguments);
 }
 
 HY_PRINTF(3, 4) static void say_note(findings *found, const char *what, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    tell(found, "note", what, format, arguments);
+    tell_finding(found, "note", what, format, arguments);
     va_end(arguments);
     found->notes++;
 }
@@ -60,7 +60,7 @@ HY_PRINTF(3, 4) static void say_note(findings *found, const char *what, const ch
 HY_PRINTF(3, 4) static void say_lacks(findings *found, const char *what, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    tell(found, "LACKS", what, format, arguments);
+    tell_finding(found, "LACKS", what, format, arguments);
     va_end(arguments);
     found->lacks++;
 }

@@ -49,7 +49,7 @@ static hy_status take_stores(const hy_option_list *given, hy_store_list *list) {
 }
 
 /* The checkpoint's configuration as the stage that trained it had it, as YAML. */
-static hy_status write_stage(const load_job *job, char **text, size_t *length) {
+static hy_status write_stage_config(const load_job *job, char **text, size_t *length) {
     HY_TRY(hy_config_parse(job->options->checkpoint, job->text, strlen(job->text), job->config));
     hy_stage_enter_config(job->config, job->step);
     return hy_config_write(job->config, text, length);
@@ -65,7 +65,7 @@ static hy_status load_config(void *context) {
     char *text = NULL;
     size_t length = 0;
     memcpy(sets + 4, job->options->sets.items, (size_t)job->options->sets.n * sizeof *sets);
-    HY_TRY(write_stage(job, &text, &length));
+    HY_TRY(write_stage_config(job, &text, &length));
     const hy_status status = hy_config_parse_with(job->options->checkpoint, text, length, sets, n_sets, config);
     hy_free(text);
     HY_TRY(status);
@@ -147,15 +147,16 @@ static void write_store(hy_json *json, const hy_eval_result *result, const char 
     hy_json_close(json);
 }
 
-static void print_text(const hy_eval_result *results, const hy_checkpoint *checkpoint, const hy_trainer *trainer,
-                       hy_status *status) {
+static void print_eval_text(const hy_eval_result *results, const hy_checkpoint *checkpoint, const hy_trainer *trainer,
+                            hy_status *status) {
     for (int i = 0; i < trainer->stores.n_eval && *status == HY_OK; i++) {
         printf("%s", i > 0 ? "\n" : "");
         *status = print_result(&results[i], checkpoint, trainer->stores.eval[i].config->path);
     }
 }
 
-static hy_status write_json(const hy_eval_result *results, const hy_checkpoint *checkpoint, const hy_trainer *trainer) {
+static hy_status write_eval_json(const hy_eval_result *results, const hy_checkpoint *checkpoint,
+                                 const hy_trainer *trainer) {
     hy_json json;
     hy_json_begin(&json, stdout);
     hy_json_open_object(&json, NULL);
@@ -177,9 +178,9 @@ static hy_status evaluate_stores(const hy_checkpoint *checkpoint, hy_trainer *tr
     }
     hy_status status = HY_OK;
     if (hy_comm_rank(world) == 0 && json) {
-        status = write_json(results, checkpoint, trainer);
+        status = write_eval_json(results, checkpoint, trainer);
     } else if (hy_comm_rank(world) == 0) {
-        print_text(results, checkpoint, trainer, &status);
+        print_eval_text(results, checkpoint, trainer, &status);
     }
     return hy_comm_agree(world, status);
 }

@@ -72,7 +72,7 @@ static hy_status put_companions(const exporting *ex, const char *out, const char
     return HY_OK;
 }
 
-static hy_status run(exporting *ex, const char *path, const char *family, const char *out, const char *rest) {
+static hy_status export_model(exporting *ex, const char *path, const char *family, const char *out, const char *rest) {
     HY_TRY(hy_comm_self_create(&ex->self));
     HY_TRY(hy_checkpoint_open(path, ex->self, NULL, &ex->checkpoint));
     ex->opened = true;
@@ -101,7 +101,7 @@ static hy_status run_alone(const hy_args *args, const char *family, const char *
     if (!out)
         return hy_fail(HY_ERR_USAGE, "export needs --out DIR");
     HY_TRY(HY_NEW("export", 1, &ex));
-    hy_status status = run(ex, args->positional[1], family, out, rest);
+    hy_status status = export_model(ex, args->positional[1], family, out, rest);
     hy_free(ex->params);
     hy_model_destroy(ex->model);
     hy_hf_close(ex->hf);

@@ -35,7 +35,7 @@ static hy_status make_config(const hy_hf *hf, const char *out, char **text, size
 }
 
 /* A folder that holds a run's checkpoints is no place for another model's step 0. */
-static hy_status check_place(const char *out) {
+static hy_status check_out_place(const char *out) {
     hy_file_list list;
     hy_status status = HY_OK;
     if (!hy_file_exists(out))
@@ -58,7 +58,7 @@ typedef struct import {
     size_t config_len;
 } import;
 
-static hy_status save(const import *im, const char *out) {
+static hy_status save_checkpoint(const import *im, const char *out) {
     size_t len;
     const hy_attachment attachments[] = {{HY_PUBLISHED_CONFIG, (char *)(uintptr_t)hy_hf_config_text(im->hf, &len)},
                                          {HY_PUBLISHED_TYPES, im->types},
@@ -83,8 +83,8 @@ static hy_status keep_companions(import *im, const char *dir, const char *out) {
     return HY_OK;
 }
 
-static hy_status run(import *im, const char *dir, const char *out) {
-    HY_TRY(check_place(out));
+static hy_status import_model(import *im, const char *dir, const char *out) {
+    HY_TRY(check_out_place(out));
     HY_TRY(hy_hf_open(dir, &im->hf));
     HY_TRY(hy_file_make_dirs(out, HY_ERR_USAGE));
     HY_TRY(make_config(im->hf, out, &im->config, &im->config_len));
@@ -94,7 +94,7 @@ static hy_status run(import *im, const char *dir, const char *out) {
     HY_TRY(hy_alloc("parameters", (size_t)hy_model_flat_size(im->model) * hy_dtype_size(im->dtype), &im->params));
     HY_TRY(hy_hf_read_params(im->hf, dir, im->model, im->dtype, im->params, &im->types));
     HY_TRY(keep_companions(im, dir, out));
-    HY_TRY(save(im, out));
+    HY_TRY(save_checkpoint(im, out));
     const hy_model_config *model = hy_hf_model_config(im->hf);
     printf("%s: %s, %lld layers of width %lld, %s parameters\n", dir, model->family, (long long)model->layers,
            (long long)model->width, hy_text_count((double)hy_model_parameter_count(im->model)).s);
@@ -130,7 +130,7 @@ import im = {.dtype = HY_F32 };
         if (status == HY_OK && !out)
             status = hy_fail(HY_ERR_USAGE, "import needs --out CKPT");
         if (status == HY_OK)
-            status = run(&im, args.positional[1], out);
+            status = import_model(&im, args.positional[1], out);
         hy_free(im.params);
         hy_free(im.types);
         hy_free(im.config);

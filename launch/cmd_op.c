@@ -12,8 +12,8 @@
 static const char *const dtype_names[] = {[HY_F32] = "f32", [HY_F64] = "f64", [HY_BF16] = "bf16", NULL};
 
 /* *value: the index of `text` among the names. */
-static hy_status choose(const hy_op_context *context, const char *option, const char *text, const char *const *names,
-                        int *value) {
+static hy_status choose_by_name(const hy_op_context *context, const char *option, const char *text,
+                                const char *const *names, int *value) {
     char known[128] = "";
     for (int i = 0; names[i]; i++) {
         if (strcmp(names[i], text) == 0) {
@@ -129,17 +129,17 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     int value;
     const op_row *row = NULL;
     HY_TRY(find_op(&context, args.positional[0], &row));
-    HY_TRY(choose(&context, "--layout", layout, hy_layout_names, &value));
+    HY_TRY(choose_by_name(&context, "--layout", layout, hy_layout_names, &value));
     context.options.method.layout = (hy_layout_kind)value;
-    HY_TRY(choose(&context, "--state", state, hy_state_exchange_names, &value));
+    HY_TRY(choose_by_name(&context, "--state", state, hy_state_exchange_names, &value));
     context.options.method.state = (hy_state_exchange)value;
-    HY_TRY(choose(&context, "--attention", attention, hy_attention_method_names, &value));
+    HY_TRY(choose_by_name(&context, "--attention", attention, hy_attention_method_names, &value));
     context.options.method.attention = (hy_attention_method)value;
-    HY_TRY(choose(&context, "--overlap", overlap, hy_overlap_names, &value));
+    HY_TRY(choose_by_name(&context, "--overlap", overlap, hy_overlap_names, &value));
     context.options.method.overlap = (hy_overlap)value;
-    HY_TRY(choose(&context, "--recompute", recompute, hy_recompute_names, &value));
+    HY_TRY(choose_by_name(&context, "--recompute", recompute, hy_recompute_names, &value));
     context.options.recompute = (hy_recompute)value;
-    HY_TRY(choose(&context, "--dtype", dtype, dtype_names, &value));
+    HY_TRY(choose_by_name(&context, "--dtype", dtype, dtype_names, &value));
     context.options.dtype = (hy_dtype)value;
     if (in.n == 0 || !out)
         return hy_op_fail(&context, HY_ERR_USAGE, "op %s needs --in FILE and --out FILE", row->name);

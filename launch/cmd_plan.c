@@ -81,8 +81,8 @@ static hy_status print_memory(const plan_job *job) {
 
 /* ---- layers: work and exchanges ---- */
 
-static void add_work(hy_text_table *table, const char *name, const char *method, double share,
-                     const hy_dry_layer *layer, const hy_dry_layer *whole) {
+static void add_planned_work(hy_text_table *table, const char *name, const char *method, double share,
+                             const hy_dry_layer *layer, const hy_dry_layer *whole) {
     hy_text_table_cell(table, "%s", name);
     hy_text_table_cell(table, "%s", method);
     hy_text_table_cell(table, "%.1f%%", 100.0 * share);
@@ -115,7 +115,7 @@ static double flops_of_call(const plan_job *job) {
     return (double)job->shape.n_seq * hy_model_flops_fwd(job->model, docs, 1);
 }
 
-static hy_status print_layers(const plan_job *job) {
+static hy_status print_planned_layers(const plan_job *job) {
     hy_text_table *table = NULL;
     const bool alone = job->shape.sequence_size == 1;
     const int number = job->stage.number;
@@ -130,16 +130,16 @@ static hy_status print_layers(const plan_job *job) {
         hy_layer_info info;
         hy_model_layer_info(job->model, &job->shape, layer, &info);
         hy_text_table_cell(table, "%lld", (long long)layer);
-        add_work(table, info.mixer, alone ? "none: one rank" : info.method, info.flops_fwd / all, &stage->layers[layer],
-                 &whole->layers[layer]);
+        add_planned_work(table, info.mixer, alone ? "none: one rank" : info.method, info.flops_fwd / all,
+                         &stage->layers[layer], &whole->layers[layer]);
         flops += info.flops_fwd;
     }
     hy_text_table_cell(table, "%s", "");
-    add_work(table, "embedding, head, loss", "none: local", 1.0 - flops / all, &stage->ends, &whole->ends);
+    add_planned_work(table, "embedding, head, loss", "none: local", 1.0 - flops / all, &stage->ends, &whole->ends);
     hy_text_table_rule(table);
     const hy_dry_layer sum = sum_of(job->dry, number), sum_whole = sum_of(job->whole, number);
     hy_text_table_cell(table, "all");
-    add_work(table, "", "", 1.0, &sum, &sum_whole);
+    add_planned_work(table, "", "", 1.0, &sum, &sum_whole);
     const hy_status status = hy_text_table_print(table, stdout);
     hy_text_table_destroy(table);
     return status;
@@ -291,7 +291,7 @@ static hy_status print_work(plan_job *job) {
             printf("%sstage %d of %d: %lld sequences of %lld tokens\n", number > 0 ? "\n" : "", number + 1, count,
                    (long long)job->stage.batch, (long long)job->stage.sequence);
         }
-        HY_TRY(print_layers(job));
+        HY_TRY(print_planned_layers(job));
         HY_TRY(print_step(job));
         flops += flops_of_step(job) * (double)job->stage.steps;
         tokens += tokens_of_step(job) * (double)job->stage.steps;
@@ -301,7 +301,7 @@ static hy_status print_work(plan_job *job) {
     return HY_OK;
 }
 
-static hy_status print_text(plan_job *job) {
+static hy_status print_plan_text(plan_job *job) {
     print_head(job);
     HY_TRY(print_stages(job));
     HY_TRY(print_parameters(job));
@@ -320,7 +320,7 @@ static hy_status print_plan(plan_job *job) {
     }
     if (status == HY_OK) {
         status = job->json ? hy_plan_json(job->config, job->model, job->dry, job->whole, job->ranks, job->rank)
-                           : print_text(job);
+                           : print_plan_text(job);
     }
     hy_dry_run_destroy(job->dry);
     hy_dry_run_destroy(job->whole);

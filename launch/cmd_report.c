@@ -170,7 +170,7 @@ static hy_status print_validations(const report_job *job) {
 
 /* ---- */
 
-static hy_status report(report_job *job) {
+static hy_status report_runs(report_job *job) {
     char out[HY_PATH_MAX];
     const int prefix = shared_prefix(job);
     HY_TRY(HY_NEW("runs of a report", job->n, &job->runs));
@@ -230,7 +230,7 @@ hy_status hy_cmd_report(int argc, char **argv, hy_comm *world) {
     hy_status status = HY_OK;
     if (hy_comm_rank(world) == 0) {
         status = parse_axis(axis, &job.axis);
-        status = status == HY_OK ? report(&job) : status;
+        status = status == HY_OK ? report_runs(&job) : status;
         for (int i = 0; i < job.n && job.runs != NULL; i++) {
             hy_metrics_history_free(&job.runs[i].history);
         }

@@ -72,8 +72,8 @@ typedef struct buffers {
 } buffers;
 
 /* Rank 0: folds the differences of one run into errors. */
-static void compare(verify *v, const precision *p, int column, const hy_verify_method *m, double loss,
-                    const buffers *b) {
+static void compare_steps(verify *v, const precision *p, int column, const hy_verify_method *m, double loss,
+                          const buffers *b) {
     const void *grads = b->got, *want = b->want;
     int64_t n;
     const hy_param *params = hy_model_params(v->model, &n);
@@ -110,7 +110,7 @@ static hy_status run_size(verify *v, const precision *p, int column, const hy_ve
     if (sequence)
         status = hy_verify_step(v->model, &v->data, method, sequence, b->params, &loss, b->got);
     if (status == HY_OK && rank == 0)
-        compare(v, p, column, method, loss, b);
+        compare_steps(v, p, column, method, loss, b);
     v->runs++;
     status = hy_comm_agree(v->world, status);
     hy_comm_destroy(sequence);
@@ -191,7 +191,8 @@ static void pattern_of(const char *name, char *pattern, size_t size) {
     snprintf(pattern, size, "%.*s*%s", (int)(number - name), name, number + strspn(number, "0123456789"));
 }
 
-static void add_row(const verify *v, hy_text_table *table, const char *name, int64_t count, const double *errors) {
+static void add_error_row(const verify *v, hy_text_table *table, const char *name, int64_t count,
+                          const double *errors) {
     hy_text_table_cell(table, "%s", name);
     hy_text_table_cell(table, "%lld", (long long)count);
     for (int c = 0; c < v->n_sizes; c++)
@@ -217,12 +218,12 @@ static void add_rows(const verify *v, hy_text_table *table) {
                 worst[c] = fmax(worst[c], v->errors[j * v->n_sizes + c]);
         }
         if (first == i)
-            add_row(v, table, v->each ? params[i].name : mine, count, worst);
+            add_error_row(v, table, v->each ? params[i].name : mine, count, worst);
     }
-    add_row(v, table, "loss", 1, &v->errors[n * v->n_sizes]);
+    add_error_row(v, table, "loss", 1, &v->errors[n * v->n_sizes]);
 }
 
-static hy_status report(const verify *v, const precision *p, double bound) {
+static hy_status report_precision(const verify *v, const precision *p, double bound) {
     const char *headers[2 + SIZES_MAX] = {"gradient of", "layers"};
     char columns[SIZES_MAX][24];
     for (int c = 0; c < v->n_sizes; c++) {
@@ -255,7 +256,7 @@ static hy_status run_all(verify *v) {
         HY_TRY(run_precision(v, p));
         hy_status status = HY_OK;
         if (hy_comm_rank(v->world) == 0)
-            status = report(v, p, bound);
+            status = report_precision(v, p, bound);
         HY_TRY(hy_comm_agree(v->world, status));
         failed = failed || !(v->worst <= bound);
     }
@@ -264,7 +265,7 @@ static hy_status run_all(verify *v) {
     return HY_OK;
 }
 
-static hy_status check_options(void *context) {
+static hy_status check_verify_options(void *context) {
     const verify *v = context;
     bool known = !v->dtype;
     for (int i = 0; i < PRECISIONS && !known; i++)
@@ -277,7 +278,7 @@ static hy_status check_options(void *context) {
     return HY_OK;
 }
 
-static hy_status prepare(verify *v) {
+static hy_status prepare_verify(verify *v) {
     int size = hy_comm_size(v->world);
     int64_t n_params;
     for (int p = 2; p <= size && p <= RANKS; p++)
@@ -325,7 +326,7 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
     if (args.help)
         return HY_OK;
     v.path = args.positional[0];
-    HY_TRY(hy_report_once(world, check_options, &v));
+    HY_TRY(hy_report_once(world, check_verify_options, &v));
     HY_TRY(hy_config_load_on_all(world, v.path, &v.sets, &v.config));
     if (!hy_comm_launched()) {
         hy_free(v.config);
@@ -336,7 +337,7 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
         status = hy_fail(HY_ERR_USAGE,
                          "verify compares one rank with several: start it with mpirun -np 4, or without mpirun");
     if (status == HY_OK)
-        status = hy_comm_agree(world, prepare(&v));
+        status = hy_comm_agree(world, prepare_verify(&v));
     if (status == HY_OK)
         status = run_all(&v);
     hy_verify_data_free(&v.data);

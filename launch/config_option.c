@@ -11,7 +11,7 @@ typedef struct load_job {
 } load_job;
 
 /* May run twice. */
-static hy_status load(void *context) {
+static hy_status load_on_one_rank(void *context) {
     load_job *job = context;
     hy_schema_origins_destroy(job->origins);
     job->origins = NULL;
@@ -22,7 +22,7 @@ hy_status hy_config_load_on_all_with_origins(hy_comm *world, const char *path, c
                                              hy_config **config, hy_schema_origins **origins) {
     load_job job = {path, sets, NULL, NULL};
     HY_TRY(hy_comm_agree(world, HY_NEW("config", 1, &job.config)));
-    const hy_status status = hy_report_once(world, load, &job);
+    const hy_status status = hy_report_once(world, load_on_one_rank, &job);
     if (status != HY_OK) {
         hy_schema_origins_destroy(job.origins);
         hy_free(job.config);

@@ -88,7 +88,7 @@ static hy_status print_info(const char *path, const hy_store_summary *summary, h
     return HY_OK;
 }
 
-static hy_status tell(const char *path, bool json) {
+static hy_status tell_store(const char *path, bool json) {
     hy_store_summary summary;
     hy_token_store *store = NULL;
     int64_t *lengths = NULL;
@@ -119,5 +119,5 @@ hy_status hy_data_info(int argc, char **argv, hy_comm *world) {
     if (args.help) {
         return HY_OK;
     }
-    return hy_comm_agree(world, hy_comm_rank(world) == 0 ? tell(args.positional[0], json) : HY_OK);
+    return hy_comm_agree(world, hy_comm_rank(world) == 0 ? tell_store(args.positional[0], json) : HY_OK);
 }

@@ -29,7 +29,7 @@ typedef struct recall_job {
 static const char *const task_names[] = {[HY_RECALL_MQAR] = "mqar", [HY_RECALL_NEEDLE] = "needle"};
 enum { N_TASKS = sizeof task_names / sizeof task_names[0] };
 
-static hy_status check_options(const recall_options *o, hy_recall_shape *shape) {
+static hy_status check_recall_options(const recall_options *o, hy_recall_shape *shape) {
     int64_t task = 0;
     if (o->task == NULL || o->out == NULL) {
         return hy_fail(HY_ERR_USAGE, "%s is missing", o->task == NULL ? "--task mqar|needle" : "--out FILE");
@@ -117,7 +117,7 @@ static hy_status write_sequences(recall_job *job) {
     return job->held != NULL ? hy_token_writer_finish(job->held) : HY_OK;
 }
 
-static hy_status prepare(recall_job *job) {
+static hy_status prepare_recall(recall_job *job) {
     const recall_options *o = job->options;
     const int64_t longest = o->tokens / o->documents + 1;
     char kind[HY_TOKENIZER_MAX]; /* what ids mean, which is the same for all tasks */
@@ -134,8 +134,8 @@ static hy_status prepare(recall_job *job) {
 
 static hy_status make_store(const recall_options *options) {
     recall_job job = {.options = options};
-    HY_TRY(check_options(options, &job.shape));
-    hy_status status = prepare(&job);
+    HY_TRY(check_recall_options(options, &job.shape));
+    hy_status status = prepare_recall(&job);
     if (status == HY_OK) {
         status = write_sequences(&job);
     }

@@ -37,7 +37,7 @@ static const struct {
     {".zip", "compressed", "unpack it"},
 };
 
-static hy_status check_name(const char *path) {
+static hy_status check_file_name(const char *path) {
     const char *dot = strrchr(path, '.');
     for (size_t i = 0; dot != NULL && i < sizeof containers / sizeof containers[0]; i++) {
         if (strcasecmp(dot, containers[i].suffix) == 0) {
@@ -61,7 +61,7 @@ typedef struct text_import {
     int32_t ids[READ_BLOCK];
 } text_import;
 
-static bool is_full(const text_import *import) {
+static bool store_is_full(const text_import *import) {
     return import->limit > 0 && import->tokens >= import->limit;
 }
 
@@ -77,7 +77,7 @@ static hy_status add_bytes(text_import *import, const char *path, size_t n) {
     return hy_token_writer_append(import->writer, import->ids, (int64_t)n);
 }
 
-static hy_status add_file(text_import *import, const char *path) {
+static hy_status import_file(text_import *import, const char *path) {
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return hy_fail(HY_ERR_DATA, "%s: cannot be opened: %s", path, strerror(errno));
@@ -109,15 +109,15 @@ static hy_status add_file(text_import *import, const char *path) {
 static hy_status add_path(text_import *import, const char *path, bool named, int depth) {
     enum { DEPTH_MAX = 64 };
     struct stat info;
-    if (is_full(import)) {
+    if (store_is_full(import)) {
         return HY_OK;
     }
     if ((named ? stat(path, &info) : lstat(path, &info)) != 0) {
         return hy_fail(HY_ERR_DATA, "%s: %s", path, strerror(errno));
     }
     if (S_ISREG(info.st_mode)) {
-        HY_TRY(import->any_file ? HY_OK : check_name(path));
-        return add_file(import, path);
+        HY_TRY(import->any_file ? HY_OK : check_file_name(path));
+        return import_file(import, path);
     }
     if (!S_ISDIR(info.st_mode) || depth == DEPTH_MAX) {
         import->skipped++;

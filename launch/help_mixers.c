@@ -66,7 +66,7 @@ static hy_status print_mixer(const hy_mixer_row *row) {
     return HY_OK;
 }
 
-static void print_head(void) {
+static void print_mixers_head(void) {
     printf("A mixer is the part of a layer that looks at other tokens. model.schedule.pattern says which layer has "
            "which, by kind or by a\n"
            "name under model.mixers, where its keys are:\n\n"
@@ -89,7 +89,7 @@ hy_status hy_help_mixers(const char *kind) {
     if (kind) {
         return print_mixer(hy_mixer_row_find(kind));
     }
-    print_head();
+    print_mixers_head();
     for (int i = 0; i < n; i++) {
         HY_TRY(print_mixer(hy_mixer_row_at(i)));
     }

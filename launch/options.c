@@ -30,7 +30,7 @@ static void print_help(const hy_usage *usage) {
     printf("  %-26s %s\n", "--quiet", "only results and warnings");
 }
 
-static hy_status fail_unknown(const hy_usage *usage, const char *name) {
+static hy_status fail_unknown_option(const hy_usage *usage, const char *name) {
     const char *names[128];
     int64_t n = 0;
     for (int i = 0; i < usage->n_options && n < 126; i++) {
@@ -106,7 +106,7 @@ static hy_status take_option(const hy_usage *usage, int argc, char **argv, int *
     const size_t length = equals != NULL ? (size_t)(equals - word) : strlen(word);
     const hy_option *option = find_option(usage, word, length);
     if (option == NULL) {
-        return fail_unknown(usage, word);
+        return fail_unknown_option(usage, word);
     }
     if (option->kind == HY_OPTION_FLAG) {
         if (equals != NULL) {

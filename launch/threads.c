@@ -29,7 +29,7 @@ static hy_status gather_bindings(hy_comm *host, hy_cores **bindings) {
     return HY_OK;
 }
 
-static void choose(const hy_comm *host, const hy_cores *bindings) {
+static void choose_threads(const hy_comm *host, const hy_cores *bindings) {
     hy_cores launcher;
     hy_launcher_cores(&launcher);
     const hy_thread_facts facts = {.bindings = bindings,
@@ -58,7 +58,7 @@ hy_status hy_threads_begin(hy_comm *world, bool warn) {
     HY_TRY(hy_comm_split_host(world, &host));
     const hy_status status = gather_bindings(host, &bindings);
     if (status == HY_OK) {
-        choose(host, bindings);
+        choose_threads(host, bindings);
         if (warn && hy_comm_rank(host) == 0) {
             warn_of_trouble();
         }

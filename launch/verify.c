@@ -70,8 +70,8 @@ static hy_status take_memory(const hy_model *model, hy_dtype dtype, const void *
     return hy_model_write_params(model, s->device, masters, s->params);
 }
 
-static hy_status prepare(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
-                         hy_comm *comm, const void *masters, step *s) {
+static hy_status prepare_step(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
+                              hy_comm *comm, const void *masters, step *s) {
     int size = hy_comm_size(comm), rank = hy_comm_rank(comm);
     hy_run_shape shape = {.method = method->sp,
                           .sequence_size = size,
@@ -106,7 +106,7 @@ hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, cons
         status = hy_comm_bind(comm, s.device, &s.data);
     }
     if (status == HY_OK) {
-        status = hy_comm_agree(comm, prepare(model, data, method, comm, masters, &s));
+        status = hy_comm_agree(comm, prepare_step(model, data, method, comm, masters, &s));
     }
     if (status == HY_OK) {
         hy_batch batch = {s.layout, s.ids, s.labels};
@@ -130,21 +130,21 @@ hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, cons
     return status;
 }
 
-static double element(const void *x, int64_t i, hy_dtype dtype) {
+static double element_of(const void *x, int64_t i, hy_dtype dtype) {
     return dtype == HY_F64 ? ((const double *)x)[i] : (double)((const float *)x)[i];
 }
 
 double hy_verify_rms(const void *x, int64_t n, hy_dtype dtype) {
     double squares = 0;
     for (int64_t i = 0; i < n; i++)
-        squares += element(x, i, dtype) * element(x, i, dtype);
+        squares += element_of(x, i, dtype) * element_of(x, i, dtype);
     return n > 0 ? sqrt(squares / (double)n) : 0;
 }
 
 double hy_verify_error(const void *got, const void *want, int64_t n, hy_dtype dtype, double floor) {
     double squares = 0, size = hy_verify_rms(want, n, dtype);
     for (int64_t i = 0; i < n; i++) {
-        double off = element(got, i, dtype) - element(want, i, dtype);
+        double off = element_of(got, i, dtype) - element_of(want, i, dtype);
         squares += off * off;
     }
     if (!isfinite(squares) || !isfinite(size))

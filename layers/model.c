@@ -19,7 +19,7 @@ struct hy_model {
     int64_t *bucket_begin; /* [n_buckets+1] */
 };
 
-static int bucket_of(const hy_param *p) {
+static int bucket_of_param(const hy_param *p) {
     return p->role == HY_ROLE_STAT ? HY_BUCKET_STATS : p->block == 0 ? HY_BUCKET_ENDS : HY_BUCKET_BLOCKS + p->block - 1;
 }
 
@@ -32,7 +32,7 @@ static hy_status place_params(hy_model *model, int shards) {
     for (int b = 0; b < model->n_buckets; b++) {
         model->bucket_begin[b] = at;
         for (int i = 0; i < g->n_params; i++) {
-            if (bucket_of(&g->params[i]) == b) {
+            if (bucket_of_param(&g->params[i]) == b) {
                 g->params[i].bucket = b;
                 g->params[i].offset = at;
                 at += g->params[i].size;

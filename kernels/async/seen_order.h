@@ -40,11 +40,9 @@ static inline void order_after(const void *address) {
     hide_order();
 }
 #else
-static inline void hide_order(void) {
-}
+static inline void hide_order(void) {}
 
-static inline void show_order(void) {
-}
+static inline void show_order(void) {}
 
 static inline void order_before(const void *address) {
     (void)address;

@@ -33,7 +33,7 @@ void hy_cpu_set_threads(int openmp, int blas) {
 }
 
 #if defined(__x86_64__)
-static void add(char *text, size_t size, const char *name) {
+static void add_feature(char *text, size_t size, const char *name) {
     const size_t used = strlen(text);
     snprintf(text + used, size - used, "%s%s", used > 0 ? " " : "", name);
 }
@@ -42,7 +42,7 @@ void hy_cpu_features(char *text, size_t size) {
     text[0] = '\0';
 #define HY_FEATURE(name)                                                                                               \
     if (__builtin_cpu_supports(name))                                                                                  \
-        add(text, size, name);
+        add_feature(text, size, name);
     HY_FEATURE("avx")
     HY_FEATURE("avx2")
     HY_FEATURE("fma")

@@ -58,7 +58,8 @@ static dnnl_status_t append_sum(dnnl_post_ops_t steps, float beta) {
     return dnnl_post_ops_append_sum(steps, beta, 0, dnnl_data_type_undef);
 }
 
-static dnnl_status_t describe(dnnl_primitive_desc_t *out, const matrix x[OPERANDS], const_dnnl_primitive_attr_t how) {
+static dnnl_status_t describe_product(dnnl_primitive_desc_t *out, const matrix x[OPERANDS],
+                                      const_dnnl_primitive_attr_t how) {
     return dnnl_matmul_primitive_desc_create(out, products.engine, x[0], x[1], NULL, x[2], how);
 }
 #else
@@ -80,7 +81,8 @@ static dnnl_status_t append_sum(dnnl_post_ops_t steps, float beta) {
     return dnnl_post_ops_append_sum(steps, beta);
 }
 
-static dnnl_status_t describe(dnnl_primitive_desc_t *out, const matrix x[OPERANDS], const_dnnl_primitive_attr_t how) {
+static dnnl_status_t describe_product(dnnl_primitive_desc_t *out, const matrix x[OPERANDS],
+                                      const_dnnl_primitive_attr_t how) {
     dnnl_matmul_desc_t what;
     const dnnl_status_t status = dnnl_matmul_desc_init(&what, &x[0], &x[1], NULL, &x[2]);
     return status != dnnl_success ? status : dnnl_primitive_desc_create(out, &what, how, products.engine, NULL);
@@ -108,7 +110,7 @@ static dnnl_status_t primitive_create(const product_key *key, const matrix x[OPE
     dnnl_primitive_desc_t what = NULL;
     dnnl_status_t status = attributes_create(key->beta, &how);
     if (status == dnnl_success)
-        status = describe(&what, x, how);
+        status = describe_product(&what, x, how);
     if (status == dnnl_success)
         status = dnnl_primitive_create(out, what);
     dnnl_primitive_desc_destroy(what);
@@ -172,7 +174,7 @@ static bool same_key(const product_key *a, const product_key *b) {
 }
 
 /* Its place, with what was there before replaced; NULL if oneDNN refuses. */
-static product *product_of(const product_key *key) {
+static product *find_product(const product_key *key) {
     product *p = &products.kept[hash_of(key) % KEPT];
     if (p->primitive != NULL && same_key(&p->key, key))
         return p;
@@ -194,7 +196,7 @@ static bool multiply(const hy_gemm_args *a) {
     void *const data[OPERANDS] = {(void *)(uintptr_t)a->a, (void *)(uintptr_t)a->b, a->c};
     static const int names[OPERANDS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
     dnnl_exec_arg_t operands[OPERANDS];
-    product *p = products_begin() ? product_of(&key) : NULL;
+    product *p = products_begin() ? find_product(&key) : NULL;
     bool good = p != NULL;
     for (int i = 0; i < OPERANDS && good; i++) {
         operands[i] = (dnnl_exec_arg_t){names[i], p->operands[i]};

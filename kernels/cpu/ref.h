@@ -8,7 +8,17 @@
 #ifndef HY_KERNELS_CPU_REF_H
 #define HY_KERNELS_CPU_REF_H
 
+#include <math.h>
+
 #include "kernels/kernels.h"
+
+static inline double hy_ref_sigmoid(double x) {
+    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+}
+
+static inline double hy_ref_softplus(double x) {
+    return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
+}
 
 #define GRAD STAT
 

@@ -4,15 +4,13 @@
  * with depth. The gate never forms 1 − e^g from e^g: k = (1 − bound)·σ(−x) keeps its digits where the decay is near 1. */
 #include <math.h>
 
-static double sigmoid(double x) {
-    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
-}
+#include "kernels/cpu/ref.h"
 
 /* log(1 − k), which is log(bound + (1 − bound)·σ(x)). */
 static double log_decay(double x, double bound, double k) {
     if (k < 0.5)
         return log1p(-k);
-    return bound > 0 ? log(bound + (1 - bound) * sigmoid(x)) : x - log1p(exp(x));
+    return bound > 0 ? log(bound + (1 - bound) * hy_ref_sigmoid(x)) : x - log1p(exp(x));
 }
 
 #define REF_BODY "kernels/cpu/ref_bound.inc"

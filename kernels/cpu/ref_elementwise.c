@@ -2,24 +2,16 @@
  * finite argument: nothing overflows on the way to a finite result. */
 #include <math.h>
 
-#include "kernels/kernels.h"
-
-static double sigmoid(double x) {
-    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
-}
-
-static double softplus(double x) {
-    return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
-}
+#include "kernels/cpu/ref.h"
 
 static double act_value(hy_act act, double x) {
     switch (act) {
     case HY_ACT_IDENTITY:
         return x;
     case HY_ACT_SIGMOID:
-        return sigmoid(x);
+        return hy_ref_sigmoid(x);
     case HY_ACT_SILU:
-        return x * sigmoid(x);
+        return x * hy_ref_sigmoid(x);
     case HY_ACT_RELU:
         return x > 0 ? x : 0;
     case HY_ACT_RELU2:
@@ -29,9 +21,9 @@ static double act_value(hy_act act, double x) {
     case HY_ACT_TANH:
         return tanh(x);
     case HY_ACT_SOFTPLUS:
-        return softplus(x);
+        return hy_ref_softplus(x);
     case HY_ACT_LOGSIGMOID:
-        return -softplus(-x);
+        return -hy_ref_softplus(-x);
     case HY_ACT_EXP:
         return exp(x);
     case HY_ACT_NEG_EXP:
@@ -43,14 +35,14 @@ static double act_value(hy_act act, double x) {
 }
 
 static double act_slope(hy_act act, double x) {
-    const double s = sigmoid(x);
+    const double s = hy_ref_sigmoid(x);
     switch (act) {
     case HY_ACT_IDENTITY:
         return 1;
     case HY_ACT_SIGMOID:
-        return s * sigmoid(-x);
+        return s * hy_ref_sigmoid(-x);
     case HY_ACT_SILU:
-        return s * (1 + x * sigmoid(-x));
+        return s * (1 + x * hy_ref_sigmoid(-x));
     case HY_ACT_RELU:
         return x > 0 ? 1 : 0;
     case HY_ACT_RELU2:
@@ -62,7 +54,7 @@ static double act_slope(hy_act act, double x) {
     case HY_ACT_SOFTPLUS:
         return s;
     case HY_ACT_LOGSIGMOID:
-        return sigmoid(-x);
+        return hy_ref_sigmoid(-x);
     case HY_ACT_EXP:
         return exp(x);
     case HY_ACT_NEG_EXP:

@@ -1,19 +1,11 @@
 /* Reference filters and long convolution, from their definitions (kernels.h). With a = softplus(p), so λ = e^−a:
  *
- *   dR = Σ_τ dh_τ e^{−aτ};   da = −Σ_τ dh_τ R τ e^{−aτ};   dp = da·sigmoid(p)
+ *   dR = Σ_τ dh_τ e^{−aτ};   da = −Σ_τ dh_τ R τ e^{−aτ};   dp = da·σ(p)
  *   dα = −Σ_j dw_j w_j·age_j  (age in widths), d log α = α·dα
  *   dx_t = Σ_τ h_τ dy_{t+τ};  dh_τ = Σ_t dy_t x_{t−τ}, inside a document */
 #include <math.h>
 
 #include "kernels/cpu/ref.h"
-
-static double softplus(double x) {
-    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
-}
-
-static double sigmoid(double x) {
-    return 1 / (1 + exp(-x));
-}
 
 /* A fixed α_g: G values from low to high in equal ratios; one filter has low. */
 static double fixed_alpha(const hy_window_filter_args *a, int64_t g) {

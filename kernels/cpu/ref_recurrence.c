@@ -73,7 +73,7 @@ size_t hy_ref_recur_work(const hy_recur_args *a) {
     return (size_t)(omp_get_max_threads() * scratch_doubles(a)) * sizeof(double);
 }
 
-static double *take(double **at, int64_t n) {
+static double *take_doubles(double **at, int64_t n) {
     double *p = *at;
     *at += n;
     return p;
@@ -102,25 +102,27 @@ static scratch scratch_of_thread(const hy_recur_args *a) {
                  .dplr = a->rule == HY_RULE_DPLR,
                  .exclusive = a->exclusive,
                  .scale = a->scale};
-    w.in = (token){.q = take(&at, K), .k = take(&at, K), .decay = take(&at, K), .v = take(&at, M)};
-    w.in.reads = take(&at, K);
-    w.in.writes = take(&at, K);
-    w.out = (token_grad){.dq = take(&at, K), .dk = take(&at, K), .dg = take(&at, K), .dv = take(&at, M)};
-    w.out.dreads = take(&at, K);
-    w.out.dwrites = take(&at, K);
-    w.u = take(&at, M);
-    w.du = take(&at, M);
-    w.d_o = take(&at, M);
-    w.o = take(&at, M);
-    w.e = take(&at, M);
-    w.zeros = take(&at, M);
+    w.in = (token){
+        .q = take_doubles(&at, K), .k = take_doubles(&at, K), .decay = take_doubles(&at, K), .v = take_doubles(&at, M)};
+    w.in.reads = take_doubles(&at, K);
+    w.in.writes = take_doubles(&at, K);
+    w.out = (token_grad){
+        .dq = take_doubles(&at, K), .dk = take_doubles(&at, K), .dg = take_doubles(&at, K), .dv = take_doubles(&at, M)};
+    w.out.dreads = take_doubles(&at, K);
+    w.out.dwrites = take_doubles(&at, K);
+    w.u = take_doubles(&at, M);
+    w.du = take_doubles(&at, M);
+    w.d_o = take_doubles(&at, M);
+    w.o = take_doubles(&at, M);
+    w.e = take_doubles(&at, M);
+    w.zeros = take_doubles(&at, M);
     memset(w.zeros, 0, (size_t)M * sizeof(double));
-    w.S = take(&at, K * M);
-    w.path = take(&at, (segment + 1) * K * V);
-    w.all_dS = take(&at, group * K * M);
-    w.all_heads = take(&at, group * segment * K * V);
-    w.all_dg = take(&at, group);
-    w.keys = take(&at, 4 * segment * K);
+    w.S = take_doubles(&at, K * M);
+    w.path = take_doubles(&at, (segment + 1) * K * V);
+    w.all_dS = take_doubles(&at, group * K * M);
+    w.all_heads = take_doubles(&at, group * segment * K * V);
+    w.all_dg = take_doubles(&at, group);
+    w.keys = take_doubles(&at, 4 * segment * K);
     choose_head(&w, 0);
     return w;
 }

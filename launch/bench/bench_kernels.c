@@ -53,7 +53,7 @@ static hy_status parse_list(const char *option, const char *text, int_list *list
     }
 }
 
-static hy_status check_options(void *context) {
+static hy_status check_kernels_options(void *context) {
     kernels_bench *b = context;
     if (b->heads < 1 || b->heads > 1024 || b->repetitions < 1 || b->repetitions > 1000) {
         return hy_fail(HY_ERR_USAGE, "--heads %lld --repeats %lld: wanted 1 to 1024 heads, 1 to 1000 repetitions",
@@ -74,7 +74,7 @@ typedef struct timing {
 } timing;
 
 /* As often as asked for, but within two seconds; short operations go on for a tenth of a second. */
-static hy_status measure(const kernels_bench *b, const hy_bench_op *op, timing *best) {
+static hy_status measure_op(const kernels_bench *b, const hy_bench_op *op, timing *best) {
     const double least = 0.1, patience = 2.0; /* seconds */
     hy_bench_run run;
     double spent = 0;
@@ -90,12 +90,12 @@ static hy_status measure(const kernels_bench *b, const hy_bench_op *op, timing *
     return HY_OK;
 }
 
-static void print_head(void) {
+static void print_kernels_head(void) {
     printf("%-22s %7s %4s %4s | %9s %8s %6s | %9s %8s %6s | %6s\n", "operation", "T", "K", "V", "fwd ms", "GFLOP/s",
            "% gemm", "f+b ms", "GFLOP/s", "% gemm", "#wrong");
 }
 
-static void print_row(kernels_bench *b, const hy_bench_op *op, const timing *t, int64_t wrong) {
+static void print_op_row(kernels_bench *b, const hy_bench_op *op, const timing *t, int64_t wrong) {
     char name[32];
     const double fwd = hy_bench_op_work(op) / t->fwd, both = 3 * hy_bench_op_work(op) / t->both;
     hy_bench_op_name(op, name, sizeof name);
@@ -130,8 +130,8 @@ static hy_status bench_op(kernels_bench *b, hy_bench_op op, const int_list *toke
     for (int i = 0; i < tokens->n; i++) {
         timing best;
         op.T = tokens->items[i];
-        HY_TRY(measure(b, &op, &best));
-        (b->as_json ? write_row : print_row)(b, &op, &best, wrong);
+        HY_TRY(measure_op(b, &op, &best));
+        (b->as_json ? write_row : print_op_row)(b, &op, &best, wrong);
     }
     b->wrong += wrong;
     return HY_OK;
@@ -202,7 +202,7 @@ static void begin_rows(kernels_bench *b) {
     if (b->as_json) {
         hy_json_open_array(&b->json, "rows");
     } else {
-        print_head();
+        print_kernels_head();
     }
 }
 
@@ -221,7 +221,7 @@ static hy_status end_report(kernels_bench *b, double gemm_after) {
 }
 
 /* Rank 0 alone. */
-static hy_status run(kernels_bench *b) {
+static hy_status run_kernels(kernels_bench *b) {
     hy_comm *self = NULL;
     hy_profile profile;
     double after = 0;
@@ -272,6 +272,6 @@ hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world) {
     if (args.help) {
         return HY_OK;
     }
-    HY_TRY(hy_report_once(world, check_options, &b));
-    return hy_comm_agree(world, hy_comm_rank(world) == 0 ? run(&b) : HY_OK);
+    HY_TRY(hy_report_once(world, check_kernels_options, &b));
+    return hy_comm_agree(world, hy_comm_rank(world) == 0 ? run_kernels(&b) : HY_OK);
 }

@@ -150,7 +150,7 @@ static hy_dtype dtype_of(const hy_bench_run *r, int array) {
     return hy_dtype_of(r->dtype, role_of(&r->op, array));
 }
 
-static void store(const hy_bench_run *r, int array, int64_t i, double value) {
+static void put_value(const hy_bench_run *r, int array, int64_t i, double value) {
     const bool half = hy_dtype_of(r->inputs, role_of(&r->op, array)) == HY_BF16;
     const float rounded = half ? hy_bf16_value(hy_bf16_of((float)value)) : (float)value;
     const hy_dtype dtype = dtype_of(r, array);
@@ -163,7 +163,7 @@ static void store(const hy_bench_run *r, int array, int64_t i, double value) {
     }
 }
 
-static double load(const hy_bench_run *r, int array, int64_t i) {
+static double get_value(const hy_bench_run *r, int array, int64_t i) {
     const hy_dtype dtype = dtype_of(r, array);
     return dtype == HY_F64   ? ((double *)r->arrays[array])[i]
            : dtype == HY_F32 ? (double)((float *)r->arrays[array])[i]
@@ -191,7 +191,7 @@ static void fill_array(const hy_bench_run *r, int array, const double *pool) {
             } else if (array == BETA) {
                 value = uniform;
             }
-            store(r, array, i + j, value);
+            put_value(r, array, i + j, value);
         }
     }
 }
@@ -211,7 +211,7 @@ static hy_status fill_inputs(const hy_bench_run *r) {
 
 /* ---- a run ---- */
 
-static hy_status reserve(hy_bench_run *r) {
+static hy_status reserve_arrays(hy_bench_run *r) {
     const hy_bench_op *op = &r->op;
     for (int array = 0; array < WORK; array++) {
         const int64_t n = elements(op, array);
@@ -235,7 +235,7 @@ hy_status hy_bench_run_init(const hy_bench_op *op, const char *table, hy_dtype d
     *run = (hy_bench_run){
         .op = *op, .dtype = dtype, .inputs = inputs, .run = {0, op->T, -1, -1}, .pair = {.nq = op->T, .nk = op->T}};
     HY_TRY(hy_device_create(table, dtype, &run->device));
-    const hy_status status = reserve(run);
+    const hy_status status = reserve_arrays(run);
     if (status != HY_OK) {
         hy_bench_run_fini(run);
     }
@@ -250,7 +250,7 @@ void hy_bench_run_fini(hy_bench_run *run) {
     hy_device_destroy(run->device);
 }
 
-static void fill(hy_bench_run *r, int array, double value) {
+static void fill_bench_array(hy_bench_run *r, int array, double value) {
     hy_fill(r->device,
             &(hy_fill_args){
                 .n = elements(&r->op, array), .value = value, .y = r->arrays[array], .role = role_of(&r->op, array)});
@@ -264,8 +264,8 @@ double hy_bench_run_fwd(hy_bench_run *r) {
         return hy_now() - begin;
     }
     const hy_attn_args args = attn_args(r);
-    fill(r, O, 0);
-    fill(r, LSE, -(double)INFINITY);
+    fill_bench_array(r, O, 0);
+    fill_bench_array(r, LSE, -(double)INFINITY);
     const double begin = hy_now();
     hy_attn_fwd(r->device, &args);
     return hy_now() - begin;
@@ -274,14 +274,14 @@ double hy_bench_run_fwd(hy_bench_run *r) {
 double hy_bench_run_bwd(hy_bench_run *r) {
     if (!r->op.attention) {
         const hy_recur_args args = recur_args(r);
-        fill(r, DG, 0);
+        fill_bench_array(r, DG, 0);
         const double begin = hy_now();
         hy_recur_bwd(r->device, &args);
         return hy_now() - begin;
     }
     const hy_attn_args args = attn_args(r);
     for (int array = DQ; array <= DV; array++) {
-        fill(r, array, 0);
+        fill_bench_array(r, array, 0);
     }
     hy_axpy(r->device, &(hy_axpy_args){.n = elements(&r->op, O),
                                        .a = 1,
@@ -308,12 +308,12 @@ static int64_t count_wrong(const hy_bench_run *got, const hy_bench_run *want, in
     double squares = 0;
     int64_t wrong = 0;
     for (int64_t i = 0; i < n; i++) {
-        squares += load(want, array, i) * load(want, array, i);
+        squares += get_value(want, array, i) * get_value(want, array, i);
     }
     const double rms = n > 0 ? sqrt(squares / (double)n) : 0;
     for (int64_t i = 0; i < n; i++) {
-        const double off = fabs(load(got, array, i) - load(want, array, i));
-        wrong += !(off <= tolerance * (fabs(load(want, array, i)) + rms));
+        const double off = fabs(get_value(got, array, i) - get_value(want, array, i));
+        wrong += !(off <= tolerance * (fabs(get_value(want, array, i)) + rms));
     }
     return wrong;
 }

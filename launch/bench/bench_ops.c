@@ -50,7 +50,7 @@ static hy_status mark_by_mixer(const char *only, const hy_bench_op *all, int n, 
     return HY_OK;
 }
 
-static hy_status fail_unknown(const char *only, const hy_bench_op *all, int n) {
+static hy_status fail_unknown_op(const char *only, const hy_bench_op *all, int n) {
     char text[2048] = "", name[32];
     size_t used = 0;
     for (int i = 0; i < n; i++) {
@@ -85,5 +85,5 @@ hy_status hy_bench_choose_ops(const char *only, hy_bench_op ops[HY_BENCH_OPS_MAX
             ops[(*n_ops)++] = all[i];
         }
     }
-    return *n_ops > 0 ? HY_OK : fail_unknown(only, all, n);
+    return *n_ops > 0 ? HY_OK : fail_unknown_op(only, all, n);
 }

@@ -21,7 +21,7 @@ typedef struct product_bench {
     void *x, *w, *y, *dw;
 } product_bench;
 
-static hy_gemm_args product_of(const product_bench *b, const layer *l, int pass) {
+static hy_gemm_args product_of_layer(const product_bench *b, const layer *l, int pass) {
     if (pass == 0)
         return (hy_gemm_args){.trans_b = 1,
                               .m = l->rows,
@@ -82,14 +82,14 @@ static hy_status array_create(const char *what, const product_bench *b, int64_t 
     return HY_OK;
 }
 
-static hy_status reserve(product_bench *b, const layer *l) {
+static hy_status reserve_products(product_bench *b, const layer *l) {
     HY_TRY(array_create("input of a product", b, l->rows * l->in, HY_ROLE_ACT, &b->x));
     HY_TRY(array_create("weight of a product", b, l->out * l->in, HY_ROLE_WEIGHT, &b->w));
     HY_TRY(array_create("output of a product", b, l->rows * l->out, HY_ROLE_ACT, &b->y));
     return array_create("gradient of a weight", b, l->out * l->in, HY_ROLE_GRAD, &b->dw);
 }
 
-static void release(product_bench *b) {
+static void release_products(product_bench *b) {
     hy_device_free(b->device, b->x);
     hy_device_free(b->device, b->w);
     hy_device_free(b->device, b->y);
@@ -102,12 +102,12 @@ hy_status hy_bench_products(hy_dtype dtype, hy_bench_product_fn report, void *co
     HY_TRY(hy_device_create("cpu", dtype, &b.device));
     hy_status status = HY_OK;
     for (size_t i = 0; i < sizeof layers / sizeof layers[0] && status == HY_OK; i++) {
-        status = reserve(&b, &layers[i]);
+        status = reserve_products(&b, &layers[i]);
         for (int pass = 0; pass < PASSES && status == HY_OK; pass++) {
-            const hy_gemm_args a = product_of(&b, &layers[i], pass);
+            const hy_gemm_args a = product_of_layer(&b, &layers[i], pass);
             report(context, passes[pass], &a, rate_of(&b, &a));
         }
-        release(&b);
+        release_products(&b);
     }
     hy_device_destroy(b.device);
     return status;

@@ -41,7 +41,7 @@ typedef struct step_bench {
     double best, total, gemm, peak_bytes; /* seconds; total without warming up */
 } step_bench;
 
-static double reduce(hy_comm *comm, double value, hy_reduce op) {
+static double reduce_value(hy_comm *comm, double value, hy_reduce op) {
     hy_req req = {0};
     hy_comm_all_reduce(comm, "bench", &value, 1, HY_TYPE_F64, op, &req);
     hy_comm_wait(&req);
@@ -73,7 +73,7 @@ static hy_status take_params(step_bench *b, hy_dtype precision) {
 }
 
 /* Local. */
-static hy_status reserve(step_bench *b) {
+static hy_status reserve_step(step_bench *b) {
     const hy_config *c = b->config;
     const hy_mesh *mesh = &b->mesh;
     const hy_run_shape shape = {.method = c->parallel.method,
@@ -105,20 +105,20 @@ static double train_step(step_bench *b, int64_t number) {
     hy_runner_step(b->runner, &batch, scale, &b->scalars[0], hy_adamw_sharded_bucket_ready, b->optimizer);
     hy_adamw_sharded_reduce(b->optimizer, &b->scalars[1]);
     hy_device_read(b->device, b->scalars, sizeof sums, sums);
-    const double norm = sqrt(reduce(b->world, sums[1], HY_SUM));
+    const double norm = sqrt(reduce_value(b->world, sums[1], HY_SUM));
     const double clip = c->train.clip > 0 && norm > c->train.clip ? c->train.clip / norm : 1.0;
     hy_adamw_sharded_update(b->optimizer, &settings, number, c->train.lr, clip);
-    return reduce(b->world, sums[0], HY_SUM) * scale;
+    return reduce_value(b->world, sums[0], HY_SUM) * scale;
 }
 
-static void run_steps(step_bench *b) {
+static void time_steps(step_bench *b) {
     b->best = (double)INFINITY;
     for (int64_t i = 0; i <= b->steps; i++) {
         hy_comm_barrier(b->world);
         const double begin = hy_now();
         const double loss = train_step(b, i + 1);
         hy_device_wait(b->device, hy_device_mark(b->device, HY_LANE_COMPUTE));
-        const double seconds = reduce(b->world, hy_now() - begin, HY_MAX);
+        const double seconds = reduce_value(b->world, hy_now() - begin, HY_MAX);
         hy_print_detail("step %lld%s: %.3f s, loss %.4f\n", (long long)i, i == 0 ? " (warm-up)" : "", seconds, loss);
         if (i == 0) {
             hy_exchange_reset();
@@ -165,7 +165,7 @@ static hy_status write_report(const step_bench *b, const step_rates *of) {
 }
 
 /* Rank 0. */
-static hy_status report(const step_bench *b) {
+static hy_status report_step_bench(const step_bench *b) {
     const double groups = (double)b->mesh.data_size;
     const step_rates of = {.tokens = groups * (double)b->tokens / b->best,
                            .work = groups * hy_useful_step(b->model, b->tokens) / b->best};
@@ -176,27 +176,27 @@ static hy_status report(const step_bench *b) {
     return HY_OK;
 }
 
-static hy_status run(step_bench *b) {
+static hy_status run_step_bench(step_bench *b) {
     const int sequence = hy_trainer_sequence_size(b->config, hy_comm_size(b->world));
     HY_TRY(hy_mesh_create(b->world, (int)b->config->parallel.data, sequence, &b->mesh));
     HY_TRY(
         hy_comm_agree(b->world, hy_device_create(b->config->run.device, hy_config_precision(b->config), &b->device)));
     HY_TRY(hy_comm_bind(b->world, b->device, &b->all));
     HY_TRY(hy_comm_bind(b->mesh.sequence, b->device, &b->sequence));
-    HY_TRY(hy_comm_agree(b->world, reserve(b)));
+    HY_TRY(hy_comm_agree(b->world, reserve_step(b)));
     hy_print_detail("%s: %lld layers, %s parameters; %lld tokens, %d ranks = data %d x sequence %d, table %s (%s)\n",
                     b->path, (long long)b->config->model.layers,
                     hy_text_count((double)hy_model_parameter_count(b->model)).s, (long long)b->tokens,
                     hy_comm_size(b->world), b->mesh.data_size, sequence, hy_device_profile(b->device)->name,
                     hy_device_profile(b->device)->detail);
-    run_steps(b);
+    time_steps(b);
     const hy_phase_seconds seconds = {.total = b->total};
-    b->peak_bytes = reduce(b->world, (double)hy_resident_peak(), HY_SUM);
+    b->peak_bytes = reduce_value(b->world, (double)hy_resident_peak(), HY_SUM);
     if (b->times) {
         HY_TRY(hy_phase_report(b->world, b->device, &seconds));
     }
     HY_TRY(hy_gemm_rate(b->world, hy_config_precision(b->config), &b->gemm));
-    return hy_comm_agree(b->world, hy_comm_rank(b->world) == 0 ? report(b) : HY_OK);
+    return hy_comm_agree(b->world, hy_comm_rank(b->world) == 0 ? report_step_bench(b) : HY_OK);
 }
 
 static void destroy(step_bench *b) {
@@ -218,7 +218,7 @@ static void destroy(step_bench *b) {
     hy_device_destroy(b->device);
 }
 
-static hy_status check_options(void *context) {
+static hy_status check_step_options(void *context) {
     const step_bench *b = context;
     if (b->tokens < 1 || b->tokens > (int64_t)1 << 32 || b->steps < 1 || b->steps > 100000) {
         return hy_fail(HY_ERR_USAGE, "--tokens %lld --repeats %lld: wanted 1 to 4G tokens, 1 to 100000 steps",
@@ -257,9 +257,9 @@ hy_status hy_bench_step(int argc, char **argv, hy_comm *world) {
     HY_TRY(hy_config_load_on_all(world, b.path, &sets, &config));
     b.config = config;
     b.tokens = b.tokens == 0 ? config->data.sequence : b.tokens;
-    hy_status status = hy_report_once(world, check_options, &b);
+    hy_status status = hy_report_once(world, check_step_options, &b);
     if (status == HY_OK) {
-        status = run(&b);
+        status = run_step_bench(&b);
     }
     destroy(&b);
     hy_free(config);

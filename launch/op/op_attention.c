@@ -12,7 +12,7 @@ typedef struct attention {
     hy_sp_attn shape;
 } attention;
 
-static hy_status check_inputs(const hy_op_context *context, attention *a) {
+static hy_status check_attention_inputs(const hy_op_context *context, attention *a) {
     const hy_op_input *in = &a->in;
     hy_sp_attn *s = &a->shape;
     if (a->q->shape.n != 4 || a->k->shape.n != 4 || a->v->shape.n != 4)
@@ -40,8 +40,8 @@ static hy_status check_inputs(const hy_op_context *context, attention *a) {
     return HY_OK;
 }
 
-static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const attention *a, hy_sp *sp,
-                         hy_sp_attn *run) {
+static void take_attention_buffers(const hy_op_context *context, hy_op_pool *pool, const attention *a, hy_sp *sp,
+                                   hy_sp_attn *run) {
     const hy_layout *layout = sp->layout;
     const int64_t T = layout->T;
     hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
@@ -77,7 +77,7 @@ static hy_status run_attention(hy_op_context *context, const attention *a, const
                 .layout = layout,
                 .lists = lists,
                 .method = context->options.method};
-    take_buffers(context, &pool, a, &sp, &run);
+    take_attention_buffers(context, &pool, a, &sp, &run);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, pool.status), done);
     hy_sp_attn_fwd(&sp, &run);
     hy_sp_attn_bwd(&sp, &run);
@@ -108,7 +108,7 @@ hy_status hy_op_attention(hy_op_context *context, const char *in, const char *ou
     a.q = hy_op_input_find(&a.in, "q"), a.k = hy_op_input_find(&a.in, "k");
     a.v = hy_op_input_find(&a.in, "v"), a.d_o = hy_op_input_find(&a.in, "do");
     a.sinks = hy_op_input_find(&a.in, "sinks");
-    hy_status status = check_inputs(context, &a);
+    hy_status status = check_attention_inputs(context, &a);
     if (status == HY_OK)
         status = run_attention(context, &a, out);
     hy_op_input_free(&a.in);

@@ -20,7 +20,7 @@ typedef struct convolution {
     void *local;   /* host: one array of this rank's rows */
 } convolution;
 
-static hy_status check_inputs(const hy_op_context *context, convolution *c) {
+static hy_status check_conv_inputs(const hy_op_context *context, convolution *c) {
     const hy_op_input *in = &c->in;
     if (!c->d_o)
         return hy_op_fail(context, HY_ERR_DATA, "%s: do (or dy), the gradient of the output, is missing", in->path);
@@ -88,8 +88,8 @@ static hy_status make_layout(const hy_op_context *context, convolution *c, hy_op
 }
 
 /* This rank's rows of an array and its states, on the device. */
-static void *take_rows(const convolution *c, hy_op_pool *pool, const hy_layout *layout, const hy_op_tensor *tokens,
-                       const hy_op_tensor *states) {
+static void *take_local_rows(const convolution *c, hy_op_pool *pool, const hy_layout *layout,
+                             const hy_op_tensor *tokens, const hy_op_tensor *states) {
     const size_t bytes = (size_t)layout->T * c->row;
     void *rows = hy_op_take(pool, tokens->name, bytes);
     if (rows && c->local) {
@@ -100,14 +100,15 @@ static void *take_rows(const convolution *c, hy_op_pool *pool, const hy_layout *
     return rows;
 }
 
-static void take_buffers(const hy_op_context *context, hy_op_pool *pool, convolution *c, hy_sp *sp, hy_sp_conv *run) {
+static void take_conv_buffers(const hy_op_context *context, hy_op_pool *pool, convolution *c, hy_sp *sp,
+                              hy_sp_conv *run) {
     const hy_layout *layout = sp->layout;
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     const size_t rows = (size_t)layout->T * c->row;
     c->local = hy_op_take_host(pool, "rows of this rank", rows);
     run->op = (hy_conv_args){.T = layout->T, .C = c->D, .W = c->W, .act = HY_ACT_IDENTITY};
-    run->op.x = take_rows(c, pool, layout, c->x, c->h0);
-    run->op.dy = take_rows(c, pool, layout, c->d_o, NULL);
+    run->op.x = take_local_rows(c, pool, layout, c->x, c->h0);
+    run->op.dy = take_local_rows(c, pool, layout, c->d_o, NULL);
     run->op.w = hy_op_take_whole(pool, c->w);
     run->op.bias = hy_op_take_whole(pool, c->bias);
     run->op.y = hy_op_take(pool, "o", rows);
@@ -182,8 +183,8 @@ static void gather_results(const hy_op_context *context, const convolution *c, c
         add_final_gradients(device, c, r);
 }
 
-static void write_results(const hy_op_context *context, hy_op_output *out, const convolution *c, const hy_sp_conv *run,
-                          const results *r) {
+static void write_conv_results(const hy_op_context *context, hy_op_output *out, const convolution *c,
+                               const hy_sp_conv *run, const results *r) {
     const hy_shape states = HY_SHAPE(c->N, c->W - 1, c->D);
     hy_op_output_sum(context, out, strcmp(c->d_o->name, "dy") == 0 ? "y" : "o", HY_ROLE_ACT, c->x->shape, r->o.device);
     hy_op_output_sum(context, out, "dx", HY_ROLE_ACT, c->x->shape, r->dx.device);
@@ -212,7 +213,7 @@ static hy_status run_convolution(hy_op_context *context, convolution *c, const c
                 .comm = context->data,
                 .layout = layout,
                 .lists = lists};
-    take_buffers(context, &pool, c, &sp, &run);
+    take_conv_buffers(context, &pool, c, &sp, &run);
     results r;
     take_results(c, &pool, &r);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, pool.status), done);
@@ -221,7 +222,7 @@ static hy_status run_convolution(hy_op_context *context, convolution *c, const c
     gather_results(context, c, layout, &run, &r);
     hy_op_output out;
     hy_op_output_create(context, path, &out);
-    write_results(context, &out, c, &run, &r);
+    write_conv_results(context, &out, c, &run, &r);
     status = hy_op_output_finish(context, &out);
 done:
     hy_op_pool_free(&pool);
@@ -245,7 +246,7 @@ hy_status hy_op_conv(hy_op_context *context, const char *in, const char *out) {
     c.h0 = hy_op_input_find(&c.in, "h0"), c.dht = hy_op_input_find(&c.in, "dht"),
     c.cu = hy_op_input_find(&c.in, "cu_seqlens");
     c.d_o = hy_op_input_find(&c.in, hy_op_input_find(&c.in, "do") ? "do" : "dy");
-    hy_status status = check_inputs(context, &c);
+    hy_status status = check_conv_inputs(context, &c);
     if (status == HY_OK)
         status = run_convolution(context, &c, out);
     hy_op_input_free(&c.in);

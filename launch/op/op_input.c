@@ -59,8 +59,8 @@ static hy_status read_tensor(const hy_tensor_file *file, const hy_op_wanted *wan
                          : read_numbers(file, wanted->name, type, &shape, tensor->data);
 }
 
-static hy_status read_file(const char *path, const hy_op_wanted *wanted, int n_wanted, hy_dtype precision,
-                           hy_op_input *in) {
+static hy_status read_input_file(const char *path, const hy_op_wanted *wanted, int n_wanted, hy_dtype precision,
+                                 hy_op_input *in) {
     hy_tensor_file *file;
     HY_TRY(hy_tensor_file_open(path, &file));
     hy_status status = HY_OK;
@@ -87,7 +87,7 @@ typedef struct trial {
 static hy_status try_file(void *context) {
     const trial *t = context;
     hy_op_input in = {.path = t->path};
-    const hy_status status = read_file(t->path, t->wanted, t->n_wanted, t->precision, &in);
+    const hy_status status = read_input_file(t->path, t->wanted, t->n_wanted, t->precision, &in);
     hy_op_input_free(&in);
     return status;
 }
@@ -109,7 +109,7 @@ hy_status hy_op_input_read(const hy_op_context *context, const char *path, const
     if (root)
         status = hy_h5_try_in_child(path, HY_ERR_DATA, try_file, &(trial){path, wanted, n_wanted, precision});
     if (root && status == HY_OK)
-        status = read_file(path, wanted, n_wanted, precision, in);
+        status = read_input_file(path, wanted, n_wanted, precision, in);
     HY_TRY_GOTO(status, hy_comm_agree(world, status), done);
     void *mine[HY_OP_TENSORS_MAX];
     for (int i = 0; i < HY_OP_TENSORS_MAX; i++)

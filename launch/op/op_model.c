@@ -124,7 +124,8 @@ typedef struct gradient_file {
     hy_element element;
 } gradient_file;
 
-static hy_status write_gradient(void *context, const char *name, int n_dims, const int64_t *shape, const void *data) {
+static hy_status write_model_gradient(void *context, const char *name, int n_dims, const int64_t *shape,
+                                      const void *data) {
     const gradient_file *to = context;
     char full[HY_TENSOR_NAME_MAX + 8];
     hy_shape s = {.n = n_dims};
@@ -133,27 +134,27 @@ static hy_status write_gradient(void *context, const char *name, int n_dims, con
     return hy_tensor_file_write(to->file, full, to->element, &s, data);
 }
 
-static void reduce(hy_comm *world, void *data, int64_t n, hy_type type) {
+static void add_up_ranks(hy_comm *world, void *data, int64_t n, hy_type type) {
     hy_req req = {0};
     hy_comm_all_reduce(world, "op sum", data, n, type, HY_SUM, &req);
     hy_comm_wait(&req);
 }
 
-static hy_status write_results(const hy_op_context *context, model_run *run, const char *path) {
+static hy_status write_model_results(const hy_op_context *context, model_run *run, const char *path) {
     const hy_dtype dtype = hy_dtype_of(context->options.dtype, HY_ROLE_GRAD);
     const int64_t flat = hy_model_flat_size(run->model);
     hy_op_output out;
     hy_device_read(context->device, run->device_loss, sizeof run->loss_sum, &run->loss_sum);
     hy_device_read(context->device, run->grads, hy_op_bytes(context, HY_ROLE_GRAD, flat), run->all_grads);
-    reduce(context->world, &run->loss_sum, 1, HY_TYPE_F64);
-    reduce(context->world, run->all_grads, flat, dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32);
+    add_up_ranks(context->world, &run->loss_sum, 1, HY_TYPE_F64);
+    add_up_ranks(context->world, run->all_grads, flat, dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32);
     double loss = run->counted > 0 ? run->loss_sum / (double)run->counted : 0;
     hy_op_output_create(context, path, &out);
     if (out.file && out.status == HY_OK) {
         gradient_file to = {out.file, dtype == HY_F64 ? HY_ELEMENT_F64 : HY_ELEMENT_F32};
         out.status = hy_tensor_file_write(out.file, "loss", HY_ELEMENT_F64, &(hy_shape){.n = 0}, &loss);
         if (out.status == HY_OK)
-            out.status = hy_hf_visit_tensors(run->hf, run->model, dtype, run->all_grads, write_gradient, &to);
+            out.status = hy_hf_visit_tensors(run->hf, run->model, dtype, run->all_grads, write_model_gradient, &to);
     }
     hy_op_output_rows(context, &out, run->layout, "logits", HY_ROLE_STAT,
                       HY_SHAPE(run->B, run->T, hy_hf_model_config(run->hf)->vocab), run->logits);
@@ -188,7 +189,7 @@ static hy_status run_model(hy_op_context *context, model_run *run, const char *p
     HY_TRY(hy_comm_agree(context->world, run->pool.status));
     HY_TRY(pass(context, run, &batch, false));
     HY_TRY(pass(context, run, &batch, true));
-    return write_results(context, run, path);
+    return write_model_results(context, run, path);
 }
 
 hy_status hy_op_model(hy_op_context *context, const char *in, const char *out) {

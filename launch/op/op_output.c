@@ -32,8 +32,8 @@ static void *widened(const hy_op_context *context, hy_role role, int64_t n, void
     return wide;
 }
 
-static void write_tensor(const hy_op_context *context, hy_op_output *out, const char *name, const hy_shape *shape,
-                         const void *data) {
+static void write_output_tensor(const hy_op_context *context, hy_op_output *out, const char *name,
+                                const hy_shape *shape, const void *data) {
     if (out->status == HY_OK)
         out->status = hy_tensor_file_write(
             out->file, name, context->options.dtype == HY_F64 ? HY_ELEMENT_F64 : HY_ELEMENT_F32, shape, data);
@@ -65,7 +65,7 @@ static void gather_rows(const hy_op_context *context, hy_op_output *out, const h
         place_rows(layout, rank, row, part, full);
     }
     void *wide = widened(context, role, hy_shape_size(&shape), full);
-    write_tensor(context, out, name, &shape, wide);
+    write_output_tensor(context, out, name, &shape, wide);
     hy_free(wide != full ? wide : NULL);
     hy_free(part);
     hy_free(full);
@@ -95,7 +95,7 @@ void hy_op_output_sum(const hy_op_context *context, hy_op_output *out, const cha
     hy_comm_all_reduce(context->world, "op sum", sum, hy_shape_size(&shape), type, HY_SUM, &req);
     hy_comm_wait(&req);
     if (hy_comm_rank(context->world) == 0)
-        write_tensor(context, out, name, &shape, sum);
+        write_output_tensor(context, out, name, &shape, sum);
     hy_free(sum != own ? sum : NULL);
     hy_free(own);
 }

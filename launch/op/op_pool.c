@@ -2,7 +2,7 @@
 #include "base/memory.h"
 #include "launch/op/op.h"
 
-static void *take(hy_op_pool *pool, const char *name, size_t bytes, hy_device *device) {
+static void *take_block(hy_op_pool *pool, const char *name, size_t bytes, hy_device *device) {
     void *memory = NULL;
     if (pool->status != HY_OK)
         return NULL;
@@ -17,11 +17,11 @@ static void *take(hy_op_pool *pool, const char *name, size_t bytes, hy_device *d
 }
 
 void *hy_op_take(hy_op_pool *pool, const char *name, size_t bytes) {
-    return take(pool, name, bytes, pool->device);
+    return take_block(pool, name, bytes, pool->device);
 }
 
 void *hy_op_take_host(hy_op_pool *pool, const char *name, size_t bytes) {
-    return take(pool, name, bytes, NULL);
+    return take_block(pool, name, bytes, NULL);
 }
 
 void *hy_op_take_whole(hy_op_pool *pool, const hy_op_tensor *tensor) {

@@ -81,7 +81,7 @@ typedef struct job {
 } job;
 
 /* Elements that this rank holds of an input or its gradient. */
-static int64_t own_elements(const hy_layout *layout, const hy_op_tensor *t) {
+static int64_t own_input_elements(const hy_layout *layout, const hy_op_tensor *t) {
     const int64_t tokens = layout->n_seq * layout->len, n = t ? hy_shape_size(&t->shape) : 0;
     return !t || t->shape.n <= 2 ? n : tokens == 0 ? 0 : n / tokens * layout->T;
 }
@@ -91,7 +91,7 @@ static void *take_gradient(const hy_op_context *context, hy_op_pool *pool, const
                            const hy_op_tensor *t) {
     if (!t)
         return NULL;
-    return hy_op_take(pool, "gradient", hy_op_bytes(context, t->role, own_elements(layout, t)));
+    return hy_op_take(pool, "gradient", hy_op_bytes(context, t->role, own_input_elements(layout, t)));
 }
 
 static void take_inputs(hy_op_pool *pool, const hy_op_recurrence_input *r, const hy_layout *layout, hy_recur_args *op) {
@@ -132,8 +132,8 @@ static void take_levels(const hy_op_context *context, hy_op_pool *pool, const hy
 }
 
 /* Buffers of this rank, in place in the job. */
-static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r, hy_sp *sp,
-                         job *j) {
+static void take_recurrence_buffers(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r,
+                                    hy_sp *sp, job *j) {
     const hy_layout *layout = sp->layout;
     hy_sp_recur *run = &j->recur;
     hy_recur_args *op = &run->op;
@@ -173,12 +173,15 @@ static void take_buffers(const hy_op_context *context, hy_op_pool *pool, const h
                                    .du = take_gradient(context, pool, layout, r->t[BONUS])};
 }
 
-static void add(hy_sp *sp, const hy_op_tensor *t, const void *x, void *y) {
+static void add_to_gradient(hy_sp *sp, const hy_op_tensor *t, const void *x, void *y) {
     if (t)
-        hy_axpy(
-            sp->device,
-            &(hy_axpy_args){
-                .n = own_elements(sp->layout, t), .a = 1, .x = x, .y = y, .acc = 1, .from = t->role, .to = t->role});
+        hy_axpy(sp->device, &(hy_axpy_args){.n = own_input_elements(sp->layout, t),
+                                            .a = 1,
+                                            .x = x,
+                                            .y = y,
+                                            .acc = 1,
+                                            .from = t->role,
+                                            .to = t->role});
 }
 
 /* The recurrence without levels gives ht, and an o that is overwritten. */
@@ -192,14 +195,14 @@ static void compute_levels(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
     hy_sp_recur at_end = j->recur;
     at_end.op = *from;
     hy_sp_recur_bwd(sp, &at_end);
-    add(sp, r->t[KEY], from->dk, op->dk);
-    add(sp, r->t[VALUE], from->dv, op->dv);
-    add(sp, r->t[DECAY], from->dg, op->dg);
-    add(sp, r->t[BETA], from->dbeta, op->dbeta);
+    add_to_gradient(sp, r->t[KEY], from->dk, op->dk);
+    add_to_gradient(sp, r->t[VALUE], from->dv, op->dv);
+    add_to_gradient(sp, r->t[DECAY], from->dg, op->dg);
+    add_to_gradient(sp, r->t[BETA], from->dbeta, op->dbeta);
 }
 
 /* Forward and backward. The bonus adds to what the recurrence leaves. */
-static void compute(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
+static void compute_recurrence(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
     const hy_axpy_args scaled = {
         .n = r->shape.H * r->shape.K, .a = r->shape.scale, .from = HY_ROLE_STAT, .to = HY_ROLE_STAT};
     if (r->t[LEVELS]) {
@@ -221,8 +224,8 @@ static void compute(const hy_op_recurrence_input *r, hy_sp *sp, job *j) {
 }
 
 /* The gradient of an input under the input's name after a d; arrays without tokens are summed over ranks. */
-static void write_gradient(const hy_op_context *context, hy_op_output *out, const hy_layout *layout,
-                           const hy_op_tensor *t, const void *data) {
+static void write_input_gradient(const hy_op_context *context, hy_op_output *out, const hy_layout *layout,
+                                 const hy_op_tensor *t, const void *data) {
     char name[40];
     if (!t)
         return;
@@ -233,8 +236,8 @@ static void write_gradient(const hy_op_context *context, hy_op_output *out, cons
         hy_op_output_sum(context, out, name, t->role, t->shape, data);
 }
 
-static void write_results(const hy_op_context *context, hy_op_output *out, const hy_op_recurrence_input *r,
-                          const hy_layout *layout, job *j) {
+static void write_recurrence_results(const hy_op_context *context, hy_op_output *out, const hy_op_recurrence_input *r,
+                                     const hy_layout *layout, job *j) {
     const hy_recur_args *op = &j->recur.op;
     void *const gradients[ROLES] = {
         [Q] = op->dq,    [KEY] = op->dk,   [VALUE] = op->dv,      [DECAY] = op->dg,          [BETA] = op->dbeta,
@@ -242,7 +245,7 @@ static void write_results(const hy_op_context *context, hy_op_output *out, const
     const size_t state_bytes = hy_op_bytes(context, HY_ROLE_STAT, op->HV * op->K * op->V);
     hy_op_output_rows(context, out, layout, "o", HY_ROLE_ACT, r->t[VALUE]->shape, op->o);
     for (int i = 0; i < H0; i++)
-        write_gradient(context, out, layout, r->t[i], gradients[i]);
+        write_input_gradient(context, out, layout, r->t[i], gradients[i]);
     keep_owned_states(context->device, layout, true, state_bytes, j->recur.ht);
     hy_op_output_sum(context, out, "ht", HY_ROLE_STAT, r->states, j->recur.ht);
     if (r->t[H0]) {
@@ -277,12 +280,12 @@ static hy_status run_recurrence(hy_op_context *context, const hy_op_recurrence_i
                 .layout = layout,
                 .lists = lists,
                 .method = context->options.method};
-    take_buffers(context, &pool, r, &sp, &j);
+    take_recurrence_buffers(context, &pool, r, &sp, &j);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, pool.status), done);
-    compute(r, &sp, &j);
+    compute_recurrence(r, &sp, &j);
     hy_op_output out;
     hy_op_output_create(context, path, &out);
-    write_results(context, &out, r, layout, &j);
+    write_recurrence_results(context, &out, r, layout, &j);
     status = hy_op_output_finish(context, &out);
 done:
     hy_op_pool_free(&pool);

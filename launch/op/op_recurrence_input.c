@@ -11,7 +11,7 @@ enum {
 };
 
 /* Sizes from q and v, or from x alone. */
-static hy_status read_sizes(const hy_op_context *context, hy_op_recurrence_input *r) {
+static hy_status read_recurrence_sizes(const hy_op_context *context, hy_op_recurrence_input *r) {
     const hy_op_tensor *q = r->t[Q], *v = r->t[VALUE];
     hy_recur_args *s = &r->shape;
     if (r->form->elementwise && v->shape.n != 3)
@@ -69,9 +69,9 @@ static hy_status check_levels(const hy_op_context *context, const hy_op_recurren
     return hy_op_check_shape(context, &r->in, l, HY_SHAPE(r->B, r->T, r->shape.HV, l->shape.dim[3]));
 }
 
-static hy_status check_inputs(const hy_op_context *context, hy_op_recurrence_input *r) {
+static hy_status check_recurrence_inputs(const hy_op_context *context, hy_op_recurrence_input *r) {
     const hy_op_input *in = &r->in;
-    HY_TRY(read_sizes(context, r));
+    HY_TRY(read_recurrence_sizes(context, r));
     const hy_recur_args *s = &r->shape;
     const hy_shape keys = HY_SHAPE(r->B, r->T, s->H, s->K);
     HY_TRY(hy_op_check_shape(context, in, r->t[Q], keys));
@@ -121,7 +121,7 @@ hy_status hy_op_recurrence_read(const hy_op_context *context, const hy_op_form *
     HY_TRY(hy_op_input_read(context, path, wanted, n, &r->in));
     for (int i = 0; i < ROLES; i++)
         r->t[i] = form->names[i] ? hy_op_input_find(&r->in, form->names[i]) : NULL;
-    hy_status status = check_inputs(context, r);
+    hy_status status = check_recurrence_inputs(context, r);
     if (status == HY_OK)
         status = check_attributes(context, r);
     if (status != HY_OK)

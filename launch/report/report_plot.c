@@ -29,7 +29,7 @@ static bool is_empty(const scale *s) {
     return s->low > s->high;
 }
 
-static axis_unit unit_of(double high) {
+static axis_unit unit_of_axis(double high) {
     static const char *const names[] = {"", ", thousands", ", millions", ", billions", ", trillions"};
     axis_unit unit = {.size = 1.0};
     int k = 0;
@@ -57,7 +57,7 @@ static int64_t last_step(const hy_metrics_history *h) {
 }
 
 /* A string of gnuplot. Between single quotes nothing is read as a command. */
-static void put_text(FILE *out, const char *text) {
+static void put_quoted(FILE *out, const char *text) {
     fputc('\'', out);
     for (; *text != '\0'; text++) {
         if (*text == '\'') {
@@ -80,7 +80,7 @@ static void begin_panel(const picture *p, const char *title, scale s, bool from_
     if (empty) {
         s = (scale){0.0, 1.0};
     }
-    const axis_unit unit = unit_of(s.high);
+    const axis_unit unit = unit_of_axis(s.high);
     const bool log_scale = !from_zero && s.low > 0.0 && s.high > 50.0 * s.low;
     const double margin = s.high > s.low ? 0.05 * (s.high - s.low) : 0.05 * fabs(s.high) + 1e-12;
     fprintf(p->out, "set title \"%s%s\" noenhanced\nunset logscale y\nu = %.17e\n", title, unit.name, unit.size);
@@ -163,7 +163,7 @@ static void put_validation_panel(const picture *p) {
     for (int i = 0; i < n_names; i++) {
         if (n_names > 1 || names[i][0] != '\0') {
             fprintf(p->out, "NaN with linespoints lc rgb \"#606060\" dt %d pt %d ps 0.4 title ", 1 + i, 7 + i);
-            put_text(p->out, names[i][0] != '\0' ? names[i] : "(no name)");
+            put_quoted(p->out, names[i][0] != '\0' ? names[i] : "(no name)");
             fprintf(p->out, " noenhanced, ");
         }
     }
@@ -185,7 +185,7 @@ static void choose_x(picture *p, scale *x) {
     if (is_empty(x)) {
         *x = (scale){0.0, 1.0};
     }
-    p->x_unit = unit_of(x->high);
+    p->x_unit = unit_of_axis(x->high);
     x->low /= p->x_unit.size;
     x->high /= p->x_unit.size;
     if (x->high <= x->low) {
@@ -208,12 +208,12 @@ static int key_columns(const picture *p) {
     return fit < 1 ? 1 : fit > KEY_COLUMNS ? KEY_COLUMNS : fit;
 }
 
-static void put_key(const picture *p, int columns, int height) {
+static void put_legend(const picture *p, int columns, int height) {
     for (int run = 0; run < p->n_runs; run++) {
         const double x = 0.07 + 0.91 * (run % columns) / columns, y = 1.0 - (14.0 + ROW * (run / columns)) / height;
         fprintf(p->out, "set arrow from screen %.4f,%.4f to screen %.4f,%.4f nohead lw 3 lc rgb \"%s\"\nset label ", x,
                 y, x + 0.026, y, colour_of(run));
-        put_text(p->out, p->runs[run].label);
+        put_quoted(p->out, p->runs[run].label);
         fprintf(p->out, " at screen %.4f,%.4f noenhanced\n", x + 0.032, y);
     }
 }
@@ -225,7 +225,7 @@ static void put_picture(picture *p, const char *path) {
     scale x;
     choose_x(p, &x);
     fprintf(p->out, "set terminal svg size %d,%d font \"sans,12\" background \"#ffffff\"\nset output ", WIDTH, height);
-    put_text(p->out, path);
+    put_quoted(p->out, path);
     fprintf(p->out, "\nset datafile missing \"NaN\"\n");
     for (int run = 0; run < p->n_runs; run++) {
         hy_report_put_steps(p, run);
@@ -239,7 +239,7 @@ static void put_picture(picture *p, const char *path) {
             "set title offset 0,-0.6\nset xrange [%.10g:%.10g]\n",
             54.0 / height, 1.0 - (36.0 + key_height) / height, x.low, x.high);
     fprintf(p->out, "set label 1 \"\"\n"); /* the number that an empty panel's word takes */
-    put_key(p, columns, height);
+    put_legend(p, columns, height);
     put_curve_panel(p, CURVE_LOSS);
     fprintf(p->out, "unset label\nunset arrow\n");
     put_validation_panel(p);

@@ -59,14 +59,15 @@ hy_status hy_attention_resolve(const hy_mixer_request *r) {
 }
 
 /* Projection and convolution. */
-static hy_var project(hy_graph *g, const hy_mixer_config *m, hy_var x, const char *const names[2], int64_t heads) {
+static hy_var project_heads(hy_graph *g, const hy_mixer_config *m, hy_var x, const char *const names[2],
+                            int64_t heads) {
     hy_var y = hy_node_linear(g, x, names[0], heads * m->head_dim, m->qkv_bias);
     return m->conv > 0 ? hy_node_conv(g, y, names[1], m->conv, false, HY_ACT_IDENTITY) : y;
 }
 
 static hy_var head_input(hy_graph *g, const hy_model_config *config, const hy_mixer_config *m, hy_var x,
                          const char *const names[3], int64_t heads) {
-    hy_var y = project(g, m, x, names, heads);
+    hy_var y = project_heads(g, m, x, names, heads);
     if (m->qk_norm != HY_QK_NORM_NONE) {
         int64_t cols = m->qk_norm == HY_QK_NORM_RMS_HEAD ? m->head_dim : heads * m->head_dim;
         y = (config->zero_centred ? hy_node_rmsnorm_zero_centred : hy_node_rmsnorm)(g, y, names[2], cols, 1,
@@ -90,7 +91,7 @@ hy_var hy_attention_build(const hy_mixer_row *row, hy_graph *g, const hy_model_c
     (void)layer;
     hy_var q = head_input(g, config, m, x, (const char *[]){"q_proj", "q_conv1d", "q_norm"}, m->heads);
     hy_var k = head_input(g, config, m, x, (const char *[]){"k_proj", "k_conv1d", "k_norm"}, m->kv_heads);
-    hy_var v = project(g, m, x, (const char *[]){"v_proj", "v_conv1d"}, m->kv_heads);
+    hy_var v = project_heads(g, m, x, (const char *[]){"v_proj", "v_conv1d"}, m->kv_heads);
     hy_var o = hy_node_attention(g, q, k, v,
                                  &(hy_attn_shape){.heads = m->heads,
                                                   .kv_heads = m->kv_heads,

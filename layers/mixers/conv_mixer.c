@@ -62,7 +62,7 @@ hy_status hy_conv_resolve(const hy_mixer_request *r) {
 }
 
 /* Width-3 convolutions keep the size of what they mix: their taps have variance 1/width, not the matrices'. */
-static hy_var project(hy_graph *g, const hy_mixer_config *m, hy_var x, const char *const names[2], int64_t cols) {
+static hy_var project_conv(hy_graph *g, const hy_mixer_config *m, hy_var x, const char *const names[2], int64_t cols) {
     hy_var y = hy_node_linear(g, x, names[0], cols, m->qkv_bias);
     if (m->conv == 0) {
         return y;
@@ -79,9 +79,9 @@ hy_var hy_conv_build(const hy_mixer_row *table_row, hy_graph *g, const hy_model_
     (void)layer;
     const hy_conv_row *row = table_row->conv;
     const int64_t D = config->width;
-    hy_var q = project(g, m, x, (const char *[]){"q_proj", "q_conv1d"}, D);
-    hy_var k = project(g, m, x, (const char *[]){"k_proj", "k_conv1d"}, D);
-    hy_var v = project(g, m, x, (const char *[]){"v_proj", "v_conv1d"}, D);
+    hy_var q = project_conv(g, m, x, (const char *[]){"q_proj", "q_conv1d"}, D);
+    hy_var k = project_conv(g, m, x, (const char *[]){"k_proj", "k_conv1d"}, D);
+    hy_var v = project_conv(g, m, x, (const char *[]){"v_proj", "v_conv1d"}, D);
     hy_var y = hy_node_glu(g, v, k, HY_ACT_IDENTITY);
     if (row->width == 0) {
         y = hy_node_long_conv(g, y, "filter", m->filter_groups, m->filter_order);

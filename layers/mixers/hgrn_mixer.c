@@ -59,7 +59,7 @@ hy_status hy_hgrn2_resolve(const hy_mixer_request *r) {
     return check_bounds(r, m->heads * m->head_dim, "head_dim");
 }
 
-static hy_var project(hy_graph *g, const hy_mixer_config *m, hy_var x, const char *const names[2], int64_t cols) {
+static hy_var project_hgrn(hy_graph *g, const hy_mixer_config *m, hy_var x, const char *const names[2], int64_t cols) {
     hy_var y = hy_node_linear(g, x, names[0], cols, false);
     return m->conv > 0 ? hy_node_conv(g, y, names[1], m->conv, false, HY_ACT_IDENTITY) : y;
 }
@@ -73,14 +73,14 @@ static hy_var bounded_decay(hy_graph *g, const hy_model_config *config, const hy
                                                  HY_INIT_ZERO, false);
         bound = layer > 0 ? hy_node_lower_bound(g, bounds, cols, layer, config->layers) : HY_NONE;
     }
-    return hy_node_bounded_gate(g, project(g, m, x, (const char *[]){"f_proj", "f_conv1d"}, cols), bound, k);
+    return hy_node_bounded_gate(g, project_hgrn(g, m, x, (const char *[]){"f_proj", "f_conv1d"}, cols), bound, k);
 }
 
 hy_var hy_hgrn_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
                      int64_t layer, hy_var x) {
     (void)row;
     int64_t channels = m->value_dim;
-    hy_var k, input = project(g, m, x, (const char *[]){"i_proj", "i_conv1d"}, channels);
+    hy_var k, input = project_hgrn(g, m, x, (const char *[]){"i_proj", "i_conv1d"}, channels);
     hy_recur_vars in = {.q = HY_NONE, .k = HY_NONE, .beta = HY_NONE};
     in.g = bounded_decay(g, config, m, layer, x, channels, &k);
     in.v = hy_node_glu(g, k, input, HY_ACT_SILU);
@@ -95,8 +95,9 @@ hy_var hy_hgrn2_build(const hy_mixer_row *row, hy_graph *g, const hy_model_confi
     (void)row;
     int64_t keys = m->heads * m->head_dim, values = m->heads * m->value_dim;
     hy_recur_vars in = {.beta = HY_NONE};
-    in.q = hy_node_unary(g, project(g, m, x, (const char *[]){"q_proj", "q_conv1d"}, keys), HY_ACT_SILU, 1, -INFINITY);
-    in.v = project(g, m, x, (const char *[]){"i_proj", "i_conv1d"}, values);
+    in.q = hy_node_unary(g, project_hgrn(g, m, x, (const char *[]){"q_proj", "q_conv1d"}, keys), HY_ACT_SILU, 1,
+                         -INFINITY);
+    in.v = project_hgrn(g, m, x, (const char *[]){"i_proj", "i_conv1d"}, values);
     in.g = bounded_decay(g, config, m, layer, x, keys, &in.k);
     hy_var o =
         hy_node_recur(g, &in, HY_DECAY_VECTOR, HY_RULE_ADDITIVE, m->heads, m->heads, 1 / sqrt((double)m->head_dim));

@@ -73,8 +73,8 @@ static hy_var activate(hy_graph *g, hy_var x, hy_act act) {
 
 /* Projection, convolution if there is one, activation. In rows that are `activated`, `feature` is that activation, with or without
  * convolution; in the others the convolution brings its own SiLU and the feature map comes after. */
-static hy_var project(hy_graph *g, const hy_linear_row *row, const hy_mixer_config *m, hy_var x,
-                      const char *const names[2], int64_t cols, hy_act feature) {
+static hy_var project_linear(hy_graph *g, const hy_linear_row *row, const hy_mixer_config *m, hy_var x,
+                             const char *const names[2], int64_t cols, hy_act feature) {
     hy_var y = hy_node_linear(g, x, names[0], cols, false);
     if (m->conv > 0) {
         hy_act fused = row->activated && feature != HY_ACT_SILU ? HY_ACT_IDENTITY : HY_ACT_SILU;
@@ -184,8 +184,8 @@ static bool own_apart(const hy_linear_row *row, const hy_mixer_config *m) {
 }
 
 /* The recurrence of the row's kind, and the normaliser. */
-static hy_var mix(hy_graph *g, const hy_mixer_row *table_row, const hy_mixer_config *m, hy_recur_vars in,
-                  const plain_keys *plain, hy_var x) {
+static hy_var mix_recurrently(hy_graph *g, const hy_mixer_row *table_row, const hy_mixer_config *m, hy_recur_vars in,
+                              const plain_keys *plain, hy_var x) {
     const hy_linear_row *row = table_row->linear;
     double scale = row->unit_scale ? 1 : 1 / sqrt((double)(hy_var_cols(g, in.q) / m->heads));
     bool normalised = m->normaliser == HY_SWITCH_ON;
@@ -211,10 +211,10 @@ hy_var hy_linear_build(const hy_mixer_row *table_row, hy_graph *g, const hy_mode
             repeat = m->heads / m->kv_heads;
     hy_act feature = hy_feature_act(m->feature_map);
     hy_recur_vars in = {.beta = HY_NONE, .a = HY_NONE, .b = HY_NONE};
-    in.q = project(g, row, m, x, (const char *[]){"q_proj", "q_conv1d"}, m->heads * K, feature);
-    in.k = project(g, row, m, x, (const char *[]){"k_proj", "k_conv1d"}, m->kv_heads * K, feature);
-    in.v = project(g, row, m, x, (const char *[]){"v_proj", "v_conv1d"}, values * m->value_dim,
-                   row->activated ? HY_ACT_SILU : HY_ACT_IDENTITY);
+    in.q = project_linear(g, row, m, x, (const char *[]){"q_proj", "q_conv1d"}, m->heads * K, feature);
+    in.k = project_linear(g, row, m, x, (const char *[]){"k_proj", "k_conv1d"}, m->kv_heads * K, feature);
+    in.v = project_linear(g, row, m, x, (const char *[]){"v_proj", "v_conv1d"}, values * m->value_dim,
+                          row->activated ? HY_ACT_SILU : HY_ACT_IDENTITY);
     key_side side = make_key_side(g, m);
     plain_keys plain = {.q = prepare_keys(g, &side, in.q, m->heads), .k = prepare_keys(g, &side, in.k, m->kv_heads)};
     hy_feature_weights map = hy_feature_params(g, m->feature_map, K, "feature_map_q");
@@ -228,6 +228,6 @@ hy_var hy_linear_build(const hy_mixer_row *table_row, hy_graph *g, const hy_mode
         in.beta = hy_node_unary(g, hy_node_linear(g, x, "b_proj", m->value_heads, false), HY_ACT_SIGMOID,
                                 m->negative_eigenvalues ? 2 : 1, -INFINITY);
     }
-    return hy_node_linear(g, finish_linear_mixer(g, row, m, x, mix(g, table_row, m, in, &plain, x)), "o_proj",
-                          config->width, false);
+    return hy_node_linear(g, finish_linear_mixer(g, row, m, x, mix_recurrently(g, table_row, m, in, &plain, x)),
+                          "o_proj", config->width, false);
 }

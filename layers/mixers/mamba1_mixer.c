@@ -30,7 +30,7 @@ hy_status hy_mamba1_resolve(const hy_mixer_request *r) {
 }
 
 /* Δ = softplus(dt_proj τ + bias), which starts between 1e-3 and 1e-1. */
-static hy_var step_of(hy_graph *g, const hy_mixer_config *m, hy_var low) {
+static hy_var mamba1_step(hy_graph *g, const hy_mixer_config *m, hy_var low) {
     hy_weight w =
         hy_graph_param(g, "dt_proj.weight", 2, (int64_t[]){m->value_heads, m->gate_rank}, HY_INIT_UNIFORM, true);
     hy_weight bias = hy_graph_param(g, "dt_proj.bias", 1, &m->value_heads, HY_INIT_DT_BIAS, false);
@@ -57,7 +57,7 @@ hy_var hy_mamba1_build(const hy_mixer_row *row, hy_graph *g, const hy_model_conf
                                      m->proj_bias ? hy_weight_at(in_bias, channels) : none, channels);
     x = hy_node_conv(g, x, "conv1d", m->conv, m->conv_bias == HY_SWITCH_ON, HY_ACT_SILU);
     hy_weight x_proj = hy_graph_param(g, "x_proj.weight", 2, (int64_t[]){rank + 2 * N, channels}, HY_INIT_NORMAL, true);
-    hy_var step = step_of(g, m, hy_node_linear_weight(g, x, x_proj, none, rank));
+    hy_var step = mamba1_step(g, m, hy_node_linear_weight(g, x, x_proj, none, rank));
     hy_recur_vars in = {.beta = HY_NONE, .a = HY_NONE, .b = HY_NONE};
     in.k = hy_node_linear_weight(g, x, hy_weight_at(x_proj, rank * channels), none, N);
     in.q = hy_node_linear_weight(g, x, hy_weight_at(x_proj, (rank + N) * channels), none, N);

@@ -64,7 +64,7 @@ hy_status hy_mamba2_resolve(const hy_mixer_request *r) {
 }
 
 /* min(max(softplus(dt + dt_bias), low), high); min(a, b) = −max(−a, −b). */
-static hy_var step_of(hy_graph *g, const hy_mixer_config *m, hy_var dt) {
+static hy_var mamba2_step(hy_graph *g, const hy_mixer_config *m, hy_var dt) {
     hy_weight bias = hy_graph_param(g, "dt_bias", 1, &m->value_heads, HY_INIT_DT_BIAS, false);
     hy_var step =
         hy_node_unary(g, hy_node_bias(g, dt, bias), HY_ACT_SOFTPLUS, 1, m->step_low > 0 ? m->step_low : -INFINITY);
@@ -107,7 +107,7 @@ hy_mamba2_parts hy_mamba2_begin(hy_graph *g, const hy_mixer_config *m, hy_var u,
     }
     parts.z = take_rows(g, &in_proj, u, inner);
     hy_var joint = take_rows(g, &in_proj, u, inner + 2 * groups), xBC[3];
-    hy_var step = step_of(g, m, take_rows(g, &in_proj, u, m->value_heads));
+    hy_var step = mamba2_step(g, m, take_rows(g, &in_proj, u, m->value_heads));
     if (more > 0) {
         parts.more = take_rows(g, &in_proj, u, more);
     }

@@ -26,7 +26,7 @@ int hy_mixer_keys(const hy_mixer_row *row, hy_mixer_key keys[HY_MIXER_KEYS_MAX])
     return n;
 }
 
-static const hy_mixer_key *find_key(const hy_mixer_key *keys, int n, const char *name) {
+static const hy_mixer_key *find_mixer_key(const hy_mixer_key *keys, int n, const char *name) {
     for (int i = 0; i < n; i++) {
         if (strcmp(keys[i].name, name) == 0) {
             return &keys[i];
@@ -37,7 +37,7 @@ static const hy_mixer_key *find_key(const hy_mixer_key *keys, int n, const char 
 
 bool hy_mixer_uses(const hy_mixer_row *row, const char *key) {
     hy_mixer_key keys[HY_MIXER_KEYS_MAX];
-    return strcmp(key, "kind") == 0 || find_key(keys, hy_mixer_keys(row, keys), key) != NULL;
+    return strcmp(key, "kind") == 0 || find_mixer_key(keys, hy_mixer_keys(row, keys), key) != NULL;
 }
 
 static const hy_schema_entry *find_entry(const char *key) {
@@ -61,7 +61,7 @@ static bool same(const hy_schema_entry *entry, const hy_mixer_config *a, const h
 hy_mixer_text hy_mixer_value(const hy_mixer_request *request, const char *key) {
     const hy_schema_entry *entry = find_entry(key);
     hy_mixer_key keys[HY_MIXER_KEYS_MAX];
-    const hy_mixer_key *own = find_key(keys, hy_mixer_keys(request->row, keys), key);
+    const hy_mixer_key *own = find_mixer_key(keys, hy_mixer_keys(request->row, keys), key);
     hy_mixer_text text;
     char value[64] = "", preset[64] = "";
     hy_schema_show(entry, request->mixer, value, sizeof value);

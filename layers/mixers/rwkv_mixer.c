@@ -152,7 +152,7 @@ static double start_rate(const hy_param *p, int64_t n) {
     return -0.19 + 0.3 * zigzag(p, n) + 0.4 * (ramp(n, p->size) - 0.5);
 }
 
-static double start_value(const hy_param *p, int64_t n) {
+static double rwkv_start_value(const hy_param *p, int64_t n) {
     return 0.73 - 0.4 * (ramp(n, p->size) - 0.5);
 }
 
@@ -175,7 +175,7 @@ static hy_var orthogonal_linear(hy_graph *g, hy_var x, const char *name, int64_t
 }
 
 /* x + (x' − x)⊙μ with the parameter x_<letter>. */
-static hy_var mix(hy_graph *g, hy_var x, hy_var before, char letter, double exponent) {
+static hy_var mix_before(hy_graph *g, hy_var x, hy_var before, char letter, double exponent) {
     const char name[] = {'x', '_', letter, 0};
     hy_weight mu = hy_graph_param(g, name, 3, (int64_t[]){1, 1, hy_var_cols(g, x)}, HY_INIT_FORMULA, false);
     hy_rwkv_start_mix(g, mu, exponent);
@@ -191,7 +191,7 @@ static hy_var values_of(hy_graph *g, const hy_mixer_config *m, hy_var x_v) {
     }
     hy_var share =
         hy_rwkv_lora(g, x_v, "v_lora", &(hy_rwkv_lora_shape){m->value_rank, hy_var_cols(g, v), HY_ACT_IDENTITY, true});
-    hy_rwkv_start_bias(g, share, start_value, 0, 0);
+    hy_rwkv_start_bias(g, share, rwkv_start_value, 0, 0);
     return hy_node_lerp(g, v, g->first_value, hy_node_unary(g, share, HY_ACT_SIGMOID, 1, -INFINITY));
 }
 
@@ -214,17 +214,17 @@ hy_var hy_rwkv7_build(const hy_mixer_row *row, hy_graph *g, const hy_model_confi
                  gone = ramp(layer, config->layers); /* the layer's depth decides how it starts */
     hy_var before = hy_node_shift(g, x);
     hy_recur_vars in = {.beta = HY_NONE};
-    in.q = orthogonal_linear(g, mix(g, x, before, 'r', 0.2 * left), "r_proj", keys, 1);
-    in.g = hy_rwkv_lora(g, mix(g, x, before, 'w', 0.9 * left), "w_lora",
+    in.q = orthogonal_linear(g, mix_before(g, x, before, 'r', 0.2 * left), "r_proj", keys, 1);
+    in.g = hy_rwkv_lora(g, mix_before(g, x, before, 'w', 0.9 * left), "w_lora",
                         &(hy_rwkv_lora_shape){m->gate_rank, keys, HY_ACT_TANH, true});
     hy_rwkv_start_bias(g, in.g, start_decay, 1 + pow(gone, 0.3), (double)m->head_dim);
     in.g = hy_node_unary(g, in.g, HY_ACT_SIGMOID, -exp(-0.5), -INFINITY);
-    hy_var rate = hy_rwkv_lora(g, mix(g, x, before, 'a', 0.9 * left), "a_lora",
+    hy_var rate = hy_rwkv_lora(g, mix_before(g, x, before, 'a', 0.9 * left), "a_lora",
                                &(hy_rwkv_lora_shape){m->rate_rank, keys, HY_ACT_IDENTITY, true});
     hy_rwkv_start_bias(g, rate, start_rate, 0, (double)m->head_dim);
-    keys_of(g, m, mix(g, x, before, 'k', 0.7 * left), rate, &in);
-    in.v = values_of(g, m, mix(g, x, before, 'v', 0.7 * left));
-    hy_var gate = hy_rwkv_lora(g, mix(g, x, before, 'g', 0.2 * left), "g_lora",
+    keys_of(g, m, mix_before(g, x, before, 'k', 0.7 * left), rate, &in);
+    in.v = values_of(g, m, mix_before(g, x, before, 'v', 0.7 * left));
+    hy_var gate = hy_rwkv_lora(g, mix_before(g, x, before, 'g', 0.2 * left), "g_lora",
                                &(hy_rwkv_lora_shape){m->output_rank, values, HY_ACT_SIGMOID, false});
     hy_weight r_k = constant_param(g, "r_k", 2, (int64_t[]){m->heads, m->head_dim}, -0.04);
     hy_var bonus = hy_node_bonus(g, in.q, in.k, in.v, r_k, m->heads);

@@ -53,7 +53,7 @@ typedef struct candidates {
     int64_t n, *steps;
 } candidates;
 
-static hy_status look(const char *path, candidates *c) {
+static hy_status look_for_candidates(const char *path, candidates *c) {
     char inside[HY_PATH_MAX];
     if (snprintf(c->folder, sizeof(c->folder), "%s", path) >= (int)sizeof(c->folder) ||
         snprintf(inside, sizeof(inside), "%s/manifest.json", path) >= (int)sizeof(inside)) {
@@ -71,7 +71,7 @@ static hy_status look(const char *path, candidates *c) {
     return hy_checkpoint_steps(c->folder, &c->steps, &c->n);
 }
 
-static hy_status share(hy_comm *world, candidates *c) {
+static hy_status share_candidates(hy_comm *world, candidates *c) {
     hy_req req = {0};
     int64_t head[2] = {c->is_checkpoint, c->n};
     hy_comm_broadcast(world, "checkpoint folder", c->folder, sizeof(c->folder), 0, &req);
@@ -107,9 +107,9 @@ static hy_status open_newest(const candidates *c, hy_comm *world, hy_checkpoint 
 
 hy_status hy_checkpoint_open(const char *path, hy_comm *world, bool *found, hy_checkpoint *out) {
     candidates c = {.n = 0};
-    hy_status status = hy_comm_agree(world, hy_comm_rank(world) == 0 ? look(path, &c) : HY_OK);
+    hy_status status = hy_comm_agree(world, hy_comm_rank(world) == 0 ? look_for_candidates(path, &c) : HY_OK);
     if (status == HY_OK) {
-        status = share(world, &c);
+        status = share_candidates(world, &c);
     }
     if (status == HY_OK) {
         if (found) {

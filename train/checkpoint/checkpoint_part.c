@@ -57,7 +57,7 @@ static hy_status make_preamble(hy_part *part, const hy_checkpoint_source *source
     return status;
 }
 
-static hy_status fill(hy_part *part, const hy_checkpoint_source *source, const char *folder) {
+static hy_status fill_part(hy_part *part, const hy_checkpoint_source *source, const char *folder) {
     const int size = hy_comm_size(source->world), rank = hy_comm_rank(source->world);
     if (strlen(folder) >= sizeof part->folder - 64) {
         return hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", folder);
@@ -81,7 +81,7 @@ static hy_status fill(hy_part *part, const hy_checkpoint_source *source, const c
 hy_status hy_part_create(const hy_checkpoint_source *source, const char *folder, hy_part **out) {
     hy_part *part = NULL;
     HY_TRY(HY_NEW("stopped save", 1, &part));
-    const hy_status status = fill(part, source, folder);
+    const hy_status status = fill_part(part, source, folder);
     if (status != HY_OK) {
         hy_part_destroy(part);
         return status;
@@ -129,7 +129,7 @@ static void put_part(const hy_part *part, int64_t step, int64_t rank, const char
     put_text(put_number(put_text(put_folder(part, step, path), "/rank-"), rank, 5), suffix);
 }
 
-static bool write_all(int fd, const void *data, size_t bytes) {
+static bool write_bytes(int fd, const void *data, size_t bytes) {
     const char *at = data;
     while (bytes > 0) {
         const ssize_t put = write(fd, at, bytes < (size_t)1 << 30 ? bytes : (size_t)1 << 30);
@@ -144,14 +144,14 @@ static bool write_all(int fd, const void *data, size_t bytes) {
 
 static bool write_contents(hy_part *part, int fd) {
     const hy_shards *s = &part->shards;
-    bool ok = write_all(fd, part->preamble, part->preamble_bytes);
+    bool ok = write_bytes(fd, part->preamble, part->preamble_bytes);
     for (int k = 0; k < 3; k++) {
         for (int b = 0; b < s->n_buckets && s->data[k] != NULL; b++) {
             const hy_bucket_shard *shard = &s->buckets[b];
             const size_t element = hy_dtype_size(s->dtype);
             const char *from =
                 (const char *)s->data[k] + (size_t)(s->flat && k == 0 ? shard->flat : shard->state) * element;
-            ok = ok && write_all(fd, from, (size_t)shard->n * element);
+            ok = ok && write_bytes(fd, from, (size_t)shard->n * element);
         }
     }
     return ok && fsync(fd) == 0;

@@ -98,7 +98,7 @@ static int64_t param_of(const reading *r, int64_t n_params, int64_t tensor) {
     return -1;
 }
 
-static hy_status read_file(const reading *r, const hy_manifest_file *f, int64_t *covered) {
+static hy_status read_rank_file(const reading *r, const hy_manifest_file *f, int64_t *covered) {
     char path[HY_PATH_MAX];
     int64_t n_params;
     const hy_param *params = hy_model_params(r->model, &n_params);
@@ -143,7 +143,7 @@ static hy_status read_own(reading *r) {
     int64_t covered = 0;
     HY_TRY(r->device ? hy_alloc("elements on their way", BLOCK * hy_dtype_size(r->dtype), (void **)&r->block) : HY_OK);
     for (int64_t i = 0; i < m->n_files; i++) {
-        HY_TRY(read_file(r, &m->files[i], &covered));
+        HY_TRY(read_rank_file(r, &m->files[i], &covered));
     }
     if (covered != wanted_elements(r)) {
         return hy_fail(HY_ERR_CHECKPOINT, "%s: its files hold %lld of the %lld elements wanted here",

@@ -119,7 +119,7 @@ hy_status hy_shards_write(const hy_shards *s, const char *path, hy_manifest_file
     return hy_file_hash_compute(path, HY_ERR_CHECKPOINT, &info->hash);
 }
 
-static hy_status write_file(const hy_checkpoint_source *s, const char *path, hy_manifest_file *info) {
+static hy_status write_rank_file(const hy_checkpoint_source *s, const char *path, hy_manifest_file *info) {
     hy_bucket_shard *buckets = NULL;
     HY_TRY(hy_bucket_shards_create(s->model, hy_comm_size(s->world), hy_comm_rank(s->world), &buckets));
     hy_shards shards = {.dtype = s->dtype,
@@ -298,7 +298,7 @@ static hy_status save_all(const hy_checkpoint_source *s, const char *folder, con
                            ? HY_OK
                            : hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", unfinished);
     if (status == HY_OK) {
-        status = write_file(s, path, &infos[rank]);
+        status = write_rank_file(s, path, &infos[rank]);
     }
     HY_TRY(hy_comm_agree(s->world, status));
     hy_req req = {0};

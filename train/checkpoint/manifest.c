@@ -43,7 +43,7 @@ static void write_hash(hy_json *j, const char *key, uint64_t hash) {
     hy_json_string(j, key, text);
 }
 
-static void write_file(hy_json *j, const hy_manifest_file *f) {
+static void write_file_entry(hy_json *j, const hy_manifest_file *f) {
     hy_json_open_object(j, NULL);
     hy_json_string(j, "name", f->name);
     hy_json_int(j, "bytes", f->hash.size);
@@ -60,7 +60,7 @@ static void write_file(hy_json *j, const hy_manifest_file *f) {
     hy_json_close(j);
 }
 
-static hy_status write_json(const hy_manifest *m, FILE *file) {
+static hy_status write_manifest_json(const hy_manifest *m, FILE *file) {
     hy_json j;
     hy_json_begin(&j, file);
     hy_json_open_object(&j, NULL);
@@ -82,7 +82,7 @@ static hy_status write_json(const hy_manifest *m, FILE *file) {
     hy_json_close(&j);
     hy_json_open_array(&j, "files");
     for (int64_t i = 0; i < m->n_files; i++) {
-        write_file(&j, &m->files[i]);
+        write_file_entry(&j, &m->files[i]);
     }
     hy_json_close(&j);
     hy_json_string(&j, "tokenizer", m->tokenizer);
@@ -110,7 +110,7 @@ hy_status hy_manifest_format(const hy_manifest *m, char **text, size_t *length) 
     if (!file) {
         return hy_fail(HY_ERR_MEMORY, "no memory for the text of a manifest");
     }
-    hy_status status = write_json(m, file);
+    hy_status status = write_manifest_json(m, file);
     if (fclose(file) != 0 && status == HY_OK) {
         status = hy_fail(HY_ERR_MEMORY, "no memory for the text of a manifest");
     }
@@ -128,7 +128,7 @@ hy_status hy_manifest_write(const hy_manifest *m, const char *folder) {
     if (!file) {
         return hy_fail(HY_ERR_CHECKPOINT, "%s: cannot be written: %s", path, strerror(errno));
     }
-    hy_status status = write_json(m, file);
+    hy_status status = write_manifest_json(m, file);
     if (fclose(file) != 0 && status == HY_OK) {
         status = hy_fail(HY_ERR_CHECKPOINT, "%s: cannot be written: %s", path, strerror(errno));
     }
@@ -146,7 +146,7 @@ typedef struct reader {
     hy_status status;
 } reader;
 
-static void wrong(reader *r, const char *what) {
+static void wrong_manifest(reader *r, const char *what) {
     if (r->status == HY_OK) {
         r->status = hy_fail(HY_ERR_CHECKPOINT, "%s: '%s' is missing or makes no sense", r->path, what);
     }
@@ -155,7 +155,7 @@ static void wrong(reader *r, const char *what) {
 /* Counts and sizes: none that could overflow in what is done with them. */
 static int64_t integer(reader *r, const json_t *value, const char *what, int64_t least) {
     if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > HY_PRODUCT_MAX) {
-        wrong(r, what);
+        wrong_manifest(r, what);
         return least;
     }
     return json_integer_value(value);
@@ -164,14 +164,14 @@ static int64_t integer(reader *r, const json_t *value, const char *what, int64_t
 static const char *string(reader *r, const json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));
     if (!text) {
-        wrong(r, key);
+        wrong_manifest(r, key);
     }
     return text ? text : "";
 }
 
 static void short_string(reader *r, const json_t *object, const char *key, char *out, size_t size) {
     if (snprintf(out, size, "%s", string(r, object, key)) >= (int)size) {
-        wrong(r, key);
+        wrong_manifest(r, key);
     }
 }
 
@@ -189,7 +189,7 @@ static char *long_string(reader *r, const json_t *object, const char *key) {
 static uint64_t hash(reader *r, const json_t *object, const char *key) {
     uint64_t value = 0;
     if (!hy_hash_parse(string(r, object, key), &value)) {
-        wrong(r, key);
+        wrong_manifest(r, key);
     }
     return value;
 }
@@ -197,7 +197,7 @@ static uint64_t hash(reader *r, const json_t *object, const char *key) {
 static const json_t *array(reader *r, const json_t *object, const char *key) {
     const json_t *value = json_object_get(object, key);
     if (!json_is_array(value)) {
-        wrong(r, key);
+        wrong_manifest(r, key);
     }
     return value;
 }
@@ -231,7 +231,7 @@ static void read_slices(reader *r, const json_t *item, const hy_manifest *m, hy_
         hy_slice s = {number[0], number[1], number[2], number[3]};
         if (s.tensor >= m->n_tensors || s.begin > m->tensors[s.tensor].size ||
             s.count > m->tensors[s.tensor].size - s.begin || s.at + s.count > f->hash.size) {
-            wrong(r, "slices");
+            wrong_manifest(r, "slices");
             return;
         }
         f->slices[i] = s;
@@ -250,7 +250,7 @@ static void read_files(reader *r, const json_t *root, hy_manifest *m) {
         hy_manifest_file *f = &m->files[i];
         short_string(r, item, "name", f->name, sizeof(f->name));
         if (f->name[0] == '\0' || f->name[0] == '.' || strchr(f->name, '/')) {
-            wrong(r, "name");
+            wrong_manifest(r, "name");
         }
         f->hash.size = integer(r, json_object_get(item, "bytes"), "bytes", 0);
         f->hash.xxh3 = hash(r, item, "xxh3");
@@ -262,7 +262,7 @@ static void read_files(reader *r, const json_t *root, hy_manifest *m) {
 static void read_attachments(reader *r, const json_t *root, hy_manifest *m) {
     const json_t *list = array(r, root, "attachments");
     if (json_array_size(list) > HY_ATTACHMENTS_MAX) {
-        wrong(r, "attachments");
+        wrong_manifest(r, "attachments");
         return;
     }
     for (size_t i = 0; i < json_array_size(list) && r->status == HY_OK; i++) {
@@ -276,7 +276,7 @@ static void read_data(reader *r, const json_t *root, hy_manifest *m) {
     const json_t *object = json_object_get(root, "data");
     const char *what = object != NULL ? hy_manifest_data_read(object, &m->progress.data) : NULL;
     if (what != NULL) {
-        wrong(r, what);
+        wrong_manifest(r, what);
     }
 }
 

@@ -60,7 +60,7 @@ static hy_status reserve_ahead(hy_feed *feed, const feed_sizes *sizes) {
     return hy_read_ahead_create(read_wanted, feed, &feed->ahead);
 }
 
-static hy_status reserve(hy_feed *feed) {
+static hy_status reserve_feed(hy_feed *feed) {
     const hy_feed_shape *shape = &feed->shape;
     const feed_sizes sizes = sizes_of(shape);
     HY_TRY(hy_layout_create(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len,
@@ -75,7 +75,7 @@ hy_status hy_feed_create(const hy_feed_shape *shape, hy_feed **out) {
     hy_feed *feed = NULL;
     HY_TRY(HY_NEW("feed", 1, &feed));
     feed->shape = *shape;
-    const hy_status status = reserve(feed);
+    const hy_status status = reserve_feed(feed);
     if (status != HY_OK) {
         hy_feed_destroy(feed);
         return status;

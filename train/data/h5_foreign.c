@@ -34,7 +34,7 @@ bool hy_h5_has(hid_t file, const char *name) {
 }
 
 /* NULL, or what is wrong with where the data are. */
-static const char *check_place(hid_t creation) {
+static const char *check_data_place(hid_t creation) {
     const H5D_layout_t layout = H5Pget_layout(creation);
     hsize_t chunk[H5S_MAX_RANK];
     if (H5Pget_external_count(creation) != 0) {
@@ -85,7 +85,7 @@ static const char *check_dataset(hid_t file, hid_t dataset) {
     if (creation < 0) {
         return "cannot be understood";
     }
-    const char *wrong = check_place(creation);
+    const char *wrong = check_data_place(creation);
     H5Pclose(creation);
     return wrong != NULL ? wrong : check_size(file, dataset);
 }

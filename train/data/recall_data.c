@@ -15,16 +15,16 @@ typedef struct writer {
 } writer;
 
 /* A stream of its own for each document and use. */
-static uint64_t stream_of(const char *use, uint64_t document) {
+static uint64_t stream_of_document(const char *use, uint64_t document) {
     return hy_random_stream(use) + document;
 }
 
 static uint64_t permuted(const writer *w, const char *use, int64_t n, int64_t i) {
-    return hy_random_permute(w->shape->seed, stream_of(use, w->document), (uint64_t)n, (uint64_t)i);
+    return hy_random_permute(w->shape->seed, stream_of_document(use, w->document), (uint64_t)n, (uint64_t)i);
 }
 
 static uint64_t below(const writer *w, const char *use, int64_t n, int64_t i) {
-    return hy_random_u64(w->shape->seed, stream_of(use, w->document), (uint64_t)i) % (uint64_t)n;
+    return hy_random_u64(w->shape->seed, stream_of_document(use, w->document), (uint64_t)i) % (uint64_t)n;
 }
 
 static void put(writer *w, int64_t id, uint8_t answer) {
@@ -37,7 +37,7 @@ static void put_filler(writer *w) {
     put(w, w->text != NULL ? w->text[i] : (int64_t)below(w, "recall filler", w->shape->filler, i), 0);
 }
 
-static void put_pair(writer *w, int64_t pair, uint8_t answer) {
+static void put_fact(writer *w, int64_t pair, uint8_t answer) {
     const hy_recall_shape *shape = w->shape;
     put(w, shape->filler + (int64_t)permuted(w, "recall keys", shape->keys, pair), 0);
     put(w, shape->filler + shape->keys + (int64_t)below(w, "recall values", shape->values, pair), answer);
@@ -57,7 +57,7 @@ static void put_stretch(writer *w, int64_t n, int64_t n_filler, int queries, con
         if (item >= n) {
             put_filler(w);
         } else {
-            put_pair(w, queries ? asked(w, item) : item, (uint8_t)queries);
+            put_fact(w, queries ? asked(w, item) : item, (uint8_t)queries);
         }
     }
 }

@@ -21,7 +21,7 @@ static int64_t block_length(int64_t tokens, int64_t block, int64_t number) {
     return number + 1 == blocks_of(tokens, block) ? tokens - number * block : block;
 }
 
-static uint64_t stream_of(int64_t epoch) {
+static uint64_t stream_of_epoch(int64_t epoch) {
     return hy_random_stream("data order") + (uint64_t)epoch;
 }
 
@@ -35,7 +35,7 @@ static int is_untouched(const hy_store_order *order, const hy_store_position *p,
         const int64_t last = min((end - 1) / span->block, n - 1);
         for (int64_t b = min(begin / span->block, n - 1); b <= last; b++) {
             const uint64_t place =
-                hy_random_permute_inverse(order->seed, stream_of(p->epoch), (uint64_t)n, (uint64_t)b);
+                hy_random_permute_inverse(order->seed, stream_of_epoch(p->epoch), (uint64_t)n, (uint64_t)b);
             if ((int64_t)place < span->taken) {
                 return 0;
             }
@@ -57,7 +57,7 @@ static int open_lanes(const hy_store_order *order, int64_t sequence, hy_store_po
     p->n_lanes = p->lane = 0;
     while (p->n_lanes < wanted && span->taken < n) {
         const uint64_t place = (uint64_t)span->taken++;
-        const int64_t number = (int64_t)hy_random_permute(order->seed, stream_of(p->epoch), (uint64_t)n, place);
+        const int64_t number = (int64_t)hy_random_permute(order->seed, stream_of_epoch(p->epoch), (uint64_t)n, place);
         if (is_untouched(order, p, number)) {
             p->lanes[p->n_lanes++] = (hy_order_lane){.block = number};
         }

@@ -199,7 +199,7 @@ static hy_status open_attribute(const hy_tensor_file *file, const char *name, hi
 }
 
 /* Fixed-length and variable-length strings both occur. */
-static bool read_text(hid_t attribute, char *out, size_t size) {
+static bool read_text_attribute(hid_t attribute, char *out, size_t size) {
     hid_t type = H5Aget_type(attribute);
     bool ok = false;
     if (type >= 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0) {
@@ -225,7 +225,7 @@ hy_status hy_tensor_file_text(const hy_tensor_file *file, const char *name, char
         *found = false;
         return HY_OK;
     }
-    bool ok = read_text(attribute, out, size);
+    bool ok = read_text_attribute(attribute, out, size);
     H5Aclose(attribute);
     if (!ok)
         return hy_fail(HY_ERR_DATA, "%s: attribute %s is not a short text", file->path, name);

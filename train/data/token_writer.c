@@ -50,7 +50,7 @@ static hy_status list_append(hy_token_writer *writer, list *l, const void *items
     return HY_OK;
 }
 
-static hy_status write_text(const hy_token_writer *writer, const char *name, const char *text) {
+static hy_status write_text_attribute(const hy_token_writer *writer, const char *name, const char *text) {
     const hid_t space = H5Screate(H5S_SCALAR), type = H5Tcopy(H5T_C_S1);
     hid_t attribute = -1;
     int result = H5Tset_size(type, strlen(text) + 1);
@@ -86,14 +86,14 @@ static hy_status list_create(hy_token_writer *writer, list *l, const char *name,
     return l->dataset < 0 ? hy_h5_fail(HY_ERR_DATA, writer->partial, name) : HY_OK;
 }
 
-static hy_status create_file(hy_token_writer *writer, const char *tokenizer) {
+static hy_status create_store_file(hy_token_writer *writer, const char *tokenizer) {
     const hid_t width = writer->vocab <= 256 ? H5T_STD_U8LE : writer->vocab <= 65536 ? H5T_STD_U16LE : H5T_STD_U32LE;
     const int64_t zero = 0;
     HY_TRY(hy_h5_create(writer->partial, HY_ERR_DATA, &writer->file));
     HY_TRY(list_create(writer, &writer->tokens, "tokens", width, H5T_NATIVE_INT32));
     HY_TRY(list_create(writer, &writer->offsets, "documents", H5T_STD_I64LE, H5T_NATIVE_INT64));
-    HY_TRY(write_text(writer, "format", HY_TOKEN_STORE_FORMAT));
-    HY_TRY(write_text(writer, "tokenizer", tokenizer));
+    HY_TRY(write_text_attribute(writer, "format", HY_TOKEN_STORE_FORMAT));
+    HY_TRY(write_text_attribute(writer, "tokenizer", tokenizer));
     HY_TRY(write_vocab(writer));
     return list_append(writer, &writer->offsets, &zero, 1);
 }
@@ -123,7 +123,7 @@ hy_status hy_token_writer_create(const char *path, int64_t vocab, const char *to
         status = hy_fail(HY_ERR_DATA, "%s: the path is too long", path);
     } else {
         status = make_folder(path);
-        status = status == HY_OK ? create_file(writer, tokenizer) : status;
+        status = status == HY_OK ? create_store_file(writer, tokenizer) : status;
     }
     if (status != HY_OK) {
         hy_token_writer_destroy(writer);

@@ -67,7 +67,7 @@ static void read_linear(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_fla_read_attn(reader, model);
 }
 
-static json_t *describe_linear(hy_hf_subject *subject) {
+static json_t *describe_fla_linear(hy_hf_subject *subject) {
     const hy_model_config *model = subject->model;
     const hy_mixer_config *mixer = subject->own;
     int i = 0;
@@ -125,7 +125,7 @@ const hy_hf_family hy_hf_fla_linear_attn = {.model_type = "linear_attn",
                                             .read = read_linear,
                                             .bind = hy_hf_fla_bind_same,
                                             .skip = hy_hf_fla_skip,
-                                            .describe = describe_linear,
+                                            .describe = describe_fla_linear,
                                             .form = linear_form};
 
 /* ---- based, rebased ---- */

@@ -92,7 +92,7 @@ hy_mixer_config *hy_hf_fla_read_mamba2(hy_hf_reader *reader, hy_model_config *mo
     return mixer;
 }
 
-static void read_mamba2(hy_hf_reader *reader, hy_model_config *model) {
+static void read_fla_mamba2(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_fla_read_mamba2(reader, model, "mamba2");
 }
 
@@ -124,6 +124,6 @@ const hy_hf_family hy_hf_fla_mamba2 = {.model_type = "mamba2",
                                        .name = "fla_mamba2",
                                        .kind = "mamba2",
                                        .is = is_fla,
-                                       .read = read_mamba2,
+                                       .read = read_fla_mamba2,
                                        .bind = hy_hf_bind_backbone_norm,
                                        .describe = describe_mamba2};

@@ -113,7 +113,7 @@ static int bind_joined(const json_t *config, const hy_param *param, hy_hf_bindin
 
 static const hy_hf_family joined = {.model_type = "rwkv7", .bind = bind_joined, .skip = hy_hf_fla_skip};
 
-static const hy_hf_family *form(const json_t *names) {
+static const hy_hf_family *rwkv_form(const json_t *names) {
     const char *name;
     json_t *type;
     json_object_foreach((json_t *)names, name, type) {
@@ -183,4 +183,4 @@ const hy_hf_family hy_hf_fla_rwkv7 = {.model_type = "rwkv7",
                                       .bind = hy_hf_fla_bind_same,
                                       .skip = hy_hf_fla_skip,
                                       .describe = describe_rwkv7,
-                                      .form = form};
+                                      .form = rwkv_form};

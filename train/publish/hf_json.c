@@ -67,13 +67,13 @@ void hy_hf_unsupported(hy_hf_reader *reader, const char *key, const char *why) {
     free(value);
 }
 
-static const json_t *value_of(const hy_hf_reader *reader, const char *key) {
+static const json_t *value_of_json(const hy_hf_reader *reader, const char *key) {
     const json_t *value = json_object_get(reader->object, key);
     return json_is_null(value) ? NULL : value;
 }
 
 int64_t hy_hf_size(hy_hf_reader *reader, const char *key, int64_t absent) {
-    const json_t *value = value_of(reader, key);
+    const json_t *value = value_of_json(reader, key);
     if (!value && absent >= 0)
         return absent;
     int64_t n = json_is_integer(value) ? json_integer_value(value) : 0;
@@ -102,7 +102,7 @@ void hy_hf_read_pad_token(hy_hf_reader *reader, hy_model_config *model, int64_t 
 }
 
 double hy_hf_real(hy_hf_reader *reader, const char *key, double absent) {
-    const json_t *value = value_of(reader, key);
+    const json_t *value = value_of_json(reader, key);
     const char *word = json_string_value(json_is_object(value) ? json_object_get(value, "__float__") : value);
     if (!value)
         return absent;
@@ -126,7 +126,7 @@ bool hy_hf_flag(hy_hf_reader *reader, const char *key, bool absent) {
 }
 
 const char *hy_hf_word(hy_hf_reader *reader, const char *key, const char *absent) {
-    const json_t *value = value_of(reader, key);
+    const json_t *value = value_of_json(reader, key);
     if (!value)
         return absent;
     if (!json_is_string(value))
@@ -134,7 +134,7 @@ const char *hy_hf_word(hy_hf_reader *reader, const char *key, const char *absent
     return json_is_string(value) ? json_string_value(value) : absent;
 }
 
-static const hy_hf_key *find_key(const hy_hf_key *table, const char *name) {
+static const hy_hf_key *find_hf_key(const hy_hf_key *table, const char *name) {
     for (const hy_hf_key *key = table; key->name; key++)
         if (strcmp(key->name, name) == 0)
             return key;
@@ -157,7 +157,7 @@ void hy_hf_check_keys(hy_hf_reader *reader, const hy_hf_key *const *tables) {
     json_object_foreach((json_t *)reader->object, name, value) {
         const hy_hf_key *key = NULL;
         for (const hy_hf_key *const *table = tables; *table && !key; table++)
-            key = find_key(*table, name);
+            key = find_hf_key(*table, name);
         if (!key)
             hy_hf_unsupported(reader, name, "this key is unknown here and may change the mathematics");
         else if (key->use == HY_HF_ONLY && !allowed(key->only, value)) {

@@ -28,7 +28,7 @@ json_t *hy_hf_pad_token(const hy_model_config *model) {
     return model->pad_token >= 0 ? json_integer(model->pad_token) : json_null();
 }
 
-static void write_value(FILE *out, const json_t *value, int depth);
+static void write_json_value(FILE *out, const json_t *value, int depth);
 
 static void write_scalar(FILE *out, const json_t *value) {
     char *text = json_is_real(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY);
@@ -45,11 +45,11 @@ static void write_break(FILE *out, bool first, int depth) {
     fprintf(out, "%s\n%*s", first ? "" : ",", 2 * depth, "");
 }
 
-static int by_name(const void *a, const void *b) {
+static int keys_by_name(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void write_object(FILE *out, const json_t *object, int depth) {
+static void write_json_object(FILE *out, const json_t *object, int depth) {
     const size_t n = json_object_size(object);
     const char **names = calloc(n + 1, sizeof *names), *name;
     size_t i = 0;
@@ -57,12 +57,12 @@ static void write_object(FILE *out, const json_t *object, int depth) {
     if (!names)
         return; /* the text is no JSON then, which its reader notices */
     json_object_foreach((json_t *)(uintptr_t)object, name, value) names[i++] = name;
-    qsort(names, n, sizeof *names, by_name);
+    qsort(names, n, sizeof *names, keys_by_name);
     fputc('{', out);
     for (i = 0; i < n; i++) {
         write_break(out, i == 0, depth + 1);
         fprintf(out, "\"%s\": ", names[i]);
-        write_value(out, json_object_get(object, names[i]), depth + 1);
+        write_json_value(out, json_object_get(object, names[i]), depth + 1);
     }
     if (n > 0)
         write_break(out, true, depth);
@@ -70,26 +70,26 @@ static void write_object(FILE *out, const json_t *object, int depth) {
     free(names);
 }
 
-static void write_array(FILE *out, const json_t *array, int depth) {
+static void write_json_array(FILE *out, const json_t *array, int depth) {
     const size_t n = json_array_size(array);
     fputc('[', out);
     for (size_t i = 0; i < n; i++) {
         write_break(out, i == 0, depth + 1);
-        write_value(out, json_array_get(array, i), depth + 1);
+        write_json_value(out, json_array_get(array, i), depth + 1);
     }
     if (n > 0)
         write_break(out, true, depth);
     fputc(']', out);
 }
 
-static void write_value(FILE *out, const json_t *value, int depth) {
+static void write_json_value(FILE *out, const json_t *value, int depth) {
     const char *infinity = json_string_value(json_object_get(value, "__float__"));
     if (infinity)
         fputs(infinity, out);
     else if (json_is_object(value))
-        write_object(out, value, depth);
+        write_json_object(out, value, depth);
     else if (json_is_array(value))
-        write_array(out, value, depth);
+        write_json_array(out, value, depth);
     else
         write_scalar(out, value);
 }
@@ -100,7 +100,7 @@ char *hy_hf_json_text(const json_t *json) {
     FILE *out = open_memstream(&text, &len);
     if (!out)
         return NULL;
-    write_value(out, json, 0);
+    write_json_value(out, json, 0);
     fputc('\n', out);
     if (fclose(out) != 0) {
         free(text);

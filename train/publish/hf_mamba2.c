@@ -156,7 +156,7 @@ static void read_bamba(hy_hf_reader *reader, hy_model_config *model) {
     read_attention_layers(reader, model);
 }
 
-static bool is_attention(const json_t *config, int64_t layer) {
+static bool is_attention_layer(const json_t *config, int64_t layer) {
     const json_t *indices = json_object_get(config, "attn_layer_indices"), *index;
     size_t i;
     json_array_foreach(indices, i, index) if (json_integer_value(index) == layer) return true;
@@ -171,7 +171,7 @@ static int bind_bamba(const json_t *config, const hy_param *param, hy_hf_binding
                             {".mlp.", ".feed_forward."},
                             {".attn.", ".mamba."},
                             {NULL, NULL}};
-    if (is_attention(config, hy_hf_param_layer(param->name)))
+    if (is_attention_layer(config, hy_hf_param_layer(param->name)))
         names[5].theirs = ".self_attn.";
     return hy_hf_bind_renamed(param, names, out);
 }

@@ -40,7 +40,7 @@ typedef struct linear_sizes {
     int64_t keys, values, key_dim, value_dim; /* heads; channels of a head */
 } linear_sizes;
 
-static linear_sizes read_sizes(hy_hf_reader *reader) {
+static linear_sizes read_olmo_sizes(hy_hf_reader *reader) {
     linear_sizes s;
     int64_t width = hy_hf_size(reader, "hidden_size", class_defaults.width),
             heads = hy_hf_size(reader, "num_attention_heads", class_defaults.heads);
@@ -52,7 +52,7 @@ static linear_sizes read_sizes(hy_hf_reader *reader) {
 }
 
 /* Without layer_types every fourth layer is full, and the last one if there are fewer than four. */
-static bool is_full(const json_t *config, int64_t layer) {
+static bool layer_is_full(const json_t *config, int64_t layer) {
     hy_hf_reader reader = {"", "", config, HY_OK};
     int64_t layers = hy_hf_size(&reader, "num_hidden_layers", class_defaults.layers);
     bool listed = json_is_array(json_object_get(config, "layer_types"));
@@ -64,7 +64,7 @@ static void read_olmo(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_check_keys(reader, (const hy_hf_key *const[]){olmo_keys, hy_hf_decoder_keys, hy_hf_common_keys, NULL});
     hy_hf_read_decoder(reader, &d, model);
     hy_mixer_config *linear = hy_hf_add_mixer(model, "gated_deltanet"), *full = hy_hf_read_softmax(reader, &d, model);
-    linear_sizes s = read_sizes(reader);
+    linear_sizes s = read_olmo_sizes(reader);
     linear->heads = s.keys;
     linear->value_heads = s.values;
     linear->head_dim = s.key_dim;
@@ -81,7 +81,7 @@ static void read_olmo(hy_hf_reader *reader, hy_model_config *model) {
     if (full->rope_fraction < 1)
         hy_hf_unsupported(reader, "partial_rotary_factor", "this family turns whole heads");
     hy_hf_read_layer_types(reader, model, "gated_deltanet");
-    if (model->n_overrides == 0 && model->layers <= HY_LAYERS_MAX && is_full(reader->object, model->layers - 1))
+    if (model->n_overrides == 0 && model->layers <= HY_LAYERS_MAX && layer_is_full(reader->object, model->layers - 1))
         hy_hf_override(model, model->layers - 1, "attention");
 }
 
@@ -107,7 +107,7 @@ static const hy_hf_rename resaved_other_names[] = {{"model.embeddings.", "model.
 static int bind_named(const json_t *config, const hy_param *param, const hy_hf_rename *linear,
                       const hy_hf_rename *other, hy_hf_binding *out) {
     int64_t layer = hy_hf_param_layer(param->name);
-    return hy_hf_bind_renamed(param, layer >= 0 && !is_full(config, layer) ? linear : other, out);
+    return hy_hf_bind_renamed(param, layer >= 0 && !layer_is_full(config, layer) ? linear : other, out);
 }
 
 static int bind_published(const json_t *config, const hy_param *param, hy_hf_binding *out) {
@@ -121,7 +121,7 @@ static int bind_newer(const json_t *config, const hy_param *param, hy_hf_binding
 /* `param` is rows first .. of the filters in a row; where it meets each third it has a binding. */
 static int bind_thirds(const json_t *config, const hy_param *param, char part, hy_hf_binding *out) {
     hy_hf_reader reader = {"", "", config, HY_OK};
-    linear_sizes s = read_sizes(&reader);
+    linear_sizes s = read_olmo_sizes(&reader);
     int64_t keys = s.keys * s.key_dim, all = 2 * keys + s.values * s.value_dim, third = (all + 2) / 3;
     int64_t first = part == 'q' ? 0 : part == 'k' ? keys : 2 * keys, end = first + param->shape[0];
     int n = 0;
@@ -153,7 +153,7 @@ static const hy_hf_family newer = {.model_type = "olmo_hybrid", .read = read_olm
 static const hy_hf_family resaved = {.model_type = "olmo_hybrid", .read = read_olmo, .bind = bind_resaved};
 
 /* Softmax layers have the name feedforward_layer_norm only when re-saved, linear layers input_layernorm only when newer. */
-static const hy_hf_family *form(const json_t *names) {
+static const hy_hf_family *olmo_form(const json_t *names) {
     const hy_hf_family *found = &hy_hf_olmo_hybrid;
     const char *name;
     json_t *type;
@@ -175,5 +175,5 @@ const hy_hf_family hy_hf_olmo_hybrid = {.model_type = "olmo_hybrid",
                                         .softmax = HY_HF_PAIR,
                                         .read = read_olmo,
                                         .bind = bind_published,
-                                        .form = form,
+                                        .form = olmo_form,
                                         .describe = hy_hf_describe_olmo_hybrid};

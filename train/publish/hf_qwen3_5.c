@@ -44,13 +44,13 @@ typedef struct linear_sizes {
     int64_t keys, values, key_dim, value_dim; /* heads; channels of a head */
 } linear_sizes;
 
-static linear_sizes read_sizes(hy_hf_reader *reader) {
+static linear_sizes read_qwen_sizes(hy_hf_reader *reader) {
     return (linear_sizes){
         hy_hf_size(reader, "linear_num_key_heads", 16), hy_hf_size(reader, "linear_num_value_heads", 32),
         hy_hf_size(reader, "linear_key_head_dim", 128), hy_hf_size(reader, "linear_value_head_dim", 128)};
 }
 
-static void read_text(hy_hf_reader *reader, hy_model_config *model) {
+static void read_text_model(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_decoder d = {.vocab = 248320,
                        .width = 4096,
                        .mlp_width = 12288,
@@ -64,7 +64,7 @@ static void read_text(hy_hf_reader *reader, hy_model_config *model) {
     hy_hf_read_decoder(reader, &d, model);
     model->zero_centred = true;
     hy_mixer_config *linear = hy_hf_add_mixer(model, "gated_deltanet"), *full = hy_hf_read_softmax(reader, &d, model);
-    linear_sizes s = read_sizes(reader);
+    linear_sizes s = read_qwen_sizes(reader);
     linear->heads = s.keys;
     linear->value_heads = s.values;
     linear->head_dim = s.key_dim;
@@ -89,7 +89,7 @@ static void read_nested(hy_hf_reader *reader, hy_model_config *model) {
         hy_hf_unsupported(reader, "text_config", "wanted an object");
         return;
     }
-    read_text(&text, model);
+    read_text_model(&text, model);
     if (json_object_get(reader->object, "tie_word_embeddings")) {
         bool tied = hy_hf_flag(reader, "tie_word_embeddings", false);
         if (json_object_get(text.object, "tie_word_embeddings") && tied != model->tied)
@@ -128,7 +128,7 @@ static const hy_hf_rename other_names[] = {
 /* Rows of the joined q, k, v. */
 static void bind_linear(const json_t *config, char part, hy_hf_binding *out) {
     hy_hf_reader reader = {"", "", config, HY_OK};
-    linear_sizes s = read_sizes(&reader);
+    linear_sizes s = read_qwen_sizes(&reader);
     int64_t keys = s.keys * s.key_dim, values = s.values * s.value_dim;
     out->shape[0] = 2 * keys + values;
     out->file_row = part == 'q' ? 0 : part == 'k' ? keys : 2 * keys;
@@ -174,7 +174,7 @@ static const char *const nested_skip[] = {"model.visual.*", "mtp.*", NULL};
 const hy_hf_family hy_hf_qwen3_5_text = {.model_type = "qwen3_5_text",
                                          .kind = "gated_deltanet",
                                          .softmax = HY_HF_PAIR,
-                                         .read = read_text,
+                                         .read = read_text_model,
                                          .bind = bind_text,
                                          .skip = text_skip,
                                          .describe = hy_hf_describe_qwen3_5};

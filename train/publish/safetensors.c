@@ -94,7 +94,7 @@ static int by_place(const void *a, const void *b) {
     return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
 }
 
-static int by_name(const void *a, const void *b) {
+static int tensors_by_name(const void *a, const void *b) {
     return strcmp(((const hy_safetensor *)a)->name, ((const hy_safetensor *)b)->name);
 }
 
@@ -207,7 +207,7 @@ static hy_status add_all(hy_safetensors *set) {
     for (int i = 0; i < set->n_files; i++)
         HY_TRY(add_file(set, i));
     if (set->n > 0)
-        qsort(set->tensors, (size_t)set->n, sizeof *set->tensors, by_name);
+        qsort(set->tensors, (size_t)set->n, sizeof *set->tensors, tensors_by_name);
     for (int64_t i = 1; i < set->n; i++)
         if (strcmp(set->tensors[i - 1].name, set->tensors[i].name) == 0)
             return hy_fail(HY_ERR_DATA, "%s: tensor %s stands in two files", set->files[set->tensors[i].file].path,
@@ -338,10 +338,10 @@ const hy_safetensor *hy_safetensors_all(const hy_safetensors *set, int64_t *n) {
 
 const hy_safetensor *hy_safetensors_find(const hy_safetensors *set, const char *name) {
     hy_safetensor key = {.name = name};
-    return set->n == 0 ? NULL : bsearch(&key, set->tensors, (size_t)set->n, sizeof key, by_name);
+    return set->n == 0 ? NULL : bsearch(&key, set->tensors, (size_t)set->n, sizeof key, tensors_by_name);
 }
 
-static double element(hy_safetensor_type type, const char *at) {
+static double decode_element(hy_safetensor_type type, const char *at) {
     uint16_t half;
     float single;
     double full;
@@ -374,7 +374,7 @@ hy_status hy_safetensors_read(const hy_safetensors *set, const hy_safetensor *te
         int64_t count = n - done < BLOCK ? n - done : BLOCK;
         HY_TRY(read_exactly(file, block, count * width, tensor->begin + (first + done) * width));
         for (int64_t i = 0; i < count; i++) {
-            double x = element(tensor->type, block + i * width);
+            double x = decode_element(tensor->type, block + i * width);
             if (dtype == HY_F64)
                 ((double *)out)[done + i] = x;
             else

@@ -45,7 +45,7 @@ static int64_t cut_segments(const hy_model *model, const hy_bucket_shard *shard,
     return n;
 }
 
-static hy_status reserve(hy_adamw_sharded *o, const hy_model *model) {
+static hy_status reserve_moments(hy_adamw_sharded *o, const hy_model *model) {
     HY_TRY(HY_NEW("buckets ready", o->n_buckets, &o->ready));
     HY_TRY(HY_NEW("bucket requests", o->n_buckets, &o->reqs));
     HY_TRY(HY_NEW("first segments", o->n_buckets + 1, &o->first_segment));
@@ -78,7 +78,7 @@ hy_status hy_adamw_sharded_create(hy_parameters *parameters, void *grads, hy_ada
                             .shards = parameters->shards,
                             .grads = grads};
     o->next_posted = o->n_buckets - 1;
-    const hy_status status = reserve(o, parameters->model);
+    const hy_status status = reserve_moments(o, parameters->model);
     if (status != HY_OK) {
         hy_adamw_sharded_destroy(o);
         return status;

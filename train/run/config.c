@@ -145,8 +145,8 @@ static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
     return hy_config_expand_dir(config, hy_schema_origin(origins, "run.dir"));
 }
 
-static hy_status fill(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
-                      hy_config *config, hy_schema_origins *origins) {
+static hy_status fill_config(const char *name, const char *text, size_t len, const char *const *sets, int n_sets,
+                             hy_config *config, hy_schema_origins *origins) {
     if (text != NULL) {
         HY_TRY(hy_schema_parse(&config_schema, config, name, text, len, origins));
     } else {
@@ -164,7 +164,7 @@ static hy_status read_config(const char *name, const char *text, size_t len, con
     hy_schema_origins *origins = NULL;
     HY_TRY(hy_schema_origins_create(&origins));
     hy_schema_defaults(&config_schema, config);
-    const hy_status status = fill(name, text, len, sets, n_sets, config, origins);
+    const hy_status status = fill_config(name, text, len, sets, n_sets, config, origins);
     if (status == HY_OK && kept != NULL) {
         *kept = origins;
     } else {

@@ -145,7 +145,7 @@ static bool names_key(const char *name, size_t n, void *key) {
     return is_in(key, name, n);
 }
 
-static void append(char *list, size_t *used, const char *text) {
+static void append_to_list(char *list, size_t *used, const char *text) {
     const int n = snprintf(list + *used, LIST_SIZE - *used, "%s", text);
     *used = *used + (size_t)n < LIST_SIZE ? *used + (size_t)n : LIST_SIZE - 1;
 }
@@ -154,17 +154,17 @@ static void refuse(comparison *c, const char *key, const char *before, const cha
     char line[KEY_SIZE + 600];
     const hy_schema_origins *origins = c->allowed != NULL ? c->allowed->origins : NULL;
     snprintf(line, sizeof line, "\n  %s: %.200s -> %.200s", key, before, after);
-    append(c->list, &c->used, line);
+    append_to_list(c->list, &c->used, line);
     if (origins != NULL) {
         snprintf(line, sizeof line, "  (%s)", hy_schema_origin(origins, key));
-        append(c->list, &c->used, line);
+        append_to_list(c->list, &c->used, line);
     }
-    append(c->keys, &c->keys_used, c->refused > 0 ? "," : "");
-    append(c->keys, &c->keys_used, key);
+    append_to_list(c->keys, &c->keys_used, c->refused > 0 ? "," : "");
+    append_to_list(c->keys, &c->keys_used, key);
     c->refused++;
 }
 
-static void compare(void *context, const char *key, const char *before, const char *after) {
+static void compare_key(void *context, const char *key, const char *before, const char *after) {
     comparison *c = context;
     const char *what = c->contents ? " (content)" : "";
     if (c->contents && (strcmp(before, "absent") == 0 || strcmp(after, "absent") == 0 || strcmp(after, "-") == 0)) {
@@ -205,7 +205,7 @@ static bool is_no_key(const char *name, size_t n, void *context) {
     return !hy_config_has(search->config, search->name, search->nearest, sizeof search->nearest);
 }
 
-static hy_status check_names(const hy_allowed_changes *allowed, const char *config) {
+static hy_status check_allowed_names(const hy_allowed_changes *allowed, const char *config) {
     key_search search = {.config = config};
     if (any_allowed(allowed, is_no_key, &search)) {
         return hy_fail(HY_ERR_USAGE, "--allow-change %s: no such key; nearest: %s", search.name, search.nearest);
@@ -217,14 +217,14 @@ hy_status hy_config_change_check(const char *path, const hy_manifest *manifest, 
                                  const hy_allowed_changes *allowed) {
     char *before = NULL;
     comparison *c = NULL;
-    HY_TRY(check_names(allowed, config));
+    HY_TRY(check_allowed_names(allowed, config));
     HY_TRY(HY_NEW("comparison of configurations", 1, &c));
     c->allowed = allowed;
     const bool modern = modernise(manifest->config, &before) == HY_OK;
-    hy_config_diff(modern ? before : manifest->config, config, compare, c);
+    hy_config_diff(modern ? before : manifest->config, config, compare_key, c);
     if (manifest->stores != NULL) {
         c->contents = true;
-        hy_config_diff(manifest->stores, stores, compare, c);
+        hy_config_diff(manifest->stores, stores, compare_key, c);
     }
     hy_status status = HY_OK;
     if (c->refused > 0) {

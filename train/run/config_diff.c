@@ -118,7 +118,7 @@ static void keep_first(void *context, const char *key, const char *before, const
     }
 }
 
-static hy_status compare(const char *of_rank_0, size_t n, const char *mine, size_t length) {
+static hy_status compare_texts(const char *of_rank_0, size_t n, const char *mine, size_t length) {
     first_difference first = {0};
     if (n == length && memcmp(of_rank_0, mine, n) == 0) {
         return HY_OK;
@@ -140,7 +140,7 @@ hy_status hy_config_agree(hy_comm *world, const char *text, size_t length) {
     }
     hy_comm_broadcast(world, "config", of_rank_0, (size_t)n, 0, &req);
     hy_comm_wait(&req);
-    const hy_status status = compare(of_rank_0, (size_t)n, text, length);
+    const hy_status status = compare_texts(of_rank_0, (size_t)n, text, length);
     hy_free(of_rank_0);
     return hy_comm_agree(world, status);
 }

@@ -43,8 +43,8 @@ static void make_file_name(char *text) {
     *to = '\0';
 }
 
-static hy_status value_of(const hy_config *config, const char *text, const char *key, const char *origin,
-                          char out[VALUE_SIZE]) {
+static hy_status value_of_key(const hy_config *config, const char *text, const char *key, const char *origin,
+                              char out[VALUE_SIZE]) {
     char nearest[256] = "";
     if (strcmp(key, "model.schedule") == 0) {
         describe_schedule(&config->model, out);
@@ -73,7 +73,7 @@ static hy_status expand(const hy_config *config, const char *text, const char *o
                 return hy_fail(HY_ERR_USAGE, "%s: run.dir: '}' is missing after '%s'", origin, at);
             }
             snprintf(key, sizeof key, "%.*s", (int)(end - at) - 2, at + 2);
-            HY_TRY(value_of(config, text, key, origin, value));
+            HY_TRY(value_of_key(config, text, key, origin, value));
             n = (size_t)(end - at) + 1;
         }
         used += (size_t)snprintf(out + used, size - used, "%s", value);

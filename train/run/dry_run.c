@@ -177,7 +177,7 @@ static hy_status run_step(hy_trainer *trainer, hy_trainer_stage *stage, meter *m
 }
 
 /* A validation of one store over so many sequences. `config`: the trainer's, which may be changed once the trainer is there. */
-static hy_status validate(hy_trainer *trainer, hy_config *config, int64_t sequences, hy_exchange_log *log,
+static hy_status validate_dry(hy_trainer *trainer, hy_config *config, int64_t sequences, hy_exchange_log *log,
                           hy_exchange_log *out) {
     const int64_t all = config->train.eval.sequences;
     hy_eval_result result;
@@ -197,8 +197,8 @@ static hy_status run_validation(hy_trainer *trainer, const hy_trainer_stage *sta
     if (stage->eval.runner == NULL) {
         return HY_OK;
     }
-    HY_TRY(validate(trainer, config, unit, m->log, out));
-    HY_TRY(split->calls > 1 ? validate(trainer, config, 2 * unit, m->log, &m->before) : HY_OK);
+    HY_TRY(validate_dry(trainer, config, unit, m->log, out));
+    HY_TRY(split->calls > 1 ? validate_dry(trainer, config, 2 * unit, m->log, &m->before) : HY_OK);
     for (int i = 0; i < out->n; i++) {
         hy_exchange_record *r = &out->records[i];
         const hy_exchange_record first = *r, second = split->calls > 1 ? m->before.records[i] : first;

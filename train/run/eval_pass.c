@@ -14,7 +14,7 @@ enum {
     N_SUMS = BUCKET_VALID + HY_EVAL_BUCKETS
 };
 
-static int bucket_of(int64_t position) {
+static int bucket_of_position(int64_t position) {
     int bucket = 0;
     for (int64_t p = position / HY_EVAL_FIRST_BUCKET; p > 0; p /= 2) {
         bucket++;
@@ -25,7 +25,7 @@ static int bucket_of(int64_t position) {
 static void add_positions(const hy_batch *batch, const double *row_loss, double *sums) {
     for (int64_t t = 0; t < batch->layout->T; t++) {
         if (batch->labels[t] != HY_LABEL_NONE) {
-            const int bucket = bucket_of(batch->layout->doc_pos[t]);
+            const int bucket = bucket_of_position(batch->layout->doc_pos[t]);
             sums[BUCKET_LOSS + bucket] += row_loss[t];
             sums[BUCKET_VALID + bucket] += 1.0;
         }

@@ -108,7 +108,7 @@ static hy_burst_sum measure_thread(hy_device *device, const float *ab, float *c)
 }
 
 /* `matrices`: two that are multiplied, and a product for each of n threads. */
-static void measure(hy_device *const *devices, int n, float *matrices, hy_rank_peak *rank) {
+static void measure_products(hy_device *const *devices, int n, float *matrices, hy_rank_peak *rank) {
     double wall = 0.0, cpu = 0.0, rate = 0.0;
     const int64_t wider = (int64_t)(sizeof(float) / hy_dtype_size(hy_device_profile(devices[0])->dtype));
     hy_fill(devices[0], &(hy_fill_args){.n = 2 * MATRIX * wider, .value = 0.3, .y = matrices});
@@ -138,7 +138,7 @@ static void find_processor(const hy_profile *profile, char *text, size_t size) {
     snprintf(text, size, "%s, %s%s", model, profile->detail, profile->dtype == HY_BF16 ? ", bf16" : "");
 }
 
-static void describe(const hy_profile *profile, hy_rank_peak *rank) {
+static void describe_rank(const hy_profile *profile, hy_rank_peak *rank) {
     memset(rank, 0, sizeof *rank);
     (void)gethostname(rank->host, sizeof rank->host - 1);
     find_processor(profile, rank->processor, sizeof rank->processor);
@@ -187,9 +187,9 @@ static hy_status measure_on(const char *name, hy_dtype precision, int n, hy_devi
     }
     status = hy_comm_agree(world, status);
     if (status == HY_OK) {
-        describe(&profile, rank);
+        describe_rank(&profile, rank);
         hy_comm_barrier(world);
-        measure(devices, n, matrices, rank);
+        measure_products(devices, n, matrices, rank);
     }
     hy_device_free(devices[0], matrices);
     for (int i = 0; i < n; i++) {

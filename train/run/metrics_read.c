@@ -28,7 +28,7 @@ static int store_of(hy_metrics_history *history, const char *name) {
     return history->n_stores++;
 }
 
-static void take_step(hy_metrics_history *history, int64_t step, const json_t *line) {
+static void take_step_line(hy_metrics_history *history, int64_t step, const json_t *line) {
     while (history->n_steps > 0 && history->steps[history->n_steps - 1].step >= step) {
         history->n_steps--;
     }
@@ -67,7 +67,7 @@ static void take_line(hy_metrics_history *history, const char *text, size_t n) {
     if (json_is_integer(step) && json_object_get(line, "eval_loss") != NULL) {
         take_eval(history, (int64_t)json_integer_value(step), line);
     } else if (json_is_integer(step) && json_object_get(line, "loss") != NULL) {
-        take_step(history, (int64_t)json_integer_value(step), line);
+        take_step_line(history, (int64_t)json_integer_value(step), line);
     } else {
         history->n_foreign++;
     }

@@ -10,7 +10,7 @@ static bool has_masters(hy_dtype precision) {
     return hy_dtype_of(precision, HY_ROLE_WEIGHT) != hy_dtype_of(precision, HY_ROLE_STAT);
 }
 
-static hy_status reserve(hy_parameters *p) {
+static hy_status reserve_parameters(hy_parameters *p) {
     const int64_t flat = hy_model_flat_size(p->model);
     HY_TRY(hy_bucket_shards_create(p->model, hy_comm_size(p->all), hy_comm_rank(p->all), &p->shards));
     HY_TRY(HY_NEW("gathers of parameters", p->n_buckets, &p->reqs));
@@ -33,7 +33,7 @@ hy_status hy_parameters_create(const hy_model *model, hy_comm *all, hy_device *d
                          .device = device,
                          .precision = precision,
                          .n_buckets = hy_model_bucket_count(model)};
-    const hy_status status = reserve(p);
+    const hy_status status = reserve_parameters(p);
     if (status != HY_OK) {
         hy_parameters_destroy(p);
         return status;

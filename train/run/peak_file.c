@@ -44,7 +44,7 @@ static bool read_same(json_t *entry, const hy_host_peak *key, hy_host_peak *out)
 }
 
 /* An empty list where there is no file, or one that is none of ours. */
-static json_t *load(const char *path) {
+static json_t *load_peaks(const char *path) {
     char *text = NULL;
     size_t length = 0;
     json_t *list = NULL;
@@ -60,7 +60,7 @@ static json_t *load(const char *path) {
     return list != NULL ? list : json_array();
 }
 
-static void save(const char *path, const json_t *list) {
+static void save_peaks(const char *path, const json_t *list) {
     char *text = json_dumps(list, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     if (text == NULL || hy_file_write_atomic(path, text, strlen(text), HY_ERR_FAILED) != HY_OK) {
         hy_warn("%s: not written; a resumed run will measure its peak anew", path);
@@ -112,7 +112,7 @@ static bool merge_host(json_t *list, hy_host_peak *now) {
 }
 
 double hy_peak_file_merge(const char *path, hy_host_peak *hosts, int n_hosts) {
-    json_t *list = load(path);
+    json_t *list = load_peaks(path);
     bool changed = false;
     double sum = 0.0;
     for (int i = 0; i < n_hosts; i++) {
@@ -120,7 +120,7 @@ double hy_peak_file_merge(const char *path, hy_host_peak *hosts, int n_hosts) {
         sum += hosts[i].flops_per_second;
     }
     if (changed) {
-        save(path, list);
+        save_peaks(path, list);
     }
     json_decref(list);
     return sum;

@@ -63,13 +63,14 @@ static int collect(hy_device *device, const hy_phase_seconds *seconds, row *rows
     return add_row(rows, n, "total", seconds->total);
 }
 
-static void reduce(hy_comm *world, double *values, int n, hy_reduce op) {
+static void reduce_phases(hy_comm *world, double *values, int n, hy_reduce op) {
     hy_req req = {0};
     hy_comm_all_reduce(world, "phase report", values, n, HY_TYPE_F64, op, &req);
     hy_comm_wait(&req);
 }
 
-static hy_status print(const row *rows, int n, const double *least, const double *sum, const double *most, int size) {
+static hy_status print_phases(const row *rows, int n, const double *least, const double *sum, const double *most,
+                              int size) {
     hy_text_table *table = NULL;
     const double total = sum[n - 1] / size;
     HY_TRY(hy_text_table_create(5, (const char *const[]){"seconds by rank", "min", "mean", "max", "share"}, &table));
@@ -108,9 +109,10 @@ hy_status hy_phase_report(hy_comm *world, hy_device *device, const hy_phase_seco
         const int at = find_row(mine, n_mine, rows[i].name);
         least[i] = sum[i] = most[i] = at >= 0 ? mine[at].seconds : 0.0;
     }
-    reduce(world, least, n, HY_MIN);
-    reduce(world, sum, n, HY_SUM);
-    reduce(world, most, n, HY_MAX);
-    const hy_status status = hy_comm_rank(world) == 0 ? print(rows, n, least, sum, most, hy_comm_size(world)) : HY_OK;
+    reduce_phases(world, least, n, HY_MIN);
+    reduce_phases(world, sum, n, HY_SUM);
+    reduce_phases(world, most, n, HY_MAX);
+    const hy_status status =
+        hy_comm_rank(world) == 0 ? print_phases(rows, n, least, sum, most, hy_comm_size(world)) : HY_OK;
     return hy_comm_agree(world, status);
 }

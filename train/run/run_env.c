@@ -11,7 +11,7 @@
 
 enum { BYTES_MAX = 64 << 20 };
 
-static hy_status write_object(const char *path, const json_t *object) {
+static hy_status write_environment(const char *path, const json_t *object) {
     char *text = json_dumps(object, JSON_INDENT(2));
     if (text == NULL) {
         return hy_fail(HY_ERR_MEMORY, "%s: no memory to write it", path);
@@ -51,7 +51,7 @@ hy_status hy_run_env_begin(const char *path, const char *environment) {
     const int failed = json_object_set_new(now, "earlier", earlier);
     const hy_status status =
         failed ? hy_fail(HY_ERR_FAILED, "%s: line %d of what it is to tell: %s", path, error.line, error.text)
-               : write_object(path, now);
+               : write_environment(path, now);
     json_decref(now);
     return status;
 }
@@ -67,7 +67,7 @@ hy_status hy_run_env_end(const char *path, int exit_code, const char *reason, in
     json_object_del(now, "earlier"); /* stays the last key */
     json_object_set_new(now, "ended", ended);
     json_object_set_new(now, "earlier", earlier != NULL ? earlier : json_array());
-    const hy_status status = write_object(path, now);
+    const hy_status status = write_environment(path, now);
     json_decref(now);
     return status;
 }

@@ -234,8 +234,8 @@ static hy_status check_list(const hy_store_list *list, const char *key, const hy
 }
 
 /* The same name in two stages is the same store. */
-static hy_status check_names(const hy_config *config, const hy_stage *a, const hy_stage *b,
-                             const hy_schema_origins *origins) {
+static hy_status check_store_names(const hy_config *config, const hy_stage *a, const hy_stage *b,
+                                   const hy_schema_origins *origins) {
     for (int64_t i = 0; i < a->stores->n; i++) {
         for (int64_t k = 0; k < b->stores->n; k++) {
             const hy_store_config *one = &a->stores->items[i], *two = &b->stores->items[k];
@@ -262,7 +262,7 @@ static hy_status check_stage(const hy_config *config, int number, const hy_schem
     HY_TRY(check_list(stage.stores, key, origins));
     for (int i = 0; i < number; i++) {
         const hy_stage earlier = hy_stage_get(config, i);
-        HY_TRY(check_names(config, &earlier, &stage, origins));
+        HY_TRY(check_store_names(config, &earlier, &stage, origins));
     }
     return HY_OK;
 }

@@ -58,12 +58,12 @@ static void put_varint(message *m, uint64_t value) {
     m->bytes[m->n++] = (uint8_t)value;
 }
 
-static void put_key(message *m, unsigned field, unsigned wire) {
+static void put_field_key(message *m, unsigned field, unsigned wire) {
     put_varint(m, (uint64_t)field << 3 | wire);
 }
 
 static void put_bytes(message *m, unsigned field, const void *bytes, size_t n) {
-    put_key(m, field, WIRE_BYTES);
+    put_field_key(m, field, WIRE_BYTES);
     put_varint(m, n);
     memcpy(m->bytes + m->n, bytes, n);
     m->n += n;
@@ -75,7 +75,7 @@ static void put_scalar(message *summary, const hy_scalar *scalar) {
     uint32_t bits;
     memcpy(&bits, &single, sizeof bits);
     put_bytes(&value, 1, scalar->tag, strnlen(scalar->tag, HY_TAG_MAX));
-    put_key(&value, 2, WIRE_32);
+    put_field_key(&value, 2, WIRE_32);
     put_fixed(&value, bits, 4);
     put_bytes(summary, 1, value.bytes, value.n);
 }
@@ -87,9 +87,9 @@ static void begin_event(message *event, int64_t step) {
     uint64_t bits;
     memcpy(&bits, &seconds, sizeof bits);
     event->n = 0;
-    put_key(event, 1, WIRE_64);
+    put_field_key(event, 1, WIRE_64);
     put_fixed(event, bits, 8);
-    put_key(event, 2, WIRE_VARINT);
+    put_field_key(event, 2, WIRE_VARINT);
     put_varint(event, (uint64_t)step);
 }
 
@@ -121,7 +121,7 @@ static hy_status write_head(hy_tensorboard *board, int64_t last_step) {
     begin_event(&event, 0);
     put_bytes(&event, 3, version, sizeof version - 1);
     HY_TRY(write_record(board, &event));
-    put_key(&session, 1, WIRE_VARINT);
+    put_field_key(&session, 1, WIRE_VARINT);
     put_varint(&session, 1);
     begin_event(&event, last_step + 1);
     put_bytes(&event, 7, session.bytes, session.n);
@@ -129,7 +129,7 @@ static hy_status write_head(hy_tensorboard *board, int64_t last_step) {
 }
 
 /* Readers take a folder's files in the order of their names: the time comes first. */
-static hy_status create_file(const char *dir, hy_tensorboard *board) {
+static hy_status create_event_file(const char *dir, hy_tensorboard *board) {
     char host[64] = "";
     (void)gethostname(host, sizeof host - 1);
     for (int n = 0; board->file == NULL; n++) {
@@ -146,7 +146,7 @@ static hy_status create_file(const char *dir, hy_tensorboard *board) {
 hy_status hy_tensorboard_open(const char *dir, int64_t last_step, hy_tensorboard **out) {
     hy_tensorboard *board = NULL;
     HY_TRY(HY_NEW("TensorBoard file", 1, &board));
-    hy_status status = create_file(dir, board);
+    hy_status status = create_event_file(dir, board);
     if (status == HY_OK) {
         status = write_head(board, last_step);
     }

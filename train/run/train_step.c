@@ -45,7 +45,7 @@ static hy_status read_and_agree(hy_trainer *trainer, bool stop, hy_step_result *
 }
 
 /* This rank's sum of losses and gradients of the mean loss, summed over ranks as they are ready, and its part of their squares. */
-static void compute(hy_trainer *trainer, int64_t valid) {
+static void compute_gradients(hy_trainer *trainer, int64_t valid) {
     const double d_scale = 1.0 / (double)valid;
     const int64_t calls = hy_feed_calls(trainer->train.feed);
     double *scalars = trainer->scalars;
@@ -88,7 +88,7 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
 
     double sums[HY_SCALARS];
     hy_trainer_read_ahead(trainer, step + 1);
-    compute(trainer, r.valid);
+    compute_gradients(trainer, r.valid);
     hy_device_read(trainer->device, trainer->scalars, sizeof sums, sums); /* the step's one wait for the device */
     const double t2 = hy_now();
     sum_over_ranks(trainer->world, "loss and norm", sums, HY_SCALARS);
