@@ -245,6 +245,8 @@ void hy_lanes_destroy(hy_lanes *lanes) {
         if (lanes->queues[i].running) {
             (void)pthread_join(lanes->queues[i].thread, NULL);
         }
+    }
+    for (int i = 0; i < HY_LANES; i++) { /* other lanes may have waited for it */
         hy_free(lanes->queues[i].calls);
     }
     pthread_cond_destroy(&lanes->changed);

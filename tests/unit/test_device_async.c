@@ -23,8 +23,8 @@ enum { THREAD_SANITIZER = 0, RACE = 66 };
 #endif
 
 typedef struct child_end {
-    int status; /* of waitpid */
-    char said[4096];
+    int status;         /* of waitpid */
+    char said[1 << 16]; /* of a report by ThreadSanitizer too */
 } child_end;
 
 /* The environment is "NAME=value" strings, NULL at the end; the child ends with what `body` returns, 0 = as it should be. */

@@ -178,7 +178,7 @@ static hy_status run_step(hy_trainer *trainer, hy_trainer_stage *stage, meter *m
 
 /* A validation of one store over so many sequences. `config`: the trainer's, which may be changed once the trainer is there. */
 static hy_status validate_dry(hy_trainer *trainer, hy_config *config, int64_t sequences, hy_exchange_log *log,
-                          hy_exchange_log *out) {
+                              hy_exchange_log *out) {
     const int64_t all = config->train.eval.sequences;
     hy_eval_result result;
     memset(log, 0, sizeof *log);
