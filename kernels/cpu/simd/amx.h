@@ -14,6 +14,11 @@ typedef struct hy_half_mat {
     int64_t ld; /* elements; of pairs of rows: from one pair to the next */
 } hy_half_mat;
 
+/* Row, or pair of rows, and element of it. */
+HY_INLINE hy_half_mat hy_half_at(hy_half_mat a, int64_t row, int64_t col) {
+    return (hy_half_mat){a.p + row * a.ld + col, a.ld};
+}
+
 HY_INLINE int64_t hy_round32(int64_t n) {
     return (n + 31) & ~(int64_t)31;
 }
@@ -156,6 +161,30 @@ HY_INLINE void hy_half_put_pair(uint16_t *to, hy_vec even, hy_vec odd) {
 /* 32 floats of a row. */
 HY_INLINE void hy_half_put_row(uint16_t *to, hy_vec first, hy_vec second) {
     _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(second, first));
+}
+
+/* 16 elements of a row as floats. */
+HY_INLINE hy_vec hy_half_load(hy_half_mat at) {
+    return hy_vec_load((const hy_bf16 *)(const void *)at.p);
+}
+
+/* Rows of floats, row i times f[i] (f NULL = 1), as rows and as pairs of rows; rows even, cols a multiple of 32. */
+static inline void hy_half_rows_of(hy_half_mat dst, hy_mat src, const float *f, int64_t rows, int64_t cols) {
+    for (int64_t i = 0; i < rows; i++) {
+        const hy_vec x = hy_vec_set(f ? f[i] : 1);
+        for (int64_t j = 0; j < cols; j += 32)
+            hy_half_put_row(hy_half_at(dst, i, j).p, hy_vec_load(hy_mat_at(src, i, j).p) * x,
+                            hy_vec_load(hy_mat_at(src, i, j + 16).p) * x);
+    }
+}
+
+static inline void hy_half_pairs_of(hy_half_mat dst, hy_mat src, const float *f, int64_t rows, int64_t cols) {
+    for (int64_t i = 0; i < rows; i += 2) {
+        const hy_vec x = hy_vec_set(f ? f[i] : 1), y = hy_vec_set(f ? f[i + 1] : 1);
+        for (int64_t j = 0; j < cols; j += 16)
+            hy_half_put_pair(hy_half_at(dst, i / 2, 2 * j).p, hy_vec_load(hy_mat_at(src, i, j).p) * x,
+                             hy_vec_load(hy_mat_at(src, i + 1, j).p) * y);
+    }
 }
 
 #endif

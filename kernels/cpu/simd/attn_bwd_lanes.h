@@ -128,12 +128,8 @@ static void products(const hy_attn_block *a, const scratch *w, const key_tile *t
 }
 
 static void tile_step(const hy_attn_block *a, const scratch *w, const query_rows *r, const key_tile *t) {
-    int64_t from = 0, to = r->count;
-    while (from < to && r->end[from] <= t->key)
-        from++;
-    while (to > from && r->first[to - 1] >= t->key + t->count)
-        to--;
-    if (from == to)
+    int64_t from, to;
+    if (!query_rows_seeing(r, t->key, t->count, &from, &to))
         return;
     hy_tile_product_rows_set(&(hy_tile_product){.m = to - from,
                                                 .n = HY_ATTN_LANES,

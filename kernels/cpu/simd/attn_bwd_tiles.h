@@ -117,33 +117,28 @@ HY_INLINE void score_gradients(const scratch *w, const query_rows *r, int64_t ke
         }
 }
 
-HY_INLINE hy_half_mat half_at(hy_half_mat a, int64_t row, int64_t col) {
-    return (hy_half_mat){a.p + row * a.ld + col, a.ld};
-}
-
 static void tile_step(const hy_attn_block *a, const scratch *w, const query_rows *r, const key_tile *t) {
-    int64_t from = 0, to = r->count;
-    while (from < to && r->end[from] <= t->key)
-        from++;
-    while (to > from && r->first[to - 1] >= t->key + t->count)
-        to--;
-    if (from == to)
+    int64_t from, to;
+    if (!query_rows_seeing(r, t->key, t->count, &from, &to))
         return;
     from = from / 32 * 32;
     const int masked = r->first[to - 1] > t->key || r->end[from] < t->key + HY_ATTN_LANES || to % 32 > 0;
     to = hy_round32(to);
     const int64_t n = to - from;
     const hy_vec scale = hy_vec_set((float)(a->scale * HY_LOG2E));
-    hy_tiles_set(hy_mat_at(w->s, from, 0), half_at(w->q, from, 0), t->k_lanes, (hy_shape){n, HY_ATTN_LANES, w->panels});
-    hy_tiles_set(hy_mat_at(w->ds, from, 0), half_at(w->d_o, from, 0), t->v_lanes, (hy_shape){n, HY_ATTN_LANES, w->DV});
+    hy_tiles_set(hy_mat_at(w->s, from, 0), hy_half_at(w->q, from, 0), t->k_lanes,
+                 (hy_shape){n, HY_ATTN_LANES, w->panels});
+    hy_tiles_set(hy_mat_at(w->ds, from, 0), hy_half_at(w->d_o, from, 0), t->v_lanes,
+                 (hy_shape){n, HY_ATTN_LANES, w->DV});
     if (masked)
         score_gradients(w, r, t->key, from, to, scale, 1);
     else
         score_gradients(w, r, t->key, from, to, scale, 0);
-    const hy_half_mat p = half_at(w->p, from / 2, 0), ds = half_at(w->dsp, from / 2, 0);
-    hy_tiles_add((hy_mat){t->dv, HY_ATTN_LANES}, half_at(w->d_ot, 0, from), p, (hy_shape){w->DV, HY_ATTN_LANES, n});
-    hy_tiles_add((hy_mat){t->dk, HY_ATTN_LANES}, half_at(w->qt, 0, from), ds, (hy_shape){w->panels, HY_ATTN_LANES, n});
-    hy_tiles_add((hy_mat){w->dq + from * w->panels, w->panels}, half_at(w->dsr, from, 0), t->k_rows,
+    const hy_half_mat p = hy_half_at(w->p, from / 2, 0), ds = hy_half_at(w->dsp, from / 2, 0);
+    hy_tiles_add((hy_mat){t->dv, HY_ATTN_LANES}, hy_half_at(w->d_ot, 0, from), p, (hy_shape){w->DV, HY_ATTN_LANES, n});
+    hy_tiles_add((hy_mat){t->dk, HY_ATTN_LANES}, hy_half_at(w->qt, 0, from), ds,
+                 (hy_shape){w->panels, HY_ATTN_LANES, n});
+    hy_tiles_add((hy_mat){w->dq + from * w->panels, w->panels}, hy_half_at(w->dsr, from, 0), t->k_rows,
                  (hy_shape){n, w->panels, HY_ATTN_LANES});
 }
 
