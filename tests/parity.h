@@ -29,7 +29,7 @@ enum { PARITY_BUFFERS = 24, PARITY_TABLES = 12, PARITY_GUARD = 64, PARITY_HOST =
 typedef struct parity_buffer {
     long field, alias; /* offsets of the pointers in the args struct */
     const char *type, *name;
-    int64_t n;
+    int64_t n, row; /* row: of a matrix of rows that differ in size, else 0 */
     parity_role role;
     double *start; /* [n] */
     double *want;  /* [n] what the reference made of it */
@@ -50,6 +50,7 @@ typedef struct parity {
     char label[200];
     parity_args args;
     hy_tolerance tolerance;
+    double condition; /* what an ill-conditioned system multiplies an element's error by where factors are rounded; 1 */
     double terms; /* size of the terms that outputs are sums of, if these may cancel in a whole array; counts as rms */
     parity_buffer buffers[PARITY_BUFFERS];
     int n_buffers;
@@ -68,6 +69,7 @@ typedef struct parity {
 static PARITY_UNUSED void parity_begin(parity *p, hy_op_id op, hy_tolerance tolerance) {
     p->op = op;
     p->tolerance = tolerance;
+    p->condition = 1;
     p->terms = 0;
     p->n_buffers = 0;
     p->scalar = PARITY_NO_FIELD;
@@ -108,6 +110,8 @@ static PARITY_UNUSED double *parity_buffer_add(parity *p, const char *type, cons
 #define PARITY_ALIAS(p, type, member)                                                                                  \
     ((p)->buffers[(p)->n_buffers - 1].alias = (long)offsetof(type##_args, member),                                     \
      (p)->buffers[(p)->n_buffers - 1].role = PARITY_UPDATED)
+/* The buffer added last holds rows of `length`, whose results may be terms of very different sizes (HY_TOL_BF16_FACTORS). */
+#define PARITY_ROWS(p, length)              ((p)->buffers[(p)->n_buffers - 1].row = (length))
 #define PARITY_SCALAR(p, type, member)      ((p)->scalar = (long)offsetof(type##_args, member))
 #define PARITY_HOST_OUT(p, type, member, n) ((p)->host_array = (long)offsetof(type##_args, member), (p)->host_n = (n))
 
@@ -186,25 +190,44 @@ static void parity_fail(parity *p, const hy_table *table, const char *what) {
 /* Whether a table rounds factors of products to bf16, so that its float results are no closer than that. */
 static int parity_rounds_factors(const hy_table *table, hy_op_id op) {
     return table->dtype == HY_BF16 && strcmp(table->detail, "amx") == 0 &&
-           (op == HY_OP_attn_fwd || op == HY_OP_attn_bwd);
+           (op == HY_OP_attn_fwd || op == HY_OP_attn_bwd || op == HY_OP_recur_fwd || op == HY_OP_recur_bwd);
 }
 
-/* `dtype`: of the array. */
-static void parity_compare(parity *p, const hy_table *table, const char *name, hy_dtype dtype, const double *want,
-                           double *got, int64_t n) {
-    const hy_tolerance half = p->tolerance.relative <= HY_TOL_F32_SUM.relative ? HY_TOL_BF16_ONCE : HY_TOL_BF16;
-    const hy_tolerance tol = dtype == HY_F64                       ? HY_TOL_F64_REORDERED
-                             : parity_rounds_factors(table, p->op) ? HY_TOL_BF16_FACTORS
-                             : dtype == HY_BF16                    ? half
-                                                                   : p->tolerance;
-    double squares = 0, worst = 0, errors = 0;
-    int64_t finite = 0, at = -1;
+/* Root mean square of what is finite. */
+static double parity_rms(const double *x, int64_t n) {
+    double squares = 0;
+    int64_t finite = 0;
     for (int64_t i = 0; i < n; i++) {
-        squares += isfinite(want[i]) ? want[i] * want[i] : 0;
-        finite += isfinite(want[i]) ? 1 : 0;
+        squares += isfinite(x[i]) ? x[i] * x[i] : 0;
+        finite += isfinite(x[i]) ? 1 : 0;
     }
-    const double rms = fmax(p->terms, finite > 0 ? sqrt(squares / (double)finite) : 0);
+    return finite > 0 ? sqrt(squares / (double)finite) : 0;
+}
+
+/* Relative root mean square error that such a table's array may have. */
+static double parity_rounds_bound(const char *name) {
+    if (strcmp(name, "dg") == 0 || strcmp(name, "dbeta") == 0)
+        return HY_BF16_GATE_RMS;
+    return strcmp(name, "o") == 0 ? HY_BF16_OUTPUT_RMS : HY_BF16_GRADIENT_RMS;
+}
+
+/* `dtype`: of the array; `row`: as in parity_buffer. */
+static void parity_compare(parity *p, const hy_table *table, const char *name, hy_dtype dtype, const double *want,
+                           double *got, int64_t n, int64_t row) {
+    const hy_tolerance half = p->tolerance.relative <= HY_TOL_F32_SUM.relative ? HY_TOL_BF16_ONCE : HY_TOL_BF16;
+    const hy_tolerance tol = dtype == HY_F64 ? HY_TOL_F64_REORDERED
+                             : parity_rounds_factors(table, p->op)
+                                 ? HY_TOL_BF16_FACTORS(p->condition * parity_rounds_bound(name))
+                             : dtype == HY_BF16 ? half
+                                                : p->tolerance;
+    const int by_row = row > 0 && parity_rounds_factors(table, p->op);
+    const double whole = fmax(p->terms, parity_rms(want, n));
+    double worst = 0, errors = 0, rms = whole;
+    int64_t at = -1, finite = 0;
     for (int64_t i = 0; i < n; i++) {
+        finite += isfinite(want[i]) ? 1 : 0;
+        if (by_row && i % row == 0)
+            rms = fmax(whole, parity_rms(want + i, row));
         if (want[i] == got[i] || (isnan(want[i]) && isnan(got[i])))
             continue;
         errors += (got[i] - want[i]) * (got[i] - want[i]);
@@ -217,8 +240,8 @@ static void parity_compare(parity *p, const hy_table *table, const char *name, h
         }
     }
     if (parity_rounds_factors(table, p->op) && finite > 0) {
-        const double allowed = strcmp(name, "o") == 0 ? HY_BF16_OUTPUT_RMS : HY_BF16_GRADIENT_RMS;
-        const double relative = sqrt(errors / (double)finite) / (rms + 1e-18);
+        const double allowed = parity_rounds_bound(name);
+        const double relative = sqrt(errors / (double)finite) / (whole + 1e-18);
         p->worst_rms = fmax(p->worst_rms, relative / allowed);
         if (!(relative <= allowed))
             parity_fail(p, table, "relative root mean square error of a whole array");
@@ -228,7 +251,7 @@ static void parity_compare(parity *p, const hy_table *table, const char *name, h
     if (worst > 1) {
         char what[160];
         snprintf(what, sizeof what, "%s[%lld of %lld] = %.9g, want %.9g (rms %.3g): %.3g × tolerance", name,
-                 (long long)at, (long long)n, got[at], want[at], rms, worst);
+                 (long long)at, (long long)n, got[at], want[at], whole, worst);
         parity_fail(p, table, what);
     }
 }
@@ -258,7 +281,7 @@ static void parity_check_buffer(parity *p, const hy_table *table, parity_buffer 
     if (table == &p->reference)
         memcpy(b->want, got, (size_t)b->n * sizeof(double));
     else if (b->role != PARITY_INPUT)
-        parity_compare(p, table, b->name, dtype, b->want, got, b->n);
+        parity_compare(p, table, b->name, dtype, b->want, got, b->n, b->row);
     free(got);
 }
 
@@ -325,8 +348,8 @@ static void parity_check_host(parity *p, const hy_table *table, double *scalar, 
         memcpy(p->host_want, host, sizeof p->host_want);
         return;
     }
-    parity_compare(p, table, "scalar", hy_dtype_of(table->dtype, HY_ROLE_STAT), &p->scalar_want, scalar, 1);
-    parity_compare(p, table, "host array", hy_dtype_of(table->dtype, HY_ROLE_STAT), p->host_want, host, PARITY_HOST);
+    parity_compare(p, table, "scalar", hy_dtype_of(table->dtype, HY_ROLE_STAT), &p->scalar_want, scalar, 1, 0);
+    parity_compare(p, table, "host array", hy_dtype_of(table->dtype, HY_ROLE_STAT), p->host_want, host, PARITY_HOST, 0);
 }
 
 static void parity_run_on(parity *p, const hy_table *table) {

@@ -31,7 +31,9 @@ typedef struct recur_case {
     gate_strength gate;
     int shape;
     int64_t H, HV, K, V;
-    int sparse; /* leave out every pointer that may be NULL */
+    int sparse;         /* leave out every pointer that may be NULL */
+    double beta_high;   /* betas are uniform below it; 0: below 1 */
+    double shared_keys; /* weight of a direction that all keys share */
 } recur_case;
 
 static int64_t gate_count(const recur_case *c, int64_t T) {
@@ -82,6 +84,7 @@ static void recur_begin(parity *p, const recur_case *c, hy_op_id op) {
     static const char *const rules[] = {"additive", "delta", "dplr"};
     const run_shape *s = &run_shapes[c->shape];
     parity_begin(p, op, HY_TOL_F32_RECURRENCE);
+    p->condition = c->shared_keys > 0 ? 3 : 1;
     snprintf(p->label, sizeof p->label, "%s decay=%s rule=%s gate=%d H=%d HV=%d K=%d V=%d T=%d runs=%d sparse=%d",
              hy_op_name(op), decays[c->decay], c->exclusive ? "exclusive" : rules[c->rule], c->gate, (int)c->H,
              (int)c->HV, (int)c->K, (int)c->V, (int)s->T, (int)s->n_runs, c->sparse);
@@ -96,14 +99,18 @@ static void recur_begin(parity *p, const recur_case *c, hy_op_id op) {
                                         .scale = 1 / sqrt((double)c->K),
                                         .runs = s->runs,
                                         .n_runs = s->n_runs};
-    unit_rows(PARITY_IN(p, hy_recur, k, s->T * c->H * c->K), s->T * c->H, c->K);
+    double *k = PARITY_IN(p, hy_recur, k, s->T * c->H * c->K);
+    for (int64_t i = 0; i < s->T * c->H * c->K; i++)
+        k[i] = (1 - c->shared_keys) * k[i] + c->shared_keys * (i % c->K % 3 ? 1 : -0.6);
+    unit_rows(k, s->T * c->H, c->K);
     if (c->rule == HY_RULE_DPLR)
         low_rank_fill(p, c, s->T);
     const int64_t n_gates = gate_count(c, s->T);
     if (c->decay != HY_DECAY_NONE)
         gate_fill(p, c->gate, PARITY_IN(p, hy_recur, g, n_gates), n_gates);
     if (!c->sparse)
-        parity_uniform_fill(p, PARITY_IN(p, hy_recur, beta, s->T * c->HV), s->T * c->HV, 0, 1);
+        parity_uniform_fill(p, PARITY_IN(p, hy_recur, beta, s->T * c->HV), s->T * c->HV, 0,
+                            c->beta_high > 0 ? c->beta_high : 1);
 }
 
 static void recur_map_case(parity *p, const recur_case *c) {
@@ -125,6 +132,7 @@ static void recur_fwd_case(parity *p, const recur_case *c) {
         PARITY_OUT(p, hy_recur, S1, states);
     }
     PARITY_OUT(p, hy_recur, o, T * c->HV * c->V);
+    PARITY_ROWS(p, c->V);
     parity_run(p);
 }
 
@@ -161,12 +169,15 @@ static void recur_bwd_case(parity *p, const recur_case *c) {
             PARITY_OUT_IF(p, hy_recur, dg, gate_count(c, T), c->decay == HY_DECAY_HEAD);
     }
     PARITY_OUT(p, hy_recur, dq, T * c->H * c->K);
+    PARITY_ROWS(p, c->K);
     PARITY_OUT(p, hy_recur, dk, T * c->H * c->K);
+    PARITY_ROWS(p, c->K);
     if (c->rule == HY_RULE_DPLR) {
         PARITY_OUT(p, hy_recur, da, T * c->H * c->K);
         PARITY_OUT(p, hy_recur, db, T * c->H * c->K);
     }
     PARITY_OUT(p, hy_recur, dv, T * c->HV * c->V);
+    PARITY_ROWS(p, c->V);
     parity_run(p);
 }
 

@@ -34,11 +34,15 @@ typedef struct hy_tolerance {
 /* bf16 has 8 bits of significand: one rounding is off by at most 2^−8 = 0.0039, here of what float has as above. */
 #define HY_TOL_BF16_ONCE ((hy_tolerance){3.92e-3, 2e-5})
 
-/* Sums in float of products whose factors (softmax weights, score gradients) are rounded to bf16: what a term errs by, 2^−9 of its
- * size, is more of a sum that cancels. */
-#define HY_TOL_BF16_FACTORS  ((hy_tolerance){8e-3, 2e-2})
-#define HY_BF16_OUTPUT_RMS   5e-3 /* and of a whole array, relative root mean square: outputs, */
-#define HY_BF16_GRADIENT_RMS 8e-3 /* gradients of activations */
+/* Sums in float of products whose factors are rounded to bf16 (softmax weights, score gradients; weights of a chunk, errors, states).
+ * Bounds of a whole array's relative root mean square, and of one element, of_rms four times that: a factor is off by 2^−9/√3 =
+ * 1.1e-3 (rms), a result is the sum of up to three products of two such factors, 2.8e-3 of its terms, and the largest of 1e5 errors is
+ * 4.4 of these, or up to 10 where an error is a rounding times a normal factor. The terms of a row of an array are what counts: tokens
+ * that read a state which came from elsewhere are sums of terms ten times the size of others', so of_rms is of the row's rms there. */
+#define HY_BF16_OUTPUT_RMS       5e-3 /* outputs, */
+#define HY_BF16_GRADIENT_RMS     8e-3 /* gradients of activations, with one more rounded factor, */
+#define HY_BF16_GATE_RMS         2e-2 /* of decays and betas: differences of sums, of which less remains */
+#define HY_TOL_BF16_FACTORS(rms) ((hy_tolerance){8e-3, 4 * (rms)})
 
 /* The same in double: only the order of sums differs. */
 #define HY_TOL_F64_REORDERED ((hy_tolerance){1e-12, 1e-12})

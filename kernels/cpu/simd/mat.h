@@ -100,6 +100,7 @@ HY_INLINE void hy_mat_product(int init, int trans, hy_product t) {
     }
 
 HY_MAT_PRODUCT(hy_mul_ab, HY_INIT_ZERO, 0)       /* C = A·B */
+HY_MAT_PRODUCT(hy_mul_ab_add, HY_INIT_C, 0)      /* C += A·B */
 HY_MAT_PRODUCT(hy_mul_ab_rows, HY_INIT_ROWS, 0)  /* C = diag(d)·C + A·B */
 HY_MAT_PRODUCT(hy_mul_atb, HY_INIT_ZERO, 1)      /* C = Aᵀ·B */
 HY_MAT_PRODUCT(hy_mul_atb_add, HY_INIT_C, 1)     /* C += Aᵀ·B */

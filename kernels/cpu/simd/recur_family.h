@@ -26,6 +26,12 @@ HY_RECUR_KERNELS(hy_recur_elementwise_) /* additive, K = V = 1, no keys */
 
 #define HY_DIAGONAL_MAX 64
 
+/* The first on AMX tiles: decay of one number per token or none, not exclusive, K and V that fill tiles. */
+#define HY_TILES_MIN 32
+void HY_ISA_NAME(hy_recur_tiles_fwd)(const hy_recur_args *a);
+void HY_ISA_NAME(hy_recur_tiles_bwd)(const hy_recur_args *a);
+int64_t HY_ISA_NAME(hy_recur_tiles_floats)(const hy_recur_args *a); /* with those of inject and map */
+
 int64_t HY_ISA_NAME(hy_recur_fwd_floats)(const hy_recur_args *a);
 int64_t HY_ISA_NAME(hy_recur_bwd_floats)(const hy_recur_args *a);
 int64_t HY_ISA_NAME(hy_recur_dplr_fwd_floats)(const hy_recur_args *a);

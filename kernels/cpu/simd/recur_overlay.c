@@ -15,6 +15,16 @@ typedef struct kernels {
     }
 
 static const kernels in_chunks = HY_KERNELS_OF(hy_recur_, hy_recur_fwd_floats, hy_recur_bwd_floats);
+#if HY_ISA_amx
+/* What is left out computes on in_chunks. */
+static const kernels in_tiles = {.fwd = HY_ISA_NAME(hy_recur_tiles_fwd),
+                                 .inject = HY_ISA_NAME(hy_recur_inject),
+                                 .map = HY_ISA_NAME(hy_recur_map),
+                                 .map_bwd = HY_ISA_NAME(hy_recur_map_bwd),
+                                 .bwd = HY_ISA_NAME(hy_recur_tiles_bwd),
+                                 .fwd_floats = HY_ISA_NAME(hy_recur_tiles_floats),
+                                 .bwd_floats = HY_ISA_NAME(hy_recur_bwd_floats)};
+#endif
 static const kernels low_rank = HY_KERNELS_OF(hy_recur_dplr_, hy_recur_dplr_fwd_floats, hy_recur_dplr_bwd_floats);
 static const kernels diagonal = HY_KERNELS_OF(hy_recur_diagonal_, hy_recur_diagonal_floats, hy_recur_diagonal_floats);
 static const kernels elementwise =
@@ -36,7 +46,13 @@ static const kernels *kernels_for(const hy_recur_args *a) {
         return &elementwise;
     if (is_plain(a) && a->decay == HY_DECAY_VECTOR && a->K <= HY_DIAGONAL_MAX)
         return &diagonal;
-    return a->rule == HY_RULE_DPLR ? &low_rank : &in_chunks;
+    if (a->rule == HY_RULE_DPLR)
+        return &low_rank;
+#if HY_ISA_amx
+    if (a->decay != HY_DECAY_VECTOR && !a->exclusive && a->K >= HY_TILES_MIN && a->V >= HY_TILES_MIN)
+        return &in_tiles;
+#endif
+    return &in_chunks;
 }
 
 /* Of the shape alone: with K = 1 pointers choose between two. */

@@ -25,4 +25,11 @@ static void hy_small_solve(float *w, const float *m, const float *b) {
     }
 }
 
+/* out = [i == j] − f_i w_ij h_j, f or h NULL = 1. */
+HY_INLINE void hy_small_inverse(float *out, const float *w, const float *f, const float *h) {
+    for (int i = 0; i < HY_CHUNK; i++)
+        for (int j = 0; j < HY_CHUNK; j++)
+            out[i * 16 + j] = (i == j ? 1.0f : 0.0f) - (f ? f[i] : 1.0f) * w[i * 16 + j] * (h ? h[j] : 1.0f);
+}
+
 #endif
