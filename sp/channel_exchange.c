@@ -24,6 +24,10 @@ void hy_channel_exchange_open(hy_channel_exchange *x, hy_sp *sp, const hy_layout
     x->block = (size_t)x->shares.block * element(x);
     x->to_lines = open_way("channels", dims->size, x->block, work);
     x->to_rows = open_way("channels back", dims->size, x->block, work);
+    if (sp->lists) {
+        x->to_lines.req = sp->lists->requests;
+        x->to_rows.req = sp->lists->requests + 2;
+    }
 }
 
 /* rows and blocks (turned), blocks and lines */

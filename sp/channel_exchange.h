@@ -12,7 +12,7 @@
 typedef struct hy_channel_way {
     const char *name;
     char *send[2], *recv[2];
-    hy_req req[2];
+    hy_req *req; /* [2], of the lists */
 } hy_channel_way;
 
 typedef struct hy_channel_exchange {

@@ -62,14 +62,16 @@ static void local(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, const hy_wid
 
 void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *conv) {
     hy_halo halo = begin(sp, conv, false);
-    if (sp->layout->size == 1) {
-        on_runs(sp, conv, hy_conv_fwd, &sp->lists->runs.all);
-        return;
+    if (hy_sp_starts(sp)) {
+        hy_halo_post(&halo, conv->op.x, conv->kept);
     }
-    hy_halo_post(&halo, conv->op.x, conv->kept);
-    local(sp, conv, hy_conv_fwd, halo.lists);
-    hy_halo_finish(&halo, conv->kept);
-    on_runs(sp, conv, hy_conv_fwd, &halo.lists->edges);
+    if (hy_sp_finishes(sp) && sp->layout->size == 1) {
+        on_runs(sp, conv, hy_conv_fwd, &sp->lists->runs.all);
+    } else if (hy_sp_finishes(sp)) {
+        local(sp, conv, hy_conv_fwd, halo.lists);
+        hy_halo_finish(&halo, conv->kept);
+        on_runs(sp, conv, hy_conv_fwd, &halo.lists->edges);
+    }
 }
 
 void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *conv) {
@@ -79,12 +81,14 @@ void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *conv) {
 
 void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *conv) {
     hy_halo halo = begin(sp, conv, true);
-    if (sp->layout->size == 1) {
-        on_runs(sp, conv, hy_conv_bwd, &sp->lists->runs.all);
-        return;
+    if (hy_sp_starts(sp)) {
+        on_runs(sp, conv, hy_conv_bwd, &halo.lists->edges);
+        hy_halo_return_post(&halo);
     }
-    on_runs(sp, conv, hy_conv_bwd, &halo.lists->edges);
-    hy_halo_return_post(&halo);
-    local(sp, conv, hy_conv_bwd, halo.lists);
-    hy_halo_return_finish(&halo, conv->op.dx);
+    if (hy_sp_finishes(sp) && sp->layout->size == 1) {
+        on_runs(sp, conv, hy_conv_bwd, &sp->lists->runs.all);
+    } else if (hy_sp_finishes(sp)) {
+        local(sp, conv, hy_conv_bwd, halo.lists);
+        hy_halo_return_finish(&halo, conv->op.dx);
+    }
 }

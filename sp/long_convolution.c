@@ -95,12 +95,18 @@ static void compute_bwd(long_call *c, int slice, hy_channels channels) {
     hy_modal_filter_bwd(c->sp->device, &filter);
 }
 
+static void post_first_slice(long_call *c, const void *from) {
+    if (c->exchange.shares.slices > 0) {
+        hy_channels_post_lines(&c->exchange, 0, from);
+    }
+}
+
 /* While a slice is worked on, the next is coming and the one before is going. */
 static void each_slice(long_call *c, const void *from, void *to, int acc,
                        void (*compute)(long_call *, int, hy_channels)) {
     hy_channel_exchange *x = &c->exchange;
-    if (x->shares.slices > 0) {
-        hy_channels_post_lines(x, 0, from);
+    if (c->sp->layout->size == 1) {
+        post_first_slice(c, from);
     }
     for (int s = 0; s < x->shares.slices; s++) {
         const hy_channels channels = hy_channels_slice(&x->shares, c->sp->layout->rank, s);
@@ -123,10 +129,20 @@ static void each_slice(long_call *c, const void *from, void *to, int acc,
 
 void hy_sp_long_conv_fwd(hy_sp *sp, hy_sp_long_conv *conv) {
     long_call c = begin_long_conv(sp, conv);
-    each_slice(&c, conv->x, conv->y, 0, compute_fwd);
+    if (hy_sp_starts(sp)) {
+        post_first_slice(&c, conv->x);
+    }
+    if (hy_sp_finishes(sp)) {
+        each_slice(&c, conv->x, conv->y, 0, compute_fwd);
+    }
 }
 
 void hy_sp_long_conv_bwd(hy_sp *sp, hy_sp_long_conv *conv) {
     long_call c = begin_long_conv(sp, conv);
-    each_slice(&c, conv->dy, conv->dx, conv->acc, compute_bwd);
+    if (hy_sp_starts(sp)) {
+        post_first_slice(&c, conv->dy);
+    }
+    if (hy_sp_finishes(sp)) {
+        each_slice(&c, conv->dy, conv->dx, conv->acc, compute_bwd);
+    }
 }

@@ -4,7 +4,11 @@
  * Every operation has two size functions, so that all memory is planned: `kept` bytes live from forward to backward
  * (with them a recompute of the block repeats no exchange), `work` bytes are scratch of one call. Both depend only on
  * hy_layout_dims and shapes, not on documents. All buffers are aligned to 64 bytes by the caller. A third one tells which lists of
- * the layout it reads (lists.h): sp->lists has them. */
+ * the layout it reads (lists.h): sp->lists has them.
+ *
+ * An operation that exchanges can be called twice with the same arguments, first for its START, later for its FINISH (sp->part):
+ * the same calls of the device in the same order, with room for others in between, which the exchange then hides behind as well. One
+ * exchange is under way at a time; until its FINISH inputs, `kept` and `work` are left alone. */
 #ifndef HY_SP_SP_H
 #define HY_SP_SP_H
 
@@ -13,6 +17,10 @@
 #include "sp/lists/lists.h"
 #include "sp/methods.h"
 
+/* START makes what travels and posts it: it reads no q (nor l), and writes nothing but kept and work, in the backward of a convolution also
+ * its gradients. FINISH does the rest. On one rank all is FINISH. */
+typedef enum hy_sp_part { HY_SP_WHOLE, HY_SP_START, HY_SP_FINISH } hy_sp_part;
+
 typedef struct hy_sp {
     const hy_profile *profile; /* what sizes depend on */
     hy_device *device;         /* NULL while planning */
@@ -20,8 +28,17 @@ typedef struct hy_sp {
     const hy_layout *layout;
     const hy_lists *lists; /* of this layout, with what the operations below told (hy_sp_..._need) */
     hy_sp_method method;   /* its layout is that of `layout` */
+    hy_sp_part part;       /* what a forward or backward that exchanges is called for */
     int broken;            /* test hook: damage every exchange of states, K/V and halos (verify must notice) */
 } hy_sp;
+
+static inline bool hy_sp_starts(const hy_sp *sp) {
+    return sp->part != HY_SP_FINISH && sp->layout->size > 1;
+}
+
+static inline bool hy_sp_finishes(const hy_sp *sp) {
+    return sp->part != HY_SP_START;
+}
 
 /* Bytes of an element of an array with this role. */
 static inline size_t hy_sp_size(const hy_sp *sp, hy_role role) {

@@ -153,14 +153,10 @@ static hy_attn_call attn_call_of(hy_sp *sp, hy_sp_attn *a, int backward) {
     return c;
 }
 
-static void exchange_and_compute(hy_attn_call *c) {
-    const hy_attn_row *row = c->dims.size > 1 ? hy_attn_row_of(c->sp->method.attention) : NULL;
-    if (row) {
-        row->post(c);
-    }
+static void compute_attention(hy_attn_call *c) {
     hy_attn_hop_compute(c, &c->lists->hops[0], &(hy_kv_rows){.k = c->a->k, .v = c->a->v, .d_k = c->dk, .d_v = c->dv});
-    if (row) {
-        row->finish(c);
+    if (c->dims.size > 1) {
+        hy_attn_row_of(c->sp->method.attention)->finish(c);
     }
 }
 
@@ -175,8 +171,19 @@ static hy_attn_sink_args sink_args(const hy_attn_call *c) {
                                .dsinks = a->dsinks};
 }
 
+/* This call's START; whether it is for FINISH too. */
+static bool post_attention(hy_attn_call *c) {
+    if (hy_sp_starts(c->sp)) {
+        hy_attn_row_of(c->sp->method.attention)->post(c);
+    }
+    return hy_sp_finishes(c->sp);
+}
+
 void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a) {
     hy_attn_call c = attn_call_of(sp, a, 0);
+    if (!post_attention(&c)) {
+        return;
+    }
     start_sum(&c, c.o, sp->layout->T * a->H * a->DV, 0);
     if (a->n_sinks > 0) {
         const hy_attn_sink_args sinks = sink_args(&c);
@@ -184,12 +191,15 @@ void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a) {
     } else {
         start_sum(&c, a->lse, sp->layout->T * a->H, -INFINITY);
     }
-    exchange_and_compute(&c);
+    compute_attention(&c);
     deliver_sum(&c, c.o, a->H * a->DV, a->o);
 }
 
 void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {
     hy_attn_call c = attn_call_of(sp, a, 1);
+    if (!post_attention(&c)) {
+        return;
+    }
     start_sum(&c, c.dq, sp->layout->T * a->H * a->D, 0);
     start_sum(&c, c.dk, sp->layout->T * c.k_row, 0);
     start_sum(&c, c.dv, sp->layout->T * c.v_row, 0);
@@ -200,7 +210,7 @@ void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {
         const hy_attn_sink_args sinks = sink_args(&c);
         hy_attn_sink_bwd(sp->device, &sinks);
     }
-    exchange_and_compute(&c);
+    compute_attention(&c);
     deliver_sum(&c, c.dq, a->H * a->D, a->dq);
     deliver_sum(&c, c.dk, c.k_row, a->dk);
     deliver_sum(&c, c.dv, c.v_row, a->dv);

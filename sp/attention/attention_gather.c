@@ -83,8 +83,8 @@ static void gather_post(hy_attn_call *c) {
     char *k = kv.k + rank * kv.k_block, *v = kv.v + rank * kv.v_block;
     place_rows(c, c->k_row, c->a->k, k);
     place_rows(c, c->v_row, c->a->v, v);
-    hy_comm_all_gather(c->sp->comm, "attention K", k, kv.k, kv.k_block, &c->gather[0]);
-    hy_comm_all_gather(c->sp->comm, "attention V", v, kv.v, kv.v_block, &c->gather[1]);
+    hy_comm_all_gather(c->sp->comm, "attention K", k, kv.k, kv.k_block, &c->lists->reqs[0][0]);
+    hy_comm_all_gather(c->sp->comm, "attention V", v, kv.v, kv.v_block, &c->lists->reqs[0][1]);
     if (c->backward) {
         const int64_t n = c->dims.size * c->dims.T_max * (c->k_row + c->v_row);
         hy_fill(c->sp->device, &(hy_fill_args){.n = n, .value = 0, .y = c->s.d_kv[0], .role = HY_ROLE_STAT});
@@ -121,7 +121,7 @@ static void return_gradients(hy_attn_call *c) {
 }
 
 static void gather_finish(hy_attn_call *c) {
-    hy_comm_wait_all(c->gather, 2);
+    hy_comm_wait_all(c->lists->reqs[0], 2);
     compute_others(c);
     if (c->backward) {
         return_gradients(c);

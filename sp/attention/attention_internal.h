@@ -28,8 +28,7 @@ typedef struct hy_ring_hop {
     const hy_attn_hop *list;
     char *k, *v, *d_k, *d_v; /* incoming rows and their gradients: K's, then V's */
     char *own;               /* incoming gradients of own rows, likewise */
-    hy_req *reqs;            /* of keys and values; once they are here, of gradients */
-    int64_t n_reqs;
+    hy_req *reqs; /* [4·n_local] of keys and values; once they are here, of gradients. Those not posted are zero */
 } hy_ring_hop;
 
 /* One call of either direction. */
@@ -45,7 +44,6 @@ struct hy_attn_call {
     int backward;
     char *o, *dq, *dk, *dv; /* stat: what pairs add to; a->o, ... or scratch */
     hy_ring_hop ring[2];
-    hy_req gather[2];
 };
 
 /* Bytes of work, and, if call is not NULL, its scratch pointers from base. */

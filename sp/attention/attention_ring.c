@@ -1,8 +1,6 @@
 /* Ring attention, pairwise: at hop h this rank receives from rank − h and sends to rank + h, exactly the rows that the
  * receiver sees. The next hop's transfer is posted before the present block is computed. In backward keys and values
  * travel again, and the partial gradients go straight back to their owner, who adds them in order of hops. */
-#include <string.h>
-
 #include "sp/attention/attention_internal.h"
 
 enum { TAG_K = 101, TAG_V, TAG_GRADIENT };
@@ -67,7 +65,6 @@ static hy_ring_hop ring_hop(const hy_attn_call *c, int h) {
                      .d_k = c->s.d_kv[parity],
                      .own = c->s.d_own[parity],
                      .reqs = c->lists->reqs[parity]};
-    memset(x.reqs, 0, (size_t)(4 * c->dims.n_local) * sizeof(hy_req));
     x.v = x.k + (size_t)(x.list->rows_in * c->k_row) * c->esize;
     x.d_v = x.d_k + (size_t)(x.list->rows_in * c->k_row) * c->ssize;
     return x;
@@ -87,23 +84,21 @@ static void post_kv(hy_attn_call *c, hy_ring_hop *x) {
     hy_comm *comm = c->sp->comm;
     const hy_attn_hop *list = x->list;
     const size_t k = (size_t)c->k_row * c->esize, v = (size_t)c->v_row * c->esize; /* bytes of a row */
+    hy_req *req = x->reqs;
     for (int64_t i = 0, n; i < list->n_in; i += n) {
         const size_t rows = (size_t)message_rows(list->in + i, list->n_in - i, &n), at = (size_t)list->in[i].at;
-        hy_comm_recv(comm, "attention K", x->k + at * k, rows * k, list->from, TAG_K, &x->reqs[x->n_reqs++]);
-        hy_comm_recv(comm, "attention V", x->v + at * v, rows * v, list->from, TAG_V, &x->reqs[x->n_reqs++]);
+        hy_comm_recv(comm, "attention K", x->k + at * k, rows * k, list->from, TAG_K, req++);
+        hy_comm_recv(comm, "attention V", x->v + at * v, rows * v, list->from, TAG_V, req++);
     }
     for (int64_t i = 0, n; i < list->n_out; i += n) {
         const size_t rows = (size_t)message_rows(list->out + i, list->n_out - i, &n), at = (size_t)list->out[i].local;
-        hy_comm_send(comm, "attention K", (const char *)c->a->k + at * k, rows * k, list->to, TAG_K,
-                     &x->reqs[x->n_reqs++]);
-        hy_comm_send(comm, "attention V", (const char *)c->a->v + at * v, rows * v, list->to, TAG_V,
-                     &x->reqs[x->n_reqs++]);
+        hy_comm_send(comm, "attention K", (const char *)c->a->k + at * k, rows * k, list->to, TAG_K, req++);
+        hy_comm_send(comm, "attention V", (const char *)c->a->v + at * v, rows * v, list->to, TAG_V, req++);
     }
 }
 
 static void finish_kv(hy_attn_call *c, hy_ring_hop *x) {
-    hy_comm_wait_all(x->reqs, x->n_reqs);
-    x->n_reqs = 0;
+    hy_comm_wait_all(x->reqs, 4 * c->dims.n_local);
     if (c->sp->broken && x->list->rows_in > 0) {
         hy_axpy(c->sp->device, &(hy_axpy_args){.n = x->list->rows_in * c->k_row, .a = 1.01, .x = x->k, .y = x->k});
     }
@@ -122,27 +117,27 @@ static void post_gradients(hy_attn_call *c, hy_ring_hop *x) {
     const size_t row = (size_t)(c->k_row + c->v_row) * c->ssize;
     if (x->list->rows_out > 0) {
         hy_comm_recv(c->sp->comm, "attention dK,dV", x->own, (size_t)x->list->rows_out * row, x->list->to, TAG_GRADIENT,
-                     &x->reqs[x->n_reqs++]);
+                     &x->reqs[0]);
     }
     if (x->list->rows_in > 0) {
         hy_comm_send(c->sp->comm, "attention dK,dV", x->d_k, (size_t)x->list->rows_in * row, x->list->from,
-                     TAG_GRADIENT, &x->reqs[x->n_reqs++]);
+                     TAG_GRADIENT, &x->reqs[1]);
     }
 }
 
 static void finish_gradients(hy_attn_call *c, hy_ring_hop *x) {
-    hy_comm_wait_all(x->reqs, x->n_reqs);
-    x->n_reqs = 0;
+    hy_comm_wait_all(x->reqs, 2);
     hy_attn_add_home(c, x->list, x->own, x->list->rows_out);
 }
 
 static void ring_post(hy_attn_call *c) {
-    c->ring[1] = ring_hop(c, 1);
-    post_kv(c, &c->ring[1]);
+    hy_ring_hop first = ring_hop(c, 1);
+    post_kv(c, &first);
 }
 
 static void ring_finish(hy_attn_call *c) {
     const int P = c->dims.size;
+    c->ring[1] = ring_hop(c, 1);
     for (int h = 1; h < P; h++) {
         hy_ring_hop *now = &c->ring[h & 1], *other = &c->ring[(h + 1) & 1];
         finish_kv(c, now);

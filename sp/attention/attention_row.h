@@ -25,8 +25,9 @@ typedef struct hy_attn_row {
     /* a call */
     void (*cut)(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, hy_carve *work,
                 hy_attn_scratch *s);
-    void (*post)(hy_attn_call *c);   /* what starts to travel before the own keys are computed */
-    void (*finish)(hy_attn_call *c); /* after them: the others' keys, and their gradients home */
+    void (*post)(hy_attn_call *c); /* what starts to travel before the own keys are computed */
+    /* After them, of this call or another with the same arguments: the others' keys, and their gradients home. */
+    void (*finish)(hy_attn_call *c);
 } hy_attn_row;
 
 #define HY_X(value, name, row) extern const hy_attn_row hy_attn_row_##row;

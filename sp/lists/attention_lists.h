@@ -48,7 +48,7 @@ typedef struct hy_attn_lists {
     hy_attn_group *groups;
     hy_attn_part *parts;
     hy_kv_piece *pieces;
-    hy_req *reqs[2]; /* of hops under way: [4·n_local] each */
+    hy_req *reqs[2]; /* of hops under way: [4·n_local] each, zero when none is */
 } hy_attn_lists;
 
 /* Most rows of a part. */

@@ -81,6 +81,9 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
 
 int64_t hy_lists_requests(const hy_layout_dims *dims, const hy_lists_needs *needs) {
     int64_t most = 2 * dims->n_local; /* states: received and sent */
+    if (needs->channels.n > 0 && most < HY_CHANNEL_REQUESTS) {
+        most = HY_CHANNEL_REQUESTS;
+    }
     for (int i = 0; i < needs->widths.n; i++) {
         const int64_t pieces = hy_halo_pieces_max(dims, needs->widths.at[i]);
         most = pieces > most ? pieces : most;

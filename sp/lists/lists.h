@@ -137,7 +137,7 @@ typedef struct hy_level_lists {
     int64_t n_joins;
 } hy_level_lists;
 
-enum { HY_SLICES_MAX = 4 };
+enum { HY_SLICES_MAX = 4, HY_CHANNEL_REQUESTS = 4 /* two slices on their way in each direction */ };
 
 /* Per number of channels C of a long convolution: the moves of channel_exchange.h, slice by slice. Offsets are elements. */
 typedef struct hy_channel_lists {
@@ -170,7 +170,7 @@ typedef struct hy_lists {
     hy_width_lists widths[HY_LISTS_MAX];
     hy_level_lists levels[HY_LISTS_MAX];
     hy_channel_lists channels[HY_LISTS_MAX];
-    hy_req *requests; /* host: of the call that is in flight; as many as hy_lists_requests */
+    hy_req *requests; /* host: of the exchange under way, zero when none is; as many as hy_lists_requests */
 } hy_lists;
 
 /* Local. HY_ERR_USAGE if the needs say so. */

@@ -149,15 +149,18 @@ static void on_local_runs(level_call *c, level_kernel *kernel, int step) {
 void hy_sp_level_recur_fwd(hy_sp *sp, hy_sp_level_recur *r) {
     level_call c = begin(sp, r, LEVEL_FWD);
     c.op.base.S0 = c.states;
-    if (sp->layout->size == 1) {
-        on_runs(&c, hy_level_fwd, &sp->lists->runs.all);
-        return;
+    if (hy_sp_starts(sp)) {
+        maps(&c);
+        hy_state_post(&c.pass);
     }
-    maps(&c);
-    hy_state_post(&c.pass);
-    on_local_runs(&c, hy_level_fwd, 1);
-    hy_state_finish(&c.pass);
-    on_runs(&c, hy_level_fwd, &sp->lists->runs.continuing);
+    if (hy_sp_finishes(sp) && sp->layout->size == 1) {
+        on_runs(&c, hy_level_fwd, &sp->lists->runs.all);
+    } else if (hy_sp_finishes(sp)) {
+        hy_state_resume(&c.pass);
+        on_local_runs(&c, hy_level_fwd, 1);
+        hy_state_finish(&c.pass);
+        on_runs(&c, hy_level_fwd, &sp->lists->runs.continuing);
+    }
 }
 
 /* No run's result depends on which call it is in, so the bits are the same. */
@@ -171,14 +174,17 @@ void hy_sp_level_recur_bwd(hy_sp *sp, hy_sp_level_recur *r) {
     level_call c = begin(sp, r, LEVEL_BWD);
     c.op.base.S0 = c.states;
     c.op.base.dS1 = c.dS1;
-    if (sp->layout->size == 1) {
-        on_runs(&c, hy_level_bwd, &sp->lists->runs.all);
-        return;
+    if (hy_sp_starts(sp)) {
+        c.op.base.dH = c.pass.own_H;
+        on_runs(&c, hy_level_map_bwd, &sp->lists->runs.all);
+        hy_state_post(&c.pass);
     }
-    c.op.base.dH = c.pass.own_H;
-    on_runs(&c, hy_level_map_bwd, &sp->lists->runs.all);
-    hy_state_post(&c.pass);
-    on_local_runs(&c, hy_level_bwd, -1);
-    hy_state_finish(&c.pass);
-    on_runs(&c, hy_level_bwd, &sp->lists->runs.flowing);
+    if (hy_sp_finishes(sp) && sp->layout->size == 1) {
+        on_runs(&c, hy_level_bwd, &sp->lists->runs.all);
+    } else if (hy_sp_finishes(sp)) {
+        hy_state_resume(&c.pass);
+        on_local_runs(&c, hy_level_bwd, -1);
+        hy_state_finish(&c.pass);
+        on_runs(&c, hy_level_bwd, &sp->lists->runs.flowing);
+    }
 }

@@ -196,20 +196,29 @@ static void take_incoming(hy_recur_call *c) {
     }
 }
 
+static void finish_fwd(hy_recur_call *c) {
+    if (c->layout->size == 1) {
+        fwd(c, &c->runs->all, c->S0, c->S1);
+    } else {
+        hy_state_resume(&c->pass);
+        local(c);
+        hy_state_finish(&c->pass);
+        take_incoming(c);
+        add_incoming(c);
+    }
+    if (c->r->ht) {
+        hy_document_store_ht(c);
+    }
+}
+
 void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
     hy_recur_call c = begin(sp, r, HY_RECUR_FWD);
-    if (sp->layout->size == 1) {
-        fwd(&c, &c.runs->all, c.S0, c.S1);
-    } else {
+    if (hy_sp_starts(sp)) {
         maps(&c);
         hy_state_post(&c.pass);
-        local(&c);
-        hy_state_finish(&c.pass);
-        take_incoming(&c);
-        add_incoming(&c);
     }
-    if (r->ht) {
-        hy_document_store_ht(&c);
+    if (hy_sp_finishes(sp)) {
+        finish_fwd(&c);
     }
 }
 
@@ -261,22 +270,31 @@ static void local_bwd(hy_recur_call *c) {
     }
 }
 
+static void finish_bwd(hy_recur_call *c) {
+    if (c->layout->size == 1) {
+        bwd(c, &c->runs->all);
+    } else {
+        hy_state_resume(&c->pass);
+        local_bwd(c);
+        hy_state_finish(&c->pass);
+        bwd(c, &c->runs->flowing);
+    }
+    if (c->r->dh0) {
+        hy_document_store_dh0(c);
+    }
+}
+
 void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r) {
     hy_recur_call c = begin(sp, r, HY_RECUR_BWD);
     take_incoming(&c);
     if (c.n_docs > 0) {
         hy_document_load_dht(&c);
     }
-    if (sp->layout->size == 1) {
-        bwd(&c, &c.runs->all);
-    } else {
+    if (hy_sp_starts(sp)) {
         maps_bwd(&c);
         hy_state_post(&c.pass);
-        local_bwd(&c);
-        hy_state_finish(&c.pass);
-        bwd(&c, &c.runs->flowing);
     }
-    if (r->dh0) {
-        hy_document_store_dh0(&c);
+    if (hy_sp_finishes(sp)) {
+        finish_bwd(&c);
     }
 }

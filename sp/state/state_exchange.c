@@ -27,6 +27,10 @@ void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, c
     pass->row = hy_state_row_of(sp->method.state);
     pass->step = step;
     pass->shape = *shape;
+    if (sp->lists) { /* not while sizes are planned */
+        pass->gather = pass->recv = sp->lists->requests;
+        pass->send = pass->recv + dims->n_local;
+    }
     pass->row->open(pass, dims, work);
 }
 
@@ -63,12 +67,12 @@ static void gather_open(hy_state_pass *pass, const hy_layout_dims *dims, hy_carv
 static void gather_post(hy_state_pass *pass) {
     hy_comm_all_gather(pass->sp->comm, pass_name(pass),
                        pass->message + (size_t)pass->sp->layout->rank * pass->rank_bytes, pass->message,
-                       pass->rank_bytes, &pass->gather);
+                       pass->rank_bytes, pass->gather);
 }
 
 static void gather_finish(hy_state_pass *pass) {
     const hy_layout *layout = pass->sp->layout;
-    hy_comm_wait(&pass->gather);
+    hy_comm_wait(pass->gather);
     if (pass->step > 0) {
         const int64_t cols = layout->n_local * pass->shape.HV * pass->shape.a_size;
         const size_t element = hy_sp_size(pass->sp, HY_ROLE_STAT);
@@ -111,10 +115,6 @@ static int64_t ring_kept(const hy_layout_dims *dims) {
 static void ring_open(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work) {
     pass->own_A = pass->kept_A;
     pass->own_H = hy_carve_take(work, (size_t)dims->n_local * pass->shape.h_bytes);
-    if (pass->sp->lists) { /* not while sizes are planned */
-        pass->recv = pass->sp->lists->requests;
-        pass->send = pass->recv + dims->n_local;
-    }
     pass->stages = dims->n_seq > 0 ? dims->n_local / dims->n_seq : 0;
 }
 
@@ -207,12 +207,7 @@ static void ring_move_on(hy_state_pass *pass, bool wait) {
 }
 
 static void ring_post(hy_state_pass *pass) {
-    for (int64_t slot = 0; slot < pass->sp->layout->n_local; slot++) {
-        pass->recv[slot] = pass->send[slot] = (hy_req){0};
-    }
-    pass->stage = 0;
     ring_open_stage(pass);
-    hy_state_progress(pass);
 }
 
 /* On an asynchronous device the host cannot see what has come, and the work given next would wait for it. */
@@ -248,8 +243,12 @@ const char *hy_sp_state_title(const hy_sp_method *method) {
 }
 
 void hy_state_post(hy_state_pass *pass) {
-    pass->in_flight = true;
     pass->row->post(pass);
+}
+
+void hy_state_resume(hy_state_pass *pass) {
+    pass->in_flight = true;
+    hy_state_progress(pass);
 }
 
 void hy_state_progress(hy_state_pass *pass) {

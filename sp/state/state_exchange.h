@@ -4,8 +4,8 @@
  *   allgather  one all-gather of all fragments' maps (backward: of dH alone); each rank folds what it reads
  *   ring       the state itself goes from fragment to fragment; each rank applies its own map and passes the result on
  *
- * Use: open; write the own maps to own_A (forward), own_H; post; compute something else, calling progress now and then;
- * finish. */
+ * Use: open; write the own maps to own_A (forward), own_H; post; compute something else; resume, and compute more, calling progress now
+ * and then; finish. What was opened again in the same place can resume and finish what another posted. */
 #ifndef HY_SP_STATE_EXCHANGE_H
 #define HY_SP_STATE_EXCHANGE_H
 
@@ -25,8 +25,8 @@ typedef struct hy_state_pass {
     char *in;            /* [n_local,HV,K,V] what enters; with levels [n_local,levels,HV,K,V], as H */
     char *message;       /* allgather: [ranks, rank_bytes]: per rank A (forward only), then H */
     size_t rank_bytes;
-    hy_req gather, *recv, *send; /* ring: [n_local] each, by slot */
-    int64_t stage, stages;       /* ring: own fragments of a sequence whose state has been passed on; all of them */
+    hy_req *gather, *recv, *send; /* of the lists; ring: [n_local] each, by slot */
+    int64_t stage, stages;        /* ring: own fragments of a sequence whose state has been passed on; all of them */
     bool in_flight;
 } hy_state_pass;
 
@@ -36,7 +36,7 @@ struct hy_state_row {
     int64_t (*kept)(const hy_layout_dims *dims); /* fragments whose A stays from forward to backward */
     void (*open)(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work);
     void (*post)(hy_state_pass *pass);
-    void (*advance)(hy_state_pass *pass); /* between post and finish; NULL = nothing to do */
+    void (*advance)(hy_state_pass *pass); /* between resume and finish; NULL = nothing to do */
     void (*finish)(hy_state_pass *pass);
 };
 
@@ -54,6 +54,7 @@ size_t hy_state_message_bytes(const hy_layout_dims *dims, const hy_segment_shape
 void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,
                    hy_carve *work);
 void hy_state_post(hy_state_pass *pass);
+void hy_state_resume(hy_state_pass *pass);
 void hy_state_progress(hy_state_pass *pass);
 void hy_state_finish(hy_state_pass *pass);
 

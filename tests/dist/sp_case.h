@@ -100,6 +100,25 @@ static inline void sp_wait(const hy_sp *sp) {
     hy_device_wait(sp->device, hy_device_mark(sp->device, HY_LANE_COMPUTE));
 }
 
+/* An operation, whole or in two parts, as a plan calls it. `late`: an input that START must not read, and does not get; or NULL. */
+#define SP_CALL(sp, late, call)                                                                                        \
+    do {                                                                                                               \
+        const void **sp_late = (late), *sp_input = sp_late ? *sp_late : NULL;                                          \
+        if (sp_draw(2)) {                                                                                              \
+            (sp)->part = HY_SP_START;                                                                                  \
+            if (sp_late) {                                                                                             \
+                *sp_late = NULL;                                                                                       \
+            }                                                                                                          \
+            call;                                                                                                      \
+            (sp)->part = HY_SP_FINISH;                                                                                 \
+            if (sp_late) {                                                                                             \
+                *sp_late = sp_input;                                                                                   \
+            }                                                                                                          \
+        }                                                                                                              \
+        call;                                                                                                          \
+        (sp)->part = HY_SP_WHOLE;                                                                                      \
+    } while (0)
+
 /* The lists of sp's layout, which sp reads from now on. */
 static inline hy_lists *sp_lists(hy_sp *sp, const hy_lists_needs *needs) {
     hy_lists *lists = NULL;

@@ -124,7 +124,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     a.sinks = p->sinks;
     a.work = sp_buffer(work);
     hy_exchange_reset();
-    hy_sp_attn_fwd(&sp, &a);
+    SP_CALL(&sp, &a.q, hy_sp_attn_fwd(&sp, &a));
     sp_wait(&sp);
     check_bytes(&sp, p, false);
     memset(a.work, 0xFF, work);
@@ -135,7 +135,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     a.latent.dw = r.dw;
     a.dsinks = r.dsinks;
     hy_exchange_reset();
-    hy_sp_attn_bwd(&sp, &a);
+    SP_CALL(&sp, NULL, hy_sp_attn_bwd(&sp, &a));
     sp_wait(&sp);
     check_bytes(&sp, p, true);
     sp_sum(comm, r.dw, n_w);

@@ -81,7 +81,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     c.op = (hy_conv_args){.T = layout->T, .C = p->C, .W = p->W, .act = p->act, .x = x, .w = p->w, .bias = p->bias};
     c.op.y = r.y;
     hy_exchange_reset();
-    hy_sp_conv_fwd(&sp, &c);
+    SP_CALL(&sp, NULL, hy_sp_conv_fwd(&sp, &c));
     sp_wait(&sp);
     check_sent(&sp, p, false);
     double *again = sp_shard(layout, NULL, p->C);
@@ -100,7 +100,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     c.op.dw = r.dw;
     c.op.dbias = r.dbias;
     hy_exchange_reset();
-    hy_sp_conv_bwd(&sp, &c);
+    SP_CALL(&sp, NULL, hy_sp_conv_bwd(&sp, &c));
     sp_wait(&sp);
     check_sent(&sp, p, true);
     sp_buffer_check(c.kept, kept, "kept");

@@ -118,7 +118,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     r.kept = sp_buffer(kept);
     r.work = sp_buffer(work);
     hy_exchange_reset();
-    hy_sp_level_recur_fwd(&sp, &r);
+    SP_CALL(&sp, &r.op.l, hy_sp_level_recur_fwd(&sp, &r));
     sp_wait(&sp);
     check_exchanges(&sp);
     memset(r.work, 0xFF, work);
@@ -132,7 +132,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     op->dbeta = out.x[5];
     r.op.dl = out.x[6];
     hy_exchange_reset();
-    hy_sp_level_recur_bwd(&sp, &r);
+    SP_CALL(&sp, NULL, hy_sp_level_recur_bwd(&sp, &r));
     sp_wait(&sp);
     check_exchanges(&sp);
     sp_buffer_check(r.kept, kept, "kept");

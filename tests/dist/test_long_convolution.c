@@ -68,7 +68,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
                          .y = r.y,
                          .kept = sp_buffer(kept),
                          .work = sp_buffer(work)};
-    hy_sp_long_conv_fwd(&sp, &c);
+    SP_CALL(&sp, NULL, hy_sp_long_conv_fwd(&sp, &c));
     sp_wait(&sp);
     memset(x, 0xFF, (size_t)(layout->T * p->C) * sizeof *x); /* backward must not read it */
     memset(c.work, 0xFF, work);
@@ -77,7 +77,7 @@ static result run(const problem *p, hy_comm *comm, hy_layout_kind kind, int brok
     c.acc = p->acc;
     c.dR = r.dR;
     c.dp = r.dp;
-    hy_sp_long_conv_bwd(&sp, &c);
+    SP_CALL(&sp, NULL, hy_sp_long_conv_bwd(&sp, &c));
     sp_wait(&sp);
     sp_buffer_check(c.kept, kept, "kept");
     sp_buffer_check(c.work, work, "work");

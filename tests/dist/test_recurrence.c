@@ -175,7 +175,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     r.kept = sp_buffer(kept);
     r.work = sp_buffer(work);
     hy_exchange_reset();
-    hy_sp_recur_fwd(&sp, &r);
+    SP_CALL(&sp, &r.op.q, hy_sp_recur_fwd(&sp, &r));
     sp_wait(&sp);
     check_exchanges(&sp, p, false);
     memset(r.work, 0xFF, work);
@@ -190,7 +190,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     r.op.dg = p->op.decay == HY_DECAY_NONE ? NULL : out.dg;
     r.op.dbeta = p->beta ? out.dbeta : NULL;
     hy_exchange_reset();
-    hy_sp_recur_bwd(&sp, &r);
+    SP_CALL(&sp, NULL, hy_sp_recur_bwd(&sp, &r));
     sp_wait(&sp);
     check_exchanges(&sp, p, true);
     sp_buffer_check(r.kept, kept, "kept");
