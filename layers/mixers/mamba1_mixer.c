@@ -53,8 +53,6 @@ hy_var hy_mamba1_build(const hy_mixer_row *row, hy_graph *g, const hy_model_conf
         in_bias = hy_graph_param(g, "in_proj.bias", 1, &joined, HY_INIT_ZERO, false);
     }
     hy_var x = hy_node_linear_weight(g, u, in_proj, in_bias, channels);
-    hy_var z = hy_node_linear_weight(g, u, hy_weight_at(in_proj, channels * width),
-                                     m->proj_bias ? hy_weight_at(in_bias, channels) : none, channels);
     x = hy_node_conv(g, x, "conv1d", m->conv, m->conv_bias == HY_SWITCH_ON, HY_ACT_SILU);
     hy_weight x_proj = hy_graph_param(g, "x_proj.weight", 2, (int64_t[]){rank + 2 * N, channels}, HY_INIT_NORMAL, true);
     hy_var step = mamba1_step(g, m, hy_node_linear_weight(g, x, x_proj, none, rank));
@@ -65,6 +63,9 @@ hy_var hy_mamba1_build(const hy_mixer_row *row, hy_graph *g, const hy_model_conf
     in.g = hy_node_scale(g, step, hy_graph_param(g, "A_log", 2, (int64_t[]){channels, N}, HY_INIT_LOG_COUNT, false),
                          HY_ACT_NEG_EXP, N, 1);
     hy_var y = hy_node_recur(g, &in, HY_DECAY_VECTOR, HY_RULE_ADDITIVE, 1, channels, 1);
+    /* made here, forward and backward the recurrence's exchange hides behind it */
+    hy_var z = hy_node_linear_weight(g, u, hy_weight_at(in_proj, channels * width),
+                                     m->proj_bias ? hy_weight_at(in_bias, channels) : none, channels);
     y = hy_node_skip(g, y, x, hy_graph_param(g, "D", 1, &channels, HY_INIT_ONE, false), 1);
     return hy_node_linear(g, hy_node_glu(g, y, z, HY_ACT_SILU), "out_proj", width, m->proj_bias);
 }

@@ -6,9 +6,11 @@
 
 typedef struct hy_mamba2_parts {
     hy_recur_vars in; /* q = C, k = B [T,G·N], v = Δx [T,H·P], g = −exp(A_log)Δ [T,H] */
-    hy_var x, z;      /* convolved input, gate: [T,H·P] */
+    hy_var x;         /* convolved input [T,H·P] */
     hy_var more;      /* in_proj's last rows, if more were asked for */
     hy_weight A_log;
+    hy_var u;                  /* what in_proj reads, */
+    hy_weight gate, gate_bias; /* and its first rows, which make the gate */
 } hy_mamba2_parts;
 
 /* Defaults of every Mamba layer; normed: its output is. */

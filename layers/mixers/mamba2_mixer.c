@@ -105,7 +105,10 @@ hy_mamba2_parts hy_mamba2_begin(hy_graph *g, const hy_mixer_config *m, hy_var u,
     if (m->proj_bias) {
         in_proj.bias = hy_graph_param(g, "in_proj.bias", 1, &rows, HY_INIT_ZERO, false);
     }
-    parts.z = take_rows(g, &in_proj, u, inner);
+    parts.u = u;
+    parts.gate = in_proj.w;
+    parts.gate_bias = in_proj.bias;
+    in_proj.row = inner;
     hy_var joint = take_rows(g, &in_proj, u, inner + 2 * groups), xBC[3];
     hy_var step = mamba2_step(g, m, take_rows(g, &in_proj, u, m->value_heads));
     if (more > 0) {
@@ -127,11 +130,13 @@ hy_var hy_mamba2_end(hy_graph *g, const hy_model_config *config, const hy_mixer_
                      hy_var o) {
     int64_t inner = m->value_heads * m->value_dim, factors = m->skip == HY_SKIP_CHANNEL ? inner : m->value_heads;
     hy_weight D = hy_graph_param(g, "D", 1, &factors, HY_INIT_ONE, false);
+    /* made here, forward and backward the recurrence's exchange hides behind it */
+    hy_var z = hy_node_linear_weight(g, parts->u, parts->gate, parts->gate_bias, inner);
     hy_var y = hy_node_skip(g, o, parts->x, D, inner / factors);
     bool gate_last = m->output_norm == HY_SWITCH_ON && m->gate_first == HY_SWITCH_OFF;
-    y = gate_last ? y : hy_node_glu(g, y, parts->z, HY_ACT_SILU);
+    y = gate_last ? y : hy_node_glu(g, y, z, HY_ACT_SILU);
     y = m->output_norm == HY_SWITCH_ON ? hy_node_rmsnorm(g, y, "norm", inner / m->heads, m->heads, m->norm_eps) : y;
-    y = gate_last ? hy_node_glu(g, y, parts->z, HY_ACT_SILU) : y;
+    y = gate_last ? hy_node_glu(g, y, z, HY_ACT_SILU) : y;
     hy_weight w = hy_graph_param(g, "out_proj.weight", 2, (int64_t[]){config->width, inner}, HY_INIT_UNIFORM, true),
               bias = {HY_NONE, 0};
     if (w.param != HY_NONE) {
