@@ -2,8 +2,8 @@
  *
  * A variable is an activation [T,cols] (or a fixed array [cols]); each has one producer. A node is one operation on variables and
  * weights, with a forward and a backward written once in its class; a mixer is a composition of nodes and needs no backward of
- * its own. Nodes run in the order in which they were added, backward in reverse. graph_plan.h turns the list into a schedule and
- * memory offsets; runner.c executes it.
+ * its own. Nodes run in the order in which they were added, backward in reverse, but for those that can run while another's exchange is
+ * under way (graph_order.h). graph_plan.h turns the list into a schedule and memory offsets; runner.c executes it.
  *
  * Gradients: a node's backward adds to the weights' gradients, and writes each input's gradient: overwriting if it is the
  * first of the variable's consumers in backward order, accumulating otherwise (node->acc, decided by the plan). */
@@ -50,6 +50,7 @@ typedef struct hy_node_class {
     const char *name;
     unsigned bwd_reads_in, bwd_reads_out; /* bit i: the backward reads the value of input (output) i */
     bool mixes;                           /* it looks at other tokens, and exchanges what other ranks hold of them */
+    unsigned late_in;                     /* inputs that the START of its forward does not read (sp.h) */
     bool light;                           /* costs little beside what it holds: recompute = light runs it again */
     bool overwrites;                      /* its backward cannot accumulate into input gradients */
     bool loss; /* computes its gradients in one go with the loss: in training it runs in backward only */

@@ -17,18 +17,13 @@ typedef struct planner {
     int *segment;      /* [nodes] */
     int (*life)[2][2]; /* [vars][phase][first, last] */
     int (*grad_life)[2];
-    int *fwd_time, *bwd_time; /* [nodes] */
+    int (*node_life)[2]; /* [nodes] its first and last instruction */
+    int *stretch;        /* [nodes] scratch: what is put in order */
+    hy_ordered *ordered;
     hy_graph_plan *plan;
     hy_interval *intervals;
     int n_intervals;
 } planner;
-
-static hy_var grad_root(const hy_graph *g, hy_var v) {
-    while (g->vars[v].grad_alias != HY_NONE) {
-        v = g->vars[v].grad_alias;
-    }
-    return v;
-}
 
 /* The last block's backward follows its forward at once, so nothing is won by computing it again. */
 static bool may_recompute(const planner *p, const hy_node *node) {
@@ -71,42 +66,56 @@ static void find_needs(planner *p) {
     }
 }
 
-static void add_instruction(planner *p, int node, hy_phase phase) {
-    int time = p->plan->n_instructions++;
-    p->plan->instructions[time] = (hy_instruction){.node = node, .phase = phase, .block_done = -1};
-    if (phase == HY_PHASE_FWD) {
-        p->fwd_time[node] = time;
-    } else if (phase == HY_PHASE_BWD) {
-        p->bwd_time[node] = time;
-    }
+static void add_instruction(planner *p, int node, hy_phase phase, hy_sp_part part) {
+    p->plan->instructions[p->plan->n_instructions++] =
+        (hy_instruction){.node = node, .phase = phase, .part = part, .block_done = -1};
 }
 
-static void order_instructions(planner *p) {
-    const hy_graph *g = p->g;
-    for (int n = 0; n < g->n_nodes; n++) {
-        p->fwd_time[n] = p->bwd_time[n] = -1;
-        if (!(p->s->train && g->nodes[n].class->loss)) {
-            add_instruction(p, n, HY_PHASE_FWD);
+/* Nodes begin … end − 1 forward, or back from the last. */
+static hy_status add_stretch(planner *p, int begin, int end, hy_phase phase) {
+    int n = 0, n_ordered;
+    for (int i = 0; i < end - begin; i++) {
+        const int node = phase == HY_PHASE_BWD ? end - 1 - i : begin + i;
+        const bool runs = phase == HY_PHASE_RECOMPUTE
+                              ? p->again[node]
+                              : phase == HY_PHASE_BWD || !p->s->train || !p->g->nodes[node].class->loss;
+        if (runs) {
+            p->stretch[n++] = node;
         }
     }
-    for (int end = g->n_nodes; p->s->train && end > 0;) {
-        int begin = end - 1;
-        while (begin > 0 && p->segment[begin - 1] == p->segment[end - 1]) {
+    if (phase == HY_PHASE_RECOMPUTE || p->s->dims->size == 1) { /* nothing is exchanged */
+        for (int i = 0; i < n; i++) {
+            add_instruction(p, p->stretch[i], phase, HY_SP_WHOLE);
+        }
+        return HY_OK;
+    }
+    HY_TRY(hy_graph_order(p->g, phase, p->stretch, n, p->ordered, &n_ordered));
+    for (int i = 0; i < n_ordered; i++) {
+        add_instruction(p, p->ordered[i].node, phase, p->ordered[i].part);
+    }
+    return HY_OK;
+}
+
+static hy_status order_instructions(planner *p) {
+    const hy_graph *g = p->g;
+    for (int begin = 0, end; begin < g->n_nodes; begin = end) {
+        for (end = begin + 1; end < g->n_nodes && p->segment[end] == p->segment[begin];) {
+            end++;
+        }
+        HY_TRY(add_stretch(p, begin, end, HY_PHASE_FWD));
+    }
+    p->plan->n_forward = p->plan->n_instructions;
+    for (int begin, end = g->n_nodes; p->s->train && end > 0; end = begin) {
+        for (begin = end - 1; begin > 0 && p->segment[begin - 1] == p->segment[end - 1];) {
             begin--;
         }
-        for (int n = begin; n < end; n++) {
-            if (p->again[n]) {
-                add_instruction(p, n, HY_PHASE_RECOMPUTE);
-            }
-        }
-        for (int n = end - 1; n >= begin; n--) {
-            add_instruction(p, n, HY_PHASE_BWD);
-        }
+        HY_TRY(add_stretch(p, begin, end, HY_PHASE_RECOMPUTE));
+        HY_TRY(add_stretch(p, begin, end, HY_PHASE_BWD));
         if (g->nodes[begin].block > 0 || begin == 0) {
             p->plan->instructions[p->plan->n_instructions - 1].block_done = g->nodes[begin].block;
         }
-        end = begin;
     }
+    return HY_OK;
 }
 
 static void touch(int life[2], int time) {
@@ -125,12 +134,12 @@ static void touch_value(planner *p, hy_var v, hy_phase phase, int time) {
 }
 
 /* Gradient writes of one backward instruction: who overwrites, who accumulates. */
-static hy_status touch_gradients(planner *p, int n, int time) {
+static hy_status touch_gradients(planner *p, int n, hy_sp_part part, int time) {
     const hy_graph *g = p->g;
     const hy_node *node = &g->nodes[n];
     for (int i = 0; i < node->n_out; i++) {
         if (g->vars[node->out[i]].has_grad) {
-            hy_var root = grad_root(g, node->out[i]);
+            hy_var root = hy_grad_root(g, node->out[i]);
             if (p->grad_life[root][0] < 0) {
                 return hy_fail(HY_ERR_FAILED, "graph: no node gives variable '%s' of node '%s' a gradient",
                                g->vars[root].name, node->class->name);
@@ -141,8 +150,10 @@ static hy_status touch_gradients(planner *p, int n, int time) {
     for (int i = 0; i < node->n_in && node->class->bwd; i++) {
         hy_var v = node->in[i];
         if (v != HY_NONE && g->vars[v].has_grad) {
-            hy_var root = grad_root(g, v);
-            p->plan->acc[n][i] = p->grad_life[root][0] >= 0;
+            hy_var root = hy_grad_root(g, v);
+            if (part != HY_SP_FINISH) {
+                p->plan->acc[n][i] = p->grad_life[root][0] >= 0;
+            }
             if (p->plan->acc[n][i] && node->class->overwrites) {
                 return hy_fail(HY_ERR_FAILED, "graph: an input of node '%s' has a second consumer; give it a copy",
                                node->class->name);
@@ -153,26 +164,42 @@ static hy_status touch_gradients(planner *p, int n, int time) {
     return HY_OK;
 }
 
+/* Bit i: the instruction touches the value of input (output) i. */
+static unsigned inputs_of(const hy_instruction *ins, const hy_node_class *class) {
+    if (ins->phase == HY_PHASE_BWD) {
+        return class->bwd_reads_in;
+    }
+    return ins->part == HY_SP_START ? ~class->late_in : ~0u;
+}
+
+static unsigned outputs_of(const hy_instruction *ins, const hy_node_class *class) {
+    if (ins->phase == HY_PHASE_BWD) {
+        return class->bwd_reads_out;
+    }
+    return ins->part == HY_SP_START ? 0 : ~0u;
+}
+
 static hy_status find_lifetimes(planner *p) {
     const hy_graph *g = p->g;
     memset(p->life, 0xff, (size_t)g->n_vars * sizeof(*p->life));
     memset(p->grad_life, 0xff, (size_t)g->n_vars * sizeof(*p->grad_life));
+    memset(p->node_life, 0xff, (size_t)g->n_nodes * sizeof(*p->node_life));
     for (int t = 0; t < p->plan->n_instructions; t++) {
         const hy_instruction *ins = &p->plan->instructions[t];
         const hy_node *node = &g->nodes[ins->node];
-        bool bwd = ins->phase == HY_PHASE_BWD;
+        touch(p->node_life[ins->node], t);
         for (int i = 0; i < node->n_in; i++) {
-            if (!bwd || (node->class->bwd_reads_in >> i & 1)) {
+            if (inputs_of(ins, node->class) >> i & 1) {
                 touch_value(p, node->in[i], ins->phase, t);
             }
         }
         for (int i = 0; i < node->n_out; i++) {
-            if (!bwd || (node->class->bwd_reads_out >> i & 1)) {
+            if (outputs_of(ins, node->class) >> i & 1) {
                 touch_value(p, node->out[i], ins->phase, t);
             }
         }
-        if (bwd) {
-            HY_TRY(touch_gradients(p, ins->node, t));
+        if (ins->phase == HY_PHASE_BWD) {
+            HY_TRY(touch_gradients(p, ins->node, ins->part, t));
         }
     }
     return HY_OK;
@@ -198,15 +225,17 @@ static void collect_intervals(planner *p) {
     }
     for (int n = 0; n < g->n_nodes; n++) {
         const hy_node_class *class = g->nodes[n].class;
-        int first = p->fwd_time[n] >= 0 ? p->fwd_time[n] : p->bwd_time[n];
-        int last = p->bwd_time[n] >= 0 ? p->bwd_time[n] : first;
-        add_interval(p, class->kept ? class->kept(p->s, &g->nodes[n]) : 0, (int[]){first, last}, &plan->kept_offset[n]);
+        add_interval(p, class->kept ? class->kept(p->s, &g->nodes[n]) : 0, p->node_life[n], &plan->kept_offset[n]);
     }
-    for (int t = 0; t < plan->n_instructions; t++) {
+    for (int t = 0, started = 0; t < plan->n_instructions; t++) {
         const hy_instruction *ins = &plan->instructions[t];
         const hy_node *node = &g->nodes[ins->node];
-        add_interval(p, node->class->work ? node->class->work(p->s, node) : 0, (int[]){t, t},
-                     &plan->work_offset[ins->phase][ins->node]);
+        if (ins->part == HY_SP_START) {
+            started = t; /* one at a time */
+            continue;
+        }
+        add_interval(p, node->class->work ? node->class->work(p->s, node) : 0,
+                     (int[]){ins->part == HY_SP_FINISH ? started : t, t}, &plan->work_offset[ins->phase][ins->node]);
     }
 }
 
@@ -217,15 +246,15 @@ static void share_offsets(planner *p) {
         if (plan->value_offset[1][v] < 0) {
             plan->value_offset[1][v] = plan->value_offset[0][v];
         }
-        plan->grad_offset[v] = plan->grad_offset[grad_root(p->g, v)];
+        plan->grad_offset[v] = plan->grad_offset[hy_grad_root(p->g, v)];
     }
 }
 
 static int64_t held_bytes(const planner *p) {
     int64_t held = 0;
-    int forward_end = p->g->n_nodes - 1;
     for (int i = 0; i < p->n_intervals; i++) {
-        held += p->intervals[i].first < forward_end && p->intervals[i].last > forward_end ? p->intervals[i].bytes : 0;
+        const hy_interval *life = &p->intervals[i];
+        held += life->first < p->plan->n_forward && life->last > p->plan->n_forward ? life->bytes : 0;
     }
     return held;
 }
@@ -239,10 +268,11 @@ static hy_status allocate(planner *p) {
     HY_TRY(HY_NEW("plan segments", nodes, &p->segment));
     HY_TRY(HY_NEW("plan lifetimes", vars, &p->life));
     HY_TRY(HY_NEW("plan gradient lifetimes", vars, &p->grad_life));
-    HY_TRY(HY_NEW("plan forward times", nodes, &p->fwd_time));
-    HY_TRY(HY_NEW("plan backward times", nodes, &p->bwd_time));
+    HY_TRY(HY_NEW("plan node lifetimes", nodes, &p->node_life));
+    HY_TRY(HY_NEW("plan order", nodes, &p->stretch));
+    HY_TRY(HY_NEW("plan order", 2 * nodes, &p->ordered));
     HY_TRY(HY_NEW("plan intervals", 3 * vars + 4 * nodes, &p->intervals));
-    HY_TRY(HY_NEW("instructions", 3 * nodes, &plan->instructions));
+    HY_TRY(HY_NEW("instructions", 5 * nodes, &plan->instructions));
     HY_TRY(HY_NEW("value offsets", vars, &plan->value_offset[0]));
     HY_TRY(HY_NEW("value offsets", vars, &plan->value_offset[1]));
     HY_TRY(HY_NEW("gradient offsets", vars, &plan->grad_offset));
@@ -259,7 +289,7 @@ static hy_status make(planner *p) {
         p->last_block = p->g->nodes[n].block > p->last_block ? p->g->nodes[n].block : p->last_block;
     }
     find_needs(p);
-    order_instructions(p);
+    HY_TRY(order_instructions(p));
     HY_TRY(find_lifetimes(p));
     collect_intervals(p);
     HY_TRY(hy_interval_pack(p->intervals, p->n_intervals, &p->plan->arena_bytes));
@@ -279,8 +309,9 @@ hy_status hy_graph_plan_create(const hy_graph *graph, const hy_sizing *sizing, h
     hy_free(p.segment);
     hy_free(p.life);
     hy_free(p.grad_life);
-    hy_free(p.fwd_time);
-    hy_free(p.bwd_time);
+    hy_free(p.node_life);
+    hy_free(p.stretch);
+    hy_free(p.ordered);
     hy_free(p.intervals);
     if (status != HY_OK) {
         hy_graph_plan_destroy(p.plan);

@@ -2,23 +2,23 @@
  * one arena. Buffers whose lifetimes do not meet share memory.
  *
  * Training runs all nodes forward, then block by block from the last: the block's values that backward reads and that were not held
- * are computed again, then its nodes run backward. A value is held from forward to backward if it crosses into
+ * are computed again, then its nodes run backward. On more than one rank a node that exchanges is two instructions, its START and its FINISH,
+ * and other nodes of the block lie between them (graph_order.h); what either touches lives as long as both. A value is held from forward to backward if it crosses into
  * another block, if its variable says so (kept), or if the recompute mode does not cover its producer. */
 #ifndef HY_LAYERS_GRAPH_PLAN_H
 #define HY_LAYERS_GRAPH_PLAN_H
 
-#include "layers/graph/graph.h"
-
-typedef enum hy_phase { HY_PHASE_FWD, HY_PHASE_RECOMPUTE, HY_PHASE_BWD } hy_phase;
+#include "layers/graph/graph_order.h"
 
 typedef struct hy_instruction {
     int node;
     hy_phase phase;
+    hy_sp_part part;
     int block_done; /* block whose backward is complete with this instruction, or −1; 0 comes last */
 } hy_instruction;
 
 typedef struct hy_graph_plan {
-    int n_instructions;
+    int n_instructions, n_forward; /* all; forward ones, which come first */
     hy_instruction *instructions;
     int64_t arena_bytes;
     int64_t held_bytes;                    /* the part of it that lives from forward to backward */

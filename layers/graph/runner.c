@@ -152,11 +152,13 @@ void hy_runner_set_watch(hy_runner *runner, hy_run_watch *watch) {
     runner->watch = watch;
 }
 
-static void execute(hy_exec *x, const hy_node *node, hy_phase phase) {
+static void execute(hy_exec *x, const hy_instruction *ins) {
+    const hy_node *node = &x->graph->nodes[ins->node];
     const hy_node_class *class = node->class;
-    if (phase == HY_PHASE_FWD) {
+    x->sp->part = ins->part;
+    if (ins->phase == HY_PHASE_FWD) {
         class->fwd(x, node);
-    } else if (phase == HY_PHASE_RECOMPUTE) {
+    } else if (ins->phase == HY_PHASE_RECOMPUTE) {
         (class->recompute ? class->recompute : class->fwd)(x, node);
     } else if (class->bwd) {
         class->bwd(x, node);
@@ -211,7 +213,7 @@ static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void
             last_block = block;
         }
         tell_watch(r, ins, true);
-        execute(x, &x->graph->nodes[ins->node], ins->phase);
+        execute(x, ins);
         tell_watch(r, ins, false);
         if (r->sp.comm) {
             hy_comm_progress(r->sp.comm);

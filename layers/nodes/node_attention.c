@@ -75,6 +75,7 @@ static double attention_flops(const hy_node *node, int64_t tokens, const int64_t
 const hy_node_class hy_class_attention = {.name = "attention",
                                           .mixes = true,
                                           .bwd_reads_in = 7,
+                                          .late_in = 1,
                                           .overwrites = true,
                                           .bwd_reads_out = 3,
                                           .stat_out = 2,

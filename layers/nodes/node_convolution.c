@@ -39,7 +39,7 @@ static void conv_bwd(hy_exec *x, const hy_node *node) {
     c.op.dbias = hy_param_grad(x, node->w[1]);
     if (node->in[1] != HY_NONE) {
         c.op.dw = hy_grad(x, node->in[1]);
-        if (!hy_acc(x, node, 1)) {
+        if (!hy_acc(x, node, 1) && x->sp->part != HY_SP_FINISH) {
             hy_fill(x->device, &(hy_fill_args){.n = c.op.C * c.op.W, .value = 0, .y = c.op.dw, .role = HY_ROLE_STAT});
         }
     }

@@ -1,0 +1,205 @@
+/* The order of a plan on several ranks. Products that do not depend on an exchange lie between its start and its finish, forward and backward;
+ * every sum is made in the reverse order of the nodes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "layers/nodes/nodes.h"
+#include "tests/planned_graph.h"
+
+/* ---- what hides an exchange ---- */
+
+/* The instruction of a node, −1: none. */
+static int find(const planned *p, int node, hy_phase phase, hy_sp_part part) {
+    for (int i = 0; i < p->plan->n_instructions; i++) {
+        const hy_instruction *ins = &p->plan->instructions[i];
+        if (ins->node == node && ins->phase == phase && ins->part == part) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool lies_between(const planned *p, int node, int exchange, hy_phase phase) {
+    const int start = find(p, exchange, phase, HY_SP_START), finish = find(p, exchange, phase, HY_SP_FINISH),
+              at = find(p, node, phase, HY_SP_WHOLE);
+    return start >= 0 && start < at && at < finish;
+}
+
+/* The product that makes a block's output gate: of a glu that also reads what the exchange gives, by whatever way. */
+static int gate_of(const hy_graph *g, int exchange) {
+    for (int n = exchange + 1; n < g->n_nodes && g->nodes[n].block == g->nodes[exchange].block; n++) {
+        if (strcmp(g->nodes[n].class->name, "glu") == 0) {
+            return g->vars[g->nodes[n].in[1]].producer;
+        }
+    }
+    return -1;
+}
+
+static void check_gate(const char *kind, mixer_fields *fields, const hy_node_class *exchange) {
+    int seen = 0;
+    planned p;
+    plan_kind(&p, kind, fields, 2, true, HY_RECOMPUTE_BLOCK);
+    for (int n = 0; n < p.g.n_nodes; n++) {
+        if (p.g.nodes[n].class == exchange) {
+            const int gate = gate_of(&p.g, n);
+            assert_true(gate >= 0);
+            assert_string_equal(p.g.nodes[gate].class->name, "linear");
+            if (!lies_between(&p, gate, n, HY_PHASE_FWD) || !lies_between(&p, gate, n, HY_PHASE_BWD)) {
+                fail_msg("%s: the gate's products do not hide the exchange of node %d", kind, n);
+            }
+            seen++;
+        }
+    }
+    assert_int_equal(seen, PLANNED_LAYERS);
+    plan_free(&p);
+}
+
+static void gated_attention(hy_mixer_config *m) {
+    m->output_gate = HY_GATE_CHANNEL;
+}
+
+static void test_gates(void **state) {
+    (void)state;
+    check_gate("gated_deltanet", NULL, &hy_class_recur);
+    check_gate("kda", NULL, &hy_class_recur);
+    check_gate("mamba2", NULL, &hy_class_recur);
+    check_gate("mamba1", NULL, &hy_class_recur);
+    check_gate("hgrn", NULL, &hy_class_recur);
+    check_gate("log_linear_gated_deltanet", NULL, &hy_class_levels);
+    check_gate("attention", gated_attention, &hy_class_attention);
+}
+
+/* Products between the start and the finish of every exchange of this class, forward; backward. */
+static void check_products(const char *kind, const hy_node_class *exchange, int fwd, int bwd) {
+    planned p;
+    plan_kind(&p, kind, NULL, 2, true, HY_RECOMPUTE_BLOCK);
+    for (int n = 0; n < p.g.n_nodes; n++) {
+        int found[3] = {0};
+        for (int m = 0; m < p.g.n_nodes && p.g.nodes[n].class == exchange; m++) {
+            if (strcmp(p.g.nodes[m].class->name, "linear") == 0) {
+                found[HY_PHASE_FWD] += lies_between(&p, m, n, HY_PHASE_FWD);
+                found[HY_PHASE_BWD] += lies_between(&p, m, n, HY_PHASE_BWD);
+            }
+        }
+        if (p.g.nodes[n].class == exchange && (found[HY_PHASE_FWD] < fwd || found[HY_PHASE_BWD] < bwd)) {
+            fail_msg("%s: node %d has %d products forward, %d backward to hide behind", kind, n, found[HY_PHASE_FWD],
+                     found[HY_PHASE_BWD]);
+        }
+    }
+    plan_free(&p);
+}
+
+static void test_products(void **state) {
+    (void)state;
+    check_products("gated_deltanet", &hy_class_conv, 1, 1); /* q's, k's and v's convolutions */
+    check_products("attention", &hy_class_attention, 1, 0); /* q's projection: its keys travel first */
+    check_products("mla", &hy_class_attention, 1, 0);
+    check_products("rwkv7", &hy_class_recur, 3, 2); /* r, and the gate's low-rank pair */
+}
+
+/* ---- order ---- */
+
+/* Whether the node's backward touches this gradient or parameter; writes it. */
+typedef struct touch {
+    bool any, writes;
+} touch;
+
+static touch touch_of(const planned *p, const hy_node *node, hy_var root, int param) {
+    touch t = {false, false};
+    for (int i = 0; i < node->n_in && node->class->bwd; i++) {
+        t.writes |= node->in[i] != HY_NONE && p->g.vars[node->in[i]].has_grad && hy_grad_root(&p->g, node->in[i]) == root;
+    }
+    for (int i = 0; i < HY_NODE_WEIGHTS; i++) {
+        t.writes |= param >= 0 && node->w[i].param == param;
+    }
+    t.any = t.writes;
+    for (int i = 0; i < node->n_out; i++) {
+        t.any |= p->g.vars[node->out[i]].has_grad && hy_grad_root(&p->g, node->out[i]) == root;
+    }
+    return t;
+}
+
+/* When a node's backward begins and ends. */
+static void backward_time(const planned *p, int node, int time[2]) {
+    time[0] = find(p, node, HY_PHASE_BWD, HY_SP_START);
+    time[1] = find(p, node, HY_PHASE_BWD, HY_SP_FINISH);
+    if (time[0] < 0) {
+        time[0] = time[1] = find(p, node, HY_PHASE_BWD, HY_SP_WHOLE);
+    }
+}
+
+/* Two nodes that touch it, one of them writing, run in reverse order of nodes, and not one inside the other. */
+static void check_sum(const char *kind, const planned *p, hy_var root, int param) {
+    for (int n = p->g.n_nodes - 1; n >= 0; n--) {
+        const touch first = touch_of(p, &p->g.nodes[n], root, param);
+        for (int m = n - 1; m >= 0 && first.any; m--) {
+            const touch second = touch_of(p, &p->g.nodes[m], root, param);
+            int a[2], b[2];
+            if (second.any && (first.writes || second.writes)) {
+                backward_time(p, n, a);
+                backward_time(p, m, b);
+                if (a[0] < 0 || b[0] < 0 || a[1] >= b[0]) {
+                    fail_msg("%s: nodes %d and %d add to %s in another order", kind, n, m,
+                             root >= 0 ? p->g.vars[root].name : p->g.params[param].name);
+                }
+            }
+        }
+    }
+}
+
+static void check_sums(const char *kind, const planned *p) {
+    for (hy_var v = 0; v < p->g.n_vars; v++) {
+        check_sum(kind, p, v, -1);
+    }
+    for (int param = 0; param < p->g.n_params; param++) {
+        check_sum(kind, p, HY_NONE, param);
+    }
+}
+
+static void test_sums(void **state) {
+    (void)state;
+    for (int i = 0; hy_mixer_row_at(i); i++) {
+        for (int size = 1; size <= 3; size += 2) {
+            planned p;
+            plan_kind(&p, hy_mixer_row_at(i)->kind, NULL, size, true, HY_RECOMPUTE_BLOCK);
+            check_sums(hy_mixer_row_at(i)->kind, &p);
+            plan_free(&p);
+        }
+    }
+}
+
+/* Two products with one weight, one of which an exchange waits for in backward: the other could hide it, but for the weight's sum. */
+static void test_shared_weight(void **state) {
+    (void)state;
+    for (int shared = 0; shared < 2; shared++) {
+        planned p;
+        hy_graph *g = &p.g;
+        hy_graph_init(g);
+        hy_weight table = hy_graph_param(g, "table", 2, (int64_t[]){5, 4}, HY_INIT_NORMAL, true);
+        hy_weight w = hy_graph_param(g, "w", 2, (int64_t[]){4, 4}, HY_INIT_NORMAL, true), none = {HY_NONE, 0};
+        hy_var x = hy_node_embed(g, table, 4, 5, -1), z = hy_node_embed(g, table, 4, 5, -1);
+        hy_var far = hy_node_linear_weight(g, hy_node_conv(g, x, "conv", 3, false, HY_ACT_SILU), w, none, 4);
+        hy_var near = shared ? hy_node_linear_weight(g, z, w, none, 4) : hy_node_linear(g, z, "own", 4, false);
+        hy_var y = hy_node_glu(g, far, near, HY_ACT_SILU);
+        const int conv = g->vars[far].producer - 1, product = g->vars[near].producer;
+        hy_node_head_loss(g, y, table, 4, 5);
+        assert_int_equal(g->status, HY_OK);
+        assert_int_equal(hy_graph_roles(g), HY_OK);
+        plan_graph(&p, 2, true, HY_RECOMPUTE_NONE);
+        check_sums("shared weight", &p);
+        assert_int_equal(lies_between(&p, product, conv, HY_PHASE_BWD), !shared);
+        plan_free(&p);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gates), cmocka_unit_test(test_products),
+                                       cmocka_unit_test(test_sums), cmocka_unit_test(test_shared_weight)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
