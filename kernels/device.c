@@ -89,21 +89,37 @@ static void host_wait(hy_device *device, hy_mark mark) {
     (void)mark;
 }
 
-#define HOST_ROW(device_name)                                                                                          \
-    {                                                                                                                  \
-        .name = (device_name), .describe = host_describe, .alloc = host_alloc, .free = host_free,                      \
-        .not_in_children = host_not_in_children, .copy = host_copy, .upload = host_upload, .read = host_read,          \
-        .write = host_write, .mark = host_mark, .after = host_after, .wait = host_wait                                 \
+/* Another device of the host, as one that likes its work whole. */
+static hy_status whole_describe(const char *like, hy_dtype dtype, hy_table *table, hy_profile *profile) {
+    const hy_device_kind *kind;
+    HY_TRY(hy_device_describe(like, dtype, &kind, table, profile));
+    if (kind->launch != NULL) {
+        return hy_fail(
+            HY_ERR_USAGE,
+            "device 'whole:%s' is unknown: choose whole:cpu or whole:cpu_ref; what stands in front of that, as in "
+            "cpu_async:whole:cpu, comes first",
+            like);
     }
-static const hy_device_kind cpu = HOST_ROW("cpu");
-static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref");
+    profile->tuning = (hy_tuning){0};
+    (void)snprintf(profile->name, sizeof profile->name, "whole:%.20s", like);
+    return HY_OK;
+}
+
+#define HOST_ROW(device_name, device_like, row_describe)                                                               \
+    {                                                                                                                  \
+        .name = (device_name), .like = (device_like), .describe = (row_describe), .alloc = host_alloc,                 \
+        .free = host_free, .not_in_children = host_not_in_children, .copy = host_copy, .upload = host_upload,          \
+        .read = host_read, .write = host_write, .mark = host_mark, .after = host_after, .wait = host_wait              \
+    }
+static const hy_device_kind cpu = HOST_ROW("cpu", NULL, host_describe);
+static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref", NULL, host_describe);
+static const hy_device_kind whole = HOST_ROW("whole", "cpu", whole_describe);
 
 /* ---- the kinds ---- */
 
 /* The kind of a name: all of it, or what stands before its first colon where another device's name follows. */
 static hy_status find_kind(const char *name, const hy_device_kind **out) {
-    static const hy_device_kind *const kinds[] = {&cpu, &cpu_ref, &hy_device_kind_async, &hy_kind_dry,
-                                                  &hy_kind_dry_whole};
+    static const hy_device_kind *const kinds[] = {&cpu, &cpu_ref, &whole, &hy_device_kind_async, &hy_kind_dry};
     const size_t length = strcspn(name, ":");
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         const hy_device_kind *kind = kinds[i];

@@ -51,8 +51,8 @@ struct hy_device {
     void *own; /* the kind's */
 };
 
-extern const hy_device_kind hy_device_kind_async;           /* async/device_async.c */
-extern const hy_device_kind hy_kind_dry, hy_kind_dry_whole; /* dry.c */
+extern const hy_device_kind hy_device_kind_async; /* async/device_async.c */
+extern const hy_device_kind hy_kind_dry;          /* dry.c */
 
 /* The table's entry for `op`, called now. */
 void hy_table_call(const hy_table *table, hy_op_id op, const void *args);

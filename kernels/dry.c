@@ -57,12 +57,6 @@ static hy_status dry_describe(const char *like, hy_dtype dtype, hy_table *table,
     return HY_OK;
 }
 
-static hy_status whole_describe(const char *like, hy_dtype dtype, hy_table *table, hy_profile *profile) {
-    HY_TRY(dry_describe(like, dtype, table, profile));
-    profile->tuning = (hy_tuning){0};
-    return HY_OK;
-}
-
 static hy_status dry_open(hy_device *device) {
     dry *d = NULL;
     HY_TRY(HY_NEW("dry device", 1, &d));
@@ -165,15 +159,24 @@ static void dry_wait(hy_device *device, hy_mark mark) {
     d->record.synchronisations++;
 }
 
-#define DRY_ROW(row_name, row_describe)                                                                                \
-    {                                                                                                                  \
-        .name = (row_name), .like = "cpu", .describe = (row_describe), .open = dry_open, .close = dry_close,           \
-        .launch = dry_launch, .alloc = dry_alloc, .free = dry_free, .not_in_children = dry_not_in_children,            \
-        .copy = dry_copy, .upload = dry_upload, .read = dry_read, .write = dry_write, .mark = dry_mark,                \
-        .after = dry_after, .wait = dry_wait                                                                           \
-    }
-const hy_device_kind hy_kind_dry = DRY_ROW("dry", dry_describe);
-const hy_device_kind hy_kind_dry_whole = DRY_ROW("dry_whole", whole_describe);
+const hy_device_kind hy_kind_dry = {
+    .name = "dry",
+    .like = "cpu",
+    .describe = dry_describe,
+    .open = dry_open,
+    .close = dry_close,
+    .launch = dry_launch,
+    .alloc = dry_alloc,
+    .free = dry_free,
+    .not_in_children = dry_not_in_children,
+    .copy = dry_copy,
+    .upload = dry_upload,
+    .read = dry_read,
+    .write = dry_write,
+    .mark = dry_mark,
+    .after = dry_after,
+    .wait = dry_wait,
+};
 
 /* ---- what was recorded ---- */
 

@@ -1,4 +1,4 @@
-/* Devices that compute nothing: "dry:cpu" has the profile of "cpu" and records what that would be asked to do; "dry_whole:cpu" has
+/* Devices that compute nothing: "dry:cpu" has the profile of "cpu" and records what that would be asked to do; "dry:whole:cpu" has
  * its sizes and element types with the tuning `whole`. Their memory is address space which nobody can touch, so a host that reads it
  * inside a step crashes; hy_device_read gives zeros. */
 #ifndef HY_KERNELS_DRY_H

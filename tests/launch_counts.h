@@ -66,7 +66,7 @@ static inline int64_t launch_total(const launch_case *c, int layers, bool train)
                                 .dtype = c->precision,
                                 .train = train};
     const size_t flat = (size_t)hy_model_flat_size(model);
-    assert_int_equal(hy_device_create("dry_whole:cpu", c->precision, &device), HY_OK);
+    assert_int_equal(hy_device_create("dry:whole:cpu", c->precision, &device), HY_OK);
     assert_int_equal(hy_comm_count_create(c->size, c->rank, &log, &comm), HY_OK);
     assert_int_equal(hy_layout_create(c->method.layout, c->size, c->rank, 1, c->len, &layout), HY_OK);
     assert_int_equal(hy_layout_set_documents(layout, c->docs, c->n_docs), HY_OK);

@@ -30,7 +30,8 @@ static inline void plan_graph(planned *p, int size, bool train, hy_recompute rec
     assert_int_equal(hy_graph_plan_create(&p->g, &p->sizing, recompute, &p->plan), HY_OK);
 }
 
-static inline void plan_kind(planned *p, const char *kind, mixer_fields *fields, int size, bool train, hy_recompute recompute) {
+static inline void plan_kind(planned *p, const char *kind, mixer_fields *fields, int size, bool train,
+                             hy_recompute recompute) {
     static hy_model_config config;
     hy_model_config_init(&config);
     config.layers = PLANNED_LAYERS;

@@ -15,7 +15,7 @@ static void test_profiles(void **unused) {
     hy_profile cpu, dry, whole;
     assert_int_equal(hy_profile_of("cpu", HY_F32, &cpu), HY_OK);
     assert_int_equal(hy_profile_of("dry:cpu", HY_F32, &dry), HY_OK);
-    assert_int_equal(hy_profile_of("dry_whole:cpu", HY_F32, &whole), HY_OK);
+    assert_int_equal(hy_profile_of("dry:whole:cpu", HY_F32, &whole), HY_OK);
     assert_string_equal(dry.name, "dry:cpu");
     assert_true(dry.recur_work == cpu.recur_work && dry.attn_work == cpu.attn_work);
     assert_int_equal(dry.tuning.recur_pieces, cpu.tuning.recur_pieces);
@@ -24,6 +24,9 @@ static void test_profiles(void **unused) {
     assert_int_equal(hy_profile_of("dry", HY_F32, &dry), HY_OK);
     assert_string_equal(dry.name, "dry:cpu");
     assert_int_equal(hy_profile_of("cpu:cpu", HY_F32, &dry), HY_ERR_USAGE);
+    assert_int_equal(hy_profile_of("cpu_async:whole:cpu", HY_F32, &dry), HY_OK);
+    assert_int_equal(dry.tuning.attn_products, 0);
+    assert_int_equal(hy_profile_of("whole:cpu_async", HY_F32, &dry), HY_ERR_USAGE);
 }
 
 typedef struct seen {

@@ -113,7 +113,8 @@ typedef struct touch {
 static touch touch_of(const planned *p, const hy_node *node, hy_var root, int param) {
     touch t = {false, false};
     for (int i = 0; i < node->n_in && node->class->bwd; i++) {
-        t.writes |= node->in[i] != HY_NONE && p->g.vars[node->in[i]].has_grad && hy_grad_root(&p->g, node->in[i]) == root;
+        t.writes |=
+            node->in[i] != HY_NONE && p->g.vars[node->in[i]].has_grad && hy_grad_root(&p->g, node->in[i]) == root;
     }
     for (int i = 0; i < HY_NODE_WEIGHTS; i++) {
         t.writes |= param >= 0 && node->w[i].param == param;
