@@ -39,7 +39,7 @@ static bool reads_output(const hy_node *reader, unsigned late, const hy_node *pr
     return false;
 }
 
-/* Whether a node's backward writes this gradient; reads or writes it. */
+/* Whether a node's backward writes this gradient; below, reads or writes it. */
 static bool writes_gradient(const hy_graph *g, const hy_node *node, hy_var root) {
     for (int i = 0; i < node->n_in && node->class->bwd; i++) {
         if (node->in[i] != HY_NONE && g->vars[node->in[i]].has_grad && hy_grad_root(g, node->in[i]) == root) {

@@ -73,7 +73,8 @@ static void test_exchange(hy_comm *world, hy_state_exchange state) {
             set("HYLAS_ASYNC_DROP", drop);
             recur_on(world, "cpu_async:cpu_ref", layout, state, &a);
             const int64_t differ = ranks_differ(world, &a, want, n);
-            CHECK(drop > 0 || differ == 0, "seed %d: other bits than the host's on %lld ranks", seed, (long long)differ);
+            CHECK(drop > 0 || differ == 0, "seed %d: other bits than the host's on %lld ranks", seed,
+                  (long long)differ);
             noticed += drop > 0 && differ > 0;
         }
     }

@@ -22,13 +22,11 @@ typedef struct subject {
     bool cut;       /* on two ranks, by any method */
 } subject;
 
-static const subject subjects[] = {{"attention", 37, true, true},
-                                   {"mla", 37, false, true}, /* products of fewer rows of a latent */
-                                   {"gated_deltanet", 37, true, true},
-                                   {"log_linear_gated_deltanet", 37, true, false},
-                                   {"conv_short", 37, true, false},
-                                   {"conv_long", 37, true, true},
-                                   {"retention", 3000, false, true}}; /* tiles of the loss */
+static const subject subjects[] = {
+    {"attention", 37, true, true},      {"mla", 37, false, true}, /* products of fewer rows of a latent */
+    {"gated_deltanet", 37, true, true}, {"log_linear_gated_deltanet", 37, true, false},
+    {"conv_short", 37, true, false},    {"conv_long", 37, true, true},
+    {"retention", 3000, false, true}}; /* tiles of the loss */
 
 static void must(int ok, const char *what) {
     if (!ok) {
