@@ -89,31 +89,39 @@ static void host_wait(hy_device *device, hy_mark mark) {
     (void)mark;
 }
 
-/* Another device of the host, as one that likes its work whole. */
+static hy_status find_kind(const char *name, const hy_device_kind **out);
+
+/* Another device, as one that likes its work whole. */
 static hy_status whole_describe(const char *like, hy_dtype dtype, hy_table *table, hy_profile *profile) {
     const hy_device_kind *kind;
     HY_TRY(hy_device_describe(like, dtype, &kind, table, profile));
-    if (kind->launch != NULL) {
-        return hy_fail(
-            HY_ERR_USAGE,
-            "device 'whole:%s' is unknown: choose whole:cpu or whole:cpu_ref; what stands in front of that, as in "
-            "cpu_async:whole:cpu, comes first",
-            like);
-    }
     profile->tuning = (hy_tuning){0};
     (void)snprintf(profile->name, sizeof profile->name, "whole:%.20s", like);
     return HY_OK;
 }
 
-#define HOST_ROW(device_name, device_like, row_describe)                                                               \
+/* What executes is the host. */
+static hy_status whole_open(hy_device *device) {
+    const hy_device_kind *kind;
+    const char *like = strchr(device->profile.name, ':') + 1;
+    HY_TRY(find_kind(like, &kind));
+    return kind->launch == NULL ? HY_OK
+                                : hy_fail(HY_ERR_USAGE,
+                                          "device 'whole:%s': choose whole:cpu or whole:cpu_ref; what calls "
+                                          "them goes in front, as in cpu_async:whole:cpu",
+                                          like);
+}
+
+#define HOST_ROW(device_name, device_like, row_describe, row_open)                                                     \
     {                                                                                                                  \
-        .name = (device_name), .like = (device_like), .describe = (row_describe), .alloc = host_alloc,                 \
-        .free = host_free, .not_in_children = host_not_in_children, .copy = host_copy, .upload = host_upload,          \
-        .read = host_read, .write = host_write, .mark = host_mark, .after = host_after, .wait = host_wait              \
+        .name = (device_name), .like = (device_like), .describe = (row_describe), .open = (row_open),                  \
+        .alloc = host_alloc, .free = host_free, .not_in_children = host_not_in_children, .copy = host_copy,            \
+        .upload = host_upload, .read = host_read, .write = host_write, .mark = host_mark, .after = host_after,         \
+        .wait = host_wait                                                                                              \
     }
-static const hy_device_kind cpu = HOST_ROW("cpu", NULL, host_describe);
-static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref", NULL, host_describe);
-static const hy_device_kind whole = HOST_ROW("whole", "cpu", whole_describe);
+static const hy_device_kind cpu = HOST_ROW("cpu", NULL, host_describe, NULL);
+static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref", NULL, host_describe, NULL);
+static const hy_device_kind whole = HOST_ROW("whole", "cpu", whole_describe, whole_open);
 
 /* ---- the kinds ---- */
 

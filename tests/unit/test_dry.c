@@ -26,7 +26,9 @@ static void test_profiles(void **unused) {
     assert_int_equal(hy_profile_of("cpu:cpu", HY_F32, &dry), HY_ERR_USAGE);
     assert_int_equal(hy_profile_of("cpu_async:whole:cpu", HY_F32, &dry), HY_OK);
     assert_int_equal(dry.tuning.attn_products, 0);
-    assert_int_equal(hy_profile_of("whole:cpu_async", HY_F32, &dry), HY_ERR_USAGE);
+    assert_int_equal(hy_profile_of("dry:whole:cpu_async", HY_F32, &dry), HY_OK);
+    hy_device *device;
+    assert_int_equal(hy_device_create("whole:cpu_async", HY_F32, &device), HY_ERR_USAGE);
 }
 
 typedef struct seen {

@@ -265,7 +265,7 @@ hy_status hy_dry_run_create(const hy_config *config, int ranks, int rank, bool w
     if (status == HY_OK) {
         memcpy(&parts->config, config, sizeof *config);
         (void)snprintf(parts->config.run.device, sizeof parts->config.run.device, "%s:%.20s",
-                       whole ? "dry_whole" : "dry", config->run.device);
+                       whole ? "dry:whole" : "dry", config->run.device);
         status = run_on(run, parts, ranks, rank);
         hy_trainer_destroy(parts->trainer);
         hy_comm_destroy(parts->world);
