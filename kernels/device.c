@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "kernels/cpu/ref.h"
+#include "kernels/cuda/table_cuda.h"
 #include "kernels/device_internal.h"
 
 /* Logits of a tile about as large as the caches; calls of milliseconds at most, so that exchanges in flight advance in between. */
@@ -16,13 +17,19 @@ static const hy_tuning host_tuning = {
 /* ---- the host ---- */
 
 static hy_status host_describe(const char *name, hy_dtype dtype, hy_table *table, hy_profile *profile) {
+    hy_tuning tuning = host_tuning;
     if (strcmp(name, "cpu_ref") == 0) {
         hy_table_init_ref(table, dtype);
+#ifdef HY_HAVE_CUDA_HOST
+    } else if (strcmp(name, "cuda_host") == 0) {
+        HY_TRY(hy_table_init_cuda_host(table, dtype));
+        tuning = (hy_tuning){0};
+#endif
     } else {
         HY_TRY(hy_table_init_cpu(table, dtype));
     }
     *profile = (hy_profile){.dtype = table->dtype,
-                            .tuning = host_tuning,
+                            .tuning = tuning,
                             .recur_work = table->recur_work,
                             .level_work = table->level_work,
                             .attn_work = table->attn_work,
@@ -122,12 +129,20 @@ static hy_status whole_open(hy_device *device) {
 static const hy_device_kind cpu = HOST_ROW("cpu", NULL, host_describe, NULL);
 static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref", NULL, host_describe, NULL);
 static const hy_device_kind whole = HOST_ROW("whole", "cpu", whole_describe, whole_open);
+#ifdef HY_HAVE_CUDA_HOST
+static const hy_device_kind cuda_host = HOST_ROW("cuda_host", NULL, host_describe, NULL); /* operations are interpreted, now */
+#endif
 
 /* ---- the kinds ---- */
 
 /* The kind of a name: all of it, or what stands before its first colon where another device's name follows. */
 static hy_status find_kind(const char *name, const hy_device_kind **out) {
-    static const hy_device_kind *const kinds[] = {&cpu, &cpu_ref, &whole, &hy_device_kind_async, &hy_kind_dry};
+    static const hy_device_kind *const kinds[] = {
+        &cpu,       &cpu_ref, &whole, &hy_device_kind_async, &hy_kind_dry,
+#ifdef HY_HAVE_CUDA_HOST
+        &cuda_host,
+#endif
+    };
     const size_t length = strcspn(name, ":");
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         const hy_device_kind *kind = kinds[i];

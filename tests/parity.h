@@ -3,10 +3,11 @@
  *
  * A case is described, not executed: its args struct with shapes and flags, and for each pointer a buffer with start
  * values that float represents exactly. For each table the harness places the buffers between sentinels, at addresses
- * aligned to nothing but the element, hands out `work` filled with NaN, calls the table entry and checks that
+ * aligned to nothing but the element (to 16 bytes in every second case), hands out `work` filled with NaN, calls the table entry and checks that
  *   - outputs agree within the case's tolerance; what the reference leaves untouched is untouched (still NaN);
  *   - outputs are finite where the reference is, inputs keep every bit, and no sentinel changed.
- * An overwritten output starts as NaN, so an operation that reads it shows. */
+ * An overwritten output starts as NaN, so an operation that reads it shows. Where it is built, cuda_host runs those operations that it has
+ * of its own, each case in another order of lanes. */
 #ifndef HY_TESTS_PARITY_H
 #define HY_TESTS_PARITY_H
 
@@ -24,7 +25,7 @@
 
 typedef enum parity_role { PARITY_INPUT, PARITY_OVERWRITTEN, PARITY_UPDATED } parity_role;
 
-enum { PARITY_BUFFERS = 24, PARITY_TABLES = 12, PARITY_GUARD = 64, PARITY_HOST = 64, PARITY_NO_FIELD = -1 };
+enum { PARITY_BUFFERS = 24, PARITY_TABLES = 14, PARITY_GUARD = 64, PARITY_HOST = 64, PARITY_NO_FIELD = -1 };
 
 typedef struct parity_buffer {
     long field, alias; /* offsets of the pointers in the args struct */
@@ -261,8 +262,12 @@ static hy_dtype parity_dtype(const parity *p, const hy_table *table, const parit
     return hy_dtype_of(table->dtype, parity_role_of(b->type, b->name, &p->args));
 }
 
-static unsigned char *parity_load(const parity_buffer *b, hy_dtype dtype) {
-    unsigned char *data = parity_block((size_t)b->n * hy_dtype_size(dtype), hy_dtype_size(dtype));
+static size_t parity_shift(const parity *p, hy_dtype dtype) {
+    return p->cases % 2 == 0 ? hy_dtype_size(dtype) : 0;
+}
+
+static unsigned char *parity_load(const parity *p, const parity_buffer *b, hy_dtype dtype) {
+    unsigned char *data = parity_block((size_t)b->n * hy_dtype_size(dtype), parity_shift(p, dtype));
     for (int64_t i = 0; i < b->n; i++)
         parity_put(data, dtype, i, b->start[i]);
     return data;
@@ -276,7 +281,7 @@ static void parity_check_buffer(parity *p, const hy_table *table, parity_buffer 
         got[i] = parity_get(data, dtype, i);
     if (b->role == PARITY_INPUT && memcmp(got, b->start, (size_t)b->n * sizeof(double)) != 0)
         parity_fail(p, table, "an input was written to");
-    if (!parity_block_intact_free(data, (size_t)b->n * element, element))
+    if (!parity_block_intact_free(data, (size_t)b->n * element, parity_shift(p, dtype)))
         parity_fail(p, table, b->name);
     if (table == &p->reference)
         memcpy(b->want, got, (size_t)b->n * sizeof(double));
@@ -358,7 +363,7 @@ static void parity_run_on(parity *p, const hy_table *table) {
     double scalar = 0.75, host[PARITY_HOST], *scalar_at = &scalar, *host_at = host;
     for (int i = 0; i < p->n_buffers; i++) {
         const parity_buffer *b = &p->buffers[i];
-        data[i] = parity_load(b, parity_dtype(p, table, b));
+        data[i] = parity_load(p, b, parity_dtype(p, table, b));
         memcpy(parity_field(&args, b->field), &data[i], sizeof(void *));
         if (b->alias != PARITY_NO_FIELD)
             memcpy(parity_field(&args, b->alias), &data[i], sizeof(void *));
@@ -378,6 +383,33 @@ static void parity_run_on(parity *p, const hy_table *table) {
     parity_check_host(p, table, &scalar, host);
 }
 
+/* The interpreter's order of lanes, another one for each case. */
+static void parity_choose_order(const parity *p) {
+    static const char *const orders[] = {"forward", "reverse", "shuffle"};
+    char seed[24];
+    snprintf(seed, sizeof seed, "%lld", (long long)p->cases);
+    setenv("HYLAS_SIMT_ORDER", orders[p->cases % 3], 1);
+    setenv("HYLAS_SIMT_SEED", seed, 1);
+}
+
+/* Whether the entry is one that another table was run with. */
+static int parity_is_borrowed(const parity *p, const hy_table *table) {
+    int borrowed = 0;
+    for (const hy_table *other = p->tables; other < table; other++) {
+        switch (p->op) {
+#define HY_X(op, type)                                                                                                 \
+    case HY_OP_##op:                                                                                                   \
+        borrowed |= other->op == table->op;                                                                            \
+        break;
+            HY_OPS(HY_X)
+#undef HY_X
+        case HY_OP_COUNT:
+            break;
+        }
+    }
+    return borrowed && strcmp(table->name, "cuda_host") == 0;
+}
+
 /* Start values that the arrays of a run in `precision` hold exactly. */
 static void parity_round(parity *p, hy_dtype precision) {
     for (int i = 0; i < p->n_buffers; i++) {
@@ -393,11 +425,12 @@ static void parity_run_tables(parity *p, int bf16) {
     parity_round(p, bf16 ? HY_BF16 : HY_F32);
     parity_run_on(p, &p->reference);
     for (int i = 0; i < p->n_tables; i++)
-        if ((p->tables[i].dtype == HY_BF16) == bf16)
+        if ((p->tables[i].dtype == HY_BF16) == bf16 && !parity_is_borrowed(p, &p->tables[i]))
             parity_run_on(p, &p->tables[i]);
 }
 
 static PARITY_UNUSED void parity_run(parity *p) {
+    parity_choose_order(p);
     parity_run_tables(p, 0);
     parity_run_tables(p, 1);
     for (int i = 0; i < p->n_buffers; i++) {
@@ -407,7 +440,7 @@ static PARITY_UNUSED void parity_run(parity *p) {
     p->cases++;
 }
 
-/* Tables: cpu_ref in float and bf16, cpu in double, cpu in float and bf16 for every instruction set this processor has. */
+/* Tables: cpu_ref in float and bf16, cpu in double, cpu in float and bf16 for every instruction set this processor has; cuda_host. */
 static PARITY_UNUSED hy_status parity_init(parity *p) {
     static const char *const sets[] = {"amx", "avx512", "avx2",
                                        "plain"}; /* oneDNN keeps to what the first one allows */
@@ -434,6 +467,13 @@ static PARITY_UNUSED hy_status parity_init(parity *p) {
         hy_device_destroy(device);
     }
     unsetenv("HYLAS_CPU");
+#ifdef HY_TEST_CUDA_HOST
+    for (int i = 0; i < 2; i++) {
+        HY_TRY(hy_device_create("cuda_host", dtypes[i], &device));
+        p->tables[p->n_tables++] = device->table;
+        hy_device_destroy(device);
+    }
+#endif
     return HY_OK;
 }
 

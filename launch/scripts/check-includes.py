@@ -91,7 +91,7 @@ def is_passed_on(header, included, sources):
 
 
 def main():
-    listed = subprocess.run(["git", "ls-files", "*.c", "*.h", "*.inc", "*.cu"], cwd=root, capture_output=True, text=True, check=True)
+    listed = subprocess.run(["git", "ls-files", "*.c", "*.h", "*.inc", "*.cu", "*.cuh", "*.cc"], cwd=root, capture_output=True, text=True, check=True)
     sources = {root / line: Source(root / line) for line in listed.stdout.split()}
     for source in sources.values():
         for name in INCLUDE.findall(source.text):
