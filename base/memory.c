@@ -87,6 +87,15 @@ void hy_free(void *ptr) {
     free(header.raw);
 }
 
+void hy_alloc_elsewhere(const char *name, int64_t bytes) {
+    if (bytes > 0) {
+        count_allocation((size_t)bytes);
+    } else {
+        atomic_fetch_add(&current, bytes);
+    }
+    tell_watch(name, bytes);
+}
+
 /* One page for the header, which alone can be touched. */
 hy_status hy_reserve(const char *name, size_t bytes, void **out) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), mapped = bytes + page;

@@ -22,7 +22,10 @@ void hy_free(void *ptr);
  * not counted. Freed by hy_free. */
 HY_MUST_CHECK hy_status hy_reserve(const char *name, size_t bytes, void **out);
 
-/* Sees every hy_alloc and hy_reserve (bytes > 0) and their hy_free (bytes < 0) of the thread that sets it, under the names given then; NULL: none. */
+/* Memory that another allocator gave (bytes > 0) or took back (< 0), a GPU's: counted and watched as hy_alloc's is. `name` is borrowed. */
+void hy_alloc_elsewhere(const char *name, int64_t bytes);
+
+/* Sees every hy_alloc, hy_alloc_elsewhere and hy_reserve (bytes > 0) and their hy_free (bytes < 0) of the thread that sets it, under the names given then; NULL: none. */
 typedef struct hy_alloc_watch {
     void (*changed)(struct hy_alloc_watch *watch, const char *name, int64_t bytes);
 } hy_alloc_watch;

@@ -138,7 +138,14 @@ static const hy_device_kind cuda_host = HOST_ROW("cuda_host", NULL, host_describ
 /* The kind of a name: all of it, or what stands before its first colon where another device's name follows. */
 static hy_status find_kind(const char *name, const hy_device_kind **out) {
     static const hy_device_kind *const kinds[] = {
-        &cpu,       &cpu_ref, &whole, &hy_device_kind_async, &hy_kind_dry,
+        &cpu,
+        &cpu_ref,
+        &whole,
+        &hy_device_kind_async,
+        &hy_kind_dry,
+#ifdef HY_HAVE_CUDA
+        &hy_device_kind_cuda,
+#endif
 #ifdef HY_HAVE_CUDA_HOST
         &cuda_host,
 #endif
@@ -152,8 +159,16 @@ static hy_status find_kind(const char *name, const hy_device_kind **out) {
             return HY_OK;
         }
     }
-    return hy_fail(HY_ERR_USAGE, "device '%s' is unknown: choose cpu or cpu_ref; cpu_async shows what waits too little",
-                   name);
+#ifndef HY_HAVE_CUDA
+    if (strcmp(name, "cuda") == 0) {
+        return hy_fail(HY_ERR_USAGE, "device 'cuda': this program was built where there is no nvcc");
+    }
+#endif
+    return hy_fail(
+        HY_ERR_USAGE,
+        "device '%s' is unknown: choose cpu, cpu_ref or cuda; cpu_async shows what waits too little, cuda_host "
+        "(in builds with tests) runs what cuda does on the host",
+        name);
 }
 
 hy_status hy_device_describe(const char *name, hy_dtype dtype, const hy_device_kind **kind, hy_table *table,
@@ -279,15 +294,19 @@ void hy_device_set_idle(hy_device *device, hy_idle idle) {
     }
 }
 
-/* Words of the host's: what threads beside it can read as they are. */
 hy_status hy_device_signals(hy_device *device, int64_t n, hy_signal **out) {
-    (void)device;
+    if (device->kind->signals != NULL) {
+        return device->kind->signals(device, n, out);
+    }
     return HY_NEW("signals", n, out);
 }
 
 void hy_device_signals_free(hy_device *device, hy_signal *signals) {
-    (void)device;
-    hy_free(signals);
+    if (device->kind->signals_free != NULL && signals != NULL) {
+        device->kind->signals_free(device, signals);
+    } else {
+        hy_free(signals);
+    }
 }
 
 void hy_device_after_signal(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value) {

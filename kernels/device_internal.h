@@ -26,8 +26,10 @@ typedef struct hy_device_kind {
     hy_mark (*mark)(hy_device *device, hy_lane lane);
     void (*after)(hy_device *device, hy_lane lane, hy_mark mark);
     void (*wait)(hy_device *device, hy_mark mark);
-    /* The rest: what only devices have whose calls return before their work is done. All NULL, or none. */
+    /* The rest: what only devices have whose calls return before their work is done. All NULL, or none but where it says. */
     bool (*reached)(hy_device *device, hy_mark mark);
+    hy_status (*signals)(hy_device *device, int64_t n, hy_signal **out); /* NULL: words of the host's */
+    void (*signals_free)(hy_device *device, hy_signal *signals);         /* likewise */
     void (*after_signal)(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value);
     void (*signal)(hy_device *device, hy_signal *signal, uint64_t value);
     void (*set_idle)(hy_device *device, hy_idle idle);
@@ -52,9 +54,13 @@ struct hy_device {
 };
 
 extern const hy_device_kind hy_device_kind_async; /* async/device_async.c */
+extern const hy_device_kind hy_device_kind_cuda;  /* cuda/device_cuda.c, where nvcc is */
 extern const hy_device_kind hy_kind_dry;          /* dry.c */
 
 /* The table's entry for `op`, called now. */
 void hy_table_call(const hy_table *table, hy_op_id op, const void *args);
+
+/* How many entries are NULL, and which, in words. */
+int hy_table_missing(const hy_table *table, char *names, size_t size);
 
 #endif

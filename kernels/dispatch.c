@@ -1,5 +1,7 @@
 /* hy_<op>(device, args) for every operation of the list: hy_gemm, hy_rmsnorm_fwd, hy_recur_fwd, ... Each calls the device's
  * entry (table.gemm, ...) and counts the call and its time; or has the device launch it, which counts its time itself. */
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "kernels/device_internal.h"
 
@@ -28,6 +30,21 @@ void hy_table_call(const hy_table *table, hy_op_id op, const void *args) {
     case HY_OP_COUNT:
         break;
     }
+}
+
+int hy_table_missing(const hy_table *table, char *names, size_t size) {
+    size_t used = 0;
+    int missing = 0;
+    names[0] = '\0';
+#define HY_X(op, args)                                                                                                 \
+    if (table->op == NULL) {                                                                                           \
+        const int n = used < size ? snprintf(names + used, size - used, missing > 0 ? ", %s" : "%s", #op) : 0;         \
+        used += (size_t)n;                                                                                             \
+        missing++;                                                                                                     \
+    }
+    HY_OPS(HY_X)
+#undef HY_X
+    return missing;
 }
 
 const char *hy_op_name(hy_op_id op) {

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/gpus.h"
 #include "launch/bench/machine_rates.h"
 #include "launch/build_info.h"
 #include "launch/commands.h"
@@ -98,6 +99,18 @@ static hy_status report_bf16(findings *found) {
     hy_cpu_bf16_products(profile.detail, products, sizeof products);
     say(found, "bf16", "cpu (%s), products by %s", profile.detail, products);
     return HY_OK;
+}
+
+static void report_gpus(findings *found) {
+    char text[512];
+    const int n = hy_gpu_count(text, sizeof text);
+    if (n == 0) {
+        say(found, "gpu", "none: %s", text);
+    }
+    for (int i = 0; i < n; i++) {
+        hy_gpu_facts(i, text, sizeof text);
+        say(found, "gpu", "%s", text);
+    }
 }
 
 static void report_hdf5(findings *found, const hy_rank_facts *mine) {
@@ -234,6 +247,7 @@ static hy_status examine(hy_comm *world, const hy_profile *profile, const hy_ran
                          rates *of) {
     report_processor(found, profile);
     HY_TRY(hy_comm_agree(world, report_bf16(found)));
+    report_gpus(found);
     report_ranks(found, all, hy_comm_size(world));
     report_mpi(found, world, &all[0]);
     report_hdf5(found, &all[0]);

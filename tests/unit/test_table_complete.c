@@ -44,6 +44,10 @@ static void test_complete(void **unused) {
     check_complete("cpu", HY_F32);
     check_complete("cpu_ref", HY_F32);
     check_complete("cpu_ref", HY_F64);
+#ifdef HY_TEST_CUDA_HOST
+    check_complete("cuda_host", HY_F32);
+    check_complete("cuda_host", HY_BF16);
+#endif
 }
 
 static void test_plain_is_plain(void **unused) {
@@ -64,6 +68,8 @@ static void test_refusals(void **unused) {
     setenv("HYLAS_CPU", "avx1024", 1);
     assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_ERR_USAGE);
     unsetenv("HYLAS_CPU");
+    assert_int_equal(hy_device_create("cuda_host", HY_F64, &device), HY_ERR_USAGE);
+    assert_int_equal(hy_device_create("cuda", HY_F64, &device), HY_ERR_USAGE);
     assert_null(device);
     assert_int_equal(hy_alloc_bytes(), before);
 }

@@ -1,0 +1,328 @@
+#include "kernels/cuda/device_cuda.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "kernels/cuda/cuda_call.h"
+#include "kernels/cuda/cuda_lanes.h"
+#include "kernels/cuda/table_cuda.h"
+#include "kernels/device_internal.h"
+
+enum { STAGE = 4 << 20, STAGES = 4, BLOCKS = 256 };
+
+typedef struct cuda_block {
+    void *memory;
+    const char *what;
+    size_t bytes;
+} cuda_block;
+
+typedef struct cuda_own {
+    hy_cuda_lanes lanes;
+    unsigned char *stages;      /* pinned [STAGES][STAGE], used in turn */
+    cudaEvent_t staged[STAGES]; /* the copy out of each */
+    int next_stage;
+    void *workspace;
+    cuda_block blocks[BLOCKS];
+    int n_blocks;
+    hy_idle idle;
+} cuda_own;
+
+/* Whose operations are being launched. */
+static cuda_own *active;
+
+cudaStream_t hy_cuda_stream(void) {
+    return active->lanes.lane[HY_LANE_COMPUTE].stream;
+}
+
+void *hy_cuda_workspace(size_t bytes) {
+    if (bytes > HY_CUDA_WORKSPACE) {
+        hy_cuda_check(cudaErrorInvalidValue, "workspace", __FILE__, __LINE__);
+    }
+    return active->workspace;
+}
+
+static cudaStream_t stream_given(hy_device *device, hy_lane lane) {
+    cuda_own *own = device->own;
+    return hy_cuda_lane_give(&own->lanes, lane);
+}
+
+/* ---- what it is ---- */
+
+int hy_cuda_count(char *why, size_t size) {
+    int count = 0;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        snprintf(why, size, "%s", cudaGetErrorString(error));
+        return 0;
+    }
+    snprintf(why, size, "%s", count > 0 ? "" : "the driver knows of none");
+    return count;
+}
+
+void hy_cuda_facts(int i, char *text, size_t size) {
+    struct cudaDeviceProp p;
+    HY_CUDA(cudaGetDeviceProperties(&p, i));
+    snprintf(text, size, "%s, compute capability %d.%d, %d multiprocessors, %.1f GiB", p.name, p.major, p.minor,
+             p.multiProcessorCount, (double)p.totalGlobalMem / (1 << 30));
+}
+
+static hy_status cuda_describe(const char *name, hy_dtype dtype, hy_table *table, hy_profile *profile) {
+    char missing[2048];
+    if (dtype == HY_F64) {
+        return hy_fail(HY_ERR_USAGE, "device 'cuda' computes in f32 or bf16, not in f64");
+    }
+    *table = (hy_table){.name = "cuda", .detail = "", .dtype = dtype};
+    hy_cuda_table(table);
+    const int n = hy_table_missing(table, missing, sizeof missing);
+    if (n > 0) {
+        return hy_fail(HY_ERR_USAGE, "device 'cuda' cannot run models yet: %d of %d operations are not written: %s", n,
+                       (int)HY_OP_COUNT, missing);
+    }
+    *profile = (hy_profile){.dtype = dtype,
+                            .recur_work = table->recur_work,
+                            .level_work = table->level_work,
+                            .attn_work = table->attn_work,
+                            .long_conv_work = table->long_conv_work};
+    snprintf(profile->name, sizeof profile->name, "%s", name);
+    return HY_OK;
+}
+
+/* Ranks of one host, as launchers number them. */
+static int rank_on_host(void) {
+    static const char *const variables[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"};
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        const char *text = getenv(variables[i]);
+        if (text != NULL && text[0] != '\0') {
+            return atoi(text);
+        }
+    }
+    return 0;
+}
+
+static hy_status cuda_open(hy_device *device) {
+    char why[256];
+    void *stages;
+    cuda_own *own = NULL;
+    const int count = hy_cuda_count(why, sizeof why);
+    if (count == 0) {
+        return hy_fail(HY_ERR_ENV, "device 'cuda': no GPU here: %s", why);
+    }
+    HY_TRY(HY_NEW("cuda device", 1, &own));
+    const int ordinal = rank_on_host() % count;
+    HY_CUDA(cudaSetDevice(ordinal));
+    hy_cuda_lanes_init(&own->lanes);
+    for (int i = 0; i < STAGES; i++) {
+        HY_CUDA(cudaEventCreateWithFlags(&own->staged[i], cudaEventDisableTiming));
+    }
+    HY_CUDA(cudaHostAlloc(&stages, (size_t)STAGES * STAGE, cudaHostAllocPortable));
+    HY_CUDA(cudaMalloc(&own->workspace, HY_CUDA_WORKSPACE));
+    hy_alloc_elsewhere("workspace of the GPU", HY_CUDA_WORKSPACE);
+    own->stages = stages;
+    device->own = own;
+    snprintf(device->profile.detail, sizeof device->profile.detail, "GPU %d of %d", ordinal, count);
+    return HY_OK;
+}
+
+static void cuda_close(hy_device *device) {
+    cuda_own *own = device->own;
+    HY_CUDA(cudaDeviceSynchronize());
+    hy_cuda_lanes_fini(&own->lanes);
+    for (int i = 0; i < STAGES; i++) {
+        HY_CUDA(cudaEventDestroy(own->staged[i]));
+    }
+    HY_CUDA(cudaFreeHost(own->stages));
+    HY_CUDA(cudaFree(own->workspace));
+    hy_alloc_elsewhere("workspace of the GPU", -(int64_t)HY_CUDA_WORKSPACE);
+    active = active == own ? NULL : active;
+    hy_free(own);
+}
+
+static void cuda_launch(hy_device *device, hy_op_id op, const void *args, size_t bytes) {
+    (void)bytes;
+    active = device->own;
+    (void)stream_given(device, HY_LANE_COMPUTE);
+    hy_table_call(&device->table, op, args);
+}
+
+/* ---- memory ---- */
+
+static hy_status cuda_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
+    cuda_own *own = device->own;
+    void *memory = NULL;
+    if (own->n_blocks == BLOCKS) {
+        return hy_fail(HY_ERR_MEMORY, "a GPU has at most %d blocks of memory; '%s' is one more", BLOCKS, what);
+    }
+    const cudaError_t error = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        return hy_fail(HY_ERR_MEMORY, "cannot allocate %s on the GPU: %zu bytes: %s", what, bytes,
+                       cudaGetErrorString(error));
+    }
+    HY_CUDA(cudaMemset(memory, 0, bytes));
+    HY_CUDA(cudaDeviceSynchronize());
+    own->blocks[own->n_blocks++] = (cuda_block){.memory = memory, .what = what, .bytes = bytes};
+    hy_alloc_elsewhere(what, (int64_t)bytes);
+    *out = memory;
+    return HY_OK;
+}
+
+static void cuda_free(hy_device *device, void *memory) {
+    cuda_own *own = device->own;
+    for (int i = 0; i < own->n_blocks; i++) {
+        if (own->blocks[i].memory == memory) {
+            hy_alloc_elsewhere(own->blocks[i].what, -(int64_t)own->blocks[i].bytes);
+            own->blocks[i] = own->blocks[--own->n_blocks];
+            break;
+        }
+    }
+    HY_CUDA(cudaFree(memory));
+}
+
+static void cuda_not_in_children(hy_device *device, void *memory) {
+    (void)device;
+    (void)memory;
+}
+
+static void cuda_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
+    const cudaStream_t stream = stream_given(device, lane);
+    if (from == NULL) {
+        HY_CUDA(cudaMemsetAsync(to, 0, bytes, stream));
+    } else {
+        HY_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream));
+    }
+}
+
+/* The staging that was used longest ago, once the copy out of it is done. */
+static unsigned char *stage_begin(cuda_own *own, cudaEvent_t *done) {
+    const int i = own->next_stage;
+    own->next_stage = (i + 1) % STAGES;
+    HY_CUDA(cudaEventSynchronize(own->staged[i]));
+    *done = own->staged[i];
+    return own->stages + (size_t)i * STAGE;
+}
+
+static size_t piece_of(size_t bytes, size_t at) {
+    return bytes - at < STAGE ? bytes - at : STAGE;
+}
+
+static void cuda_upload(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to) {
+    const cudaStream_t stream = stream_given(device, lane);
+    for (size_t at = 0; at < bytes; at += STAGE) {
+        cudaEvent_t done;
+        unsigned char *stage = stage_begin(device->own, &done);
+        const size_t n = piece_of(bytes, at);
+        memcpy(stage, (const unsigned char *)host + at, n);
+        HY_CUDA(cudaMemcpyAsync((unsigned char *)to + at, stage, n, cudaMemcpyHostToDevice, stream));
+        HY_CUDA(cudaEventRecord(done, stream));
+    }
+}
+
+static void cuda_read(hy_device *device, const void *from, size_t bytes, void *host) {
+    const cudaStream_t stream = stream_given(device, HY_LANE_COMPUTE);
+    for (size_t at = 0; at < bytes; at += STAGE) {
+        cudaEvent_t done;
+        unsigned char *stage = stage_begin(device->own, &done);
+        const size_t n = piece_of(bytes, at);
+        HY_CUDA(cudaMemcpyAsync(stage, (const unsigned char *)from + at, n, cudaMemcpyDeviceToHost, stream));
+        HY_CUDA(cudaStreamSynchronize(stream));
+        memcpy((unsigned char *)host + at, stage, n);
+    }
+}
+
+static void cuda_write(hy_device *device, const void *host, size_t bytes, void *to) {
+    cuda_upload(device, HY_LANE_COMPUTE, host, bytes, to);
+    HY_CUDA(cudaStreamSynchronize(stream_given(device, HY_LANE_COMPUTE)));
+}
+
+/* ---- order ---- */
+
+static hy_mark cuda_mark(hy_device *device, hy_lane lane) {
+    cuda_own *own = device->own;
+    return hy_cuda_lane_mark(&own->lanes, lane);
+}
+
+static void cuda_after(hy_device *device, hy_lane lane, hy_mark mark) {
+    cuda_own *own = device->own;
+    hy_cuda_lane_after(&own->lanes, lane, mark);
+}
+
+static bool cuda_reached(hy_device *device, hy_mark mark) {
+    cuda_own *own = device->own;
+    return hy_cuda_lane_reached(&own->lanes, mark);
+}
+
+static void cuda_wait(hy_device *device, hy_mark mark) {
+    cuda_own *own = device->own;
+    while (own->idle.call != NULL && !hy_cuda_lane_reached(&own->lanes, mark)) {
+        own->idle.call(own->idle.context);
+    }
+    hy_cuda_lane_wait(&own->lanes, mark);
+}
+
+static void cuda_set_idle(hy_device *device, hy_idle idle) {
+    cuda_own *own = device->own;
+    own->idle = idle;
+}
+
+/* ---- signals: words that streams can read ---- */
+
+static void cuda_after_signal(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value) {
+    hy_cuda_stream_wait_value(stream_given(device, lane), &signal->value, value);
+}
+
+static void cuda_signal(hy_device *device, hy_signal *signal, uint64_t value) {
+    (void)device;
+    __atomic_store_n(&signal->value, value, __ATOMIC_RELEASE);
+}
+
+static hy_status cuda_signals(hy_device *device, int64_t n, hy_signal **out) {
+    void *memory = NULL;
+    const size_t bytes = (size_t)n * sizeof(hy_signal);
+    (void)device;
+    HY_CUDA(cudaHostAlloc(&memory, bytes > 0 ? bytes : 1, cudaHostAllocPortable | cudaHostAllocMapped));
+    memset(memory, 0, bytes);
+    *out = memory;
+    return HY_OK;
+}
+
+static void cuda_signals_free(hy_device *device, hy_signal *signals) {
+    (void)device;
+    HY_CUDA(cudaFreeHost(signals));
+}
+
+/* The host is never in this memory: a transport moves it by copies. */
+static void cuda_nothing(hy_device *device) {
+    (void)device;
+}
+
+const hy_device_kind hy_device_kind_cuda = {
+    .name = "cuda",
+    .describe = cuda_describe,
+    .open = cuda_open,
+    .close = cuda_close,
+    .launch = cuda_launch,
+    .alloc = cuda_alloc,
+    .free = cuda_free,
+    .not_in_children = cuda_not_in_children,
+    .copy = cuda_copy,
+    .upload = cuda_upload,
+    .read = cuda_read,
+    .write = cuda_write,
+    .mark = cuda_mark,
+    .after = cuda_after,
+    .wait = cuda_wait,
+    .reached = cuda_reached,
+    .signals = cuda_signals,
+    .signals_free = cuda_signals_free,
+    .after_signal = cuda_after_signal,
+    .signal = cuda_signal,
+    .set_idle = cuda_set_idle,
+    .enter = cuda_nothing,
+    .leave = cuda_nothing,
+    .open_to_child = cuda_nothing,
+    .lend = cuda_nothing,
+    .take_back = cuda_nothing,
+};

@@ -1,0 +1,12 @@
+/* The GPUs of this host, for who asks before there is a device. */
+#ifndef HY_KERNELS_GPUS_H
+#define HY_KERNELS_GPUS_H
+
+#include <stddef.h>
+
+/* How many; where there are none, `why` says the reason. */
+int hy_gpu_count(char *why, size_t size);
+/* Name, compute capability, memory of GPU i. */
+void hy_gpu_facts(int i, char *text, size_t size);
+
+#endif
