@@ -20,6 +20,13 @@ template <hy_dtype P> static inline array array_of(hy_role role, const void *at)
     return {const_cast<void *>(at), hy_dtype_of(P, role) == HY_BF16};
 }
 
+/* From its element on; NULL stays NULL. */
+static inline array behind(array a, int64_t elements) {
+    if (a.at != nullptr)
+        a.at = static_cast<char *>(a.at) + elements * (a.half ? 2 : 4);
+    return a;
+}
+
 HY_DEVICE float get(const array &a, int64_t i) {
     return a.half ? float_of_bits((uint32_t) static_cast<const uint16_t *>(a.at)[i] << 16)
                   : static_cast<const float *>(a.at)[i];

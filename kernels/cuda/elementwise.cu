@@ -93,7 +93,7 @@ template <hy_dtype P> static void add(const hy_add_args *a) {
     HY_LAUNCH(add_kernel, blocks_for_spans(a->n), EACH_THREADS, 0, args);
 }
 
-template <hy_dtype P> static void overlay(hy_table *table) {
+template <hy_dtype P> static void elementwise_entries(hy_table *table) {
     table->fill = fill<P>;
     table->values = values<P>;
     table->axpy = axpy<P>;
@@ -101,7 +101,7 @@ template <hy_dtype P> static void overlay(hy_table *table) {
 }
 
 void overlay_elementwise(hy_table *table) {
-    HY_OVERLAY(overlay, table);
+    HY_OVERLAY(elementwise_entries, table);
 }
 
 } // namespace HY_GPU

@@ -18,7 +18,7 @@
 
 #define HY_GPU                   hy_cuda /* the namespace */
 #define HY_DEVICE                static __device__ __forceinline__
-#define HY_BOTH                  static __host__ __device__ __forceinline__ /* for launchers too */
+#define HY_MEMBER                __device__ __forceinline__ /* of a struct that kernels are given */
 #define HY_UNROLL                _Pragma("unroll")
 #define HY_ROLLED                _Pragma("unroll 1")
 /* HY_KERNEL(threads of a block, at most, name)(const args a) { ... } */
@@ -137,6 +137,10 @@ HY_DEVICE float float_of_bits(uint32_t bits) {
 }
 HY_DEVICE uint32_t bits_of_float(float x) {
     return __float_as_uint(x);
+}
+/* The lowest bit that is set; there is one. */
+HY_DEVICE int first_bit(uint32_t bits) {
+    return __ffs((int)bits) - 1;
 }
 /* Two bfloat16, rounded to nearest even; `low` in the lower half. */
 HY_DEVICE uint32_t bf16_pair(float low, float high) {

@@ -27,12 +27,14 @@ struct grid {
 
 enum : int64_t { WORKSPACE_BYTES = 64 << 20, GRID_YZ_MAX = 65535 };
 
-/* Memory for what one kernel of an operation leaves to the next: the same for every operation, WORKSPACE_BYTES at most. */
-static inline void *workspace(size_t bytes) {
+/* Memory for what one kernel of an operation leaves to the next: the same at every call, WORKSPACE_BYTES at most. What lies in the first
+ * `keep` bytes stays. */
+static inline void *workspace(size_t bytes, size_t keep = 0) {
 #ifdef __CUDACC__
+    (void)keep;
     return hy_cuda_workspace(bytes);
 #else
-    return hy_simt_workspace(bytes);
+    return hy_simt_workspace(bytes, keep);
 #endif
 }
 

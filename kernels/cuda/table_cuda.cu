@@ -7,7 +7,20 @@ extern "C" {
 namespace HY_GPU {
 
 static void overlay_all(hy_table *table) {
+    overlay_activation(table);
+    overlay_bonus(table);
+    overlay_conv(table);
     overlay_elementwise(table);
+    overlay_embed(table);
+    overlay_feature(table);
+    overlay_gate(table);
+    overlay_lerp(table);
+    overlay_loss(table);
+    overlay_memory(table);
+    overlay_norm(table);
+    overlay_optimizer(table);
+    overlay_rope(table);
+    overlay_row_scale(table);
 }
 
 } // namespace HY_GPU

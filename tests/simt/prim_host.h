@@ -7,7 +7,7 @@
 
 #define HY_GPU    hy_cuda_host
 #define HY_DEVICE static inline
-#define HY_BOTH   static inline
+#define HY_MEMBER inline
 #define HY_UNROLL
 #define HY_ROLLED
 #define HY_KERNEL(threads, name) static void name
@@ -180,6 +180,9 @@ HY_DEVICE float float_of_bits(uint32_t bits) {
 }
 HY_DEVICE uint32_t bits_of_float(float x) {
     return hy_float_bits(x);
+}
+HY_DEVICE int first_bit(uint32_t bits) {
+    return __builtin_ctz(bits);
 }
 HY_DEVICE uint16_t bf16_bits(float x) {
     return hy_float_to_bf16(x);

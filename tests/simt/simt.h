@@ -63,8 +63,9 @@ void hy_simt_copy_wait(int but);
 void hy_simt_check_shared(const char *what, const void *at, size_t bytes, size_t align);
 void hy_simt_check_aligned(const char *what, const void *at, size_t align);
 
-/* `bytes` of 0xFF that launches pass on to each other: the same memory again at the next call. */
-void *hy_simt_workspace(size_t bytes);
+/* Memory that launches pass on to each other, the same at every call: of `bytes`, those behind the first `keep` are 0xFF. */
+enum { HY_SIMT_WORKSPACE = 64 << 20 };
+void *hy_simt_workspace(size_t bytes, size_t keep);
 
 void hy_simt_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 

@@ -87,13 +87,17 @@ void hy_simt_check_shared(const char *what, const void *at, size_t bytes, size_t
     hy_simt_check_aligned(what, at, align);
 }
 
-void *hy_simt_workspace(size_t bytes) {
+void *hy_simt_workspace(size_t bytes, size_t keep) {
     static unsigned char *memory;
-    free(memory);
-    memory = aligned_alloc(64, (bytes + 64) / 64 * 64);
-    if (memory == NULL) {
-        hy_simt_fail("has no memory for a workspace of %zu bytes", bytes);
+    if (bytes > HY_SIMT_WORKSPACE) {
+        hy_simt_fail("needs a workspace of %zu bytes: %d are possible", bytes, HY_SIMT_WORKSPACE);
     }
-    memset(memory, 0xFF, bytes);
+    if (memory == NULL) {
+        memory = aligned_alloc(64, HY_SIMT_WORKSPACE);
+    }
+    if (memory == NULL) {
+        hy_simt_fail("has no memory for its workspace");
+    }
+    memset(memory + keep, 0xFF, bytes - keep);
     return memory;
 }

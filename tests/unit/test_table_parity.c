@@ -183,6 +183,11 @@ static void conv_case(parity *p, hy_op_id op, const run_shape *s, int64_t C, int
                                       .runs = runs,
                                       .n_runs = s->n_runs,
                                       .acc = acc};
+    for (int64_t n = 0; n < s->n_runs; n++) {
+        p->args.conv_fwd.run_tokens += runs[n].len;
+        p->args.conv_fwd.run_longest =
+            runs[n].len > p->args.conv_fwd.run_longest ? runs[n].len : p->args.conv_fwd.run_longest;
+    }
     PARITY_IN(p, hy_conv, x, s->T * C);
     PARITY_IN(p, hy_conv, w, C * W);
     if (has_bias)

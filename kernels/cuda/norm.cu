@@ -1,0 +1,272 @@
+/* Norms of rows, a warp each. With n = (x − mean)·r the normalised row and D = dy·weight:
+ *
+ *   rms, layer   r = 1/sqrt(mean of squares + eps)       dx = r(D − mean D − n·mean(D n))      rms: mean = 0, mean D left out
+ *   l2           r = 1/sqrt(sum of squares + eps)        dx = r(D − n·Σ(D n))
+ *
+ * Gradients of weights are sums over the rows that share them (column_sums); each row's mean and r, which they need, are left in the
+ * workspace by the launch before, so rows are taken in slabs that fit. */
+#include "kernels/cuda/column_sums.cuh"
+#include "kernels/cuda/overlay.cuh"
+
+namespace HY_GPU {
+
+enum norm_kind { NORM_RMS, NORM_LAYER, NORM_L2 };
+
+struct norm_of {
+    norm_kind kind;
+    int64_t rows, cols, w_rows;
+    float eps, w_offset;
+    array x, y, dy, dx;
+    const float *w, *b;
+    int acc;
+    float *dw, *db;
+    float *rows_mean_r; /* [rows,2] or NULL: for the gradients of weights */
+};
+
+struct row_scale {
+    float mean, r;
+};
+
+/* Sum over the row of a warp: of term(x span, its first column, how many). */
+template <class F> HY_DEVICE float row_sum(const norm_of &a, int64_t row, F term) {
+    float sum = 0;
+    for (int64_t c = lane_index() * SPAN; c < a.cols; c += 32 * SPAN)
+        sum += term(row * a.cols + c, c, a.cols - c < SPAN ? (int)(a.cols - c) : (int)SPAN);
+    return warp_sum(sum);
+}
+
+HY_DEVICE row_scale row_scale_of(const norm_of &a, int64_t row) {
+    row_scale s = {0, 0};
+    if (a.kind == NORM_LAYER)
+        s.mean = row_sum(a, row,
+                         [&](int64_t at, int64_t, int n) {
+                             float x[SPAN], sum = 0;
+                             get_span(a.x, at, n, x);
+                             HY_UNROLL
+                             for (int j = 0; j < SPAN; j++)
+                                 sum += x[j];
+                             return sum;
+                         }) /
+                 (float)a.cols;
+    const float squares = row_sum(a, row, [&](int64_t at, int64_t, int n) {
+        float x[SPAN], sum = 0;
+        get_span(a.x, at, n, x);
+        HY_UNROLL
+        for (int j = 0; j < SPAN; j++)
+            sum += j < n ? (x[j] - s.mean) * (x[j] - s.mean) : 0.0f;
+        return sum;
+    });
+    s.r = 1.0f / sqrtf((a.kind == NORM_L2 ? squares : squares / (float)a.cols) + a.eps);
+    return s;
+}
+
+/* Weights of a span: of row `row`, columns c to c + n − 1. */
+HY_DEVICE void get_weights(const norm_of &a, int64_t row, int64_t c, int n, float w[SPAN]) {
+    const float *from = a.w + row % a.w_rows * a.cols + c;
+    HY_UNROLL
+    for (int j = 0; j < SPAN; j++)
+        w[j] = a.w != nullptr && j < n ? from[j] + a.w_offset : 1.0f;
+}
+
+HY_KERNEL(EACH_THREADS, norm_fwd_kernel)(const norm_of a) {
+    const int64_t warps = grid_threads() / 32;
+    for (int64_t row = grid_thread() / 32; row < a.rows; row += warps) {
+        const row_scale s = row_scale_of(a, row);
+        for (int64_t c = lane_index() * SPAN; c < a.cols; c += 32 * SPAN) {
+            const int n = a.cols - c < SPAN ? (int)(a.cols - c) : (int)SPAN;
+            float x[SPAN], w[SPAN];
+            get_span(a.x, row * a.cols + c, n, x);
+            get_weights(a, row, c, n, w);
+            HY_UNROLL
+            for (int j = 0; j < SPAN; j++)
+                x[j] = (x[j] - s.mean) * s.r * w[j] +
+                       (a.b != nullptr && j < n ? a.b[row % a.w_rows * a.cols + c + j] : 0.0f);
+            put_span(a.y, row * a.cols + c, n, x);
+        }
+    }
+}
+
+/* D and n of a span; both 0 behind its end. */
+HY_DEVICE void get_terms(const norm_of &a, const row_scale &s, int64_t row, int64_t c, int n, float d[SPAN],
+                         float x[SPAN]) {
+    float w[SPAN];
+    get_span(a.x, row * a.cols + c, n, x);
+    get_span(a.dy, row * a.cols + c, n, d);
+    get_weights(a, row, c, n, w);
+    HY_UNROLL
+    for (int j = 0; j < SPAN; j++) {
+        d[j] *= w[j];
+        x[j] = j < n ? (x[j] - s.mean) * s.r : 0.0f;
+    }
+}
+
+HY_DEVICE void norm_dx_row(const norm_of &a, const row_scale &s, int64_t row) {
+    float dot = row_sum(a, row, [&](int64_t, int64_t c, int n) {
+        float d[SPAN], x[SPAN], sum = 0;
+        get_terms(a, s, row, c, n, d, x);
+        HY_UNROLL
+        for (int j = 0; j < SPAN; j++)
+            sum += d[j] * x[j];
+        return sum;
+    });
+    float mean = 0;
+    if (a.kind == NORM_LAYER)
+        mean = row_sum(a, row,
+                       [&](int64_t, int64_t c, int n) {
+                           float d[SPAN], x[SPAN], sum = 0;
+                           get_terms(a, s, row, c, n, d, x);
+                           HY_UNROLL
+                           for (int j = 0; j < SPAN; j++)
+                               sum += d[j];
+                           return sum;
+                       }) /
+               (float)a.cols;
+    dot = a.kind == NORM_L2 ? dot : dot / (float)a.cols;
+    for (int64_t c = lane_index() * SPAN; c < a.cols; c += 32 * SPAN) {
+        const int n = a.cols - c < SPAN ? (int)(a.cols - c) : (int)SPAN;
+        float d[SPAN], x[SPAN];
+        get_terms(a, s, row, c, n, d, x);
+        HY_UNROLL
+        for (int j = 0; j < SPAN; j++)
+            d[j] = s.r * (d[j] - mean - x[j] * dot);
+        put_span_or_add(a.dx, row * a.cols + c, n, d, a.acc);
+    }
+}
+
+HY_KERNEL(EACH_THREADS, norm_bwd_kernel)(const norm_of a) {
+    const int64_t warps = grid_threads() / 32;
+    for (int64_t row = grid_thread() / 32; row < a.rows; row += warps) {
+        const row_scale s = row_scale_of(a, row);
+        if (a.rows_mean_r != nullptr && lane_index() == 0) {
+            a.rows_mean_r[2 * row] = s.mean;
+            a.rows_mean_r[2 * row + 1] = s.r;
+        }
+        if (a.dx.at != nullptr)
+            norm_dx_row(a, s, row);
+    }
+}
+
+/* dw = Σ dy·n over the rows that share a weight: `columns` = w_rows·cols of them are one row of the sum. */
+struct norm_dw_terms {
+    int64_t columns, cols, w_rows;
+    array x, dy;
+    const float *mean_r;
+    float *dw;
+    HY_MEMBER float at(int64_t r, int64_t c) const {
+        const float *s = mean_r + 2 * (r * w_rows + c / cols);
+        return get(dy, r * columns + c) * (get(x, r * columns + c) - s[0]) * s[1];
+    }
+    HY_MEMBER void finish(int64_t c, float sum) const {
+        dw[c] += sum;
+    }
+};
+
+struct norm_db_terms {
+    int64_t columns;
+    array dy;
+    float *db;
+    HY_MEMBER float at(int64_t r, int64_t c) const {
+        return get(dy, r * columns + c);
+    }
+    HY_MEMBER void finish(int64_t c, float sum) const {
+        db[c] += sum;
+    }
+};
+
+enum : int64_t { SLAB = 1 << 21 }; /* rows: 16 MiB of means and scales */
+
+/* Of `rows` rows from `first` on. */
+static void norm_bwd_slab(norm_of a, int64_t first, int64_t rows) {
+    const int64_t columns = a.w_rows * a.cols;
+    const size_t taken = (size_t)rows * 2 * sizeof(float);
+    a.rows = rows;
+    a.x = behind(a.x, first * a.cols);
+    a.dy = behind(a.dy, first * a.cols);
+    a.dx = behind(a.dx, first * a.cols);
+    a.rows_mean_r = a.dw != nullptr ? static_cast<float *>(workspace(taken)) : nullptr;
+    if (a.dw != nullptr || a.dx.at != nullptr)
+        HY_LAUNCH(norm_bwd_kernel, blocks_for(32 * rows), EACH_THREADS, 0, a);
+    if (a.dw != nullptr)
+        column_sums(rows / a.w_rows, columns, norm_dw_terms{columns, a.cols, a.w_rows, a.x, a.dy, a.rows_mean_r, a.dw},
+                    taken);
+    if (a.db != nullptr)
+        column_sums(rows / a.w_rows, columns, norm_db_terms{columns, a.dy, a.db});
+}
+
+static void norm_fwd(const norm_of &a) {
+    HY_LAUNCH(norm_fwd_kernel, blocks_for(32 * a.rows), EACH_THREADS, 0, a);
+}
+
+static void norm_bwd(const norm_of &a) {
+    const int64_t slab = SLAB / a.w_rows * a.w_rows;
+    for (int64_t first = 0; first < a.rows; first += slab)
+        norm_bwd_slab(a, first, a.rows - first < slab ? a.rows - first : slab);
+}
+
+template <hy_dtype P, class A> static norm_of norm_args(norm_kind kind, const A *a) {
+    norm_of args = {};
+    args.kind = kind;
+    args.rows = a->rows;
+    args.cols = a->cols;
+    args.w_rows = 1;
+    args.eps = (float)a->eps;
+    args.x = array_of<P>(HY_ROLE_ACT, a->x);
+    args.y = array_of<P>(HY_ROLE_ACT, a->y);
+    args.dy = array_of<P>(HY_ROLE_ACT, a->dy);
+    args.dx = array_of<P>(HY_ROLE_ACT, a->dx);
+    args.acc = a->acc;
+    return args;
+}
+
+template <hy_dtype P> static norm_of rms_args(const hy_rmsnorm_args *a) {
+    norm_of args = norm_args<P>(NORM_RMS, a);
+    args.w_rows = a->w_rows;
+    args.w_offset = a->zero_centred ? 1.0f : 0.0f;
+    args.w = static_cast<const float *>(a->w);
+    args.dw = static_cast<float *>(a->dw);
+    return args;
+}
+
+template <hy_dtype P> static norm_of layer_args(const hy_layernorm_args *a) {
+    norm_of args = norm_args<P>(NORM_LAYER, a);
+    args.w_rows = a->w_rows;
+    args.w = static_cast<const float *>(a->w);
+    args.b = static_cast<const float *>(a->b);
+    args.dw = static_cast<float *>(a->dw);
+    args.db = static_cast<float *>(a->db);
+    return args;
+}
+
+template <hy_dtype P> static void rmsnorm_fwd(const hy_rmsnorm_args *a) {
+    norm_fwd(rms_args<P>(a));
+}
+template <hy_dtype P> static void rmsnorm_bwd(const hy_rmsnorm_args *a) {
+    norm_bwd(rms_args<P>(a));
+}
+template <hy_dtype P> static void layernorm_fwd(const hy_layernorm_args *a) {
+    norm_fwd(layer_args<P>(a));
+}
+template <hy_dtype P> static void layernorm_bwd(const hy_layernorm_args *a) {
+    norm_bwd(layer_args<P>(a));
+}
+template <hy_dtype P> static void l2norm_fwd(const hy_l2norm_args *a) {
+    norm_fwd(norm_args<P>(NORM_L2, a));
+}
+template <hy_dtype P> static void l2norm_bwd(const hy_l2norm_args *a) {
+    norm_bwd(norm_args<P>(NORM_L2, a));
+}
+
+template <hy_dtype P> static void norm_entries(hy_table *table) {
+    table->rmsnorm_fwd = rmsnorm_fwd<P>;
+    table->rmsnorm_bwd = rmsnorm_bwd<P>;
+    table->layernorm_fwd = layernorm_fwd<P>;
+    table->layernorm_bwd = layernorm_bwd<P>;
+    table->l2norm_fwd = l2norm_fwd<P>;
+    table->l2norm_bwd = l2norm_bwd<P>;
+}
+
+void overlay_norm(hy_table *table) {
+    HY_OVERLAY(norm_entries, table);
+}
+
+} // namespace HY_GPU
