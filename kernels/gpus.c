@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "kernels/cuda/device_cuda.h"
+#include "kernels/cuda/cuda_facts.h"
 
 int hy_gpu_count(char *why, size_t size) {
 #ifdef HY_HAVE_CUDA

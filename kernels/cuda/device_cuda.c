@@ -1,4 +1,6 @@
-#include "kernels/cuda/device_cuda.h"
+/* The device `cuda`: a GPU of this host. Lanes are streams, marks are events, signals are words of pinned memory that a stream waits for;
+ * memory is cudaMalloc's, counted with the host's; what the host gives or takes goes through pinned staging. Ranks of a host take its GPUs
+ * in turn. Needs a driver only when it is created. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +8,9 @@
 
 #include "base/memory.h"
 #include "kernels/cuda/cuda_call.h"
+#include "kernels/cuda/cuda_facts.h"
 #include "kernels/cuda/cuda_lanes.h"
+#include "kernels/cuda/gemm_cublas.h"
 #include "kernels/cuda/table_cuda.h"
 #include "kernels/device_internal.h"
 
@@ -50,25 +54,6 @@ static cudaStream_t stream_given(hy_device *device, hy_lane lane) {
 
 /* ---- what it is ---- */
 
-int hy_cuda_count(char *why, size_t size) {
-    int count = 0;
-    const cudaError_t error = cudaGetDeviceCount(&count);
-    if (error != cudaSuccess) {
-        (void)cudaGetLastError();
-        snprintf(why, size, "%s", cudaGetErrorString(error));
-        return 0;
-    }
-    snprintf(why, size, "%s", count > 0 ? "" : "the driver knows of none");
-    return count;
-}
-
-void hy_cuda_facts(int i, char *text, size_t size) {
-    struct cudaDeviceProp p;
-    HY_CUDA(cudaGetDeviceProperties(&p, i));
-    snprintf(text, size, "%s, compute capability %d.%d, %d multiprocessors, %.1f GiB", p.name, p.major, p.minor,
-             p.multiProcessorCount, (double)p.totalGlobalMem / (1 << 30));
-}
-
 static hy_status cuda_describe(const char *name, hy_dtype dtype, hy_table *table, hy_profile *profile) {
     char missing[2048];
     if (dtype == HY_F64) {
@@ -76,6 +61,7 @@ static hy_status cuda_describe(const char *name, hy_dtype dtype, hy_table *table
     }
     *table = (hy_table){.name = "cuda", .detail = "", .dtype = dtype};
     hy_cuda_table(table);
+    table->gemm = hy_cublas_gemm(dtype, table->gemm);
     const int n = hy_table_missing(table, missing, sizeof missing);
     if (n > 0) {
         return hy_fail(HY_ERR_USAGE, "device 'cuda' cannot run models yet: %d of %d operations are not written: %s", n,

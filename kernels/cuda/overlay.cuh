@@ -1,4 +1,4 @@
-/* What each file puts into the table of its own operations: the entries of the table's precision. */
+/* How a file puts its operations into the table: it ends with overlay_<family>(table), which table_cuda.cu calls. */
 #ifndef HY_KERNELS_CUDA_OVERLAY_CUH
 #define HY_KERNELS_CUDA_OVERLAY_CUH
 
@@ -12,24 +12,5 @@
         else                                                                                                           \
             entries<HY_F32>(table);                                                                                    \
     } while (0)
-
-namespace HY_GPU {
-
-void overlay_activation(hy_table *table);
-void overlay_bonus(hy_table *table);
-void overlay_conv(hy_table *table);
-void overlay_elementwise(hy_table *table);
-void overlay_embed(hy_table *table);
-void overlay_feature(hy_table *table);
-void overlay_gate(hy_table *table);
-void overlay_lerp(hy_table *table);
-void overlay_loss(hy_table *table);
-void overlay_memory(hy_table *table);
-void overlay_norm(hy_table *table);
-void overlay_optimizer(hy_table *table);
-void overlay_rope(hy_table *table);
-void overlay_row_scale(hy_table *table);
-
-} // namespace HY_GPU
 
 #endif

@@ -4,23 +4,37 @@ extern "C" {
 #include "kernels/cuda/table_cuda.h"
 }
 
+/* One file each. */
+#define HY_FAMILIES(X)                                                                                                 \
+    X(activation)                                                                                                      \
+    X(attention_side)                                                                                                  \
+    X(bonus)                                                                                                           \
+    X(conv)                                                                                                            \
+    X(elementwise)                                                                                                     \
+    X(embed)                                                                                                           \
+    X(feature)                                                                                                         \
+    X(filter)                                                                                                          \
+    X(gate)                                                                                                            \
+    X(gemm)                                                                                                            \
+    X(lerp)                                                                                                            \
+    X(loss)                                                                                                            \
+    X(map)                                                                                                             \
+    X(memory)                                                                                                          \
+    X(norm)                                                                                                            \
+    X(optimizer)                                                                                                       \
+    X(rope)                                                                                                            \
+    X(row_scale)
+
 namespace HY_GPU {
 
+#define HY_X(family) void overlay_##family(hy_table *table);
+HY_FAMILIES(HY_X)
+#undef HY_X
+
 static void overlay_all(hy_table *table) {
-    overlay_activation(table);
-    overlay_bonus(table);
-    overlay_conv(table);
-    overlay_elementwise(table);
-    overlay_embed(table);
-    overlay_feature(table);
-    overlay_gate(table);
-    overlay_lerp(table);
-    overlay_loss(table);
-    overlay_memory(table);
-    overlay_norm(table);
-    overlay_optimizer(table);
-    overlay_rope(table);
-    overlay_row_scale(table);
+#define HY_X(family) overlay_##family(table);
+    HY_FAMILIES(HY_X)
+#undef HY_X
 }
 
 } // namespace HY_GPU

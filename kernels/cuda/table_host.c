@@ -1,4 +1,4 @@
-/* cuda_host: the operations of this folder on the interpreter of tests/simt; those that are not written yet, and products, from cpu. */
+/* cuda_host: the operations of this folder on the interpreter of tests/simt; those that are not written yet are cpu's. */
 #include <stdio.h>
 
 #include "kernels/cpu/ref.h"
@@ -17,6 +17,32 @@ static int fill_from(const hy_table *other, hy_table *table) {
     return missing;
 }
 
+/* ---- products: the library's part is cpu's, what it has no form for is interpreted ---- */
+
+typedef void gemm_entry(const hy_gemm_args *a);
+static gemm_entry *library_f32, *library_bf16, *own_f32, *own_bf16;
+
+static void host_gemm_f32(const hy_gemm_args *a) {
+    (a->k == 0 ? own_f32 : library_f32)(a);
+}
+
+static void host_gemm_bf16(const hy_gemm_args *a) {
+    const int half_a = a->a_role < HY_ROLE_STAT, half_b = a->b_role < HY_ROLE_STAT, half_c = a->c_role < HY_ROLE_STAT;
+    (a->k == 0 || half_a != half_b || (half_c && !half_a) ? own_bf16 : library_bf16)(a);
+}
+
+static void share_products(const hy_table *cpu, hy_table *table) {
+    if (table->dtype == HY_BF16) {
+        library_bf16 = cpu->gemm;
+        own_bf16 = table->gemm;
+        table->gemm = host_gemm_bf16;
+    } else {
+        library_f32 = cpu->gemm;
+        own_f32 = table->gemm;
+        table->gemm = host_gemm_f32;
+    }
+}
+
 hy_status hy_table_init_cuda_host(hy_table *table, hy_dtype dtype) {
     static char detail[32];
     hy_table cpu;
@@ -26,6 +52,7 @@ hy_status hy_table_init_cuda_host(hy_table *table, hy_dtype dtype) {
     HY_TRY(hy_table_init_cpu(&cpu, dtype));
     *table = (hy_table){.name = "cuda_host", .detail = detail, .dtype = dtype};
     hy_cuda_host_table(table);
+    share_products(&cpu, table);
     const int missing = fill_from(&cpu, table);
     table->recur_work = table->recur_work != NULL ? table->recur_work : cpu.recur_work;
     table->level_work = table->level_work != NULL ? table->level_work : cpu.level_work;
