@@ -13,6 +13,13 @@ foreach(kind ops models)
     endforeach()
   endforeach()
 endforeach()
+if(HY_CUDA_HOST)
+  foreach(kind ops models)
+    add_test(NAME golden/${kind}/cuda_host COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/golden/golden.sh ${kind} $<TARGET_FILE:hylas>
+             $<TARGET_FILE:compare_tensors> ${data_dir} 2 zigzag cuda_host)
+    set_tests_properties(golden/${kind}/cuda_host PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+  endforeach()
+endif()
 
 # program/: the commands from outside, by exit code and output.
 function(hy_program_test name)

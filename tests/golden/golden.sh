@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# golden.sh ops|models HYLAS COMPARE DATA RANKS LAYOUT: every golden file of that kind on so many ranks: both exchanges, float64 on
-# cpu_ref, float32 and bf16 on cpu; the overlaps (ops) and recomputes (models) take turns. Bounds: tests/tolerance.h.
+# golden.sh ops|models HYLAS COMPARE DATA RANKS LAYOUT [DEVICE]: every golden file of that kind on so many ranks: both exchanges, float64 on
+# cpu_ref, float32 and bf16 on cpu (DEVICE: these only, on it); the overlaps (ops) and recomputes (models) take turns. Bounds: tests/tolerance.h.
 set -euo pipefail
-kind=$1 hylas=$2 compare=$3 data=$4 ranks=$5 layout=$6
+kind=$1 hylas=$2 compare=$3 data=$4 ranks=$5 layout=$6 device=${7:-cpu}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -12,6 +12,7 @@ launcher=()
 run() { # dtype table: the rest of the arguments are options of hylas op
     local dtype=$1 table=$2 op args=() pairs=() file name
     shift 2
+    [ "$dtype" != f64 ] || [ "$device" = cpu ] || return 0
     printf '%s, %s ranks, %s, %s on %s, %s\n' "$kind" "$ranks" "$layout" "$dtype" "$table" "$*"
     for op in $ops; do
         args=()
@@ -44,19 +45,19 @@ if [ "$kind" = ops ]; then
     ops="recurrence dplr rwkv6 hgrn log_linear attention conv"
     run f64 cpu_ref --state allgather --attention ring --overlap split
     run f64 cpu_ref --state ring --attention allgather --overlap seeded
-    run f32 cpu --state allgather --attention allgather --overlap seeded
-    run f32 cpu --state ring --attention ring --overlap split
-    run bf16 cpu --state allgather --attention ring --overlap split
-    run bf16 cpu --state ring --attention allgather --overlap seeded
+    run f32 "$device" --state allgather --attention allgather --overlap seeded
+    run f32 "$device" --state ring --attention ring --overlap split
+    run bf16 "$device" --state allgather --attention ring --overlap split
+    run bf16 "$device" --state ring --attention allgather --overlap seeded
 else
     ops=model
     run f64 cpu_ref --state allgather --attention ring --overlap split --recompute light
     run f64 cpu_ref --state ring --attention allgather --overlap seeded --recompute block
-    run f32 cpu --state allgather --attention allgather --overlap seeded --recompute block
-    run f32 cpu --state ring --attention ring --overlap split
+    run f32 "$device" --state allgather --attention allgather --overlap seeded --recompute block
+    run f32 "$device" --state ring --attention ring --overlap split
     if [ "$layout" = contiguous ]; then
-        run bf16 cpu --state allgather --attention ring --overlap split --recompute block
+        run bf16 "$device" --state allgather --attention ring --overlap split --recompute block
     else
-        run bf16 cpu --state ring --attention allgather --overlap seeded
+        run bf16 "$device" --state ring --attention allgather --overlap seeded
     fi
 fi
