@@ -130,7 +130,8 @@ static const hy_device_kind cpu = HOST_ROW("cpu", NULL, host_describe, NULL);
 static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref", NULL, host_describe, NULL);
 static const hy_device_kind whole = HOST_ROW("whole", "cpu", whole_describe, whole_open);
 #ifdef HY_HAVE_CUDA_HOST
-static const hy_device_kind cuda_host = HOST_ROW("cuda_host", NULL, host_describe, NULL); /* operations are interpreted, now */
+static const hy_device_kind cuda_host =
+    HOST_ROW("cuda_host", NULL, host_describe, NULL); /* operations are interpreted, now */
 #endif
 
 /* ---- the kinds ---- */
