@@ -1,6 +1,6 @@
 # Sourced by quickstart.sh and test.sh: packages, build, MPI environment. Works on Debian and Ubuntu; elsewhere CMake says what
 # is missing. Each entry is a package, or alternatives separated by |, of which the first is installed if none is there.
-packages="gcc libc6-dev cmake ninja-build openmpi-bin libopenmpi-dev libhdf5-dev libyaml-dev libjansson-dev libxxhash-dev
+packages="gcc g++ libc6-dev cmake ninja-build openmpi-bin libopenmpi-dev libhdf5-dev libyaml-dev libjansson-dev libxxhash-dev
 librandom123-dev libopenblas-openmp-dev|libopenblas-pthread-dev|libopenblas-serial-dev libfftw3-dev libcmocka-dev gnuplot-nox|gnuplot-qt|gnuplot-x11"
 [ "$(uname -m)" = x86_64 ] && packages="$packages libdnnl-dev" # optional: products of bf16
 
