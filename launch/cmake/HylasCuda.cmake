@@ -26,8 +26,8 @@ if(BUILD_TESTING AND CMAKE_CXX_COMPILER AND NOT HY_FUZZ AND NOT HY_TSAN)
   target_compile_definitions(hy_kernels PRIVATE HY_HAVE_CUDA_HOST=1)
 endif()
 
-# ---- for GPUs ----
-if(HY_CUDA)
+# ---- for GPUs; not where sanitizers or fuzzing look at the host ----
+if(HY_CUDA AND NOT HY_SANITIZE AND NOT HY_TSAN AND NOT HY_FUZZ)
   find_program(HY_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin /usr/local/cuda/bin /opt/cuda/bin)
 endif()
 if(HY_NVCC)
@@ -36,8 +36,8 @@ if(HY_NVCC)
   find_path(HY_CUDA_INCLUDE cuda_runtime_api.h HINTS ${cuda_root}/include ${cuda_root}/targets/x86_64-linux/include)
   find_library(HY_CUDART cudart_static HINTS ${cuda_root}/lib64 ${cuda_root}/targets/x86_64-linux/lib)
 endif()
-if(NOT HY_NVCC OR NOT HY_CUDA_INCLUDE OR NOT HY_CUDART)
-  message(STATUS "nvcc is not here, or switched off (HY_CUDA): the device cuda is left out")
+if(NOT HY_NVCC OR NOT HY_CUDA_INCLUDE OR NOT HY_CUDART OR HY_SANITIZE OR HY_TSAN OR HY_FUZZ)
+  message(STATUS "nvcc is not here, or switched off (HY_CUDA, sanitizers): the device cuda is left out")
   return()
 endif()
 
@@ -58,7 +58,7 @@ foreach(source ${cuda_sources})
   add_custom_command(OUTPUT ${object}
     COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/cuda
     COMMAND ${HY_NVCC} -std=c++17 -O3 -lineinfo -I${CMAKE_SOURCE_DIR} ${cuda_codes} $<$<BOOL:${HY_WERROR}>:-Werror> $<$<BOOL:${HY_WERROR}>:all-warnings>
-            -Xcompiler=-Wall -MD -MF ${object}.d -c ${source} -o ${object}
+            -Xcompiler=-Wall,-fno-exceptions -MD -MF ${object}.d -c ${source} -o ${object}
     DEPENDS ${source} DEPFILE ${object}.d COMMENT "nvcc ${name}.cu" COMMAND_EXPAND_LISTS VERBATIM)
   target_sources(hy_kernels PRIVATE ${object})
 endforeach()
