@@ -3,7 +3,6 @@
 
 #include <omp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/signals.h"
 #include "kernels/async/memory_guard.h"
 #include "kernels/async/seen_order.h"
 #include "kernels/device_internal.h"
@@ -186,14 +186,11 @@ static void *run_lane(void *context) {
 
 /* ---- create, destroy ---- */
 
-/* Signals are for the host's thread. */
 static hy_status start_thread(lane_queue *queue) {
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
+    sigset_t before;
+    hy_signals_hold(&before);
     const int failed = pthread_create(&queue->thread, NULL, run_lane, queue);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    hy_signals_release(&before);
     if (failed) {
         return hy_fail(HY_ERR_MEMORY, "a thread for a lane of the device cannot be made: %s", strerror(failed));
     }

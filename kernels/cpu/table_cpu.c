@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <stddef.h>
 
+#include "base/signals.h"
 #include "kernels/cpu/fft_convolution.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/isa_choice.h"
@@ -45,11 +46,22 @@ static void overlay_bf16(hy_table *table, const hy_isa_choice *isa) {
         table->gemm = onednn;
 }
 
+/* oneDNN's sgemm takes the stack pointer for its own use: a handler that ran on its thread would write into the heap. */
+static void start_workers_without_signals(void) {
+    sigset_t before;
+    hy_signals_hold(&before);
+#pragma omp parallel
+    {
+#pragma omp barrier
+    } hy_signals_release(&before);
+}
+
 hy_status hy_table_init_cpu(hy_table *table, hy_dtype dtype) {
     const hy_isa_choice *isa = NULL;
     HY_TRY(hy_isa_choose(dtype == HY_BF16 ? HY_BF16 : HY_F32, &isa));
     hy_table_init_ref(table, dtype);
     table->name = "cpu";
+    start_workers_without_signals();
     if (openblas_set_num_threads != NULL)
         openblas_set_num_threads(omp_get_max_threads());
     if (dtype == HY_F64)

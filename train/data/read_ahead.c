@@ -1,11 +1,11 @@
 #include "train/data/read_ahead.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/signals.h"
 
 struct hy_read_ahead {
     void (*work)(void *context);
@@ -62,13 +62,11 @@ void hy_read_ahead_destroy(hy_read_ahead *a) {
     hy_free(a);
 }
 
-/* Signals are for the thread that runs the program. */
 static bool start_thread_without_signals(hy_read_ahead *a) {
-    sigset_t all, before;
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
+    sigset_t before;
+    hy_signals_hold(&before);
     a->has_thread = pthread_create(&a->thread, NULL, work_when_wanted, a) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    hy_signals_release(&before);
     return a->has_thread;
 }
 

@@ -6,9 +6,11 @@
 
 #include <stdbool.h>
 
+#include "base/status.h"
+
 /* Installs the handlers; the clock of the time limit (seconds, 0 = none) starts. SIGINT and SIGTERM call `at_once` in the
- * thread that called this function, whichever thread the kernel chose. */
-void hy_stop_request_begin(double time_limit, void (*at_once)(void));
+ * thread that called this function, whichever thread the kernel chose. Handlers run on a stack of their own. */
+hy_status hy_stop_request_begin(double time_limit, void (*at_once)(void));
 void hy_stop_request_end(void);
 /* A signal has come, or the time limit. */
 bool hy_stop_requested(void);

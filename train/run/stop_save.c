@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/signals.h"
 #include "train/checkpoint/checkpoint_part.h"
 #include "train/run/stop_request.h"
 
@@ -99,11 +100,10 @@ static void settle(void) {
     atomic_signal_fence(memory_order_seq_cst);
     state.settled = 1;
     if (hy_stop_at_once()) {
-        sigset_t all, before;
-        sigfillset(&all);
-        (void)sigprocmask(SIG_BLOCK, &all, &before);
+        sigset_t before;
+        hy_signals_hold(&before);
         write_in_child();
-        (void)sigprocmask(SIG_SETMASK, &before, NULL);
+        hy_signals_release(&before);
     }
 }
 

@@ -255,16 +255,14 @@ static void note_end(const hy_loop *l, hy_status status) {
     }
 }
 
-static hy_status begin_stop_save(hy_loop *l) {
+static hy_status listen_for_stops(hy_loop *l) {
     const hy_checkpoint_source source = source_of(l);
-    HY_TRY(
-        hy_comm_agree(l->world, hy_stop_save_begin(&source, l->folder.checkpoints, l->folder.log, leave_at_once, l)));
-    hy_stop_request_begin(l->config->train.time_limit, hy_stop_save_at_once);
-    return HY_OK;
+    HY_TRY(hy_stop_save_begin(&source, l->folder.checkpoints, l->folder.log, leave_at_once, l));
+    return hy_stop_request_begin(l->config->train.time_limit, hy_stop_save_at_once);
 }
 
 static hy_status train_from(hy_loop *l) {
-    HY_TRY(begin_stop_save(l));
+    HY_TRY(hy_comm_agree(l->world, listen_for_stops(l)));
     hy_exchange_reset();
     const double begin = hy_now();
     const hy_status status = run_steps(l);
