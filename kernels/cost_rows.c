@@ -266,16 +266,24 @@ hy_cost hy_cost_bound_gate_bwd(const hy_bound_gate_args *a, env e) {
 }
 
 hy_cost hy_cost_lerp_fwd(const hy_lerp_args *a, env e) {
-    const double n = hy_elements(a->rows, a->cols);
-    return (hy_cost){3 * n, 3 * n * e->act + (a->shared ? (double)a->cols * e->stat : n * e->act)};
+    const double n = hy_elements(a->rows, a->cols), c = (double)a->cols;
+    hy_cost cost = {0, 2 * n * e->act};
+    for (int i = 0; i < a->parts; i++) {
+        cost.flops += (a->act == HY_ACT_IDENTITY ? 3 : 7) * n + hy_there(a->m[i], n, 1);
+        cost.bytes += n * e->act + c * e->stat + hy_there(a->m[i], n, e->act);
+    }
+    return cost;
 }
 
 hy_cost hy_cost_lerp_bwd(const hy_lerp_args *a, env e) {
     const double n = hy_elements(a->rows, a->cols), c = (double)a->cols;
-    return (hy_cost){6 * n,
-                     3 * n * e->act + (a->shared ? c * e->stat : n * e->act) + hy_written(a->dx, n, e->act, a->acc_x) +
-                         hy_written(a->dz, n, e->act, a->acc_z) +
-                         (a->shared ? hy_written(a->dm, c, e->grad, 1) : hy_written(a->dm, n, e->act, a->acc_m))};
+    hy_cost cost = {0,
+                    2 * n * e->act + hy_written(a->dx, n, e->act, a->acc_x) + hy_written(a->dz, n, e->act, a->acc_z)};
+    for (int i = 0; i < a->parts; i++) {
+        cost.flops += (a->act == HY_ACT_IDENTITY ? 8 : 14) * n + hy_there(a->m[i], n, 1);
+        cost.bytes += n * e->act + c * (e->stat + 2 * e->grad) + hy_there(a->m[i], 2 * n, e->act);
+    }
+    return cost;
 }
 
 /* ---- loss, optimizer ---- */

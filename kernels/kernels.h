@@ -346,16 +346,22 @@ typedef struct hy_bound_gate {
     void *dbound; /* stat; accumulates; NULL if bound is */
 } hy_bound_gate_args;
 
-/* y = x + (z − x) ⊙ m; m [rows,cols], or [cols] for all rows if `shared`: then m is stat and dm grad.
- * bwd: dx (+)= dy ⊙ (1 − m), dz (+)= dy ⊙ m, dm (+)= dy ⊙ (z − x); a shared dm accumulates. */
+/* Mixtures of two arrays, i < parts:  y_i = x + (z − x) ⊙ s_i,  s_i = act(m_i + w_i);  act: identity or sigmoid. m_i and dm_i may be NULL.
+ * bwd: dx (+)= Σ_i dy_i ⊙ (1 − s_i), dz (+)= Σ_i dy_i ⊙ s_i, dm_i = dy_i ⊙ (z − x) ⊙ act', dw_i += the same summed over rows; dm_i may
+ * alias dy_i. */
+enum { HY_LERP_MAX = 6 };
 typedef struct hy_lerp {
+    hy_act act;
     int64_t rows, cols;
-    int shared;
-    const void *x, *z, *m;
-    void *y;
-    const void *dy;
-    void *dx, *dz, *dm;
-    int acc_x, acc_z, acc_m;
+    int parts;                  /* ≤ HY_LERP_MAX */
+    const void *x, *z;          /* [rows,cols], as y_i, dy_i, dx, dz */
+    const void *m[HY_LERP_MAX]; /* [rows,cols] */
+    const void *w[HY_LERP_MAX]; /* [cols] stat */
+    void *y[HY_LERP_MAX];
+    const void *dy[HY_LERP_MAX];
+    void *dx, *dz;
+    int acc_x, acc_z;
+    void *dm[HY_LERP_MAX], *dw[HY_LERP_MAX]; /* dw: grad */
 } hy_lerp_args;
 
 /* What a token's own value adds to its output where weights are squared scores: y[r,:] = add[r,:] + s²/cols·v[r,:], s = q[r]·k[r]; add NULL = 0.

@@ -76,34 +76,48 @@ static void parity_bound_gate_bwd(parity *p) {
     bound_gate_cases(p, HY_OP_bound_gate_bwd);
 }
 
-static void lerp_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mode) {
-    const int shared = mode & 1;
+/* mode: bits sigmoid, m is there, acc_x, acc_z, dm in the place of dy. */
+static void lerp_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int parts, int mode) {
+    const int with_m = mode >> 1 & 1;
     parity_begin(p, op, HY_TOL_F32_SUM);
-    snprintf(p->label, sizeof p->label, "%s %d×%d mode=%d", hy_op_name(op), (int)rows, (int)cols, mode);
-    p->args.lerp_fwd = (hy_lerp_args){.rows = rows,
+    snprintf(p->label, sizeof p->label, "%s %d×%d×%d mode=%d", hy_op_name(op), (int)rows, (int)cols, parts, mode);
+    p->args.lerp_fwd = (hy_lerp_args){.act = mode & 1 ? HY_ACT_SIGMOID : HY_ACT_IDENTITY,
+                                      .rows = rows,
                                       .cols = cols,
-                                      .shared = shared,
-                                      .acc_x = mode >> 1 & 1,
-                                      .acc_z = mode >> 2 & 1,
-                                      .acc_m = !shared && mode >> 3};
+                                      .parts = parts,
+                                      .acc_x = mode >> 2 & 1,
+                                      .acc_z = mode >> 3 & 1};
     PARITY_IN(p, hy_lerp, x, rows * cols);
     PARITY_IN(p, hy_lerp, z, rows * cols);
-    PARITY_IN(p, hy_lerp, m, shared ? cols : rows * cols);
-    if (op == HY_OP_lerp_fwd) {
-        PARITY_OUT(p, hy_lerp, y, rows * cols);
-    } else {
-        PARITY_IN(p, hy_lerp, dy, rows * cols);
-        PARITY_OUT_IF(p, hy_lerp, dx, rows * cols, mode >> 1 & 1);
-        PARITY_OUT_IF(p, hy_lerp, dz, rows * cols, mode >> 2 & 1);
-        PARITY_OUT_IF(p, hy_lerp, dm, shared ? cols : rows * cols, shared || mode >> 3);
+    if (op == HY_OP_lerp_bwd) {
+        PARITY_OUT_IF(p, hy_lerp, dx, rows * cols, mode >> 2 & 1);
+        PARITY_OUT_IF(p, hy_lerp, dz, rows * cols, mode >> 3 & 1);
     }
+#define LERP_ARRAY(member, n, role)                                                                                    \
+    parity_buffer_add(p, "hy_lerp", #member, offsetof(hy_lerp_args, member[i]), n, PARITY_##role)
+    for (int i = 0; i < parts; i++) {
+        LERP_ARRAY(w, cols, INPUT);
+        if (with_m)
+            LERP_ARRAY(m, rows * cols, INPUT);
+        if (op == HY_OP_lerp_fwd) {
+            LERP_ARRAY(y, rows * cols, OVERWRITTEN);
+            continue;
+        }
+        LERP_ARRAY(dw, cols, UPDATED);
+        if (with_m && mode >> 4 == 0)
+            LERP_ARRAY(dm, rows * cols, OVERWRITTEN);
+        LERP_ARRAY(dy, rows * cols, INPUT);
+        if (with_m && mode >> 4)
+            PARITY_ALIAS(p, hy_lerp, dm[i]);
+    }
+#undef LERP_ARRAY
     parity_run(p);
 }
 
 static void lerp_cases(parity *p, hy_op_id op) {
     for (size_t i = 0; i < COUNT_OF(shapes); i++)
-        for (int mode = 0; mode < 16; mode++)
-            lerp_case(p, op, shapes[i][0], shapes[i][1], mode);
+        for (int mode = 0; mode < 32; mode++)
+            lerp_case(p, op, shapes[i][0], shapes[i][1], mode & 2 ? 1 + (int)i % 3 : 1 + 5 * ((int)i % 2), mode);
 }
 
 static void parity_lerp_fwd(parity *p) {

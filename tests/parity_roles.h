@@ -26,6 +26,8 @@ static const struct {
     {"hy_bound", " w y dy ", HY_ROLE_STAT},
     {"hy_bound", " dw ", HY_ROLE_GRAD},
     {"hy_bound_gate", " bound g dg dbound ", HY_ROLE_STAT},
+    {"hy_lerp", " w ", HY_ROLE_STAT},
+    {"hy_lerp", " dw ", HY_ROLE_GRAD},
     {"hy_conv", " w bias ", HY_ROLE_STAT},
     {"hy_conv", " dw dbias ", HY_ROLE_GRAD},
     {"hy_window_filter", "*", HY_ROLE_STAT},
@@ -80,8 +82,6 @@ static hy_role parity_role_told(const char *type, const char *member, const void
     TOLD(hy_repeat, " y dy ", to);
     TOLD(hy_scale, " x add y dy dx ", role);
 #undef TOLD
-    if (strcmp(type, "hy_lerp") == 0 && parity_is_one_of(member, " m dm ") && ((const hy_lerp_args *)args)->shared)
-        return strcmp(member, "m") == 0 ? HY_ROLE_STAT : HY_ROLE_GRAD;
     return fallback;
 }
 

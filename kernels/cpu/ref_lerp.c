@@ -1,4 +1,4 @@
-/* Reference interpolation between two arrays, with a weight per element or per channel. */
+/* Reference mixtures of two arrays. */
 
 #define REF_BODY "kernels/cpu/ref_lerp.inc"
 #include "kernels/cpu/ref_precisions.h"

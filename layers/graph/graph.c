@@ -10,6 +10,7 @@ void hy_graph_init(hy_graph *graph) {
     memset(graph, 0, sizeof(*graph));
     graph->init_std = 0.02;
     graph->first_value = HY_NONE;
+    graph->shift_taps = HY_NONE;
 }
 
 void hy_graph_fini(hy_graph *graph) {

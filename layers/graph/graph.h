@@ -16,7 +16,7 @@
 #include "layers/model.h"
 
 typedef int hy_var; /* index into graph->vars; HY_NONE = absent */
-enum { HY_NONE = -1, HY_NODE_INPUTS = 8, HY_NODE_OUTPUTS = 5, HY_NODE_WEIGHTS = 4 };
+enum { HY_NONE = -1, HY_NODE_INPUTS = 8, HY_NODE_OUTPUTS = 6, HY_NODE_WEIGHTS = 6 };
 
 typedef struct hy_variable {
     char name[24];
@@ -143,6 +143,9 @@ typedef union hy_attr {
         int64_t heads;
     } own;
     struct {
+        hy_act act;
+    } lerp;
+    struct {
         int64_t D, vocab, frozen; /* frozen: token whose embedding the input does not train; -1 = none */
     } ends;
 } hy_attr;
@@ -165,6 +168,7 @@ typedef struct hy_graph {
     hy_param *params;
     int block;
     hy_var first_value; /* rwkv7: values of the first such layer, which all later ones read; HY_NONE before it */
+    hy_var shift_taps;  /* of all token shifts; HY_NONE before the first */
     char prefix[64];    /* of parameter names */
     double init_std;
     int64_t stat_elements; /* of the flat order, before its first matrix */

@@ -57,12 +57,13 @@ static void mix_by_data(hy_graph *g, const hy_mixer_config *m, hy_var x, hy_var 
                   low);
     hy_weight P = hy_graph_param(g, "x_proj.2.weight", 2, (int64_t[]){width, MIXED * rank}, HY_INIT_UNIFORM, true);
     hy_weight B = hy_graph_param(g, "x_bias", 2, (int64_t[]){MIXED, width}, HY_INIT_ZERO, false);
+    hy_mixture by[MIXED];
     for (int i = 0; i < MIXED; i++) {
-        hy_var by = hy_node_linear_columns(g, low[i], hy_weight_at(P, i * rank), MIXED * rank,
-                                           hy_weight_at(B, i * width), width);
-        hy_graph_start(g, by, HY_INIT_UNIFORM, xavier(MIXED * rank, width));
-        out[i] = hy_node_lerp(g, x, before, by);
+        by[i].m = hy_node_linear_columns(g, low[i], hy_weight_at(P, i * rank), MIXED * rank, width);
+        by[i].w = hy_weight_at(B, i * width);
+        hy_graph_start(g, by[i].m, HY_INIT_UNIFORM, xavier(MIXED * rank, width));
     }
+    hy_node_lerps(g, x, before, HY_ACT_IDENTITY, MIXED, by, out);
 }
 
 hy_var hy_rwkv6_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config *config, const hy_mixer_config *m,
@@ -174,12 +175,23 @@ static hy_var orthogonal_linear(hy_graph *g, hy_var x, const char *name, int64_t
     return y;
 }
 
-/* x + (x' − x)⊙μ with the parameter x_<letter>. */
-static hy_var mix_before(hy_graph *g, hy_var x, hy_var before, char letter, double exponent) {
-    const char name[] = {'x', '_', letter, 0};
-    hy_weight mu = hy_graph_param(g, name, 3, (int64_t[]){1, 1, hy_var_cols(g, x)}, HY_INIT_FORMULA, false);
-    hy_rwkv_start_mix(g, mu, exponent);
-    return hy_node_lerp_weight(g, x, before, mu);
+/* The inputs, each with a mixture of the two tokens of its own, and the exponent of its start in the first layer. */
+enum { MIXED_R, MIXED_W, MIXED_A, MIXED_K, MIXED_V, MIXED_G, MIXED_ALL };
+static const struct {
+    const char *name;
+    double exponent;
+} mixed_inputs[MIXED_ALL] = {{"x_r", 0.2}, {"x_w", 0.9}, {"x_a", 0.9}, {"x_k", 0.7}, {"x_v", 0.7}, {"x_g", 0.2}};
+
+/* out[i] = x + (x' − x)⊙μ_i; `left`: the share of the layers that this one and those above it are. */
+static void mix_by_channel(hy_graph *g, hy_var x, double left, hy_var out[MIXED_ALL]) {
+    hy_mixture by[MIXED_ALL];
+    for (int i = 0; i < MIXED_ALL; i++) {
+        hy_weight mu =
+            hy_graph_param(g, mixed_inputs[i].name, 3, (int64_t[]){1, 1, hy_var_cols(g, x)}, HY_INIT_FORMULA, false);
+        hy_rwkv_start_mix(g, mu, mixed_inputs[i].exponent * left);
+        by[i] = (hy_mixture){HY_NONE, mu};
+    }
+    hy_node_lerps(g, x, hy_node_shift(g, x), HY_ACT_IDENTITY, MIXED_ALL, by, out);
 }
 
 /* The values: the first such layer's are read by all later ones. */
@@ -189,10 +201,11 @@ static hy_var values_of(hy_graph *g, const hy_mixer_config *m, hy_var x_v) {
         g->first_value = v;
         return hy_node_unary(g, v, HY_ACT_IDENTITY, 1, -INFINITY);
     }
-    hy_var share =
-        hy_rwkv_lora(g, x_v, "v_lora", &(hy_rwkv_lora_shape){m->value_rank, hy_var_cols(g, v), HY_ACT_IDENTITY, true});
-    hy_rwkv_start_bias(g, share, rwkv_start_value, 0, 0);
-    return hy_node_lerp(g, v, g->first_value, hy_node_unary(g, share, HY_ACT_SIGMOID, 1, -INFINITY));
+    int64_t cols = hy_var_cols(g, v);
+    hy_var share = hy_rwkv_lora(g, x_v, "v_lora", &(hy_rwkv_lora_shape){m->value_rank, cols, HY_ACT_IDENTITY, false});
+    hy_weight bias = hy_graph_param(g, "v_lora.lora.2.bias", 1, &cols, HY_INIT_FORMULA, false);
+    hy_graph_formula(g, bias, rwkv_start_value);
+    return hy_node_lerp(g, v, g->first_value, HY_ACT_SIGMOID, share, bias);
 }
 
 /* Keys: κ that is removed and a⊙κ that is written instead, both as the recurrence wants them, and k. */
@@ -212,20 +225,20 @@ hy_var hy_rwkv7_build(const hy_mixer_row *row, hy_graph *g, const hy_model_confi
     int64_t keys = m->heads * m->head_dim, values = m->heads * m->value_dim;
     const double left = 1 - (double)layer / (double)config->layers,
                  gone = ramp(layer, config->layers); /* the layer's depth decides how it starts */
-    hy_var before = hy_node_shift(g, x);
+    hy_var mixed[MIXED_ALL];
+    mix_by_channel(g, x, left, mixed);
     hy_recur_vars in = {.beta = HY_NONE};
-    in.q = orthogonal_linear(g, mix_before(g, x, before, 'r', 0.2 * left), "r_proj", keys, 1);
-    in.g = hy_rwkv_lora(g, mix_before(g, x, before, 'w', 0.9 * left), "w_lora",
-                        &(hy_rwkv_lora_shape){m->gate_rank, keys, HY_ACT_TANH, true});
+    in.q = orthogonal_linear(g, mixed[MIXED_R], "r_proj", keys, 1);
+    in.g = hy_rwkv_lora(g, mixed[MIXED_W], "w_lora", &(hy_rwkv_lora_shape){m->gate_rank, keys, HY_ACT_TANH, true});
     hy_rwkv_start_bias(g, in.g, start_decay, 1 + pow(gone, 0.3), (double)m->head_dim);
     in.g = hy_node_unary(g, in.g, HY_ACT_SIGMOID, -exp(-0.5), -INFINITY);
-    hy_var rate = hy_rwkv_lora(g, mix_before(g, x, before, 'a', 0.9 * left), "a_lora",
-                               &(hy_rwkv_lora_shape){m->rate_rank, keys, HY_ACT_IDENTITY, true});
+    hy_var rate =
+        hy_rwkv_lora(g, mixed[MIXED_A], "a_lora", &(hy_rwkv_lora_shape){m->rate_rank, keys, HY_ACT_IDENTITY, true});
     hy_rwkv_start_bias(g, rate, start_rate, 0, (double)m->head_dim);
-    keys_of(g, m, mix_before(g, x, before, 'k', 0.7 * left), rate, &in);
-    in.v = values_of(g, m, mix_before(g, x, before, 'v', 0.7 * left));
-    hy_var gate = hy_rwkv_lora(g, mix_before(g, x, before, 'g', 0.2 * left), "g_lora",
-                               &(hy_rwkv_lora_shape){m->output_rank, values, HY_ACT_SIGMOID, false});
+    keys_of(g, m, mixed[MIXED_K], rate, &in);
+    in.v = values_of(g, m, mixed[MIXED_V]);
+    hy_var gate =
+        hy_rwkv_lora(g, mixed[MIXED_G], "g_lora", &(hy_rwkv_lora_shape){m->output_rank, values, HY_ACT_SIGMOID, false});
     hy_weight r_k = constant_param(g, "r_k", 2, (int64_t[]){m->heads, m->head_dim}, -0.04);
     hy_var bonus = hy_node_bonus(g, in.q, in.k, in.v, r_k, m->heads);
     hy_var o = hy_node_recur(g, &in, HY_DECAY_VECTOR, HY_RULE_DPLR, m->heads, m->heads, 1);

@@ -106,8 +106,8 @@ hy_var hy_node_linear_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias,
     return add_linear(g, x, 1, w, hy_var_cols(g, x), bias, out);
 }
 
-hy_var hy_node_linear_columns(hy_graph *g, hy_var x, hy_weight w, int64_t w_cols, hy_weight bias, int64_t out) {
-    return add_linear(g, x, 1, w, w_cols, bias, out);
+hy_var hy_node_linear_columns(hy_graph *g, hy_var x, hy_weight w, int64_t w_cols, int64_t out) {
+    return add_linear(g, x, 1, w, w_cols, (hy_weight){HY_NONE, 0}, out);
 }
 
 hy_var hy_node_linear(hy_graph *g, hy_var x, const char *name, int64_t out, bool bias) {

@@ -9,8 +9,8 @@
 hy_var hy_node_linear(hy_graph *g, hy_var x, const char *name, int64_t out, bool bias);
 /* The same with given weights: w.offset selects a range of rows. bias.param may be HY_NONE. */
 hy_var hy_node_linear_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t out);
-/* The same with a range of columns of a weight that has w_cols of them: w.offset is that of the first. */
-hy_var hy_node_linear_columns(hy_graph *g, hy_var x, hy_weight w, int64_t w_cols, hy_weight bias, int64_t out);
+/* The same with a range of columns of a weight that has w_cols of them, without bias: w.offset is that of the first. */
+hy_var hy_node_linear_columns(hy_graph *g, hy_var x, hy_weight w, int64_t w_cols, int64_t out);
 /* One matrix for every head: x [T,heads·in], w [out,in], bias [out] or HY_NONE; y [T,heads·out]. */
 hy_var hy_node_linear_heads(hy_graph *g, hy_var x, int64_t heads, hy_weight w, hy_weight bias, int64_t out);
 /* y = x + b, b [cols]. Requires: x has no other consumer. */
@@ -59,9 +59,16 @@ hy_var hy_node_ratio(hy_graph *g, hy_var x, int64_t heads, double eps);
 
 /* The token before, zero before a document's start. */
 hy_var hy_node_shift(hy_graph *g, hy_var x);
-/* x + (z − x) ⊙ m with m [T,cols], or with a weight per channel. */
-hy_var hy_node_lerp(hy_graph *g, hy_var x, hy_var z, hy_var m);
-hy_var hy_node_lerp_weight(hy_graph *g, hy_var x, hy_var z, hy_weight m);
+/* out[i] = x + (z − x) ⊙ act(m_i + w_i), i < n ≤ HY_LERP_MAX, m [T,cols] or HY_NONE, w [cols]; act: identity or sigmoid.
+ * Requires: an m has no other consumer. */
+typedef struct hy_mixture {
+    hy_var m;
+    hy_weight w;
+} hy_mixture;
+void hy_node_lerps(hy_graph *g, hy_var x, hy_var z, hy_act act, int n, const hy_mixture *mixtures, hy_var *out);
+/* One of them; one without m or act. */
+hy_var hy_node_lerp(hy_graph *g, hy_var x, hy_var z, hy_act act, hy_var m, hy_weight w);
+hy_var hy_node_lerp_weight(hy_graph *g, hy_var x, hy_var z, hy_weight w);
 
 /* Depthwise causal convolution over the documents, then act: name.weight [cols,1,width]; bias name.bias [cols]. */
 hy_var hy_node_conv(hy_graph *g, hy_var x, const char *name, int64_t width, bool bias, hy_act act);

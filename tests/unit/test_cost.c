@@ -162,7 +162,7 @@ static hy_cost sample(hy_op_id op, int64_t n) {
         BOTH(own, hy_own, .rows = n, .cols = n, .V = n)
         BOTH(bound, hy_bound, .layers = n, .C = n)
         BOTH(bound_gate, hy_bound_gate, .T = n, .C = n)
-        BOTH(lerp, hy_lerp, .rows = n, .cols = n)
+        BOTH(lerp, hy_lerp, .rows = n, .cols = n, .parts = 1)
         BOTH(conv, hy_conv, .T = n, .C = n, .W = 4, .runs = &run, .n_runs = 1, .halo = p, .dhalo = p)
         BOTH(window_filter, hy_window_filter, .C = n, .G = n, .W = n)
         BOTH(modal_filter, hy_modal_filter, .C = n, .L = n, .N = n, .group = 1)

@@ -12,13 +12,10 @@
 
 static const int64_t whole[] = {0, 401}, packed[] = {0, 3, 90, 211, 211, 390, 401};
 
-/* rwkv mixes the token before into five and six inputs by low-rank products of their own, which are calls on any number of ranks. */
-static launch_counts limit_of(const char *kind) {
-    return strncmp(kind, "rwkv", 4) == 0 ? (launch_counts){50, 80} : (launch_counts){40, 80};
-}
+static const launch_counts limit = {40, 80};
 
 static void check(const launch_case *c, launch_counts *most) {
-    const launch_counts n = launches_of_layer(c), limit = limit_of(c->kind);
+    const launch_counts n = launches_of_layer(c);
     most->fwd = n.fwd > most->fwd ? n.fwd : most->fwd;
     most->bwd = n.bwd > most->bwd ? n.bwd : most->bwd;
     if (n.fwd > limit.fwd || n.bwd > limit.bwd || n.fwd < 5 || n.bwd < 5) {

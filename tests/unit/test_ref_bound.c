@@ -114,37 +114,49 @@ static void test_bound_gate_gradient(void **state) {
     }
 }
 
+/* Σ over two mixtures of one pair of arrays: the second one's output and weights lie in k and w. */
 static double loss_lerp(const void *context) {
     hy_lerp_fwd(device, context);
-    return dot(y, dy, N);
+    return dot(y, dy, N) + dot(k, dk, N);
 }
 
 static void test_lerp(void **state) {
-    for (int shared = 0; shared < 2; shared++) {
+    for (int mode = 0; mode < 4; mode++) {
         setup(state);
-        hy_lerp_args a = {.rows = T,
+        const bool sigmoid = mode & 1, by_element = mode & 2;
+        double *w0 = w, *w1 = w + C, *dw0 = dw, *dw1 = dw + C;
+        hy_lerp_args a = {.act = sigmoid ? HY_ACT_SIGMOID : HY_ACT_IDENTITY,
+                          .rows = T,
                           .cols = C,
-                          .shared = shared,
+                          .parts = 2,
                           .x = x,
                           .z = z,
-                          .m = m,
-                          .y = y,
-                          .dy = dy,
+                          .m = {by_element ? m : NULL},
+                          .w = {w0, w1},
+                          .y = {y, k},
+                          .dy = {dy, dk},
                           .dx = dx,
                           .dz = dz,
-                          .dm = dm};
+                          .dm = {by_element ? dm : NULL},
+                          .dw = {dw0, dw1}};
         hy_lerp_fwd(device, &a);
-        for (int i = 0; i < N; i++)
-            assert_true(fabs(y[i] - (x[i] + (z[i] - x[i]) * m[shared ? i % C : i])) < 1e-14);
+        for (int i = 0; i < N; i++) {
+            const double sum = w0[i % C] + (by_element ? m[i] : 0), s = sigmoid ? 1 / (1 + exp(-sum)) : sum;
+            const double s1 = sigmoid ? 1 / (1 + exp(-w1[i % C])) : w1[i % C];
+            assert_true(fabs(y[i] - (x[i] + (z[i] - x[i]) * s)) < 1e-14);
+            assert_true(fabs(k[i] - (x[i] + (z[i] - x[i]) * s1)) < 1e-14);
+        }
         hy_lerp_bwd(device, &a);
-        a.acc_x = a.acc_z = a.acc_m = 1;
+        a.acc_x = a.acc_z = 1;
         hy_lerp_bwd(device, &a);
         halve(dx, N);
         halve(dz, N);
-        halve(dm, N);
+        halve(dw, 2 * C);
         assert_gradient("dx", loss_lerp, &a, x, N, dx);
         assert_gradient("dz", loss_lerp, &a, z, N, dz);
-        assert_gradient("dm", loss_lerp, &a, m, shared ? C : N, dm);
+        assert_gradient("dw", loss_lerp, &a, w, 2 * C, dw);
+        if (by_element)
+            assert_gradient("dm", loss_lerp, &a, m, N, dm);
     }
 }
 
