@@ -32,6 +32,7 @@ typedef struct recur_case {
     int shape;
     int64_t H, HV, K, V;
     int sparse;         /* leave out every pointer that may be NULL */
+    int keyless;        /* K = 1: without q and k */
     double beta_high;   /* betas are uniform below it; 0: below 1 */
     double shared_keys; /* weight of a direction that all keys share */
 } recur_case;
@@ -78,6 +79,12 @@ static void low_rank_fill(parity *p, const recur_case *c, int64_t T) {
         b[i] = -a[i] * parity_uniform(p);
 }
 
+static void keys_fill(double *k, const recur_case *c, int64_t T) {
+    for (int64_t i = 0; i < T * c->H * c->K; i++)
+        k[i] = (1 - c->shared_keys) * k[i] + c->shared_keys * (i % c->K % 3 ? 1 : -0.6);
+    unit_rows(k, T * c->H, c->K);
+}
+
 /* Shapes, k, a, b, g, beta: what every recurrence operation reads. */
 static void recur_begin(parity *p, const recur_case *c, hy_op_id op) {
     static const char *const decays[] = {"none", "head", "scalar", "vector"};
@@ -99,10 +106,8 @@ static void recur_begin(parity *p, const recur_case *c, hy_op_id op) {
                                         .scale = 1 / sqrt((double)c->K),
                                         .runs = s->runs,
                                         .n_runs = s->n_runs};
-    double *k = PARITY_IN(p, hy_recur, k, s->T * c->H * c->K);
-    for (int64_t i = 0; i < s->T * c->H * c->K; i++)
-        k[i] = (1 - c->shared_keys) * k[i] + c->shared_keys * (i % c->K % 3 ? 1 : -0.6);
-    unit_rows(k, s->T * c->H, c->K);
+    if (!c->keyless)
+        keys_fill(PARITY_IN(p, hy_recur, k, s->T * c->H * c->K), c, s->T);
     if (c->rule == HY_RULE_DPLR)
         low_rank_fill(p, c, s->T);
     const int64_t n_gates = gate_count(c, s->T);
@@ -111,6 +116,11 @@ static void recur_begin(parity *p, const recur_case *c, hy_op_id op) {
     if (!c->sparse)
         parity_uniform_fill(p, PARITY_IN(p, hy_recur, beta, s->T * c->HV), s->T * c->HV, 0,
                             c->beta_high > 0 ? c->beta_high : 1);
+}
+
+static void queries_fill(parity *p, const recur_case *c, int64_t T) {
+    if (!c->keyless)
+        PARITY_IN(p, hy_recur, q, T * c->H * c->K);
 }
 
 static void recur_map_case(parity *p, const recur_case *c) {
@@ -125,7 +135,7 @@ static void recur_map_case(parity *p, const recur_case *c) {
 static void recur_fwd_case(parity *p, const recur_case *c) {
     const int64_t T = run_shapes[c->shape].T, states = RUN_SLOTS * c->HV * c->K * c->V;
     recur_begin(p, c, HY_OP_recur_fwd);
-    PARITY_IN(p, hy_recur, q, T * c->H * c->K);
+    queries_fill(p, c, T);
     PARITY_IN(p, hy_recur, v, T * c->HV * c->V);
     if (!c->sparse) {
         PARITY_IN(p, hy_recur, S0, states);
@@ -139,7 +149,7 @@ static void recur_fwd_case(parity *p, const recur_case *c) {
 static void recur_inject_case(parity *p, const recur_case *c) {
     const int64_t T = run_shapes[c->shape].T;
     recur_begin(p, c, HY_OP_recur_inject);
-    PARITY_IN(p, hy_recur, q, T * c->H * c->K);
+    queries_fill(p, c, T);
     PARITY_IN(p, hy_recur, S0, RUN_SLOTS * c->HV * c->K * c->V);
     PARITY_ACC(p, hy_recur, o, T * c->HV * c->V);
     parity_run(p);
@@ -148,7 +158,7 @@ static void recur_inject_case(parity *p, const recur_case *c) {
 static void recur_map_bwd_case(parity *p, const recur_case *c) {
     const int64_t T = run_shapes[c->shape].T;
     recur_begin(p, c, HY_OP_recur_map_bwd);
-    PARITY_IN(p, hy_recur, q, T * c->H * c->K);
+    queries_fill(p, c, T);
     PARITY_IN(p, hy_recur, d_o, T * c->HV * c->V);
     PARITY_OUT(p, hy_recur, dH, RUN_SLOTS * c->HV * c->K * c->V);
     parity_run(p);
@@ -157,7 +167,7 @@ static void recur_map_bwd_case(parity *p, const recur_case *c) {
 static void recur_bwd_case(parity *p, const recur_case *c) {
     const int64_t T = run_shapes[c->shape].T, states = RUN_SLOTS * c->HV * c->K * c->V;
     recur_begin(p, c, HY_OP_recur_bwd);
-    PARITY_IN(p, hy_recur, q, T * c->H * c->K);
+    queries_fill(p, c, T);
     PARITY_IN(p, hy_recur, v, T * c->HV * c->V);
     PARITY_IN(p, hy_recur, d_o, T * c->HV * c->V);
     if (!c->sparse) {
@@ -168,10 +178,12 @@ static void recur_bwd_case(parity *p, const recur_case *c) {
         if (c->decay != HY_DECAY_NONE)
             PARITY_OUT_IF(p, hy_recur, dg, gate_count(c, T), c->decay == HY_DECAY_HEAD);
     }
-    PARITY_OUT(p, hy_recur, dq, T * c->H * c->K);
-    PARITY_ROWS(p, c->K);
-    PARITY_OUT(p, hy_recur, dk, T * c->H * c->K);
-    PARITY_ROWS(p, c->K);
+    if (!c->keyless) {
+        PARITY_OUT(p, hy_recur, dq, T * c->H * c->K);
+        PARITY_ROWS(p, c->K);
+        PARITY_OUT(p, hy_recur, dk, T * c->H * c->K);
+        PARITY_ROWS(p, c->K);
+    }
     if (c->rule == HY_RULE_DPLR) {
         PARITY_OUT(p, hy_recur, da, T * c->H * c->K);
         PARITY_OUT(p, hy_recur, db, T * c->H * c->K);

@@ -18,7 +18,8 @@
 
 #define HY_GPU                   hy_cuda /* the namespace */
 #define HY_DEVICE                static __device__ __forceinline__
-#define HY_MEMBER                __device__ __forceinline__ /* of a struct that kernels are given */
+#define HY_BOTH                  static __host__ __device__ __forceinline__ /* for launchers too */
+#define HY_MEMBER                __device__ __forceinline__                 /* of a struct that kernels are given */
 #define HY_UNROLL                _Pragma("unroll")
 #define HY_ROLLED                _Pragma("unroll 1")
 /* HY_KERNEL(threads of a block, at most, name)(const args a) { ... } */
@@ -115,7 +116,7 @@ template <class T> HY_DEVICE T *shared_at(size_t byte) {
     return reinterpret_cast<T *>(hy_shared_memory + byte);
 }
 
-/* ---- 16 and 8 bytes at once; addresses aligned to as much ---- */
+/* ---- 16, 8 and 4 bytes at once; addresses aligned to as much ---- */
 HY_DEVICE void load16(const void *from, uint32_t out[4]) {
     const uint4 v = *static_cast<const uint4 *>(from);
     out[0] = v.x, out[1] = v.y, out[2] = v.z, out[3] = v.w;
@@ -129,6 +130,9 @@ HY_DEVICE void load8(const void *from, uint32_t out[2]) {
 }
 HY_DEVICE void store8(void *to, const uint32_t in[2]) {
     *static_cast<uint2 *>(to) = make_uint2(in[0], in[1]);
+}
+HY_DEVICE void store4(void *to, uint32_t in) {
+    *static_cast<uint32_t *>(to) = in;
 }
 
 /* ---- numbers ---- */

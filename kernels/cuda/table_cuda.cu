@@ -22,6 +22,7 @@ extern "C" {
     X(memory)                                                                                                          \
     X(norm)                                                                                                            \
     X(optimizer)                                                                                                       \
+    X(recur)                                                                                                           \
     X(rope)                                                                                                            \
     X(row_scale)
 

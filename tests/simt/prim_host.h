@@ -7,6 +7,7 @@
 
 #define HY_GPU    hy_cuda_host
 #define HY_DEVICE static inline
+#define HY_BOTH   static inline
 #define HY_MEMBER inline
 #define HY_UNROLL
 #define HY_ROLLED
@@ -171,6 +172,10 @@ HY_DEVICE void load8(const void *from, uint32_t out[2]) {
 HY_DEVICE void store8(void *to, const uint32_t in[2]) {
     hy_simt_check_aligned("store8", to, 8);
     memcpy(to, in, 8);
+}
+HY_DEVICE void store4(void *to, uint32_t in) {
+    hy_simt_check_aligned("store4", to, 4);
+    memcpy(to, &in, 4);
 }
 
 /* ---- numbers ---- */

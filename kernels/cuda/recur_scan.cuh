@@ -1,0 +1,184 @@
+/* What a block of the walk from chunk to chunk (recur_scan.cu) has of a chunk in its memory, and what a warp has of the state: 16 columns,
+ * turned, as float accumulators X^T [16,K]. */
+#ifndef HY_KERNELS_CUDA_RECUR_SCAN_CUH
+#define HY_KERNELS_CUDA_RECUR_SCAN_CUH
+
+#include "kernels/cuda/recur_chunk.cuh"
+
+namespace HY_GPU {
+
+enum { SCAN_WARPS = 4, SCAN_THREADS = 32 * SCAN_WARPS, STRIPE = 16 * SCAN_WARPS };
+
+struct scan_of {
+    recur_of r;
+    scan_task task;
+    int64_t width, stripes; /* columns of a state, stripes of them */
+    const void *rows;       /* [T,HV,V] what is fetched by columns: v, d_o, or o that is added to; or NULL */
+    void *out;              /* [T,HV,V] o, dv or NULL */
+    chunk_work work;
+};
+
+/* Of a chunk in the block's memory. */
+template <class E> struct stage {
+    E *k, *q, *rows, *solve, *read;
+    chunk_token *tokens;
+};
+
+template <class E> HY_BOTH size_t stage_bytes(int keys) {
+    return (size_t)CHUNK * (sizeof(chunk_token) +
+                            sizeof(E) * (size_t)(2 * pitch_of<E>(keys) + pitch_of<E>(STRIPE) + 2 * pitch_of<E>(CHUNK)));
+}
+
+template <class E> HY_DEVICE stage<E> stage_of(int keys, int number) {
+    stage<E> s;
+    unsigned char *at = shared_at<unsigned char>(stage_bytes<E>(keys) * (size_t)number);
+    s.tokens = reinterpret_cast<chunk_token *>(at);
+    s.k = reinterpret_cast<E *>(at + CHUNK * sizeof(chunk_token));
+    s.q = s.k + CHUNK * pitch_of<E>(keys);
+    s.rows = s.q + CHUNK * pitch_of<E>(keys);
+    s.solve = s.rows + CHUNK * pitch_of<E>(STRIPE);
+    s.read = s.solve + CHUNK * pitch_of<E>(CHUNK);
+    return s;
+}
+
+/* What stays the same for a block. */
+struct scan_place {
+    hy_run run;
+    int64_t hv, first; /* column of the stripe */
+    int warp_column;   /* of the warp's columns in the stripe */
+    bool delta, reads; /* reads: q and P */
+};
+
+template <class E>
+HY_DEVICE void scan_fetch(const scan_of &w, const scan_place &p, const stage<E> &s, int keys, int64_t c) {
+    const hy_recur_args &a = w.r.a;
+    const int i = thread_index(), len = chunk_len(p.run, c);
+    const int64_t t = p.run.begin + c * CHUNK, row = key_row(a, t, p.hv), token = t * a.HV + p.hv;
+    const auto elements = [](const void *at, int64_t n) { return static_cast<const E *>(at) + n; };
+    tile_fetch(s.k, keys, elements(a.k, row), a.H * a.K, len, a.K, i, SCAN_THREADS);
+    if (p.reads) {
+        tile_fetch(s.q, keys, elements(a.q, row), a.H * a.K, len, a.K, i, SCAN_THREADS);
+        tile_fetch(s.read, CHUNK, elements(w.work.read, token * CHUNK), a.HV * CHUNK, len, CHUNK, i, SCAN_THREADS);
+    }
+    if (p.delta)
+        tile_fetch(s.solve, CHUNK, elements(w.work.solve, token * CHUNK), a.HV * CHUNK, len, CHUNK, i, SCAN_THREADS);
+    if (w.rows != nullptr)
+        tile_fetch(s.rows, STRIPE, elements(w.rows, token * a.V + p.first), a.HV * a.V, len, a.V - p.first, i,
+                   SCAN_THREADS);
+    if (i < CHUNK)
+        copy_async(s.tokens + i, w.work.tokens + (i < len ? token + i * a.HV : token), i < len ? 16 : 0);
+    copy_commit();
+}
+
+/* ---- a lane's elements: rows of accumulators are columns of the state ---- */
+
+HY_DEVICE int lane_row(int i) {
+    return (lane_index() >> 2) + 8 * (i >> 1);
+}
+HY_DEVICE int lane_column(int i) {
+    return 2 * (lane_index() & 3) + (i & 1);
+}
+
+/* f(token, its place in the warp's columns of the fetched rows, accumulator) for all elements of Z^T [16,CHUNK]. */
+template <class E, class F>
+HY_DEVICE void each_token(const stage<E> &s, const scan_place &p, float z[CHUNK_TILES][4], F f) {
+    HY_UNROLL
+    for (int n = 0; n < CHUNK_TILES; n++)
+        HY_UNROLL
+    for (int i = 0; i < 4; i++) {
+        const int token = 8 * n + lane_column(i);
+        f(s.tokens[token], s.rows[token * pitch_of<E>(STRIPE) + p.warp_column + lane_row(i)], z[n][i]);
+    }
+}
+
+template <class E> HY_DEVICE void pack_tokens(factor<E> x[2], const float z[CHUNK_TILES][4]) {
+    factor_pack(x[0], z);
+    factor_pack(x[1], z + 2);
+}
+
+/* The warp's columns of the fetched rows, by now results, to [T,HV,V]. */
+template <class E>
+HY_DEVICE void scan_put(const scan_of &w, const scan_place &p, const stage<E> &s, int64_t c, void *to) {
+    const hy_recur_args &a = w.r.a;
+    const int per = 16 / (int)sizeof(E), pieces = 16 / per, len = chunk_len(p.run, c);
+    const array out = {to, sizeof(E) == 2};
+    warp_barrier();
+    HY_ROLLED
+    for (int i = lane_index(); i < len * pieces; i += 32) {
+        const int token = i / pieces, column = p.warp_column + i % pieces * per;
+        const int64_t rest = a.V - p.first - column;
+        const int64_t at = ((p.run.begin + c * CHUNK + token) * a.HV + p.hv) * a.V + p.first + column;
+        const E *x = s.rows + token * pitch_of<E>(STRIPE) + column;
+        if (rest >= per && is_aligned(out, at)) {
+            uint32_t bits[4];
+            load16(x, bits);
+            store16(static_cast<E *>(to) + at, bits);
+        } else {
+            for (int e = 0; e < per && e < rest; e++)
+                static_cast<E *>(to)[at + e] = x[e];
+        }
+    }
+    warp_barrier();
+}
+
+/* The warp's X to states of the work, [V,K] of a head. */
+template <class E, int KEYS>
+HY_DEVICE void scan_keep(const scan_of &w, const scan_place &p, const float x[KEYS / 8][4], int64_t edge, void *to) {
+    const hy_recur_args &a = w.r.a;
+    E *state = static_cast<E *>(to) + (edge / CHUNK * a.HV + p.hv) * a.V * a.K;
+    HY_UNROLL
+    for (int n = 0; n < KEYS / 8; n++)
+        HY_UNROLL
+    for (int i = 0; i < 4; i += 2) {
+        const int64_t j = p.first + p.warp_column + lane_row(i), key = 8 * n + lane_column(i);
+        if (j < a.V)
+            set_pair(state + j * a.K + key, a.K - key, x[n][i], x[n][i + 1]);
+    }
+}
+
+/* x += A B for B [CHUNK,K] in the block's memory. */
+template <class E, int KEYS> HY_DEVICE void scan_add(float x[KEYS / 8][4], const factor<E> a[2], const E *b) {
+    HY_UNROLL
+    for (int n = 0; n < KEYS / 16; n++)
+        HY_UNROLL
+    for (int s = 0; s < 2; s++) {
+        factor<E> f;
+        factor_right(f, b + 16 * s * pitch_of<E>(KEYS) + 16 * n, pitch_of<E>(KEYS));
+        factor_product(x + 2 * n, a[s], f);
+    }
+}
+
+template <int KEYS> HY_DEVICE void scan_decay(float x[KEYS / 8][4], float by) {
+    HY_UNROLL
+    for (int n = 0; n < KEYS / 8; n++)
+        HY_UNROLL
+    for (int i = 0; i < 4; i++)
+        x[n][i] *= by;
+}
+
+/* z += X Kᵀ, o += X Qᵀ, [16,CHUNK] each, where asked for. */
+template <class E, int KEYS>
+HY_DEVICE void scan_read(const stage<E> &s, const float x[KEYS / 8][4], bool keys, float z[CHUNK_TILES][4],
+                         bool queries, float o[CHUNK_TILES][4]) {
+    HY_UNROLL
+    for (int n = 0; n < KEYS / 16; n++) {
+        factor<E> a, b;
+        factor_pack(a, x + 2 * n);
+        HY_UNROLL
+        for (int m = 0; m < 2; m++) {
+            const int at = 16 * m * pitch_of<E>(KEYS) + 16 * n;
+            if (keys) {
+                factor_right_turned(b, s.k + at, pitch_of<E>(KEYS));
+                factor_product(z + 2 * m, a, b);
+            }
+            if (queries) {
+                factor_right_turned(b, s.q + at, pitch_of<E>(KEYS));
+                factor_product(o + 2 * m, a, b);
+            }
+        }
+    }
+}
+
+} // namespace HY_GPU
+
+#endif
