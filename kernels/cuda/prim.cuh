@@ -21,6 +21,7 @@
 #define HY_BOTH                  static __host__ __device__ __forceinline__ /* for launchers too */
 #define HY_MEMBER                __device__ __forceinline__                 /* of a struct that kernels are given */
 #define HY_UNROLL                _Pragma("unroll")
+#define HY_UNROLL_STEPS          _Pragma("unroll STEPS") /* a constant of that name */
 #define HY_ROLLED                _Pragma("unroll 1")
 /* HY_KERNEL(threads of a block, at most, name)(const args a) { ... } */
 #define HY_KERNEL(threads, name) static __global__ void __launch_bounds__(threads) name

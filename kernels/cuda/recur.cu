@@ -81,7 +81,7 @@ template <hy_dtype P> static size_t recur_work(const hy_recur_args *a) {
     return recur_in_chunks(*a) ? recur_chunk_work(*a, P == HY_BF16) : recur_walk_work(a);
 }
 
-template <hy_dtype P> static void overlay(hy_table *table) {
+template <hy_dtype P> static void recur_entries(hy_table *table) {
     table->recur_fwd = recur_fwd<P>;
     table->recur_inject = recur_inject<P>;
     table->recur_map = recur_map<P>;
@@ -91,7 +91,7 @@ template <hy_dtype P> static void overlay(hy_table *table) {
 }
 
 void overlay_recur(hy_table *table) {
-    HY_OVERLAY(overlay, table);
+    HY_OVERLAY(recur_entries, table);
 }
 
 } // namespace HY_GPU

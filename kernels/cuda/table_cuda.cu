@@ -7,7 +7,7 @@ extern "C" {
 /* One file each. */
 #define HY_FAMILIES(X)                                                                                                 \
     X(activation)                                                                                                      \
-    X(attention_side)                                                                                                  \
+    X(attention)                                                                                                       \
     X(bonus)                                                                                                           \
     X(conv)                                                                                                            \
     X(elementwise)                                                                                                     \
@@ -16,6 +16,7 @@ extern "C" {
     X(filter)                                                                                                          \
     X(gate)                                                                                                            \
     X(gemm)                                                                                                            \
+    X(heads)                                                                                                           \
     X(lerp)                                                                                                            \
     X(loss)                                                                                                            \
     X(map)                                                                                                             \
@@ -23,7 +24,6 @@ extern "C" {
     X(norm)                                                                                                            \
     X(optimizer)                                                                                                       \
     X(recur)                                                                                                           \
-    X(rope)                                                                                                            \
     X(row_scale)
 
 namespace HY_GPU {

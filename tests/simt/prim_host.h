@@ -10,6 +10,7 @@
 #define HY_BOTH   static inline
 #define HY_MEMBER inline
 #define HY_UNROLL
+#define HY_UNROLL_STEPS
 #define HY_ROLLED
 #define HY_KERNEL(threads, name) static void name
 
