@@ -45,6 +45,7 @@ typedef union parity_args {
 typedef struct parity {
     hy_table reference, tables[PARITY_TABLES];
     int n_tables;
+    int interpreted_each; /* interpreted tables run one case of so many; 1 */
     uint64_t draws;
     /* the case at hand */
     hy_op_id op;
@@ -421,7 +422,12 @@ static int parity_is_borrowed(const parity *p, const hy_table *table) {
             break;
         }
     }
-    return borrowed && strcmp(table->name, "cuda_host") == 0;
+    return borrowed;
+}
+
+static int parity_passes_over(const parity *p, const hy_table *table) {
+    return strcmp(table->name, "cuda_host") == 0 &&
+           (p->cases % p->interpreted_each != 0 || parity_is_borrowed(p, table));
 }
 
 /* Start values that the arrays of a run in `precision` hold exactly. */
@@ -439,7 +445,7 @@ static void parity_run_tables(parity *p, int bf16) {
     parity_round(p, bf16 ? HY_BF16 : HY_F32);
     parity_run_on(p, &p->reference);
     for (int i = 0; i < p->n_tables; i++)
-        if ((p->tables[i].dtype == HY_BF16) == bf16 && !parity_is_borrowed(p, &p->tables[i]))
+        if ((p->tables[i].dtype == HY_BF16) == bf16 && !parity_passes_over(p, &p->tables[i]))
             parity_run_on(p, &p->tables[i]);
 }
 
@@ -454,6 +460,12 @@ static PARITY_UNUSED void parity_run(parity *p) {
     p->cases++;
 }
 
+/* For long tests: interpreted tables run one case of `each`; all with HYLAS_PARITY=full. */
+static PARITY_UNUSED void parity_thin_interpreted(parity *p, int each) {
+    const char *wanted = getenv("HYLAS_PARITY");
+    p->interpreted_each = wanted != NULL && strcmp(wanted, "full") == 0 ? 1 : each;
+}
+
 /* Tables: cpu_ref in float and bf16, cpu in double, cpu in float and bf16 for every instruction set this processor has; cuda_host. */
 static PARITY_UNUSED hy_status parity_init(parity *p) {
     static const char *const sets[] = {"amx", "avx512", "avx2",
@@ -461,6 +473,7 @@ static PARITY_UNUSED hy_status parity_init(parity *p) {
     static const hy_dtype dtypes[] = {HY_F32, HY_BF16};
     hy_device *device;
     memset(p, 0, sizeof *p);
+    p->interpreted_each = 1;
     HY_TRY(hy_device_create("cpu_ref", HY_F64, &device));
     p->reference = device->table;
     hy_device_destroy(device);

@@ -18,6 +18,7 @@ static const int64_t sizes[][2] = {{1, 1},   {3, 16},   {16, 24},  {24, 3},    {
 static void check(hy_decay decay, hy_rule rule, int exclusive) {
     parity p;
     assert_int_equal(parity_init(&p), HY_OK);
+    parity_thin_interpreted(&p, 7); /* prime to the five operations of a case */
     for (size_t i = 0; i < SIZES; i++) {
         for (size_t j = 0; j < (exclusive || rule == HY_RULE_DPLR ? 1 : 2); j++) {
             const size_t n = 2 * i + j;
