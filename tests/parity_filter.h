@@ -91,15 +91,20 @@ static void parity_modal_filter_bwd(parity *p) {
 }
 
 static void long_conv_cases(parity *p, hy_op_id op) {
-    static const int64_t whole[] = {0, 150}, packed[] = {0, 1, 1, 3, 66, 131, 150}, none[] = {0};
+    static const int64_t whole[] = {0, 150}, packed[] = {0, 1, 1, 3, 66, 131, 150}, none[] = {0},
+                         far[] = {0, 37, 2040, 2049, 2049, 6300, 6301}, pair[] = {0, 2};
     static const struct {
         const int64_t *docs;
         int64_t n, L;
-    } convs[] = {{whole, 1, 150}, {packed, 6, 65}, {packed, 6, 150}, {none, 0, 9}};
+        int64_t C;
+    } convs[] = {{whole, 1, 150, 5},  {packed, 6, 65, 5}, {packed, 6, 150, 5},
+                 {none, 0, 9, 5},     {far, 6, 4251, 2},  {far, 6, 6301, 1}, /* blocks of several sizes */
+                 {pair, 1, 2, 66000}, /* more channels than are worked on at a time */};
     for (size_t i = 0; i < FILTER_COUNT_OF(convs); i++) {
-        for (int64_t C = 0; C <= 5; C += C < 1 ? 1 : 4) {
-            const int64_t T = convs[i].docs[convs[i].n], L = convs[i].L;
+        for (int mode = 0; mode < 3; mode++) {
+            const int64_t T = convs[i].docs[convs[i].n], L = convs[i].L, C = mode == 2 ? convs[i].C : mode;
             parity_begin(p, op, HY_TOL_F32_SUM);
+            snprintf(p->label, sizeof p->label, "%s C=%d T=%d L=%d", hy_op_name(op), (int)C, (int)T, (int)L);
             p->args.long_conv_fwd =
                 (hy_long_conv_args){.C = C, .T = T, .L = L, .docs = convs[i].docs, .n_docs = convs[i].n};
             PARITY_IN(p, hy_long_conv, x, C * T);

@@ -59,6 +59,20 @@ static int threads_for(const hy_long_conv_args *a) {
 #define FFTW(op)  fftwf_##op
 #define OWN(name) name##_f32
 #include "kernels/cpu/fft_convolution.inc"
+
+void hy_fft_rows_f32(float *rows, int64_t n, int64_t points, int64_t stride, int inverse) {
+    const int size = size_for(points / 2);
+    if (n > 0 && !planned_f32(size))
+        plan_size_f32(size, rows);
+    for (int64_t i = 0; i < n; i++) {
+        float *row = rows + i * stride;
+        if (inverse)
+            transform_back_f32(size, row);
+        else
+            transform_f32(points, size, row);
+    }
+}
+
 #undef ELEMENT
 #undef WIDEN
 #undef NARROW

@@ -1,7 +1,9 @@
 /* cuda_host: the operations of this folder on the interpreter of tests/simt; those that are not written yet are cpu's. */
 #include <stdio.h>
 
+#include "kernels/cpu/fft_convolution.h"
 #include "kernels/cpu/ref.h"
+#include "kernels/cuda/fft_rows.h"
 #include "kernels/cuda/table_cuda.h"
 
 /* What `table` lacks. */
@@ -41,6 +43,10 @@ static void share_products(const hy_table *cpu, hy_table *table) {
         own_f32 = table->gemm;
         table->gemm = host_gemm_f32;
     }
+}
+
+void hy_cuda_host_fft(const hy_fft_rows *fft) {
+    hy_fft_rows_f32(fft->rows, fft->n, fft->points, fft->stride, fft->inverse);
 }
 
 hy_status hy_table_init_cuda_host(hy_table *table, hy_dtype dtype) {
