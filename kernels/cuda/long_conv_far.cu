@@ -79,7 +79,8 @@ HY_KERNEL(EACH_THREADS, long_fill_rows_kernel)(const fill_rows_of a) {
         float value[4];
         HY_UNROLL
         for (int j = 0; j < 4; j++)
-            value[j] = p < a.f.v.block && far_pairs(a.f, block, t + j, a.earlier) ? get(a.x, c * a.f.l.T + t + j) : 0.0f;
+            value[j] =
+                p < a.f.v.block && far_pairs(a.f, block, t + j, a.earlier) ? get(a.x, c * a.f.l.T + t + j) : 0.0f;
         put_row_span(a.rows + row * a.f.v.stride + p, value);
     });
 }
@@ -100,7 +101,7 @@ HY_KERNEL(EACH_THREADS, long_fill_taps_kernel)(const fill_taps_of a) {
         HY_UNROLL
         for (int j = 0; j < 4; j++) {
             const int64_t lag = k * b + p + j - (p < b ? 0 : 2 * b);
-            value[j] = p + j != b && lag < a.f.l.L ? scale * a.h[c * a.f.l.L + lag] : 0.0f;
+            value[j] = lag < a.f.l.L ? scale * a.h[c * a.f.l.L + lag] : 0.0f;
         }
         put_row_span(a.rows + row * a.f.v.stride + p, value);
     });
@@ -210,8 +211,6 @@ HY_DEVICE void far_product(const far_product_of &a, int64_t c, int64_t tile, int
         reach[m] = block < v.blocks ? far_reach(a.f, block, !a.back) : block;
         far = step * (reach[m] - far) < 0 ? reach[m] : far;
     }
-    if (step * (begin - far) > v.lags)
-        far = begin - step * v.lags;
     HY_UNROLL
     for (int m = 0; m < FAR_TILE; m++)
         window[m] = tap_bin(a, c, step * (begin - far) + m, bin);

@@ -8,7 +8,8 @@ namespace HY_GPU {
 
 HY_KERNEL(EACH_THREADS, long_docs_kernel)(const docs_of a) {
     each(a.T, [&](int64_t t) {
-        int64_t low = 0, high = a.n; /* the last document that begins at t or before it: others at its begin are empty */
+        int64_t low = 0,
+                high = a.n; /* the last document that begins at t or before it: others at its begin are empty */
         while (high - low > 1) {
             const int64_t middle = (low + high) / 2;
             (a.docs[middle] <= t ? low : high) = middle;

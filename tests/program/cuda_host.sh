@@ -38,6 +38,7 @@ for order in reverse shuffle; do
     HYLAS_SIMT_ORDER=$order "$mpirun" -np 2 "$hylas" verify "$data/verify-blocks.yaml" --table cuda_host --tokens 67 --dtype f32 >log 2>&1 ||
         fail "verify, lanes in order $order"
 done
+"$mpirun" -np 3 "$hylas" verify "$data/verify-convolution.yaml" --table cpu_async:cuda_host --tokens 301 --dtype f32 >log 2>&1 || fail "verify, convolutions"
 HYLAS_SIMT_ORDER=sideways "$hylas" train "$data/../../configs/tiny.yaml" --set data.store=a.h5 --set run.dir=no --set run.device=cuda_host >log 2>&1 &&
     fail "an unknown order of lanes"
 grep -q 'HYLAS_SIMT_ORDER=sideways is unknown' log || fail "an unknown order of lanes: no message"
