@@ -36,7 +36,7 @@ inputs() {
     case $1 in
     attention) ls "$data"/golden/attention*.h5 ;;
     conv | dplr | rwkv6 | hgrn | log_linear) ls "$data"/golden/"$1"*.h5 ;;
-    recurrence) ls "$data"/golden/*.h5 | grep -v -e /attention -e /conv -e /dplr -e /rwkv6 -e /hgrn -e /log_linear ;;
+    recurrence) ls "$data"/golden/*.h5 | grep -Ev '/(attention|conv|dplr|rwkv6|hgrn|log_linear)[^/]*$' ;;
     model) ls "$data"/models/*/check.h5 ;;
     esac
 }
