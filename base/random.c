@@ -88,7 +88,7 @@ static uint64_t feistel_inverse(uint64_t seed, uint64_t stream, unsigned half_bi
 typedef uint64_t (*network)(uint64_t seed, uint64_t stream, unsigned half_bits, uint64_t x);
 
 /* Walks the cycle of x until it is below n again; fewer than 4 steps on average. */
-static uint64_t walk(network pass, uint64_t seed, uint64_t stream, uint64_t n, uint64_t x) {
+static uint64_t random_walk(network pass, uint64_t seed, uint64_t stream, uint64_t n, uint64_t x) {
     assert(x < n);
     unsigned half_bits = 1;
     while (half_bits < 32 && (n - 1) >> (2 * half_bits) != 0) {
@@ -101,9 +101,9 @@ static uint64_t walk(network pass, uint64_t seed, uint64_t stream, uint64_t n, u
 }
 
 uint64_t hy_random_permute(uint64_t seed, uint64_t stream, uint64_t n, uint64_t index) {
-    return walk(feistel, seed, stream, n, index);
+    return random_walk(feistel, seed, stream, n, index);
 }
 
 uint64_t hy_random_permute_inverse(uint64_t seed, uint64_t stream, uint64_t n, uint64_t image) {
-    return walk(feistel_inverse, seed, stream, n, image);
+    return random_walk(feistel_inverse, seed, stream, n, image);
 }

@@ -58,7 +58,7 @@ static hy_status self_split(hy_comm *parent, int color, int key, int members, hy
     return color < 0 ? HY_OK : hy_comm_self_create(out);
 }
 
-static void copy(void *to, const void *from, size_t bytes) {
+static void self_copy(void *to, const void *from, size_t bytes) {
     if (to != from && bytes > 0) {
         memcpy(to, from, bytes);
     }
@@ -67,7 +67,7 @@ static void copy(void *to, const void *from, size_t bytes) {
 static void self_gather(hy_comm *comm, const void *send, void *recv, size_t bytes, hy_req *req) {
     (void)comm;
     (void)req;
-    copy(recv, send, bytes);
+    self_copy(recv, send, bytes);
 }
 
 static void self_all_reduce(hy_comm *comm, void *buf, int64_t n, hy_type type, hy_reduce op, hy_req *req) {
@@ -82,7 +82,7 @@ static void self_all_reduce(hy_comm *comm, void *buf, int64_t n, hy_type type, h
 static void self_reduce_scatter(hy_comm *comm, const void *send, void *recv, int64_t n, hy_type type, hy_req *req) {
     (void)comm;
     (void)req;
-    copy(recv, send, (size_t)n * hy_type_size(type));
+    self_copy(recv, send, (size_t)n * hy_type_size(type));
 }
 
 static void self_broadcast(hy_comm *comm, void *buf, size_t bytes, int root, hy_req *req) {
@@ -106,7 +106,7 @@ static message *take_match(self_state *state, bool is_send, int tag) {
     return NULL;
 }
 
-static message *post(self_state *state) {
+static message *self_post(self_state *state) {
     message *m = state->spare;
     if (m) {
         state->spare = m->next;
@@ -125,15 +125,15 @@ static void match_or_post(hy_comm *comm, void *buf, size_t bytes, bool is_send, 
     self_state *state = comm->impl;
     message *other = take_match(state, is_send, tag);
     if (!other) {
-        message *m = post(state);
+        message *m = self_post(state);
         *m = (message){.buf = buf, .bytes = bytes, .tag = tag, .is_send = is_send};
         req->impl = m;
         return;
     }
     if (is_send) {
-        copy(other->buf, buf, bytes);
+        self_copy(other->buf, buf, bytes);
     } else {
-        copy(buf, other->buf, other->bytes);
+        self_copy(buf, other->buf, other->bytes);
     }
     other->done = true;
 }

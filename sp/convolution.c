@@ -21,7 +21,7 @@ size_t hy_sp_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, i
     return work.used;
 }
 
-static hy_halo begin(hy_sp *sp, hy_sp_conv *conv, bool backward) {
+static hy_halo convolution_begin(hy_sp *sp, hy_sp_conv *conv, bool backward) {
     hy_halo halo;
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     hy_halo_open(&halo, sp, &dims, conv->op.C, conv->op.W, backward, &(hy_carve){.base = conv->work});
@@ -33,7 +33,7 @@ static hy_halo begin(hy_sp *sp, hy_sp_conv *conv, bool backward) {
 
 typedef void conv_kernel(hy_device *device, const hy_conv_args *op);
 
-static void on_runs(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, const hy_run_list *runs) {
+static void convolution_on_runs(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, const hy_run_list *runs) {
     if (runs->n > 0) {
         hy_conv_set_runs(&conv->op, runs);
         kernel(sp->device, &conv->op);
@@ -41,54 +41,54 @@ static void on_runs(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, const hy_r
 }
 
 /* All but the edges; fragment by fragment where exchanges advance between calls only. */
-static void local(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, const hy_width_lists *lists) {
+static void convolution_local(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, const hy_width_lists *lists) {
     const hy_run_lists *runs = &sp->lists->runs;
     if (sp->profile->tuning.recur_pieces == 0) {
-        on_runs(sp, conv, kernel, &lists->inner);
-        on_runs(sp, conv, kernel, &runs->starting);
+        convolution_on_runs(sp, conv, kernel, &lists->inner);
+        convolution_on_runs(sp, conv, kernel, &runs->starting);
         return;
     }
     for (int64_t slot = 0; slot < sp->layout->n_local; slot++) {
         const int64_t inner = lists->inner_at[slot], first = runs->first_starting[slot];
         if (inner >= 0) {
             const hy_run_list one = hy_run_list_part(&lists->inner, inner, 1);
-            on_runs(sp, conv, kernel, &one);
+            convolution_on_runs(sp, conv, kernel, &one);
         }
         const hy_run_list starting = hy_run_list_part(&runs->starting, first, runs->first_starting[slot + 1] - first);
-        on_runs(sp, conv, kernel, &starting);
+        convolution_on_runs(sp, conv, kernel, &starting);
         hy_comm_progress(sp->comm);
     }
 }
 
 void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *conv) {
-    hy_halo halo = begin(sp, conv, false);
+    hy_halo halo = convolution_begin(sp, conv, false);
     if (hy_sp_starts(sp)) {
         hy_halo_post(&halo, conv->op.x, conv->kept);
     }
     if (hy_sp_finishes(sp) && sp->layout->size == 1) {
-        on_runs(sp, conv, hy_conv_fwd, &sp->lists->runs.all);
+        convolution_on_runs(sp, conv, hy_conv_fwd, &sp->lists->runs.all);
     } else if (hy_sp_finishes(sp)) {
-        local(sp, conv, hy_conv_fwd, halo.lists);
+        convolution_local(sp, conv, hy_conv_fwd, halo.lists);
         hy_halo_finish(&halo, conv->kept);
-        on_runs(sp, conv, hy_conv_fwd, &halo.lists->edges);
+        convolution_on_runs(sp, conv, hy_conv_fwd, &halo.lists->edges);
     }
 }
 
 void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *conv) {
-    (void)begin(sp, conv, false);
-    on_runs(sp, conv, hy_conv_fwd, &sp->lists->runs.all);
+    (void)convolution_begin(sp, conv, false);
+    convolution_on_runs(sp, conv, hy_conv_fwd, &sp->lists->runs.all);
 }
 
 void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *conv) {
-    hy_halo halo = begin(sp, conv, true);
+    hy_halo halo = convolution_begin(sp, conv, true);
     if (hy_sp_starts(sp)) {
-        on_runs(sp, conv, hy_conv_bwd, &halo.lists->edges);
+        convolution_on_runs(sp, conv, hy_conv_bwd, &halo.lists->edges);
         hy_halo_return_post(&halo);
     }
     if (hy_sp_finishes(sp) && sp->layout->size == 1) {
-        on_runs(sp, conv, hy_conv_bwd, &sp->lists->runs.all);
+        convolution_on_runs(sp, conv, hy_conv_bwd, &sp->lists->runs.all);
     } else if (hy_sp_finishes(sp)) {
-        local(sp, conv, hy_conv_bwd, halo.lists);
+        convolution_local(sp, conv, hy_conv_bwd, halo.lists);
         hy_halo_return_finish(&halo, conv->op.dx);
     }
 }

@@ -20,7 +20,7 @@ static char *row_of(const hy_halo *halo, const void *array, int64_t row) {
     return (char *)(uintptr_t)array + (size_t)row * halo->row_bytes;
 }
 
-static void copy(const hy_halo *halo, const hy_block_list *list, const void *from, void *to, int acc) {
+static void halo_copy(const hy_halo *halo, const hy_block_list *list, const void *from, void *to, int acc) {
     if (list->n > 0) {
         hy_copy_blocks(
             halo->sp->device,
@@ -30,7 +30,7 @@ static void copy(const hy_halo *halo, const hy_block_list *list, const void *fro
 }
 
 /* Sends or receives every piece whose rows this rank has (serves) or reads: forward those that serve send, backward the others. */
-static void post(hy_halo *halo, const char *name, int tag, bool serving_sends, const void *served, void *read) {
+static void halo_post(hy_halo *halo, const char *name, int tag, bool serving_sends, const void *served, void *read) {
     const hy_width_lists *lists = halo->lists;
     for (int64_t i = 0; i < lists->n_pieces; i++) {
         const hy_halo_piece *p = &lists->pieces[i];
@@ -48,7 +48,7 @@ static void post(hy_halo *halo, const char *name, int tag, bool serving_sends, c
 }
 
 /* The hook of tests: halves what came from other ranks. */
-static void damage(hy_halo *halo, bool serving, const void *array) {
+static void halo_damage(hy_halo *halo, bool serving, const void *array) {
     for (int64_t i = 0; halo->sp->broken && i < halo->lists->n_pieces; i++) {
         const hy_halo_piece *p = &halo->lists->pieces[i];
         if (p->serves == serving) {
@@ -59,21 +59,21 @@ static void damage(hy_halo *halo, bool serving, const void *array) {
 }
 
 void hy_halo_post(hy_halo *halo, const void *x, void *rows) {
-    copy(halo, &halo->lists->take, x, rows, 0);
-    post(halo, "halo", TAG_HALO, true, x, rows);
+    halo_copy(halo, &halo->lists->take, x, rows, 0);
+    halo_post(halo, "halo", TAG_HALO, true, x, rows);
 }
 
 void hy_halo_finish(hy_halo *halo, void *rows) {
     hy_comm_wait_all(halo->sp->lists->requests, halo->lists->n_pieces);
-    damage(halo, false, rows);
+    halo_damage(halo, false, rows);
 }
 
 void hy_halo_return_post(hy_halo *halo) {
-    post(halo, "halo gradient", TAG_HALO_GRADIENT, false, halo->d_rows, halo->d_rows);
+    halo_post(halo, "halo gradient", TAG_HALO_GRADIENT, false, halo->d_rows, halo->d_rows);
 }
 
 void hy_halo_return_finish(hy_halo *halo, void *dx) {
     hy_comm_wait_all(halo->sp->lists->requests, halo->lists->n_pieces);
-    damage(halo, true, halo->d_rows);
-    copy(halo, &halo->lists->add, halo->d_rows, dx, 1);
+    halo_damage(halo, true, halo->d_rows);
+    halo_copy(halo, &halo->lists->add, halo->d_rows, dx, 1);
 }

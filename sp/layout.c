@@ -135,7 +135,7 @@ void hy_layout_destroy(hy_layout *layout) {
     hy_free(layout);
 }
 
-static hy_status check_documents(const hy_layout *layout, const int64_t *docs, int64_t n_docs) {
+static hy_status layout_check_documents(const hy_layout *layout, const int64_t *docs, int64_t n_docs) {
     const int64_t tokens = layout->n_seq * layout->len;
     if (n_docs < 0 || n_docs > tokens + SPARE_DOCS) {
         return hy_fail(HY_ERR_DATA, "documents: %lld for %lld tokens; at most %lld", (long long)n_docs,
@@ -221,7 +221,7 @@ static void cut_runs(hy_layout *layout, const hy_fragment *f) {
 }
 
 hy_status hy_layout_set_documents(hy_layout *layout, const int64_t *docs, int64_t n_docs) {
-    HY_TRY(check_documents(layout, docs, n_docs));
+    HY_TRY(layout_check_documents(layout, docs, n_docs));
     list_documents(layout, docs, n_docs);
     for (int64_t i = 0; i < layout->n_frags; i++) {
         mark_fragment(layout, &layout->frags[i]);

@@ -159,7 +159,7 @@ static bool products_begin(void) {
     return !products.failed;
 }
 
-static uint64_t hash_of(const product_key *key) {
+static uint64_t product_hash(const product_key *key) {
     const int64_t numbers[] = {key->m,   key->n,   key->k,   key->trans_a + 2 * key->trans_b + 4 * key->c_is_float,
                                key->lda, key->ldb, key->ldc, key->beta != 0};
     uint64_t hash = 0;
@@ -175,14 +175,14 @@ static bool same_key(const product_key *a, const product_key *b) {
 
 /* Its place, with what was there before replaced; NULL if oneDNN refuses. */
 static product *find_product(const product_key *key) {
-    product *p = &products.kept[hash_of(key) % KEPT];
+    product *p = &products.kept[product_hash(key) % KEPT];
     if (p->primitive != NULL && same_key(&p->key, key))
         return p;
     product_fini(p);
     return product_init(key, p) == dnnl_success ? p : NULL;
 }
 
-static bool multiply(const hy_gemm_args *a) {
+static bool onednn_multiply(const hy_gemm_args *a) {
     const product_key key = {.m = a->m,
                              .n = a->n,
                              .k = a->k,
@@ -210,7 +210,7 @@ static void onednn_gemm_bf16(const hy_gemm_args *a) {
     bool done = false;
     if (a->m > 0 && a->n > 0 && a->k > 0 && a->alpha == 1 && a->a_role < HY_ROLE_STAT && a->b_role < HY_ROLE_STAT) {
         pthread_mutex_lock(&products.lock);
-        done = multiply(a);
+        done = onednn_multiply(a);
         pthread_mutex_unlock(&products.lock);
     }
     if (!done)

@@ -35,7 +35,7 @@ static int64_t head_tile_rows(const hy_run_shape *shape, const hy_tuning *tuning
 }
 
 /* L levels reach 2^(L−1) tokens, and a document may be as long as its sequence. */
-static hy_status check_levels(const hy_model_config *config, int64_t len) {
+static hy_status runner_check_levels(const hy_model_config *config, int64_t len) {
     for (int64_t l = 0; l < config->layers; l++) {
         const hy_mixer_config *m = &config->mixers[config->layer_mixer[l]];
         int64_t needed = 1;
@@ -56,7 +56,7 @@ static hy_status check_levels(const hy_model_config *config, int64_t len) {
 /* Everything of *r but memory: sizes and plan. */
 static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, hy_runner *r) {
     *r = (hy_runner){.model = model, .shape = *shape};
-    HY_TRY(check_levels(hy_model_config_of(model), shape->len));
+    HY_TRY(runner_check_levels(hy_model_config_of(model), shape->len));
     HY_TRY(hy_graph_check_tokens(hy_model_graph(model), shape->n_seq, shape->len, shape->sequence_size));
     r->dims =
         hy_layout_sizes(shape->method.layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
@@ -84,8 +84,8 @@ hy_status hy_runner_arena_bytes(const hy_model *model, const hy_run_shape *shape
 }
 
 /* arena NULL: the runner's own. */
-static hy_status create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
-                        void *params, void *grads, int broken, void *arena, hy_runner **out) {
+static hy_status runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
+                               void *params, void *grads, int broken, void *arena, hy_runner **out) {
     hy_runner *r = NULL;
     HY_TRY(HY_NEW("runner", 1, &r));
     hy_status status = prepare(model, shape, hy_device_profile(device), r);
@@ -124,12 +124,12 @@ static hy_status create(const hy_model *model, const hy_run_shape *shape, hy_dev
 
 hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
                            void *params, void *grads, int broken, hy_runner **out) {
-    return create(model, shape, device, sequence, params, grads, broken, NULL, out);
+    return runner_create(model, shape, device, sequence, params, grads, broken, NULL, out);
 }
 
 hy_status hy_runner_create_in(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
                               void *params, void *grads, void *arena, hy_runner **out) {
-    return create(model, shape, device, sequence, params, grads, 0, arena, out);
+    return runner_create(model, shape, device, sequence, params, grads, 0, arena, out);
 }
 
 void hy_runner_destroy(hy_runner *runner) {
@@ -190,14 +190,14 @@ static void tell_ready(int block, hy_bucket_ready ready, void *context) {
     }
 }
 
-static void tell_watch(const hy_runner *r, const hy_instruction *ins, bool begins) {
+static void runner_tell_watch(const hy_runner *r, const hy_instruction *ins, bool begins) {
     if (r->watch != NULL) {
         const hy_node *node = &r->exec.graph->nodes[ins->node];
         r->watch->node(r->watch, node->block, ins->phase != HY_PHASE_FWD, begins);
     }
 }
 
-static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void *context) {
+static void run_instructions(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void *context) {
     hy_exec *x = &r->exec;
     x->batch = batch;
     r->sp.layout = batch->layout;
@@ -212,9 +212,9 @@ static void run(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void
             tell_needed(r, block);
             last_block = block;
         }
-        tell_watch(r, ins, true);
+        runner_tell_watch(r, ins, true);
         execute(x, ins);
-        tell_watch(r, ins, false);
+        runner_tell_watch(r, ins, false);
         if (r->sp.comm) {
             hy_comm_progress(r->sp.comm);
         }
@@ -228,13 +228,13 @@ void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, do
                     void *context) {
     runner->exec.d_scale = d_scale;
     runner->exec.loss_sum = loss_sum;
-    run(runner, batch, ready, context);
+    run_instructions(runner, batch, ready, context);
 }
 
 void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, const hy_eval_rows *rows) {
     runner->exec.loss_sum = loss_sum;
     runner->exec.rows = *rows;
-    run(runner, batch, NULL, NULL);
+    run_instructions(runner, batch, NULL, NULL);
     runner->exec.rows = (hy_eval_rows){0};
 }
 

@@ -40,22 +40,22 @@ hy_var hy_node_lower_bound(hy_graph *g, hy_weight bounds, int64_t cols, int64_t 
     return y;
 }
 
-static hy_bound_gate_args gate_args(const hy_exec *x, const hy_node *node) {
+static hy_bound_gate_args bound_gate_args(const hy_exec *x, const hy_node *node) {
     return (hy_bound_gate_args){.T = x->T,
                                 .C = x->graph->vars[node->in[0]].cols,
                                 .x = hy_value(x, node->in[0]),
                                 .bound = hy_value(x, node->in[1])};
 }
 
-static void gate_fwd(hy_exec *x, const hy_node *node) {
-    hy_bound_gate_args a = gate_args(x, node);
+static void bound_gate_fwd(hy_exec *x, const hy_node *node) {
+    hy_bound_gate_args a = bound_gate_args(x, node);
     a.g = hy_value(x, node->out[0]);
     a.k = hy_value(x, node->out[1]);
     hy_bound_gate_fwd(x->device, &a);
 }
 
-static void gate_bwd(hy_exec *x, const hy_node *node) {
-    hy_bound_gate_args a = gate_args(x, node);
+static void bound_gate_bwd(hy_exec *x, const hy_node *node) {
+    hy_bound_gate_args a = bound_gate_args(x, node);
     a.dg = hy_grad(x, node->out[0]);
     a.dk = hy_grad(x, node->out[1]);
     a.dx = hy_grad(x, node->in[0]);
@@ -72,8 +72,8 @@ static const hy_node_class gate_class = {.name = "bounded gate",
                                          .bwd_reads_in = 3,
                                          .stat_in = 2,
                                          .stat_out = 1,
-                                         .fwd = gate_fwd,
-                                         .bwd = gate_bwd};
+                                         .fwd = bound_gate_fwd,
+                                         .bwd = bound_gate_bwd};
 
 hy_var hy_node_bounded_gate(hy_graph *g, hy_var x, hy_var bound, hy_var *k) {
     hy_var out[2] = {hy_graph_var(g, "decay", hy_var_cols(g, x)), hy_graph_var(g, "1 - decay", hy_var_cols(g, x))};

@@ -1,7 +1,7 @@
 /* Log decays: learned gates (gated_deltanet, mamba2, kda) and constants per head (retention, lightning). */
 #include "layers/nodes/nodes.h"
 
-static hy_decay_gate_args gate_args(const hy_exec *x, const hy_node *node) {
+static hy_decay_gate_args decay_gate_args(const hy_exec *x, const hy_node *node) {
     return (hy_decay_gate_args){.T = x->T,
                                 .H = node->attr.decay_gate.H,
                                 .K = node->attr.decay_gate.K,
@@ -11,14 +11,14 @@ static hy_decay_gate_args gate_args(const hy_exec *x, const hy_node *node) {
                                 .dt_bias = hy_param_value(x, node->w[1])};
 }
 
-static void gate_fwd(hy_exec *x, const hy_node *node) {
-    hy_decay_gate_args a = gate_args(x, node);
+static void decay_gate_fwd(hy_exec *x, const hy_node *node) {
+    hy_decay_gate_args a = decay_gate_args(x, node);
     a.g = hy_value(x, node->out[0]);
     hy_decay_gate_fwd(x->device, &a);
 }
 
-static void gate_bwd(hy_exec *x, const hy_node *node) {
-    hy_decay_gate_args a = gate_args(x, node);
+static void decay_gate_bwd(hy_exec *x, const hy_node *node) {
+    hy_decay_gate_args a = decay_gate_args(x, node);
     a.dg = hy_grad(x, node->out[0]);
     a.dx = hy_grad(x, node->in[0]);
     a.acc = hy_acc(x, node, 0);
@@ -27,8 +27,12 @@ static void gate_bwd(hy_exec *x, const hy_node *node) {
     hy_decay_gate_bwd(x->device, &a);
 }
 
-static const hy_node_class gate_class = {
-    .name = "decay gate", .light = true, .bwd_reads_in = 1, .stat_out = 1, .fwd = gate_fwd, .bwd = gate_bwd};
+static const hy_node_class gate_class = {.name = "decay gate",
+                                         .light = true,
+                                         .bwd_reads_in = 1,
+                                         .stat_out = 1,
+                                         .fwd = decay_gate_fwd,
+                                         .bwd = decay_gate_bwd};
 
 hy_var hy_node_decay_gate(hy_graph *g, hy_var x, int64_t heads, int64_t K, double lower_bound, double a_init_low) {
     hy_weight A_log =

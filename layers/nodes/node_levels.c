@@ -54,7 +54,7 @@ static int64_t level_kept(const hy_sizing *s, const hy_node *node) {
     return (int64_t)hy_sp_level_recur_kept(s->sp, s->dims, &shape);
 }
 
-static int64_t level_work(const hy_sizing *s, const hy_node *node) {
+static int64_t levels_work(const hy_sizing *s, const hy_node *node) {
     const hy_level_recur_args shape = hy_level_recur_shape(node, s->dims->T);
     return (int64_t)hy_sp_level_recur_work(s->sp, s->dims, &shape);
 }
@@ -74,7 +74,7 @@ static double blocks_read(const int64_t *docs, int64_t n_docs) {
 
 /* The chunk form's products at C = 64, triangles counted half: the weights inside the chunk, one state written, every larger block's
  * state read (delta rule: and put through the chunk's transition). */
-static double level_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
+static double levels_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
     const double C = 64, K = (double)node->attr.recur.K, V = (double)node->attr.recur.V,
                  blocks = blocks_read(docs, n_docs);
     const double per_token = node->attr.recur.rule == HY_RULE_DELTA
@@ -93,9 +93,9 @@ const hy_node_class hy_class_levels = {.name = "log-linear recurrence",
                                        .recompute = level_recompute,
                                        .bwd = level_bwd,
                                        .kept = level_kept,
-                                       .work = level_work,
+                                       .work = levels_work,
                                        .lists = level_lists,
-                                       .flops = level_flops};
+                                       .flops = levels_flops};
 
 hy_var hy_node_level_recur(hy_graph *g, const hy_recur_vars *in, hy_var l, hy_decay decay, hy_rule rule, int64_t heads,
                            int64_t value_heads, double scale) {

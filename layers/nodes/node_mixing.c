@@ -18,7 +18,7 @@ hy_recur_args hy_recur_shape(const hy_node *node, int64_t T) {
                            .scale = node->attr.recur.scale};
 }
 
-static hy_sp_recur recur_args(const hy_exec *x, const hy_node *node) {
+static hy_sp_recur mixing_recur_args(const hy_exec *x, const hy_node *node) {
     hy_sp_recur r = {.op = hy_recur_shape(node, x->T), .kept = hy_kept(x, node), .work = hy_work(x, node)};
     r.op.q = hy_value(x, node->in[0]);
     r.op.k = hy_value(x, node->in[1]);
@@ -31,19 +31,19 @@ static hy_sp_recur recur_args(const hy_exec *x, const hy_node *node) {
 }
 
 static void recur_fwd(hy_exec *x, const hy_node *node) {
-    hy_sp_recur r = recur_args(x, node);
+    hy_sp_recur r = mixing_recur_args(x, node);
     r.op.o = hy_value(x, node->out[0]);
     hy_sp_recur_fwd(x->sp, &r);
 }
 
 static void recur_recompute(hy_exec *x, const hy_node *node) {
-    hy_sp_recur r = recur_args(x, node);
+    hy_sp_recur r = mixing_recur_args(x, node);
     r.op.o = hy_value(x, node->out[0]);
     hy_sp_recur_recompute(x->sp, &r);
 }
 
 static void recur_bwd(hy_exec *x, const hy_node *node) {
-    hy_sp_recur r = recur_args(x, node);
+    hy_sp_recur r = mixing_recur_args(x, node);
     r.op.d_o = hy_grad(x, node->out[0]);
     r.op.dq = hy_grad(x, node->in[0]);
     r.op.dk = hy_grad(x, node->in[1]);
@@ -65,7 +65,7 @@ static int64_t recur_kept(const hy_sizing *s, const hy_node *node) {
     return (int64_t)hy_sp_recur_kept(s->sp, s->dims, &shape);
 }
 
-static int64_t recur_work(const hy_sizing *s, const hy_node *node) {
+static int64_t mixing_recur_work(const hy_sizing *s, const hy_node *node) {
     hy_recur_args shape = hy_recur_shape(node, s->dims->T);
     return (int64_t)hy_sp_recur_work(s->sp, s->dims, &shape, 0);
 }
@@ -88,7 +88,7 @@ const hy_node_class hy_class_recur = {.name = "recurrence",
                                       .recompute = recur_recompute,
                                       .bwd = recur_bwd,
                                       .kept = recur_kept,
-                                      .work = recur_work,
+                                      .work = mixing_recur_work,
                                       .lists = recur_lists,
                                       .flops = recur_flops};
 

@@ -71,18 +71,18 @@ static everybody rows_in(const hy_attn_call *c, char *base, size_t element) {
 }
 
 /* Own rows to their place; those past T are never read, and left as they are. */
-static void place_rows(hy_attn_call *c, int64_t cols, const void *src, void *dst) {
+static void place_gathered_rows(hy_attn_call *c, int64_t cols, const void *src, void *dst) {
     hy_copy2d(
         c->sp->device,
         &(hy_copy2d_args){.rows = c->dims.T, .cols = cols, .src_ld = cols, .dst_ld = cols, .src = src, .dst = dst});
 }
 
-static void gather_post(hy_attn_call *c) {
+static void keys_gather_post(hy_attn_call *c) {
     const everybody kv = rows_in(c, c->s.kv[0], c->esize);
     const size_t rank = (size_t)c->dims.rank;
     char *k = kv.k + rank * kv.k_block, *v = kv.v + rank * kv.v_block;
-    place_rows(c, c->k_row, c->a->k, k);
-    place_rows(c, c->v_row, c->a->v, v);
+    place_gathered_rows(c, c->k_row, c->a->k, k);
+    place_gathered_rows(c, c->v_row, c->a->v, v);
     hy_comm_all_gather(c->sp->comm, "attention K", k, kv.k, kv.k_block, &c->lists->reqs[0][0]);
     hy_comm_all_gather(c->sp->comm, "attention V", v, kv.v, kv.v_block, &c->lists->reqs[0][1]);
     if (c->backward) {
@@ -120,7 +120,7 @@ static void return_gradients(hy_attn_call *c) {
     hy_attn_add_home(c, &c->lists->hops[1], theirs.k, c->dims.size * c->dims.T_max);
 }
 
-static void gather_finish(hy_attn_call *c) {
+static void keys_gather_finish(hy_attn_call *c) {
     hy_comm_wait_all(c->lists->reqs[0], 2);
     compute_others(c);
     if (c->backward) {
@@ -134,5 +134,5 @@ const hy_attn_row hy_attn_row_allgather = {.title = "K/V all-gather",
                                            .part_rows = gather_part_rows,
                                            .build = gather_build,
                                            .cut = gather_cut,
-                                           .post = gather_post,
-                                           .finish = gather_finish};
+                                           .post = keys_gather_post,
+                                           .finish = keys_gather_finish};

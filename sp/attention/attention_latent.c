@@ -111,8 +111,8 @@ static void make_keys_bwd(hy_attn_call *c, const latent_slice *s) {
 }
 
 /* Every slice of the part, one after the other. `rows`: of the hop. */
-static void each_slice(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows *rows, const hy_kv_rows *made,
-                       void (*work)(hy_attn_call *, const latent_slice *)) {
+static void each_latent_slice(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows *rows, const hy_kv_rows *made,
+                              void (*work)(hy_attn_call *, const latent_slice *)) {
     const hy_sp_attn *a = c->a;
     const int64_t step = slice_rows(c->sp, part->rows);
     for (int64_t first = 0; first < part->rows; first += step) {
@@ -128,12 +128,12 @@ void hy_attn_latent(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows 
     const int64_t k = part->rows * c->a->HKV * c->a->D, v = part->rows * c->a->HKV * c->a->DV;
     const hy_kv_rows made = {
         .k = c->s.made_k, .v = c->s.made_v, .d_k = c->s.made_d, .d_v = c->s.made_d + (size_t)k * c->ssize};
-    each_slice(c, part, rows, &made, make_keys);
+    each_latent_slice(c, part, rows, &made, make_keys);
     if (c->backward) {
         hy_fill(c->sp->device, &(hy_fill_args){.n = k + v, .value = 0, .y = c->s.made_d, .role = HY_ROLE_STAT});
     }
     hy_attn_part_compute(c, part, &made);
     if (c->backward) {
-        each_slice(c, part, rows, &made, make_keys_bwd);
+        each_latent_slice(c, part, rows, &made, make_keys_bwd);
     }
 }

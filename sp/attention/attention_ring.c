@@ -130,12 +130,12 @@ static void finish_gradients(hy_attn_call *c, hy_ring_hop *x) {
     hy_attn_add_home(c, x->list, x->own, x->list->rows_out);
 }
 
-static void ring_post(hy_attn_call *c) {
+static void keys_ring_post(hy_attn_call *c) {
     hy_ring_hop first = ring_hop(c, 1);
     post_kv(c, &first);
 }
 
-static void ring_finish(hy_attn_call *c) {
+static void keys_ring_finish(hy_attn_call *c) {
     const int P = c->dims.size;
     c->ring[1] = ring_hop(c, 1);
     for (int h = 1; h < P; h++) {
@@ -164,5 +164,5 @@ const hy_attn_row hy_attn_row_ring = {.title = "ring attention",
                                       .part_rows = hy_kv_rows_max,
                                       .build = ring_build,
                                       .cut = ring_cut,
-                                      .post = ring_post,
-                                      .finish = ring_finish};
+                                      .post = keys_ring_post,
+                                      .finish = keys_ring_finish};

@@ -2,11 +2,11 @@
 
 enum { TILE_GROUP = 256 }; /* queries among which kernels share loads */
 
-static int64_t least(int64_t a, int64_t b) {
+static int64_t lesser_of(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static int64_t most(int64_t a, int64_t b) {
+static int64_t greater_of(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
@@ -45,8 +45,8 @@ static void add_pair(hy_attn_builder *b, const hy_attn_pair *pair) {
     b->group_products += more;
     b->lists->built[b->n_pairs++] = *pair;
     b->group->n++;
-    b->group->nq = most(b->group->nq, pair->nq);
-    b->group->nk = most(b->group->nk, pair->nk);
+    b->group->nq = greater_of(b->group->nq, pair->nq);
+    b->group->nk = greater_of(b->group->nk, pair->nk);
 }
 
 /* Of `all` queries, how many per pair: about as many multiplications as the device likes, but whole groups. */
@@ -54,8 +54,8 @@ static int64_t queries_of_pair(const hy_attn_builder *b, int64_t keys, int64_t a
     if (!cuts_queries(b->profile, b->dims.size)) {
         return all;
     }
-    const int64_t products = most(keys * b->lists->need.products, 1);
-    return most(b->profile->tuning.attn_products / products / TILE_GROUP * TILE_GROUP, TILE_GROUP);
+    const int64_t products = greater_of(keys * b->lists->need.products, 1);
+    return greater_of(b->profile->tuning.attn_products / products / TILE_GROUP * TILE_GROUP, TILE_GROUP);
 }
 
 /* How many of the fragment's queries see some key before position `end`: the first key never decreases. */
@@ -82,13 +82,13 @@ static const hy_fragment *fragment_of(const hy_attn_builder *b, const hy_key_blo
 static void add_fragment(hy_attn_builder *b, const hy_key_block *block, int64_t row, const hy_fragment *f) {
     const int64_t end = block->begin + block->rows, n = queries_seeing(b, f, end);
     const int64_t step = queries_of_pair(b, block->rows, f->len);
-    for (int64_t first = most(block->begin - f->begin, 0); first < n; first += step) {
-        const int64_t nq = least(n - first, step), t = f->local + first, begin = most(block->begin, b->lo[t]);
+    for (int64_t first = greater_of(block->begin - f->begin, 0); first < n; first += step) {
+        const int64_t nq = lesser_of(n - first, step), t = f->local + first, begin = greater_of(block->begin, b->lo[t]);
         add_pair(b, &(hy_attn_pair){.q = t,
                                     .nq = nq,
                                     .q_begin = f->begin + first,
                                     .k = row + begin - block->begin,
-                                    .nk = least(end, f->begin + first + nq) - begin,
+                                    .nk = lesser_of(end, f->begin + first + nq) - begin,
                                     .k_begin = begin});
     }
 }
@@ -104,9 +104,9 @@ static int64_t first_seen(const hy_attn_builder *b, const hy_key_block *block, i
     int64_t first = block->begin + block->rows;
     for (int64_t x = 0; x < b->layout->n_local / b->layout->n_seq; x++) {
         const hy_fragment *f = fragment_of(b, block, x);
-        const int64_t behind = most(begin - f->begin, 0); /* queries before it see none of the keys */
+        const int64_t behind = greater_of(begin - f->begin, 0); /* queries before it see none of the keys */
         if (behind < f->len) {
-            first = least(first, most(b->lo[f->local + behind], begin));
+            first = lesser_of(first, greater_of(b->lo[f->local + behind], begin));
         }
     }
     return first;
@@ -116,7 +116,8 @@ static int64_t first_seen(const hy_attn_builder *b, const hy_key_block *block, i
 static void add_parts(hy_attn_builder *b, const hy_key_block *block) {
     const int64_t end = block->begin + block->rows;
     for (int64_t at = first_seen(b, block, block->begin); at < end; at = first_seen(b, block, at)) {
-        const hy_key_block part = {at, least(b->profile->tuning.latent_rows, end - at), block->row + at - block->begin};
+        const hy_key_block part = {at, lesser_of(b->profile->tuning.latent_rows, end - at),
+                                   block->row + at - block->begin};
         part_begin(b, part.row, part.rows);
         add_block(b, &part, 0);
         at += part.rows;
@@ -141,6 +142,6 @@ void hy_attn_hop_home(hy_attn_builder *b, const hy_row_block *blocks, int64_t n)
     b->hop->home = hy_list_image_device(b->image, blocks);
     b->hop->n_home = n;
     for (int64_t i = 0; i < n; i++) {
-        b->hop->home_max = most(b->hop->home_max, blocks[i].n);
+        b->hop->home_max = greater_of(b->hop->home_max, blocks[i].n);
     }
 }

@@ -2,7 +2,7 @@
 
 #include "sp/carve.h"
 
-static int64_t cut(int64_t i, int64_t n, int64_t parts) {
+static int64_t channel_cut(int64_t i, int64_t n, int64_t parts) {
     return i * (n / parts) + i * (n % parts) / parts;
 }
 
@@ -17,14 +17,14 @@ hy_channel_shares hy_channel_shares_of(const hy_profile *profile, const hy_layou
 }
 
 hy_channels hy_channels_of(const hy_channel_shares *shares, int rank) {
-    const int64_t begin = cut(rank, shares->C, shares->ranks);
-    return (hy_channels){begin, cut(rank + 1, shares->C, shares->ranks) - begin};
+    const int64_t begin = channel_cut(rank, shares->C, shares->ranks);
+    return (hy_channels){begin, channel_cut(rank + 1, shares->C, shares->ranks) - begin};
 }
 
 hy_channels hy_channels_slice(const hy_channel_shares *shares, int rank, int slice) {
     const hy_channels all = hy_channels_of(shares, rank);
-    const int64_t begin = cut(slice, all.n, shares->slices);
-    return (hy_channels){all.begin + begin, cut(slice + 1, all.n, shares->slices) - begin};
+    const int64_t begin = channel_cut(slice, all.n, shares->slices);
+    return (hy_channels){all.begin + begin, channel_cut(slice + 1, all.n, shares->slices) - begin};
 }
 
 size_t hy_channel_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, int64_t C) {

@@ -107,7 +107,7 @@ size_t hy_level_lists_bytes(const hy_layout_dims *dims, int64_t columns) {
 }
 
 /* The part of a run that lies in the block of bit `bit` of the position at its end; len 0 if none does. */
-static hy_run piece_of(const hy_run *run, int64_t first, int64_t bit, int64_t at) {
+static hy_run state_piece_of(const hy_run *run, int64_t first, int64_t bit, int64_t at) {
     const int64_t end = first + run->len, block = end >> (bit + 1) << (bit + 1);
     const int64_t from = block > first ? block : first, to = block + ((int64_t)1 << bit);
     if (!(end >> bit & 1) || to <= from) {
@@ -128,7 +128,7 @@ hy_level_lists hy_level_lists_build(hy_list_image *image, const hy_layout *layou
         const hy_run *run = &layout->runs[layout->first_run[slot + 1] - 1];
         hy_map_join_entry join = {.slot = slot};
         for (int64_t bit = 0; bit < lists.levels; bit++) {
-            const hy_run piece = piece_of(run, layout->doc_pos[run->begin], bit, slot * lists.levels + bit);
+            const hy_run piece = state_piece_of(run, layout->doc_pos[run->begin], bit, slot * lists.levels + bit);
             if (piece.len > 0) {
                 pieces[n++] = piece;
                 join.bits |= (int64_t)1 << bit;

@@ -20,18 +20,18 @@ static void set(const hy_recur_call *c, const void *from, char *to) {
     }
 }
 
-static void load(const hy_recur_call *c, const void *states, char *array) {
+static void load_document_states(const hy_recur_call *c, const void *states, char *array) {
     for (int64_t doc = 0; doc < c->n_docs; doc++) {
         set(c, states ? entry(c, states, doc) : NULL, document_entry(c, array, doc));
     }
 }
 
 void hy_document_load_h0(hy_recur_call *c) {
-    load(c, c->r->h0, c->S0);
+    load_document_states(c, c->r->h0, c->S0);
 }
 
 void hy_document_load_dht(hy_recur_call *c) {
-    load(c, c->r->dht, c->dS1);
+    load_document_states(c, c->r->dht, c->dS1);
 }
 
 /* The kernel gives no transition for a run that starts a document; it does when told that a state enters. */
@@ -63,7 +63,7 @@ void hy_document_add_dht(hy_recur_call *c) {
     }
 }
 
-static bool is_empty(const hy_layout *layout, int64_t doc) {
+static bool no_documents(const hy_layout *layout, int64_t doc) {
     return layout->docs[doc] == layout->docs[doc + 1];
 }
 
@@ -75,7 +75,7 @@ void hy_document_store_ht(hy_recur_call *c) {
         }
     }
     for (int64_t doc = 0; doc < c->n_docs; doc++) {
-        if (is_empty(c->layout, doc)) {
+        if (no_documents(c->layout, doc)) {
             set(c, document_entry(c, c->S0, doc), entry(c, c->r->ht, doc));
         }
     }
@@ -89,7 +89,7 @@ void hy_document_store_dh0(hy_recur_call *c) {
         }
     }
     for (int64_t doc = 0; doc < c->n_docs; doc++) {
-        if (is_empty(c->layout, doc)) {
+        if (no_documents(c->layout, doc)) {
             set(c, document_entry(c, c->dS1, doc), entry(c, c->r->dh0, doc));
         }
     }

@@ -42,7 +42,7 @@ static size_t states_bytes(const level_call *c, const hy_layout_dims *dims) {
     return dims->size > 1 ? hy_aligned((size_t)dims->n_local * c->shape.h_bytes) : 0;
 }
 
-static size_t cut(level_call *c, const hy_layout_dims *dims, level_phase phase, hy_carve *work) {
+static size_t log_linear_cut(level_call *c, const hy_layout_dims *dims, level_phase phase, hy_carve *work) {
     const hy_profile *profile = c->sp->profile;
     const size_t of_levels = profile->level_work(&c->op), of_maps = profile->recur_work(&c->op.base);
     const size_t pieces = (size_t)(dims->n_local * c->op.N);
@@ -76,12 +76,12 @@ size_t hy_sp_level_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const
 size_t hy_sp_level_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape) {
     hy_sp copy = *sp;
     level_call c = call_of(&copy, dims, shape);
-    const size_t fwd = cut(&c, dims, LEVEL_FWD, &(hy_carve){0});
-    const size_t bwd = cut(&c, dims, LEVEL_BWD, &(hy_carve){0});
+    const size_t fwd = log_linear_cut(&c, dims, LEVEL_FWD, &(hy_carve){0});
+    const size_t bwd = log_linear_cut(&c, dims, LEVEL_BWD, &(hy_carve){0});
     return fwd > bwd ? fwd : bwd;
 }
 
-static level_call begin(hy_sp *sp, hy_sp_level_recur *r, level_phase phase) {
+static level_call log_linear_begin(hy_sp *sp, hy_sp_level_recur *r, level_phase phase) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     level_call c = call_of(sp, &dims, &r->op);
     c.lists = hy_lists_levels(sp->lists, r->op.L);
@@ -90,13 +90,13 @@ static level_call begin(hy_sp *sp, hy_sp_level_recur *r, level_phase phase) {
     if (dims.size > 1) {
         c.pass.kept_A = (char *)r->kept + states_bytes(&c, &dims);
     }
-    cut(&c, &dims, phase, &(hy_carve){.base = r->work});
+    log_linear_cut(&c, &dims, phase, &(hy_carve){.base = r->work});
     return c;
 }
 
 /* ---- maps of fragments ---- */
 
-static void maps(level_call *c) {
+static void log_linear_maps(level_call *c) {
     if (c->lists->n_joins == 0) {
         return;
     }
@@ -123,7 +123,7 @@ static void maps(level_call *c) {
 
 typedef void level_kernel(hy_device *device, const hy_level_recur_args *op);
 
-static void on_runs(level_call *c, level_kernel *kernel, const hy_run_list *runs) {
+static void log_linear_on_runs(level_call *c, level_kernel *kernel, const hy_run_list *runs) {
     if (runs->n > 0) {
         hy_recur_set_runs(&c->op.base, runs);
         kernel(c->sp->device, &c->op);
@@ -136,55 +136,55 @@ static void on_local_runs(level_call *c, level_kernel *kernel, int step) {
     const hy_run_list *runs = step > 0 ? &lists->starting : &lists->ending;
     const int64_t *first = step > 0 ? lists->first_starting : lists->first_ending;
     if (lists->part == 0) {
-        on_runs(c, kernel, runs);
+        log_linear_on_runs(c, kernel, runs);
         return;
     }
     for (int64_t slot = 0; slot < c->sp->layout->n_local; slot++) {
         const hy_run_list some = hy_run_list_part(runs, first[slot], first[slot + 1] - first[slot]);
-        on_runs(c, kernel, &some);
+        log_linear_on_runs(c, kernel, &some);
         hy_state_progress(&c->pass);
     }
 }
 
 void hy_sp_level_recur_fwd(hy_sp *sp, hy_sp_level_recur *r) {
-    level_call c = begin(sp, r, LEVEL_FWD);
+    level_call c = log_linear_begin(sp, r, LEVEL_FWD);
     c.op.base.S0 = c.states;
     if (hy_sp_starts(sp)) {
-        maps(&c);
+        log_linear_maps(&c);
         hy_state_post(&c.pass);
     }
     if (hy_sp_finishes(sp) && sp->layout->size == 1) {
-        on_runs(&c, hy_level_fwd, &sp->lists->runs.all);
+        log_linear_on_runs(&c, hy_level_fwd, &sp->lists->runs.all);
     } else if (hy_sp_finishes(sp)) {
         hy_state_resume(&c.pass);
         on_local_runs(&c, hy_level_fwd, 1);
         hy_state_finish(&c.pass);
-        on_runs(&c, hy_level_fwd, &sp->lists->runs.continuing);
+        log_linear_on_runs(&c, hy_level_fwd, &sp->lists->runs.continuing);
     }
 }
 
 /* No run's result depends on which call it is in, so the bits are the same. */
 void hy_sp_level_recur_recompute(hy_sp *sp, hy_sp_level_recur *r) {
-    level_call c = begin(sp, r, LEVEL_FWD);
+    level_call c = log_linear_begin(sp, r, LEVEL_FWD);
     c.op.base.S0 = c.states;
-    on_runs(&c, hy_level_fwd, &sp->lists->runs.all);
+    log_linear_on_runs(&c, hy_level_fwd, &sp->lists->runs.all);
 }
 
 void hy_sp_level_recur_bwd(hy_sp *sp, hy_sp_level_recur *r) {
-    level_call c = begin(sp, r, LEVEL_BWD);
+    level_call c = log_linear_begin(sp, r, LEVEL_BWD);
     c.op.base.S0 = c.states;
     c.op.base.dS1 = c.dS1;
     if (hy_sp_starts(sp)) {
         c.op.base.dH = c.pass.own_H;
-        on_runs(&c, hy_level_map_bwd, &sp->lists->runs.all);
+        log_linear_on_runs(&c, hy_level_map_bwd, &sp->lists->runs.all);
         hy_state_post(&c.pass);
     }
     if (hy_sp_finishes(sp) && sp->layout->size == 1) {
-        on_runs(&c, hy_level_bwd, &sp->lists->runs.all);
+        log_linear_on_runs(&c, hy_level_bwd, &sp->lists->runs.all);
     } else if (hy_sp_finishes(sp)) {
         hy_state_resume(&c.pass);
         on_local_runs(&c, hy_level_bwd, -1);
         hy_state_finish(&c.pass);
-        on_runs(&c, hy_level_bwd, &sp->lists->runs.flowing);
+        log_linear_on_runs(&c, hy_level_bwd, &sp->lists->runs.flowing);
     }
 }

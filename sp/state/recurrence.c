@@ -8,7 +8,7 @@
  * Source: LASP-2 (Sun et al. 2025), generalised to all decays and the delta rule. */
 #include "sp/state/recurrence_internal.h"
 
-static size_t cut(hy_recur_call *c, const hy_layout_dims *dims, hy_recur_phase phase, hy_carve *work) {
+static size_t recurrence_cut(hy_recur_call *c, const hy_layout_dims *dims, hy_recur_phase phase, hy_carve *work) {
     const size_t state = c->shape.h_bytes;
     const int64_t slots = dims->n_local + c->n_docs;
     c->op.work = hy_carve_take(work, c->sp->profile->recur_work(&c->op));
@@ -56,12 +56,12 @@ size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_re
     hy_recur_call c = {.sp = &copy, .op = *shape, .n_docs = n_docs_with_states};
     c.op.T = dims->T;
     c.shape = hy_segment_shape_of(shape, sp->profile->dtype);
-    const size_t fwd = cut(&c, dims, HY_RECUR_FWD, &(hy_carve){0});
-    const size_t bwd = cut(&c, dims, HY_RECUR_BWD, &(hy_carve){0});
+    const size_t fwd = recurrence_cut(&c, dims, HY_RECUR_FWD, &(hy_carve){0});
+    const size_t bwd = recurrence_cut(&c, dims, HY_RECUR_BWD, &(hy_carve){0});
     return fwd > bwd ? fwd : bwd;
 }
 
-static hy_recur_call begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase phase) {
+static hy_recur_call recurrence_begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase phase) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     hy_recur_call c = {.sp = sp, .r = r, .layout = sp->layout, .op = r->op};
     c.op.T = sp->layout->T;
@@ -71,7 +71,7 @@ static hy_recur_call begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase phase) {
     if (dims.size > 1) {
         c.pass.kept_A = (char *)r->kept + kept_states_bytes(&dims, &c.shape);
     }
-    cut(&c, &dims, phase, &(hy_carve){.base = r->work});
+    recurrence_cut(&c, &dims, phase, &(hy_carve){.base = r->work});
     c.runs = c.n_docs > 0 ? &sp->lists->document_runs : &sp->lists->runs;
     if (c.n_docs > 0) {
         hy_document_load_h0(&c);
@@ -83,7 +83,7 @@ static hy_recur_call begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase phase) {
 
 /* ---- forward ---- */
 
-static void fwd(hy_recur_call *c, const hy_run_list *runs, const void *S0, void *S1) {
+static void recurrence_fwd(hy_recur_call *c, const hy_run_list *runs, const void *S0, void *S1) {
     if (runs->n == 0) {
         return;
     }
@@ -98,7 +98,7 @@ static void fwd_in_parts(hy_recur_call *c, const hy_run_list *parts, const void 
     for (int64_t i = 0; i < parts->n; i++) {
         const hy_run_list part = hy_run_list_part(parts, i, 1);
         const bool last = i + 1 == parts->n;
-        fwd(c, &part, i == 0 ? S0 : c->between[i % 2], last ? S1 : c->between[(i + 1) % 2]);
+        recurrence_fwd(c, &part, i == 0 ? S0 : c->between[i % 2], last ? S1 : c->between[(i + 1) % 2]);
         hy_state_progress(&c->pass);
     }
 }
@@ -118,7 +118,7 @@ static void fwd_grouped(hy_recur_call *c, const hy_run_list *runs, int64_t *next
             *next_part += n;
         } else {
             const hy_run_list group = hy_run_list_part(runs, first, next - first);
-            fwd(c, &group, S0, S1);
+            recurrence_fwd(c, &group, S0, S1);
             hy_state_progress(&c->pass);
         }
     }
@@ -136,7 +136,7 @@ static hy_run_list injected_runs(const hy_recur_call *c) {
     return hy_run_list_part(&c->runs->continuing, 0, c->runs->continuing.n - seeded_runs(c).n);
 }
 
-static void maps(hy_recur_call *c) {
+static void recurrence_maps(hy_recur_call *c) {
     hy_recur_set_runs(&c->op, &c->sp->lists->runs.all);
     c->op.A_map = c->pass.own_A;
     c->op.H_map = c->pass.own_H;
@@ -150,14 +150,14 @@ static void maps(hy_recur_call *c) {
 static void local_whole(hy_recur_call *c) {
     const hy_run_list injected = injected_runs(c);
     if (c->n_docs == 0 && injected.n == c->runs->continuing.n) {
-        fwd(c, &c->runs->all, NULL, NULL);
+        recurrence_fwd(c, &c->runs->all, NULL, NULL);
         return;
     }
-    fwd(c, &injected, NULL, NULL);
-    fwd(c, &c->runs->starting, c->S0, c->S1);
+    recurrence_fwd(c, &injected, NULL, NULL);
+    recurrence_fwd(c, &c->runs->starting, c->S0, c->S1);
 }
 
-static void local(hy_recur_call *c) {
+static void recurrence_local(hy_recur_call *c) {
     const hy_run_lists *runs = c->runs;
     const int64_t n_injected = injected_runs(c).n;
     int64_t part = 0; /* parts are in the order of the runs */
@@ -186,7 +186,7 @@ static void add_incoming(hy_recur_call *c) {
         c->op.S0 = c->S0;
         hy_recur_inject(c->sp->device, &c->op);
     }
-    fwd(c, &seeded, c->S0, c->S1);
+    recurrence_fwd(c, &seeded, c->S0, c->S1);
 }
 
 /* After S_in has arrived in kept_states. */
@@ -198,10 +198,10 @@ static void take_incoming(hy_recur_call *c) {
 
 static void finish_fwd(hy_recur_call *c) {
     if (c->layout->size == 1) {
-        fwd(c, &c->runs->all, c->S0, c->S1);
+        recurrence_fwd(c, &c->runs->all, c->S0, c->S1);
     } else {
         hy_state_resume(&c->pass);
-        local(c);
+        recurrence_local(c);
         hy_state_finish(&c->pass);
         take_incoming(c);
         add_incoming(c);
@@ -212,9 +212,9 @@ static void finish_fwd(hy_recur_call *c) {
 }
 
 void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
-    hy_recur_call c = begin(sp, r, HY_RECUR_FWD);
+    hy_recur_call c = recurrence_begin(sp, r, HY_RECUR_FWD);
     if (hy_sp_starts(sp)) {
-        maps(&c);
+        recurrence_maps(&c);
         hy_state_post(&c.pass);
     }
     if (hy_sp_finishes(sp)) {
@@ -224,19 +224,19 @@ void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
 
 /* The same calls on the same pieces, so that the bits are the same. */
 void hy_sp_recur_recompute(hy_sp *sp, hy_sp_recur *r) {
-    hy_recur_call c = begin(sp, r, HY_RECUR_FWD);
+    hy_recur_call c = recurrence_begin(sp, r, HY_RECUR_FWD);
     if (sp->layout->size == 1) {
-        fwd(&c, &c.runs->all, c.S0, c.S1);
+        recurrence_fwd(&c, &c.runs->all, c.S0, c.S1);
     } else {
         take_incoming(&c);
-        local(&c);
+        recurrence_local(&c);
         add_incoming(&c);
     }
 }
 
 /* ---- backward ---- */
 
-static void bwd(hy_recur_call *c, const hy_run_list *runs) {
+static void recurrence_bwd(hy_recur_call *c, const hy_run_list *runs) {
     if (runs->n == 0) {
         return;
     }
@@ -259,25 +259,25 @@ static void maps_bwd(hy_recur_call *c) {
 static void local_bwd(hy_recur_call *c) {
     const hy_run_lists *runs = c->runs;
     if (runs->part == 0) {
-        bwd(c, &runs->ending);
+        recurrence_bwd(c, &runs->ending);
         return;
     }
     for (int64_t slot = 0; slot < c->layout->n_local; slot++) {
         const int64_t first = runs->first_ending[slot];
         const hy_run_list ending = hy_run_list_part(&runs->ending, first, runs->first_ending[slot + 1] - first);
-        bwd(c, &ending);
+        recurrence_bwd(c, &ending);
         hy_state_progress(&c->pass);
     }
 }
 
 static void finish_bwd(hy_recur_call *c) {
     if (c->layout->size == 1) {
-        bwd(c, &c->runs->all);
+        recurrence_bwd(c, &c->runs->all);
     } else {
         hy_state_resume(&c->pass);
         local_bwd(c);
         hy_state_finish(&c->pass);
-        bwd(c, &c->runs->flowing);
+        recurrence_bwd(c, &c->runs->flowing);
     }
     if (c->r->dh0) {
         hy_document_store_dh0(c);
@@ -285,7 +285,7 @@ static void finish_bwd(hy_recur_call *c) {
 }
 
 void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r) {
-    hy_recur_call c = begin(sp, r, HY_RECUR_BWD);
+    hy_recur_call c = recurrence_begin(sp, r, HY_RECUR_BWD);
     take_incoming(&c);
     if (c.n_docs > 0) {
         hy_document_load_dht(&c);

@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/memory.h"
 #include "kernels/device.h"
 #include "train/run/stop_request.h"
 

@@ -150,7 +150,7 @@ static void append_to_list(char *list, size_t *used, const char *text) {
     *used = *used + (size_t)n < LIST_SIZE ? *used + (size_t)n : LIST_SIZE - 1;
 }
 
-static void refuse(comparison *c, const char *key, const char *before, const char *after) {
+static void refuse_change(comparison *c, const char *key, const char *before, const char *after) {
     char line[KEY_SIZE + 600];
     const hy_schema_origins *origins = c->allowed != NULL ? c->allowed->origins : NULL;
     snprintf(line, sizeof line, "\n  %s: %.200s -> %.200s", key, before, after);
@@ -174,7 +174,7 @@ static void compare_key(void *context, const char *key, const char *before, cons
         any_allowed(c->allowed, names_key, (void *)(uintptr_t)key)) {
         hy_info("config: %s%s was %s in the checkpoint, is %s now", key, what, before, after);
     } else {
-        refuse(c, key, before, after);
+        refuse_change(c, key, before, after);
     }
 }
 

@@ -70,7 +70,8 @@ static hy_status check_vocabulary(const hy_config *config, const hy_open_store *
     return HY_OK;
 }
 
-static hy_status check(const hy_config *config, bool train, const hy_open_store *open, const hy_open_store *first) {
+static hy_status check_stores(const hy_config *config, bool train, const hy_open_store *open,
+                              const hy_open_store *first) {
     HY_TRY(check_length(config, train, open));
     HY_TRY(check_vocabulary(config, open, first));
     if (train && config->data.loss == HY_LOSS_ANSWERS && !hy_token_store_has_answers(open->store)) {
@@ -119,7 +120,7 @@ static hy_status open_store(const hy_config *config, bool train, hy_comm *world,
     if (config->data.tokenizer[0] == '\0') { /* else all are of that one, whatever they say */
         HY_TRY(hy_one_tokenizer_add(tokenizer, world, hy_token_store_tokenizer(out->store), store->path));
     }
-    return hy_comm_agree(world, first_rank ? check(config, train, out, first) : HY_OK);
+    return hy_comm_agree(world, first_rank ? check_stores(config, train, out, first) : HY_OK);
 }
 
 static hy_status open_list(const hy_config *config, const hy_store_list *list, bool train, hy_comm *world,

@@ -278,7 +278,7 @@ static hy_status train_from(hy_loop *l) {
     return l->stopped ? HY_STOPPED : HY_OK;
 }
 
-static hy_status run(hy_loop *l) {
+static hy_status loop_run(hy_loop *l) {
     hy_checkpoint checkpoint;
     bool found = false;
     HY_TRY(hy_loop_begin(l));
@@ -299,7 +299,7 @@ hy_status hy_train_with(const hy_config *config, const hy_train_options *options
     l->first_rank = hy_comm_rank(world) == 0;
     l->folder.lock = -1;
     l->saved_step = -1;
-    const hy_status status = run(l);
+    const hy_status status = loop_run(l);
     if (l->first_rank) {
         note_end(l, status);
     }

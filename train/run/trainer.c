@@ -192,7 +192,7 @@ static hy_status build(hy_trainer *trainer, bool train, bool blank) {
     return hy_comm_agree(trainer->world, reserve_data(trainer, train));
 }
 
-static hy_status create(const hy_config *config, bool train, bool blank, hy_comm *world, hy_trainer **out) {
+static hy_status trainer_create(const hy_config *config, bool train, bool blank, hy_comm *world, hy_trainer **out) {
     hy_trainer *trainer = NULL;
     HY_TRY(hy_comm_agree(world, HY_NEW("trainer", 1, &trainer)));
     trainer->config = config;
@@ -208,11 +208,11 @@ static hy_status create(const hy_config *config, bool train, bool blank, hy_comm
 }
 
 hy_status hy_trainer_create(const hy_config *config, bool train, hy_comm *world, hy_trainer **out) {
-    return create(config, train, false, world, out);
+    return trainer_create(config, train, false, world, out);
 }
 
 hy_status hy_trainer_create_blank(const hy_config *config, hy_comm *world, hy_trainer **out) {
-    return create(config, true, true, world, out);
+    return trainer_create(config, true, true, world, out);
 }
 
 static void destroy_pass(hy_pass *pass) {

@@ -91,7 +91,7 @@ static void team_tell(const team *m, int64_t unit, int64_t query_tile) {
     __atomic_store_n(&progress_of(m, m->thread)->done, unit * m->query_tiles + query_tile, __ATOMIC_RELEASE);
 }
 
-static void unit_run(const team *m, scratch *w, int64_t unit) {
+static void attn_bwd_unit(const team *m, scratch *w, int64_t unit) {
     const hy_attn_block *a = m->args;
     int64_t kv_head = unit % a->HKV, key = unit / a->HKV * KEYS, group = a->H / a->HKV;
     int64_t key_end = key + KEYS < a->nk ? key + KEYS : a->nk;
@@ -128,7 +128,7 @@ void HY_ISA_NAME(hy_attn_bwd)(const hy_attn_block *a) {
         team_tell(&m, 0, 0);
 #pragma omp barrier
         for (int64_t unit = m.thread; unit < units; unit += m.threads)
-            unit_run(&m, &w, unit);
+            attn_bwd_unit(&m, &w, unit);
         hy_attn_thread_end();
     }
 }

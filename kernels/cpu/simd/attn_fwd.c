@@ -47,7 +47,7 @@ static void tile_end(const hy_attn_block *a, const query_tile *t) {
 
 /* Up to TILES tiles of query heads that read key head `kv_head`; tile x is head x % group of that key head's group,
  * query tile x / group. */
-static void unit_run(const hy_attn_block *a, scratch *w, int64_t kv_head, int64_t x_begin, int64_t x_end) {
+static void attn_fwd_unit(const hy_attn_block *a, scratch *w, int64_t kv_head, int64_t x_begin, int64_t x_end) {
     int64_t group = a->H / a->HKV, count = x_end - x_begin, begin = a->nk, end = 0;
     query_tile tiles[TILES];
     for (int64_t x = 0; x < count; x++) {
@@ -88,7 +88,7 @@ void HY_ISA_NAME(hy_attn_fwd)(const hy_attn_block *a) {
 #pragma omp for schedule(dynamic, 1)
         for (int64_t x = 0; x < units * a->HKV; x++) {
             int64_t begin = (units - 1 - x / a->HKV) * TILES;
-            unit_run(a, &w, x % a->HKV, begin, begin + TILES < tiles ? begin + TILES : tiles);
+            attn_fwd_unit(a, &w, x % a->HKV, begin, begin + TILES < tiles ? begin + TILES : tiles);
         }
         hy_attn_thread_end();
     }

@@ -22,7 +22,7 @@ static void update(const hy_adamw_args *a, double decay, hy_range r) {
     }
 }
 
-static void copy(const hy_adamw_args *a, hy_range r) {
+static void copy_to_half(const hy_adamw_args *a, hy_range r) {
     const float *w = a->w;
 #define STEP(i, n) hy_role_put(a->copy_role, a->copy, i, hy_vec_load_tail(w + (i), n), n, 0)
     HY_FOR_VECS(i, r, STEP);
@@ -38,7 +38,7 @@ void HY_ISA_NAME(hy_fast_adamw)(const hy_adamw_args *a) {
             const hy_range r = {at, end - at < BLOCK ? end : at + BLOCK};
             update(a, segment->decays ? a->decay : 0, r);
             if (a->copy)
-                copy(a, r);
+                copy_to_half(a, r);
         }
     }
 }

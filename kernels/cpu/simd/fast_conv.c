@@ -68,7 +68,7 @@ static void rows_of(const hy_conv_args *a, const hy_conv_piece *p, const hy_run 
         CALL(4);                                                                                                       \
     }
 
-static void fwd_run(const hy_conv_args *a, const hy_conv_piece *p, const hy_run *run) {
+static void conv_fwd_run(const hy_conv_args *a, const hy_conv_piece *p, const hy_run *run) {
     hy_conv_rows rows;
     for (int64_t i = 0; i < run->len; i += HY_CONV_TOKENS) {
         const int64_t n = run->len - i < HY_CONV_TOKENS ? run->len - i : HY_CONV_TOKENS;
@@ -80,7 +80,7 @@ static void fwd_run(const hy_conv_args *a, const hy_conv_piece *p, const hy_run 
     }
 }
 
-static void bwd_run(const hy_conv_args *a, hy_conv_piece *p, const hy_run *run) {
+static void conv_bwd_run(const hy_conv_args *a, hy_conv_piece *p, const hy_run *run) {
     hy_conv_rows rows;
     rows_of(a, p, run, 0, a->W - 1, &rows);
     hy_conv_carry_begin(a, p, &rows);
@@ -101,7 +101,7 @@ static void fwd_narrow(const hy_conv_args *a, hy_range mine) {
     for (int64_t begin = mine.begin; begin < mine.end; begin += HY_CONV_CHANNELS) {
         piece_begin(a, &p, begin, mine.end - begin < HY_CONV_CHANNELS ? mine.end - begin : HY_CONV_CHANNELS);
         for (int64_t n = 0; n < a->n_runs; n++)
-            fwd_run(a, &p, &a->runs[n]);
+            conv_fwd_run(a, &p, &a->runs[n]);
     }
 }
 
@@ -111,7 +111,7 @@ static void bwd_narrow(const hy_conv_args *a, hy_range mine) {
         piece_begin(a, &p, begin, mine.end - begin < HY_CONV_CHANNELS ? mine.end - begin : HY_CONV_CHANNELS);
         piece_begin_bwd(a, &p);
         for (int64_t n = 0; n < a->n_runs; n++)
-            bwd_run(a, &p, &a->runs[n]);
+            conv_bwd_run(a, &p, &a->runs[n]);
         piece_end_bwd(a, &p);
     }
 }

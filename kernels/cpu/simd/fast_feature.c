@@ -59,7 +59,7 @@ static float part_fwd(const part *s, int64_t d, const hy_elem *x, float *p) {
     return hy_vec_sum(sum);
 }
 
-static void divide(const float *p, int64_t d, float by, hy_elem *y) {
+static void divide_rows(const float *p, int64_t d, float by, hy_elem *y) {
     const hy_range all = {0, d};
     const hy_vec factor = hy_vec_set(1 / by);
 #define STEP(i, n) hy_vec_store_tail(y + (i), factor * hy_vec_load_tail(p + (i), n), n)
@@ -74,8 +74,8 @@ static void row_fwd(const hy_feature_args *f, const hy_elem *x, hy_elem *y) {
     row_parts(f, x, parts);
     const float first = part_fwd(&parts[0], d, x, p), second = part_fwd(&parts[1], d, x, p + d);
     const int joined = f->kind == HY_FEATURES_HEDGEHOG;
-    divide(p, d, joined ? first + second : first, y);
-    divide(p + d, d, joined ? first + second : second, y + d);
+    divide_rows(p, d, joined ? first + second : first, y);
+    divide_rows(p + d, d, joined ? first + second : second, y + d);
 }
 
 static sums part_sums(const part *s, int64_t d, const hy_elem *x, const hy_elem *dy) {

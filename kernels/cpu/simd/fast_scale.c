@@ -30,13 +30,13 @@ HY_INLINE void evaluate(hy_act act, float w, float *factor, float *slope) {
 }
 
 /* Columns of one piece: whole columns of x, whose gradients are then rounded once, unless one alone is more than a piece. */
-static int64_t piece_of(const hy_scale_args *a) {
+static int64_t scale_piece_of(const hy_scale_args *a) {
     return a->expand <= COLUMNS ? COLUMNS / a->expand * a->expand : COLUMNS;
 }
 
 static void columns_begin(const hy_scale_args *a, columns *p, int64_t begin, int64_t end) {
     p->begin = begin;
-    p->n = end - begin < piece_of(a) ? end - begin : piece_of(a);
+    p->n = end - begin < scale_piece_of(a) ? end - begin : scale_piece_of(a);
     for (int64_t c = 0; c < p->n; c++) {
         if (c > 0 && (begin + c) / a->group == (begin + c - 1) / a->group) {
             p->factor[c] = p->factor[c - 1];
@@ -131,7 +131,7 @@ void HY_ISA_NAME(hy_fast_scale_fwd)(const hy_scale_args *a) {
     {
         const hy_range mine = my_columns(a);
         columns p;
-        for (int64_t begin = mine.begin; begin < mine.end; begin += piece_of(a)) {
+        for (int64_t begin = mine.begin; begin < mine.end; begin += scale_piece_of(a)) {
             columns_begin(a, &p, begin, mine.end);
             for (int64_t t = 0; t < a->T; t++)
                 fwd_token(a, &p, t * (a->cols / a->expand), t * a->cols + begin);
@@ -144,7 +144,7 @@ void HY_ISA_NAME(hy_fast_scale_bwd)(const hy_scale_args *a) {
     {
         const hy_range mine = my_columns(a);
         columns p;
-        for (int64_t begin = mine.begin; begin < mine.end; begin += piece_of(a)) {
+        for (int64_t begin = mine.begin; begin < mine.end; begin += scale_piece_of(a)) {
             columns_begin(a, &p, begin, mine.end);
             for (int64_t t = 0; t < a->T; t++)
                 bwd_token(a, &p, t * (a->cols / a->expand), t * a->cols + begin);

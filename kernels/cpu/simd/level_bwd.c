@@ -19,7 +19,7 @@ typedef struct bwd {
     float *starts;   /* int64_t [chunks]: first token of each chunk */
 } bwd;
 
-static void bwd_layout(bwd *f, const hy_level_scan *s, hy_scratch *m) {
+static void level_bwd_layout(bwd *f, const hy_level_scan *s, hy_scratch *m) {
     const int64_t chunks = hy_level_chunks_max(s->scan.a->T), states = s->N * s->size;
     for (f->segment = 1; f->segment * f->segment < chunks;)
         f->segment++;
@@ -97,7 +97,7 @@ static int64_t end_pos(const hy_level_scan *s) {
     return s->levels->pos[s->scan.run.begin + s->scan.run.len - 1] + 1;
 }
 
-static void bwd_run(bwd *f, const hy_level_scan *s, const hy_level_out *out) {
+static void level_bwd_run(bwd *f, const hy_level_scan *s, const hy_level_out *out) {
     const hy_recur_args *a = s->scan.a;
     const hy_run *run = &s->scan.run;
     const int64_t states = s->N * s->size, n_chunks = list_chunks(f, s);
@@ -117,16 +117,16 @@ static void bwd_run(bwd *f, const hy_level_scan *s, const hy_level_out *out) {
         store_states(s, f->turn, f->dX, run->s0, s->levels->pos[run->begin], a->dS0);
 }
 
-static int64_t thread_floats(const hy_level_recur_args *a) {
+static int64_t level_bwd_thread_floats(const hy_level_recur_args *a) {
     hy_level_scan s = hy_level_scan_make(a, NULL, 0);
     hy_scratch m = {0};
     bwd f = {0};
-    bwd_layout(&f, &s, &m);
+    level_bwd_layout(&f, &s, &m);
     return m.used;
 }
 
 int64_t HY_ISA_NAME(hy_level_bwd_floats)(const hy_level_recur_args *a) {
-    return thread_floats(a) * omp_get_max_threads() +
+    return level_bwd_thread_floats(a) * omp_get_max_threads() +
            hy_key_sums_floats(hy_key_sums_make(&a->base, 2, hy_key_parts(&a->base), NULL));
 }
 
@@ -134,7 +134,7 @@ void HY_ISA_NAME(hy_level_bwd_chunks)(const hy_level_recur_args *args) {
     const hy_recur_args *a = &args->base;
     if (a->HV == 0 || a->H == 0)
         return;
-    const int64_t per_thread = thread_floats(args), parts = hy_key_parts(a), group = a->HV / a->H;
+    const int64_t per_thread = level_bwd_thread_floats(args), parts = hy_key_parts(a), group = a->HV / a->H;
     float *work = hy_align_floats(a->work);
     const hy_key_sums sums = hy_key_sums_make(a, 2, parts, work + per_thread * omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic)
@@ -145,18 +145,18 @@ void HY_ISA_NAME(hy_level_bwd_chunks)(const hy_level_recur_args *args) {
                 hy_level_scan s = hy_level_scan_make(args, &a->runs[r], vhead);
                 hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
                 bwd f = {0};
-                bwd_layout(&f, &s, &m);
+                level_bwd_layout(&f, &s, &m);
                 const hy_level_out out = {.dq = hy_key_rows_of(sums, part, 0, a->dq),
                                           .dk = hy_key_rows_of(sums, part, 1, a->dk),
                                           .acc = vhead > first};
-                bwd_run(&f, &s, &out);
+                level_bwd_run(&f, &s, &out);
             }
     }
     hy_key_sums_finish(sums, a, (void *[HY_KEY_ARRAYS]){a->dq, a->dk});
 }
 
 /* The gradient of the states alone. */
-static void map_bwd_run(bwd *f, const hy_level_scan *s) {
+static void level_map_bwd_run(bwd *f, const hy_level_scan *s) {
     const hy_run *run = &s->scan.run;
     const int64_t n_chunks = list_chunks(f, s);
     memset(f->dX, 0, (size_t)(s->N * s->size) * sizeof(float));
@@ -177,15 +177,15 @@ static void map_bwd_run(bwd *f, const hy_level_scan *s) {
 }
 
 void HY_ISA_NAME(hy_level_map_bwd_chunks)(const hy_level_recur_args *a) {
-    const int64_t per_thread = thread_floats(a), HV = a->base.HV;
+    const int64_t per_thread = level_bwd_thread_floats(a), HV = a->base.HV;
     float *work = hy_align_floats(a->base.work);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->base.n_runs * HV; i++) {
         hy_level_scan s = hy_level_scan_make(a, &a->base.runs[i / HV], i % HV);
         hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
         bwd f = {0};
-        bwd_layout(&f, &s, &m);
+        level_bwd_layout(&f, &s, &m);
         if (s.scan.run.s0 >= 0)
-            map_bwd_run(&f, &s);
+            level_map_bwd_run(&f, &s);
     }
 }

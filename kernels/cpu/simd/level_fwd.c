@@ -26,7 +26,7 @@ static void fwd_layout(fwd *f, const hy_level_scan *s, hy_scratch *m) {
     f->ones = hy_scratch_take(m, s->scan.Vp > 16 ? s->scan.Vp : 16);
 }
 
-static int64_t thread_floats(const hy_level_recur_args *a) {
+static int64_t level_fwd_thread_floats(const hy_level_recur_args *a) {
     hy_level_scan s = hy_level_scan_make(a, NULL, 0);
     hy_scratch m = {0};
     fwd f = {0};
@@ -35,7 +35,7 @@ static int64_t thread_floats(const hy_level_recur_args *a) {
 }
 
 int64_t HY_ISA_NAME(hy_level_fwd_floats)(const hy_level_recur_args *a) {
-    return thread_floats(a) * omp_get_max_threads();
+    return level_fwd_thread_floats(a) * omp_get_max_threads();
 }
 
 /* o = (N ⊙ Λ) v + (Σ_bits X_bit Qᵀ diag l)ᵀ */
@@ -58,7 +58,7 @@ static void read_states(fwd *f, const hy_level_scan *s) {
     hy_mat_write((hy_elem *)a->o + hy_scan_v_at(&s->scan, c->chunk.begin), a->HV * a->V, f->o, c->chunk.len, a->V);
 }
 
-static void fwd_run(fwd *f, const hy_level_scan *s) {
+static void level_fwd_run(fwd *f, const hy_level_scan *s) {
     const hy_run *run = &s->scan.run;
     if (run->len == 0)
         return;
@@ -73,7 +73,7 @@ static void fwd_run(fwd *f, const hy_level_scan *s) {
 }
 
 void HY_ISA_NAME(hy_level_fwd_chunks)(const hy_level_recur_args *a) {
-    const int64_t per_thread = thread_floats(a), HV = a->base.HV;
+    const int64_t per_thread = level_fwd_thread_floats(a), HV = a->base.HV;
     float *work = hy_align_floats(a->base.work);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->base.n_runs * HV; i++) {
@@ -81,6 +81,6 @@ void HY_ISA_NAME(hy_level_fwd_chunks)(const hy_level_recur_args *a) {
         hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
         fwd f = {0};
         fwd_layout(&f, &s, &m);
-        fwd_run(&f, &s);
+        level_fwd_run(&f, &s);
     }
 }

@@ -7,7 +7,7 @@ static int in_chunks(const hy_level_recur_args *a) {
     return a->base.decay != HY_DECAY_VECTOR;
 }
 
-static size_t level_work(const hy_level_recur_args *a) {
+static size_t fast_level_work(const hy_level_recur_args *a) {
     if (!in_chunks(a))
         return hy_ref_level_work(a);
     const int64_t fwd = HY_ISA_NAME(hy_level_fwd_floats)(a), bwd = HY_ISA_NAME(hy_level_bwd_floats)(a);
@@ -29,5 +29,5 @@ void HY_ISA_NAME(hy_level_overlay)(hy_table *table) {
     table->level_fwd = level_fwd;
     table->level_map_bwd = level_map_bwd;
     table->level_bwd = level_bwd;
-    table->level_work = level_work;
+    table->level_work = fast_level_work;
 }

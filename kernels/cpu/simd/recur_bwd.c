@@ -23,7 +23,7 @@ typedef struct bwd {
     hy_mat states[MAX_CHUNKS]; /* before each chunk of the segment; the first is the kept one */
 } bwd;
 
-static void bwd_layout(bwd *f, const hy_scan *s, hy_scratch *m) {
+static void recur_bwd_layout(bwd *f, const hy_scan *s, hy_scratch *m) {
     int64_t T = s->a->T, max = s->vector ? MAX_CHUNKS : HY_SEGMENT / HY_CHUNK;
     hy_step_layout(&f->step, s, s->Vp, m);
     hy_grad_layout(&f->grad, s, m);
@@ -39,7 +39,7 @@ static void bwd_layout(bwd *f, const hy_scan *s, hy_scratch *m) {
     }
 }
 
-static hy_mat kept_state(const bwd *f, const hy_scan *s, int64_t segment) {
+static hy_mat recur_kept_state(const bwd *f, const hy_scan *s, int64_t segment) {
     return (hy_mat){f->keep_x + segment * f->keep_size, hy_mat_ld(s->Kp)};
 }
 
@@ -53,7 +53,7 @@ static void bwd_forward(bwd *f, const hy_scan *s) {
     for (int64_t t = begin; t < end;) {
         int64_t into = t - begin;
         if (into % HY_SEGMENT == 0)
-            hy_mat_transpose(kept_state(f, s, into / HY_SEGMENT), f->step.x, s->Kp, s->Vp);
+            hy_mat_transpose(recur_kept_state(f, s, into / HY_SEGMENT), f->step.x, s->Kp, s->Vp);
         if (!s->delta && end - t <= HY_SEGMENT && into % HY_SEGMENT == 0)
             return;
         t += hy_step_run(&f->step, s, t, hy_segment_rest(s, t));
@@ -127,19 +127,19 @@ static void bwd_ahead(const bwd *f, const hy_scan *s, int64_t segment, int64_t n
     hy_scan_ahead_values(s, s->delta ? NULL : a->v, begin);
     if (s->delta && begin >= s->run.begin)
         hy_ahead_push(f->keep_e + (begin - s->run.begin) * s->Vp, sizeof(float), s->Vp, HY_CHUNK, s->Vp);
-    hy_mat x = kept_state(f, s, segment - 1);
+    hy_mat x = recur_kept_state(f, s, segment - 1);
     if (n < 4)
         hy_ahead_push(x.p + n * part * x.ld, sizeof(float), x.ld, part, s->Kp);
 }
 
-static void bwd_run(bwd *f, const hy_scan *s, const hy_grad_out *out) {
+static void recur_bwd_run(bwd *f, const hy_scan *s, const hy_grad_out *out) {
     const hy_recur_args *a = s->a;
     bwd_forward(f, s);
     bwd_begin(f, s, a->dS1 && s->run.s1 >= 0 ? (const float *)a->dS1 + hy_scan_state_at(s, s->run.s1) : NULL);
     hy_mat own = f->states[0];
     for (int64_t seg = (s->run.len - 1) / HY_SEGMENT; s->run.len > 0 && seg >= 0; seg--) {
         bwd_prepare_segment(f, s, s->run.begin + seg * HY_SEGMENT);
-        f->states[0] = kept_state(f, s, seg);
+        f->states[0] = recur_kept_state(f, s, seg);
         bwd_rebuild_states(f, s);
         for (int64_t n = f->n_chunks - 1; n >= 0; n--) {
             bwd_read_errors(f, s, &f->chunks[n]);
@@ -156,7 +156,7 @@ static int64_t bwd_thread_floats(const hy_recur_args *a) {
     hy_scan s = hy_scan_make(a, NULL, 0);
     hy_scratch m = {0};
     bwd f = {0};
-    bwd_layout(&f, &s, &m);
+    recur_bwd_layout(&f, &s, &m);
     return m.used;
 }
 
@@ -177,7 +177,7 @@ static void bwd_task(bwd *f, const hy_recur_args *a, int64_t head, int64_t part,
                            .dv = a->dv,
                            .dg = a->decay == HY_DECAY_NONE ? NULL : (float *)a->dg,
                            .dbeta = a->dbeta};
-        bwd_run(f, &s, &out);
+        recur_bwd_run(f, &s, &out);
     }
 }
 
@@ -195,7 +195,7 @@ void HY_ISA_NAME(hy_recur_bwd)(const hy_recur_args *a) {
         hy_scan s = hy_scan_make(a, NULL, head);
         hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
         bwd f = {0};
-        bwd_layout(&f, &s, &m);
+        recur_bwd_layout(&f, &s, &m);
         for (int64_t r = first; r < last; r++)
             bwd_task(&f, a, head, part, &a->runs[r], sums);
     }
@@ -203,7 +203,7 @@ void HY_ISA_NAME(hy_recur_bwd)(const hy_recur_args *a) {
 }
 
 /* The gradient of the state alone: no states before the chunks, no errors, no outputs but dH. */
-static void map_bwd_run(bwd *f, const hy_scan *s) {
+static void recur_map_bwd_run(bwd *f, const hy_scan *s) {
     bwd_begin(f, s, NULL);
     for (int64_t seg = (s->run.len - 1) / HY_SEGMENT; s->run.len > 0 && seg >= 0; seg--) {
         bwd_prepare_segment(f, s, s->run.begin + seg * HY_SEGMENT);
@@ -223,8 +223,8 @@ void HY_ISA_NAME(hy_recur_map_bwd)(const hy_recur_args *a) {
         hy_scan s = hy_scan_make(a, &a->runs[i / a->HV], i % a->HV);
         hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
         bwd f = {0};
-        bwd_layout(&f, &s, &m);
+        recur_bwd_layout(&f, &s, &m);
         if (s.run.s0 >= 0)
-            map_bwd_run(&f, &s);
+            recur_map_bwd_run(&f, &s);
     }
 }

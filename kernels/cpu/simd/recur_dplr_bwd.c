@@ -18,7 +18,7 @@ typedef struct bwd {
     hy_mat states[HY_SEGMENT];        /* before each chunk of the segment; the first is the kept one */
 } bwd;
 
-static void bwd_layout(bwd *f, const hy_scan *s, hy_scratch *m) {
+static void dplr_bwd_layout(bwd *f, const hy_scan *s, hy_scratch *m) {
     const int64_t max = s->a->decay == HY_DECAY_NONE ? HY_SEGMENT / HY_CHUNK : HY_SEGMENT;
     hy_dplr_step_layout(&f->step, s, s->Vp, m);
     hy_dplr_grad_layout(&f->grad, s, m);
@@ -31,7 +31,7 @@ static void bwd_layout(bwd *f, const hy_scan *s, hy_scratch *m) {
     }
 }
 
-static hy_mat kept_state(const bwd *f, int64_t segment, int64_t Kp) {
+static hy_mat dplr_kept_state(const bwd *f, int64_t segment, int64_t Kp) {
     return (hy_mat){f->keep_x + segment * f->keep_size, hy_mat_ld(Kp)};
 }
 
@@ -42,7 +42,7 @@ static void bwd_forward(bwd *f, const hy_scan *s) {
     hy_dplr_step_begin(&f->step, s, s->a->S0);
     for (int64_t t = begin; t < end;) {
         if ((t - begin) % HY_SEGMENT == 0)
-            hy_mat_transpose(kept_state(f, (t - begin) / HY_SEGMENT, s->Kp), f->step.x, s->Kp, s->Vp);
+            hy_mat_transpose(dplr_kept_state(f, (t - begin) / HY_SEGMENT, s->Kp), f->step.x, s->Kp, s->Vp);
         t += hy_dplr_step_run(&f->step, s, t, hy_segment_rest(s, t));
     }
 }
@@ -87,14 +87,14 @@ static int64_t last_segment(const hy_scan *s) {
     return (s->run.len + HY_SEGMENT - 1) / HY_SEGMENT - 1;
 }
 
-static void bwd_run(bwd *f, const hy_scan *s, const hy_dplr_out *out) {
+static void dplr_bwd_run(bwd *f, const hy_scan *s, const hy_dplr_out *out) {
     const hy_recur_args *a = s->a;
     bwd_forward(f, s);
     bwd_begin(f, s, a->dS1 && s->run.s1 >= 0 ? (const float *)a->dS1 + hy_scan_state_at(s, s->run.s1) : NULL);
     const hy_mat own = f->states[0];
     for (int64_t seg = last_segment(s); seg >= 0; seg--) {
         bwd_prepare_segment(f, s, s->run.begin + seg * HY_SEGMENT);
-        f->states[0] = kept_state(f, seg, s->Kp);
+        f->states[0] = dplr_kept_state(f, seg, s->Kp);
         bwd_rebuild_states(f, s);
         for (int64_t n = f->n_chunks - 1; n >= 0; n--) {
             bwd_read_values(f, s, &f->chunks[n]);
@@ -110,7 +110,7 @@ static int64_t bwd_thread_floats(const hy_recur_args *a) {
     hy_scan s = hy_scan_make(a, NULL, 0);
     hy_scratch m = {0};
     bwd f = {0};
-    bwd_layout(&f, &s, &m);
+    dplr_bwd_layout(&f, &s, &m);
     return m.used;
 }
 
@@ -122,7 +122,7 @@ static bwd bwd_of_thread(const hy_recur_args *a, int64_t per_thread) {
     hy_scan s = hy_scan_make(a, NULL, 0);
     hy_scratch m = {hy_align_floats(a->work) + per_thread * omp_get_thread_num(), 0};
     bwd f = {0};
-    bwd_layout(&f, &s, &m);
+    dplr_bwd_layout(&f, &s, &m);
     return f;
 }
 
@@ -145,7 +145,7 @@ void HY_ISA_NAME(hy_recur_dplr_bwd)(const hy_recur_args *a) {
                                          .dv = a->dv,
                                          .dg = a->decay == HY_DECAY_NONE ? NULL : a->dg,
                                          .dbeta = a->dbeta};
-                bwd_run(&f, &s, &out);
+                dplr_bwd_run(&f, &s, &out);
             }
     }
     hy_key_sums_finish(sums, a, (void *[HY_KEY_ARRAYS]){a->dq, a->dk, a->da, a->db});

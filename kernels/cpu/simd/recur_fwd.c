@@ -6,17 +6,17 @@
 
 enum sweep { SWEEP_FWD, SWEEP_INJECT, SWEEP_MAP };
 
-static int64_t sweep_width(const hy_recur_args *a, enum sweep kind) {
+static int64_t recur_sweep_width(const hy_recur_args *a, enum sweep kind) {
     int maps = kind == SWEEP_MAP && a->rule == HY_RULE_DELTA && a->A_map;
     return hy_round16(a->V) + (maps ? hy_round16(a->K) : 0);
 }
 
 /* Floats of one thread. */
-static int64_t sweep_floats(const hy_recur_args *a, enum sweep kind) {
+static int64_t recur_sweep_floats(const hy_recur_args *a, enum sweep kind) {
     hy_scan s = hy_scan_make(a, NULL, 0);
     hy_scratch m = {0};
     hy_step f = {0};
-    hy_step_layout(&f, &s, sweep_width(a, kind), &m);
+    hy_step_layout(&f, &s, recur_sweep_width(a, kind), &m);
     return m.used;
 }
 
@@ -24,10 +24,10 @@ int64_t HY_ISA_NAME(hy_recur_fwd_floats)(const hy_recur_args *a) {
     hy_recur_args with_map = *a;
     static float present;
     with_map.A_map = &present;
-    return sweep_floats(&with_map, SWEEP_MAP) * omp_get_max_threads();
+    return recur_sweep_floats(&with_map, SWEEP_MAP) * omp_get_max_threads();
 }
 
-static void sweep_all(hy_step *f, const hy_scan *s) {
+static void recur_sweep_all(hy_step *f, const hy_scan *s) {
     for (int64_t t = s->run.begin, end = t + s->run.len; t < end;)
         t += hy_step_run(f, s, t, hy_segment_rest(s, t));
 }
@@ -48,7 +48,7 @@ static void map_transition_additive(const hy_scan *s, float *A) {
     }
 }
 
-static void map_one(hy_step *f, const hy_scan *s) {
+static void recur_map_one(hy_step *f, const hy_scan *s) {
     const hy_recur_args *a = s->a;
     int64_t n = hy_transition_size(a->decay, a->rule, a->K);
     float *A = a->A_map ? (float *)a->A_map + (s->run.s1 * a->HV + s->vhead) * n : NULL;
@@ -58,7 +58,7 @@ static void map_one(hy_step *f, const hy_scan *s) {
     if (s->delta && wanted)
         for (int64_t i = 0; i < a->K; i++)
             *hy_mat_at(f->x, i, s->Vp + i).p = 1;
-    sweep_all(f, s);
+    recur_sweep_all(f, s);
     hy_mat_write((float *)a->H_map + hy_scan_state_at(s, s->run.s1), a->V, f->x, a->K, a->V);
     if (A && !wanted)
         memset(A, 0, (size_t)n * sizeof *A);
@@ -68,45 +68,45 @@ static void map_one(hy_step *f, const hy_scan *s) {
         map_transition_additive(s, A);
 }
 
-static void sweep_one(hy_step *f, const hy_scan *s, enum sweep kind) {
+static void recur_sweep_one(hy_step *f, const hy_scan *s, enum sweep kind) {
     const hy_recur_args *a = s->a;
     f->v = kind == SWEEP_INJECT ? NULL : a->v;
     f->o = kind == SWEEP_MAP ? NULL : a->o;
     f->acc_o = kind == SWEEP_INJECT;
     if (kind == SWEEP_MAP) {
         if (s->run.s1 >= 0)
-            map_one(f, s);
+            recur_map_one(f, s);
         return;
     }
     if (kind == SWEEP_INJECT && (s->run.s0 < 0 || !a->S0))
         return;
     hy_step_begin(f, s, a->S0);
-    sweep_all(f, s);
+    recur_sweep_all(f, s);
     if (kind == SWEEP_FWD && a->S1 && s->run.s1 >= 0)
         hy_mat_write((float *)a->S1 + hy_scan_state_at(s, s->run.s1), a->V, f->x, a->K, a->V);
 }
 
-static void sweep(const hy_recur_args *a, enum sweep kind) {
-    int64_t per_thread = sweep_floats(a, kind);
+static void recur_sweep(const hy_recur_args *a, enum sweep kind) {
+    int64_t per_thread = recur_sweep_floats(a, kind);
     float *work = hy_align_floats(a->work);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->n_runs * a->HV; i++) {
         hy_scan s = hy_scan_make(a, &a->runs[i / a->HV], i % a->HV);
         hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
         hy_step f = {0};
-        hy_step_layout(&f, &s, sweep_width(a, kind), &m);
-        sweep_one(&f, &s, kind);
+        hy_step_layout(&f, &s, recur_sweep_width(a, kind), &m);
+        recur_sweep_one(&f, &s, kind);
     }
 }
 
 void HY_ISA_NAME(hy_recur_fwd)(const hy_recur_args *a) {
-    sweep(a, SWEEP_FWD);
+    recur_sweep(a, SWEEP_FWD);
 }
 
 void HY_ISA_NAME(hy_recur_inject)(const hy_recur_args *a) {
-    sweep(a, SWEEP_INJECT);
+    recur_sweep(a, SWEEP_INJECT);
 }
 
 void HY_ISA_NAME(hy_recur_map)(const hy_recur_args *a) {
-    sweep(a, SWEEP_MAP);
+    recur_sweep(a, SWEEP_MAP);
 }

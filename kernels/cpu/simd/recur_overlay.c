@@ -35,16 +35,16 @@ static const kernels reference = {.fwd = HY_ELEM_NAME(hy_ref_recur_fwd),
                                   .map_bwd = HY_ELEM_NAME(hy_ref_recur_map_bwd),
                                   .bwd = HY_ELEM_NAME(hy_ref_recur_bwd)};
 
-static int is_plain(const hy_recur_args *a) {
+static int recur_is_plain(const hy_recur_args *a) {
     return a->rule == HY_RULE_ADDITIVE && !a->exclusive && a->V == 1;
 }
 
 static const kernels *kernels_for(const hy_recur_args *a) {
-    if (a->K == 1 && (a->q || a->k || a->beta || !is_plain(a) || a->decay < HY_DECAY_SCALAR))
+    if (a->K == 1 && (a->q || a->k || a->beta || !recur_is_plain(a) || a->decay < HY_DECAY_SCALAR))
         return &reference; /* K = 1 may come without keys */
     if (a->K == 1)
         return &elementwise;
-    if (is_plain(a) && a->decay == HY_DECAY_VECTOR && a->K <= HY_DIAGONAL_MAX)
+    if (recur_is_plain(a) && a->decay == HY_DECAY_VECTOR && a->K <= HY_DIAGONAL_MAX)
         return &diagonal;
     if (a->rule == HY_RULE_DPLR)
         return &low_rank;
@@ -56,7 +56,7 @@ static const kernels *kernels_for(const hy_recur_args *a) {
 }
 
 /* Of the shape alone: with K = 1 pointers choose between two. */
-static size_t recur_work(const hy_recur_args *a) {
+static size_t fast_recur_work(const hy_recur_args *a) {
     const size_t plain = a->K == 1 ? hy_ref_recur_work(a) : 0;
     hy_recur_args shape = *a;
     shape.q = shape.k = shape.beta = NULL;
@@ -88,5 +88,5 @@ void HY_ISA_NAME(hy_recur_overlay)(hy_table *table) {
     table->map_fold = HY_ISA_NAME(hy_map_fold);
     table->map_join = HY_ISA_NAME(hy_map_join);
     table->map_compose = HY_ISA_NAME(hy_map_compose);
-    table->recur_work = recur_work;
+    table->recur_work = fast_recur_work;
 }
