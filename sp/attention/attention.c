@@ -20,8 +20,9 @@ static void cut_attn_sums(const hy_layout_dims *dims, const hy_sp_attn *shape, s
     s->sums[2] = hy_carve_take(work, (size_t)(dims->T * hy_attn_v_row(shape)) * ssize);
 }
 
-size_t hy_attn_scratch_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, char *base,
-                           hy_attn_scratch *s) {
+/* Bytes of work, and scratch pointers from base. */
+static size_t cut_attn_scratch(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, char *base,
+                               hy_attn_scratch *s) {
     hy_carve work = {.base = base};
     const size_t esize = hy_sp_size(sp, HY_ROLE_ACT), ssize = hy_sp_size(sp, HY_ROLE_STAT);
     hy_attn_args op = block_args(shape);
@@ -53,7 +54,7 @@ void hy_sp_attn_need(hy_lists_needs *needs, const hy_sp_attn *shape) {
 
 size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape) {
     hy_attn_scratch scratch = {0};
-    return hy_attn_scratch_cut(sp, dims, shape, NULL, &scratch);
+    return cut_attn_scratch(sp, dims, shape, NULL, &scratch);
 }
 
 static void compute_group(hy_attn_call *c, const hy_attn_group *group, const hy_kv_rows *keys) {
@@ -141,7 +142,7 @@ static hy_attn_call attn_call_of(hy_sp *sp, hy_sp_attn *a, int backward) {
                       .k_row = hy_attn_k_row(a),
                       .v_row = hy_attn_v_row(a),
                       .backward = backward};
-    hy_attn_scratch_cut(sp, &c.dims, a, a->work, &c.s);
+    cut_attn_scratch(sp, &c.dims, a, a->work, &c.s);
     const bool apart = c.s.sums[0] != NULL;
     c.o = apart ? c.s.sums[0] : a->o;
     c.dq = apart ? c.s.sums[0] : a->dq;

@@ -46,10 +46,6 @@ struct hy_attn_call {
     hy_ring_hop ring[2];
 };
 
-/* Bytes of work, and, if call is not NULL, its scratch pointers from base. */
-size_t hy_attn_scratch_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, char *base,
-                           hy_attn_scratch *scratch);
-
 /* A hop's rows of K and V, as they are exchanged, and in backward where their gradients are added up. */
 typedef struct hy_kv_rows {
     const char *k, *v; /* [rows,k_row], [rows,v_row] */

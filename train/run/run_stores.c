@@ -104,14 +104,30 @@ static int64_t longest_sequence(const hy_config *config) {
     return longest;
 }
 
+/* Where a store goes, with its name; NULL if an earlier stage reads it too. */
+static hy_status add_place(hy_run_stores *out, const hy_store_config *store, bool train, hy_open_store **place) {
+    char name[HY_STORE_NAME_MAX];
+    hy_store_name(store, name);
+    *place = NULL;
+    if (train && hy_run_stores_find(out, name) >= 0) {
+        return HY_OK;
+    }
+    if (train && out->n_train == HY_RECORDS_MAX) {
+        return hy_fail(HY_ERR_USAGE, "train.stages read more than %d stores", HY_RECORDS_MAX);
+    }
+    *place = train ? &out->train[out->n_train++] : &out->eval[out->n_eval++];
+    (void)snprintf((*place)->name, sizeof(*place)->name, "%s", name);
+    (*place)->config = store;
+    return HY_OK;
+}
+
 /* Rank 0 reads the store through; every rank then opens it. What is wrong is said by rank 0. */
-static hy_status open_store(const hy_config *config, bool train, hy_comm *world, const hy_store_config *store,
-                            const hy_open_store *first, hy_one_tokenizer *tokenizer, hy_open_store *out) {
+static hy_status open_store(const hy_config *config, bool train, hy_comm *world, const hy_open_store *first,
+                            hy_one_tokenizer *tokenizer, hy_open_store *out) {
     const bool first_rank = hy_comm_rank(world) == 0;
     const int64_t sequence = longest_sequence(config);
+    const hy_store_config *store = out->config;
     hy_store_summary summary;
-    hy_store_name(store, out->name);
-    out->config = store;
     HY_TRY(hy_comm_agree(world, first_rank ? hy_token_store_check(store->path, sequence, &summary) : HY_OK));
     if (first_rank) {
         describe(config, store, &summary, sequence);
@@ -126,17 +142,13 @@ static hy_status open_store(const hy_config *config, bool train, hy_comm *world,
 static hy_status open_list(const hy_config *config, const hy_store_list *list, bool train, hy_comm *world,
                            hy_one_tokenizer *tokenizer, hy_run_stores *out) {
     for (int64_t i = 0; i < list->n; i++) {
-        char name[HY_STORE_NAME_MAX];
-        hy_store_name(&list->items[i], name);
-        if (train && hy_run_stores_find(out, name) >= 0) {
+        hy_open_store *open = NULL;
+        HY_TRY(add_place(out, &list->items[i], train, &open));
+        if (open == NULL) {
             continue;
         }
-        if (train && out->n_train == HY_RECORDS_MAX) {
-            return hy_fail(HY_ERR_USAGE, "train.stages read more than %d stores", HY_RECORDS_MAX);
-        }
-        hy_open_store *open = train ? &out->train[out->n_train++] : &out->eval[out->n_eval++];
         const hy_open_store *first = out->n_train > 0 ? &out->train[0] : &out->eval[0];
-        HY_TRY(open_store(config, train, world, &list->items[i], first, tokenizer, open));
+        HY_TRY(open_store(config, train, world, first, tokenizer, open));
     }
     return HY_OK;
 }
@@ -155,17 +167,11 @@ hy_status hy_run_stores_open(const hy_config *config, bool train, hy_comm *world
 static hy_status blank_list(const hy_config *config, const hy_store_list *list, int64_t tokens, bool train,
                             hy_run_stores *out) {
     for (int64_t i = 0; i < list->n; i++) {
-        char name[HY_STORE_NAME_MAX];
-        hy_store_name(&list->items[i], name);
-        if (train && hy_run_stores_find(out, name) >= 0) {
+        hy_open_store *open = NULL;
+        HY_TRY(add_place(out, &list->items[i], train, &open));
+        if (open == NULL) {
             continue;
         }
-        if (train && out->n_train == HY_RECORDS_MAX) {
-            return hy_fail(HY_ERR_USAGE, "train.stages read more than %d stores", HY_RECORDS_MAX);
-        }
-        hy_open_store *open = train ? &out->train[out->n_train++] : &out->eval[out->n_eval++];
-        (void)snprintf(open->name, sizeof open->name, "%s", name);
-        open->config = &list->items[i];
         HY_TRY(hy_token_store_blank(tokens, config->model.vocab, &open->store));
     }
     return HY_OK;
