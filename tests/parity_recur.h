@@ -177,6 +177,8 @@ static void recur_bwd_case(parity *p, const recur_case *c) {
         PARITY_OUT(p, hy_recur, dbeta, T * c->HV);
         if (c->decay != HY_DECAY_NONE)
             PARITY_OUT_IF(p, hy_recur, dg, gate_count(c, T), c->decay == HY_DECAY_HEAD);
+        if (c->decay == HY_DECAY_VECTOR)
+            PARITY_ROWS(p, c->K);
     }
     if (!c->keyless) {
         PARITY_OUT(p, hy_recur, dq, T * c->H * c->K);

@@ -1,156 +1,7 @@
-/* Gradients of a chunk of a recurrence (recur_chunk.cuh), all chunks at once, from what both scans left: X the state entering the chunk, dX
- * the gradient of the one leaving it, Z and du. With W = du Xᵀ, dP = scale tril(do Zᵀ)·E, dA = −δ tril(du Zᵀ, −1)·E:
- *
- *   dq = scale e^G (do Xᵀ) + dP K      U = −δ e^G W + dA K      k⁺ = b U      dbeta = Σ_V du v + Σ_K k U
- *   k⁻ = e^{G_C−G} (Z dXᵀ) + dPᵀ Q + (b dA)ᵀ K                   dk = k⁺ + k⁻
- *   dG = Σ_K q dq + k (k⁺ − k⁻), in the last row also e^{G_C} Σ X dX + Σ k e^{G_C−G} (Z dXᵀ);  dg: sums of dG from a token on
- *
- * A block is a chunk and a value head, a warp 16 tokens × 64 keys; sums over V go by slices of 32 columns through the block's memory. */
-#include "kernels/cuda/recur_chunk.cuh"
+/* Gradients of a chunk (recur_grad.cuh) with one decay per head, or none. */
+#include "kernels/cuda/recur_grad.cuh"
 
 namespace HY_GPU {
-
-enum { GRAD_KEYS = 64, GRAD_TILES = GRAD_KEYS / 8, SLICE = 32, GRAD_THREADS = 64 * CHUNK_KEYS_MAX / GRAD_KEYS };
-
-struct grad_of {
-    recur_of r;
-    int keys; /* K, padded */
-    const chunk_place *chunks;
-    chunk_work work;
-};
-
-/* The block's memory. */
-template <class E> struct grad_shared {
-    chunk_token *tokens;                 /* [CHUNK] */
-    float *weights;                      /* [CHUNK][CHUNK] E, column by column at j·CHUNK + i */
-    float *rows[3];                      /* [groups of keys or warps][CHUNK] parts of dG; of Σ k U; of Σ_V du v */
-    float *parts[2];                     /* [warps] parts of Σ X dX and of Σ k e^{G_C−G} (Z dXᵀ) */
-    E *k, *q;                            /* [CHUNK][keys] */
-    E *x, *dx;                           /* [SLICE][keys] of X^T, dX^T */
-    E *d_o, *du, *z, *v;                 /* [CHUNK][SLICE] */
-    E *dp, *dp_turned, *da, *bda_turned; /* [CHUNK][CHUNK] */
-    size_t bytes;
-};
-
-template <class E> HY_BOTH grad_shared<E> grad_shared_of(unsigned char *base, int keys) {
-    grad_shared<E> s = {};
-    const int warps = 2 * (keys / GRAD_KEYS);
-    const auto take = [&](size_t bytes) {
-        unsigned char *at = reinterpret_cast<unsigned char *>((uintptr_t)base + s.bytes);
-        s.bytes += (bytes + 15) / 16 * 16;
-        return at;
-    };
-    s.tokens = reinterpret_cast<chunk_token *>(take(CHUNK * sizeof(chunk_token)));
-    s.weights = reinterpret_cast<float *>(take(CHUNK * CHUNK * 4));
-    for (int i = 0; i < 3; i++)
-        s.rows[i] = reinterpret_cast<float *>(take((size_t)warps * CHUNK * 4));
-    for (int i = 0; i < 2; i++)
-        s.parts[i] = reinterpret_cast<float *>(take((size_t)warps * 4));
-    const auto tile = [&](int width) {
-        return reinterpret_cast<E *>(take((size_t)(CHUNK * pitch_of<E>(width)) * sizeof(E)));
-    };
-    s.k = tile(keys), s.q = tile(keys), s.x = tile(keys), s.dx = tile(keys);
-    s.d_o = tile(SLICE), s.du = tile(SLICE), s.z = tile(SLICE), s.v = tile(SLICE);
-    s.dp = tile(CHUNK), s.dp_turned = tile(CHUNK), s.da = tile(CHUNK), s.bda_turned = tile(CHUNK);
-    return s;
-}
-
-/* Where a warp is. */
-struct grad_place {
-    chunk_place c;
-    int64_t hv;
-    int row, key, group, groups, warps; /* first token and key; which of the groups of keys */
-    bool delta;
-};
-
-/* A warp's sums. */
-struct grad_sums {
-    float dq[GRAD_TILES][4], u[GRAD_TILES][4], k[GRAD_TILES][4]; /* [16,GRAD_KEYS] */
-    float dp[CHUNK_TILES][4], da[CHUNK_TILES][4];                /* [16,CHUNK], of the first and the last group */
-    float duv, xdx;                                              /* the lane's */
-};
-
-/* SLICE rows of X^T from column `first` on: kept inside runs, on their edges a float state [K,V]. */
-template <class E>
-HY_DEVICE void grad_fetch_state(const grad_of &w, const grad_place &p, E *to, const void *kept, int64_t edge,
-                                const void *states, int64_t slot, int64_t first) {
-    const hy_recur_args &a = w.r.a;
-    const int64_t rest = a.V - first;
-    const int rows = rest < SLICE ? (int)rest : (int)SLICE;
-    if (slot == PLACE_INSIDE) {
-        const E *from = static_cast<const E *>(kept) + ((edge / CHUNK * a.HV + p.hv) * a.V + first) * a.K;
-        tile_fetch(to, w.keys, from, a.K, rows, a.K, thread_index(), block_threads());
-        return;
-    }
-    HY_ROLLED
-    for (int i = thread_index(); i < SLICE * w.keys; i += block_threads()) {
-        const int j = i % SLICE, key = i / SLICE;
-        const bool given = states != nullptr && slot >= 0 && j < rows && key < a.K;
-        const int64_t at = ((slot * a.HV + p.hv) * a.K + key) * a.V + first + j;
-        set_value(to[j * pitch_of<E>(w.keys) + key], given ? stat(states, at) : 0.0f);
-    }
-}
-
-template <class E>
-HY_DEVICE void grad_fetch_slice(const grad_of &w, const grad_place &p, const grad_shared<E> &s, int64_t first) {
-    const hy_recur_args &a = w.r.a;
-    const int64_t at = (p.c.begin * a.HV + p.hv) * a.V + first;
-    grad_fetch_state(w, p, s.x, w.work.states, p.c.begin, a.S0, p.c.before, first);
-    grad_fetch_state(w, p, s.dx, w.work.grads, p.c.begin + CHUNK, a.dS1, p.c.after, first);
-    const void *const from[] = {a.d_o, w.work.du, w.work.z, a.v};
-    E *const to[] = {s.d_o, s.du, s.z, s.v};
-    HY_ROLLED
-    for (int i = 0; i < 4; i++)
-        tile_fetch(to[i], SLICE, static_cast<const E *>(from[i]) + at, a.HV * a.V, (int)p.c.len, a.V - first,
-                   thread_index(), block_threads());
-    copy_commit();
-}
-
-template <class E>
-HY_DEVICE void grad_slice(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g) {
-    const int narrow = pitch_of<E>(SLICE), wide = pitch_of<E>(w.keys);
-    HY_UNROLL
-    for (int n = 0; n < SLICE; n += 16) {
-        factor<E> d_o, du, z, b;
-        factor_left(d_o, s.d_o + p.row * narrow + n, narrow);
-        factor_left(du, s.du + p.row * narrow + n, narrow);
-        factor_left(z, s.z + p.row * narrow + n, narrow);
-        HY_UNROLL
-        for (int m = 0; m < GRAD_KEYS / 16; m++) {
-            factor_right(b, s.x + n * wide + p.key + 16 * m, wide);
-            factor_product(g.dq + 2 * m, d_o, b);
-            if (p.delta)
-                factor_product(g.u + 2 * m, du, b);
-            factor_right(b, s.dx + n * wide + p.key + 16 * m, wide);
-            factor_product(g.k + 2 * m, z, b);
-        }
-        HY_UNROLL
-        for (int m = 0; m < 2; m++) {
-            if (16 * m > p.row)
-                continue; /* above the diagonal */
-            factor_right_turned(b, s.z + 16 * m * narrow + n, narrow);
-            if (p.group == 0)
-                factor_product(g.dp + 2 * m, d_o, b);
-            if (p.delta && p.group == p.groups - 1)
-                factor_product(g.da + 2 * m, du, b);
-        }
-    }
-    for (int j = warp_index(); j < SLICE; j += p.warps)
-        g.duv += value_of(s.du[lane_index() * narrow + j]) * value_of(s.v[lane_index() * narrow + j]);
-    HY_ROLLED
-    for (int i = thread_index(); i < SLICE * w.keys; i += block_threads()) {
-        const int at = i / w.keys * wide + i % w.keys;
-        g.xdx += value_of(s.x[at]) * value_of(s.dx[at]);
-    }
-}
-
-/* Element i of tile n of a warp's accumulators: its token, its column. */
-HY_DEVICE int grad_token(const grad_place &p, int i) {
-    return p.row + (lane_index() >> 2) + 8 * (i >> 1);
-}
-HY_DEVICE int grad_column(int n, int i) {
-    return 8 * n + 2 * (lane_index() & 3) + (i & 1);
-}
 
 /* Lane j: e^{sum of log decays of tokens j + 1 .. i} for all i ≥ j. */
 template <class E> HY_DEVICE void grad_weights(const grad_of &w, const grad_place &p, const grad_shared<E> &s) {
@@ -160,29 +11,6 @@ template <class E> HY_DEVICE void grad_weights(const grad_of &w, const grad_plac
     for (int i = 0; i < CHUNK; i++) {
         sum += i > j && i < p.c.len ? log_decay(w.r.a, p.c.begin + i, p.hv, 0) : 0.0f;
         s.weights[j * CHUNK + i] = i < j ? 0.0f : exp_fast(sum);
-    }
-}
-
-/* dP and dA, both ways. */
-template <class E>
-HY_DEVICE void grad_squares(const grad_of &w, const grad_place &p, const grad_shared<E> &s, const grad_sums &g) {
-    const int pitch = pitch_of<E>(CHUNK);
-    HY_UNROLL
-    for (int n = 0; n < CHUNK_TILES; n++)
-        HY_UNROLL
-    for (int i = 0; i < 4; i++) {
-        const int row = grad_token(p, i), column = grad_column(n, i);
-        const float weight = s.weights[column * CHUNK + row];
-        if (p.group == 0) {
-            const float dp = column <= row ? (float)w.r.a.scale * weight * g.dp[n][i] : 0.0f;
-            set_value(s.dp[row * pitch + column], dp);
-            set_value(s.dp_turned[column * pitch + row], dp);
-        }
-        if (p.delta && p.group == p.groups - 1) {
-            const float da = column < row ? -weight * g.da[n][i] : 0.0f;
-            set_value(s.da[row * pitch + column], da);
-            set_value(s.bda_turned[column * pitch + row], s.tokens[row].beta * da);
-        }
     }
 }
 
@@ -202,26 +30,11 @@ HY_DEVICE void grad_inside(const grad_of &w, const grad_place &p, float sum[GRAD
     }
 }
 
-/* Two neighbours of dq or dk (0, 1): to the array, or, of heads that share it, beside it. */
-template <class E>
-HY_DEVICE void grad_put(const grad_of &w, const grad_place &p, int array, int token, int key, float first,
-                        float second) {
-    const hy_recur_args &a = w.r.a;
-    const int64_t t = p.c.begin + token, n = a.K - key;
-    void *const out = array == 0 ? a.dq : a.dk;
-    if (token >= p.c.len)
-        return;
-    if (a.HV > a.H)
-        set_pair(w.work.keys + ((array * a.T + t) * a.HV + p.hv) * a.K + key, n, first, second);
-    else
-        set_pair(static_cast<E *>(out) + key_row(a, t, p.hv) + key, n, first, second);
-}
-
 /* dq, dk, and the warp's parts of what is summed over keys. */
 template <class E>
 HY_DEVICE void grad_keys(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g) {
     const float scale = (float)w.r.a.scale;
-    float dG[2] = {}, ku[2] = {}, leaving = 0;
+    float dG[2] = {}, leaving = 0;
     HY_UNROLL
     for (int n = 0; n < GRAD_TILES; n++)
         HY_UNROLL
@@ -237,48 +50,27 @@ HY_DEVICE void grad_keys(const grad_of &w, const grad_place &p, const grad_share
         grad_inside(w, p, g.u, s.da, s.k);
         grad_inside(w, p, g.k, s.bda_turned, s.k);
     }
-    HY_UNROLL
-    for (int n = 0; n < GRAD_TILES; n++)
-        HY_UNROLL
-    for (int i = 0; i < 4; i += 2) {
-        const int row = grad_token(p, i), key = p.key + grad_column(n, i);
-        float dk[2];
-        HY_UNROLL
-        for (int e = 0; e < 2; e++) {
-            const int at = row * pitch_of<E>(w.keys) + key + e;
-            const float k = value_of(s.k[at]), q = value_of(s.q[at]), forward = s.tokens[row].beta * g.u[n][i + e];
-            dk[e] = forward + g.k[n][i + e];
-            dG[i >> 1] += q * g.dq[n][i + e] + k * (forward - g.k[n][i + e]);
-            ku[i >> 1] += k * g.u[n][i + e];
-        }
-        grad_put<E>(w, p, 0, row, key, g.dq[n][i], g.dq[n][i + 1]);
-        grad_put<E>(w, p, 1, row, key, dk[0], dk[1]);
-    }
+    grad_results(w, p, s, g, [&](int i, float read, float write) { dG[i >> 1] += read + write; });
     HY_UNROLL
     for (int i = 0; i < 2; i++) {
-        HY_UNROLL
-        for (int bits = 1; bits < 4; bits <<= 1)
-            dG[i] += shuffle_xor(dG[i], bits), ku[i] += shuffle_xor(ku[i], bits);
-        if ((lane_index() & 3) == 0) {
+        dG[i] = grad_row_sum(dG[i]);
+        if ((lane_index() & 3) == 0)
             s.rows[0][p.group * CHUNK + grad_token(p, 2 * i)] = dG[i];
-            s.rows[1][p.group * CHUNK + grad_token(p, 2 * i)] = ku[i];
-        }
     }
     leaving = warp_sum(leaving), g.xdx = warp_sum(g.xdx);
     if (lane_index() == 0)
         s.parts[0][warp_index()] = g.xdx, s.parts[1][warp_index()] = leaving;
-    s.rows[2][warp_index() * CHUNK + lane_index()] = g.duv;
 }
 
-/* dg and dbeta: lane = token. */
+/* dg of one decay per head: lane = token. */
 template <class E> HY_DEVICE void grad_gates(const grad_of &w, const grad_place &p, const grad_shared<E> &s) {
     const hy_recur_args &a = w.r.a;
     const int j = lane_index();
-    float dg = 0, db = 0, last = 0, xdx = 0;
+    float dg = 0, last = 0, xdx = 0;
     for (int n = 0; n < p.groups; n++)
-        dg += s.rows[0][n * CHUNK + j], db += s.rows[1][n * CHUNK + j];
+        dg += s.rows[0][n * CHUNK + j];
     for (int n = 0; n < p.warps; n++)
-        db += s.rows[2][n * CHUNK + j], xdx += s.parts[0][n], last += s.parts[1][n];
+        xdx += s.parts[0][n], last += s.parts[1][n];
     if (j == p.c.len - 1)
         dg += s.tokens[j].from_begin * xdx + last;
     HY_UNROLL
@@ -287,58 +79,44 @@ template <class E> HY_DEVICE void grad_gates(const grad_of &w, const grad_place 
         dg += j + step < CHUNK ? above : 0.0f;
     }
     const int64_t at = (p.c.begin + j) * a.HV + p.hv;
-    if (j >= p.c.len)
+    if (j >= p.c.len || a.dg == nullptr)
         return;
-    if (a.dbeta != nullptr)
-        stat_at(a.dbeta, at) = db;
-    if (a.dg != nullptr && a.decay == HY_DECAY_SCALAR)
+    if (a.decay == HY_DECAY_SCALAR)
         stat_at(a.dg, at) = dg;
-    if (a.dg != nullptr && a.decay == HY_DECAY_HEAD)
+    if (a.decay == HY_DECAY_HEAD)
         w.work.gates[at] = dg;
 }
 
-template <class E> HY_KERNEL(GRAD_THREADS, grad_kernel)(const grad_of w) {
-    const hy_recur_args &a = w.r.a;
-    grad_place p;
-    p.c = w.chunks[block_x() / a.HV], p.hv = block_x() % a.HV;
+template <class E> HY_KERNEL(CHUNK_KEYS_MAX, grad_kernel)(const grad_of w) {
+    const grad_place p = grad_place_of(w);
     if (p.c.len == 0)
         return;
-    p.groups = w.keys / GRAD_KEYS, p.warps = 2 * p.groups, p.group = warp_index() / 2;
-    p.row = warp_index() % 2 * 16, p.key = p.group * GRAD_KEYS, p.delta = a.rule == HY_RULE_DELTA;
-    const grad_shared<E> s = grad_shared_of<E>(shared_at<unsigned char>(0), w.keys);
-    const int i = thread_index(), len = (int)p.c.len;
-    const int64_t row = key_row(a, p.c.begin, p.hv), token = p.c.begin * a.HV + p.hv;
-    tile_fetch(s.k, w.keys, static_cast<const E *>(a.k) + row, a.H * a.K, len, a.K, i, block_threads());
-    tile_fetch(s.q, w.keys, static_cast<const E *>(a.q) + row, a.H * a.K, len, a.K, i, block_threads());
-    if (i < CHUNK)
-        copy_async(s.tokens + i, w.work.tokens + (i < len ? token + i * a.HV : token), i < len ? 16 : 0);
+    const grad_shared<E> s = grad_shared_of<E>(shared_at<unsigned char>(0), w.keys, false);
     if (warp_index() == 0)
         grad_weights(w, p, s);
     grad_sums g = {};
-    for (int64_t first = 0; first < a.V; first += SLICE) {
-        grad_fetch_slice(w, p, s, first);
-        copy_wait<0>();
-        barrier();
-        grad_slice(w, p, s, g);
-        barrier(); /* before the slice is filled again */
-    }
-    grad_squares(w, p, s, g);
+    grad_begin(w, p, s, g);
+    grad_squares(w, p, s, g, [&](int i, int j) { return s.weights[j * CHUNK + i]; });
     barrier();
     grad_keys(w, p, s, g);
     barrier();
-    if (warp_index() == 0)
+    if (warp_index() == 0) {
         grad_gates(w, p, s);
+        grad_beta(w, p, s);
+    }
 }
 
 template <class E> static void grad(const grad_of &w) {
     const grid blocks(chunks_at_most(w.r.a) * w.r.a.HV);
-    HY_LAUNCH(grad_kernel<E>, blocks, 64 * (w.keys / GRAD_KEYS), grad_shared_of<E>(nullptr, w.keys).bytes, w);
+    HY_LAUNCH(grad_kernel<E>, blocks, w.keys, grad_shared_of<E>(nullptr, w.keys, false).bytes, w);
 }
 
 void recur_grad(const recur_of &args, const chunk_place *chunks) {
     const hy_recur_args &a = args.a;
     const grad_of w = {args, padded(a.K, GRAD_KEYS), chunks, chunk_work_of(a, args.half)};
-    if (args.half)
+    if (a.decay == HY_DECAY_VECTOR)
+        recur_grad_vector(w);
+    else if (args.half)
         grad<uint16_t>(w);
     else
         grad<float>(w);

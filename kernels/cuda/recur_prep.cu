@@ -1,17 +1,9 @@
 /* What chunks of a recurrence need before anything is known of their states: T, P and decays (recur_chunk.cuh). A block, one warp, is a
  * chunk and a value head. T by substitution, a lane per column, in float and without products of powers: it is exact to rounding however
  * keys correlate. */
-#include "kernels/cuda/recur_chunk.cuh"
+#include "kernels/cuda/recur_prep.cuh"
 
 namespace HY_GPU {
-
-struct prep_of {
-    recur_of r;
-    int keys;   /* K, padded */
-    bool reads; /* P is asked for */
-    chunk_place *chunks;
-    int64_t n_chunks;
-};
 
 HY_KERNEL(32, chunk_table_kernel)(const prep_of w) {
     const hy_recur_args &a = w.r.a;
@@ -27,8 +19,6 @@ HY_KERNEL(32, chunk_table_kernel)(const prep_of w) {
     for (int64_t c = at + lane_index(); c < w.n_chunks; c += 32)
         w.chunks[c] = {0, 0, 0, 0};
 }
-
-enum { SQUARE_PITCH = CHUNK + 4 };
 
 /* out = X Yᵀ, all [CHUNK][·] in the block's memory. */
 template <class E> HY_DEVICE void prep_product(float *out, const E *x, const E *y, int keys) {
@@ -56,24 +46,6 @@ template <class E> HY_DEVICE void prep_product(float *out, const E *x, const E *
         HY_UNROLL
     for (int i = 0; i < 4; i++)
         out[(16 * m + g + 8 * (i >> 1)) * SQUARE_PITCH + 8 * n + 2 * t + (i & 1)] = c[m][n][i];
-}
-
-/* Column j of (I + A)⁻¹, A strictly lower: rows are read by all lanes at once. */
-HY_DEVICE void prep_solve(float column[CHUNK], const float *A, int j) {
-    HY_UNROLL
-    for (int i = 0; i < CHUNK; i++) {
-        float sum = i == j ? 1.0f : 0.0f;
-        HY_UNROLL
-        for (int l = 0; l < i; l += 4) {
-            uint32_t row[4];
-            load16(A + i * SQUARE_PITCH + l, row);
-            HY_UNROLL
-            for (int e = 0; e < 4; e++)
-                if (l + e < i)
-                    sum -= float_of_bits(row[e]) * column[l + e];
-        }
-        column[i] = sum;
-    }
 }
 
 template <class E> HY_KERNEL(32, prep_kernel)(const prep_of w) {
@@ -120,14 +92,8 @@ template <class E> HY_KERNEL(32, prep_kernel)(const prep_of w) {
     if (j < len)
         out.tokens[(c.begin + j) * a.HV + hv] = {exp_fast(from_begin), exp_fast(since), betas[j], 0};
     warp_barrier();
-    float column[CHUNK];
-    if (delta) {
-        prep_solve(column, kk, j);
-        HY_UNROLL
-        for (int i = 0; i < CHUNK; i++)
-            if (i < len)
-                set_value(static_cast<E *>(out.solve)[at + i * a.HV * CHUNK], column[i]);
-    }
+    if (delta)
+        prep_solve(static_cast<E *>(out.solve) + at, a.HV * CHUNK, len, kk, j);
 }
 
 template <class E> static void prep(const prep_of &w) {
@@ -141,7 +107,9 @@ const chunk_place *recur_prep(const recur_of &args, bool reads) {
     chunk_place *chunks = static_cast<chunk_place *>(workspace((size_t)n * sizeof(chunk_place)));
     const prep_of w = {args, padded(args.a.K, 16), reads, chunks, n};
     HY_LAUNCH(chunk_table_kernel, grid(1), 32, 0, w);
-    if (args.half)
+    if (args.a.decay == HY_DECAY_VECTOR)
+        recur_prep_vector(w);
+    else if (args.half)
         prep<uint16_t>(w);
     else
         prep<float>(w);

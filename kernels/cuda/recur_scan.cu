@@ -35,7 +35,7 @@ template <class E, int KEYS>
 HY_DEVICE void scan_chunk(const scan_of &w, const scan_place &p, const stage<E> &s, float x[KEYS / 8][4], int64_t c) {
     float r[CHUNK_TILES][4] = {}, o[CHUNK_TILES][4] = {}, z[CHUNK_TILES][4] = {};
     factor<E> f[2];
-    scan_read<E, KEYS>(s, x, p.delta, r, p.reads, o);
+    scan_read<E, KEYS>(s, x, s.k_from_begin, p.delta, r, p.reads, o);
     const bool writes = w.rows != nullptr && w.task != SCAN_INJECT;
     each_token(s, p, r, [&](const chunk_token &t, const E &v, float &each) {
         each = t.beta * ((writes ? value_of(v) : 0.0f) - t.from_begin * each);
@@ -66,7 +66,7 @@ HY_DEVICE void scan_chunk(const scan_of &w, const scan_place &p, const stage<E> 
     }
     each_token(s, p, z, [&](const chunk_token &t, const E &, float &each) { each *= t.to_end; });
     pack_tokens(f, z);
-    scan_decay<KEYS>(x, s.tokens[chunk_len(p.run, c) - 1].from_begin);
+    scan_decay<E, KEYS>(p, s, x, chunk_len(p.run, c));
     scan_add<E, KEYS>(x, f, s.k);
 }
 
@@ -77,7 +77,7 @@ HY_DEVICE void scan_chunk_back(const scan_of &w, const scan_place &p, const stag
                                int64_t c) {
     float d_o[CHUNK_TILES][4] = {}, dz[CHUNK_TILES][4] = {}, du[CHUNK_TILES][4] = {};
     factor<E> f[2];
-    scan_read<E, KEYS>(s, x, true, dz, false, du);
+    scan_read<E, KEYS>(s, x, s.k, true, dz, false, du);
     each_token(s, p, dz, [&](const chunk_token &t, const E &, float &each) { each *= t.to_end; });
     each_token(s, p, d_o, [&](const chunk_token &, const E &row, float &each) { each = value_of(row); });
     pack_tokens(f, d_o);
@@ -92,7 +92,7 @@ HY_DEVICE void scan_chunk_back(const scan_of &w, const scan_place &p, const stag
         for (int i = 0; i < 4; i++)
             du[n][i] = dz[n][i];
     }
-    scan_decay<KEYS>(x, s.tokens[chunk_len(p.run, c) - 1].from_begin);
+    scan_decay<E, KEYS>(p, s, x, chunk_len(p.run, c));
     each_token(s, p, d_o,
                [&](const chunk_token &t, const E &, float &each) { each *= (float)w.r.a.scale * t.from_begin; });
     pack_tokens(f, d_o);
@@ -106,7 +106,7 @@ HY_DEVICE void scan_chunk_back(const scan_of &w, const scan_place &p, const stag
     if (p.delta) {
         each_token(s, p, du, [&](const chunk_token &t, const E &, float &each) { each *= -t.beta * t.from_begin; });
         pack_tokens(f, du);
-        scan_add<E, KEYS>(x, f, s.k);
+        scan_add<E, KEYS>(x, f, s.k_from_begin);
     }
 }
 
@@ -182,7 +182,7 @@ template <class E, int KEYS, bool BACK> HY_KERNEL(SCAN_THREADS, scan_kernel)(con
     p.run = a.runs[block_x() / per_run];
     p.hv = block_x() % per_run / w.stripes, p.first = block_x() % w.stripes * STRIPE;
     p.warp_column = 16 * warp_index();
-    p.delta = a.rule == HY_RULE_DELTA;
+    p.delta = a.rule == HY_RULE_DELTA, p.vector = a.decay == HY_DECAY_VECTOR;
     p.reads = BACK || w.task == SCAN_FWD || w.task == SCAN_INJECT;
     if (scan_idle(w, p.run))
         return;
@@ -193,7 +193,7 @@ template <class E, int KEYS, bool BACK> HY_KERNEL(SCAN_THREADS, scan_kernel)(con
     const auto chunk = [&](int64_t i) { return BACK ? n - 1 - i : i; };
     const auto fetch = [&](int64_t i) {
         if (i < n)
-            scan_fetch<E>(w, p, stage_of<E>(KEYS, (int)(i % stages)), KEYS, chunk(i));
+            scan_fetch<E>(w, p, stage_of<E>(KEYS, p.vector, (int)(i % stages)), KEYS, chunk(i));
     };
     fetch(0);
     for (int64_t i = 0; i < n; i++) {
@@ -205,7 +205,7 @@ template <class E, int KEYS, bool BACK> HY_KERNEL(SCAN_THREADS, scan_kernel)(con
         else
             copy_wait<0>();
         barrier();
-        const stage<E> s = stage_of<E>(KEYS, (int)(i % stages));
+        const stage<E> s = stage_of<E>(KEYS, p.vector, (int)(i % stages));
         if (works && i > 0 && (w.task == SCAN_STATES || w.task == SCAN_GRADS))
             scan_keep<E, KEYS>(w, p, x, edge, BACK ? w.work.grads : w.work.states);
         if (works) {
@@ -224,7 +224,8 @@ template <class E, int KEYS, bool BACK> HY_KERNEL(SCAN_THREADS, scan_kernel)(con
 /* ---- launches ---- */
 
 template <class E, int KEYS> static void scan(const scan_of &w) {
-    const size_t bytes = stage_bytes<E>(KEYS) * (size_t)scan_stages<E, KEYS>();
+    const size_t bytes =
+        stage_bytes<E>(KEYS, w.r.a.decay == HY_DECAY_VECTOR) * (size_t)scan_stages<E, KEYS>();
     const grid blocks(w.r.a.n_runs * w.r.a.HV * w.stripes);
     if (w.task >= SCAN_MAP_BWD)
         HY_LAUNCH((scan_kernel<E, KEYS, true>), blocks, SCAN_THREADS, bytes, w);

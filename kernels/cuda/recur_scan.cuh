@@ -20,24 +20,30 @@ struct scan_of {
 
 /* Of a chunk in the block's memory. */
 template <class E> struct stage {
-    E *k, *q, *rows, *solve, *read;
+    E *k, *q, *rows, *solve, *read; /* a decay per key: e^{G_C−G} K, e^G Q */
+    E *k_from_begin;                /* e^G K; k, where tokens have the decays */
     chunk_token *tokens;
+    float *decays; /* a decay per key: [keys] e^{G_C} */
 };
 
-template <class E> HY_BOTH size_t stage_bytes(int keys) {
-    return (size_t)CHUNK * (sizeof(chunk_token) +
-                            sizeof(E) * (size_t)(2 * pitch_of<E>(keys) + pitch_of<E>(STRIPE) + 2 * pitch_of<E>(CHUNK)));
+template <class E> HY_BOTH size_t stage_bytes(int keys, bool vector) {
+    const int wide = pitch_of<E>(keys);
+    const size_t all = sizeof(E) * (size_t)(2 * wide + pitch_of<E>(STRIPE) + 2 * pitch_of<E>(CHUNK));
+    const size_t own = vector ? CHUNK * sizeof(E) * (size_t)wide + sizeof(float) * (size_t)keys : 0;
+    return CHUNK * (sizeof(chunk_token) + all) + own;
 }
 
-template <class E> HY_DEVICE stage<E> stage_of(int keys, int number) {
+template <class E> HY_DEVICE stage<E> stage_of(int keys, bool vector, int number) {
     stage<E> s;
-    unsigned char *at = shared_at<unsigned char>(stage_bytes<E>(keys) * (size_t)number);
+    unsigned char *at = shared_at<unsigned char>(stage_bytes<E>(keys, vector) * (size_t)number);
     s.tokens = reinterpret_cast<chunk_token *>(at);
     s.k = reinterpret_cast<E *>(at + CHUNK * sizeof(chunk_token));
     s.q = s.k + CHUNK * pitch_of<E>(keys);
     s.rows = s.q + CHUNK * pitch_of<E>(keys);
     s.solve = s.rows + CHUNK * pitch_of<E>(STRIPE);
     s.read = s.solve + CHUNK * pitch_of<E>(CHUNK);
+    s.k_from_begin = vector ? s.read + CHUNK * pitch_of<E>(CHUNK) : s.k;
+    s.decays = reinterpret_cast<float *>(s.k_from_begin + CHUNK * pitch_of<E>(keys));
     return s;
 }
 
@@ -47,19 +53,60 @@ struct scan_place {
     int64_t hv, first; /* column of the stripe */
     int warp_column;   /* of the warp's columns in the stripe */
     bool delta, reads; /* reads: q and P */
+    bool vector;       /* a decay per key */
 };
+
+/* e^{G_C} of a chunk: whole ones have it in the work, the last of a run is added up. */
+template <class E>
+HY_DEVICE void scan_fetch_decays(const scan_of &w, const scan_place &p, const stage<E> &s, int keys, int64_t t, int len) {
+    const hy_recur_args &a = w.r.a;
+    if (len == CHUNK) {
+        const int64_t pitch = ends_pitch(a);
+        const float *from = w.work.ends + (t / CHUNK * a.HV + p.hv) * pitch;
+        for (int i = 4 * thread_index(); i < keys; i += 4 * SCAN_THREADS)
+            copy_async(s.decays + i, i < pitch ? from + i : from, i < pitch ? 16 : 0);
+        return;
+    }
+    for (int key = thread_index(); key < keys; key += SCAN_THREADS) {
+        float sum = 0;
+        for (int i = 0; i < len && key < a.K; i++)
+            sum += log_decay(a, t + i, p.hv, key);
+        s.decays[key] = exp_fast(sum);
+    }
+}
+
+/* k and q, with their decays if they have some of their own. */
+template <class E>
+HY_DEVICE void scan_fetch_keys(const scan_of &w, const scan_place &p, const stage<E> &s, int keys, int64_t t, int len) {
+    const hy_recur_args &a = w.r.a;
+    const int i = thread_index();
+    const auto fetch = [&](E *to, const void *from, int64_t row, int64_t stride) {
+        tile_fetch(to, keys, static_cast<const E *>(from) + row, stride, len, a.K, i, SCAN_THREADS);
+    };
+    const int64_t own = (t * a.HV + p.hv) * a.K, row = key_row(a, t, p.hv);
+    if (p.vector) {
+        fetch(s.k, w.work.keys_to_end, own, a.HV * a.K);
+        if (p.delta)
+            fetch(s.k_from_begin, w.work.keys_from_begin, own, a.HV * a.K);
+        if (p.reads)
+            fetch(s.q, w.work.queries, own, a.HV * a.K);
+        scan_fetch_decays(w, p, s, keys, t, len);
+        return;
+    }
+    fetch(s.k, a.k, row, a.H * a.K);
+    if (p.reads)
+        fetch(s.q, a.q, row, a.H * a.K);
+}
 
 template <class E>
 HY_DEVICE void scan_fetch(const scan_of &w, const scan_place &p, const stage<E> &s, int keys, int64_t c) {
     const hy_recur_args &a = w.r.a;
     const int i = thread_index(), len = chunk_len(p.run, c);
-    const int64_t t = p.run.begin + c * CHUNK, row = key_row(a, t, p.hv), token = t * a.HV + p.hv;
+    const int64_t t = p.run.begin + c * CHUNK, token = t * a.HV + p.hv;
     const auto elements = [](const void *at, int64_t n) { return static_cast<const E *>(at) + n; };
-    tile_fetch(s.k, keys, elements(a.k, row), a.H * a.K, len, a.K, i, SCAN_THREADS);
-    if (p.reads) {
-        tile_fetch(s.q, keys, elements(a.q, row), a.H * a.K, len, a.K, i, SCAN_THREADS);
+    scan_fetch_keys(w, p, s, keys, t, len);
+    if (p.reads)
         tile_fetch(s.read, CHUNK, elements(w.work.read, token * CHUNK), a.HV * CHUNK, len, CHUNK, i, SCAN_THREADS);
-    }
     if (p.delta)
         tile_fetch(s.solve, CHUNK, elements(w.work.solve, token * CHUNK), a.HV * CHUNK, len, CHUNK, i, SCAN_THREADS);
     if (w.rows != nullptr)
@@ -148,18 +195,21 @@ template <class E, int KEYS> HY_DEVICE void scan_add(float x[KEYS / 8][4], const
     }
 }
 
-template <int KEYS> HY_DEVICE void scan_decay(float x[KEYS / 8][4], float by) {
+/* x times e^{G_C} of a chunk of `len` tokens. */
+template <class E, int KEYS>
+HY_DEVICE void scan_decay(const scan_place &p, const stage<E> &s, float x[KEYS / 8][4], int len) {
+    const float all = s.tokens[len - 1].from_begin;
     HY_UNROLL
     for (int n = 0; n < KEYS / 8; n++)
         HY_UNROLL
     for (int i = 0; i < 4; i++)
-        x[n][i] *= by;
+        x[n][i] *= p.vector ? s.decays[8 * n + lane_column(i)] : all;
 }
 
-/* z += X Kᵀ, o += X Qᵀ, [16,CHUNK] each, where asked for. */
+/* z += X kᵀ, o += X Qᵀ, [16,CHUNK] each, where asked for. */
 template <class E, int KEYS>
-HY_DEVICE void scan_read(const stage<E> &s, const float x[KEYS / 8][4], bool keys, float z[CHUNK_TILES][4],
-                         bool queries, float o[CHUNK_TILES][4]) {
+HY_DEVICE void scan_read(const stage<E> &s, const float x[KEYS / 8][4], const E *k, bool keys,
+                         float z[CHUNK_TILES][4], bool queries, float o[CHUNK_TILES][4]) {
     HY_UNROLL
     for (int n = 0; n < KEYS / 16; n++) {
         factor<E> a, b;
@@ -168,7 +218,7 @@ HY_DEVICE void scan_read(const stage<E> &s, const float x[KEYS / 8][4], bool key
         for (int m = 0; m < 2; m++) {
             const int at = 16 * m * pitch_of<E>(KEYS) + 16 * n;
             if (keys) {
-                factor_right_turned(b, s.k + at, pitch_of<E>(KEYS));
+                factor_right_turned(b, k + at, pitch_of<E>(KEYS));
                 factor_product(z + 2 * m, a, b);
             }
             if (queries) {

@@ -76,6 +76,14 @@ HY_DEVICE void factor_right_turned(factor<uint16_t> &b, const uint16_t *at, int 
     const int L = lane_index();
     tile_load4(b.x, at + ((L & 7) + 8 * (L >> 4)) * pitch + 8 * (L >> 3 & 1));
 }
+/* Zeros in a left factor where not keep(row, column). */
+template <class F> HY_DEVICE void factor_keep(factor<uint16_t> &a, F keep) {
+    const int g = lane_index() >> 2, t = lane_index() & 3;
+    HY_UNROLL
+    for (int i = 0; i < 8; i++)
+        if (!keep(g + 8 * (i >> 1 & 1), 8 * (i >> 2) + 2 * t + (i & 1)))
+            a.x[i >> 1] &= (i & 1) != 0 ? 0x0000ffffu : 0xffff0000u;
+}
 HY_DEVICE void factor_product(float c[2][4], const factor<uint16_t> &a, const factor<uint16_t> &b) {
     mma_bf16(c[0], a.x, b.x);
     mma_bf16(c[1], a.x, b.x + 2);
@@ -106,6 +114,12 @@ HY_DEVICE void factor_right_turned(factor<float> &b, const float *at, int pitch)
     HY_UNROLL
     for (int i = 0; i < 8; i++)
         b.x[i] = at[(8 * (i >> 2) + g) * pitch + 8 * (i >> 1 & 1) + 2 * t + (i & 1)];
+}
+template <class F> HY_DEVICE void factor_keep(factor<float> &a, F keep) {
+    const int g = lane_index() >> 2, t = lane_index() & 3;
+    HY_UNROLL
+    for (int i = 0; i < 8; i++)
+        a.x[i] = keep(g + 8 * (i >> 1 & 1), 8 * (i >> 2) + 2 * t + (i & 1)) ? a.x[i] : 0.0f;
 }
 HY_DEVICE uint32_t upper_half(float x) {
     return bits_of_float(x) & 0xffffe000u;

@@ -45,18 +45,21 @@ static void check(hy_decay decay, hy_rule rule, int exclusive) {
     assert_int_equal(p.failures, 0);
 }
 
-#define CHECK(name, decay, rule)                                                                                       \
+#define CHECK(name, decay, rule, exclusive)                                                                            \
     static void test_##name(void **unused) {                                                                           \
         (void)unused;                                                                                                  \
-        check(decay, rule, 0);                                                                                         \
+        check(decay, rule, exclusive);                                                                                 \
     }
 
-CHECK(additive_none, HY_DECAY_NONE, HY_RULE_ADDITIVE)
-CHECK(additive_head, HY_DECAY_HEAD, HY_RULE_ADDITIVE)
-CHECK(additive_scalar, HY_DECAY_SCALAR, HY_RULE_ADDITIVE)
-CHECK(delta_none, HY_DECAY_NONE, HY_RULE_DELTA)
-CHECK(delta_head, HY_DECAY_HEAD, HY_RULE_DELTA)
-CHECK(delta_scalar, HY_DECAY_SCALAR, HY_RULE_DELTA)
+CHECK(additive_none, HY_DECAY_NONE, HY_RULE_ADDITIVE, 0)
+CHECK(additive_head, HY_DECAY_HEAD, HY_RULE_ADDITIVE, 0)
+CHECK(additive_scalar, HY_DECAY_SCALAR, HY_RULE_ADDITIVE, 0)
+CHECK(delta_none, HY_DECAY_NONE, HY_RULE_DELTA, 0)
+CHECK(delta_head, HY_DECAY_HEAD, HY_RULE_DELTA, 0)
+CHECK(delta_scalar, HY_DECAY_SCALAR, HY_RULE_DELTA, 0)
+CHECK(additive_vector, HY_DECAY_VECTOR, HY_RULE_ADDITIVE, 0)
+CHECK(exclusive_vector, HY_DECAY_VECTOR, HY_RULE_ADDITIVE, 1)
+CHECK(delta_vector, HY_DECAY_VECTOR, HY_RULE_DELTA, 0)
 
 /* h = e^g h + beta x, more channels than a warp has lanes; q and k left out. */
 static void test_channels(void **unused) {
@@ -86,7 +89,8 @@ int main(void) {
         cmocka_unit_test(test_additive_none),   cmocka_unit_test(test_additive_head),
         cmocka_unit_test(test_additive_scalar), cmocka_unit_test(test_delta_none),
         cmocka_unit_test(test_delta_head),      cmocka_unit_test(test_delta_scalar),
-        cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_additive_vector), cmocka_unit_test(test_exclusive_vector),
+        cmocka_unit_test(test_delta_vector),    cmocka_unit_test(test_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,290 @@
+/* Gradients of a chunk of a recurrence (recur_chunk.cuh), all chunks at once, from what both scans left: X the state entering the chunk, dX
+ * the gradient of the one leaving it, Z and du. With W = du Xᵀ, dP = scale tril(do Zᵀ)·E, dA = −δ tril(du Zᵀ, −1)·E:
+ *
+ *   dq = scale e^G (do Xᵀ) + dP K      U = −δ e^G W + dA K      k⁺ = b U      dbeta = Σ_V du v + Σ_K k U
+ *   k⁻ = e^{G_C−G} (Z dXᵀ) + dPᵀ Q + (b dA)ᵀ K                   dk = k⁺ + k⁻
+ *   dG = Σ_K q dq + k (k⁺ − k⁻), in the last row also e^{G_C} Σ X dX + Σ k e^{G_C−G} (Z dXᵀ);  dg: sums of dG from a token on
+ *
+ * A block is a chunk and a value head, a warp 16 tokens × 64 keys; sums over V go by slices of 32 columns through the block's memory. */
+#ifndef HY_KERNELS_CUDA_RECUR_GRAD_CUH
+#define HY_KERNELS_CUDA_RECUR_GRAD_CUH
+
+#include "kernels/cuda/recur_chunk.cuh"
+
+namespace HY_GPU {
+
+enum { GRAD_KEYS = 64, GRAD_TILES = GRAD_KEYS / 8, SLICE = 32 };
+
+struct grad_of {
+    recur_of r;
+    int keys; /* K, padded */
+    const chunk_place *chunks;
+    chunk_work work;
+};
+
+/* The block's memory. */
+template <class E> struct grad_shared {
+    chunk_token *tokens;                 /* [CHUNK] */
+    float *rows[3];                      /* [groups of keys or warps][CHUNK] parts of dG; of Σ k U; of Σ_V du v */
+    float *parts[2];                     /* [warps] parts of Σ X dX and of Σ k e^{G_C−G} (Z dXᵀ) */
+    E *k, *q;                            /* [CHUNK][keys] */
+    E *x, *dx;                           /* [SLICE][keys] of X^T, dX^T */
+    E *d_o, *du, *z, *v;                 /* [CHUNK][SLICE] */
+    E *dp, *dp_turned, *da, *bda_turned; /* [CHUNK][CHUNK] */
+    float *weights;                      /* [CHUNK][CHUNK] E, column by column at j·CHUNK + i */
+    float *by;                           /* a decay per key, in place of slices: [CHUNK][keys] weights of a level */
+    E *k_by, *q_by;                      /*   and k, q times these, in place of x, dx */
+    size_t bytes;
+};
+
+template <class E> HY_BOTH grad_shared<E> grad_shared_of(unsigned char *base, int keys, bool vector) {
+    grad_shared<E> s = {};
+    const int warps = 2 * (keys / GRAD_KEYS);
+    const auto take = [&](size_t bytes) {
+        unsigned char *at = reinterpret_cast<unsigned char *>((uintptr_t)base + s.bytes);
+        s.bytes += (bytes + 15) / 16 * 16;
+        return at;
+    };
+    s.tokens = reinterpret_cast<chunk_token *>(take(CHUNK * sizeof(chunk_token)));
+    for (int i = 0; i < 3; i++)
+        s.rows[i] = reinterpret_cast<float *>(take((size_t)warps * CHUNK * 4));
+    for (int i = 0; i < 2; i++)
+        s.parts[i] = reinterpret_cast<float *>(take((size_t)warps * 4));
+    const auto tile = [&](int width) {
+        return reinterpret_cast<E *>(take((size_t)(CHUNK * pitch_of<E>(width)) * sizeof(E)));
+    };
+    s.k = tile(keys), s.q = tile(keys), s.x = tile(keys), s.dx = tile(keys);
+    s.dp = tile(CHUNK), s.dp_turned = tile(CHUNK), s.da = tile(CHUNK), s.bda_turned = tile(CHUNK);
+    s.d_o = tile(SLICE), s.du = tile(SLICE), s.z = tile(SLICE), s.v = tile(SLICE);
+    if (!vector) {
+        s.weights = reinterpret_cast<float *>(take(CHUNK * CHUNK * 4));
+        return s;
+    }
+    s.by = reinterpret_cast<float *>(s.d_o), s.k_by = s.x, s.q_by = s.dx;
+    const size_t slices = 4 * sizeof(E) * (size_t)(CHUNK * pitch_of<E>(SLICE));
+    const size_t weights = sizeof(float) * (size_t)(CHUNK * pitch_of<float>(keys));
+    take(weights > slices ? weights - slices : 0);
+    return s;
+}
+
+/* Where a warp is. */
+struct grad_place {
+    chunk_place c;
+    int64_t hv;
+    int row, key, group, groups, warps; /* first token and key; which of the groups of keys */
+    bool delta;
+};
+
+/* A warp's sums. */
+struct grad_sums {
+    float dq[GRAD_TILES][4], u[GRAD_TILES][4], k[GRAD_TILES][4]; /* [16,GRAD_KEYS] */
+    float dp[CHUNK_TILES][4], da[CHUNK_TILES][4];                /* [16,CHUNK], of the first and the last group */
+    float duv, xdx;                                              /* the thread's: xdx of the key of its number in the block */
+};
+
+/* SLICE rows of X^T from column `first` on: kept inside runs, on their edges a float state [K,V]. */
+template <class E>
+HY_DEVICE void grad_fetch_state(const grad_of &w, const grad_place &p, E *to, const void *kept, int64_t edge,
+                                const void *states, int64_t slot, int64_t first) {
+    const hy_recur_args &a = w.r.a;
+    const int64_t rest = a.V - first;
+    const int rows = rest < SLICE ? (int)rest : (int)SLICE;
+    if (slot == PLACE_INSIDE) {
+        const E *from = static_cast<const E *>(kept) + ((edge / CHUNK * a.HV + p.hv) * a.V + first) * a.K;
+        tile_fetch(to, w.keys, from, a.K, rows, a.K, thread_index(), block_threads());
+        return;
+    }
+    HY_ROLLED
+    for (int i = thread_index(); i < SLICE * w.keys; i += block_threads()) {
+        const int j = i % SLICE, key = i / SLICE;
+        const bool given = states != nullptr && slot >= 0 && j < rows && key < a.K;
+        const int64_t at = ((slot * a.HV + p.hv) * a.K + key) * a.V + first + j;
+        set_value(to[j * pitch_of<E>(w.keys) + key], given ? stat(states, at) : 0.0f);
+    }
+}
+
+template <class E>
+HY_DEVICE void grad_fetch_slice(const grad_of &w, const grad_place &p, const grad_shared<E> &s, int64_t first) {
+    const hy_recur_args &a = w.r.a;
+    const int64_t at = (p.c.begin * a.HV + p.hv) * a.V + first;
+    grad_fetch_state(w, p, s.x, w.work.states, p.c.begin, a.S0, p.c.before, first);
+    grad_fetch_state(w, p, s.dx, w.work.grads, p.c.begin + CHUNK, a.dS1, p.c.after, first);
+    const void *const from[] = {a.d_o, w.work.du, w.work.z, a.v};
+    E *const to[] = {s.d_o, s.du, s.z, s.v};
+    HY_ROLLED
+    for (int i = 0; i < 4; i++)
+        tile_fetch(to[i], SLICE, static_cast<const E *>(from[i]) + at, a.HV * a.V, (int)p.c.len, a.V - first,
+                   thread_index(), block_threads());
+    copy_commit();
+}
+
+template <class E>
+HY_DEVICE void grad_slice(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g) {
+    const int narrow = pitch_of<E>(SLICE), wide = pitch_of<E>(w.keys);
+    HY_UNROLL
+    for (int n = 0; n < SLICE; n += 16) {
+        factor<E> d_o, du, z, b;
+        factor_left(d_o, s.d_o + p.row * narrow + n, narrow);
+        factor_left(du, s.du + p.row * narrow + n, narrow);
+        factor_left(z, s.z + p.row * narrow + n, narrow);
+        HY_UNROLL
+        for (int m = 0; m < GRAD_KEYS / 16; m++) {
+            factor_right(b, s.x + n * wide + p.key + 16 * m, wide);
+            factor_product(g.dq + 2 * m, d_o, b);
+            if (p.delta)
+                factor_product(g.u + 2 * m, du, b);
+            factor_right(b, s.dx + n * wide + p.key + 16 * m, wide);
+            factor_product(g.k + 2 * m, z, b);
+        }
+        HY_UNROLL
+        for (int m = 0; m < 2; m++) {
+            if (16 * m > p.row)
+                continue; /* above the diagonal */
+            factor_right_turned(b, s.z + 16 * m * narrow + n, narrow);
+            if (p.group == 0)
+                factor_product(g.dp + 2 * m, d_o, b);
+            if (p.delta && p.group == p.groups - 1)
+                factor_product(g.da + 2 * m, du, b);
+        }
+    }
+    for (int j = warp_index(); j < SLICE; j += p.warps)
+        g.duv += value_of(s.du[lane_index() * narrow + j]) * value_of(s.v[lane_index() * narrow + j]);
+    HY_ROLLED
+    for (int i = thread_index(); i < SLICE * w.keys; i += block_threads()) {
+        const int at = i / w.keys * wide + i % w.keys;
+        g.xdx += value_of(s.x[at]) * value_of(s.dx[at]);
+    }
+}
+
+/* Element i of tile n of a warp's accumulators: its token, its column. */
+HY_DEVICE int grad_token(const grad_place &p, int i) {
+    return p.row + (lane_index() >> 2) + 8 * (i >> 1);
+}
+HY_DEVICE int grad_column(int n, int i) {
+    return 8 * n + 2 * (lane_index() & 3) + (i & 1);
+}
+
+/* Over the four lanes that have a row. */
+HY_DEVICE float grad_row_sum(float x) {
+    HY_UNROLL
+    for (int bits = 1; bits < 4; bits <<= 1)
+        x += shuffle_xor(x, bits);
+    return x;
+}
+
+/* dP and dA, both ways, of E: weight(i, j). */
+template <class E, class F>
+HY_DEVICE void grad_squares(const grad_of &w, const grad_place &p, const grad_shared<E> &s, const grad_sums &g,
+                            F weight) {
+    const int pitch = pitch_of<E>(CHUNK);
+    HY_UNROLL
+    for (int n = 0; n < CHUNK_TILES; n++)
+        HY_UNROLL
+    for (int i = 0; i < 4; i++) {
+        const int row = grad_token(p, i), column = grad_column(n, i);
+        const float by = column <= row ? weight(row, column) : 0.0f;
+        if (p.group == 0) {
+            const bool reads = column < row || (column == row && !w.r.a.exclusive);
+            const float dp = reads ? (float)w.r.a.scale * by * g.dp[n][i] : 0.0f;
+            set_value(s.dp[row * pitch + column], dp);
+            set_value(s.dp_turned[column * pitch + row], dp);
+        }
+        if (p.delta && p.group == p.groups - 1) {
+            const float da = column < row ? -by * g.da[n][i] : 0.0f;
+            set_value(s.da[row * pitch + column], da);
+            set_value(s.bda_turned[column * pitch + row], s.tokens[row].beta * da);
+        }
+    }
+}
+
+/* Two neighbours of dq or dk (0, 1): to the array, or, of heads that share it, beside it. */
+template <class E>
+HY_DEVICE void grad_put(const grad_of &w, const grad_place &p, int array, int token, int key, float first,
+                        float second) {
+    const hy_recur_args &a = w.r.a;
+    const int64_t t = p.c.begin + token, n = a.K - key;
+    void *const out = array == 0 ? a.dq : a.dk;
+    if (token >= p.c.len)
+        return;
+    if (a.HV > a.H)
+        set_pair(w.work.keys + ((array * a.T + t) * a.HV + p.hv) * a.K + key, n, first, second);
+    else
+        set_pair(static_cast<E *>(out) + key_row(a, t, p.hv) + key, n, first, second);
+}
+
+/* dq, dk to their arrays; Σ k U of the warp's keys and Σ_V du v to s.rows; gate(element, q dq, k (k⁺ − k⁻)) for every element of a tile. */
+template <class E, class F>
+HY_DEVICE void grad_results(const grad_of &w, const grad_place &p, const grad_shared<E> &s, const grad_sums &g, F gate) {
+    float ku[2] = {};
+    HY_UNROLL
+    for (int n = 0; n < GRAD_TILES; n++)
+        HY_UNROLL
+    for (int i = 0; i < 4; i += 2) {
+        const int row = grad_token(p, i), key = p.key + grad_column(n, i);
+        float dk[2];
+        HY_UNROLL
+        for (int e = 0; e < 2; e++) {
+            const int at = row * pitch_of<E>(w.keys) + key + e;
+            const float k = value_of(s.k[at]), q = value_of(s.q[at]), forward = s.tokens[row].beta * g.u[n][i + e];
+            dk[e] = forward + g.k[n][i + e];
+            gate(i + e, q * g.dq[n][i + e], k * (forward - g.k[n][i + e]));
+            ku[i >> 1] += k * g.u[n][i + e];
+        }
+        grad_put<E>(w, p, 0, row, key, g.dq[n][i], g.dq[n][i + 1]);
+        grad_put<E>(w, p, 1, row, key, dk[0], dk[1]);
+    }
+    HY_UNROLL
+    for (int i = 0; i < 2; i++) {
+        ku[i] = grad_row_sum(ku[i]);
+        if ((lane_index() & 3) == 0)
+            s.rows[1][p.group * CHUNK + grad_token(p, 2 * i)] = ku[i];
+    }
+    s.rows[2][warp_index() * CHUNK + lane_index()] = g.duv;
+}
+
+/* dbeta: lane = token. */
+template <class E> HY_DEVICE void grad_beta(const grad_of &w, const grad_place &p, const grad_shared<E> &s) {
+    const int j = lane_index();
+    float db = 0;
+    for (int n = 0; n < p.groups; n++)
+        db += s.rows[1][n * CHUNK + j];
+    for (int n = 0; n < p.warps; n++)
+        db += s.rows[2][n * CHUNK + j];
+    if (w.r.a.dbeta != nullptr && j < p.c.len)
+        stat_at(w.r.a.dbeta, (p.c.begin + j) * w.r.a.HV + p.hv) = db;
+}
+
+/* The block's chunk. */
+HY_DEVICE grad_place grad_place_of(const grad_of &w) {
+    grad_place p;
+    p.c = w.chunks[block_x() / w.r.a.HV], p.hv = block_x() % w.r.a.HV;
+    p.groups = w.keys / GRAD_KEYS, p.warps = 2 * p.groups, p.group = warp_index() / 2;
+    p.row = warp_index() % 2 * 16, p.key = p.group * GRAD_KEYS, p.delta = w.r.a.rule == HY_RULE_DELTA;
+    return p;
+}
+
+/* Fetches the chunk and sums over V. */
+template <class E>
+HY_DEVICE void grad_begin(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g) {
+    const hy_recur_args &a = w.r.a;
+    const int i = thread_index(), len = (int)p.c.len;
+    const int64_t row = key_row(a, p.c.begin, p.hv), token = p.c.begin * a.HV + p.hv;
+    tile_fetch(s.k, w.keys, static_cast<const E *>(a.k) + row, a.H * a.K, len, a.K, i, block_threads());
+    tile_fetch(s.q, w.keys, static_cast<const E *>(a.q) + row, a.H * a.K, len, a.K, i, block_threads());
+    if (i < CHUNK)
+        copy_async(s.tokens + i, w.work.tokens + (i < len ? token + i * a.HV : token), i < len ? 16 : 0);
+    for (int64_t first = 0; first < a.V; first += SLICE) {
+        grad_fetch_slice(w, p, s, first);
+        copy_wait<0>();
+        barrier();
+        grad_slice(w, p, s, g);
+        barrier(); /* before the slice is filled again */
+    }
+}
+
+/* A block per chunk and value head, keys of a decay of their own. */
+void recur_grad_vector(const grad_of &w);
+
+} // namespace HY_GPU
+
+#endif

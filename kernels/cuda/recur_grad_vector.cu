@@ -1,0 +1,168 @@
+/* Gradients of a chunk (recur_grad.cuh) where every key has a decay of its own: dP and dA without E, which the products with K and Q take by
+ * levels (recur_vector.cuh). A thread is a key too: it makes the weights of all tokens for it, and its dg. */
+#include "kernels/cuda/recur_grad.cuh"
+#include "kernels/cuda/recur_vector.cuh"
+
+namespace HY_GPU {
+
+/* f(tile, element, token, key) for the lane's accumulators. */
+template <class F> HY_DEVICE void grad_each(const grad_place &p, F f) {
+    HY_UNROLL
+    for (int n = 0; n < GRAD_TILES; n++)
+        HY_UNROLL
+    for (int i = 0; i < 4; i++)
+        f(n, i, grad_token(p, i), p.key + grad_column(n, i));
+}
+
+/* A key's decays and its dg in all tokens, of the thread whose number it has. */
+struct grad_thread {
+    float decays[CHUNK], dg[CHUNK];
+};
+
+/* Weights of a level of the thread's key to s.by. */
+template <class E>
+HY_DEVICE void grad_weigh(const grad_of &w, const grad_shared<E> &s, const grad_thread &t, int h) {
+    const int pitch = pitch_of<float>(w.keys), key = thread_index();
+    level_weights(h, t.decays, w.r.a.exclusive != 0, [&](int i, float by) { s.by[i * pitch + key] = by; });
+    barrier();
+}
+
+/* dg of the thread's key from s.by, where now q dq + k k⁺ are of upper halves, k k⁻ of lower ones. */
+template <class E> HY_DEVICE void grad_collect(const grad_of &w, const grad_shared<E> &s, grad_thread &t, int h) {
+    barrier();
+    level_gradients(h, s.by + thread_index(), pitch_of<float>(w.keys), w.r.a.exclusive != 0, t.dg);
+    barrier();
+}
+
+/* What the state entering and the one leaving give, with its decays. */
+template <class E>
+HY_DEVICE void grad_carried(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g, grad_thread &t) {
+    const int wide = pitch_of<E>(w.keys), pitch = pitch_of<float>(w.keys);
+    grad_weigh(w, s, t, LEVEL_FROM_BEGIN);
+    grad_each(p, [&](int n, int i, int row, int key) {
+        float &by = s.by[row * pitch + key];
+        g.dq[n][i] *= (float)w.r.a.scale * by, g.u[n][i] *= -by;
+        by = value_of(s.q[row * wide + key]) * g.dq[n][i] +
+             value_of(s.k[row * wide + key]) * s.tokens[row].beta * g.u[n][i];
+    });
+    grad_collect(w, s, t, LEVEL_FROM_BEGIN);
+    grad_weigh(w, s, t, LEVEL_TO_END);
+    grad_each(p, [&](int n, int i, int row, int key) {
+        float &by = s.by[row * pitch + key];
+        g.k[n][i] *= by;
+        by = g.k[n][i] * value_of(s.k[row * wide + key]);
+    });
+    grad_collect(w, s, t, LEVEL_TO_END);
+}
+
+/* The left factor: what level h has of the warp's rows of `from` [CHUNK,CHUNK], or of its transpose, in the tile from `column` on. */
+template <class E>
+HY_DEVICE factor<E> grad_level_left(const grad_place &p, const E *from, int column, int h, bool turned) {
+    factor<E> a;
+    factor_left(a, from + p.row * pitch_of<E>(CHUNK) + column, pitch_of<E>(CHUNK));
+    factor_keep(a, [&](int i, int j) {
+        return turned ? level_has(h, column + j, p.row + i) : level_has(h, p.row + i, column + j);
+    });
+    return a;
+}
+
+/* Level h of the warp's tokens: dq and u from pairs whose later token is one of them, k from those whose earlier one is. A token is the one or
+ * the other; s.by becomes what grad_collect takes. */
+template <class E>
+HY_DEVICE void grad_level(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g, int h) {
+    const int wide = pitch_of<E>(w.keys), pitch = pitch_of<float>(w.keys);
+    const int other = h == LEVEL_FIRST ? 16 - p.row : p.row; /* first token of the other side of the pairs */
+    const factor<E> dp = grad_level_left(p, s.dp, other, h, false), dp_turned = grad_level_left(p, s.dp_turned, other, h, true);
+    factor<E> da, bda_turned;
+    if (p.delta)
+        da = grad_level_left(p, s.da, other, h, false), bda_turned = grad_level_left(p, s.bda_turned, other, h, true);
+    HY_UNROLL
+    for (int m = 0; m < GRAD_KEYS / 16; m++) {
+        float dq[2][4] = {}, u[2][4] = {}, dk[2][4] = {};
+        factor<E> b;
+        factor_right(b, s.q_by + other * wide + p.key + 16 * m, wide);
+        factor_product(dk, dp_turned, b);
+        factor_right(b, s.k_by + other * wide + p.key + 16 * m, wide);
+        factor_product(dq, dp, b);
+        if (p.delta) {
+            factor_product(dk, bda_turned, b);
+            factor_product(u, da, b);
+        }
+        HY_UNROLL
+        for (int n = 0; n < 2; n++)
+            HY_UNROLL
+        for (int i = 0; i < 4; i++) {
+            const int row = grad_token(p, i), key = p.key + grad_column(2 * m + n, i);
+            float &by = s.by[row * pitch + key];
+            const float q = value_of(s.q[row * wide + key]), k = value_of(s.k[row * wide + key]);
+            g.dq[2 * m + n][i] += by * dq[n][i], g.u[2 * m + n][i] += by * u[n][i], g.k[2 * m + n][i] += by * dk[n][i];
+            by *= q * dq[n][i] + k * (s.tokens[row].beta * u[n][i] + dk[n][i]);
+        }
+    }
+}
+
+/* All pairs of the chunk's tokens. */
+template <class E>
+HY_DEVICE void grad_pairs(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g, grad_thread &t) {
+    const int wide = pitch_of<E>(w.keys), pitch = pitch_of<float>(w.keys), key = thread_index();
+    HY_ROLLED
+    for (int h = LEVEL_FIRST; h > 0; h /= 2) {
+        level_weights(h, t.decays, w.r.a.exclusive != 0, [&](int i, float by) {
+            s.by[i * pitch + key] = by;
+            set_value(s.k_by[i * wide + key], value_of(s.k[i * wide + key]) * by);
+            set_value(s.q_by[i * wide + key], value_of(s.q[i * wide + key]) * by);
+        });
+        barrier();
+        grad_level(w, p, s, g, h);
+        grad_collect(w, s, t, h);
+    }
+    grad_each(p, [&](int n, int i, int row, int at) {
+        const float dp = value_of(s.dp[row * pitch_of<E>(CHUNK) + row]);
+        g.dq[n][i] += dp * value_of(s.k[row * wide + at]);
+        g.k[n][i] += dp * value_of(s.q[row * wide + at]);
+    });
+}
+
+template <class E> HY_KERNEL(CHUNK_KEYS_MAX, grad_vector_kernel)(const grad_of w) {
+    const hy_recur_args &a = w.r.a;
+    const grad_place p = grad_place_of(w);
+    if (p.c.len == 0)
+        return;
+    const grad_shared<E> s = grad_shared_of<E>(shared_at<unsigned char>(0), w.keys, true);
+    const int64_t key = thread_index();
+    grad_sums g = {};
+    grad_begin(w, p, s, g);
+    grad_squares(w, p, s, g, [](int, int) { return 1.0f; });
+    grad_thread t;
+    chunk_decays(a, p.c, p.hv, key, t.decays);
+    HY_UNROLL
+    for (int i = 0; i < CHUNK; i++)
+        g.xdx *= t.decays[i];
+    HY_UNROLL
+    for (int i = 0; i < CHUNK; i++)
+        t.dg[i] = g.xdx; /* crosses them all */
+    grad_carried(w, p, s, g, t);
+    grad_pairs(w, p, s, g, t);
+    HY_UNROLL
+    for (int i = 0; i < CHUNK; i++)
+        if (a.dg != nullptr && i < p.c.len && key < a.K)
+            stat_at(a.dg, ((p.c.begin + i) * a.HV + p.hv) * a.K + key) = t.dg[i];
+    grad_results(w, p, s, g, [](int, float, float) {});
+    barrier();
+    if (warp_index() == 0)
+        grad_beta(w, p, s);
+}
+
+template <class E> static void grad_vector(const grad_of &w) {
+    const grid blocks(chunks_at_most(w.r.a) * w.r.a.HV);
+    HY_LAUNCH(grad_vector_kernel<E>, blocks, w.keys, grad_shared_of<E>(nullptr, w.keys, true).bytes, w);
+}
+
+void recur_grad_vector(const grad_of &w) {
+    if (w.r.half)
+        grad_vector<uint16_t>(w);
+    else
+        grad_vector<float>(w);
+}
+
+} // namespace HY_GPU
