@@ -39,11 +39,12 @@ struct chunk_token {
 /* Parts of `work`, by tokens: its size does not depend on how tokens lie in runs. States are those on the edges inside runs, a run's
  * first token + n·CHUNK, n > 0: edge / CHUNK numbers them, for no two fall on the same number, whatever the runs. */
 struct chunk_work {
-    chunk_token *tokens;  /* [T,HV] */
-    void *solve, *read;   /* [T,HV,CHUNK] rows of T and P; this and all below: elements of act */
+    chunk_token *tokens; /* [T,HV] */
+    void *solve, *read;  /* [T,HV,CHUNK] rows of T and P; this and all below: elements of act */
     /* A decay per key only: [T,HV,K] e^{G_C−G} K, e^G K (delta), e^G Q. */
     void *keys_to_end, *keys_from_begin, *queries;
-    float *ends;          /* and e^{G_C} of whole chunks, [T/CHUNK + 1,HV,ends_pitch], at the number of their first token / CHUNK */
+    float *
+        ends; /* and e^{G_C} of whole chunks, [T/CHUNK + 1,HV,ends_pitch], at the number of their first token / CHUNK */
     void *z, *du;         /* [T,HV,V] of the backward pass, as all below; elements of act again */
     void *states, *grads; /* [T/CHUNK + 1,HV,V,K] X of both directions */
     float *keys;          /* [2][T,HV,K] dq, dk of value heads, where some share keys */
@@ -73,8 +74,7 @@ HY_BOTH chunk_work chunk_work_of(const hy_recur_args &a, bool half) {
     w.keys_to_end = chunk_take(w, a.work, scaled);
     w.keys_from_begin = chunk_take(w, a.work, a.rule == HY_RULE_DELTA ? scaled : 0);
     w.queries = chunk_take(w, a.work, scaled);
-    w.ends = static_cast<float *>(
-        chunk_take(w, a.work, scaled > 0 ? (a.T / CHUNK + 1) * a.HV * ends_pitch(a) * 4 : 0));
+    w.ends = static_cast<float *>(chunk_take(w, a.work, scaled > 0 ? (a.T / CHUNK + 1) * a.HV * ends_pitch(a) * 4 : 0));
     w.z = chunk_take(w, a.work, n * a.V * size);
     w.du = chunk_take(w, a.work, n * a.V * size);
     w.states = chunk_take(w, a.work, states);

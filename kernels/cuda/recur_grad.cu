@@ -92,10 +92,11 @@ template <class E> HY_KERNEL(CHUNK_KEYS_MAX, grad_kernel)(const grad_of w) {
     if (p.c.len == 0)
         return;
     const grad_shared<E> s = grad_shared_of<E>(shared_at<unsigned char>(0), w.keys, false);
+    grad_fetch(w, p, s);
     if (warp_index() == 0)
         grad_weights(w, p, s);
     grad_sums g = {};
-    grad_begin(w, p, s, g);
+    grad_slices(w, p, s, g);
     grad_squares(w, p, s, g, [&](int i, int j) { return s.weights[j * CHUNK + i]; });
     barrier();
     grad_keys(w, p, s, g);

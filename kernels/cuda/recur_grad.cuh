@@ -32,8 +32,9 @@ template <class E> struct grad_shared {
     E *d_o, *du, *z, *v;                 /* [CHUNK][SLICE] */
     E *dp, *dp_turned, *da, *bda_turned; /* [CHUNK][CHUNK] */
     float *weights;                      /* [CHUNK][CHUNK] E, column by column at j·CHUNK + i */
-    float *by;                           /* a decay per key, in place of slices: [CHUNK][keys] weights of a level */
-    E *k_by, *q_by;                      /*   and k, q times these, in place of x, dx */
+    float *by;                           /* a decay per key, in place of slices: [CHUNK][keys] weights of a level, */
+    E *k_by, *q_by;                      /*   and k, q times these, in place of x, dx; */
+    float *decays;                       /*   e^g */
     size_t bytes;
 };
 
@@ -64,6 +65,7 @@ template <class E> HY_BOTH grad_shared<E> grad_shared_of(unsigned char *base, in
     const size_t slices = 4 * sizeof(E) * (size_t)(CHUNK * pitch_of<E>(SLICE));
     const size_t weights = sizeof(float) * (size_t)(CHUNK * pitch_of<float>(keys));
     take(weights > slices ? weights - slices : 0);
+    s.decays = reinterpret_cast<float *>(take(weights));
     return s;
 }
 
@@ -79,7 +81,7 @@ struct grad_place {
 struct grad_sums {
     float dq[GRAD_TILES][4], u[GRAD_TILES][4], k[GRAD_TILES][4]; /* [16,GRAD_KEYS] */
     float dp[CHUNK_TILES][4], da[CHUNK_TILES][4];                /* [16,CHUNK], of the first and the last group */
-    float duv, xdx;                                              /* the thread's: xdx of the key of its number in the block */
+    float duv, xdx; /* the thread's: xdx of the key of its number in the block */
 };
 
 /* SLICE rows of X^T from column `first` on: kept inside runs, on their edges a float state [K,V]. */
@@ -182,7 +184,7 @@ HY_DEVICE void grad_squares(const grad_of &w, const grad_place &p, const grad_sh
         HY_UNROLL
     for (int i = 0; i < 4; i++) {
         const int row = grad_token(p, i), column = grad_column(n, i);
-        const float by = column <= row ? weight(row, column) : 0.0f;
+        const float by = weight(row, column);
         if (p.group == 0) {
             const bool reads = column < row || (column == row && !w.r.a.exclusive);
             const float dp = reads ? (float)w.r.a.scale * by * g.dp[n][i] : 0.0f;
@@ -214,7 +216,8 @@ HY_DEVICE void grad_put(const grad_of &w, const grad_place &p, int array, int to
 
 /* dq, dk to their arrays; Σ k U of the warp's keys and Σ_V du v to s.rows; gate(element, q dq, k (k⁺ − k⁻)) for every element of a tile. */
 template <class E, class F>
-HY_DEVICE void grad_results(const grad_of &w, const grad_place &p, const grad_shared<E> &s, const grad_sums &g, F gate) {
+HY_DEVICE void grad_results(const grad_of &w, const grad_place &p, const grad_shared<E> &s, const grad_sums &g,
+                            F gate) {
     float ku[2] = {};
     HY_UNROLL
     for (int n = 0; n < GRAD_TILES; n++)
@@ -263,9 +266,8 @@ HY_DEVICE grad_place grad_place_of(const grad_of &w) {
     return p;
 }
 
-/* Fetches the chunk and sums over V. */
-template <class E>
-HY_DEVICE void grad_begin(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g) {
+/* The chunk's keys, queries and tokens, there with the first slice. */
+template <class E> HY_DEVICE void grad_fetch(const grad_of &w, const grad_place &p, const grad_shared<E> &s) {
     const hy_recur_args &a = w.r.a;
     const int i = thread_index(), len = (int)p.c.len;
     const int64_t row = key_row(a, p.c.begin, p.hv), token = p.c.begin * a.HV + p.hv;
@@ -273,7 +275,12 @@ HY_DEVICE void grad_begin(const grad_of &w, const grad_place &p, const grad_shar
     tile_fetch(s.q, w.keys, static_cast<const E *>(a.q) + row, a.H * a.K, len, a.K, i, block_threads());
     if (i < CHUNK)
         copy_async(s.tokens + i, w.work.tokens + (i < len ? token + i * a.HV : token), i < len ? 16 : 0);
-    for (int64_t first = 0; first < a.V; first += SLICE) {
+}
+
+/* All slices of V. */
+template <class E>
+HY_DEVICE void grad_slices(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g) {
+    for (int64_t first = 0; first < w.r.a.V; first += SLICE) {
         grad_fetch_slice(w, p, s, first);
         copy_wait<0>();
         barrier();

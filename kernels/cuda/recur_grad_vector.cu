@@ -14,45 +14,44 @@ template <class F> HY_DEVICE void grad_each(const grad_place &p, F f) {
         f(n, i, grad_token(p, i), p.key + grad_column(n, i));
 }
 
-/* A key's decays and its dg in all tokens, of the thread whose number it has. */
-struct grad_thread {
-    float decays[CHUNK], dg[CHUNK];
-};
-
-/* Weights of a level of the thread's key to s.by. */
-template <class E>
-HY_DEVICE void grad_weigh(const grad_of &w, const grad_shared<E> &s, const grad_thread &t, int h) {
+/* Weights of a level of the thread's key to s.by; f(i, weight) besides. */
+template <class E, class F> HY_DEVICE void grad_weigh(const grad_of &w, const grad_shared<E> &s, int h, F f) {
     const int pitch = pitch_of<float>(w.keys), key = thread_index();
-    level_weights(h, t.decays, w.r.a.exclusive != 0, [&](int i, float by) { s.by[i * pitch + key] = by; });
+    const auto decay = [&](int i) { return s.decays[i * pitch + key]; };
+    level_weights<4>(h, decay, w.r.a.exclusive != 0, [&](int i, float by) {
+        s.by[i * pitch + key] = by;
+        f(i, by);
+    });
     barrier();
 }
 
 /* dg of the thread's key from s.by, where now q dq + k k⁺ are of upper halves, k k⁻ of lower ones. */
-template <class E> HY_DEVICE void grad_collect(const grad_of &w, const grad_shared<E> &s, grad_thread &t, int h) {
+template <class E> HY_DEVICE void grad_collect(const grad_of &w, const grad_shared<E> &s, float dg[CHUNK], int h) {
     barrier();
-    level_gradients(h, s.by + thread_index(), pitch_of<float>(w.keys), w.r.a.exclusive != 0, t.dg);
+    level_gradients(h, s.by + thread_index(), pitch_of<float>(w.keys), w.r.a.exclusive != 0, dg);
     barrier();
 }
 
 /* What the state entering and the one leaving give, with its decays. */
 template <class E>
-HY_DEVICE void grad_carried(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g, grad_thread &t) {
+HY_DEVICE void grad_carried(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g,
+                            float dg[CHUNK]) {
     const int wide = pitch_of<E>(w.keys), pitch = pitch_of<float>(w.keys);
-    grad_weigh(w, s, t, LEVEL_FROM_BEGIN);
+    grad_weigh(w, s, LEVEL_FROM_BEGIN, [](int, float) {});
     grad_each(p, [&](int n, int i, int row, int key) {
         float &by = s.by[row * pitch + key];
         g.dq[n][i] *= (float)w.r.a.scale * by, g.u[n][i] *= -by;
         by = value_of(s.q[row * wide + key]) * g.dq[n][i] +
              value_of(s.k[row * wide + key]) * s.tokens[row].beta * g.u[n][i];
     });
-    grad_collect(w, s, t, LEVEL_FROM_BEGIN);
-    grad_weigh(w, s, t, LEVEL_TO_END);
+    grad_collect(w, s, dg, LEVEL_FROM_BEGIN);
+    grad_weigh(w, s, LEVEL_TO_END, [](int, float) {});
     grad_each(p, [&](int n, int i, int row, int key) {
         float &by = s.by[row * pitch + key];
         g.k[n][i] *= by;
         by = g.k[n][i] * value_of(s.k[row * wide + key]);
     });
-    grad_collect(w, s, t, LEVEL_TO_END);
+    grad_collect(w, s, dg, LEVEL_TO_END);
 }
 
 /* The left factor: what level h has of the warp's rows of `from` [CHUNK,CHUNK], or of its transpose, in the tile from `column` on. */
@@ -66,60 +65,95 @@ HY_DEVICE factor<E> grad_level_left(const grad_place &p, const E *from, int colu
     return a;
 }
 
-/* Level h of the warp's tokens: dq and u from pairs whose later token is one of them, k from those whose earlier one is. A token is the one or
- * the other; s.by becomes what grad_collect takes. */
-template <class E>
-HY_DEVICE void grad_level(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g, int h) {
+/* f(tile, element, weight of its token, q, k) for accumulators of the tokens in the upper, or the lower, half of their blocks at level h, 16 keys
+ * from tile `first` on; what it returns is left in the weight's place. */
+template <class E, class F>
+HY_DEVICE void grad_half(const grad_of &w, const grad_place &p, const grad_shared<E> &s, int h, bool upper, int first,
+                         F f) {
     const int wide = pitch_of<E>(w.keys), pitch = pitch_of<float>(w.keys);
-    const int other = h == LEVEL_FIRST ? 16 - p.row : p.row; /* first token of the other side of the pairs */
-    const factor<E> dp = grad_level_left(p, s.dp, other, h, false), dp_turned = grad_level_left(p, s.dp_turned, other, h, true);
-    factor<E> da, bda_turned;
-    if (p.delta)
-        da = grad_level_left(p, s.da, other, h, false), bda_turned = grad_level_left(p, s.bda_turned, other, h, true);
     HY_UNROLL
-    for (int m = 0; m < GRAD_KEYS / 16; m++) {
-        float dq[2][4] = {}, u[2][4] = {}, dk[2][4] = {};
-        factor<E> b;
-        factor_right(b, s.q_by + other * wide + p.key + 16 * m, wide);
-        factor_product(dk, dp_turned, b);
-        factor_right(b, s.k_by + other * wide + p.key + 16 * m, wide);
-        factor_product(dq, dp, b);
-        if (p.delta) {
-            factor_product(dk, bda_turned, b);
-            factor_product(u, da, b);
-        }
+    for (int n = 0; n < 2; n++)
         HY_UNROLL
-        for (int n = 0; n < 2; n++)
-            HY_UNROLL
-        for (int i = 0; i < 4; i++) {
-            const int row = grad_token(p, i), key = p.key + grad_column(2 * m + n, i);
-            float &by = s.by[row * pitch + key];
-            const float q = value_of(s.q[row * wide + key]), k = value_of(s.k[row * wide + key]);
-            g.dq[2 * m + n][i] += by * dq[n][i], g.u[2 * m + n][i] += by * u[n][i], g.k[2 * m + n][i] += by * dk[n][i];
-            by *= q * dq[n][i] + k * (s.tokens[row].beta * u[n][i] + dk[n][i]);
+    for (int i = 0; i < 4; i++) {
+        const int row = grad_token(p, i), key = p.key + grad_column(first + n, i);
+        float &by = s.by[row * pitch + key];
+        if (((row & h) == h) == upper)
+            by = f(n, i, by, value_of(s.q[row * wide + key]), value_of(s.k[row * wide + key]));
+    }
+}
+
+/* dq and u of the warp's tokens from pairs of level h whose later token they are. s.by becomes what grad_collect takes. */
+template <class E>
+HY_DEVICE void grad_later(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g, int h,
+                          int other) {
+    const int wide = pitch_of<E>(w.keys);
+    const factor<E> dp = grad_level_left(p, s.dp, other, h, false);
+    factor<E> da;
+    if (p.delta)
+        da = grad_level_left(p, s.da, other, h, false);
+    HY_UNROLL
+    for (int m = 0; m < GRAD_TILES; m += 2) {
+        float dq[2][4] = {}, u[2][4] = {};
+        factor<E> b;
+        factor_right(b, s.k_by + other * wide + p.key + 8 * m, wide);
+        factor_product(dq, dp, b);
+        if (p.delta)
+            factor_product(u, da, b);
+        grad_half(w, p, s, h, true, m, [&](int n, int i, float by, float q, float k) {
+            g.dq[m + n][i] += by * dq[n][i], g.u[m + n][i] += by * u[n][i];
+            return by * (q * dq[n][i] + k * s.tokens[grad_token(p, i)].beta * u[n][i]);
+        });
+    }
+}
+
+/* k of the warp's tokens from pairs whose earlier token they are. */
+template <class E>
+HY_DEVICE void grad_earlier(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g, int h,
+                            int other) {
+    const int wide = pitch_of<E>(w.keys);
+    const factor<E> dp = grad_level_left(p, s.dp_turned, other, h, true);
+    factor<E> bda;
+    if (p.delta)
+        bda = grad_level_left(p, s.bda_turned, other, h, true);
+    HY_UNROLL
+    for (int m = 0; m < GRAD_TILES; m += 2) {
+        float dk[2][4] = {};
+        factor<E> b;
+        factor_right(b, s.q_by + other * wide + p.key + 8 * m, wide);
+        factor_product(dk, dp, b);
+        if (p.delta) {
+            factor_right(b, s.k_by + other * wide + p.key + 8 * m, wide);
+            factor_product(dk, bda, b);
         }
+        grad_half(w, p, s, h, false, m, [&](int n, int i, float by, float, float k) {
+            g.k[m + n][i] += by * dk[n][i];
+            return by * k * dk[n][i];
+        });
     }
 }
 
 /* All pairs of the chunk's tokens. */
 template <class E>
-HY_DEVICE void grad_pairs(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g, grad_thread &t) {
-    const int wide = pitch_of<E>(w.keys), pitch = pitch_of<float>(w.keys), key = thread_index();
+HY_DEVICE void grad_pairs(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g,
+                          float dg[CHUNK]) {
+    const int wide = pitch_of<E>(w.keys), key = thread_index();
     HY_ROLLED
     for (int h = LEVEL_FIRST; h > 0; h /= 2) {
-        level_weights(h, t.decays, w.r.a.exclusive != 0, [&](int i, float by) {
-            s.by[i * pitch + key] = by;
+        grad_weigh(w, s, h, [&](int i, float by) {
             set_value(s.k_by[i * wide + key], value_of(s.k[i * wide + key]) * by);
             set_value(s.q_by[i * wide + key], value_of(s.q[i * wide + key]) * by);
         });
-        barrier();
-        grad_level(w, p, s, g, h);
-        grad_collect(w, s, t, h);
+        const int other = h == LEVEL_FIRST ? 16 - p.row : p.row; /* first token of the other side of the pairs */
+        if (h < LEVEL_FIRST || p.row > 0)
+            grad_later(w, p, s, g, h, other);
+        if (h < LEVEL_FIRST || p.row == 0)
+            grad_earlier(w, p, s, g, h, other);
+        grad_collect(w, s, dg, h);
     }
-    grad_each(p, [&](int n, int i, int row, int at) {
-        const float dp = value_of(s.dp[row * pitch_of<E>(CHUNK) + row]);
-        g.dq[n][i] += dp * value_of(s.k[row * wide + at]);
-        g.k[n][i] += dp * value_of(s.q[row * wide + at]);
+    grad_each(p, [&](int n, int i, int row, int at) { /* a token and itself */
+                                                      const float dp = value_of(s.dp[row * pitch_of<E>(CHUNK) + row]);
+                                                      g.dq[n][i] += dp * value_of(s.k[row * wide + at]);
+                                                      g.k[n][i] += dp * value_of(s.q[row * wide + at]);
     });
 }
 
@@ -130,23 +164,26 @@ template <class E> HY_KERNEL(CHUNK_KEYS_MAX, grad_vector_kernel)(const grad_of w
         return;
     const grad_shared<E> s = grad_shared_of<E>(shared_at<unsigned char>(0), w.keys, true);
     const int64_t key = thread_index();
+    grad_fetch(w, p, s);
     grad_sums g = {};
-    grad_begin(w, p, s, g);
+    grad_slices(w, p, s, g);
     grad_squares(w, p, s, g, [](int, int) { return 1.0f; });
-    grad_thread t;
-    chunk_decays(a, p.c, p.hv, key, t.decays);
+    HY_ROLLED
+    for (int i = 0; i < CHUNK; i++) {
+        const float decay = chunk_decay(a, p.c, p.hv, key, i);
+        s.decays[i * pitch_of<float>(w.keys) + thread_index()] = decay;
+        g.xdx *= decay;
+    }
+    float dg[CHUNK];
     HY_UNROLL
     for (int i = 0; i < CHUNK; i++)
-        g.xdx *= t.decays[i];
-    HY_UNROLL
-    for (int i = 0; i < CHUNK; i++)
-        t.dg[i] = g.xdx; /* crosses them all */
-    grad_carried(w, p, s, g, t);
-    grad_pairs(w, p, s, g, t);
+        dg[i] = g.xdx; /* crosses them all */
+    grad_carried(w, p, s, g, dg);
+    grad_pairs(w, p, s, g, dg);
     HY_UNROLL
     for (int i = 0; i < CHUNK; i++)
         if (a.dg != nullptr && i < p.c.len && key < a.K)
-            stat_at(a.dg, ((p.c.begin + i) * a.HV + p.hv) * a.K + key) = t.dg[i];
+            stat_at(a.dg, ((p.c.begin + i) * a.HV + p.hv) * a.K + key) = dg[i];
     grad_results(w, p, s, g, [](int, float, float) {});
     barrier();
     if (warp_index() == 0)

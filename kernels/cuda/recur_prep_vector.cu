@@ -80,12 +80,13 @@ HY_DEVICE void prep_carry(const prep_of &w, const prep_lane &p, const prep_slice
     const hy_recur_args &a = w.r.a;
     const int pitch = pitch_of<E>(WARP_KEYS), lane = lane_index(), len = p.key < a.K ? (int)p.c.len : 0;
     const int64_t at = (p.c.begin * a.HV + p.hv) * a.K + p.key, stride = a.HV * a.K;
+    const auto decay = [&](int i) { return p.decays[i]; };
     const auto put_scaled = [&](void *to, const E *rows, int i, float by) {
         if (i < len)
             set_value(static_cast<E *>(to)[at + i * stride], value_of(rows[i * pitch + lane]) * by);
     };
-    level_weights(LEVEL_TO_END, p.decays, false, [&](int i, float by) { put_scaled(out.keys_to_end, s.k, i, by); });
-    level_weights(LEVEL_FROM_BEGIN, p.decays, a.exclusive != 0, [&](int i, float by) {
+    level_weights<CHUNK>(LEVEL_TO_END, decay, false, [&](int i, float by) { put_scaled(out.keys_to_end, s.k, i, by); });
+    level_weights<CHUNK>(LEVEL_FROM_BEGIN, decay, a.exclusive != 0, [&](int i, float by) {
         if (a.rule == HY_RULE_DELTA)
             put_scaled(out.keys_from_begin, s.k, i, by);
         if (w.reads)
@@ -106,7 +107,8 @@ HY_DEVICE void prep_levels(const prep_of &w, const prep_lane &p, const prep_slic
     const int pitch = pitch_of<E>(WARP_KEYS);
     HY_ROLLED
     for (int h = LEVEL_FIRST; h > 0; h /= 2) {
-        level_weights(h, p.decays, a.exclusive != 0, [&](int i, float by) {
+        const auto decay = [&](int i) { return p.decays[i]; };
+        level_weights<CHUNK>(h, decay, a.exclusive != 0, [&](int i, float by) {
             const int at = i * pitch + lane_index();
             set_value(s.k_by[at], value_of(s.k[at]) * by);
             if (w.reads)
@@ -153,7 +155,9 @@ template <class E> HY_KERNEL(CHUNK_KEYS_MAX, prep_vector_kernel)(const prep_of w
     if (w.reads)
         tile_fetch(s.q, WARP_KEYS, static_cast<const E *>(a.q) + row, a.H * a.K, len, a.K - first, lane, 32);
     copy_commit();
-    chunk_decays(a, p.c, p.hv, p.key, p.decays);
+    HY_UNROLL
+    for (int i = 0; i < CHUNK; i++)
+        p.decays[i] = chunk_decay(a, p.c, p.hv, p.key, i);
     copy_wait<0>();
     warp_barrier();
 
@@ -182,7 +186,8 @@ template <class E> HY_KERNEL(CHUNK_KEYS_MAX, prep_vector_kernel)(const prep_of w
                 i > j && i < len ? beta_get(a, p.c.begin + i, p.hv) * prep_sum<E>(all.kk, i, j) : 0.0f;
     }
     if (thread_index() < len)
-        out.tokens[(p.c.begin + thread_index()) * a.HV + p.hv] = {1, 1, beta_get(a, p.c.begin + thread_index(), p.hv), 0};
+        out.tokens[(p.c.begin + thread_index()) * a.HV + p.hv] = {1, 1, beta_get(a, p.c.begin + thread_index(), p.hv),
+                                                                  0};
     barrier();
     if (delta && warp_index() == 0)
         prep_solve(static_cast<E *>(out.solve) + at + lane, a.HV * CHUNK, len, all.kk, lane);

@@ -224,8 +224,7 @@ template <class E, int KEYS, bool BACK> HY_KERNEL(SCAN_THREADS, scan_kernel)(con
 /* ---- launches ---- */
 
 template <class E, int KEYS> static void scan(const scan_of &w) {
-    const size_t bytes =
-        stage_bytes<E>(KEYS, w.r.a.decay == HY_DECAY_VECTOR) * (size_t)scan_stages<E, KEYS>();
+    const size_t bytes = stage_bytes<E>(KEYS, w.r.a.decay == HY_DECAY_VECTOR) * (size_t)scan_stages<E, KEYS>();
     const grid blocks(w.r.a.n_runs * w.r.a.HV * w.stripes);
     if (w.task >= SCAN_MAP_BWD)
         HY_LAUNCH((scan_kernel<E, KEYS, true>), blocks, SCAN_THREADS, bytes, w);

@@ -58,7 +58,8 @@ struct scan_place {
 
 /* e^{G_C} of a chunk: whole ones have it in the work, the last of a run is added up. */
 template <class E>
-HY_DEVICE void scan_fetch_decays(const scan_of &w, const scan_place &p, const stage<E> &s, int keys, int64_t t, int len) {
+HY_DEVICE void scan_fetch_decays(const scan_of &w, const scan_place &p, const stage<E> &s, int keys, int64_t t,
+                                 int len) {
     const hy_recur_args &a = w.r.a;
     if (len == CHUNK) {
         const int64_t pitch = ends_pitch(a);
@@ -203,13 +204,20 @@ HY_DEVICE void scan_decay(const scan_place &p, const stage<E> &s, float x[KEYS /
     for (int n = 0; n < KEYS / 8; n++)
         HY_UNROLL
     for (int i = 0; i < 4; i++)
-        x[n][i] *= p.vector ? s.decays[8 * n + lane_column(i)] : all;
+        x[n][i] *= all;
+    if (!p.vector)
+        return;
+    HY_UNROLL
+    for (int n = 0; n < KEYS / 8; n++)
+        HY_UNROLL
+    for (int i = 0; i < 4; i++)
+        x[n][i] *= s.decays[8 * n + lane_column(i)];
 }
 
 /* z += X kᵀ, o += X Qᵀ, [16,CHUNK] each, where asked for. */
 template <class E, int KEYS>
-HY_DEVICE void scan_read(const stage<E> &s, const float x[KEYS / 8][4], const E *k, bool keys,
-                         float z[CHUNK_TILES][4], bool queries, float o[CHUNK_TILES][4]) {
+HY_DEVICE void scan_read(const stage<E> &s, const float x[KEYS / 8][4], const E *k, bool keys, float z[CHUNK_TILES][4],
+                         bool queries, float o[CHUNK_TILES][4]) {
     HY_UNROLL
     for (int n = 0; n < KEYS / 16; n++) {
         factor<E> a, b;

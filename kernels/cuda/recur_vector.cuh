@@ -15,24 +15,24 @@ namespace HY_GPU {
 
 enum { LEVEL_FROM_BEGIN = 0, LEVEL_TO_END = CHUNK, LEVEL_FIRST = CHUNK / 2 };
 
-/* f(i, weight of token i) at level h for a key with decays `decays`, e^g. Level 0 has all tokens in an upper half (e^{G_i}), level CHUNK in a
+/* f(i, weight of token i) at level h for a key with decays e^g = decay(i). Level 0 has all tokens in an upper half (e^{G_i}), level CHUNK in a
  * lower one (e^{G_C − G_i}). exclusive: tokens of an upper half read before their own decay. */
-template <class F> HY_DEVICE void level_weights(int h, const float decays[CHUNK], bool exclusive, F f) {
+template <int STEPS, class D, class F> HY_DEVICE void level_weights(int h, D decay, bool exclusive, F f) {
     float upper = 1, lower = 1;
-    HY_UNROLL
+    HY_UNROLL_STEPS
     for (int i = 0; i < CHUNK; i++) {
         const bool is_upper = (i & h) == h;
-        const float after = upper * decays[i];
+        const float after = upper * decay(i);
         if (is_upper)
             f(i, exclusive ? upper : after);
         upper = is_upper ? after : 1.0f;
     }
-    HY_UNROLL
+    HY_UNROLL_STEPS
     for (int i = CHUNK - 1; i >= 0; i--) {
         const bool is_upper = (i & h) == h;
         if (!is_upper)
             f(i, lower);
-        lower = is_upper ? 1.0f : lower * decays[i];
+        lower = is_upper ? 1.0f : lower * decay(i);
     }
 }
 
@@ -61,11 +61,9 @@ HY_DEVICE bool level_has(int h, int i, int j) {
     return i > j && (i ^ j) >= h && (i ^ j) < 2 * h;
 }
 
-/* e^g of a key in the chunk's tokens, 1 beyond them. */
-HY_DEVICE void chunk_decays(const hy_recur_args &a, const chunk_place &c, int64_t hv, int64_t key, float decays[CHUNK]) {
-    HY_UNROLL
-    for (int i = 0; i < CHUNK; i++)
-        decays[i] = i < c.len && key < a.K ? exp_fast(log_decay(a, c.begin + i, hv, key)) : 1.0f;
+/* e^g of a key in token i of the chunk, 1 beyond it. */
+HY_DEVICE float chunk_decay(const hy_recur_args &a, const chunk_place &c, int64_t hv, int64_t key, int i) {
+    return i < c.len && key < a.K ? exp_fast(log_decay(a, c.begin + i, hv, key)) : 1.0f;
 }
 
 } // namespace HY_GPU
