@@ -46,6 +46,7 @@ typedef struct parity {
     hy_table reference, tables[PARITY_TABLES];
     int n_tables;
     int interpreted_each; /* interpreted tables run one case of so many; 1 */
+    int rests_host; /* cuda_host is left out: some cases of a long list are enough where every lane is interpreted */
     uint64_t draws;
     /* the case at hand */
     hy_op_id op;
@@ -194,6 +195,10 @@ static int parity_uses_recur_work(hy_op_id op) {
            op == HY_OP_recur_bwd;
 }
 
+static int parity_uses_level_work(hy_op_id op) {
+    return op == HY_OP_level_fwd || op == HY_OP_level_map_bwd || op == HY_OP_level_bwd;
+}
+
 /* Fewer numbers, say the gradient of a decay per head, have no root mean square to speak of. */
 enum { PARITY_RMS_OF = 32 };
 
@@ -203,7 +208,7 @@ static int parity_rounds_factors(const hy_table *table, hy_op_id op) {
     if (table->dtype != HY_BF16)
         return 0;
     if (strcmp(table->name, "cuda_host") == 0)
-        return attention || parity_uses_recur_work(op);
+        return attention || parity_uses_recur_work(op) || parity_uses_level_work(op);
     return strcmp(table->detail, "amx") == 0 && (attention || op == HY_OP_recur_fwd || op == HY_OP_recur_bwd);
 }
 
@@ -225,9 +230,10 @@ static double parity_rms(const double *x, int64_t n) {
     return finite > 0 ? sqrt(squares / (double)finite) : 0;
 }
 
-/* Relative root mean square error that such a table's array may have. */
-static double parity_rounds_bound(const char *name) {
-    if (strcmp(name, "dg") == 0 || strcmp(name, "dbeta") == 0)
+/* Relative root mean square error that such a table's array may have. dl, what is left of a row's output times its gradient, is as dg. */
+static double parity_rounds_bound(const char *field) {
+    const char *name = strncmp(field, "base.", 5) == 0 ? field + 5 : field; /* of hy_level_recur */
+    if (strcmp(name, "dg") == 0 || strcmp(name, "dbeta") == 0 || strcmp(name, "dl") == 0)
         return HY_BF16_GATE_RMS;
     return strcmp(name, "o") == 0 ? HY_BF16_OUTPUT_RMS : HY_BF16_GRADIENT_RMS;
 }
@@ -308,10 +314,6 @@ static void parity_check_buffer(parity *p, const hy_table *table, parity_buffer 
     else if (b->role != PARITY_INPUT)
         parity_compare(p, table, b->name, dtype, b->want, got, b->n, b->row);
     free(got);
-}
-
-static int parity_uses_level_work(hy_op_id op) {
-    return op == HY_OP_level_fwd || op == HY_OP_level_map_bwd || op == HY_OP_level_bwd;
 }
 
 static int parity_uses_attn_work(hy_op_id op) {
@@ -425,9 +427,10 @@ static int parity_is_borrowed(const parity *p, const hy_table *table) {
     return borrowed;
 }
 
+/* Whether cuda_host has nothing to show. */
 static int parity_passes_over(const parity *p, const hy_table *table) {
     return strcmp(table->name, "cuda_host") == 0 &&
-           (p->cases % p->interpreted_each != 0 || parity_is_borrowed(p, table));
+           (p->rests_host || p->cases % p->interpreted_each != 0 || parity_is_borrowed(p, table));
 }
 
 /* Start values that the arrays of a run in `precision` hold exactly. */

@@ -68,6 +68,7 @@ static void level_fwd_case(parity *p, const recur_case *c) {
     if (!c->sparse)
         PARITY_IN(p, hy_level_recur, base.S0, level_states(c));
     PARITY_OUT(p, hy_level_recur, base.o, T * c->HV * c->V);
+    PARITY_ROWS(p, c->V);
     parity_run(p);
 }
 
@@ -93,26 +94,33 @@ static void level_bwd_case(parity *p, const recur_case *c) {
             PARITY_OUT_IF(p, hy_level_recur, base.dg, gate_count(c, s->T), c->decay == HY_DECAY_HEAD);
     }
     PARITY_OUT(p, hy_level_recur, base.dq, s->T * c->H * c->K);
+    PARITY_ROWS(p, c->K);
     PARITY_OUT(p, hy_level_recur, base.dk, s->T * c->H * c->K);
+    PARITY_ROWS(p, c->K);
     PARITY_OUT(p, hy_level_recur, base.dv, s->T * c->HV * c->V);
+    PARITY_ROWS(p, c->V);
     PARITY_OUT(p, hy_level_recur, dl, s->T * c->HV * p->args.level_bwd.L);
+    PARITY_ROWS(p, p->args.level_bwd.L);
     parity_run(p);
 }
 
-/* Every decay, rule and shape, strengths in turn, with head sizes that divide nothing. */
+/* Every decay, rule and shape, strengths in turn, with head sizes that divide nothing; half of them on cuda_host, every decay and rule and
+ * every shape. */
 static PARITY_UNUSED void level_sample(parity *p, void (*one)(parity *, const recur_case *)) {
     for (int n = 0; n < 8 * LEVEL_SHAPES; n++) {
+        p->rests_host = n >= 4 * LEVEL_SHAPES;
         const recur_case c = {.decay = (hy_decay)(n % 4),
                               .rule = (hy_rule)(n / 4 % 2),
                               .gate = (gate_strength)(n % 3),
                               .shape = n % LEVEL_SHAPES,
                               .H = n % 3 == 1 ? 1 : 2,
-                              .HV = n % 7 ? 4 : 2,
+                              .HV = n % 7 ? 2 : 4,
                               .K = 8 + n % 5 * 7,
                               .V = 24 - n % 3 * 5,
                               .sparse = n % 4 == 3};
         one(p, &c);
     }
+    p->rests_host = 0;
 }
 
 #endif

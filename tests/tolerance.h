@@ -41,7 +41,7 @@ typedef struct hy_tolerance {
  * that read a state which came from elsewhere are sums of terms ten times the size of others', so of_rms is of the row's rms there. */
 #define HY_BF16_OUTPUT_RMS       5e-3 /* outputs, */
 #define HY_BF16_GRADIENT_RMS     8e-3 /* gradients of activations, with one more rounded factor, */
-#define HY_BF16_GATE_RMS         2e-2 /* of decays and betas: differences of sums, of which less remains */
+#define HY_BF16_GATE_RMS         2e-2 /* of decays, betas, scales of levels: differences of sums, of which less remains */
 #define HY_TOL_BF16_FACTORS(rms) ((hy_tolerance){8e-3, 4 * (rms)})
 
 /* The same in double: only the order of sums differs. */

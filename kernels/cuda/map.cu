@@ -1,5 +1,6 @@
 /* Segment maps on states: out = A·S + H per head, A a number, a diagonal or a matrix. Lists (folds, joins) are walked by blocks that each own
  * columns of one head's state, which no map mixes, so their steps need no order among blocks. */
+#include "kernels/cuda/levels.cuh"
 #include "kernels/cuda/overlay.cuh"
 
 namespace HY_GPU {
@@ -104,10 +105,7 @@ HY_DEVICE int64_t fold_place(const hy_map_fold_args &a, int64_t i) {
 }
 
 HY_DEVICE int64_t level_merged(int64_t first, int64_t end, int64_t bit) {
-    int64_t merged = -1;
-    for (int64_t x = end ^ (first >> (bit + 1) << (bit + 1)); x > 0; x >>= 1)
-        merged++;
-    return merged;
+    return level_between(end, level_block(first, bit)) - 1;
 }
 
 HY_DEVICE void fold_step(const hy_map_fold_args &a, const hy_fold_step &s, int64_t head, int64_t c0, int64_t n) {
@@ -149,10 +147,87 @@ static void map_fold(const hy_map_fold_args *a) {
                   MAP_THREADS, 0, *a);
 }
 
+/* ---- join: what a piece leaves goes through the pieces after it one by one, column by column, and so does the first piece's transition ---- */
+
+struct join_place {
+    hy_map_join_entry join;
+    int64_t head;
+};
+
+/* A block's columns c0 to c0 + n − 1 of `from` [K,ld], the piece of bit `bit`, to the end: to `to`. */
+HY_DEVICE void join_columns(const hy_map_join_args &a, const join_place &p, int64_t bit, const float *from, float *to,
+                            int64_t ld, int64_t c0, int64_t n) {
+    float *now = shared_at<float>(0), *next = now + a.K * MAP_COLUMNS; /* [K][MAP_COLUMNS] each */
+    const auto each_element = [&](auto call) {
+        for (int64_t i = thread_index(); i < a.K * n; i += MAP_THREADS)
+            call(i / n, i % n);
+    };
+    each_element([&](int64_t i, int64_t c) { now[i * MAP_COLUMNS + c] = from[i * ld + c0 + c]; });
+    for (int64_t later = bit - 1; later >= 0; later--) {
+        if ((p.join.bits >> later & 1) == 0)
+            continue;
+        const int64_t piece = (p.join.slot * a.levels + later) * a.n + p.head;
+        const transition t = {static_cast<const float *>(a.A_pieces) + piece * a.a_size, a.K, a.a_size, 0};
+        barrier();
+        each_element(
+            [&](int64_t i, int64_t c) { next[i * MAP_COLUMNS + c] = transition_times(t, now, MAP_COLUMNS, i, c); });
+        float *const done = now;
+        now = next, next = done;
+    }
+    each_element([&](int64_t i, int64_t c) { to[i * ld + c0 + c] = now[i * MAP_COLUMNS + c]; });
+    barrier(); /* before that memory is filled again */
+}
+
+/* The first blocks have columns of states, those behind them columns of the transition, or all of it where it is a diagonal. */
+HY_DEVICE void join_tile(const hy_map_join_args &a, const join_place &p, int64_t tile) {
+    const float *A = static_cast<const float *>(a.A_pieces), *H = static_cast<const float *>(a.H_pieces);
+    const int64_t tiles = (a.V + MAP_COLUMNS - 1) / MAP_COLUMNS, state = a.K * a.V;
+    const bool of_states = tile < tiles, matrix = a.a_size == a.K * a.K && a.K > 1;
+    const int64_t c0 = (of_states ? tile : tile - tiles) * MAP_COLUMNS;
+    const int64_t rest = (of_states ? a.V : a.K) - c0, n = rest < MAP_COLUMNS ? rest : (int64_t)MAP_COLUMNS;
+    const auto piece = [&](int64_t bit) { return (p.join.slot * a.levels + bit) * a.n + p.head; };
+    float *out = static_cast<float *>(a.A) + (p.join.slot * a.n + p.head) * a.a_size;
+    int64_t top = a.levels - 1;
+    while ((p.join.bits >> top & 1) == 0)
+        top--;
+    for (int64_t bit = 0; of_states && bit < a.levels; bit++) {
+        float *to = static_cast<float *>(a.H) + piece(bit) * state;
+        if ((p.join.bits >> bit & 1) != 0)
+            join_columns(a, p, bit, H + piece(bit) * state, to, a.V, c0, n);
+        else
+            for (int64_t i = thread_index(); i < a.K * n; i += MAP_THREADS)
+                to[i / n * a.V + c0 + i % n] = 0;
+    }
+    if (!of_states && matrix)
+        join_columns(a, p, top, A + piece(top) * a.a_size, out, a.K, c0, n);
+    for (int64_t i = thread_index(); !of_states && !matrix && i < a.a_size; i += MAP_THREADS) {
+        float product = 1;
+        for (int64_t bit = top; bit >= 0; bit--)
+            product *= (p.join.bits >> bit & 1) != 0 ? A[piece(bit) * a.a_size + i] : 1.0f;
+        out[i] = product;
+    }
+}
+
+HY_KERNEL(MAP_THREADS, map_join_kernel)(const hy_map_join_args a) {
+    for (int64_t i = block_z(); i < a.n_joins; i += grid_z())
+        for (int64_t head = block_y(); head < a.n; head += grid_y())
+            join_tile(a, {a.joins[i], head}, block_x());
+}
+
+static void map_join(const hy_map_join_args *a) {
+    const bool matrix = a->a_size == a->K * a->K && a->K > 1;
+    const int64_t tiles =
+        (a->V + MAP_COLUMNS - 1) / MAP_COLUMNS + (matrix ? (a->K + MAP_COLUMNS - 1) / MAP_COLUMNS : 1);
+    const auto at_most = [](int64_t n) { return n < GRID_YZ_MAX ? n : (int64_t)GRID_YZ_MAX; };
+    HY_LAUNCH(map_join_kernel, grid(tiles, at_most(a->n), at_most(a->n_joins)), MAP_THREADS,
+              (size_t)(2 * a->K * MAP_COLUMNS) * sizeof(float), *a);
+}
+
 template <hy_dtype P> static void map_entries(hy_table *table) {
     table->map_apply = map_apply;
     table->map_compose = map_compose;
     table->map_fold = map_fold;
+    table->map_join = map_join;
 }
 
 void overlay_map(hy_table *table) {

@@ -18,6 +18,7 @@ extern "C" {
     X(gemm)                                                                                                            \
     X(heads)                                                                                                           \
     X(lerp)                                                                                                            \
+    X(levels)                                                                                                          \
     X(long_conv)                                                                                                       \
     X(loss)                                                                                                            \
     X(map)                                                                                                             \
