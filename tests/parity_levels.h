@@ -19,7 +19,7 @@ static const level_shape level_shapes[LEVEL_SHAPES] = {
      .n_runs = 4,
      .runs = {{0, 5, 2, -1}, {5, 1, -1, -1}, {6, 16, -1, 0}, {22, 11, -1, 1}},
      .first = {11}},
-    {.T = 64, .N = 9, .n_runs = 1, .runs = {{0, 64, 1, 2}}, .first = {191}},
+    {.T = 64, .N = 9, .n_runs = 1, .runs = {{0, 64, 1, 2}}, .first = {239}},
     {.T = 200, .N = 8, .n_runs = 2, .runs = {{0, 130, 0, 1}, {130, 70, -1, 0}}, .first = {126, 0}},
     {.T = 1, .N = 1, .n_runs = 1, .runs = {{0, 1, 3, 0}}, .first = {1}},
     {.T = 128, .N = 7, .n_runs = 1, .runs = {{0, 128, -1, -1}}, .first = {0}},
