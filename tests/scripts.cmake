@@ -39,6 +39,10 @@ hy_program_test(async)
 hy_program_test(precision)
 if(HY_CUDA_HOST)
   hy_program_test(cuda_host)
+  # Registers, local memory and blocks per multiprocessor of the hot kernels; skipped (77) where nvcc was not.
+  add_test(NAME program/kernel_resources COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/kernel_resources.sh ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}
+           $<TARGET_FILE:launch_shapes>)
+  set_tests_properties(program/kernel_resources PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
 endif()
 foreach(name slurm readme) # what is in the repository besides the program
   add_test(NAME program/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/${name}.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})

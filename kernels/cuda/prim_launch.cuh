@@ -59,6 +59,7 @@ static inline void launch(const char *name, void (*kernel)(A), grid blocks, int 
                                     j->kernel(*j->args);
                                 },
                                 &all,
+                                reinterpret_cast<void (*)()>(kernel),
                                 {blocks.x, blocks.y, blocks.z},
                                 threads,
                                 shared_bytes};

@@ -1,5 +1,6 @@
 #include "tests/simt/simt.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +197,24 @@ static void block_run(int64_t serial) {
     hy_simt_shared_end();
 }
 
+static int64_t launched;
+
+int64_t hy_simt_launches(void) {
+    return launched;
+}
+
+static void write_launch(const hy_simt_kernel *kernel) {
+    extern const char __executable_start[]; /* of linkers */
+    const char *path = getenv("HYLAS_SIMT_LAUNCHES");
+    FILE *file = path != NULL ? fopen(path, "a") : NULL;
+    if (file == NULL) {
+        return;
+    }
+    (void)fprintf(file, "%jx %d %zu\n", (uintmax_t)((uintptr_t)kernel->function - (uintptr_t)__executable_start),
+                  kernel->threads, kernel->shared_bytes);
+    (void)fclose(file);
+}
+
 void hy_simt_launch(const hy_simt_kernel *kernel) {
     const hy_simt_grid grid = kernel->grid;
     const int64_t blocks = grid.x * grid.y * grid.z;
@@ -207,6 +226,8 @@ void hy_simt_launch(const hy_simt_kernel *kernel) {
     hy_simt_check_launch(kernel);
     hy_simt_catch_faults();
     hy_simt.turns.order = hy_order_chosen();
+    write_launch(kernel);
+    launched++;
     for (int64_t i = 0; i < blocks; i++) {
         const int64_t b = hy_order_block(&hy_simt.turns.order, i, blocks);
         hy_simt_now.block = (hy_simt_grid){b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y};

@@ -29,12 +29,17 @@ typedef struct hy_simt_kernel {
     const char *name;
     void (*call)(const void *job); /* one lane */
     const void *job;
-    hy_simt_grid grid; /* blocks; none if one of them is 0 */
-    int threads;       /* of a block */
+    void (*function)(void); /* the kernel itself, to be named */
+    hy_simt_grid grid;      /* blocks; none if one of them is 0 */
+    int threads;            /* of a block */
     size_t shared_bytes;
 } hy_simt_kernel;
 
+/* HYLAS_SIMT_LAUNCHES=FILE: every launch adds a line there: where the kernel lies in the program (as nm says), threads, bytes of shared
+ * memory. */
 void hy_simt_launch(const hy_simt_kernel *kernel);
+/* How many there were in this process. */
+int64_t hy_simt_launches(void);
 
 /* Where the running lane is. */
 typedef struct hy_simt_place {
