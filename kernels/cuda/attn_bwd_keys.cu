@@ -208,7 +208,6 @@ template <class P, int COLS> HY_KERNEL(KEYS_THREADS, attn_bwd_keys_kernel)(const
         for (int head = t.head * group; all.from < all.to && head < (t.head + 1) * group; head++)
             add_head<P, COLS>(a, t, pair, all, head, at, d);
     }
-    copy_wait<0>();
     add_slice(a, t, a.a.dk, a.a.D, d.dk, (float)a.a.scale);
     add_slice(a, t, a.a.dv, a.a.DV, d.dv, 1.0f);
 }

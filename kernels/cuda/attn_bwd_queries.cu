@@ -120,7 +120,6 @@ template <class P, int M, int N, int K> HY_KERNEL(ATTN_THREADS, attn_bwd_queries
         lane_queries<M>::enter(queries, a, t, pair);
         add_keys<P, M, N, K>(a, t, pair, rows, queries, dq);
     }
-    copy_wait<0>();
     add_dq(a, t, queries, dq);
 }
 

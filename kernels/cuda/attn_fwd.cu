@@ -141,8 +141,6 @@ HY_DEVICE void attend_pair(const attn_of &a, const query_tile &t, const hy_attn_
             multiply_sums<P>(r.o, s, row_at<cell>(a, a.rows + KEYS), a.v.ld, a.v.cols);
         }
     }
-    copy_wait<0>();
-    barrier();
 }
 
 template <class P, int M, int N, int K> HY_KERNEL(ATTN_THREADS, attn_fwd_kernel)(const attn_of a) {
@@ -160,7 +158,6 @@ template <class P, int M, int N, int K> HY_KERNEL(ATTN_THREADS, attn_fwd_kernel)
         lane_queries<M>::enter(queries, a, t, pair);
         attend_pair<P, M, N, K>(a, t, pair, queries, r);
     }
-    copy_wait<0>();
     merge(a, t, r, queries);
 }
 

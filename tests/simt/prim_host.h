@@ -3,6 +3,7 @@
 #define HY_TESTS_SIMT_PRIM_HOST_H
 
 #include "base/half.h"
+#include "tests/simt/cut.h"
 #include "tests/simt/simt.h"
 
 #define HY_GPU    hy_cuda_host
@@ -49,11 +50,15 @@ HY_DEVICE int64_t grid_z() {
     return hy_simt_now.grid.z;
 }
 
-HY_DEVICE void barrier() {
-    hy_simt_barrier();
+/* file, line: of the call, which cut.h may leave out. */
+HY_DEVICE void barrier(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+    if (!hy_simt_is_cut("barrier", file, line))
+        hy_simt_barrier();
 }
-HY_DEVICE void warp_barrier(uint32_t mask = ALL_LANES) {
-    hy_simt_meet(mask, "warp_barrier", nullptr, nullptr);
+HY_DEVICE void warp_barrier(uint32_t mask = ALL_LANES, const char *file = __builtin_FILE(),
+                            int line = __builtin_LINE()) {
+    if (!hy_simt_is_cut("warp_barrier", file, line))
+        hy_simt_meet(mask, "warp_barrier", nullptr, nullptr);
 }
 
 /* ---- shuffles ---- */

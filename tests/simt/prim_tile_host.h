@@ -131,11 +131,13 @@ HY_DEVICE uint32_t tile_turn(uint32_t x) {
 HY_DEVICE void copy_async(void *to, const void *from, int bytes = 16) {
     hy_simt_copy_async(to, from, bytes);
 }
-HY_DEVICE void copy_commit() {
-    hy_simt_copy_commit();
+HY_DEVICE void copy_commit(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+    if (!hy_simt_is_cut("copy_commit", file, line))
+        hy_simt_copy_commit();
 }
-template <int BUT> HY_DEVICE void copy_wait() {
-    hy_simt_copy_wait(BUT);
+template <int BUT> HY_DEVICE void copy_wait(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+    if (!hy_simt_is_cut("copy_wait", file, line))
+        hy_simt_copy_wait(BUT);
 }
 
 } // namespace HY_GPU

@@ -1,0 +1,145 @@
+/* Every barrier, wait for copies, group of copies and fence (warp barrier) of the hot kernels: a kernel without one of them gives other bits
+ * in at least one order of lanes, or the interpreter says what is wrong. A call that nothing misses has no place in the sources. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef HY_TEST_CUDA_HOST
+
+#include "tests/hot_ops.h"
+#include "tests/simt/cut.h"
+
+static const hot_op ops[] = {
+    {"delta, float32", HOT_RECUR, HY_F32, HY_RULE_DELTA, 103, 40},
+    {"delta, bf16", HOT_RECUR, HY_BF16, HY_RULE_DELTA, 71, 72},
+    {"delta, 256 keys, float32", HOT_RECUR, HY_F32, HY_RULE_DELTA, 39, 136},
+    {"channels", HOT_CHANNELS, HY_F32, HY_RULE_ADDITIVE, 71, 40},
+    {"attention, float32", HOT_ATTENTION, HY_F32, HY_RULE_ADDITIVE, 99, 40},
+    {"attention, bf16", HOT_ATTENTION, HY_BF16, HY_RULE_ADDITIVE, 139, 40},
+    {"attention, wide, bf16", HOT_ATTENTION, HY_BF16, HY_RULE_ADDITIVE, 99, 136},
+    {"products", HOT_PRODUCT, HY_BF16, HY_RULE_ADDITIVE, 67, 70},
+};
+enum { OPS = sizeof ops / sizeof ops[0], ORDERS = 3 };
+
+static uint64_t seed;
+
+static void choose_order(int order) {
+    static const char *const orders[ORDERS] = {"reverse", "forward", "shuffle"};
+    setenv("HYLAS_SIMT_ORDER", orders[order], 1);
+}
+
+/* In a process of its own: an error of the interpreter ends it. */
+static int is_caught(const hot_op *op, const hot_run *right, int site, int order) {
+    int status = 0;
+    const pid_t child = fork();
+    if (child == 0) {
+        hot_run wrong;
+        (void)freopen("/dev/null", "w", stderr);
+        choose_order(order);
+        hy_simt_cut(site);
+        hot_run_op(&wrong, op, seed);
+        _exit(hot_equal(&wrong, right) ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status != 0;
+}
+
+/* With nothing cut: the same bits in every order. */
+static void run_right(const hot_op *op, hot_run *right) {
+    for (int order = ORDERS - 1; order >= 0; order--) {
+        hot_run again;
+        choose_order(order);
+        if (order == ORDERS - 1) {
+            hot_run_op(right, op, seed);
+            continue;
+        }
+        hot_run_op(&again, op, seed);
+        assert_true(hot_equal(&again, right));
+        hot_fini(&again);
+    }
+}
+
+/* A line that several kernels or operations reach must be missed by one of them. */
+typedef struct verdict {
+    hy_simt_site site;
+    int caught;
+} verdict;
+
+static verdict verdicts[HY_SIMT_SITES_MAX];
+static int n_verdicts;
+
+static verdict *verdict_of(const hy_simt_site *s) {
+    for (int i = 0; i < n_verdicts; i++) {
+        const hy_simt_site *t = &verdicts[i].site;
+        if (t->line == s->line && strcmp(t->file, s->file) == 0)
+            return &verdicts[i];
+    }
+    assert_true(n_verdicts < HY_SIMT_SITES_MAX);
+    verdicts[n_verdicts] = (verdict){.site = *s};
+    return &verdicts[n_verdicts++];
+}
+
+static void cut_each(const hot_op *op) {
+    const hy_simt_site *sites;
+    hot_run right;
+    int found = 0;
+    hy_simt_collect_sites();
+    run_right(op, &right);
+    const int n = hy_simt_sites(&sites);
+    for (int i = 0; i < n; i++) {
+        verdict *v = verdict_of(&sites[i]);
+        for (int order = 0; v->caught == 0 && order < ORDERS; order++)
+            v->caught = is_caught(op, &right, i, order);
+        found += v->caught;
+    }
+    print_message("%s: %d of %d caught here or before\n", op->name, found, n);
+    hot_fini(&right);
+}
+
+static void test_every_cut_is_caught(void **unused) {
+    int missed = 0, kinds[4] = {0};
+    static const char *const whats[4] = {"barrier", "warp_barrier", "copy_wait", "copy_commit"};
+    (void)unused;
+    for (int i = 0; i < OPS; i++)
+        cut_each(&ops[i]);
+    for (int i = 0; i < n_verdicts; i++) {
+        const hy_simt_site *s = &verdicts[i].site;
+        for (int k = 0; k < 4; k++)
+            kinds[k] += strcmp(s->what, whats[k]) == 0;
+        if (!verdicts[i].caught) {
+            print_message("nothing misses %s at %s:%d in %s\n", s->what, s->file, s->line, s->kernel);
+            missed++;
+        }
+    }
+    for (int k = 0; k < 4; k++) {
+        print_message("%d × %s\n", kinds[k], whats[k]);
+        assert_true(kinds[k] > 0);
+    }
+    assert_int_equal(missed, 0);
+}
+
+#else
+
+static void test_every_cut_is_caught(void **unused) {
+    (void)unused;
+    skip();
+}
+
+#endif
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_cut_is_caught)};
+#ifdef HY_TEST_CUDA_HOST
+    seed = (uint64_t)time(NULL);
+    print_message("random numbers from %llu\n", (unsigned long long)seed);
+#endif
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
