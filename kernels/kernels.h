@@ -61,7 +61,7 @@ typedef struct hy_block {
 typedef struct hy_copy_blocks {
     const hy_block *blocks;
     int64_t n_blocks, unit;
-    int turn; /* every block is turned, as hy_transpose does: unit 1, role act, no zeros */
+    int turn; /* each block is turned, as hy_transpose does: unit 1, role act, no zeros, none writes what another does */
     int acc;
     const void *src;
     void *dst;

@@ -82,77 +82,72 @@ HY_DEVICE void copy_element(const copy_blocks_of &a, const hy_block &b, int64_t 
         put_or_add(a.dst, to, get(a.src, (b.from + r * b.from_ld) * a.unit + c), a.acc);
 }
 
-/* Wide units: a thread owns one element of every unit, and walks the list. */
-HY_KERNEL(EACH_THREADS, copy_units_kernel)(const copy_blocks_of a) {
-    each(a.unit, [&](int64_t c) {
-        for (int64_t i = 0; i < a.n_blocks; i++)
-            for (int64_t r = 0; r < a.blocks[i].rows; r++)
-                for (int64_t col = 0; col < a.blocks[i].cols; col++)
-                    copy_element(a, a.blocks[i], r, col * a.unit + c);
-    });
+enum : int64_t { OWNED = EACH_THREADS, LIST_BLOCKS = 256 };
+
+/* Any list: OWNED neighbours of dst belong to one block of threads, the next to the next, so what is written twice is written in order. */
+HY_KERNEL(EACH_THREADS, copy_list_kernel)(const copy_blocks_of a) {
+    for (int64_t i = 0; i < a.n_blocks; i++) {
+        const hy_block b = a.blocks[i];
+        const int64_t width = b.cols * a.unit;
+        for (int64_t r = warp_index(); r < b.rows; r += EACH_THREADS / 32) {
+            const int64_t begin = (b.to + r * b.to_ld) * a.unit, first = begin / OWNED;
+            for (int64_t own = first + ((block_x() - first) & (LIST_BLOCKS - 1)); own * OWNED < begin + width;
+                 own += LIST_BLOCKS)
+                for (int64_t to = own * OWNED + lane_index(); to < (own + 1) * OWNED; to += 32)
+                    if (to >= begin && to < begin + width)
+                        copy_element(a, b, r, to - begin);
+        }
+        barrier(); /* other warps write the same elements for the next */
+    }
 }
 
-/* One block of the list. */
+/* A list of one block, whose rows may be many and short. */
 HY_KERNEL(EACH_THREADS, copy_block_kernel)(const copy_blocks_of a) {
     const int64_t cols = a.blocks[0].cols * a.unit;
     each(a.blocks[0].rows * cols, [&](int64_t i) { copy_element(a, a.blocks[0], i / cols, i % cols); });
 }
 
-HY_KERNEL(EACH_THREADS, turn_block_kernel)(const copy_blocks_of a) {
-    const hy_block &b = a.blocks[0];
-    const copy_of turn = {b.rows, b.cols, b.from_ld, b.to_ld, a.src, a.dst, a.acc};
-    const int64_t across = (b.cols + TILE - 1) / TILE, tiles = (b.rows + TILE - 1) / TILE * across;
-    for (int64_t t = block_x(); t < tiles; t += grid_x())
-        turn_tile(turn, b.from, b.to, t / across * TILE, t % across * TILE);
+/* Tiles of all blocks, one after the other, in turns; no two of them write the same. */
+HY_KERNEL(EACH_THREADS, turn_list_kernel)(const copy_blocks_of a) {
+    int64_t before = 0; /* tiles */
+    for (int64_t i = 0; i < a.n_blocks; i++) {
+        const hy_block b = a.blocks[i];
+        const copy_of turn = {b.rows, b.cols, b.from_ld, b.to_ld, a.src, a.dst, a.acc};
+        const int64_t across = (b.cols + TILE - 1) / TILE, tiles = (b.rows + TILE - 1) / TILE * across;
+        for (int64_t t = (block_x() - before) & (LIST_BLOCKS - 1); t < tiles; t += LIST_BLOCKS)
+            turn_tile(turn, b.from, b.to, t / across * TILE, t % across * TILE);
+        before += tiles;
+    }
 }
-
-enum { WIDE_UNIT = 32, BLOCK_GRID = 512 };
 
 /* The list lies on the device: sizes are not known here. */
 template <hy_dtype P> static void copy_blocks(const hy_copy_blocks_args *a) {
-    copy_blocks_of args = {a->blocks, a->n_blocks, a->unit, array_of<P>(a->role, a->src), array_of<P>(a->role, a->dst),
-                           a->acc};
-    if (!a->turn && a->unit >= WIDE_UNIT && a->n_blocks > 1) {
-        HY_LAUNCH(copy_units_kernel, blocks_for(a->unit), EACH_THREADS, 0, args);
-        return;
-    }
-    for (int64_t i = 0; i < a->n_blocks; i++, args.blocks++) {
-        if (a->turn)
-            HY_LAUNCH(turn_block_kernel, grid(BLOCK_GRID), EACH_THREADS, TILE * (TILE + 1) * sizeof(float), args);
-        else
-            HY_LAUNCH(copy_block_kernel, grid(BLOCK_GRID), EACH_THREADS, 0, args);
-    }
+    const copy_blocks_of args = {
+        a->blocks, a->n_blocks, a->unit, array_of<P>(a->role, a->src), array_of<P>(a->role, a->dst), a->acc};
+    const grid blocks(a->n_blocks > 0 ? (int64_t)LIST_BLOCKS : 0);
+    if (a->turn)
+        HY_LAUNCH(turn_list_kernel, blocks, EACH_THREADS, TILE * (TILE + 1) * sizeof(float), args);
+    else if (a->n_blocks == 1)
+        HY_LAUNCH(copy_block_kernel, grid(2 * LIST_BLOCKS), EACH_THREADS, 0, args);
+    else
+        HY_LAUNCH(copy_list_kernel, blocks, EACH_THREADS, 0, args);
 }
 
-/* ---- rows_add: blocks may share rows, so a thread owns a column of all rows ---- */
+/* ---- rows_add: blocks may share rows, so a thread owns elements of dst that are a grid apart ---- */
 
 HY_KERNEL(EACH_THREADS, rows_add_kernel)(const hy_rows_add_args a) {
     const float *src = static_cast<const float *>(a.src);
     float *dst = static_cast<float *>(a.dst);
-    each(a.cols, [&](int64_t c) {
-        for (int64_t b = 0; b < a.n_blocks; b++)
-            for (int64_t i = 0; i < a.blocks[b].n; i++)
-                dst[(a.blocks[b].to + i) * a.cols + c] += src[(a.blocks[b].from + i) * a.cols + c];
-    });
+    const int64_t threads = grid_threads();
+    for (int64_t b = 0; b < a.n_blocks; b++) {
+        const int64_t to = a.blocks[b].to * a.cols, from = a.blocks[b].from * a.cols, n = a.blocks[b].n * a.cols;
+        for (int64_t i = (grid_thread() - to % threads + threads) % threads; i < n; i += threads)
+            dst[to + i] += src[from + i];
+    }
 }
-
-/* One block: its rows are its own. */
-HY_KERNEL(EACH_THREADS, row_block_add_kernel)(const hy_rows_add_args a) {
-    const float *src = static_cast<const float *>(a.src) + a.blocks[0].from * a.cols;
-    float *dst = static_cast<float *>(a.dst) + a.blocks[0].to * a.cols;
-    each(a.blocks[0].n * a.cols, [&](int64_t i) { dst[i] += src[i]; });
-}
-
-enum { FEW_ROW_BLOCKS = 64 };
 
 static void rows_add(const hy_rows_add_args *a) {
-    hy_rows_add_args one = *a;
-    if (a->n_blocks > FEW_ROW_BLOCKS) {
-        HY_LAUNCH(rows_add_kernel, blocks_for(a->cols), EACH_THREADS, 0, *a);
-        return;
-    }
-    for (int64_t b = 0; b < a->n_blocks; b++, one.blocks++)
-        HY_LAUNCH(row_block_add_kernel, blocks_for(a->n * a->cols), EACH_THREADS, 0, one);
+    HY_LAUNCH(rows_add_kernel, blocks_for(a->n_blocks > 0 ? a->n * a->cols : 0), EACH_THREADS, 0, *a);
 }
 
 /* ---- repeat ---- */

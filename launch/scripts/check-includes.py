@@ -17,7 +17,7 @@ NAME = r"[A-Za-z_]\w*"
 
 def code_of(text):
     """The text without comments and without what stands in quotes, continued lines joined."""
-    text = text.replace("\\\n", " ")
+    text = re.sub(r"#ifdef __cplusplus\n.*?\n#endif", " ", text.replace("\\\n", " "), flags=re.S)  # braces of extern "C"
     return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', " ", text, flags=re.S)
 
 
