@@ -48,6 +48,10 @@ static void overlay_bf16(hy_table *table, const hy_isa_choice *isa) {
 
 /* oneDNN's sgemm takes the stack pointer for its own use: a handler that ran on its thread would write into the heap. */
 static void start_workers_without_signals(void) {
+    static int started = 1; /* a child of fork has none of them, and must not wait for them */
+    if (omp_get_max_threads() <= started)
+        return;
+    started = omp_get_max_threads();
     sigset_t before;
     hy_signals_hold(&before);
 #pragma omp parallel
