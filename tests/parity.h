@@ -45,7 +45,6 @@ typedef union parity_args {
 typedef struct parity {
     hy_table reference, tables[PARITY_TABLES];
     int n_tables;
-    int interpreted_each; /* interpreted tables run one case of so many; 1 */
     int rests_host; /* cuda_host is left out: some cases of a long list are enough where every lane is interpreted */
     uint64_t draws;
     /* the case at hand */
@@ -429,8 +428,7 @@ static int parity_is_borrowed(const parity *p, const hy_table *table) {
 
 /* Whether cuda_host has nothing to show. */
 static int parity_passes_over(const parity *p, const hy_table *table) {
-    return strcmp(table->name, "cuda_host") == 0 &&
-           (p->rests_host || p->cases % p->interpreted_each != 0 || parity_is_borrowed(p, table));
+    return strcmp(table->name, "cuda_host") == 0 && (p->rests_host || parity_is_borrowed(p, table));
 }
 
 /* Start values that the arrays of a run in `precision` hold exactly. */
@@ -463,10 +461,20 @@ static PARITY_UNUSED void parity_run(parity *p) {
     p->cases++;
 }
 
-/* For long tests: interpreted tables run one case of `each`; all with HYLAS_PARITY=full. */
-static PARITY_UNUSED void parity_thin_interpreted(parity *p, int each) {
+/* For long tests: whether cuda_host is left out of the cases to come; never with HYLAS_PARITY=full. */
+static PARITY_UNUSED void parity_rest_host(parity *p, int rests) {
     const char *wanted = getenv("HYLAS_PARITY");
-    p->interpreted_each = wanted != NULL && strcmp(wanted, "full") == 0 ? 1 : each;
+    p->rests_host = rests && (wanted == NULL || strcmp(wanted, "full") != 0);
+}
+
+/* For tests of what only its kernels have: the tables of cuda_host and no other. Whether there are any. */
+static PARITY_UNUSED int parity_keep_host(parity *p) {
+    int n = 0;
+    for (int i = 0; i < p->n_tables; i++)
+        if (strcmp(p->tables[i].name, "cuda_host") == 0)
+            p->tables[n++] = p->tables[i];
+    p->n_tables = n;
+    return n > 0;
 }
 
 /* Tables: cpu_ref in float and bf16, cpu in double, cpu in float and bf16 for every instruction set this processor has; cuda_host. */
@@ -476,7 +484,6 @@ static PARITY_UNUSED hy_status parity_init(parity *p) {
     static const hy_dtype dtypes[] = {HY_F32, HY_BF16};
     hy_device *device;
     memset(p, 0, sizeof *p);
-    p->interpreted_each = 1;
     HY_TRY(hy_device_create("cpu_ref", HY_F64, &device));
     p->reference = device->table;
     hy_device_destroy(device);

@@ -108,7 +108,7 @@ static void level_bwd_case(parity *p, const recur_case *c) {
  * every shape. */
 static PARITY_UNUSED void level_sample(parity *p, void (*one)(parity *, const recur_case *)) {
     for (int n = 0; n < 8 * LEVEL_SHAPES; n++) {
-        p->rests_host = n >= 4 * LEVEL_SHAPES;
+        parity_rest_host(p, n >= 4 * LEVEL_SHAPES);
         const recur_case c = {.decay = (hy_decay)(n % 4),
                               .rule = (hy_rule)(n / 4 % 2),
                               .gate = (gate_strength)(n % 3),
@@ -120,7 +120,7 @@ static PARITY_UNUSED void level_sample(parity *p, void (*one)(parity *, const re
                               .sparse = n % 4 == 3};
         one(p, &c);
     }
-    p->rests_host = 0;
+    parity_rest_host(p, 0);
 }
 
 #endif

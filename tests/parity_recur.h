@@ -195,12 +195,13 @@ static void recur_bwd_case(parity *p, const recur_case *c) {
     parity_run(p);
 }
 
+enum { RECUR_OPERATIONS = 5 };
+static void (*const recur_operations[RECUR_OPERATIONS])(parity *, const recur_case *) = {
+    recur_map_case, recur_fwd_case, recur_inject_case, recur_map_bwd_case, recur_bwd_case};
+
 static PARITY_UNUSED void recur_all_cases(parity *p, const recur_case *c) {
-    recur_map_case(p, c);
-    recur_fwd_case(p, c);
-    recur_inject_case(p, c);
-    recur_map_bwd_case(p, c);
-    recur_bwd_case(p, c);
+    for (int i = 0; i < RECUR_OPERATIONS; i++)
+        recur_operations[i](p, c);
 }
 
 #endif

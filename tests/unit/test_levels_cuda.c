@@ -9,19 +9,10 @@
 
 #include "tests/parity_levels.h"
 
-static void keep_interpreted(parity *p) {
-    int n = 0;
-    for (int i = 0; i < p->n_tables; i++)
-        if (strcmp(p->tables[i].name, "cuda_host") == 0)
-            p->tables[n++] = p->tables[i];
-    p->n_tables = n;
-}
-
 static void check_rule(hy_rule rule) {
     parity p;
     assert_int_equal(parity_init(&p), HY_OK);
-    keep_interpreted(&p);
-    if (p.n_tables == 0)
+    if (!parity_keep_host(&p))
         skip();
     for (int n = 0; n < 4; n++) {
         const recur_case c = {.decay = (hy_decay)(n % 3),

@@ -12,19 +12,10 @@
 static const int64_t sizes[][2] = {{32, 1}, {40, 24}, {64, 64}, {128, 128}, {80, 72}, {136, 16}, {256, 40}, {153, 66}};
 #define SIZES (sizeof sizes / sizeof sizes[0])
 
-static void keep_cuda_host(parity *p) {
-    int n = 0;
-    for (int i = 0; i < p->n_tables; i++)
-        if (strcmp(p->tables[i].name, "cuda_host") == 0)
-            p->tables[n++] = p->tables[i];
-    p->n_tables = n;
-}
-
 static void check(hy_decay decay, hy_rule rule, int exclusive) {
     parity p;
     assert_int_equal(parity_init(&p), HY_OK);
-    keep_cuda_host(&p);
-    if (p.n_tables == 0)
+    if (!parity_keep_host(&p))
         skip();
     for (size_t n = 0; n < SIZES; n++) {
         const int grouped = n % 3 == 1;
@@ -66,8 +57,7 @@ static void test_channels(void **unused) {
     parity p;
     (void)unused;
     assert_int_equal(parity_init(&p), HY_OK);
-    keep_cuda_host(&p);
-    if (p.n_tables == 0)
+    if (!parity_keep_host(&p))
         skip();
     for (int n = 0; n < 2 * RUN_SHAPES; n++) {
         const recur_case c = {.decay = n % 2 ? HY_DECAY_SCALAR : HY_DECAY_VECTOR,
