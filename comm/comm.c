@@ -1,4 +1,4 @@
-/* The public side of exchanges: dispatch to the backend, records, waiting. `Bytes this rank sent` counts what leaves it
+/* The public side of exchanges: records, waiting. `Bytes this rank sent` counts what leaves it
  * for other ranks: all-gather and all-to-all (P−1)·bytes, reduce-scatter (P−1)·n, all-reduce 2·(P−1)/P·n (what the
  * bandwidth-optimal algorithm sends), broadcast (P−1)·bytes on the root. Messages to oneself count too. */
 #include "comm/comm.h"
@@ -34,15 +34,15 @@ hy_status hy_comm_world_create(int *argc, char ***argv, hy_comm **world) {
 }
 
 hy_status hy_comm_split(hy_comm *parent, int color, int key, hy_comm **out) {
-    return parent->table->split(parent, color, key, 0, out);
+    return parent->plane->split(parent, color, key, 0, out);
 }
 
 hy_status hy_comm_split_even(hy_comm *parent, int color, int key, int members, hy_comm **out) {
-    return parent->table->split(parent, color, key, members, out);
+    return parent->plane->split(parent, color, key, members, out);
 }
 
 hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out) {
-    return parent->table->split_host(parent, out);
+    return parent->plane->split_host(parent, out);
 }
 
 static void look_around(void *context);
@@ -55,10 +55,25 @@ static hy_status set_device(hy_comm *comm, hy_device *device) {
     return hy_deferred_create(comm, device, &comm->deferred);
 }
 
-hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_comm **out) {
+static hy_status open_transport(hy_comm *control, const hy_transport *transport, hy_comm **out) {
     hy_comm *comm = NULL;
-    HY_TRY(hy_comm_split_even(control, 0, control->rank, control->size, &comm));
-    comm->control = control;
+    HY_TRY(hy_comm_agree(control, HY_NEW("communicator", 1, &comm)));
+    *comm = (hy_comm){
+        .transport = transport, .rank = control->rank, .size = control->size, .control = control, .log = control->log};
+    const hy_status status = transport->open(comm);
+    if (status != HY_OK) {
+        hy_free(comm);
+        return status;
+    }
+    *out = comm;
+    return HY_OK;
+}
+
+hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_transport_id wanted, hy_comm **out) {
+    const hy_transport *transport = NULL;
+    hy_comm *comm = NULL;
+    HY_TRY(hy_transport_choose(control, device, wanted, &transport));
+    HY_TRY(open_transport(control, transport, &comm));
     const hy_status status = hy_comm_agree(control, set_device(comm, device));
     if (status != HY_OK) {
         hy_comm_destroy(comm);
@@ -68,13 +83,17 @@ hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_comm **out) {
     return HY_OK;
 }
 
+const char *hy_comm_transport(const hy_comm *comm) {
+    return comm->transport->name;
+}
+
 void hy_comm_destroy(hy_comm *comm) {
     if (comm == NULL) {
         return;
     }
     hy_deferred_destroy(comm->deferred);
     const bool was_world = comm->is_world;
-    comm->table->destroy(comm);
+    comm->transport->close(comm);
     hy_free(comm);
     if (was_world) {
         hy_mpi_finalize();
@@ -95,36 +114,27 @@ void hy_comm_abort(int exit_code) {
     _exit(exit_code);
 }
 
-/* ---- posting ---- */
+static double limit = 600.0;
 
-void hy_transport_post(hy_comm *comm, const hy_xfer *x, hy_req *req) {
-    const hy_comm_table *table = comm->table;
-    switch (x->kind) {
-    case HY_X_ALL_GATHER:
-        table->all_gather(comm, x->send, x->recv, (size_t)x->n, req);
-        break;
-    case HY_X_ALL_REDUCE:
-        table->all_reduce(comm, x->recv, x->n, x->type, x->op, req);
-        break;
-    case HY_X_REDUCE_SCATTER:
-        table->reduce_scatter(comm, x->send, x->recv, x->n, x->type, req);
-        break;
-    case HY_X_ALL_TO_ALL:
-        table->all_to_all(comm, x->send, x->recv, (size_t)x->n, req);
-        break;
-    case HY_X_BROADCAST:
-        table->broadcast(comm, x->recv, (size_t)x->n, x->peer, req);
-        break;
-    case HY_X_SEND:
-        table->send(comm, x->send, (size_t)x->n, x->peer, x->tag, req);
-        break;
-    case HY_X_RECV:
-        table->recv(comm, x->recv, (size_t)x->n, x->peer, x->tag, req);
-        break;
-    case HY_X_KINDS:
-        break;
-    }
+void hy_comm_set_limit(double seconds) {
+    limit = seconds;
 }
+
+double hy_comm_limit(void) {
+    return limit;
+}
+
+void hy_comm_check_health(const hy_comm *comm) {
+    char why[256], host[256] = "";
+    if (comm->transport->health == NULL || comm->transport->health(comm, why, sizeof why)) {
+        return;
+    }
+    (void)gethostname(host, sizeof host - 1);
+    hy_log(HY_LOG_ERROR, "%s on host %s: %s; the job ends", comm->transport->name, host, why);
+    hy_comm_abort(HY_ERR_COMM);
+}
+
+/* ---- posting ---- */
 
 /* `bytes` are what this rank sends, for the record. */
 static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_xfer *x, hy_req *req) {
@@ -134,7 +144,7 @@ static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_x
         return;
     }
     hy_deferred_enter();
-    hy_transport_post(comm, x, req);
+    comm->transport->post(comm, x, req);
     hy_deferred_leave();
     hy_record_move(comm->log, hy_now() - req->posted);
 }
@@ -192,7 +202,7 @@ static bool transport_test(hy_req *req, double *completed) {
         return true;
     }
     hy_deferred_enter();
-    const bool complete = req->comm->table->test(req, completed);
+    const bool complete = req->comm->transport->test(req, completed);
     hy_deferred_leave();
     return complete;
 }
@@ -230,7 +240,8 @@ static void look_around(void *context) {
 static void wait_for_transport(hy_req *req, double *completed) {
     while (!transport_test(req, completed)) {
         look_around(NULL);
-        req->comm->table->idle(req);
+        hy_comm_check_health(req->comm);
+        req->comm->transport->idle(req);
     }
 }
 
@@ -264,7 +275,10 @@ void hy_comm_progress(hy_comm *comm) {
         return;
     }
     const double begun = hy_now();
-    comm->table->progress();
+    hy_deferred_enter();
+    comm->transport->progress();
+    hy_deferred_leave();
+    hy_comm_check_health(comm);
     hy_record_move(comm->log, hy_now() - begun);
 }
 
@@ -276,7 +290,7 @@ void hy_comm_barrier(hy_comm *comm) {
     hy_req req = {.comm = comm, .posted = hy_now()};
     double completed;
     hy_deferred_enter();
-    comm->table->barrier(comm, &req);
+    comm->plane->barrier(comm, &req);
     hy_deferred_leave();
     wait_for_transport(&req, &completed);
 }

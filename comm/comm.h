@@ -1,4 +1,4 @@
-/* Communicators and exchanges. Backends: self (one rank), mpi.
+/* Communicators and exchanges.
  *
  * Exchanges are posted and then waited for; several may be in flight. Buffers are borrowed until hy_comm_wait returns. There are two
  * planes: a communicator as it is made moves the host's memory (control); one that is bound to a device moves what the device holds.
@@ -44,12 +44,27 @@ HY_MUST_CHECK hy_status hy_comm_split(hy_comm *parent, int color, int key, hy_co
 HY_MUST_CHECK hy_status hy_comm_split_even(hy_comm *parent, int color, int key, int members, hy_comm **out);
 /* The ranks that run on the same host, ordered by rank. Collective. */
 HY_MUST_CHECK hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out);
-/* A communicator of the same ranks for what `device` holds. Its exchanges start after what the device's COMPUTE lane was given before them, and
+/* What moves bytes between ranks: rows of one table (transports.c). auto: nccl where it serves the device, else mpi. One rank alone needs
+ * none, whatever is asked for. */
+typedef enum hy_transport_id {
+    HY_TRANSPORT_AUTO,
+    HY_TRANSPORT_MPI,
+    HY_TRANSPORT_UCX,
+    HY_TRANSPORT_NCCL
+} hy_transport_id;
+extern const char *const hy_transport_names[]; /* NULL ends */
+/* Whether it can be chosen for these ranks and this device, as far as this rank sees; else why not, in words. Local. */
+bool hy_transport_is_there(hy_transport_id id, const hy_comm *control, const hy_device *device, char *why, size_t size);
+/* Name of what moves this communicator's exchanges. Local. */
+const char *hy_comm_transport(const hy_comm *comm);
+
+/* A communicator of the same ranks for what `device` holds, over `transport`, the same on all; HY_ERR_USAGE, with the reason, if that is not
+ * there. Its exchanges start after what the device's COMPUTE lane was given before them, and
  * hy_comm_wait means: what COMPUTE is given from now on runs after the exchange. On an asynchronous device the host waits for neither; on the
  * others an exchange starts when it is posted, and hy_comm_wait waits. Exchanges of one communicator start in program order, which
  * must be the same on all ranks where they concern the same ones. hy_comm_agree and hy_comm_barrier go to `control`, which, like the device,
  * stays until this one is destroyed. Collective over `control`. */
-HY_MUST_CHECK hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_comm **out);
+HY_MUST_CHECK hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_transport_id transport, hy_comm **out);
 /* NULL allowed. Collective. Destroying the world finalizes the library. */
 void hy_comm_destroy(hy_comm *comm);
 
@@ -83,6 +98,9 @@ void hy_comm_progress(hy_comm *comm);
 /* `watch` is called again and again while this process waits for an exchange or a device, and at every hy_comm_progress: so that a
  * rank that waits for another can still notice what the whole job must do. NULL: none. Local. */
 void hy_comm_set_watch(void (*watch)(void));
+/* Seconds that a rank waits for an exchange in which nothing moves, before it says so and ends the job: of transports that notice (ucx).
+ * 600 at first; 0: for ever. Local. */
+void hy_comm_set_limit(double seconds);
 void hy_comm_barrier(hy_comm *comm);
 
 /* Before a collective: every rank brings its status; all leave with HY_OK, or all with an error (own one, or HY_ERR_PEER).

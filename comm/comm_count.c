@@ -2,12 +2,12 @@
 #include "base/memory.h"
 #include "comm/comm_internal.h"
 
-static const hy_comm_table count_table;
+static const hy_plane count_plane;
 
 static hy_status create_counting(int size, int rank, hy_exchange_log *log, hy_comm **out) {
     hy_comm *comm = NULL;
     HY_TRY(HY_NEW("communicator", 1, &comm));
-    *comm = (hy_comm){.table = &count_table, .rank = rank, .size = size, .log = log};
+    *comm = (hy_comm){.transport = &hy_transport_count, .plane = &count_plane, .rank = rank, .size = size, .log = log};
     *out = comm;
     return HY_OK;
 }
@@ -32,59 +32,18 @@ static hy_status count_split_host(hy_comm *parent, hy_comm **out) {
     return create_counting(1, 0, parent->log, out);
 }
 
-static void count_destroy(hy_comm *comm) {
+static void count_close(hy_comm *comm) {
     (void)comm;
 }
 
-static void count_gather(hy_comm *comm, const void *send, void *recv, size_t bytes, hy_req *req) {
+static hy_status count_open(hy_comm *comm) {
     (void)comm;
-    (void)send;
-    (void)recv;
-    (void)bytes;
-    (void)req;
+    return HY_OK;
 }
 
-static void count_all_reduce(hy_comm *comm, void *buf, int64_t n, hy_type type, hy_reduce op, hy_req *req) {
+static void count_post(hy_comm *comm, const hy_xfer *xfer, hy_req *req) {
     (void)comm;
-    (void)buf;
-    (void)n;
-    (void)type;
-    (void)op;
-    (void)req;
-}
-
-static void count_reduce_scatter(hy_comm *comm, const void *send, void *recv, int64_t n, hy_type type, hy_req *req) {
-    (void)comm;
-    (void)send;
-    (void)recv;
-    (void)n;
-    (void)type;
-    (void)req;
-}
-
-static void count_broadcast(hy_comm *comm, void *buf, size_t bytes, int root, hy_req *req) {
-    (void)comm;
-    (void)buf;
-    (void)bytes;
-    (void)root;
-    (void)req;
-}
-
-static void count_send(hy_comm *comm, const void *buf, size_t bytes, int to, int tag, hy_req *req) {
-    (void)comm;
-    (void)buf;
-    (void)bytes;
-    (void)to;
-    (void)tag;
-    (void)req;
-}
-
-static void count_recv(hy_comm *comm, void *buf, size_t bytes, int from, int tag, hy_req *req) {
-    (void)comm;
-    (void)buf;
-    (void)bytes;
-    (void)from;
-    (void)tag;
+    (void)xfer;
     (void)req;
 }
 
@@ -104,20 +63,16 @@ static void count_idle(const hy_req *req) {
 
 static void count_progress(void) {}
 
-static const hy_comm_table count_table = {
+const hy_transport hy_transport_count = {
     .name = "count",
-    .all_gather = count_gather,
-    .all_reduce = count_all_reduce,
-    .reduce_scatter = count_reduce_scatter,
-    .all_to_all = count_gather,
-    .broadcast = count_broadcast,
-    .send = count_send,
-    .recv = count_recv,
-    .barrier = count_barrier,
+    .can = HY_CAN_DEVICE_MEMORY | HY_CAN_STREAM_ORDER | HY_CAN_SELF_PROGRESS, /* it touches nothing */
+    .open = count_open,
+    .post = count_post,
     .test = count_test,
     .idle = count_idle,
     .progress = count_progress,
-    .split = count_split,
-    .split_host = count_split_host,
-    .destroy = count_destroy,
+    .close = count_close,
 };
+
+static const hy_plane count_plane = {
+    .transport = &hy_transport_count, .barrier = count_barrier, .split = count_split, .split_host = count_split_host};

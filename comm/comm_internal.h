@@ -1,44 +1,11 @@
-/* Between comm.c and the backends. A backend posts an exchange and says when it is complete; comm.c keeps the records
- * and waits. A backend leaves req->impl NULL if the exchange is complete when posting returns. */
+/* Between comm.c and what moves bytes. comm.c keeps the records and waits; a transport posts an exchange and says when it is complete. It
+ * leaves req->impl NULL if the exchange is complete when posting returns. */
 #ifndef HY_COMM_COMM_INTERNAL_H
 #define HY_COMM_COMM_INTERNAL_H
 
 #include <stdbool.h>
 
 #include "comm/comm.h"
-
-typedef struct hy_comm_table {
-    const char *name;
-    void (*all_gather)(hy_comm *comm, const void *send, void *recv, size_t bytes, hy_req *req);
-    void (*all_reduce)(hy_comm *comm, void *buf, int64_t n, hy_type type, hy_reduce op, hy_req *req);
-    void (*reduce_scatter)(hy_comm *comm, const void *send, void *recv, int64_t n, hy_type type, hy_req *req);
-    void (*all_to_all)(hy_comm *comm, const void *send, void *recv, size_t bytes, hy_req *req);
-    void (*broadcast)(hy_comm *comm, void *buf, size_t bytes, int root, hy_req *req);
-    void (*send)(hy_comm *comm, const void *buf, size_t bytes, int to, int tag, hy_req *req);
-    void (*recv)(hy_comm *comm, void *buf, size_t bytes, int from, int tag, hy_req *req);
-    void (*barrier)(hy_comm *comm, hy_req *req);
-    /* True if the exchange is complete: then its handle is released, req->impl is NULL and *completed is when it was
-     * found complete. */
-    bool (*test)(hy_req *req, double *completed);
-    void (*idle)(const hy_req *req); /* what a waiter does between tests */
-    void (*progress)(void);
-    /* members: how many ranks have this color, 0 = unknown: what a backend that cannot ask the others needs. */
-    hy_status (*split)(hy_comm *parent, int color, int key, int members, hy_comm **out);
-    hy_status (*split_host)(hy_comm *parent, hy_comm **out);
-    void (*destroy)(hy_comm *comm);
-} hy_comm_table;
-
-typedef struct hy_deferred hy_deferred; /* deferred.h */
-
-struct hy_comm {
-    const hy_comm_table *table;
-    int rank, size;
-    bool is_world;
-    void *impl;            /* the backend's */
-    hy_comm *control;      /* of a bound one: what it was made of */
-    hy_deferred *deferred; /* exchanges of an asynchronous device; NULL: they start when they are posted */
-    hy_exchange_log *log;  /* where its exchanges are recorded; NULL: the process's */
-};
 
 /* One exchange, as the public calls say it. n: bytes; of sums, elements. send: of all-gather, reduce-scatter, all-to-all, send; else recv. */
 typedef struct hy_xfer {
@@ -51,10 +18,63 @@ typedef struct hy_xfer {
     int peer, tag; /* peer: the root of a broadcast */
 } hy_xfer;
 
-/* comm.c: the backend's call. */
-void hy_transport_post(hy_comm *comm, const hy_xfer *xfer, hy_req *req);
+/* What a transport can: of a device whose memory the host never reaches, move that itself (else it goes through the host's: staged.h);
+ * move in the order of a lane, without the host; move on without calls of `progress`. */
+enum { HY_CAN_DEVICE_MEMORY = 1, HY_CAN_STREAM_ORDER = 2, HY_CAN_SELF_PROGRESS = 4 };
+
+/* A way to move bytes between the ranks of a communicator: a row of the table in transports.c. */
+typedef struct hy_transport {
+    const char *name;
+    unsigned can;
+    /* Whether it can serve these ranks and this device, as far as this rank sees; else why not, in words. */
+    bool (*probe)(const hy_comm *control, const hy_device *device, char *why, size_t size);
+    /* For the ranks of comm->control; comm->impl is its own. Collective. */
+    hy_status (*open)(hy_comm *comm);
+    void (*post)(hy_comm *comm, const hy_xfer *xfer, hy_req *req);
+    /* True if the exchange is complete: then its handle is released, req->impl is NULL and *completed is when it was
+     * found complete. */
+    bool (*test)(hy_req *req, double *completed);
+    void (*idle)(const hy_req *req); /* what a waiter does between tests */
+    void (*progress)(void);          /* of all its communicators */
+    /* False, with the reason, once it can bring nothing more: then the job ends. NULL: ends the job itself. */
+    bool (*health)(const hy_comm *comm, char *why, size_t size);
+    void (*close)(hy_comm *comm);
+} hy_transport;
+
+/* What communicators of the control plane have besides. */
+typedef struct hy_plane {
+    const hy_transport *transport;
+    void (*barrier)(hy_comm *comm, hy_req *req);
+    /* members: how many ranks have this color, 0 = unknown: what a plane that cannot ask the others needs. */
+    hy_status (*split)(hy_comm *parent, int color, int key, int members, hy_comm **out);
+    hy_status (*split_host)(hy_comm *parent, hy_comm **out);
+} hy_plane;
+
+typedef struct hy_deferred hy_deferred; /* deferred.h */
+
+struct hy_comm {
+    const hy_transport *transport;
+    const hy_plane *plane; /* of one of the control plane; NULL: bound to a device */
+    int rank, size;
+    bool is_world;
+    void *impl;            /* the transport's */
+    hy_comm *control;      /* of a bound one: what it was made of */
+    hy_deferred *deferred; /* exchanges of an asynchronous device; NULL: they start when they are posted */
+    hy_exchange_log *log;  /* where its exchanges are recorded; NULL: the process's */
+};
+
+extern const hy_transport hy_transport_self, hy_transport_mpi, hy_transport_count, hy_transport_ucx;
+
+/* transports.c: the row that is asked for, if it serves all ranks of `control`. Collective. */
+HY_MUST_CHECK hy_status hy_transport_choose(hy_comm *control, const hy_device *device, hy_transport_id wanted,
+                                            const hy_transport **out);
 
 size_t hy_type_size(hy_type type);
+
+/* comm.c: ends the job if the communicator's transport can bring nothing more. */
+void hy_comm_check_health(const hy_comm *comm);
+/* As hy_comm_set_limit says. */
+double hy_comm_limit(void);
 
 /* records.c: opens (or finds) the record of (name, kind) in the log (NULL: the process's) and counts one exchange; then its times. */
 int hy_record_post(hy_exchange_log *log, const char *name, hy_exchange_kind kind, int64_t bytes);

@@ -11,7 +11,7 @@ typedef struct mpi_state {
     MPI_Comm comm;
 } mpi_state;
 
-static const hy_comm_table mpi_table;
+static const hy_plane mpi_plane;
 static bool running;
 
 const char *hy_comm_library(void) {
@@ -24,18 +24,24 @@ const char *hy_comm_library(void) {
     return text;
 }
 
+static hy_status take(MPI_Comm mpi, hy_comm *comm) {
+    mpi_state *state = NULL;
+    HY_TRY(HY_NEW("MPI communicator", 1, &state));
+    state->comm = mpi;
+    comm->impl = state;
+    HY_MPI("communicator", MPI_Comm_set_errhandler(mpi, MPI_ERRORS_RETURN));
+    return HY_OK;
+}
+
 static hy_status wrap(MPI_Comm mpi, hy_comm **out) {
     hy_comm *comm = NULL;
     HY_TRY(HY_NEW("communicator", 1, &comm));
-    mpi_state *state = NULL;
-    const hy_status status = HY_NEW("MPI communicator", 1, &state);
+    *comm = (hy_comm){.transport = &hy_transport_mpi, .plane = &mpi_plane};
+    const hy_status status = take(mpi, comm);
     if (status != HY_OK) {
         hy_free(comm);
         return status;
     }
-    state->comm = mpi;
-    *comm = (hy_comm){.table = &mpi_table, .impl = state};
-    HY_MPI("communicator", MPI_Comm_set_errhandler(mpi, MPI_ERRORS_RETURN));
     HY_MPI("communicator", MPI_Comm_rank(mpi, &comm->rank));
     HY_MPI("communicator", MPI_Comm_size(mpi, &comm->size));
     *out = comm;
@@ -101,7 +107,27 @@ static hy_status mpi_split_host(hy_comm *parent, hy_comm **out) {
     return wrap_part(parent, mpi, out);
 }
 
-static void mpi_destroy(hy_comm *comm) {
+/* Whoever asks has MPI: the control plane is its. */
+static bool mpi_probe(const hy_comm *control, const hy_device *device, char *why, size_t size) {
+    (void)control;
+    (void)device;
+    (void)why;
+    (void)size;
+    return true;
+}
+
+/* A communicator of its own, so that the two planes never mix up the order of collectives. */
+static hy_status mpi_open(hy_comm *comm) {
+    MPI_Comm mpi = MPI_COMM_NULL;
+    HY_MPI("communicator", MPI_Comm_dup(mpi_of(comm->control), &mpi));
+    const hy_status status = take(mpi, comm);
+    if (status != HY_OK) {
+        HY_MPI("communicator", MPI_Comm_free(&mpi));
+    }
+    return hy_comm_agree(comm->control, status);
+}
+
+static void mpi_close(hy_comm *comm) {
     mpi_state *state = comm->impl;
     if (state->comm != MPI_COMM_WORLD) {
         HY_MPI("communicator", MPI_Comm_free(&state->comm));
@@ -229,20 +255,44 @@ static void mpi_reduce_scatter(hy_comm *comm, const void *send, void *recv, int6
     }
 }
 
-static const hy_comm_table mpi_table = {
+static void mpi_post(hy_comm *comm, const hy_xfer *x, hy_req *req) {
+    switch (x->kind) {
+    case HY_X_ALL_GATHER:
+        mpi_all_gather(comm, x->send, x->recv, (size_t)x->n, req);
+        break;
+    case HY_X_ALL_REDUCE:
+        mpi_all_reduce(comm, x->recv, x->n, x->type, x->op, req);
+        break;
+    case HY_X_REDUCE_SCATTER:
+        mpi_reduce_scatter(comm, x->send, x->recv, x->n, x->type, req);
+        break;
+    case HY_X_ALL_TO_ALL:
+        mpi_all_to_all(comm, x->send, x->recv, (size_t)x->n, req);
+        break;
+    case HY_X_BROADCAST:
+        mpi_broadcast(comm, x->recv, (size_t)x->n, x->peer, req);
+        break;
+    case HY_X_SEND:
+        mpi_send(comm, x->send, (size_t)x->n, x->peer, x->tag, req);
+        break;
+    case HY_X_RECV:
+        mpi_recv(comm, x->recv, (size_t)x->n, x->peer, x->tag, req);
+        break;
+    case HY_X_KINDS:
+        break;
+    }
+}
+
+const hy_transport hy_transport_mpi = {
     .name = "mpi",
-    .all_gather = mpi_all_gather,
-    .all_reduce = mpi_all_reduce,
-    .reduce_scatter = mpi_reduce_scatter,
-    .all_to_all = mpi_all_to_all,
-    .broadcast = mpi_broadcast,
-    .send = mpi_send,
-    .recv = mpi_recv,
-    .barrier = mpi_barrier,
+    .probe = mpi_probe,
+    .open = mpi_open,
+    .post = mpi_post,
     .test = hy_mpi_test,
     .idle = hy_mpi_idle,
     .progress = hy_mpi_progress,
-    .split = mpi_split,
-    .split_host = mpi_split_host,
-    .destroy = mpi_destroy,
+    .close = mpi_close,
 };
+
+static const hy_plane mpi_plane = {
+    .transport = &hy_transport_mpi, .barrier = mpi_barrier, .split = mpi_split, .split_host = mpi_split_host};

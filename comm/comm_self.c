@@ -19,18 +19,24 @@ typedef struct self_state {
     message *spare;
 } self_state;
 
-static const hy_comm_table self_table;
+static const hy_plane self_plane;
+
+static hy_status self_open(hy_comm *comm) {
+    self_state *state = NULL;
+    HY_TRY(HY_NEW("messages to oneself", 1, &state));
+    comm->impl = state;
+    return HY_OK;
+}
 
 hy_status hy_comm_self_create(hy_comm **out) {
     hy_comm *comm = NULL;
     HY_TRY(HY_NEW("communicator", 1, &comm));
-    self_state *state = NULL;
-    const hy_status status = HY_NEW("messages to oneself", 1, &state);
+    *comm = (hy_comm){.transport = &hy_transport_self, .plane = &self_plane, .rank = 0, .size = 1};
+    const hy_status status = self_open(comm);
     if (status != HY_OK) {
         hy_free(comm);
         return status;
     }
-    *comm = (hy_comm){.table = &self_table, .rank = 0, .size = 1, .impl = state};
     *out = comm;
     return HY_OK;
 }
@@ -43,7 +49,7 @@ static void free_list(message *list) {
     }
 }
 
-static void self_destroy(hy_comm *comm) {
+static void self_close(hy_comm *comm) {
     self_state *state = comm->impl;
     free_list(state->posted);
     free_list(state->spare);
@@ -64,35 +70,6 @@ static void self_copy(void *to, const void *from, size_t bytes) {
     }
 }
 
-static void self_gather(hy_comm *comm, const void *send, void *recv, size_t bytes, hy_req *req) {
-    (void)comm;
-    (void)req;
-    self_copy(recv, send, bytes);
-}
-
-static void self_all_reduce(hy_comm *comm, void *buf, int64_t n, hy_type type, hy_reduce op, hy_req *req) {
-    (void)comm;
-    (void)buf;
-    (void)n;
-    (void)type;
-    (void)op;
-    (void)req;
-}
-
-static void self_reduce_scatter(hy_comm *comm, const void *send, void *recv, int64_t n, hy_type type, hy_req *req) {
-    (void)comm;
-    (void)req;
-    self_copy(recv, send, (size_t)n * hy_type_size(type));
-}
-
-static void self_broadcast(hy_comm *comm, void *buf, size_t bytes, int root, hy_req *req) {
-    (void)comm;
-    (void)buf;
-    (void)bytes;
-    (void)root;
-    (void)req;
-}
-
 /* Takes the oldest posted message of the other direction with this tag out of the list, or gives NULL. */
 static message *take_match(self_state *state, bool is_send, int tag) {
     for (message **link = &state->posted; *link; link = &(*link)->next) {
@@ -106,7 +83,7 @@ static message *take_match(self_state *state, bool is_send, int tag) {
     return NULL;
 }
 
-static message *self_post(self_state *state) {
+static message *add_message(self_state *state) {
     message *m = state->spare;
     if (m) {
         state->spare = m->next;
@@ -121,11 +98,11 @@ static message *self_post(self_state *state) {
     return m;
 }
 
-static void match_or_post(hy_comm *comm, void *buf, size_t bytes, bool is_send, int tag, hy_req *req) {
+static void match_or_wait(hy_comm *comm, void *buf, size_t bytes, bool is_send, int tag, hy_req *req) {
     self_state *state = comm->impl;
     message *other = take_match(state, is_send, tag);
     if (!other) {
-        message *m = self_post(state);
+        message *m = add_message(state);
         *m = (message){.buf = buf, .bytes = bytes, .tag = tag, .is_send = is_send};
         req->impl = m;
         return;
@@ -138,14 +115,26 @@ static void match_or_post(hy_comm *comm, void *buf, size_t bytes, bool is_send, 
     other->done = true;
 }
 
-static void self_send(hy_comm *comm, const void *buf, size_t bytes, int to, int tag, hy_req *req) {
-    (void)to;
-    match_or_post(comm, (void *)(uintptr_t)buf, bytes, true, tag, req);
-}
-
-static void self_recv(hy_comm *comm, void *buf, size_t bytes, int from, int tag, hy_req *req) {
-    (void)from;
-    match_or_post(comm, buf, bytes, false, tag, req);
+static void self_post(hy_comm *comm, const hy_xfer *x, hy_req *req) {
+    switch (x->kind) {
+    case HY_X_SEND:
+        match_or_wait(comm, (void *)(uintptr_t)x->send, (size_t)x->n, true, x->tag, req);
+        break;
+    case HY_X_RECV:
+        match_or_wait(comm, x->recv, (size_t)x->n, false, x->tag, req);
+        break;
+    case HY_X_REDUCE_SCATTER:
+        self_copy(x->recv, x->send, (size_t)x->n * hy_type_size(x->type));
+        break;
+    case HY_X_ALL_GATHER:
+    case HY_X_ALL_TO_ALL:
+        self_copy(x->recv, x->send, (size_t)x->n);
+        break;
+    case HY_X_ALL_REDUCE:
+    case HY_X_BROADCAST:
+    case HY_X_KINDS:
+        break; /* in place */
+    }
 }
 
 static void self_barrier(hy_comm *comm, hy_req *req) {
@@ -179,20 +168,15 @@ static hy_status self_split_host(hy_comm *parent, hy_comm **out) {
     return self_split(parent, 0, 0, 1, out);
 }
 
-static const hy_comm_table self_table = {
+const hy_transport hy_transport_self = {
     .name = "self",
-    .all_gather = self_gather,
-    .all_reduce = self_all_reduce,
-    .reduce_scatter = self_reduce_scatter,
-    .all_to_all = self_gather,
-    .broadcast = self_broadcast,
-    .send = self_send,
-    .recv = self_recv,
-    .barrier = self_barrier,
+    .open = self_open,
+    .post = self_post,
     .test = self_test,
     .idle = self_idle,
     .progress = self_progress,
-    .split = self_split,
-    .split_host = self_split_host,
-    .destroy = self_destroy,
+    .close = self_close,
 };
+
+static const hy_plane self_plane = {
+    .transport = &hy_transport_self, .barrier = self_barrier, .split = self_split, .split_host = self_split_host};

@@ -75,7 +75,7 @@ static void land(hy_deferred *d, posted_xfer *p, double completed) {
 /* The transport's call says at once whether it has landed: then there is no handle. */
 static void start_xfer(hy_deferred *d, posted_xfer *p) {
     p->req.posted = hy_now();
-    hy_transport_post(d->comm, &p->xfer, &p->req);
+    d->comm->transport->post(d->comm, &p->xfer, &p->req);
     if (p->req.impl == NULL) {
         land(d, p, p->req.posted);
         return;
@@ -101,7 +101,7 @@ static void land_what_has(hy_deferred *d) {
     for (posted_xfer **link = &d->flying; *link != NULL;) {
         posted_xfer *p = *link;
         double completed = p->req.posted;
-        if (p->req.impl != NULL && !d->comm->table->test(&p->req, &completed)) {
+        if (p->req.impl != NULL && !d->comm->transport->test(&p->req, &completed)) {
             link = &p->next;
             continue;
         }
@@ -139,8 +139,9 @@ void hy_deferred_progress(void) {
     hy_deferred_enter();
     for (hy_deferred *d = all_deferred; d != NULL; d = d->next) {
         start_what_may(d);
-        d->comm->table->progress();
+        d->comm->transport->progress();
         land_what_has(d);
+        hy_comm_check_health(d->comm);
     }
     hy_deferred_leave();
 }

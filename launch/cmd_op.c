@@ -93,12 +93,14 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     hy_op_context context = {.world = world};
     hy_option_list in = {.n = 0}, models = {.n = 0};
     const char *out = NULL, *layout = hy_layout_names[0], *state = hy_state_exchange_names[0],
-               *attention = hy_attention_method_names[0], *overlap = hy_overlap_names[0], *dtype = "f64";
+               *attention = hy_attention_method_names[0], *overlap = hy_overlap_names[0], *dtype = "f64",
+               *transport_name = hy_transport_names[0];
     const char *table = "cpu_ref", *recompute = "none";
     const choices_help layouts = choices_of("", hy_layout_names),
                        states = choices_of("exchange of states: ", hy_state_exchange_names),
                        attentions = choices_of("exchange of keys and values: ", hy_attention_method_names),
-                       overlaps = choices_of("", hy_overlap_names);
+                       overlaps = choices_of("", hy_overlap_names),
+                       transports = choices_of("what moves exchanges: ", hy_transport_names);
     const hy_option options[] = {
         {"--in", HY_OPTION_LIST, &in, "FILE", "HDF5 file with the input tensors; may be given many times"},
         {"--out", HY_OPTION_TEXT, &out, "FILE", "HDF5 file to write; with several inputs a folder"},
@@ -108,6 +110,7 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
         {"--state", HY_OPTION_TEXT, &state, "NAME", states.text},
         {"--attention", HY_OPTION_TEXT, &attention, "NAME", attentions.text},
         {"--overlap", HY_OPTION_TEXT, &overlap, "NAME", overlaps.text},
+        {"--transport", HY_OPTION_TEXT, &transport_name, "NAME", transports.text},
         {"--recompute", HY_OPTION_TEXT, &recompute, "NAME", "op model: none (default), light or block"},
         {"--dtype", HY_OPTION_TEXT, &dtype, "TYPE", "f64 (default), f32 or bf16"},
         {"--table", HY_OPTION_TEXT, &table, "NAME", "what runs it: cpu_ref (default), cpu or cpu_async"},
@@ -126,7 +129,7 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help)
         return HY_OK;
-    int value;
+    int value, transport;
     const op_row *row = NULL;
     HY_TRY(find_op(&context, args.positional[0], &row));
     HY_TRY(choose_by_name(&context, "--layout", layout, hy_layout_names, &value));
@@ -137,6 +140,7 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     context.options.method.attention = (hy_attention_method)value;
     HY_TRY(choose_by_name(&context, "--overlap", overlap, hy_overlap_names, &value));
     context.options.method.overlap = (hy_overlap)value;
+    HY_TRY(choose_by_name(&context, "--transport", transport_name, hy_transport_names, &transport));
     HY_TRY(choose_by_name(&context, "--recompute", recompute, hy_recompute_names, &value));
     context.options.recompute = (hy_recompute)value;
     HY_TRY(choose_by_name(&context, "--dtype", dtype, dtype_names, &value));
@@ -144,7 +148,7 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
     if (in.n == 0 || !out)
         return hy_op_fail(&context, HY_ERR_USAGE, "op %s needs --in FILE and --out FILE", row->name);
     HY_TRY(hy_comm_agree(world, hy_device_create(table, context.options.dtype, &context.device)));
-    hy_status status = hy_comm_bind(world, context.device, &context.data);
+    hy_status status = hy_comm_bind(world, context.device, (hy_transport_id)transport, &context.data);
     if (status == HY_OK)
         status = run_files(&context, row, &in, &models, out);
     hy_comm_destroy(context.data);

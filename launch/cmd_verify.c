@@ -63,6 +63,7 @@ static hy_verify_method method_of(const verify *v, const precision *p) {
                               .recompute = v->config->train.recompute,
                               .dtype = p->dtype,
                               .table = table,
+                              .transport = v->config->parallel.transport,
                               .broken = v->broken};
 }
 

@@ -103,7 +103,7 @@ hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, cons
     int64_t flat = hy_model_flat_size(model);
     hy_status status = hy_comm_agree(comm, hy_device_create(method->table, method->dtype, &s.device));
     if (status == HY_OK) {
-        status = hy_comm_bind(comm, s.device, &s.data);
+        status = hy_comm_bind(comm, s.device, method->transport, &s.data);
     }
     if (status == HY_OK) {
         status = hy_comm_agree(comm, prepare_step(model, data, method, comm, masters, &s));

@@ -24,6 +24,7 @@ typedef struct hy_verify_method {
     hy_recompute recompute;
     hy_dtype dtype;
     const char *table;
+    hy_transport_id transport;
     int broken; /* test hook: damage every exchange */
 } hy_verify_method;
 

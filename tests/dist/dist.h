@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "comm/comm.h"
 
@@ -25,6 +26,17 @@ static int64_t hy_test_failed;
 static inline const char *hy_test_device(const char *otherwise) {
     const char *device = getenv("HYLAS_TEST_DEVICE");
     return device != NULL && device[0] != '\0' ? device : otherwise;
+}
+
+/* The transport of a test: HYLAS_TEST_TRANSPORT in the environment, or else the one that is chosen by itself. */
+static inline hy_transport_id hy_test_transport(void) {
+    const char *name = getenv("HYLAS_TEST_TRANSPORT");
+    for (int id = 0; name != NULL && hy_transport_names[id] != NULL; id++) {
+        if (strcmp(hy_transport_names[id], name) == 0) {
+            return (hy_transport_id)id;
+        }
+    }
+    return HY_TRANSPORT_AUTO;
 }
 
 /* The exit code: 0 if no check failed on any rank. Destroys the world. Collective. */

@@ -20,6 +20,7 @@ static inline void hy_test_set_device(hy_config *config) {
     if (device != NULL) {
         (void)snprintf(config->run.device, sizeof config->run.device, "%s", device);
     }
+    config->parallel.transport = hy_test_transport();
 }
 
 /* Document number d of a store: its tokens, and which of them are answers (all 0 before). Returns how many they are. */

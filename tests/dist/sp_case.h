@@ -90,7 +90,7 @@ static inline hy_device *sp_device(void) {
 
 static inline hy_comm *sp_bound(hy_comm *comm, hy_device *device) {
     hy_comm *bound = NULL;
-    if (hy_comm_bind(comm, device, &bound) != HY_OK) {
+    if (hy_comm_bind(comm, device, hy_test_transport(), &bound) != HY_OK) {
         hy_comm_abort(1);
     }
     return bound;

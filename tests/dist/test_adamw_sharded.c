@@ -126,7 +126,7 @@ static hy_status run(hy_comm *world, hy_dtype precision) {
     float *grads = NULL, *start = NULL, *expected = NULL;
     HY_TRY(make_model(size, &model));
     HY_TRY(hy_device_create(hy_test_device("cpu_ref"), precision, &device));
-    HY_TRY(hy_comm_bind(world, device, &all));
+    HY_TRY(hy_comm_bind(world, device, hy_test_transport(), &all));
     const int64_t flat = hy_model_flat_size(model);
     HY_TRY(HY_NEW("grads", flat, &grads));
     HY_TRY(HY_NEW("start", flat, &start));

@@ -91,7 +91,7 @@ static int64_t run(hy_comm *world, const char *name) {
     problem p = {.rank = hy_comm_rank(world), .size = hy_comm_size(world)};
     static float result[N];
     must(hy_device_create(name, HY_F32, &p.device));
-    must(hy_comm_bind(world, p.device, &p.comm));
+    must(hy_comm_bind(world, p.device, hy_test_transport(), &p.comm));
     p.mine = array_of(p.device, "mine", N);
     p.next = array_of(p.device, "next", N);
     p.total = array_of(p.device, "total", N);

@@ -69,7 +69,7 @@ static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run
     shape.train = true;
     shape.head_tile = 7;
     must(hy_device_create(hy_test_device("cpu_ref"), HY_F64, &device) == HY_OK, "device");
-    must(hy_comm_bind(comm, device, &bound) == HY_OK, "communicator");
+    must(hy_comm_bind(comm, device, hy_test_transport(), &bound) == HY_OK, "communicator");
     must(hy_layout_create(shape.method.layout, size, rank, p->n_seq, p->len, &layout) == HY_OK, "layout");
     must(hy_layout_set_documents(layout, p->docs, p->n_docs) == HY_OK, "documents");
     must(hy_runner_create(model, &shape, device, bound, params, grads, broken, &runner) == HY_OK, "runner");

@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         snprintf(in, sizeof in, "%s", fuzz_folder());
         FUZZ_NEED(hy_comm_self_create(&context.world) == HY_OK);
         FUZZ_NEED(hy_device_create("cpu_ref", HY_F64, &context.device) == HY_OK);
-        FUZZ_NEED(hy_comm_bind(context.world, context.device, &context.data) == HY_OK);
+        FUZZ_NEED(hy_comm_bind(context.world, context.device, HY_TRANSPORT_AUTO, &context.data) == HY_OK);
     }
     recipe r;
     recipe_open(&r, "in.h5", data, size);

@@ -128,6 +128,8 @@ static const hy_schema_entry config_rows[] = {
          "exchange of softmax layers"),
     NAME(parallel.method.overlap, "parallel.overlap", "split", hy_overlap_names,
          "split: compute from zero state while states travel; seeded: wait, then one pass"),
+    NAME(parallel.transport, "parallel.transport", "auto", hy_transport_names,
+         "what moves exchanges between ranks; auto: nccl where it serves run.device, else mpi"),
 
     TEXT(run.dir, "run.dir", "runs/default",
          "metrics, log and checkpoints; ${key} is that key's value, ${model.schedule} the layers: 18gla-6attention"),

@@ -5,6 +5,7 @@
 
 #include "base/schema.h"
 #include "base/status.h"
+#include "comm/comm.h"
 #include "layers/model.h"
 #include "train/data/data_mix.h"
 #include "train/data/token_store.h"
@@ -76,6 +77,7 @@ typedef struct hy_config {
     struct {
         int64_t data, sequence; /* mesh; sequence 0 = world/data */
         hy_sp_method method;
+        hy_transport_id transport;
     } parallel;
     struct {
         char dir[512];

@@ -154,8 +154,9 @@ static hy_status reserve_stages(hy_trainer *trainer, bool train) {
 static hy_status open_device(hy_trainer *trainer) {
     HY_TRY(hy_comm_agree(trainer->world,
                          hy_device_create(trainer->config->run.device, trainer->precision, &trainer->device)));
-    HY_TRY(hy_comm_bind(trainer->world, trainer->device, &trainer->all));
-    return hy_comm_bind(trainer->mesh.sequence, trainer->device, &trainer->sequence);
+    HY_TRY(hy_comm_bind(trainer->world, trainer->device, trainer->config->parallel.transport, &trainer->all));
+    return hy_comm_bind(trainer->mesh.sequence, trainer->device, trainer->config->parallel.transport,
+                        &trainer->sequence);
 }
 
 static hy_status reserve_model(hy_trainer *trainer, bool train) {

@@ -1,0 +1,85 @@
+/* The table of transports, and which of them serves a communicator. Another one is a row here and a file that holds what the row names. */
+#include <stdio.h>
+
+#include "comm/comm_internal.h"
+
+const char *const hy_transport_names[] = {
+    [HY_TRANSPORT_AUTO] = "auto",
+    [HY_TRANSPORT_MPI] = "mpi",
+    [HY_TRANSPORT_UCX] = "ucx",
+    [HY_TRANSPORT_NCCL] = "nccl",
+    NULL,
+};
+
+static bool not_built(const hy_comm *control, const hy_device *device, char *why, size_t size) {
+    (void)control;
+    (void)device;
+    (void)snprintf(why, size, "not built: this program does not have it");
+    return false;
+}
+
+static const hy_transport nccl_not_built = {.name = "nccl", .probe = not_built};
+#ifndef HY_HAVE_UCX
+static const hy_transport ucx_not_built = {.name = "ucx", .probe = not_built};
+#endif
+
+static const hy_transport *const rows[] = {
+    [HY_TRANSPORT_MPI] = &hy_transport_mpi,
+#ifdef HY_HAVE_UCX
+    [HY_TRANSPORT_UCX] = &hy_transport_ucx,
+#else
+    [HY_TRANSPORT_UCX] = &ucx_not_built,
+#endif
+    [HY_TRANSPORT_NCCL] = &nccl_not_built,
+};
+
+/* In which `auto` takes the first that all ranks have: what moves a device's memory itself; then what every cluster's MPI is tuned for. */
+static const hy_transport_id preferred[] = {HY_TRANSPORT_NCCL, HY_TRANSPORT_MPI};
+enum { N_PREFERRED = sizeof preferred / sizeof preferred[0] };
+
+bool hy_transport_is_there(hy_transport_id id, const hy_comm *control, const hy_device *device, char *why,
+                           size_t size) {
+    return id == HY_TRANSPORT_AUTO || rows[id]->probe(control, device, why, size);
+}
+
+/* The first of `preferred` that every rank has: MPI, if nothing else. */
+static hy_transport_id choose_first(hy_comm *control, const hy_device *device) {
+    int64_t there[N_PREFERRED];
+    char why[256];
+    hy_req req;
+    for (int i = 0; i < N_PREFERRED; i++) {
+        there[i] = hy_transport_is_there(preferred[i], control, device, why, sizeof why);
+    }
+    hy_comm_all_reduce(control, "transports", there, N_PREFERRED, HY_TYPE_I64, HY_MIN, &req);
+    hy_comm_wait(&req);
+    int i = 0;
+    while (i < N_PREFERRED - 1 && !there[i]) {
+        i++;
+    }
+    return preferred[i];
+}
+
+static hy_status check(hy_comm *control, const hy_device *device, hy_transport_id id) {
+    char why[256] = "";
+    const bool there = hy_transport_is_there(id, control, device, why, sizeof why);
+    return hy_comm_agree(control, there ? HY_OK
+                                        : hy_fail(HY_ERR_USAGE,
+                                                  "parallel.transport: %s cannot be had: %s; choose auto, which takes "
+                                                  "what is there",
+                                                  hy_transport_names[id], why));
+}
+
+hy_status hy_transport_choose(hy_comm *control, const hy_device *device, hy_transport_id wanted,
+                              const hy_transport **out) {
+    if (control->transport == &hy_transport_count) {
+        *out = control->transport; /* nobody is there to be reached */
+        return HY_OK;
+    }
+    HY_TRY(check(control, device, wanted));
+    if (control->size == 1) {
+        *out = &hy_transport_self;
+        return HY_OK;
+    }
+    *out = rows[wanted == HY_TRANSPORT_AUTO ? choose_first(control, device) : wanted];
+    return HY_OK;
+}
