@@ -234,6 +234,23 @@ void hy_device_not_in_children(hy_device *device, void *memory) {
     device->kind->not_in_children(device, memory);
 }
 
+hy_status hy_device_host_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
+    if (device->kind->host_alloc != NULL) {
+        return device->kind->host_alloc(device, what, bytes, out);
+    }
+    HY_TRY(hy_alloc(what, bytes, out));
+    hy_alloc_not_in_children(*out);
+    return HY_OK;
+}
+
+void hy_device_host_free(hy_device *device, void *memory) {
+    if (memory != NULL && device->kind->host_free != NULL) {
+        device->kind->host_free(device, memory);
+    } else {
+        hy_free(memory);
+    }
+}
+
 void hy_device_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
     if (bytes > 0) {
         device->kind->copy(device, lane, to, from, bytes);

@@ -61,9 +61,15 @@ void hy_device_free(hy_device *device, void *memory);
 /* Of a whole allocation: hy_alloc_not_in_children, where a child could see it at all. */
 void hy_device_not_in_children(hy_device *device, void *memory);
 
+/* Memory of the host that lanes copy from and to without staging (hy_device_copy), pinned where the device is a GPU: counted, zeroed, aligned
+ * to HY_ALIGN. The host may touch what no lane is about to. A forked child may not have it. */
+HY_MUST_CHECK hy_status hy_device_host_alloc(hy_device *device, const char *what, size_t bytes, void **out);
+/* Nothing given may still use it. NULL allowed. */
+void hy_device_host_free(hy_device *device, void *memory);
+
 typedef enum hy_lane { HY_LANE_COMPUTE, HY_LANE_EXCHANGE, HY_LANE_COPY, HY_LANES } hy_lane;
 
-/* A copy in the lane's order, inside the device's memory or to the host's, which is the host's again behind the call. */
+/* A copy in the lane's order, inside the device's memory, or between that and memory of hy_device_host_alloc. */
 void hy_device_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes);
 /* From the host's memory, in the lane's order: it stays as it is until a mark behind the call is reached. */
 void hy_device_upload(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to);

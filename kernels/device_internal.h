@@ -19,6 +19,9 @@ typedef struct hy_device_kind {
     hy_status (*alloc)(hy_device *device, const char *what, size_t bytes, void **out);
     void (*free)(hy_device *device, void *memory); /* not NULL */
     void (*not_in_children)(hy_device *device, void *memory);
+    hy_status (*host_alloc)(hy_device *device, const char *what, size_t bytes,
+                            void **out);                /* NULL: any memory will do */
+    void (*host_free)(hy_device *device, void *memory); /* likewise; not NULL */
     void (*copy)(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes); /* from NULL: zeros */
     void (*upload)(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to);
     void (*read)(hy_device *device, const void *from, size_t bytes, void *host); /* after all that COMPUTE was given */

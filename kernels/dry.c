@@ -13,10 +13,11 @@
 
 enum { BLOCKS_MAX = 256 };
 
-/* Memory of the device, and a mapping as large that holds what the host wrote. */
+/* Memory of the device, and a mapping as large that holds what the host wrote; or of the host, that copies go to. */
 typedef struct dry_block {
     unsigned char *memory, *written;
     size_t bytes;
+    bool host;
 } dry_block;
 
 typedef struct dry {
@@ -78,8 +79,7 @@ static void dry_launch(hy_device *device, hy_op_id op, const void *args, size_t 
     d->record.ops[op].bytes += cost.bytes;
 }
 
-static hy_status dry_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
-    dry *d = device->own;
+static hy_status add_block(dry *d, const char *what, size_t bytes, bool host, void **out) {
     void *memory = NULL;
     if (d->n_blocks == BLOCKS_MAX) {
         return hy_fail(HY_ERR_MEMORY, "a dry device has at most %d blocks of memory; '%s' is one more", BLOCKS_MAX,
@@ -91,9 +91,18 @@ static hy_status dry_alloc(hy_device *device, const char *what, size_t bytes, vo
         hy_free(memory);
         return hy_fail(HY_ERR_MEMORY, "cannot reserve %zu bytes of addresses beside '%s'", bytes, what);
     }
-    d->blocks[d->n_blocks++] = (dry_block){.memory = memory, .written = written, .bytes = bytes};
+    d->blocks[d->n_blocks++] = (dry_block){.memory = memory, .written = written, .bytes = bytes, .host = host};
     *out = memory;
     return HY_OK;
+}
+
+static hy_status dry_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
+    return add_block(device->own, what, bytes, false, out);
+}
+
+/* Of the host, and as little there: plans may be of more than this host has. */
+static hy_status dry_host_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
+    return add_block(device->own, what, bytes, true, out);
 }
 
 static void dry_free(hy_device *device, void *memory) {
@@ -113,15 +122,17 @@ static void dry_not_in_children(hy_device *device, void *memory) {
     (void)memory;
 }
 
-/* What goes to the host's memory is zeros, like what is read. */
+static bool is_host(const dry *d, const void *at) {
+    const dry_block *b = block_of(d, at);
+    return b != NULL && b->host;
+}
+
 static void dry_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
     dry *d = device->own;
     (void)lane;
-    (void)from;
-    if (block_of(d, to) == NULL) {
-        memset(to, 0, bytes);
-    }
     d->record.copies++;
+    d->record.to_host += is_host(d, to) ? (double)bytes : 0.0;
+    d->record.from_host += is_host(d, from) ? (double)bytes : 0.0;
 }
 
 static void dry_read(hy_device *device, const void *from, size_t bytes, void *host) {
@@ -169,6 +180,8 @@ const hy_device_kind hy_kind_dry = {
     .alloc = dry_alloc,
     .free = dry_free,
     .not_in_children = dry_not_in_children,
+    .host_alloc = dry_host_alloc,
+    .host_free = dry_free,
     .copy = dry_copy,
     .upload = dry_upload,
     .read = dry_read,

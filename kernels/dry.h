@@ -13,8 +13,9 @@ typedef struct hy_dry_work {
 
 typedef struct hy_dry_record {
     hy_dry_work ops[HY_OP_COUNT];
-    int64_t copies, writes;   /* copies inside the device, host to device */
-    int64_t synchronisations; /* reads and waits: the host stops for the device */
+    int64_t copies, writes;    /* copies of hy_device_copy, host to device */
+    double to_host, from_host; /* bytes of copies to and from memory of hy_device_host_alloc */
+    int64_t synchronisations;  /* reads and waits: the host stops for the device */
 } hy_dry_record;
 
 /* What the device was asked since it was made; NULL if it is no dry one. */

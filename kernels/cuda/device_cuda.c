@@ -16,6 +16,7 @@
 
 enum { STAGE = 4 << 20, STAGES = 4, BLOCKS = 256 };
 
+/* Of the GPU, or pinned. */
 typedef struct cuda_block {
     void *memory;
     const char *what;
@@ -135,12 +136,20 @@ static void cuda_launch(hy_device *device, hy_op_id op, const void *args, size_t
 
 /* ---- memory ---- */
 
+static hy_status room_for_block(const cuda_own *own, const char *what) {
+    return own->n_blocks < BLOCKS
+               ? HY_OK
+               : hy_fail(HY_ERR_MEMORY, "a GPU has at most %d blocks of memory; '%s' is one more", BLOCKS, what);
+}
+
+static void remember_block(cuda_own *own, const char *what, size_t bytes, void *memory) {
+    own->blocks[own->n_blocks++] = (cuda_block){.memory = memory, .what = what, .bytes = bytes};
+    hy_alloc_elsewhere(what, (int64_t)bytes);
+}
+
 static hy_status cuda_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
-    cuda_own *own = device->own;
     void *memory = NULL;
-    if (own->n_blocks == BLOCKS) {
-        return hy_fail(HY_ERR_MEMORY, "a GPU has at most %d blocks of memory; '%s' is one more", BLOCKS, what);
-    }
+    HY_TRY(room_for_block(device->own, what));
     const cudaError_t error = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
     if (error != cudaSuccess) {
         (void)cudaGetLastError();
@@ -149,14 +158,12 @@ static hy_status cuda_alloc(hy_device *device, const char *what, size_t bytes, v
     }
     HY_CUDA(cudaMemset(memory, 0, bytes));
     HY_CUDA(cudaDeviceSynchronize());
-    own->blocks[own->n_blocks++] = (cuda_block){.memory = memory, .what = what, .bytes = bytes};
-    hy_alloc_elsewhere(what, (int64_t)bytes);
+    remember_block(device->own, what, bytes, memory);
     *out = memory;
     return HY_OK;
 }
 
-static void cuda_free(hy_device *device, void *memory) {
-    cuda_own *own = device->own;
+static void forget_block(cuda_own *own, const void *memory) {
     for (int i = 0; i < own->n_blocks; i++) {
         if (own->blocks[i].memory == memory) {
             hy_alloc_elsewhere(own->blocks[i].what, -(int64_t)own->blocks[i].bytes);
@@ -164,7 +171,31 @@ static void cuda_free(hy_device *device, void *memory) {
             break;
         }
     }
+}
+
+static void cuda_free(hy_device *device, void *memory) {
+    forget_block(device->own, memory);
     HY_CUDA(cudaFree(memory));
+}
+
+static hy_status cuda_host_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
+    void *memory = NULL;
+    HY_TRY(room_for_block(device->own, what));
+    const cudaError_t error = cudaHostAlloc(&memory, bytes > 0 ? bytes : 1, cudaHostAllocPortable);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        return hy_fail(HY_ERR_MEMORY, "cannot allocate %s in pinned memory of the host: %zu bytes: %s", what, bytes,
+                       cudaGetErrorString(error));
+    }
+    memset(memory, 0, bytes);
+    remember_block(device->own, what, bytes, memory);
+    *out = memory;
+    return HY_OK;
+}
+
+static void cuda_host_free(hy_device *device, void *memory) {
+    forget_block(device->own, memory);
+    HY_CUDA(cudaFreeHost(memory));
 }
 
 static void cuda_not_in_children(hy_device *device, void *memory) {
@@ -293,6 +324,8 @@ const hy_device_kind hy_device_kind_cuda = {
     .alloc = cuda_alloc,
     .free = cuda_free,
     .not_in_children = cuda_not_in_children,
+    .host_alloc = cuda_host_alloc,
+    .host_free = cuda_host_free,
     .copy = cuda_copy,
     .upload = cuda_upload,
     .read = cuda_read,

@@ -117,8 +117,8 @@ static int lane_in_order(void) {
 /* What COPY carries from COMPUTE to the host and back, ordered by marks alone. */
 static int lanes_by_marks(void) {
     hy_device *device = open_device();
-    float *a = array_of(device, "a", N), *b = array_of(device, "b", N), *image = malloc(N * sizeof *image);
-    int bad = 0;
+    float *a = array_of(device, "a", N), *b = array_of(device, "b", N), *image = NULL;
+    int bad = hy_device_host_alloc(device, "image", N * sizeof *image, (void **)&image) != HY_OK;
     for (int round = 1; round <= 40; round++) {
         fill(device, a, N, round);
         hy_device_after(device, HY_LANE_COPY, hy_device_mark(device, HY_LANE_COMPUTE));
@@ -130,11 +130,16 @@ static int lanes_by_marks(void) {
             bad |= image[i] != (float)round;
             image[i] = 2.0f * (float)round;
         }
-        hy_device_upload(device, HY_LANE_COPY, image, N * sizeof *image, a);
+        if (round % 2) {
+            hy_device_upload(device, HY_LANE_COPY, image, N * sizeof *image, a);
+        } else {
+            hy_device_copy(device, HY_LANE_COPY, a, image, N * sizeof *image);
+        }
         hy_device_after(device, HY_LANE_COMPUTE, hy_device_mark(device, HY_LANE_COPY));
         hy_add(device, &(hy_add_args){.n = N, .a = a, .b = a, .y = b});
         bad |= first_that_is_not(device, b, N, 4.0f * (float)round) != 4.0f * (float)round;
     }
+    hy_device_host_free(device, image);
     hy_device_destroy(device);
     return bad;
 }

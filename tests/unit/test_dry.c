@@ -105,8 +105,31 @@ static void test_records(void **unused) {
     hy_device_destroy(device);
 }
 
+/* Bytes between the device and the host's memory, in each direction; not those inside the device. */
+static void test_host_copies(void **unused) {
+    (void)unused;
+    const size_t bytes = (size_t)1 << 40;
+    hy_device *device;
+    void *x = NULL, *image = NULL;
+    assert_int_equal(hy_device_create("dry:cpu", HY_F32, &device), HY_OK);
+    assert_int_equal(hy_device_alloc(device, "x", bytes, &x), HY_OK);
+    assert_int_equal(hy_device_host_alloc(device, "image", bytes, &image), HY_OK);
+    hy_device_copy(device, HY_LANE_COPY, image, x, bytes);
+    hy_device_copy(device, HY_LANE_COPY, (char *)x + 4096, (char *)image + 64, 1000);
+    hy_device_copy(device, HY_LANE_COPY, (char *)x + 4096, x, 2000);
+    hy_device_zero(device, HY_LANE_COPY, x, 4000);
+    const hy_dry_record *record = hy_dry_record_of(device);
+    assert_int_equal(record->copies, 4);
+    assert_true(record->to_host == (double)bytes);
+    assert_true(record->from_host == 1000);
+    hy_device_host_free(device, image);
+    hy_device_host_free(device, NULL);
+    hy_device_free(device, x);
+    hy_device_destroy(device);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_profiles), cmocka_unit_test(test_memory),
-                                       cmocka_unit_test(test_records)};
+                                       cmocka_unit_test(test_records), cmocka_unit_test(test_host_copies)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
