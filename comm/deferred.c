@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "comm/staged.h"
 
 enum { CHUNK = 64 };
 
@@ -28,6 +29,7 @@ struct hy_deferred {
     hy_deferred *next; /* of all of this process */
     hy_comm *comm;
     hy_device *device;
+    hy_staged *staged;               /* NULL: the transport moves the device's memory itself */
     posted_xfer *queue, **queue_end; /* in posting order */
     posted_xfer *flying, *spare;
     xfer_chunk *chunks;
@@ -56,6 +58,14 @@ static hy_status add_chunk(hy_deferred *d) {
     return HY_OK;
 }
 
+static void free_chunks(hy_deferred *d) {
+    for (xfer_chunk *chunk = d->chunks, *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        hy_device_signals_free(d->device, chunk->signals);
+        hy_free(chunk);
+    }
+}
+
 static void free_if_over(hy_deferred *d, posted_xfer *p) {
     if (p->landed && p->waited) {
         p->next = d->spare;
@@ -75,7 +85,11 @@ static void land(hy_deferred *d, posted_xfer *p, double completed) {
 /* The transport's call says at once whether it has landed: then there is no handle. */
 static void start_xfer(hy_deferred *d, posted_xfer *p) {
     p->req.posted = hy_now();
-    d->comm->transport->post(d->comm, &p->xfer, &p->req);
+    if (d->staged != NULL) {
+        hy_staged_post(d->staged, &p->xfer, &p->req);
+    } else {
+        d->comm->transport->post(d->comm, &p->xfer, &p->req);
+    }
     if (p->req.impl == NULL) {
         land(d, p, p->req.posted);
         return;
@@ -97,11 +111,19 @@ static void start_what_may(hy_deferred *d) {
     }
 }
 
+static bool xfer_has_come(hy_deferred *d, posted_xfer *p, double *completed) {
+    if (p->req.impl == NULL) {
+        return true;
+    }
+    return d->staged != NULL ? hy_staged_test(d->staged, &p->req, completed)
+                             : d->comm->transport->test(&p->req, completed);
+}
+
 static void land_what_has(hy_deferred *d) {
     for (posted_xfer **link = &d->flying; *link != NULL;) {
         posted_xfer *p = *link;
         double completed = p->req.posted;
-        if (p->req.impl != NULL && !d->comm->transport->test(&p->req, &completed)) {
+        if (!xfer_has_come(d, p, &completed)) {
             link = &p->next;
             continue;
         }
@@ -140,6 +162,9 @@ void hy_deferred_progress(void) {
     for (hy_deferred *d = all_deferred; d != NULL; d = d->next) {
         start_what_may(d);
         d->comm->transport->progress();
+        if (d->staged != NULL) {
+            hy_staged_progress(d->staged);
+        }
         land_what_has(d);
         hy_comm_check_health(d->comm);
     }
@@ -152,8 +177,12 @@ hy_status hy_deferred_create(hy_comm *comm, hy_device *device, hy_deferred **out
     hy_deferred *d = NULL;
     HY_TRY(HY_NEW("queue of exchanges", 1, &d));
     *d = (hy_deferred){.next = all_deferred, .comm = comm, .device = device, .queue_end = &d->queue};
-    const hy_status status = add_chunk(d);
+    hy_status status = add_chunk(d);
+    if (status == HY_OK && hy_device_is_apart(device) && !(comm->transport->can & HY_CAN_DEVICE_MEMORY)) {
+        status = hy_staged_create(comm, device, &d->staged);
+    }
     if (status != HY_OK) {
+        free_chunks(d);
         hy_free(d);
         return status;
     }
@@ -175,11 +204,8 @@ void hy_deferred_destroy(hy_deferred *d) {
         link = &(*link)->next;
     }
     *link = d->next;
-    for (xfer_chunk *chunk = d->chunks, *next; chunk != NULL; chunk = next) {
-        next = chunk->next;
-        hy_device_signals_free(d->device, chunk->signals);
-        hy_free(chunk);
-    }
+    hy_staged_destroy(d->staged);
+    free_chunks(d);
     hy_free(d);
 }
 

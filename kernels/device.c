@@ -143,6 +143,7 @@ static hy_status find_kind(const char *name, const hy_device_kind **out) {
         &cpu_ref,
         &whole,
         &hy_device_kind_async,
+        &hy_device_kind_apart,
         &hy_kind_dry,
 #ifdef HY_HAVE_CUDA
         &hy_device_kind_cuda,
@@ -165,11 +166,11 @@ static hy_status find_kind(const char *name, const hy_device_kind **out) {
         return hy_fail(HY_ERR_USAGE, "device 'cuda': this program was built where there is no nvcc");
     }
 #endif
-    return hy_fail(
-        HY_ERR_USAGE,
-        "device '%s' is unknown: choose cpu, cpu_ref or cuda; cpu_async shows what waits too little, cuda_host "
-        "(in builds with tests) runs what cuda does on the host",
-        name);
+    return hy_fail(HY_ERR_USAGE,
+                   "device '%s' is unknown: choose cpu, cpu_ref or cuda; cpu_async and cpu_apart show what waits too "
+                   "little, cuda_host "
+                   "(in builds with tests) runs what cuda does on the host",
+                   name);
 }
 
 hy_status hy_device_describe(const char *name, hy_dtype dtype, const hy_device_kind **kind, hy_table *table,
@@ -213,6 +214,10 @@ const hy_profile *hy_device_profile(const hy_device *device) {
 
 bool hy_device_is_async(const hy_device *device) {
     return device->kind->reached != NULL;
+}
+
+bool hy_device_is_apart(const hy_device *device) {
+    return device->kind->apart;
 }
 
 hy_op_counts *hy_device_counts(hy_device *device) {

@@ -3,7 +3,7 @@
  *
  *   device       what executes: `cpu`, `cpu_ref` (the host itself: a call returns when the work is done, marks cost nothing);
  *                `cpu_async` (the same operations on threads of their own, late and in memory that the host cannot touch: what
- *                fails there would fail on any processor beside the host)
+ *                fails there would fail on any processor beside the host); `cpu_apart` (as that, and exchanges cannot touch it either)
  *   profile      what the sizes of plans depend on: element types, tuning, scratch of operations. Planning needs no device
  *   lane         COMPUTE for operations, EXCHANGE for what belongs to communication, COPY for transfers from and to the host
  *   mark         a point in a lane's order
@@ -45,12 +45,14 @@ typedef struct hy_device hy_device;
 
 /* "cpu" is cpu_ref overlaid with the fastest variants this processor runs (float32 and bf16; float64 stays on cpu_ref, with BLAS
  * products). HYLAS_CPU=plain|avx2|avx512|amx in the environment restricts the choice. "cpu_async" runs the table of cpu,
- * "cpu_async:cpu_ref" that of cpu_ref (async/lanes.h). HY_ERR_USAGE for an unknown name. Local. */
+ * "cpu_async:cpu_ref" that of cpu_ref (async/lanes.h); "cpu_apart" is the same and apart. HY_ERR_USAGE for an unknown name. Local. */
 HY_MUST_CHECK hy_status hy_device_create(const char *name, hy_dtype dtype, hy_device **out);
 /* Waits for all that was given. NULL allowed. */
 void hy_device_destroy(hy_device *device);
 /* Whether calls return before their work is done. */
 bool hy_device_is_async(const hy_device *device);
+/* Whether the host is never in its memory, hy_device_enter or not: what is to move it but lanes does so by itself. */
+bool hy_device_is_apart(const hy_device *device);
 
 const hy_profile *hy_device_profile(const hy_device *device);
 
@@ -111,7 +113,7 @@ void hy_device_signals_free(hy_device *device, hy_signal *signals); /* NULL allo
 void hy_device_after_signal(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value);
 void hy_device_signal(hy_device *device, hy_signal *signal, uint64_t value);
 
-/* ---- the host in the device's memory: for transports that move it themselves, between these two calls. Nests ---- */
+/* ---- the host in the memory of a device that is not apart: for transports that move it themselves, between these two calls. Nests ---- */
 void hy_device_enter(hy_device *device);
 void hy_device_leave(hy_device *device);
 /* In a forked child, which sees what its parent's device held: it may read that. */

@@ -11,6 +11,7 @@ typedef struct hy_device_kind {
     const char *name;
     const char
         *like; /* names are "<name>:<another device>", and this the other one where nothing is said; NULL: of its own */
+    bool apart; /* hy_device_is_apart */
     /* What the device called `name` has; `name` is the other's where there is one. */
     hy_status (*describe)(const char *name, hy_dtype dtype, hy_table *table, hy_profile *profile);
     hy_status (*open)(hy_device *device);                                           /* NULL: nothing to do */
@@ -56,9 +57,9 @@ struct hy_device {
     void *own; /* the kind's */
 };
 
-extern const hy_device_kind hy_device_kind_async; /* async/device_async.c */
-extern const hy_device_kind hy_device_kind_cuda;  /* cuda/device_cuda.c, where nvcc is */
-extern const hy_device_kind hy_kind_dry;          /* dry.c */
+extern const hy_device_kind hy_device_kind_async, hy_device_kind_apart; /* async/device_async.c */
+extern const hy_device_kind hy_device_kind_cuda;                        /* cuda/device_cuda.c, where nvcc is */
+extern const hy_device_kind hy_kind_dry;                                /* dry.c */
 
 /* The table's entry for `op`, called now. */
 void hy_table_call(const hy_table *table, hy_op_id op, const void *args);

@@ -1,5 +1,5 @@
 /* cpu_async: the operations of `cpu` on lanes that are threads, in memory that nobody else can touch. What works here does not lean on
- * calls being done when they return, or on the host reading what a device holds. */
+ * calls being done when they return, or on the host reading what a device holds. cpu_apart: the same, and exchanges cannot touch it either. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,17 +9,25 @@
 #include "kernels/device_internal.h"
 
 /* "cpu_async:cpu_ref" runs the reference. */
-static hy_status async_describe(const char *like, hy_dtype dtype, hy_table *table, hy_profile *profile) {
+static hy_status describe_late(const char *name, const char *like, hy_dtype dtype, hy_table *table,
+                               hy_profile *profile) {
     const hy_device_kind *kind;
     HY_TRY(hy_device_describe(like, dtype, &kind, table, profile));
     if (kind->launch != NULL) {
-        return hy_fail(
-            HY_ERR_USAGE,
-            "device 'cpu_async:%s' is unknown: choose cpu_async, which is cpu_async:cpu, or cpu_async:cpu_ref", like);
+        return hy_fail(HY_ERR_USAGE, "device '%s:%s' is unknown: choose %s, which is %s:cpu, or %s:cpu_ref", name, like,
+                       name, name, name);
     }
     const bool plain = strcmp(like, "cpu") == 0;
-    snprintf(profile->name, sizeof profile->name, "cpu_async%s%.20s", plain ? "" : ":", plain ? "" : like);
+    snprintf(profile->name, sizeof profile->name, "%s%s%.20s", name, plain ? "" : ":", plain ? "" : like);
     return HY_OK;
+}
+
+static hy_status async_describe(const char *like, hy_dtype dtype, hy_table *table, hy_profile *profile) {
+    return describe_late("cpu_async", like, dtype, table, profile);
+}
+
+static hy_status apart_describe(const char *like, hy_dtype dtype, hy_table *table, hy_profile *profile) {
+    return describe_late("cpu_apart", like, dtype, table, profile);
 }
 
 static hy_status async_open(hy_device *device) {
@@ -128,30 +136,21 @@ static void async_take_back(hy_device *device) {
     hy_guard_take_back();
 }
 
-const hy_device_kind hy_device_kind_async = {
-    .name = "cpu_async",
-    .like = "cpu",
-    .describe = async_describe,
-    .open = async_open,
-    .close = async_close,
-    .launch = async_launch,
-    .alloc = async_alloc,
-    .free = async_free,
-    .not_in_children = async_not_in_children,
-    .copy = async_copy,
-    .upload = async_upload,
-    .read = async_read,
-    .write = async_write,
-    .mark = async_mark,
-    .after = async_after,
-    .wait = async_wait,
-    .reached = async_reached,
-    .after_signal = async_after_signal,
-    .signal = async_signal,
-    .set_idle = async_set_idle,
-    .enter = async_enter,
-    .leave = async_leave,
-    .open_to_child = async_open_to_child,
-    .lend = async_lend,
-    .take_back = async_take_back,
-};
+/* As a GPU's memory is to the host. */
+static void apart_nothing(hy_device *device) {
+    (void)device;
+}
+
+#define LATE_ROW(device_name, is_apart, row_describe, row_enter, row_leave, row_lend, row_take_back)                   \
+    {                                                                                                                  \
+        .name = (device_name), .like = "cpu", .apart = (is_apart), .describe = (row_describe), .open = async_open,     \
+        .close = async_close, .launch = async_launch, .alloc = async_alloc, .free = async_free,                        \
+        .not_in_children = async_not_in_children, .copy = async_copy, .upload = async_upload, .read = async_read,      \
+        .write = async_write, .mark = async_mark, .after = async_after, .wait = async_wait, .reached = async_reached,  \
+        .after_signal = async_after_signal, .signal = async_signal, .set_idle = async_set_idle, .enter = (row_enter),  \
+        .leave = (row_leave), .open_to_child = async_open_to_child, .lend = (row_lend), .take_back = (row_take_back)   \
+    }
+const hy_device_kind hy_device_kind_async =
+    LATE_ROW("cpu_async", false, async_describe, async_enter, async_leave, async_lend, async_take_back);
+const hy_device_kind hy_device_kind_apart =
+    LATE_ROW("cpu_apart", true, apart_describe, apart_nothing, apart_nothing, apart_nothing, apart_nothing);

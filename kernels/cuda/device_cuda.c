@@ -317,6 +317,7 @@ static void cuda_nothing(hy_device *device) {
 
 const hy_device_kind hy_device_kind_cuda = {
     .name = "cuda",
+    .apart = true,
     .describe = cuda_describe,
     .open = cuda_open,
     .close = cuda_close,

@@ -1,0 +1,356 @@
+#include "comm/staged.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+/* Blocks of an exchange on their way: one down, one between ranks, one up. Sizes of buffers are powers of two; those of one size are pinned
+ * by the slab. */
+enum { DEPTH = 3, SMALLEST = 12, SIZES = 40, SLAB = 4 << 20 };
+
+int64_t hy_staged_block = 2 << 20;
+
+/* Parts of the device's memory that one direction of a block copies: `n` of them, one every `stride` bytes, from or to the block's slots. */
+typedef struct staged_side {
+    char *device;
+    size_t stride;
+    int n, slot; /* parts; the slot of the first */
+    int without; /* a part that is where it belongs already; −1: none */
+} staged_side;
+
+/* Where an exchange's parts lie. A slot has as much as one rank's part of a block. */
+typedef struct staged_plan {
+    staged_side down, up;
+    int slots, send, recv; /* in all; what the transport reads and writes */
+    size_t unit;           /* bytes per element of `n` */
+} staged_plan;
+
+typedef enum block_place { BLOCK_DOWN, BLOCK_BETWEEN, BLOCK_UP } block_place;
+
+typedef struct staged_block {
+    struct staged_block *next; /* in its exchange, oldest first, or spare */
+    char *host;                /* pinned */
+    int size;                  /* of 1 << size bytes */
+    block_place place;
+    int64_t at, n; /* elements of a rank's part */
+    hy_mark mark;
+    hy_req req; /* the transport's */
+} staged_block;
+
+typedef struct staged_slab {
+    struct staged_slab *next;
+    void *host;
+    staged_block *blocks;
+} staged_slab;
+
+typedef struct staged_xfer {
+    struct staged_xfer *next; /* posting order, or spare */
+    hy_xfer xfer;
+    staged_plan plan;
+    int64_t block, begun, posted; /* elements of a rank's part: per block; in blocks so far; given to the transport */
+    bool all_begun, all_posted, landed;
+    staged_block *blocks, **end; /* on their way */
+    int n_blocks;
+} staged_xfer;
+
+struct hy_staged {
+    hy_comm *comm;
+    hy_device *device;
+    staged_xfer *xfers, **end, *spare;
+    staged_block *spare_blocks[SIZES];
+    staged_slab *slabs;
+};
+
+/* ---- create, destroy ---- */
+
+hy_status hy_staged_create(hy_comm *comm, hy_device *device, hy_staged **out) {
+    hy_staged *s = NULL;
+    HY_TRY(HY_NEW("staged exchanges", 1, &s));
+    *s = (hy_staged){.comm = comm, .device = device, .end = &s->xfers};
+    *out = s;
+    return HY_OK;
+}
+
+void hy_staged_destroy(hy_staged *s) {
+    if (s == NULL) {
+        return;
+    }
+    for (staged_slab *slab = s->slabs, *next; slab != NULL; slab = next) {
+        next = slab->next;
+        hy_device_host_free(s->device, slab->host);
+        hy_free(slab->blocks);
+        hy_free(slab);
+    }
+    for (staged_xfer *x = s->spare, *next; x != NULL; x = next) {
+        next = x->next;
+        hy_free(x);
+    }
+    hy_free(s);
+}
+
+/* ---- what is where ---- */
+
+static staged_side parts(const void *device, size_t stride, int n, int slot) {
+    return (staged_side){.device = (char *)(uintptr_t)device, .stride = stride, .n = n, .slot = slot, .without = -1};
+}
+
+static staged_plan plan_of(const hy_comm *comm, const hy_xfer *x) {
+    const int P = comm->size, rank = comm->rank;
+    const bool sums = x->kind == HY_X_ALL_REDUCE || x->kind == HY_X_REDUCE_SCATTER;
+    staged_plan p = {.slots = 1, .unit = sums ? hy_type_size(x->type) : 1};
+    const size_t part = (size_t)x->n * p.unit;
+    switch (x->kind) {
+    case HY_X_ALL_GATHER: /* in place among the slots */
+        p.slots = P;
+        p.send = rank;
+        p.down = parts(x->send, 0, 1, rank);
+        p.up = parts(x->recv, part, P, 0);
+        p.up.without = x->send == (const char *)x->recv + (size_t)rank * part ? rank : -1;
+        break;
+    case HY_X_ALL_TO_ALL:
+        p.slots = 2 * P;
+        p.recv = P;
+        p.down = parts(x->send, part, P, 0);
+        p.up = parts(x->recv, part, P, P);
+        break;
+    case HY_X_REDUCE_SCATTER:
+        p.slots = P + 1;
+        p.recv = P;
+        p.down = parts(x->send, part, P, 0);
+        p.up = parts(x->recv, 0, 1, P);
+        break;
+    case HY_X_ALL_REDUCE:
+        p.down = p.up = parts(x->recv, 0, 1, 0);
+        break;
+    case HY_X_BROADCAST:
+        *(x->peer == rank ? &p.down : &p.up) = parts(x->recv, 0, 1, 0);
+        break;
+    case HY_X_SEND:
+        p.down = parts(x->send, 0, 1, 0);
+        break;
+    case HY_X_RECV:
+        p.up = parts(x->recv, 0, 1, 0);
+        break;
+    case HY_X_KINDS:
+        break;
+    }
+    return p;
+}
+
+/* ---- copies ---- */
+
+/* Parts that follow one another on the device too, as in a block that is the whole exchange, are one copy. */
+static void copy_side(hy_staged *s, const staged_xfer *x, staged_block *b, const staged_side *side, bool up) {
+    const size_t bytes = (size_t)b->n * x->plan.unit, offset = (size_t)b->at * x->plan.unit;
+    const bool together = side->stride == bytes;
+    for (int i = 0, j; i < side->n; i = j) {
+        j = i + 1;
+        if (i == side->without) {
+            continue;
+        }
+        while (together && j < side->n && j != side->without) {
+            j++;
+        }
+        char *device = side->device + (size_t)i * side->stride + offset;
+        char *host = b->host + (size_t)(side->slot + i) * bytes;
+        hy_device_copy(s->device, HY_LANE_EXCHANGE, up ? device : host, up ? host : device, (size_t)(j - i) * bytes);
+    }
+    b->place = up ? BLOCK_UP : BLOCK_DOWN;
+    b->mark = hy_device_mark(s->device, HY_LANE_EXCHANGE);
+}
+
+/* ---- blocks ---- */
+
+static void release_block(hy_staged *s, staged_block *b) {
+    b->next = s->spare_blocks[b->size];
+    s->spare_blocks[b->size] = b;
+}
+
+static hy_status pin_slab(hy_staged *s, int size) {
+    const int64_t bytes = (int64_t)1 << size, n = bytes < SLAB ? SLAB / bytes : 1;
+    staged_slab *slab = NULL;
+    HY_TRY(HY_NEW("pinned blocks of exchanges", 1, &slab));
+    slab->next = s->slabs;
+    s->slabs = slab;
+    HY_TRY(HY_NEW("blocks of exchanges", n, &slab->blocks));
+    HY_TRY(hy_device_host_alloc(s->device, "pinned memory of exchanges", (size_t)(n * bytes), &slab->host));
+    for (int64_t i = 0; i < n; i++) {
+        slab->blocks[i] = (staged_block){.host = (char *)slab->host + i * bytes, .size = size};
+        release_block(s, &slab->blocks[i]);
+    }
+    return HY_OK;
+}
+
+static staged_block *take_block(hy_staged *s, size_t bytes) {
+    int size = SMALLEST;
+    while (((size_t)1 << size) < bytes) {
+        size++;
+    }
+    if (s->spare_blocks[size] == NULL && pin_slab(s, size) != HY_OK) {
+        hy_comm_abort(HY_ERR_MEMORY);
+    }
+    staged_block *b = s->spare_blocks[size];
+    s->spare_blocks[size] = b->next;
+    return b;
+}
+
+/* The exchange's next block starts on its way. */
+static void begin_block(hy_staged *s, staged_xfer *x) {
+    const int64_t left = x->xfer.n - x->begun, n = left < x->block ? left : x->block;
+    staged_block *b = take_block(s, (size_t)x->plan.slots * (size_t)n * x->plan.unit);
+    b->next = NULL;
+    b->at = x->begun;
+    b->n = n;
+    x->begun += n;
+    x->all_begun = x->begun == x->xfer.n;
+    x->n_blocks++;
+    *x->end = b;
+    x->end = &b->next;
+    copy_side(s, x, b, &x->plan.down, false);
+}
+
+/* Whether the transport would take one for the other. */
+static bool same_order(const hy_xfer *a, const hy_xfer *b) {
+    const bool message_a = a->kind == HY_X_SEND || a->kind == HY_X_RECV,
+               message_b = b->kind == HY_X_SEND || b->kind == HY_X_RECV;
+    if (message_a && message_b) {
+        return a->kind == b->kind && a->peer == b->peer && a->tag == b->tag;
+    }
+    return !message_a && !message_b;
+}
+
+static bool may_post(const hy_staged *s, const staged_xfer *x) {
+    for (const staged_xfer *y = s->xfers; y != x; y = y->next) {
+        if (!y->all_posted && same_order(&y->xfer, &x->xfer)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void post_block(hy_staged *s, staged_xfer *x, staged_block *b) {
+    const size_t bytes = (size_t)b->n * x->plan.unit;
+    hy_xfer xfer = x->xfer;
+    xfer.send = b->host + (size_t)x->plan.send * bytes;
+    xfer.recv = b->host + (size_t)x->plan.recv * bytes;
+    xfer.n = b->n;
+    b->req = (hy_req){.comm = s->comm, .posted = hy_now()};
+    b->place = BLOCK_BETWEEN;
+    s->comm->transport->post(s->comm, &xfer, &b->req);
+    x->posted += b->n;
+    x->all_posted = x->posted == x->xfer.n;
+}
+
+static bool has_come(hy_staged *s, staged_block *b) {
+    double when;
+    return b->req.impl == NULL || s->comm->transport->test(&b->req, &when);
+}
+
+/* As far as it goes now; true: it is there. */
+static bool move_block(hy_staged *s, staged_xfer *x, staged_block *b) {
+    if (b->place == BLOCK_DOWN && hy_device_reached(s->device, b->mark) && may_post(s, x)) {
+        post_block(s, x, b);
+    }
+    if (b->place == BLOCK_BETWEEN && has_come(s, b)) {
+        copy_side(s, x, b, &x->plan.up, true);
+    }
+    return b->place == BLOCK_UP && hy_device_reached(s->device, b->mark);
+}
+
+/* ---- exchanges ---- */
+
+static void move_blocks(hy_staged *s, staged_xfer *x) {
+    staged_block **link = &x->blocks;
+    while (*link != NULL) {
+        staged_block *b = *link;
+        const bool there = move_block(s, x, b), held = b->place == BLOCK_DOWN;
+        if (there) {
+            *link = b->next;
+            x->end = *link == NULL ? link : x->end;
+            x->n_blocks--;
+            release_block(s, b);
+        } else {
+            link = &b->next;
+        }
+        if (held) {
+            break; /* those behind it come later */
+        }
+    }
+}
+
+static void move_xfer(hy_staged *s, staged_xfer *x) {
+    move_blocks(s, x);
+    while (!x->all_begun && x->n_blocks < DEPTH) {
+        begin_block(s, x);
+    }
+    x->landed = x->all_begun && x->blocks == NULL;
+}
+
+void hy_staged_progress(hy_staged *s) {
+    for (staged_xfer *x = s->xfers; x != NULL; x = x->next) {
+        if (!x->landed) {
+            move_xfer(s, x);
+        }
+    }
+}
+
+static staged_xfer *take_xfer(hy_staged *s) {
+    staged_xfer *x = s->spare;
+    if (x != NULL) {
+        s->spare = x->next;
+    } else if (HY_NEW("staged exchange", 1, &x) != HY_OK) {
+        hy_comm_abort(HY_ERR_MEMORY);
+    }
+    return x;
+}
+
+/* Of one rank: collectives stay inside the device. */
+static void copy_inside(hy_staged *s, staged_xfer *x) {
+    const hy_xfer *of = &x->xfer;
+    staged_block *b = take_block(s, 0);
+    const bool in_place = of->kind == HY_X_ALL_REDUCE || of->kind == HY_X_BROADCAST || of->send == of->recv;
+    if (!in_place) {
+        hy_device_copy(s->device, HY_LANE_EXCHANGE, of->recv, of->send, (size_t)of->n * x->plan.unit);
+    }
+    b->next = NULL;
+    b->place = BLOCK_UP;
+    b->mark = hy_device_mark(s->device, HY_LANE_EXCHANGE);
+    x->blocks = b;
+    x->end = &b->next;
+    x->n_blocks = 1;
+    x->all_begun = x->all_posted = true;
+}
+
+void hy_staged_post(hy_staged *s, const hy_xfer *xfer, hy_req *req) {
+    staged_xfer *x = take_xfer(s);
+    *x = (staged_xfer){.xfer = *xfer, .plan = plan_of(s->comm, xfer)};
+    const int64_t fits = hy_staged_block / x->plan.slots / (int64_t)x->plan.unit;
+    x->block = fits > 1 ? fits : 1;
+    x->end = &x->blocks;
+    *s->end = x;
+    s->end = &x->next;
+    req->impl = x;
+    if (s->comm->size == 1 && xfer->kind != HY_X_SEND && xfer->kind != HY_X_RECV) {
+        copy_inside(s, x);
+    }
+    move_xfer(s, x);
+}
+
+bool hy_staged_test(hy_staged *s, hy_req *req, double *completed) {
+    staged_xfer *x = req->impl;
+    if (!x->landed) {
+        return false;
+    }
+    staged_xfer **link = &s->xfers;
+    while (*link != x) {
+        link = &(*link)->next;
+    }
+    *link = x->next;
+    if (x->next == NULL) {
+        s->end = link;
+    }
+    x->next = s->spare;
+    s->spare = x;
+    req->impl = NULL;
+    *completed = hy_now();
+    return true;
+}
