@@ -87,6 +87,8 @@ HY_MUST_CHECK hy_status hy_mpi_world(int *argc, char ***argv, hy_comm **out);
 void hy_mpi_finalize(void);
 void hy_mpi_abort(int exit_code); /* returns if MPI is not running */
 
+/* Test hook: endpoints of UCX on one host report lost peers too; shared memory is not used then. */
+extern bool hy_ucx_peer_errors_always;
 /* Largest count passed to MPI in one argument; tests lower it to reach the paths of huge messages. */
 extern int64_t hy_mpi_count_max;
 

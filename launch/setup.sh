@@ -3,6 +3,7 @@
 packages="gcc g++ libc6-dev cmake ninja-build openmpi-bin libopenmpi-dev libhdf5-dev libyaml-dev libjansson-dev libxxhash-dev
 librandom123-dev libopenblas-openmp-dev|libopenblas-pthread-dev|libopenblas-serial-dev libfftw3-dev libcmocka-dev gnuplot-nox|gnuplot-qt|gnuplot-x11"
 [ "$(uname -m)" = x86_64 ] && packages="$packages libdnnl-dev" # optional: products of bf16
+packages="$packages libucx-dev" # optional: parallel.transport ucx
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"

@@ -40,6 +40,16 @@ if(NOT OpenMP_C_FOUND)
 endif()
 add_library(hy::openmp ALIAS OpenMP::OpenMP_C)
 
+# Optional: UCX as a transport. Its header only: the library is loaded when parallel.transport asks for it.
+find_path(HY_UCX_INCLUDE ucp/api/ucp.h)
+if(HY_UCX_INCLUDE)
+  add_library(hy_ucx_import INTERFACE IMPORTED GLOBAL)
+  add_library(hy::ucx ALIAS hy_ucx_import)
+  target_include_directories(hy_ucx_import SYSTEM INTERFACE ${HY_UCX_INCLUDE})
+else()
+  message(STATUS "UCX is not here: parallel.transport ucx will not be (Debian, Ubuntu: apt-get install libucx-dev)")
+endif()
+
 # Optional: products of bf16 by AMX and AVX512-BF16. Without it they are widened and multiplied in float32.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT HY_FUZZ AND NOT HY_TSAN) # it goes together with our own for AVX-512
   find_path(HY_ONEDNN_INCLUDE oneapi/dnnl/dnnl.h)
