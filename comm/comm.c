@@ -96,6 +96,9 @@ void hy_comm_destroy(hy_comm *comm) {
     comm->transport->close(comm);
     hy_free(comm);
     if (was_world) {
+#ifdef HY_HAVE_UCX
+        hy_ucx_finalize();
+#endif
         hy_mpi_finalize();
     }
 }

@@ -87,6 +87,7 @@ HY_MUST_CHECK hy_status hy_mpi_world(int *argc, char ***argv, hy_comm **out);
 void hy_mpi_finalize(void);
 void hy_mpi_abort(int exit_code); /* returns if MPI is not running */
 
+void hy_ucx_finalize(void); /* comm_ucx.c: after all its communicators */
 /* Test hook: endpoints of UCX on one host report lost peers too; shared memory is not used then. */
 extern bool hy_ucx_peer_errors_always;
 /* Largest count passed to MPI in one argument; tests lower it to reach the paths of huge messages. */

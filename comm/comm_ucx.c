@@ -34,7 +34,6 @@ typedef struct ucx_peer {
 typedef struct ucx_state {
     struct ucx_state *next; /* of all of this process */
     hy_comm *comm;
-    ucp_context_h context;
     ucp_worker_h worker;
     ucx_peer *peers; /* [size] */
     hy_exchanges *exchanges;
@@ -46,6 +45,7 @@ typedef struct ucx_state {
 } ucx_state;
 
 static const hy_ucx_calls *ucx;
+static ucp_context_h context; /* of the process: opening it takes as long as a thousand messages */
 static ucx_state *all_states;
 
 bool hy_ucx_peer_errors_always;
@@ -84,21 +84,20 @@ static ucp_request_param_t of_host_memory(void) {
     return (ucp_request_param_t){.op_attr_mask = UCP_OP_ATTR_FIELD_MEMORY_TYPE, .memory_type = UCS_MEMORY_TYPE_HOST};
 }
 
-static void *ucx_send(void *context, const void *buf, size_t bytes, int to, uint64_t tag) {
-    ucx_state *s = context;
+static void *ucx_send(void *state, const void *buf, size_t bytes, int to, uint64_t tag) {
+    ucx_state *s = state;
     const ucp_request_param_t param = of_host_memory();
-    return handle_of(s,
-                     ucx->ucp_tag_send_nbx(s->peers[to].endpoint, buf, bytes, tag_of(s->comm->rank, tag), &param));
+    return handle_of(s, ucx->ucp_tag_send_nbx(s->peers[to].endpoint, buf, bytes, tag_of(s->comm->rank, tag), &param));
 }
 
-static void *ucx_recv(void *context, void *buf, size_t bytes, int from, uint64_t tag) {
-    ucx_state *s = context;
+static void *ucx_recv(void *state, void *buf, size_t bytes, int from, uint64_t tag) {
+    ucx_state *s = state;
     const ucp_request_param_t param = of_host_memory();
     return handle_of(s, ucx->ucp_tag_recv_nbx(s->worker, buf, bytes, tag_of(from, tag), UINT64_MAX, &param));
 }
 
-static bool ucx_done(void *context, void *handle) {
-    ucx_state *s = context;
+static bool ucx_done(void *state, void *handle) {
+    ucx_state *s = state;
     const ucs_status_t status = ucx->ucp_request_check_status(handle);
     if (status == UCS_INPROGRESS) {
         return false;
@@ -113,8 +112,8 @@ static bool ucx_done(void *context, void *handle) {
 
 /* ---- open ---- */
 
-static void peer_is_gone(void *context, ucp_ep_h endpoint, ucs_status_t status) {
-    const ucx_peer *peer = context;
+static void peer_is_gone(void *of, ucp_ep_h endpoint, ucs_status_t status) {
+    const ucx_peer *peer = of;
     ucx_state *s = peer->state;
     (void)endpoint;
     if (!s->closing && s->gone < 0) {
@@ -123,14 +122,16 @@ static void peer_is_gone(void *context, ucp_ep_h endpoint, ucs_status_t status) 
     }
 }
 
-static hy_status open_context(ucx_state *s) {
+static hy_status open_context(const ucx_state *s) {
     ucp_config_t *config = NULL;
+    if (context != NULL) {
+        return HY_OK;
+    }
     const ucp_params_t params = {.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_ESTIMATED_NUM_EPS,
                                  .features = UCP_FEATURE_TAG,
                                  .estimated_num_eps = (size_t)s->comm->size};
     HY_TRY(check_ucx(ucx->ucp_config_read(NULL, NULL, &config), "settings"));
-    const ucs_status_t status =
-        ucx->ucp_init_version(UCP_API_MAJOR, UCP_API_MINOR, &params, config, &s->context);
+    const ucs_status_t status = ucx->ucp_init_version(UCP_API_MAJOR, UCP_API_MINOR, &params, config, &context);
     ucx->ucp_config_release(config);
     return check_ucx(status, "start");
 }
@@ -143,7 +144,7 @@ static hy_status open_worker(ucx_state *s) {
     hy_signals_hold(&before);
     hy_status status = open_context(s);
     if (status == HY_OK) {
-        status = check_ucx(ucx->ucp_worker_create(s->context, &params, &s->worker), "worker");
+        status = check_ucx(ucx->ucp_worker_create(context, &params, &s->worker), "worker");
     }
     hy_signals_release(&before);
     return status;
@@ -198,12 +199,16 @@ static void free_state(ucx_state *s) {
     if (s->worker != NULL) {
         ucx->ucp_worker_destroy(s->worker);
     }
-    if (s->context != NULL) {
-        ucx->ucp_cleanup(s->context);
-    }
     hy_exchanges_destroy(s->exchanges);
     hy_free(s->peers);
     hy_free(s);
+}
+
+void hy_ucx_finalize(void) {
+    if (context != NULL) {
+        ucx->ucp_cleanup(context);
+        context = NULL;
+    }
 }
 
 static void gather_cards(hy_comm *control, ucx_card *cards) {

@@ -7,6 +7,9 @@
 #include "comm/sums.h"
 
 enum { DIRECT_RANKS = 4, PEERS_AT_ONCE = 8, PHASES = 2 };
+/* Collectives that run at once, the rest in posting order behind them: so few buffers serve however many are posted. Exchanges are made by
+ * the chunk; buffers have sizes that are powers of two. */
+enum { RUNNING = 4, CHUNK = 64, SMALLEST = 12, SIZES = 48 };
 enum { SMALL_BLOCK = 16 << 10, SMALL_SUM = 16 << 10 }; /* bytes: below, fewer steps win over fewer bytes */
 
 /* What a phase does. begin posts a step's messages; end, NULL for nothing, runs when all have come. */
@@ -15,6 +18,12 @@ typedef struct algorithm {
     void (*begin)(hy_exchange *e, int step);
     void (*end)(hy_exchange *e, int step);
 } algorithm;
+
+typedef struct work_buffer {
+    struct work_buffer *next;
+    int size; /* of 1 << size bytes */
+    char *bytes;
+} work_buffer;
 
 typedef struct awaited {
     void *handle;
@@ -33,18 +42,26 @@ struct hy_exchange {
     const algorithm *phases[PHASES];
     void (*last)(hy_exchange *e); /* NULL: nothing is left to do */
     int phase, step;              /* step −1: not begun */
-    bool done;
+    bool collective, begun, done;
     double completed;
     awaited *awaited; /* [2·size] */
     int n_awaited;
-    char *work;
-    size_t work_bytes;
+    work_buffer *work; /* NULL: none */
 };
+
+typedef struct exchange_chunk {
+    struct exchange_chunk *next;
+    awaited *awaited; /* [CHUNK·2·size] */
+    hy_exchange exchanges[CHUNK];
+} exchange_chunk;
 
 struct hy_exchanges {
     hy_p2p p2p;
     hy_exchange *posted, **end, *spare;
-    uint64_t collectives; /* so far */
+    exchange_chunk *chunks;
+    work_buffer *works[SIZES]; /* spare */
+    uint64_t collectives;      /* so far */
+    int running, behind;       /* collectives */
 };
 
 /* ---- create, destroy ---- */
@@ -61,11 +78,17 @@ void hy_exchanges_destroy(hy_exchanges *all) {
     if (all == NULL) {
         return;
     }
-    for (hy_exchange *e = all->spare, *next; e != NULL; e = next) {
-        next = e->next;
-        hy_free(e->awaited);
-        hy_free(e->work);
-        hy_free(e);
+    for (exchange_chunk *c = all->chunks, *next; c != NULL; c = next) {
+        next = c->next;
+        hy_free(c->awaited);
+        hy_free(c);
+    }
+    for (int size = 0; size < SIZES; size++) {
+        for (work_buffer *w = all->works[size], *next; w != NULL; w = next) {
+            next = w->next;
+            hy_free(w->bytes);
+            hy_free(w);
+        }
     }
     hy_free(all);
 }
@@ -143,17 +166,35 @@ static void copy_block(void *to, const void *from, size_t bytes) {
     }
 }
 
-static char *need_work(hy_exchange *e, size_t bytes) {
-    if (e->work_bytes < bytes) {
-        void *work = NULL;
-        hy_free(e->work);
-        if (hy_alloc("sums of an exchange", bytes, &work) != HY_OK) {
-            hy_comm_abort(HY_ERR_MEMORY);
-        }
-        e->work = work;
-        e->work_bytes = bytes;
+static void release_work(hy_exchanges *all, work_buffer *w) {
+    w->next = all->works[w->size];
+    all->works[w->size] = w;
+}
+
+/* As many as run at once, so that no more are ever needed. */
+static hy_status add_works(hy_exchanges *all, int size) {
+    for (int i = 0; i < RUNNING; i++) {
+        work_buffer *w = NULL;
+        HY_TRY(HY_NEW("buffer for sums", 1, &w));
+        w->size = size;
+        release_work(all, w);
+        HY_TRY(HY_NEW("sums of an exchange", (int64_t)1 << size, &w->bytes));
     }
-    return e->work;
+    return HY_OK;
+}
+
+static char *need_work(hy_exchange *e, size_t bytes) {
+    hy_exchanges *all = e->all;
+    int size = SMALLEST;
+    while (((size_t)1 << size) < bytes) {
+        size++;
+    }
+    if (all->works[size] == NULL && add_works(all, size) != HY_OK) {
+        hy_comm_abort(HY_ERR_MEMORY);
+    }
+    e->work = all->works[size];
+    all->works[size] = e->work->next;
+    return e->work->bytes;
 }
 
 /* ---- one message ---- */
@@ -226,7 +267,7 @@ static const algorithm *best_gather(const hy_exchange *e) {
 /* ---- reduce-scatter: two sums in turn, one that leaves and one that comes; the last goes where it belongs ---- */
 
 static char *sum_at(const hy_exchange *e, int step) {
-    return e->work + (size_t)(step & 1) * e->stride;
+    return e->work->bytes + (size_t)(step & 1) * e->stride;
 }
 
 static void reduce_ring_begin(hy_exchange *e, int step) {
@@ -375,6 +416,19 @@ static bool next_step(hy_exchange *e) {
     return e->phase < PHASES && e->phases[e->phase] != NULL;
 }
 
+static void end_exchange(hy_exchange *e) {
+    if (e->last != NULL) {
+        e->last(e);
+    }
+    if (e->work != NULL) {
+        release_work(e->all, e->work);
+        e->work = NULL;
+    }
+    e->all->running -= e->collective;
+    e->done = true;
+    e->completed = hy_now();
+}
+
 static void advance(hy_exchange *e) {
     while (!e->done && step_is_over(e)) {
         if (e->step >= 0 && e->phases[e->phase]->end != NULL) {
@@ -384,23 +438,40 @@ static void advance(hy_exchange *e) {
             e->phases[e->phase]->begin(e, e->step);
             continue;
         }
-        if (e->last != NULL) {
-            e->last(e);
-        }
-        e->done = true;
-        e->completed = hy_now();
+        end_exchange(e);
+    }
+}
+
+/* Those before it have begun, or are messages. */
+static void begin_exchange(hy_exchange *e) {
+    e->begun = true;
+    e->all->running += e->collective;
+    plan_exchange(e);
+    advance(e);
+}
+
+static void add_chunk(hy_exchanges *all) {
+    const int messages = 2 * all->p2p.size;
+    exchange_chunk *chunk = NULL;
+    if (HY_NEW("exchanges", 1, &chunk) != HY_OK ||
+        HY_NEW("messages of exchanges", (int64_t)CHUNK * messages, &chunk->awaited) != HY_OK) {
+        hy_comm_abort(HY_ERR_MEMORY);
+    }
+    chunk->next = all->chunks;
+    all->chunks = chunk;
+    for (int i = 0; i < CHUNK; i++) {
+        chunk->exchanges[i].awaited = chunk->awaited + (int64_t)i * messages;
+        chunk->exchanges[i].next = all->spare;
+        all->spare = &chunk->exchanges[i];
     }
 }
 
 static hy_exchange *take_exchange(hy_exchanges *all) {
+    if (all->spare == NULL) {
+        add_chunk(all);
+    }
     hy_exchange *e = all->spare;
-    if (e != NULL) {
-        all->spare = e->next;
-        return e;
-    }
-    if (HY_NEW("exchange", 1, &e) != HY_OK || HY_NEW("messages of an exchange", 2 * all->p2p.size, &e->awaited)) {
-        hy_comm_abort(HY_ERR_MEMORY);
-    }
+    all->spare = e->next;
     return e;
 }
 
@@ -413,20 +484,27 @@ hy_exchange *hy_exchanges_post(hy_exchanges *all, const hy_xfer *xfer) {
                        .xfer = *xfer,
                        .unit = sums ? hy_type_size(xfer->type) : 1,
                        .step = -1,
-                       .awaited = e->awaited,
-                       .work = e->work,
-                       .work_bytes = e->work_bytes};
+                       .collective = !one,
+                       .awaited = e->awaited};
     e->tag = one ? (uint32_t)xfer->tag : collectives | (all->collectives++ % collectives);
-    plan_exchange(e);
     *all->end = e;
     all->end = &e->next;
-    advance(e);
+    if (one || (all->behind == 0 && all->running < RUNNING)) {
+        begin_exchange(e);
+    } else {
+        all->behind++;
+    }
     return e;
 }
 
 void hy_exchanges_progress(hy_exchanges *all) {
     for (hy_exchange *e = all->posted; e != NULL; e = e->next) {
-        advance(e);
+        if (e->begun) {
+            advance(e);
+        } else if (all->running < RUNNING) {
+            all->behind--;
+            begin_exchange(e);
+        }
     }
 }
 

@@ -10,7 +10,7 @@
  *   broadcast       a binomial tree
  *
  * So sums have one order for a number of ranks and a size. Blocks of collectives carry the number of the collective in their tag: collectives
- * are posted in the same order on all ranks. Nothing waits: what can go on does in hy_exchanges_progress. */
+ * are posted in the same order on all ranks; a few run at a time. Nothing waits: what can go on does in hy_exchanges_progress. */
 #ifndef HY_COMM_EXCHANGES_H
 #define HY_COMM_EXCHANGES_H
 

@@ -6,6 +6,9 @@
 /* Blocks of an exchange on their way: one down, one between ranks, one up. Sizes of buffers are powers of two; those of one size are pinned
  * by the slab. */
 enum { DEPTH = 3, SMALLEST = 12, SIZES = 40, SLAB = 4 << 20 };
+/* Blocks of collectives together, which pass in order anyway; and exchanges that are made at once. So what is pinned does not
+ * depend on who comes late. */
+enum { COLLECTIVE_BLOCKS = 2 * DEPTH, XFER_CHUNK = 64 };
 
 int64_t hy_staged_block = 2 << 20;
 
@@ -52,12 +55,19 @@ typedef struct staged_xfer {
     int n_blocks;
 } staged_xfer;
 
+typedef struct staged_chunk {
+    struct staged_chunk *next;
+    staged_xfer xfers[XFER_CHUNK];
+} staged_chunk;
+
 struct hy_staged {
     hy_comm *comm;
     hy_device *device;
     staged_xfer *xfers, **end, *spare;
     staged_block *spare_blocks[SIZES];
     staged_slab *slabs;
+    staged_chunk *chunks;
+    int collective_blocks; /* on their way */
 };
 
 /* ---- create, destroy ---- */
@@ -80,14 +90,18 @@ void hy_staged_destroy(hy_staged *s) {
         hy_free(slab->blocks);
         hy_free(slab);
     }
-    for (staged_xfer *x = s->spare, *next; x != NULL; x = next) {
-        next = x->next;
-        hy_free(x);
+    for (staged_chunk *c = s->chunks, *next; c != NULL; c = next) {
+        next = c->next;
+        hy_free(c);
     }
     hy_free(s);
 }
 
 /* ---- what is where ---- */
+
+static bool is_collective(const hy_xfer *x) {
+    return x->kind != HY_X_SEND && x->kind != HY_X_RECV;
+}
 
 static staged_side parts(const void *device, size_t stride, int n, int slot) {
     return (staged_side){.device = (char *)(uintptr_t)device, .stride = stride, .n = n, .slot = slot, .without = -1};
@@ -166,7 +180,7 @@ static void release_block(hy_staged *s, staged_block *b) {
 }
 
 static hy_status pin_slab(hy_staged *s, int size) {
-    const int64_t bytes = (int64_t)1 << size, n = bytes < SLAB ? SLAB / bytes : 1;
+    const int64_t bytes = (int64_t)1 << size, fit = SLAB / bytes, n = fit > COLLECTIVE_BLOCKS ? fit : COLLECTIVE_BLOCKS;
     staged_slab *slab = NULL;
     HY_TRY(HY_NEW("pinned blocks of exchanges", 1, &slab));
     slab->next = s->slabs;
@@ -203,6 +217,7 @@ static void begin_block(hy_staged *s, staged_xfer *x) {
     x->begun += n;
     x->all_begun = x->begun == x->xfer.n;
     x->n_blocks++;
+    s->collective_blocks += is_collective(&x->xfer);
     *x->end = b;
     x->end = &b->next;
     copy_side(s, x, b, &x->plan.down, false);
@@ -210,12 +225,10 @@ static void begin_block(hy_staged *s, staged_xfer *x) {
 
 /* Whether the transport would take one for the other. */
 static bool same_order(const hy_xfer *a, const hy_xfer *b) {
-    const bool message_a = a->kind == HY_X_SEND || a->kind == HY_X_RECV,
-               message_b = b->kind == HY_X_SEND || b->kind == HY_X_RECV;
-    if (message_a && message_b) {
+    if (!is_collective(a) && !is_collective(b)) {
         return a->kind == b->kind && a->peer == b->peer && a->tag == b->tag;
     }
-    return !message_a && !message_b;
+    return is_collective(a) && is_collective(b);
 }
 
 static bool may_post(const hy_staged *s, const staged_xfer *x) {
@@ -267,6 +280,7 @@ static void move_blocks(hy_staged *s, staged_xfer *x) {
             *link = b->next;
             x->end = *link == NULL ? link : x->end;
             x->n_blocks--;
+            s->collective_blocks -= is_collective(&x->xfer);
             release_block(s, b);
         } else {
             link = &b->next;
@@ -277,9 +291,14 @@ static void move_blocks(hy_staged *s, staged_xfer *x) {
     }
 }
 
+/* The oldest collective comes first to what others leave, so none waits for a later one. */
+static bool has_room(const hy_staged *s, const staged_xfer *x) {
+    return !is_collective(&x->xfer) || s->collective_blocks < COLLECTIVE_BLOCKS;
+}
+
 static void move_xfer(hy_staged *s, staged_xfer *x) {
     move_blocks(s, x);
-    while (!x->all_begun && x->n_blocks < DEPTH) {
+    while (!x->all_begun && x->n_blocks < DEPTH && has_room(s, x)) {
         begin_block(s, x);
     }
     x->landed = x->all_begun && x->blocks == NULL;
@@ -294,12 +313,20 @@ void hy_staged_progress(hy_staged *s) {
 }
 
 static staged_xfer *take_xfer(hy_staged *s) {
-    staged_xfer *x = s->spare;
-    if (x != NULL) {
-        s->spare = x->next;
-    } else if (HY_NEW("staged exchange", 1, &x) != HY_OK) {
-        hy_comm_abort(HY_ERR_MEMORY);
+    if (s->spare == NULL) {
+        staged_chunk *chunk = NULL;
+        if (HY_NEW("staged exchanges", 1, &chunk) != HY_OK) {
+            hy_comm_abort(HY_ERR_MEMORY);
+        }
+        chunk->next = s->chunks;
+        s->chunks = chunk;
+        for (int i = 0; i < XFER_CHUNK; i++) {
+            chunk->xfers[i].next = s->spare;
+            s->spare = &chunk->xfers[i];
+        }
     }
+    staged_xfer *x = s->spare;
+    s->spare = x->next;
     return x;
 }
 
@@ -317,6 +344,7 @@ static void copy_inside(hy_staged *s, staged_xfer *x) {
     x->blocks = b;
     x->end = &b->next;
     x->n_blocks = 1;
+    s->collective_blocks++;
     x->all_begun = x->all_posted = true;
 }
 
@@ -329,7 +357,7 @@ void hy_staged_post(hy_staged *s, const hy_xfer *xfer, hy_req *req) {
     *s->end = x;
     s->end = &x->next;
     req->impl = x;
-    if (s->comm->size == 1 && xfer->kind != HY_X_SEND && xfer->kind != HY_X_RECV) {
+    if (s->comm->size == 1 && is_collective(xfer)) {
         copy_inside(s, x);
     }
     move_xfer(s, x);

@@ -8,15 +8,11 @@
 #include "base/clock.h"
 #include "comm/comm_internal.h"
 #include "tests/dist/dist.h"
+#include "tests/dist/exact_numbers.h"
 
 enum { N_MAX = 1031 };
 
 static int64_t cases;
-
-/* Element i of what rank `from` has for rank `to`. */
-static double value(int from, int to, int64_t i) {
-    return (double)((from * 31 + to * 17 + i * 7) % 1009 - 400);
-}
 
 static void test_all_gather(hy_comm *c, int64_t n, bool in_place) {
     const int P = hy_comm_size(c), r = hy_comm_rank(c);
@@ -69,22 +65,6 @@ static void test_broadcast(hy_comm *c, int64_t n, int root) {
     }
     free(buf);
     cases++;
-}
-
-static double number(hy_type type, const void *array, int64_t i) {
-    return type == HY_TYPE_F32   ? (double)((const float *)array)[i]
-           : type == HY_TYPE_F64 ? ((const double *)array)[i]
-                                 : (double)((const int64_t *)array)[i];
-}
-
-static void set_number(hy_type type, void *array, int64_t i, double x) {
-    if (type == HY_TYPE_F32) {
-        ((float *)array)[i] = (float)x;
-    } else if (type == HY_TYPE_F64) {
-        ((double *)array)[i] = x;
-    } else {
-        ((int64_t *)array)[i] = (int64_t)x;
-    }
 }
 
 static double reduced(hy_reduce op, int P, int to, int64_t i) {

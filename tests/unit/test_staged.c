@@ -1,8 +1,8 @@
 /* Exchanges of a device that is apart: a transport that touches its memory dies, and through staging nothing does. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
