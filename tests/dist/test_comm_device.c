@@ -145,6 +145,9 @@ int main(int argc, char **argv) {
         hy_exchange_reset();
         CHECK(run(world, "cpu_async") == 0, "cpu_async, seed %d", seed);
         compare_records(of_cpu, n);
+        hy_exchange_reset();
+        CHECK(run(world, "cpu_apart") == 0, "cpu_apart, seed %d", seed);
+        compare_records(of_cpu, n);
     }
-    return hy_test_finish(world, "test_comm_device", 4);
+    return hy_test_finish(world, "test_comm_device", 7);
 }
