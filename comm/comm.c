@@ -46,20 +46,33 @@ hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out) {
 }
 
 static void look_around(void *context);
+static const hy_transport *stream_ordered; /* once one was opened */
+
+static bool is_stream_ordered(const hy_comm *comm) {
+    return comm->transport->join != NULL;
+}
 
 static hy_status set_device(hy_comm *comm, hy_device *device) {
     if (!hy_device_is_async(device)) {
         return HY_OK;
     }
     hy_device_set_idle(device, (hy_idle){look_around, NULL});
+    if (is_stream_ordered(comm)) {
+        stream_ordered = comm->transport;
+        return HY_OK;
+    }
     return hy_deferred_create(comm, device, &comm->deferred);
 }
 
-static hy_status open_transport(hy_comm *control, const hy_transport *transport, hy_comm **out) {
+static hy_status open_transport(hy_comm *control, hy_device *device, const hy_transport *transport, hy_comm **out) {
     hy_comm *comm = NULL;
     HY_TRY(hy_comm_agree(control, HY_NEW("communicator", 1, &comm)));
-    *comm = (hy_comm){
-        .transport = transport, .rank = control->rank, .size = control->size, .control = control, .log = control->log};
+    *comm = (hy_comm){.transport = transport,
+                      .rank = control->rank,
+                      .size = control->size,
+                      .control = control,
+                      .device = device,
+                      .log = control->log};
     const hy_status status = transport->open(comm);
     if (status != HY_OK) {
         hy_free(comm);
@@ -73,7 +86,7 @@ hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_transport_id want
     const hy_transport *transport = NULL;
     hy_comm *comm = NULL;
     HY_TRY(hy_transport_choose(control, device, wanted, &transport));
-    HY_TRY(open_transport(control, transport, &comm));
+    HY_TRY(open_transport(control, device, transport, &comm));
     const hy_status status = hy_comm_agree(control, set_device(comm, device));
     if (status != HY_OK) {
         hy_comm_destroy(comm);
@@ -146,6 +159,10 @@ static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_x
         hy_deferred_post(comm->deferred, x, req);
         return;
     }
+    if (is_stream_ordered(comm)) {
+        comm->transport->post(comm, x, req);
+        return;
+    }
     hy_deferred_enter();
     comm->transport->post(comm, x, req);
     hy_deferred_leave();
@@ -193,6 +210,18 @@ void hy_comm_recv(hy_comm *comm, const char *name, void *buf, size_t bytes, int 
     post_xfer(comm, name, (int64_t)bytes, &x, req);
 }
 
+void hy_comm_group_begin(hy_comm *comm) {
+    if (comm->transport->group != NULL) {
+        comm->transport->group(comm, true);
+    }
+}
+
+void hy_comm_group_end(hy_comm *comm) {
+    if (comm->transport->group != NULL) {
+        comm->transport->group(comm, false);
+    }
+}
+
 /* ---- waiting ---- */
 
 static void finish(hy_req *req, double completed, double waited) {
@@ -211,7 +240,7 @@ static bool transport_test(hy_req *req, double *completed) {
 }
 
 bool hy_comm_test(hy_req *req) {
-    if (req->comm == NULL || req->comm->deferred != NULL) {
+    if (req->comm == NULL || req->comm->deferred != NULL || is_stream_ordered(req->comm)) {
         hy_comm_wait(req);
         return true;
     }
@@ -238,6 +267,13 @@ static void look_around(void *context) {
         watch();
     }
     hy_deferred_progress();
+    if (stream_ordered != NULL) {
+        stream_ordered->progress();
+    }
+}
+
+void hy_comm_look_around(void) {
+    look_around(NULL);
 }
 
 static void wait_for_transport(hy_req *req, double *completed) {
@@ -254,6 +290,11 @@ void hy_comm_wait(hy_req *req) {
     }
     if (req->comm->deferred != NULL) {
         hy_deferred_wait(req);
+        *req = (hy_req){0};
+        return;
+    }
+    if (is_stream_ordered(req->comm)) {
+        req->comm->transport->join(req);
         *req = (hy_req){0};
         return;
     }

@@ -89,6 +89,10 @@ void hy_comm_broadcast(hy_comm *comm, const char *name, void *buf, size_t bytes,
 /* Messages between two ranks (also to oneself) with equal tag arrive in posting order. bytes may pass 2^31. */
 void hy_comm_send(hy_comm *comm, const char *name, const void *buf, size_t bytes, int to, int tag, hy_req *req);
 void hy_comm_recv(hy_comm *comm, const char *name, void *buf, size_t bytes, int from, int tag, hy_req *req);
+/* Sends and receives that may wait for each other, and what stands between them, are posted in one group: some transports run what is not
+ * one behind the other. Sender and receiver have them in the same groups, in the same order. None of them is waited for inside. */
+void hy_comm_group_begin(hy_comm *comm);
+void hy_comm_group_end(hy_comm *comm);
 void hy_comm_wait(hy_req *req);
 /* True if the exchange is complete: then it is as if waited for. Of an asynchronous device's, always. */
 bool hy_comm_test(hy_req *req);

@@ -31,6 +31,9 @@ typedef struct hy_transport {
     /* For the ranks of comm->control; comm->impl is its own. Collective. */
     hy_status (*open)(hy_comm *comm);
     void (*post)(hy_comm *comm, const hy_xfer *xfer, hy_req *req);
+    void (*group)(hy_comm *comm, bool begin); /* NULL: exchanges do not wait for each other */
+    /* Of those that move in the order of a lane, instead of test and idle: COMPUTE goes on once the exchange is done. */
+    void (*join)(hy_req *req);
     /* True if the exchange is complete: then its handle is released, req->impl is NULL and *completed is when it was
      * found complete. */
     bool (*test)(hy_req *req, double *completed);
@@ -59,11 +62,15 @@ struct hy_comm {
     bool is_world;
     void *impl;            /* the transport's */
     hy_comm *control;      /* of a bound one: what it was made of */
+    hy_device *device;     /* likewise: whose memory it moves */
     hy_deferred *deferred; /* exchanges of an asynchronous device; NULL: they start when they are posted */
     hy_exchange_log *log;  /* where its exchanges are recorded; NULL: the process's */
 };
 
-extern const hy_transport hy_transport_self, hy_transport_mpi, hy_transport_count, hy_transport_ucx;
+extern const hy_transport hy_transport_self, hy_transport_mpi, hy_transport_count, hy_transport_ucx, hy_transport_nccl;
+
+/* What this process does while it waits: watch, move exchanges on, see whether any has failed. */
+void hy_comm_look_around(void);
 
 /* transports.c: the row that is asked for, if it serves all ranks of `control`. Collective. */
 HY_MUST_CHECK hy_status hy_transport_choose(hy_comm *control, const hy_device *device, hy_transport_id wanted,

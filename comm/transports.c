@@ -18,7 +18,9 @@ static bool not_built(const hy_comm *control, const hy_device *device, char *why
     return false;
 }
 
+#ifndef HY_HAVE_NCCL
 static const hy_transport nccl_not_built = {.name = "nccl", .probe = not_built};
+#endif
 #ifndef HY_HAVE_UCX
 static const hy_transport ucx_not_built = {.name = "ucx", .probe = not_built};
 #endif
@@ -30,7 +32,11 @@ static const hy_transport *const rows[] = {
 #else
     [HY_TRANSPORT_UCX] = &ucx_not_built,
 #endif
+#ifdef HY_HAVE_NCCL
+    [HY_TRANSPORT_NCCL] = &hy_transport_nccl,
+#else
     [HY_TRANSPORT_NCCL] = &nccl_not_built,
+#endif
 };
 
 /* In which `auto` takes the first that all ranks have: what moves a device's memory itself; then what every cluster's MPI is tuned for. */

@@ -317,6 +317,14 @@ void hy_device_set_idle(hy_device *device, hy_idle idle) {
     }
 }
 
+hy_stream_kind hy_device_stream_kind(const hy_device *device) {
+    return device->kind->stream_kind;
+}
+
+void *hy_device_stream(hy_device *device, hy_lane lane) {
+    return device->kind->stream != NULL ? device->kind->stream(device, lane) : NULL;
+}
+
 hy_status hy_device_signals(hy_device *device, int64_t n, hy_signal **out) {
     if (device->kind->signals != NULL) {
         return device->kind->signals(device, n, out);

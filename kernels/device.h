@@ -113,6 +113,22 @@ void hy_device_signals_free(hy_device *device, hy_signal *signals); /* NULL allo
 void hy_device_after_signal(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value);
 void hy_device_signal(hy_device *device, hy_signal *signal, uint64_t value);
 
+/* A lane as libraries take it that work in its order. */
+typedef enum hy_stream_kind {
+    HY_STREAM_NONE, /* NULL: the host's own order */
+    HY_STREAM_HOST, /* a hy_stream: an asynchronous device of the host */
+    HY_STREAM_CUDA  /* a cudaStream_t */
+} hy_stream_kind;
+
+/* `call` runs in the lane's order, in a thread of the lane, and may touch what the device holds. */
+typedef struct hy_stream {
+    void (*give)(struct hy_stream *stream, void (*call)(void *context), void *context);
+} hy_stream;
+
+hy_stream_kind hy_device_stream_kind(const hy_device *device);
+/* What is given to it from now on stands in the lane's order, behind what the lane was given before. */
+void *hy_device_stream(hy_device *device, hy_lane lane);
+
 /* ---- the host in the memory of a device that is not apart: for transports that move it themselves, between these two calls. Nests ---- */
 void hy_device_enter(hy_device *device);
 void hy_device_leave(hy_device *device);

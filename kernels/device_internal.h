@@ -37,6 +37,8 @@ typedef struct hy_device_kind {
     void (*after_signal)(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value);
     void (*signal)(hy_device *device, hy_signal *signal, uint64_t value);
     void (*set_idle)(hy_device *device, hy_idle idle);
+    hy_stream_kind stream_kind;
+    void *(*stream)(hy_device *device, hy_lane lane);
     void (*enter)(hy_device *device);
     void (*leave)(hy_device *device);
     void (*open_to_child)(hy_device *device);

@@ -32,6 +32,7 @@ static void halo_copy(const hy_halo *halo, const hy_block_list *list, const void
 /* Sends or receives every piece whose rows this rank has (serves) or reads: forward those that serve send, backward the others. */
 static void halo_post(hy_halo *halo, const char *name, int tag, bool serving_sends, const void *served, void *read) {
     const hy_width_lists *lists = halo->lists;
+    hy_comm_group_begin(halo->sp->comm);
     for (int64_t i = 0; i < lists->n_pieces; i++) {
         const hy_halo_piece *p = &lists->pieces[i];
         const int64_t row = p->serves && !serving_sends ? p->back : p->row;
@@ -45,6 +46,7 @@ static void halo_post(hy_halo *halo, const char *name, int tag, bool serving_sen
             hy_comm_recv(halo->sp->comm, name, at, bytes, p->peer, tag, req);
         }
     }
+    hy_comm_group_end(halo->sp->comm);
 }
 
 /* The hook of tests: halves what came from other ranks. */

@@ -111,6 +111,10 @@ static void async_set_idle(hy_device *device, hy_idle idle) {
     hy_lanes_set_idle(device->own, idle);
 }
 
+static void *async_stream(hy_device *device, hy_lane lane) {
+    return hy_lanes_stream(device->own, lane);
+}
+
 static void async_enter(hy_device *device) {
     (void)device;
     hy_guard_enter();
@@ -147,8 +151,9 @@ static void apart_nothing(hy_device *device) {
         .close = async_close, .launch = async_launch, .alloc = async_alloc, .free = async_free,                        \
         .not_in_children = async_not_in_children, .copy = async_copy, .upload = async_upload, .read = async_read,      \
         .write = async_write, .mark = async_mark, .after = async_after, .wait = async_wait, .reached = async_reached,  \
-        .after_signal = async_after_signal, .signal = async_signal, .set_idle = async_set_idle, .enter = (row_enter),  \
-        .leave = (row_leave), .open_to_child = async_open_to_child, .lend = (row_lend), .take_back = (row_take_back)   \
+        .after_signal = async_after_signal, .signal = async_signal, .set_idle = async_set_idle,                        \
+        .stream_kind = HY_STREAM_HOST, .stream = async_stream, .enter = (row_enter), .leave = (row_leave),             \
+        .open_to_child = async_open_to_child, .lend = (row_lend), .take_back = (row_take_back)                         \
     }
 const hy_device_kind hy_device_kind_async =
     LATE_ROW("cpu_async", false, async_describe, async_enter, async_leave, async_lend, async_take_back);

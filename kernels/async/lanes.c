@@ -18,7 +18,7 @@
 
 enum { QUEUE = 1024 }; /* calls given and not done, per lane */
 
-typedef enum call_kind { CALL_OPERATION, CALL_COPY, CALL_AFTER, CALL_AFTER_SIGNAL } call_kind;
+typedef enum call_kind { CALL_OPERATION, CALL_COPY, CALL_OTHER, CALL_AFTER, CALL_AFTER_SIGNAL } call_kind;
 
 typedef union any_args {
 #define HY_X(op, args) args##_args op;
@@ -36,6 +36,10 @@ typedef struct lane_call {
             const void *from;
             size_t bytes;
         } copy;
+        struct {
+            void (*call)(void *context);
+            void *context;
+        } other;
         hy_mark mark;
         struct {
             const hy_signal *signal;
@@ -45,6 +49,7 @@ typedef struct lane_call {
 } lane_call;
 
 typedef struct lane_queue {
+    hy_stream stream; /* first: the queue's address is the stream's */
     hy_lanes *lanes;
     hy_lane lane;
     pthread_t thread;
@@ -150,6 +155,8 @@ static void run_call(lane_queue *queue, const lane_call *call) {
     const double begun = hy_now();
     if (call->kind == CALL_OPERATION) {
         hy_table_call(lanes->table, call->op, &call->u.args);
+    } else if (call->kind == CALL_OTHER) {
+        call->u.other.call(call->u.other.context);
     } else if (call->u.copy.from != NULL) {
         memcpy(call->u.copy.to, call->u.copy.from, call->u.copy.bytes);
     } else {
@@ -325,6 +332,17 @@ void hy_lanes_copy(hy_lanes *lanes, hy_lane lane, void *to, const void *from, si
     if (bytes > 0) {
         give(lanes, lane, &call, sizeof call);
     }
+}
+
+static void give_other(hy_stream *stream, void (*function)(void *context), void *context) {
+    lane_queue *queue = (lane_queue *)(void *)stream;
+    const lane_call call = {.kind = CALL_OTHER, .u.other = {function, context}};
+    give(queue->lanes, queue->lane, &call, sizeof call);
+}
+
+hy_stream *hy_lanes_stream(hy_lanes *lanes, hy_lane lane) {
+    lanes->queues[lane].stream.give = give_other;
+    return &lanes->queues[lane].stream;
 }
 
 hy_mark hy_lanes_mark(hy_lanes *lanes, hy_lane lane) {

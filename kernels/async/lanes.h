@@ -22,6 +22,8 @@ void hy_lanes_destroy(hy_lanes *lanes);
 void hy_lanes_operation(hy_lanes *lanes, hy_op_id op, const void *args, size_t bytes);
 /* from NULL: zeros. */
 void hy_lanes_copy(hy_lanes *lanes, hy_lane lane, void *to, const void *from, size_t bytes);
+/* Calls of others in the lane's order: of libraries that are given it as a stream. */
+hy_stream *hy_lanes_stream(hy_lanes *lanes, hy_lane lane);
 hy_mark hy_lanes_mark(hy_lanes *lanes, hy_lane lane);
 void hy_lanes_after(hy_lanes *lanes, hy_lane lane, hy_mark mark);
 void hy_lanes_after_signal(hy_lanes *lanes, hy_lane lane, const hy_signal *signal, uint64_t value);

@@ -310,6 +310,10 @@ static void cuda_signals_free(hy_device *device, hy_signal *signals) {
     HY_CUDA(cudaFreeHost(signals));
 }
 
+static void *cuda_stream(hy_device *device, hy_lane lane) {
+    return stream_given(device, lane);
+}
+
 /* The host is never in this memory: a transport moves it by copies. */
 static void cuda_nothing(hy_device *device) {
     (void)device;
@@ -340,6 +344,8 @@ const hy_device_kind hy_device_kind_cuda = {
     .after_signal = cuda_after_signal,
     .signal = cuda_signal,
     .set_idle = cuda_set_idle,
+    .stream_kind = HY_STREAM_CUDA,
+    .stream = cuda_stream,
     .enter = cuda_nothing,
     .leave = cuda_nothing,
     .open_to_child = cuda_nothing,

@@ -85,6 +85,7 @@ static void post_kv(hy_attn_call *c, hy_ring_hop *x) {
     const hy_attn_hop *list = x->list;
     const size_t k = (size_t)c->k_row * c->esize, v = (size_t)c->v_row * c->esize; /* bytes of a row */
     hy_req *req = x->reqs;
+    hy_comm_group_begin(comm);
     for (int64_t i = 0, n; i < list->n_in; i += n) {
         const size_t rows = (size_t)message_rows(list->in + i, list->n_in - i, &n), at = (size_t)list->in[i].at;
         hy_comm_recv(comm, "attention K", x->k + at * k, rows * k, list->from, TAG_K, req++);
@@ -95,6 +96,7 @@ static void post_kv(hy_attn_call *c, hy_ring_hop *x) {
         hy_comm_send(comm, "attention K", (const char *)c->a->k + at * k, rows * k, list->to, TAG_K, req++);
         hy_comm_send(comm, "attention V", (const char *)c->a->v + at * v, rows * v, list->to, TAG_V, req++);
     }
+    hy_comm_group_end(comm);
 }
 
 static void finish_kv(hy_attn_call *c, hy_ring_hop *x) {
@@ -115,6 +117,7 @@ static void compute_hop(hy_attn_call *c, hy_ring_hop *x) {
 /* Gradients of the rows that came in go home; those of the own rows that went out come back: one message each. */
 static void post_gradients(hy_attn_call *c, hy_ring_hop *x) {
     const size_t row = (size_t)(c->k_row + c->v_row) * c->ssize;
+    hy_comm_group_begin(c->sp->comm);
     if (x->list->rows_out > 0) {
         hy_comm_recv(c->sp->comm, "attention dK,dV", x->own, (size_t)x->list->rows_out * row, x->list->to, TAG_GRADIENT,
                      &x->reqs[0]);
@@ -123,6 +126,7 @@ static void post_gradients(hy_attn_call *c, hy_ring_hop *x) {
         hy_comm_send(c->sp->comm, "attention dK,dV", x->d_k, (size_t)x->list->rows_in * row, x->list->from,
                      TAG_GRADIENT, &x->reqs[1]);
     }
+    hy_comm_group_end(c->sp->comm);
 }
 
 static void finish_gradients(hy_attn_call *c, hy_ring_hop *x) {

@@ -128,19 +128,26 @@ static const hy_fragment *fragment_at(const hy_state_pass *pass, int64_t slot) {
     return &layout->frags[layout->local[slot]];
 }
 
-/* The rank that has the fragment before (step −1) or behind an own one in the chain, −1 if that is this rank. */
-static int other_rank(const hy_state_pass *pass, int64_t slot, int step, int64_t *its_slot) {
+/* The fragment before (step −1) or behind one in the chain. */
+static const hy_fragment *fragment_beside(const hy_state_pass *pass, int64_t slot, int step) {
     const hy_layout *layout = pass->sp->layout;
-    const hy_fragment *f = &layout->frags[hy_layout_neighbour(layout, layout->local[slot], step * pass->step)];
-    *its_slot = f->slot;
-    return f->owner == layout->rank ? -1 : f->owner;
+    return &layout->frags[hy_layout_neighbour(layout, layout->local[slot], step * pass->step)];
 }
 
-static void ring_receive(hy_state_pass *pass) {
+/* The rank that has the fragment before (step −1) or behind an own one in the chain, −1 if that is this rank. */
+static int other_rank(const hy_state_pass *pass, int64_t slot, int step, int64_t *its_slot) {
+    const hy_fragment *f = fragment_beside(pass, slot, step);
+    *its_slot = f->slot;
+    return f->owner == pass->sp->layout->rank ? -1 : f->owner;
+}
+
+/* What this stage's fragments receive from those that pass a state on, or from those that do not: in the groups in which they send it. */
+static void ring_receive(hy_state_pass *pass, bool passing) {
     for (int64_t s = 0, unused; s < pass->sp->layout->n_seq; s++) {
         const int64_t slot = slot_at(pass, s);
-        const int from =
-            hy_segment_enters(fragment_at(pass, slot), pass->step) ? other_rank(pass, slot, -1, &unused) : -1;
+        const bool enters = hy_segment_enters(fragment_at(pass, slot), pass->step) &&
+                            hy_segment_passes(fragment_beside(pass, slot, -1)) == passing;
+        const int from = enters ? other_rank(pass, slot, -1, &unused) : -1;
         if (from >= 0) {
             hy_comm_recv(pass->sp->comm, pass_name(pass), pass->in + (size_t)slot * pass->shape.h_bytes,
                          pass->shape.h_bytes, from, TAG_STATE + (int)slot, &pass->recv[slot]);
@@ -165,9 +172,15 @@ static void ring_send(hy_state_pass *pass, bool passing) {
 }
 
 static void ring_open_stage(hy_state_pass *pass) {
+    hy_comm *comm = pass->sp->comm;
     if (pass->stage < pass->stages) {
-        ring_receive(pass);
+        hy_comm_group_begin(comm);
+        ring_receive(pass, false);
         ring_send(pass, false);
+        hy_comm_group_end(comm);
+        hy_comm_group_begin(comm);
+        ring_receive(pass, true);
+        hy_comm_group_end(comm);
     }
 }
 
@@ -200,7 +213,9 @@ static void ring_move_on(hy_state_pass *pass, bool wait) {
     while (pass->stage < pass->stages && ring_arrived(pass, wait)) {
         ring_damage(pass);
         hy_segment_fold(pass->sp->device, &lists_of(pass)->ring[pass->stage], pass->step, &maps, pass->in);
+        hy_comm_group_begin(pass->sp->comm);
         ring_send(pass, true);
+        hy_comm_group_end(pass->sp->comm);
         pass->stage++;
         ring_open_stage(pass);
     }

@@ -1,0 +1,302 @@
+/* NCCL: exchanges in the order of the device's EXCHANGE lane, which the host never waits for. An exchange starts behind what COMPUTE was given
+ * before it was posted; who waits for it lets COMPUTE wait for EXCHANGE. Sends and receives that wait for each other must be in one group
+ * (hy_comm_group_begin): single ones run one after the other. Sums are in NCCL's order, which is not that of other transports.
+ *
+ * Communicators do not block: calls that are in progress are asked for until they are done. After an asynchronous error a communicator is
+ * aborted, never destroyed, and the job ends. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "comm/comm_internal.h"
+#include "comm/nccl_library.h"
+
+enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30 };
+
+/* Where the exchanges of one group end. */
+typedef struct group_end {
+    struct group_end *next; /* of the spare ones */
+    hy_mark done;
+    int waiting; /* requests that were not waited for yet */
+} group_end;
+
+typedef struct nccl_comm {
+    struct nccl_comm *next; /* of all of this process */
+    const hy_nccl_library *library;
+    hy_comm *comm;
+    ncclComm_t nccl;
+    int depth;        /* of groups */
+    group_end *group; /* the open one; NULL: nothing was posted in it yet */
+    group_end *spare;
+} nccl_comm;
+
+static nccl_comm *all_nccl;
+
+static void pause_for(int64_t nanoseconds) {
+    const struct timespec time = {.tv_nsec = nanoseconds};
+    (void)nanosleep(&time, NULL);
+}
+
+/* ---- results ---- */
+
+/* The rank says what failed, lets the others' kernels go, and ends the job. */
+static _Noreturn void end_with(nccl_comm *n, const char *what, ncclResult_t result) {
+    hy_log(HY_LOG_ERROR, "rank %d of %d: NCCL: %s: %s (%s)", n->comm->rank, n->comm->size, what,
+           n->library->ncclGetErrorString(result), n->library->ncclGetLastError(n->nccl));
+    if (n->nccl != NULL) {
+        (void)n->library->ncclCommAbort(n->nccl);
+    }
+    hy_comm_abort(HY_ERR_COMM);
+}
+
+/* Until the call before is no longer in progress, at most so long. */
+static ncclResult_t settle(nccl_comm *n, ncclResult_t result, double seconds) {
+    const double begun = hy_now();
+    while (result == ncclInProgress && hy_now() - begun < seconds) {
+        const ncclResult_t asked = n->library->ncclCommGetAsyncError(n->nccl, &result);
+        if (asked != ncclSuccess) {
+            return asked;
+        }
+        if (result == ncclInProgress) {
+            hy_comm_look_around();
+            pause_for(20000);
+        }
+    }
+    return result;
+}
+
+static void check(nccl_comm *n, const char *what, ncclResult_t result) {
+    result = settle(n, result, OPEN_SECONDS);
+    if (result != ncclSuccess) {
+        end_with(n, what, result);
+    }
+}
+
+/* ---- communicators ---- */
+
+/* A library of the host's memory, which only tests name, serves devices of the host. */
+static bool nccl_probe(const hy_comm *control, const hy_device *device, char *why, size_t size) {
+    const bool on_gpu = hy_device_stream_kind(device) == HY_STREAM_CUDA;
+    (void)control;
+    if (!on_gpu && !hy_nccl_library_is_named()) {
+        snprintf(why, size, "it moves what GPUs hold, and run.device: %s is none", hy_device_profile(device)->name);
+        return false;
+    }
+    const hy_nccl_library *library = hy_nccl_library_open(why, size);
+    if (library != NULL && library->hosts_memory == on_gpu) {
+        snprintf(why, size, "the library that HYLAS_NCCL names does not reach the memory of run.device: %s",
+                 hy_device_profile(device)->name);
+        return false;
+    }
+    return library != NULL;
+}
+
+/* Rank 0's, on all. */
+static hy_status share_id(nccl_comm *n, ncclUniqueId *id) {
+    hy_comm *control = n->comm->control;
+    hy_status status = HY_OK;
+    hy_req req;
+    if (n->comm->rank == 0) {
+        const ncclResult_t result = n->library->ncclGetUniqueId(id);
+        if (result != ncclSuccess) {
+            status = hy_fail(HY_ERR_ENV, "NCCL: %s", n->library->ncclGetErrorString(result));
+        }
+    }
+    HY_TRY(hy_comm_agree(control, status));
+    hy_comm_broadcast(control, "NCCL id", id, sizeof *id, 0, &req);
+    hy_comm_wait(&req);
+    return HY_OK;
+}
+
+static hy_status create(nccl_comm *n) {
+    ncclUniqueId id;
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    HY_TRY(share_id(n, &id));
+    ncclResult_t result = n->library->ncclCommInitRankConfig(&n->nccl, n->comm->size, id, n->comm->rank, &config);
+    result = settle(n, result, OPEN_SECONDS);
+    if (result != ncclSuccess) {
+        return hy_fail(HY_ERR_ENV,
+                       "NCCL: no communicator of %d ranks: %s (%s); NCCL_DEBUG=WARN says more. Ranks that share a GPU "
+                       "need an NCCL_HOSTID of their own each",
+                       n->comm->size, n->library->ncclGetErrorString(result), n->library->ncclGetLastError(n->nccl));
+    }
+    return HY_OK;
+}
+
+static void forget(nccl_comm *n) {
+    nccl_comm **link = &all_nccl;
+    while (*link != n) {
+        link = &(*link)->next;
+    }
+    *link = n->next;
+    for (group_end *g = n->spare, *next; g != NULL; g = next) {
+        next = g->next;
+        hy_free(g);
+    }
+    hy_free(n);
+}
+
+static hy_status nccl_open(hy_comm *comm) {
+    char why[256];
+    nccl_comm *n = NULL;
+    HY_TRY(hy_comm_agree(comm->control, HY_NEW("NCCL communicator", 1, &n)));
+    *n = (nccl_comm){.next = all_nccl, .library = hy_nccl_library_open(why, sizeof why), .comm = comm};
+    all_nccl = n;
+    const hy_status status = hy_comm_agree(comm->control, create(n));
+    if (status != HY_OK) {
+        if (n->nccl != NULL) {
+            (void)n->library->ncclCommAbort(n->nccl);
+        }
+        forget(n);
+        return status;
+    }
+    comm->impl = n;
+    return HY_OK;
+}
+
+/* What was given runs to its end first. */
+static void nccl_close(hy_comm *comm) {
+    nccl_comm *n = comm->impl;
+    hy_device_wait(comm->device, hy_device_mark(comm->device, HY_LANE_EXCHANGE));
+    if (settle(n, n->library->ncclCommFinalize(n->nccl), FINALIZE_SECONDS) == ncclSuccess) {
+        (void)n->library->ncclCommDestroy(n->nccl);
+    } else {
+        (void)n->library->ncclCommAbort(n->nccl);
+    }
+    forget(n);
+}
+
+/* ---- groups ---- */
+
+static void open_group(nccl_comm *n) {
+    hy_device *device = n->comm->device;
+    if (n->spare == NULL && HY_NEW("group of exchanges", 1, &n->spare) != HY_OK) {
+        hy_comm_abort(HY_ERR_MEMORY);
+    }
+    n->group = n->spare;
+    n->spare = n->group->next;
+    *n->group = (group_end){0};
+    hy_device_after(device, HY_LANE_EXCHANGE, hy_device_mark(device, HY_LANE_COMPUTE));
+    check(n, "group start", n->library->ncclGroupStart());
+}
+
+static void close_group(nccl_comm *n) {
+    if (n->group != NULL) {
+        check(n, "group end", n->library->ncclGroupEnd());
+        n->group->done = hy_device_mark(n->comm->device, HY_LANE_EXCHANGE);
+        n->group = NULL;
+    }
+}
+
+static void nccl_group(hy_comm *comm, bool begin) {
+    nccl_comm *n = comm->impl;
+    n->depth += begin ? 1 : -1;
+    if (n->depth == 0) {
+        close_group(n);
+    }
+}
+
+/* ---- exchanges ---- */
+
+static ncclDataType_t nccl_type(hy_type type) {
+    return type == HY_TYPE_F32 ? ncclFloat32 : type == HY_TYPE_F64 ? ncclFloat64 : ncclInt64;
+}
+
+static ncclRedOp_t nccl_sum(hy_reduce op) {
+    return op == HY_SUM ? ncclSum : op == HY_MAX ? ncclMax : ncclMin;
+}
+
+/* A message for each rank, from each. */
+static ncclResult_t all_to_all(nccl_comm *n, const hy_xfer *x, cudaStream_t stream) {
+    const size_t bytes = (size_t)x->n;
+    ncclResult_t result = ncclSuccess;
+    for (int r = 0; r < n->comm->size && result == ncclSuccess; r++) {
+        const size_t at = (size_t)r * bytes;
+        result = n->library->ncclSend((const char *)x->send + at, bytes, ncclInt8, r, n->nccl, stream);
+        if (result == ncclSuccess) {
+            result = n->library->ncclRecv((char *)x->recv + at, bytes, ncclInt8, r, n->nccl, stream);
+        }
+    }
+    return result;
+}
+
+static ncclResult_t give(nccl_comm *n, const hy_xfer *x, cudaStream_t stream) {
+    const hy_nccl_library *l = n->library;
+    const size_t count = (size_t)x->n;
+    switch (x->kind) {
+    case HY_X_ALL_GATHER:
+        return l->ncclAllGather(x->send, x->recv, count, ncclInt8, n->nccl, stream);
+    case HY_X_ALL_REDUCE:
+        return l->ncclAllReduce(x->recv, x->recv, count, nccl_type(x->type), nccl_sum(x->op), n->nccl, stream);
+    case HY_X_REDUCE_SCATTER:
+        return l->ncclReduceScatter(x->send, x->recv, count, nccl_type(x->type), nccl_sum(x->op), n->nccl, stream);
+    case HY_X_ALL_TO_ALL:
+        return all_to_all(n, x, stream);
+    case HY_X_BROADCAST:
+        return l->ncclBroadcast(x->recv, x->recv, count, ncclInt8, x->peer, n->nccl, stream);
+    case HY_X_SEND:
+        return l->ncclSend(x->send, count, ncclInt8, x->peer, n->nccl, stream);
+    case HY_X_RECV:
+        return l->ncclRecv(x->recv, count, ncclInt8, x->peer, n->nccl, stream);
+    case HY_X_KINDS:
+        break;
+    }
+    return ncclInvalidArgument;
+}
+
+static void nccl_post(hy_comm *comm, const hy_xfer *x, hy_req *req) {
+    nccl_comm *n = comm->impl;
+    if (x->n == 0) {
+        return; /* nobody's: sizes are the same on both sides */
+    }
+    if (n->group == NULL) {
+        open_group(n);
+    }
+    check(n, hy_exchange_kind_name(x->kind), give(n, x, hy_device_stream(comm->device, HY_LANE_EXCHANGE)));
+    req->impl = n->group;
+    n->group->waiting++;
+    if (n->depth == 0) {
+        close_group(n);
+    }
+}
+
+static void nccl_join(hy_req *req) {
+    nccl_comm *n = req->comm->impl;
+    group_end *g = req->impl;
+    if (g == NULL) {
+        return;
+    }
+    hy_device_after(req->comm->device, HY_LANE_COMPUTE, g->done);
+    if (--g->waiting == 0) {
+        g->next = n->spare;
+        n->spare = g;
+    }
+}
+
+/* Ends the job if one of them has failed: nothing that waits for it would ever go on. */
+static void nccl_progress(void) {
+    for (nccl_comm *n = all_nccl; n != NULL; n = n->next) {
+        ncclResult_t error = ncclSuccess;
+        if (n->nccl == NULL || n->group != NULL) {
+            continue;
+        }
+        const ncclResult_t asked = n->library->ncclCommGetAsyncError(n->nccl, &error);
+        if (asked != ncclSuccess || (error != ncclSuccess && error != ncclInProgress)) {
+            end_with(n, "an exchange failed", asked != ncclSuccess ? asked : error);
+        }
+    }
+}
+
+const hy_transport hy_transport_nccl = {.name = "nccl",
+                                        .can = HY_CAN_DEVICE_MEMORY | HY_CAN_STREAM_ORDER | HY_CAN_SELF_PROGRESS,
+                                        .probe = nccl_probe,
+                                        .open = nccl_open,
+                                        .post = nccl_post,
+                                        .group = nccl_group,
+                                        .join = nccl_join,
+                                        .progress = nccl_progress,
+                                        .close = nccl_close};
