@@ -14,7 +14,7 @@
 #include "comm/comm_internal.h"
 #include "comm/nccl_library.h"
 
-enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30 };
+enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30, GROUPS = 256 };
 
 /* Where the exchanges of one group end. */
 typedef struct group_end {
@@ -22,6 +22,12 @@ typedef struct group_end {
     hy_mark done;
     int waiting; /* requests that were not waited for yet */
 } group_end;
+
+/* Made together: a step allocates nothing. */
+typedef struct group_chunk {
+    struct group_chunk *next;
+    group_end ends[GROUPS];
+} group_chunk;
 
 typedef struct nccl_comm {
     struct nccl_comm *next; /* of all of this process */
@@ -31,6 +37,7 @@ typedef struct nccl_comm {
     int depth;        /* of groups */
     group_end *group; /* the open one; NULL: nothing was posted in it yet */
     group_end *spare;
+    group_chunk *chunks;
 } nccl_comm;
 
 static nccl_comm *all_nccl;
@@ -111,10 +118,23 @@ static hy_status share_id(nccl_comm *n, ncclUniqueId *id) {
     return HY_OK;
 }
 
+static hy_status add_chunk(nccl_comm *n) {
+    group_chunk *chunk = NULL;
+    HY_TRY(HY_NEW("groups of exchanges", 1, &chunk));
+    chunk->next = n->chunks;
+    n->chunks = chunk;
+    for (int i = 0; i < GROUPS; i++) {
+        chunk->ends[i].next = n->spare;
+        n->spare = &chunk->ends[i];
+    }
+    return HY_OK;
+}
+
 static hy_status create(nccl_comm *n) {
     ncclUniqueId id;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
+    HY_TRY(hy_comm_agree(n->comm->control, add_chunk(n)));
     HY_TRY(share_id(n, &id));
     ncclResult_t result = n->library->ncclCommInitRankConfig(&n->nccl, n->comm->size, id, n->comm->rank, &config);
     result = settle(n, result, OPEN_SECONDS);
@@ -133,9 +153,9 @@ static void forget(nccl_comm *n) {
         link = &(*link)->next;
     }
     *link = n->next;
-    for (group_end *g = n->spare, *next; g != NULL; g = next) {
-        next = g->next;
-        hy_free(g);
+    for (group_chunk *chunk = n->chunks, *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        hy_free(chunk);
     }
     hy_free(n);
 }
@@ -174,7 +194,7 @@ static void nccl_close(hy_comm *comm) {
 
 static void open_group(nccl_comm *n) {
     hy_device *device = n->comm->device;
-    if (n->spare == NULL && HY_NEW("group of exchanges", 1, &n->spare) != HY_OK) {
+    if (n->spare == NULL && add_chunk(n) != HY_OK) {
         hy_comm_abort(HY_ERR_MEMORY);
     }
     n->group = n->spare;

@@ -11,31 +11,14 @@ const char *const hy_transport_names[] = {
     NULL,
 };
 
-static bool not_built(const hy_comm *control, const hy_device *device, char *why, size_t size) {
-    (void)control;
-    (void)device;
-    (void)snprintf(why, size, "not built: this program does not have it");
-    return false;
-}
-
-#ifndef HY_HAVE_NCCL
-static const hy_transport nccl_not_built = {.name = "nccl", .probe = not_built};
-#endif
-#ifndef HY_HAVE_UCX
-static const hy_transport ucx_not_built = {.name = "ucx", .probe = not_built};
-#endif
-
-static const hy_transport *const rows[] = {
+/* NULL: not built. */
+static const hy_transport *const rows[HY_TRANSPORT_NCCL + 1] = {
     [HY_TRANSPORT_MPI] = &hy_transport_mpi,
 #ifdef HY_HAVE_UCX
     [HY_TRANSPORT_UCX] = &hy_transport_ucx,
-#else
-    [HY_TRANSPORT_UCX] = &ucx_not_built,
 #endif
 #ifdef HY_HAVE_NCCL
     [HY_TRANSPORT_NCCL] = &hy_transport_nccl,
-#else
-    [HY_TRANSPORT_NCCL] = &nccl_not_built,
 #endif
 };
 
@@ -45,6 +28,10 @@ enum { N_PREFERRED = sizeof preferred / sizeof preferred[0] };
 
 bool hy_transport_is_there(hy_transport_id id, const hy_comm *control, const hy_device *device, char *why,
                            size_t size) {
+    if (id != HY_TRANSPORT_AUTO && rows[id] == NULL) {
+        (void)snprintf(why, size, "not built: this program does not have it");
+        return false;
+    }
     return id == HY_TRANSPORT_AUTO || rows[id]->probe(control, device, why, size);
 }
 

@@ -41,8 +41,10 @@ static void add(problem *p, const float *x, float *y) {
 /* Passes `mine` on around the ring, and waits on a request that is gone from the stack when it lands. */
 static void pass_on(problem *p) {
     hy_req send, recv;
+    hy_comm_group_begin(p->comm);
     hy_comm_recv(p->comm, "ring", p->next, N * sizeof(float), (p->rank + p->size - 1) % p->size, TAG, &recv);
     hy_comm_send(p->comm, "ring", p->mine, N * sizeof(float), (p->rank + 1) % p->size, TAG, &send);
+    hy_comm_group_end(p->comm);
     hy_comm_wait(&recv);
     hy_comm_wait(&send);
 }

@@ -19,7 +19,7 @@ typedef struct one_pipe {
 } one_pipe;
 
 typedef struct shared_pipes {
-    _Atomic int pids[STANDIN_RANKS]; /* 0: not there yet; −1: gone, in order */
+    _Atomic int pids[STANDIN_RANKS]; /* 0: not there yet; −1: has closed it */
     one_pipe pipes[];                /* [from · size + to] */
 } shared_pipes;
 
@@ -88,7 +88,7 @@ void standin_pipes_close(standin_pipes *p) {
 bool standin_pipes_lost(const standin_pipes *p, int *rank) {
     for (*rank = 0; *rank < p->size; ++*rank) {
         const int pid = atomic_load(&p->shared->pids[*rank]);
-        if (*rank != p->rank && (pid < 0 || kill(pid, 0) != 0)) {
+        if (*rank != p->rank && pid > 0 && kill(pid, 0) != 0) {
             return true;
         }
     }

@@ -33,7 +33,7 @@ typedef struct standin_side {
 /* Moves what can be moved now, and says whether anything did. A send is done when its peer has taken all of it. */
 bool standin_side_move(standin_side *side);
 
-/* Whether a rank of it has died or ended. */
+/* Whether a rank of it has ended without closing it. */
 bool standin_pipes_lost(const standin_pipes *pipes, int *rank);
 
 #endif
