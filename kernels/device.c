@@ -9,6 +9,7 @@
 #include "kernels/cpu/ref.h"
 #include "kernels/cuda/table_cuda.h"
 #include "kernels/device_internal.h"
+#include "kernels/gpus.h"
 
 /* Logits of a tile about as large as the caches; calls of milliseconds at most, so that exchanges in flight advance in between. */
 static const hy_tuning host_tuning = {
@@ -167,14 +168,17 @@ static hy_status find_kind(const char *name, const hy_device_kind **out) {
     }
 #endif
     return hy_fail(HY_ERR_USAGE,
-                   "device '%s' is unknown: choose cpu, cpu_ref or cuda; cpu_async and cpu_apart show what waits too "
-                   "little, cuda_host "
-                   "(in builds with tests) runs what cuda does on the host",
+                   "device '%s' is unknown: choose auto, cpu, cpu_ref or cuda; cpu_async and cpu_apart show what waits "
+                   "too little, cuda_host (in builds with tests) runs what cuda does on the host",
                    name);
 }
 
 hy_status hy_device_describe(const char *name, hy_dtype dtype, const hy_device_kind **kind, hy_table *table,
                              hy_profile *profile) {
+    char why[512];
+    if (strcmp(name, "auto") == 0) {
+        name = hy_auto_device(dtype, why, sizeof why);
+    }
     HY_TRY(find_kind(name, kind));
     const char *colon = strchr(name, ':');
     const char *like = colon != NULL ? colon + 1 : (*kind)->like;

@@ -45,7 +45,8 @@ typedef struct hy_device hy_device;
 
 /* "cpu" is cpu_ref overlaid with the fastest variants this processor runs (float32 and bf16; float64 stays on cpu_ref, with BLAS
  * products). HYLAS_CPU=plain|avx2|avx512|amx in the environment restricts the choice. "cpu_async" runs the table of cpu,
- * "cpu_async:cpu_ref" that of cpu_ref (async/lanes.h); "cpu_apart" is the same and apart. HY_ERR_USAGE for an unknown name. Local. */
+ * "cpu_async:cpu_ref" that of cpu_ref (async/lanes.h); "cpu_apart" is the same and apart. "auto" is what hy_auto_device says (gpus.h).
+ * HY_ERR_USAGE for an unknown name. Local. */
 HY_MUST_CHECK hy_status hy_device_create(const char *name, hy_dtype dtype, hy_device **out);
 /* Waits for all that was given. NULL allowed. */
 void hy_device_destroy(hy_device *device);

@@ -111,6 +111,8 @@ static void report_gpus(findings *found) {
         hy_gpu_facts(i, text, sizeof text);
         say(found, "gpu", "%s", text);
     }
+    const char *device = hy_auto_device(HY_BF16, text, sizeof text);
+    say(found, "device", "run.device: auto is %s (%s)", device, text);
 }
 
 static void report_hdf5(findings *found, const hy_rank_facts *mine) {

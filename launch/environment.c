@@ -23,8 +23,8 @@ static void write_command(hy_json *json, int argc, char **argv) {
     hy_json_string(json, "directory", getcwd(folder, sizeof folder));
 }
 
-static hy_status write_start(hy_json *json, int argc, char **argv, const hy_config *config, const hy_rank_facts *all,
-                             int size) {
+static hy_status write_start(hy_json *json, int argc, char **argv, const hy_config *config, const char *device,
+                             const hy_rank_facts *all, int size) {
     char processor[256];
     hy_machine_cpu_name(processor, sizeof processor);
     hy_json_open_object(json, NULL);
@@ -32,7 +32,7 @@ static hy_status write_start(hy_json *json, int argc, char **argv, const hy_conf
     write_command(json, argc, argv);
     hy_build_json(json);
     hy_json_string(json, "processor", processor);
-    hy_json_string(json, "device", config->run.device);
+    hy_json_string(json, "device", device);
     hy_json_string(json, "precision", hy_precision_names[config->train.precision]);
     hy_json_string(json, "table", all[0].table);
     hy_json_int(json, "ranks", size);
@@ -41,8 +41,8 @@ static hy_status write_start(hy_json *json, int argc, char **argv, const hy_conf
     return hy_json_end(json, HY_ERR_MEMORY);
 }
 
-static hy_status describe_start(int argc, char **argv, const hy_config *config, const hy_rank_facts *all, int size,
-                                char **text) {
+static hy_status describe_start(int argc, char **argv, const hy_config *config, const char *device,
+                                const hy_rank_facts *all, int size, char **text) {
     char *written = NULL;
     size_t length = 0;
     FILE *memory = open_memstream(&written, &length);
@@ -51,7 +51,7 @@ static hy_status describe_start(int argc, char **argv, const hy_config *config, 
     }
     hy_json json;
     hy_json_begin(&json, memory);
-    const hy_status status = write_start(&json, argc, argv, config, all, size);
+    const hy_status status = write_start(&json, argc, argv, config, device, all, size);
     fclose(memory);
     if (status != HY_OK) {
         free(written);
@@ -67,8 +67,9 @@ hy_status hy_environment_describe(int argc, char **argv, const hy_config *config
     *text = NULL;
     HY_TRY(hy_comm_agree(world, hy_profile_of(config->run.device, hy_config_precision(config), &profile)));
     HY_TRY(hy_rank_facts_gather(world, profile.detail, &all));
-    const hy_status status =
-        hy_comm_rank(world) == 0 ? describe_start(argc, argv, config, all, hy_comm_size(world), text) : HY_OK;
+    const hy_status status = hy_comm_rank(world) == 0
+                                 ? describe_start(argc, argv, config, profile.name, all, hy_comm_size(world), text)
+                                 : HY_OK;
     hy_free(all);
     return hy_comm_agree(world, status);
 }

@@ -63,4 +63,12 @@ value ended 2>/dev/null && fail "a killed start has an end"
 train train.steps=1 train.precision=bf16 run.device=cpu_async || fail "after a kill"
 same "$(value device) $(value precision) $(value earlier.0.precision)" "cpu_async bf16 f32" "precision of either start"
 same "$("$hylas" doctor | sed -n 's/^bf16 *ok *cpu (\([a-z0-9]*\)), products by .*/\1/p')" "$(value table)" "variant of bf16 beside that of doctor"
+
+# run.device: auto: a GPU where there is one, else cpu, with the reason in the log and in what doctor says
+rm -rf run
+auto=$("$hylas" doctor | sed -n 's/^device *ok *\(run.device: auto is .*\)/\1/p')
+[[ $auto =~ ^run.device:\ auto\ is\ (cpu\ \(no\ GPU\ here:\ .+|cuda\ \([0-9]+\ here.+)\)$ ]] || fail "doctor: '$auto'"
+train train.steps=1 run.device=auto || fail "run.device: auto"
+[ "$(grep -cF " $auto" run/log.txt)" = 1 ] || fail "run.device: auto: not in the log"
+same "$(value device)" "$(awk '{ print $4 }' <<<"$auto")" "what run.device: auto was"
 printf 'records are whole\n'

@@ -134,8 +134,8 @@ static const hy_schema_entry config_rows[] = {
     TEXT(run.dir, "run.dir", "runs/default",
          "metrics, log and checkpoints; ${key} is that key's value, ${model.schedule} the layers: 18gla-6attention"),
     TEXT(run.device, "run.device", "cpu",
-         "what computes: cpu, cpu_ref, cuda; cpu_async and cpu_apart to test asynchrony, cuda_host to run what cuda "
-         "does on the host"),
+         "what computes: cpu, cpu_ref, cuda, or auto: cuda where there is a GPU, else cpu; cpu_async and cpu_apart to "
+         "test asynchrony, cuda_host to run what cuda does on the host"),
 };
 static const hy_schema config_schema = HY_SCHEMA(hy_config, config_rows);
 

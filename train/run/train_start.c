@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "kernels/gpus.h"
 #include "train/run/config_change.h"
 #include "train/run/config_diff.h"
 #include "train/run/data_resume.h"
@@ -56,6 +57,33 @@ static hy_status initialise(hy_loop *l) {
     return status;
 }
 
+static bool device_is_auto(const hy_loop *l) {
+    return strcmp(l->config->run.device, "auto") == 0;
+}
+
+/* What run.device: auto stands for is the same on all ranks, or nobody begins. Collective. */
+static hy_status check_auto_device(const hy_loop *l) {
+    char why[512];
+    const bool here = strcmp(hy_auto_device(hy_config_precision(l->config), why, sizeof why), "cuda") == 0;
+    int64_t seen[2] = {here, !here};
+    hy_req req = {0};
+    hy_comm_all_reduce(l->world, "device", seen, 2, HY_TYPE_I64, HY_MAX, &req);
+    hy_comm_wait(&req);
+    if (seen[0] == 0 || seen[1] == 0) {
+        return HY_OK;
+    }
+    return here
+               ? HY_ERR_PEER
+               : hy_fail(HY_ERR_ENV, "run.device: auto is cuda on other ranks and cpu on rank %d (%s): name the device",
+                         hy_comm_rank(l->world), why);
+}
+
+static void say_auto_device(const hy_loop *l) {
+    char why[512];
+    const char *device = hy_auto_device(hy_config_precision(l->config), why, sizeof why);
+    hy_info("run.device: auto is %s (%s)", device, why);
+}
+
 /* Mistakes that need no folder to be seen leave none behind. Collective. */
 static hy_status check_mesh_and_device(const hy_loop *l) {
     const hy_config *config = l->config;
@@ -64,6 +92,7 @@ static hy_status check_mesh_and_device(const hy_loop *l) {
     HY_TRY(hy_mesh_create(l->world, (int)config->parallel.data,
                           hy_trainer_sequence_size(config, hy_comm_size(l->world)), &mesh));
     hy_mesh_destroy(&mesh);
+    HY_TRY(device_is_auto(l) ? check_auto_device(l) : HY_OK);
     return hy_comm_agree(
         l->world, l->first_rank ? hy_profile_of(config->run.device, hy_config_precision(config), &profile) : HY_OK);
 }
@@ -172,7 +201,11 @@ hy_status hy_loop_begin(hy_loop *l) {
     HY_TRY(hy_comm_agree(l->world, hy_config_write(l->config, &l->config_text, &l->config_length)));
     HY_TRY(hy_config_agree(l->world, l->config_text, l->config_length));
     HY_TRY(check_mesh_and_device(l));
-    return begin_folder(l);
+    HY_TRY(begin_folder(l));
+    if (l->first_rank && device_is_auto(l)) {
+        say_auto_device(l);
+    }
+    return HY_OK;
 }
 
 hy_status hy_loop_prepare(hy_loop *l, hy_checkpoint *checkpoint) {
