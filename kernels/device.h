@@ -52,7 +52,7 @@ HY_MUST_CHECK hy_status hy_device_create(const char *name, hy_dtype dtype, hy_de
 void hy_device_destroy(hy_device *device);
 /* Whether calls return before their work is done. */
 bool hy_device_is_async(const hy_device *device);
-/* Whether the host is never in its memory, hy_device_enter or not: what is to move it but lanes does so by itself. */
+/* Whether neither the host, hy_device_enter or not, nor a forked child is ever in its memory: what is to move it but lanes does so by itself. */
 bool hy_device_is_apart(const hy_device *device);
 
 const hy_profile *hy_device_profile(const hy_device *device);
@@ -133,7 +133,7 @@ void *hy_device_stream(hy_device *device, hy_lane lane);
 /* ---- the host in the memory of a device that is not apart: for transports that move it themselves, between these two calls. Nests ---- */
 void hy_device_enter(hy_device *device);
 void hy_device_leave(hy_device *device);
-/* In a forked child, which sees what its parent's device held: it may read that. */
+/* In a forked child, which sees what its parent's device held if that is not apart: it may read that. */
 void hy_device_open_to_child(hy_device *device);
 /* Somebody beside this process may be in it between these: a peer, an adapter. Counts. */
 void hy_device_lend(hy_device *device);

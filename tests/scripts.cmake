@@ -66,7 +66,8 @@ foreach(name run_record threads)
   set_tests_properties(program/${name} PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 endforeach()
 
-# fault/: what must survive. kill_resume.sh and stop_resume.sh take the number of kills or stops; by hand 20.
+# fault/: what must survive. kill_resume.sh and stop_resume.sh take the number of kills or stops; by hand 20. cpu_apart: a device whose memory the
+# child that saves does not see.
 add_test(NAME fault/kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
 set_tests_properties(fault/kill_resume PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 add_test(NAME fault/stop_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/stop_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 4)
@@ -81,6 +82,8 @@ add_test(NAME fault/bad_inputs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/bad_inp
 set_tests_properties(fault/bad_inputs PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 
 # The n-th system call or allocation fails: a draw of a minute here; all of them by `nth_failure.sh ... --all`. Sanitizers want to be
+add_test(NAME fault/stop_resume_apart COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/stop_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 3 cpu_apart bf16)
+set_tests_properties(fault/stop_resume_apart PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 # loaded first themselves. Skipped (77) where the kernel refuses a seccomp filter.
 if(NOT HY_SANITIZE AND NOT HY_TSAN AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|aarch64")
   add_library(nth_failure MODULE fault/nth_failure.c)

@@ -1,5 +1,6 @@
 /* cpu_async: the operations of `cpu` on lanes that are threads, in memory that nobody else can touch. What works here does not lean on
- * calls being done when they return, or on the host reading what a device holds. cpu_apart: the same, and exchanges cannot touch it either. */
+ * calls being done when they return, or on the host reading what a device holds. cpu_apart: the same, and neither exchanges nor a forked
+ * child can touch it, as a GPU's. */
 #include <stdio.h>
 #include <string.h>
 
@@ -48,6 +49,12 @@ static void async_launch(hy_device *device, hy_op_id op, const void *args, size_
 static hy_status async_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
     (void)device;
     return hy_guard_alloc(what, bytes, out);
+}
+
+static hy_status apart_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
+    HY_TRY(async_alloc(device, what, bytes, out));
+    hy_guard_keep_from_children(*out);
+    return HY_OK;
 }
 
 static void async_free(hy_device *device, void *memory) {
@@ -145,10 +152,10 @@ static void apart_nothing(hy_device *device) {
     (void)device;
 }
 
-#define LATE_ROW(device_name, is_apart, row_describe, row_enter, row_leave, row_lend, row_take_back)                   \
+#define LATE_ROW(device_name, is_apart, row_describe, row_alloc, row_enter, row_leave, row_lend, row_take_back)        \
     {                                                                                                                  \
         .name = (device_name), .like = "cpu", .apart = (is_apart), .describe = (row_describe), .open = async_open,     \
-        .close = async_close, .launch = async_launch, .alloc = async_alloc, .free = async_free,                        \
+        .close = async_close, .launch = async_launch, .alloc = (row_alloc), .free = async_free,                        \
         .not_in_children = async_not_in_children, .copy = async_copy, .upload = async_upload, .read = async_read,      \
         .write = async_write, .mark = async_mark, .after = async_after, .wait = async_wait, .reached = async_reached,  \
         .after_signal = async_after_signal, .signal = async_signal, .set_idle = async_set_idle,                        \
@@ -156,6 +163,6 @@ static void apart_nothing(hy_device *device) {
         .open_to_child = async_open_to_child, .lend = (row_lend), .take_back = (row_take_back)                         \
     }
 const hy_device_kind hy_device_kind_async =
-    LATE_ROW("cpu_async", false, async_describe, async_enter, async_leave, async_lend, async_take_back);
-const hy_device_kind hy_device_kind_apart =
-    LATE_ROW("cpu_apart", true, apart_describe, apart_nothing, apart_nothing, apart_nothing, apart_nothing);
+    LATE_ROW("cpu_async", false, async_describe, async_alloc, async_enter, async_leave, async_lend, async_take_back);
+const hy_device_kind hy_device_kind_apart = LATE_ROW("cpu_apart", true, apart_describe, apart_alloc, apart_nothing,
+                                                     apart_nothing, apart_nothing, apart_nothing);

@@ -22,6 +22,7 @@ typedef struct guarded_block {
     unsigned char *begin;
     size_t bytes, pages_bytes;
     void *raw;
+    bool kept; /* from children */
 } guarded_block;
 
 static struct {
@@ -170,6 +171,9 @@ void hy_guard_free(void *memory) {
     if (i >= 0) {
         raw = guard.blocks[i].raw;
         unprotect(&guard.blocks[i]);
+        if (guard.blocks[i].kept) {
+            (void)madvise(guard.blocks[i].begin, guard.blocks[i].pages_bytes, MADV_DOFORK);
+        }
         guard.blocks[i] = guard.blocks[--guard.n_blocks];
     }
     pthread_mutex_unlock(&guard.mutex);
@@ -181,6 +185,16 @@ void hy_guard_not_in_children(void *memory) {
     const int i = find_block(memory);
     if (i >= 0) {
         hy_alloc_not_in_children(guard.blocks[i].raw);
+    }
+    pthread_mutex_unlock(&guard.mutex);
+}
+
+void hy_guard_keep_from_children(void *memory) {
+    pthread_mutex_lock(&guard.mutex);
+    const int i = find_block(memory);
+    if (i >= 0) {
+        guarded_block *b = &guard.blocks[i];
+        b->kept = madvise(b->begin, b->pages_bytes, MADV_DONTFORK) == 0;
     }
     pthread_mutex_unlock(&guard.mutex);
 }

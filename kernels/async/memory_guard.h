@@ -16,6 +16,9 @@ void hy_guard_free(void *memory); /* NULL allowed */
 /* hy_alloc_not_in_children for guarded memory. */
 void hy_guard_not_in_children(void *memory);
 
+/* A forked child does not have this memory at all: it dies of touching it. */
+void hy_guard_keep_from_children(void *memory);
+
 /* This thread may touch guarded memory, and threads that it starts meanwhile. Nests. */
 void hy_guard_enter(void);
 void hy_guard_leave(void);

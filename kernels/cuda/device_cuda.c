@@ -333,6 +333,7 @@ const hy_device_kind hy_device_kind_cuda = {
     .host_free = cuda_host_free,
     .copy = cuda_copy,
     .upload = cuda_upload,
+    .apart = true,
     .read = cuda_read,
     .write = cuda_write,
     .mark = cuda_mark,

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# stop_resume.sh HYLAS SOURCE [STOPS]: SIGINT or SIGTERM at random moments of long steps, in turn to mpirun (which kills its ranks a second
+# stop_resume.sh HYLAS SOURCE [STOPS] [DEVICE] [PRECISION]: SIGINT or SIGTERM at random moments of long steps, in turn to mpirun (which kills its ranks a second
 # after telling them), to all ranks, as SIGUSR1 to all, and to one rank; after each the same command goes on. No step that was finished is made again, and in
 # the end parameters and optimizer state equal those of an uninterrupted run bit for bit. There are no other checkpoints than those that the
 # stops make. SOURCE: this repository, whose files are the text.
 set -uo pipefail
-stops=${3:-20}
+stops=${3:-20} device=${4:-cpu} precision=${5:-f32}
 source "$(dirname "${BASH_SOURCE[0]}")/begin.sh" "$1" "$2"
 
 "$hylas" data text "$source/layers" "$source/sp" --out store.h5 >/dev/null || fail "no token store"
 steps=2
 train() { # run folder
     exec "$mpirun" -np 3 "$hylas" train "$source/configs/tiny.yaml" --set data.store=store.h5 --set data.eval_store= --set run.dir="$1" \
-        --set train.steps=$steps --set train.checkpoint.every=0 --set data.sequence=${SEQUENCE:-9000}
+        --set train.steps=$steps --set train.checkpoint.every=0 --set data.sequence=${SEQUENCE:-9000} \
+        --set run.device="$device" --set train.precision="$precision"
 }
 contents() { # run folder: the hashes of what its last checkpoint holds
     grep -o '"content": *"[0-9a-f]*"' "$1/checkpoints/step-$steps/manifest.json"
@@ -30,7 +31,7 @@ wait_for_step() { # until step $1 is in the metrics, or the run has ended
     while [ "$(finished stopped)" != "$1" ] && kill -0 "$job" 2>/dev/null; do sleep 0.01; done
 }
 
-at=0 clean=0 killed=0
+at=0 clean=0 killed=0 parts=0
 for ((i = 1; i <= stops; i++)); do
     (train stopped) >log 2>&1 &
     job=$!
@@ -52,12 +53,14 @@ for ((i = 1; i <= stops; i++)); do
     if [ $code -eq 75 ]; then clean=$((clean + 1)); else killed=$((killed + 1)); fi
     [ $((i % 4)) -eq 1 ] || [ $code -eq 75 ] || fail "stop $i (SIG$signal): exit code $code"
     [ $signal = USR1 ] || grep -q "SIG[A-Z]*: the last finished step is being saved" log || fail "stop $i (SIG$signal): no word of it"
+    parts=$((parts + $(compgen -G 'stopped/checkpoints/*.stop/*.part' | wc -l)))
     # What is there now, made a checkpoint where it is parts: it must hold every step that was finished before the signal.
     "$hylas" eval stopped --store store.h5 --sequences 1 --sequence 100 >eval.log 2>&1 || { cat eval.log; fail "stop $i: no checkpoint"; }
     at=$(sed -n 's/^checkpoint .*(step \([0-9]*\)).*/\1/p' eval.log)
     [ "$at" -ge "$seen" ] || fail "stop $i (SIG$signal): step $seen was finished, but the newest checkpoint is that of step $at"
     [ "$at" -lt $steps ] || fail "stop $i: the run was over"
 done
+[ $parts -gt 0 ] || fail "nothing was saved in the middle of a step"
 (train stopped) >log 2>&1 || fail "the last run: exit code $?"
 grep -q "resuming after step $at" log || fail "the last run did not resume"
 

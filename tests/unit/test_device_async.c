@@ -334,6 +334,52 @@ static void test_threads(void **state) {
     should_pass(many_threads, (const char *[]){"HYLAS_GUARD=pages", NULL});
 }
 
+/* ---- what a forked child sees ---- */
+
+/* The child's status: it looks at what the device holds. */
+static int look_in_child(const char *name, bool *seen) {
+    hy_device *device = NULL;
+    int status = -1;
+    if (hy_device_create(name, HY_F32, &device) != HY_OK) {
+        _exit(90);
+    }
+    float *a = array_of(device, "a", N);
+    fill(device, a, N, 3);
+    hy_device_wait(device, hy_device_mark(device, HY_LANE_COMPUTE));
+    *seen = !hy_device_is_apart(device);
+    const pid_t child = fork();
+    if (child == 0) {
+        hy_device_open_to_child(device);
+        _exit(a[0] == 3 && a[N - 1] == 3 ? 0 : 1);
+    }
+    (void)waitpid(child, &status, 0);
+    hy_device_free(device, a);
+    hy_device_destroy(device);
+    return status;
+}
+
+static int seen_by_child(void) {
+    bool seen;
+    const int status = look_in_child("cpu_async", &seen);
+    return !seen || !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+static int unseen_by_child(void) {
+    bool seen;
+    const int status = look_in_child("cpu_apart", &seen);
+    return seen || !WIFSIGNALED(status) || WTERMSIG(status) != SIGSEGV;
+}
+
+static void test_children(void **state) {
+    (void)state;
+    if (THREAD_SANITIZER) { /* a child of several threads is not for it */
+        skip();
+    }
+    should_pass(seen_by_child, NULL);
+    should_pass(unseen_by_child, NULL);
+    should_pass(unseen_by_child, (const char *[]){"HYLAS_GUARD=pages", NULL});
+}
+
 /* COPY reads what COMPUTE has long written, with and without a mark in between. */
 static int copy_of_filled(bool with_mark) {
     hy_device *device = open_device();
@@ -373,8 +419,9 @@ static void test_seen_order(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),  cmocka_unit_test(test_signal),  cmocka_unit_test(test_lost_mark),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_threads), cmocka_unit_test(test_seen_order),
+        cmocka_unit_test(test_order),    cmocka_unit_test(test_signal),  cmocka_unit_test(test_lost_mark),
+        cmocka_unit_test(test_memory),   cmocka_unit_test(test_threads), cmocka_unit_test(test_seen_order),
+        cmocka_unit_test(test_children),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,13 @@ typedef struct hy_shards {
     void *copy;                     /* ... and room for the largest shard; NULL: the host's */
 } hy_shards;
 
+/* Where a dataset's shard of a bucket begins. */
+static inline const char *hy_shards_at(const hy_shards *s, int dataset, int bucket) {
+    const hy_bucket_shard *shard = &s->buckets[bucket];
+    return (const char *)s->data[dataset] +
+           (size_t)(s->flat && dataset == 0 ? shard->flat : shard->state) * hy_dtype_size(s->dtype);
+}
+
 /* XXH3 of the data, bucket by bucket. In the host's memory: safe in a signal handler. */
 uint64_t hy_shards_content(const hy_shards *shards);
 /* Writes the file, synced; *info: its hashes. */

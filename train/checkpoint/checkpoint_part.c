@@ -10,13 +10,14 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "train/checkpoint/checkpoint_internal.h"
+#include "train/checkpoint/checkpoint_fetch.h"
 
 struct hy_part {
     char folder[HY_PATH_MAX], path[HY_PATH_MAX], temporary[HY_PATH_MAX];
     hy_part_head head;
-    hy_shards shards;
+    hy_shards shards; /* what is written: the device's memory, or its image */
     hy_bucket_shard *buckets;
+    hy_fetch *fetch;         /* NULL: a child sees the device's memory */
     unsigned char *preamble; /* head, sizes, manifest: written as one piece */
     size_t preamble_bytes;
 };
@@ -75,6 +76,9 @@ static hy_status fill_part(hy_part *part, const hy_checkpoint_source *source, co
                                 .dtype = source->dtype,
                                 .n_buckets = part->shards.n_buckets,
                                 .optimizer = source->m != NULL};
+    HY_TRY(source->device != NULL && hy_device_is_apart(source->device)
+               ? hy_fetch_create(source->device, &part->shards, &part->fetch)
+               : HY_OK);
     return make_preamble(part, source);
 }
 
@@ -92,10 +96,29 @@ hy_status hy_part_create(const hy_checkpoint_source *source, const char *folder,
 
 void hy_part_destroy(hy_part *part) {
     if (part != NULL) {
+        hy_fetch_destroy(part->fetch);
         hy_free(part->buckets);
         hy_free(part->preamble);
         hy_free(part);
     }
+}
+
+/* ---- where a child does not see the device ---- */
+
+bool hy_part_fetches(const hy_part *part) {
+    return part->fetch != NULL;
+}
+
+hy_status hy_part_fetch_begin(hy_part *part) {
+    return hy_fetch_begin(part->fetch, &part->shards);
+}
+
+bool hy_part_fetched(hy_part *part, bool wait) {
+    return hy_fetch_go_on(part->fetch, wait);
+}
+
+void hy_part_fetch_end(hy_part *part) {
+    hy_fetch_end(part->fetch);
 }
 
 /* ---- at the signal: the kernel's calls only ---- */
@@ -147,11 +170,7 @@ static bool write_contents(hy_part *part, int fd) {
     bool ok = write_bytes(fd, part->preamble, part->preamble_bytes);
     for (int k = 0; k < 3; k++) {
         for (int b = 0; b < s->n_buckets && s->data[k] != NULL; b++) {
-            const hy_bucket_shard *shard = &s->buckets[b];
-            const size_t element = hy_dtype_size(s->dtype);
-            const char *from =
-                (const char *)s->data[k] + (size_t)(s->flat && k == 0 ? shard->flat : shard->state) * element;
-            ok = ok && write_bytes(fd, from, (size_t)shard->n * element);
+            ok = ok && write_bytes(fd, hy_shards_at(s, k, b), (size_t)s->buckets[b].n * hy_dtype_size(s->dtype));
         }
     }
     return ok && fsync(fd) == 0;

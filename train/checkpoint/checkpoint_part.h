@@ -18,6 +18,15 @@ typedef struct hy_part hy_part;
 HY_MUST_CHECK hy_status hy_part_create(const hy_checkpoint_source *source, const char *folder, hy_part **out);
 void hy_part_destroy(hy_part *part);
 
+/* Where a forked child does not see the device's memory: what a part is made of is brought to the host's first. None of these is safe in a
+ * signal handler. */
+bool hy_part_fetches(const hy_part *part);
+/* From here on until it is fetched the source's arrays do not change. HY_ERR_MEMORY. */
+HY_MUST_CHECK hy_status hy_part_fetch_begin(hy_part *part);
+/* Whether all is there, for a child to write; goes on with the rest, or waits for it. */
+bool hy_part_fetched(hy_part *part, bool wait);
+void hy_part_fetch_end(hy_part *part);
+
 /* Makes the folder of the parts of that step; true if this process did. Safe in a signal handler. */
 bool hy_part_announce(hy_part *part, int64_t step);
 /* Writes this rank's part; false: it is not there. Safe in a signal handler, but it takes its time: for a child. */

@@ -59,14 +59,11 @@ static size_t largest_shard_bytes(const hy_shards *s) {
 
 /* For the host to read, until the next. */
 static const char *bucket_data(const hy_shards *s, int dataset, int bucket) {
-    const hy_bucket_shard *shard = &s->buckets[bucket];
-    const size_t element = hy_dtype_size(s->dtype);
-    const int64_t at = s->flat && dataset == 0 ? shard->flat : shard->state;
-    const char *data = (const char *)s->data[dataset] + (size_t)at * element;
+    const char *data = hy_shards_at(s, dataset, bucket);
     if (s->copy == NULL) {
         return data;
     }
-    hy_device_read(s->device, data, (size_t)shard->n * element, s->copy);
+    hy_device_read(s->device, data, (size_t)s->buckets[bucket].n * hy_dtype_size(s->dtype), s->copy);
     return s->copy;
 }
 

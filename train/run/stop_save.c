@@ -27,6 +27,7 @@ static struct {
     volatile sig_atomic_t settled;    /* `now` is what the memory holds */
     bool awaited;                     /* it will be, once the device has passed `behind` */
     hy_mark behind;
+    bool fetching, inside; /* what is to be written is on its way to the host; which is at it */
     double next_look;
     int n_writers;
     pid_t writers[WRITERS_MAX];
@@ -68,18 +69,25 @@ static void announce(void) {
     say(text);
 }
 
-static void write_in_child(void) {
+/* Whether `now` still has to be saved; then it counts as being so. */
+static bool take_on(void) {
     if (state.now.step <= state.saved_step || state.now.step == state.written_step) {
-        return;
+        return false;
     }
     if (hy_part_announce(state.part, state.now.step) && state.written_step < 0) {
         announce();
     }
     state.written_step = state.now.step;
+    return true;
+}
+
+static void write_in_child(void) {
     const pid_t child = _Fork();
     if (child == 0) {
         become_writer();
-        hy_device_open_to_child(state.device);
+        if (!hy_device_is_apart(state.device)) {
+            hy_device_open_to_child(state.device);
+        }
         _exit(hy_part_write(state.part, &state.now) ? 0 : 1);
     }
     if (child > 0 && state.n_writers < WRITERS_MAX) {
@@ -88,9 +96,36 @@ static void write_in_child(void) {
 }
 
 void hy_stop_save_at_once(void) {
-    if (state.settled) {
+    if (state.settled && !hy_part_fetches(state.part) && take_on()) {
         write_in_child();
     }
+}
+
+/* ---- where the child would not see the device ---- */
+
+static void write_fetched(void) {
+    sigset_t before;
+    hy_signals_hold(&before);
+    write_in_child();
+    hy_signals_release(&before);
+    hy_part_fetch_end(state.part);
+}
+
+/* Between two operations or while the run waits; while this waits it comes here again. Without memory for it the step at hand is finished
+ * and saved as ever. */
+static void fetch_and_write(bool wait) {
+    if (state.inside || !state.settled || !hy_stop_at_once()) {
+        return;
+    }
+    if (!state.fetching && take_on()) {
+        state.fetching = hy_part_fetch_begin(state.part) == HY_OK;
+    }
+    state.inside = true;
+    if (state.fetching && hy_part_fetched(state.part, wait)) {
+        state.fetching = false;
+        write_fetched();
+    }
+    state.inside = false;
 }
 
 /* ---- in the run ---- */
@@ -102,7 +137,7 @@ static void settle(void) {
     if (hy_stop_at_once()) {
         sigset_t before;
         hy_signals_hold(&before);
-        write_in_child();
+        hy_stop_save_at_once();
         hy_signals_release(&before);
     }
 }
@@ -122,6 +157,9 @@ static void settle_behind_compute(void) {
 
 static void look(void) {
     settle_if_passed();
+    if (hy_part_fetches(state.part)) {
+        fetch_and_write(false);
+    }
     if (!state.first_rank || !hy_stop_at_once() || hy_now() < state.next_look) {
         return;
     }
@@ -161,6 +199,9 @@ void hy_stop_save_end(void) {
 }
 
 void hy_stop_save_changing(void) {
+    if (state.part != NULL && hy_part_fetches(state.part)) {
+        fetch_and_write(true);
+    }
     state.settled = 0;
     state.awaited = false;
     atomic_signal_fence(memory_order_seq_cst);

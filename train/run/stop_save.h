@@ -7,8 +7,9 @@
  * shards are being updated, a few milliseconds without any waiting, the signal is kept until they are those of the next step.
  *
  * On an asynchronous device the update is done when the device says so, which the run sees while it waits or between two operations; until then
- * the signal is kept as well. (A child sees the memory of devices that are the host. Where it does not, what has to be written is read
- * through the COPY lane from the same place, `look`: the host has nothing else to do then.)
+ * the signal is kept as well. A child sees the memory of devices that are the host. Where it does not (a GPU's) the handler leaves it at that: from
+ * where the run waits or is between two operations the shards are brought to the host's memory, piece by piece on the COPY lane beside what
+ * computes, then the child is made, which writes those. An update waits until they are there.
  *
  * No rank leaves on its own: a rank that got the signal alone goes on, and all stop together after the step. Rank 0 looks for the
  * parts of all ranks; when they are there, it ends the job (75). If it is killed before, nothing is lost either: the
