@@ -31,6 +31,7 @@ typedef struct hy_profile {
     char name[32], detail[32]; /* of the device; which variant of it runs here: "avx512", ... */
     hy_dtype dtype;
     hy_tuning tuning;
+    size_t own_bytes; /* that it takes for itself, counted: workspace of kernels, staging */
     /* Bytes of args->work: see hy_table. */
     size_t (*recur_work)(const hy_recur_args *);
     size_t (*level_work)(const hy_level_recur_args *);

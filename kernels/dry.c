@@ -23,6 +23,7 @@ typedef struct dry_block {
 typedef struct dry {
     hy_dry_record record;
     hy_list_view view; /* first reads the blocks: see host_side */
+    void *itself;      /* what the device would take for itself */
     int n_blocks;
     dry_block blocks[BLOCKS_MAX];
 } dry;
@@ -56,18 +57,6 @@ static hy_status dry_describe(const char *like, hy_dtype dtype, hy_table *table,
     *profile = of;
     (void)snprintf(profile->name, sizeof profile->name, "dry:%.27s", of.name);
     return HY_OK;
-}
-
-static hy_status dry_open(hy_device *device) {
-    dry *d = NULL;
-    HY_TRY(HY_NEW("dry device", 1, &d));
-    d->view.host = view_host;
-    device->own = d;
-    return HY_OK;
-}
-
-static void dry_close(hy_device *device) {
-    hy_free(device->own);
 }
 
 static void dry_launch(hy_device *device, hy_op_id op, const void *args, size_t bytes) {
@@ -115,6 +104,26 @@ static void dry_free(hy_device *device, void *memory) {
         }
     }
     hy_free(memory);
+}
+
+static hy_status dry_open(hy_device *device) {
+    dry *d = NULL;
+    HY_TRY(HY_NEW("dry device", 1, &d));
+    d->view.host = view_host;
+    device->own = d;
+    const hy_status status = device->profile.own_bytes > 0
+                                 ? dry_alloc(device, "of the device itself", device->profile.own_bytes, &d->itself)
+                                 : HY_OK;
+    if (status != HY_OK) {
+        hy_free(d);
+    }
+    return status;
+}
+
+static void dry_close(hy_device *device) {
+    dry *d = device->own;
+    dry_free(device, d->itself);
+    hy_free(d);
 }
 
 static void dry_not_in_children(hy_device *device, void *memory) {

@@ -19,6 +19,7 @@ static hy_status describe_late(const char *name, const char *like, hy_dtype dtyp
                        name, name, name);
     }
     const bool plain = strcmp(like, "cpu") == 0;
+    profile->own_bytes += hy_lanes_bytes();
     snprintf(profile->name, sizeof profile->name, "%s%s%.20s", name, plain ? "" : ":", plain ? "" : like);
     return HY_OK;
 }

@@ -237,6 +237,10 @@ hy_status hy_lanes_create(const hy_table *table, hy_op_counts *counts, hy_lanes 
     return HY_OK;
 }
 
+size_t hy_lanes_bytes(void) {
+    return sizeof(hy_lanes) + (size_t)(HY_LANES * QUEUE) * sizeof(lane_call);
+}
+
 void hy_lanes_destroy(hy_lanes *lanes) {
     if (lanes == NULL) {
         return;

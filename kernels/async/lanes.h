@@ -16,6 +16,8 @@ typedef struct hy_lanes hy_lanes;
 
 /* Operations are those of `table`; their seconds go to `counts`. Both are borrowed. */
 HY_MUST_CHECK hy_status hy_lanes_create(const hy_table *table, hy_op_counts *counts, hy_lanes **out);
+/* That it takes. */
+size_t hy_lanes_bytes(void);
 /* Waits for all that was given. NULL allowed. */
 void hy_lanes_destroy(hy_lanes *lanes);
 

@@ -14,7 +14,7 @@
 #include "kernels/cuda/table_cuda.h"
 #include "kernels/device_internal.h"
 
-enum { STAGE = 4 << 20, STAGES = 4, BLOCKS = 256 };
+enum { STAGE = 4 << 20, STAGES = 4, BLOCKS = 256, OWN_BYTES = HY_CUDA_WORKSPACE + STAGES * STAGE };
 
 /* Of the GPU, or pinned. */
 typedef struct cuda_block {
@@ -69,6 +69,7 @@ static hy_status cuda_describe(const char *name, hy_dtype dtype, hy_table *table
                        (int)HY_OP_COUNT, missing);
     }
     *profile = (hy_profile){.dtype = dtype,
+                            .own_bytes = OWN_BYTES,
                             .recur_work = table->recur_work,
                             .level_work = table->level_work,
                             .attn_work = table->attn_work,
@@ -106,7 +107,7 @@ static hy_status cuda_open(hy_device *device) {
     }
     HY_CUDA(cudaHostAlloc(&stages, (size_t)STAGES * STAGE, cudaHostAllocPortable));
     HY_CUDA(cudaMalloc(&own->workspace, HY_CUDA_WORKSPACE));
-    hy_alloc_elsewhere("workspace of the GPU", HY_CUDA_WORKSPACE);
+    hy_alloc_elsewhere("workspace and staging of the GPU", OWN_BYTES);
     own->stages = stages;
     device->own = own;
     snprintf(device->profile.detail, sizeof device->profile.detail, "GPU %d of %d", ordinal, count);
@@ -122,7 +123,7 @@ static void cuda_close(hy_device *device) {
     }
     HY_CUDA(cudaFreeHost(own->stages));
     HY_CUDA(cudaFree(own->workspace));
-    hy_alloc_elsewhere("workspace of the GPU", -(int64_t)HY_CUDA_WORKSPACE);
+    hy_alloc_elsewhere("workspace and staging of the GPU", -(int64_t)OWN_BYTES);
     active = active == own ? NULL : active;
     hy_free(own);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # cuda_host.sh HYLAS DATA: the CUDA sources on the interpreter. Training equals that of cpu within rounding, and to the bit on cpu_async:cuda_host,
-# whose memory the host cannot touch: no launcher reads what lies on the device. Memory is what was planned, within 2%. verify passes in two orders of lanes. `cuda` runs,
+# whose memory the host cannot touch: no launcher reads what lies on the device. verify passes in two orders of lanes. `cuda` runs,
 # or says why not.
 set -uo pipefail
 hylas=$1 data=$2 mpirun=${MPIEXEC:-mpirun}
@@ -33,15 +33,6 @@ cmp -s cuda_host-f32.txt cpu_async:cuda_host-f32.txt || fail "cpu_async:cuda_hos
 train cpu bf16
 train cuda_host bf16
 near cpu-bf16.txt cuda_host-bf16.txt 2e-2
-
-# Memory is what was planned.
-longer=(--set data.store=a.h5 --set data.sequence=1023 --set train.steps=1 --set run.dir=longer --set run.device=cuda_host --set train.precision=bf16)
-"$hylas" plan "$data/../../configs/tiny.yaml" "${longer[@]}" >log 2>&1 || fail "plan"
-planned=$(awk '/^memory/ { inside = 1 } inside && /^total/ { print $2; exit }' log)
-timeout 200 "$hylas" train "$data/../../configs/tiny.yaml" "${longer[@]}" >log 2>&1 || fail "a step of 1,023 tokens"
-allocated=$(sed -n 's/.*allocated at most \([0-9.]* [KMG]*i*B\).*/\1/p' log)
-awk -v p="$planned" -v a="$allocated" 'BEGIN { split(a, x, " "); f["KiB"] = 1024; f["MiB"] = 1048576; a = x[1] * f[x[2]]; exit !(a > 0 && p / a > 0.98 && p / a < 1.02) }' ||
-    fail "planned $planned bytes, allocated $allocated"
 
 for order in reverse shuffle; do
     HYLAS_SIMT_ORDER=$order "$mpirun" -np 2 "$hylas" verify "$data/verify-blocks.yaml" --table cuda_host --tokens 67 --dtype f32 >log 2>&1 ||
