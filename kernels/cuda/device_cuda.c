@@ -213,11 +213,19 @@ static void cuda_copy(hy_device *device, hy_lane lane, void *to, const void *fro
     }
 }
 
+/* What an event stands for may wait for an exchange that only the host moves on. */
+static void wait_idly(const cuda_own *own, cudaEvent_t event) {
+    while (own->idle.call != NULL && cudaEventQuery(event) == cudaErrorNotReady) {
+        own->idle.call(own->idle.context);
+    }
+    HY_CUDA(cudaEventSynchronize(event));
+}
+
 /* The staging that was used longest ago, once the copy out of it is done. */
 static unsigned char *stage_begin(cuda_own *own, cudaEvent_t *done) {
     const int i = own->next_stage;
     own->next_stage = (i + 1) % STAGES;
-    HY_CUDA(cudaEventSynchronize(own->staged[i]));
+    wait_idly(own, own->staged[i]);
     *done = own->staged[i];
     return own->stages + (size_t)i * STAGE;
 }
@@ -239,20 +247,17 @@ static void cuda_upload(hy_device *device, hy_lane lane, const void *host, size_
 }
 
 static void cuda_read(hy_device *device, const void *from, size_t bytes, void *host) {
+    cuda_own *own = device->own;
     const cudaStream_t stream = stream_given(device, HY_LANE_COMPUTE);
     for (size_t at = 0; at < bytes; at += STAGE) {
         cudaEvent_t done;
-        unsigned char *stage = stage_begin(device->own, &done);
+        unsigned char *stage = stage_begin(own, &done);
         const size_t n = piece_of(bytes, at);
         HY_CUDA(cudaMemcpyAsync(stage, (const unsigned char *)from + at, n, cudaMemcpyDeviceToHost, stream));
-        HY_CUDA(cudaStreamSynchronize(stream));
+        HY_CUDA(cudaEventRecord(done, stream));
+        wait_idly(own, done);
         memcpy((unsigned char *)host + at, stage, n);
     }
-}
-
-static void cuda_write(hy_device *device, const void *host, size_t bytes, void *to) {
-    cuda_upload(device, HY_LANE_COMPUTE, host, bytes, to);
-    HY_CUDA(cudaStreamSynchronize(stream_given(device, HY_LANE_COMPUTE)));
 }
 
 /* ---- order ---- */
@@ -278,6 +283,11 @@ static void cuda_wait(hy_device *device, hy_mark mark) {
         own->idle.call(own->idle.context);
     }
     hy_cuda_lane_wait(&own->lanes, mark);
+}
+
+static void cuda_write(hy_device *device, const void *host, size_t bytes, void *to) {
+    cuda_upload(device, HY_LANE_COMPUTE, host, bytes, to);
+    cuda_wait(device, cuda_mark(device, HY_LANE_COMPUTE));
 }
 
 static void cuda_set_idle(hy_device *device, hy_idle idle) {
@@ -334,7 +344,6 @@ const hy_device_kind hy_device_kind_cuda = {
     .host_free = cuda_host_free,
     .copy = cuda_copy,
     .upload = cuda_upload,
-    .apart = true,
     .read = cuda_read,
     .write = cuda_write,
     .mark = cuda_mark,
