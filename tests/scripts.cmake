@@ -40,6 +40,8 @@ hy_program_test(transports)
 hy_program_test(precision)
 if(HY_CUDA_HOST)
   hy_program_test(cuda_host)
+  hy_program_test(cuda_verify)
+  hy_program_test(cuda_quickstart)
   add_test(NAME program/plan_devices COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/plan_devices.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
   set_tests_properties(program/plan_devices PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
   # Registers, local memory and blocks per multiprocessor of the hot kernels; skipped (77) where nvcc was not.
@@ -80,12 +82,12 @@ if(TARGET hy::ucx)
   add_test(NAME fault/lost_peer COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/lost_peer.sh $<TARGET_FILE:lost_peer>)
   set_tests_properties(fault/lost_peer PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 endif()
+add_test(NAME fault/stop_resume_apart COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/stop_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 3 cpu_apart bf16)
+set_tests_properties(fault/stop_resume_apart PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 add_test(NAME fault/bad_inputs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/bad_inputs.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
 set_tests_properties(fault/bad_inputs PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 
 # The n-th system call or allocation fails: a draw of a minute here; all of them by `nth_failure.sh ... --all`. Sanitizers want to be
-add_test(NAME fault/stop_resume_apart COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/stop_resume.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} 3 cpu_apart bf16)
-set_tests_properties(fault/stop_resume_apart PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 # loaded first themselves. Skipped (77) where the kernel refuses a seccomp filter.
 if(NOT HY_SANITIZE AND NOT HY_TSAN AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|aarch64")
   add_library(nth_failure MODULE fault/nth_failure.c)

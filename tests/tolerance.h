@@ -76,10 +76,10 @@ typedef struct hy_golden_bounds {
 
 static const hy_golden_bounds hy_golden[] = {
     {"ops", "f64", NULL, 1e-10, 1e-10, 1e-10, 0},
-    {"ops", "f32", NULL, 2e-5, 1e-4, 1e-4, 0},
+    {"ops", "f32", NULL, 1e-5, 1e-4, 1e-4, 0},
     {"ops", "bf16", NULL, 5e-3, 8e-3, 2e-2, 0},
     {"models", "f64", NULL, 1e-9, 1e-6, 1e-6, 0},
-    {"models", "f32", NULL, 1e-4, 1e-3, 1e-3, 0},
+    {"models", "f32", NULL, 1e-5, 1e-4, 1e-4, 0},
     {"models", "bf16", "gated_deltanet", 3e-2, 0.5, 0.5, 2e-1},
     {"models", "bf16", "gated_deltanet_hybrid", 2e-2, 0.5, 0.5, 1.2e-1},
     {"models", "bf16", "hf_olmo_hybrid", 4e-2, 2.0, 2.0, 1e-1},
