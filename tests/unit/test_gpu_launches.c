@@ -1,5 +1,5 @@
-/* A training step on `cuda_host` calls what `dry` counts, operation by operation; and a call launches as many kernels as its operation has
- * phases, whatever its lists say: the same for one document and for many. */
+/* A training step on `cuda_host` calls what `dry` counts, operation by operation, for every mixer; and a call launches exactly as many kernels as
+ * kernel_counts.h says of its arguments, whatever its lists say. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,22 +16,28 @@
 #include "kernels/dry.h"
 #include "layers/mixers/mixer.h"
 #include "layers/model.h"
+#include "tests/kernel_counts.h"
 #include "tests/simt/simt.h"
+#include "train/run/train_step.h"
 
-enum { LENGTH = 67 };
+enum { LENGTH_MAX = 200 };
 
 static hy_table real;
 static int64_t kernels[HY_OP_COUNT];
 
-static void count_from(hy_op_id op, int64_t before) {
-    kernels[op] += hy_simt_launches() - before;
+static void count_from(hy_op_id op, const void *args, int64_t before) {
+    const int64_t launched = hy_simt_launches() - before, wanted = kernels_of_call(op, args);
+    kernels[op] += launched;
+    if (wanted != UNSTATED && launched != wanted) {
+        fail_msg("%s: %lld kernels in a call, stated are %lld", hy_op_name(op), (long long)launched, (long long)wanted);
+    }
 }
 
 #define HY_X(op, type)                                                                                                 \
     static void counted_##op(const type##_args *a) {                                                                   \
         const int64_t before = hy_simt_launches();                                                                     \
         real.op(a);                                                                                                    \
-        count_from(HY_OP_##op, before);                                                                                \
+        count_from(HY_OP_##op, a, before);                                                                             \
     }
 HY_OPS(HY_X)
 #undef HY_X
@@ -44,19 +50,21 @@ static void count_kernels(hy_device *device) {
 #undef HY_X
 }
 
-static hy_model *hybrid(void) {
-    static const char *const pattern[] = {"gated_deltanet", "attention"};
+/* Of layers of these kinds: heads of 32 channels, or of 8 in log-linear mixers in float32, where the interpreter takes its time over chunks. */
+static hy_model *model_of_kinds(const char *const *kinds, int n, hy_dtype precision) {
     hy_model_config config;
     hy_model *model = NULL;
     hy_model_config_init(&config);
     config.width = 64;
     config.vocab = 40;
-    config.layers = 2;
-    for (int i = 0; i < 2; i++) {
+    config.layers = n;
+    for (int i = 0; i < n; i++) {
         hy_mixer_config *m = &config.mixers[config.n_mixers++];
-        hy_mixer_config_init(m, pattern[i]);
-        m->heads = 2;
-        snprintf(config.pattern[config.n_pattern++], HY_NAME_MAX, "%s", pattern[i]);
+        hy_mixer_config_init(m, kinds[i]);
+        const hy_mixer_row *row = hy_mixer_row_find(kinds[i]);
+        m->heads = hy_mixer_uses(row, "heads") ? 2 : HY_DEFAULT;
+        m->head_dim = row->leveled && precision == HY_F32 ? 8 : HY_DEFAULT;
+        snprintf(config.pattern[config.n_pattern++], HY_NAME_MAX, "%s", kinds[i]);
     }
     assert_int_equal(hy_model_config_resolve(&config), HY_OK);
     assert_int_equal(hy_model_create(&config, 1, &model), HY_OK);
@@ -64,10 +72,13 @@ static hy_model *hybrid(void) {
 }
 
 typedef struct step_case {
+    const char *kinds[2];
+    int n_kinds;
     const int64_t *docs;
     int64_t n_docs;
     int size; /* ranks, the others of which are not there: what they send is zeros */
     hy_dtype precision;
+    hy_sp_method method;
 } step_case;
 
 typedef struct step_counts {
@@ -77,21 +88,18 @@ typedef struct step_counts {
 /* Of one step, forward and backward. */
 static step_counts count_step(const step_case *c, const char *name) {
     static hy_exchange_log log;
-    hy_model *model = hybrid();
+    hy_model *model = model_of_kinds(c->kinds, c->n_kinds, c->precision);
     hy_device *device = NULL;
     hy_comm *comm = NULL;
     hy_layout *layout = NULL;
     hy_runner *runner = NULL;
     void *params = NULL, *grads = NULL;
-    int32_t tokens[LENGTH + 1] = {0};
+    int32_t tokens[LENGTH_MAX + 1] = {0};
+    const int64_t length = c->docs[c->n_docs];
     double loss = 0;
     step_counts counts;
-    const hy_run_shape shape = {.method = {.layout = HY_LAYOUT_ZIGZAG},
-                                .sequence_size = c->size,
-                                .n_seq = 1,
-                                .len = LENGTH,
-                                .dtype = c->precision,
-                                .train = true};
+    const hy_run_shape shape = {
+        .method = c->method, .sequence_size = c->size, .n_seq = 1, .len = length, .dtype = c->precision, .train = true};
     const size_t bytes = (size_t)hy_model_flat_size(model) * sizeof(float);
     float *start = calloc(1, bytes);
     for (size_t i = 0; i < bytes / sizeof(float); i++) {
@@ -99,7 +107,7 @@ static step_counts count_step(const step_case *c, const char *name) {
     }
     assert_int_equal(hy_device_create(name, c->precision, &device), HY_OK);
     assert_int_equal(hy_comm_count_create(c->size, 0, &log, &comm), HY_OK);
-    assert_int_equal(hy_layout_create(shape.method.layout, c->size, 0, 1, LENGTH, &layout), HY_OK);
+    assert_int_equal(hy_layout_create(shape.method.layout, c->size, 0, 1, length, &layout), HY_OK);
     assert_int_equal(hy_layout_set_documents(layout, c->docs, c->n_docs), HY_OK);
     assert_int_equal(hy_device_alloc(device, "parameters", bytes, &params), HY_OK);
     assert_int_equal(hy_device_alloc(device, "gradients", bytes, &grads), HY_OK);
@@ -126,63 +134,110 @@ static step_counts count_step(const step_case *c, const char *name) {
     return counts;
 }
 
-/* Kernels of one call, at most: phases that wait for each other, and parts of sums over rows that are added up in a second kernel. What is not
- * here has one. */
-static int64_t phases_of(hy_op_id op) {
-    switch (op) {
-    case HY_OP_attn_bwd:      /* dq; dk, dv */
-    case HY_OP_cross_entropy: /* tokens, their sum */
-    case HY_OP_embed_bwd:
-        return 2;
-    case HY_OP_recur_fwd: /* chunks, what is inside them, states */
-    case HY_OP_recur_inject:
-    case HY_OP_recur_map_bwd:
-    case HY_OP_rmsnorm_bwd:
-        return 3;
-    case HY_OP_recur_map:
-    case HY_OP_conv_bwd: /* dx; dx before the runs; parts of dw; their sum */
-        return 4;
-    case HY_OP_recur_bwd: /* chunks, inside, states both ways, gradients */
-    case HY_OP_decay_gate_bwd:
-        return 5;
-    default:
-        return 1;
-    }
-}
-
-static void check_op(const step_case *c, hy_op_id op, const step_counts *dry, const step_counts *run) {
-    if (run->calls[op] != dry->calls[op] || run->kernels[op] > run->calls[op] * phases_of(op)) {
-        fail_msg("%s: %lld calls, dry counts %lld; %lld kernels, %lld of a call; %d ranks, %d documents",
-                 hy_op_name(op), (long long)run->calls[op], (long long)dry->calls[op], (long long)run->kernels[op],
-                 (long long)phases_of(op), c->size, (int)c->n_docs);
-    }
-}
-
-static void test_calls_and_kernels(void **unused) {
-    static const int64_t one[] = {0, LENGTH}, many[] = {0, 3, 4, 5, 20, 21, 22, 41, 60, LENGTH};
-    static const step_case cases[] = {
-        {one, 1, 1, HY_BF16}, {many, 9, 1, HY_F32}, {one, 1, 3, HY_F32}, {many, 9, 3, HY_BF16}};
-    int64_t lists = 0;
-    (void)unused;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const step_case *c = &cases[i];
-        const step_counts dry = count_step(c, "dry:cuda_host"), run = count_step(c, "cuda_host");
-        int64_t calls = 0, launched = 0;
-        for (int op = 0; op < HY_OP_COUNT; op++) {
-            check_op(c, (hy_op_id)op, &dry, &run);
-            calls += run.calls[op];
-            launched += run.kernels[op];
+static void check_step(const step_case *c) {
+    const step_counts dry = count_step(c, "dry:cuda_host"), run = count_step(c, "cuda_host");
+    int64_t calls = 0, launched = 0;
+    for (int op = 0; op < HY_OP_COUNT; op++) {
+        if (run.calls[op] != dry.calls[op]) {
+            fail_msg("%s: %lld calls, dry counts %lld; %s, %d ranks, %d documents", hy_op_name((hy_op_id)op),
+                     (long long)run.calls[op], (long long)dry.calls[op], c->kinds[0], c->size, (int)c->n_docs);
         }
-        print_message("%d ranks, %d documents: %lld calls, %lld kernels\n", c->size, (int)c->n_docs, (long long)calls,
-                      (long long)launched);
-        assert_true(calls > 50 && launched > calls / 2);
-        lists += run.kernels[HY_OP_copy_blocks] + run.kernels[HY_OP_rows_add];
+        calls += run.calls[op];
+        launched += run.kernels[op];
     }
-    assert_true(lists > 0);
+    print_message("%-26s %d ranks, %d documents, %s: %lld calls, %lld kernels\n", c->kinds[c->n_kinds - 1], c->size,
+                  (int)c->n_docs, c->precision == HY_BF16 ? "bf16" : "f32", (long long)calls, (long long)launched);
+    assert_true(calls > 30 && launched > calls / 3);
+}
+
+static const int64_t one[] = {0, 41}, many[] = {0, 3, 4, 5, 20, 21, 22, 41}, longer[] = {0, 150, 171};
+
+/* Every mixer alone, on one rank and on three; precisions, methods and documents take turns. */
+static void test_every_mixer(void **unused) {
+    (void)unused;
+    for (int i = 0; hy_mixer_row_at(i) != NULL; i++) {
+        for (int several = 0; several < 2; several++) {
+            const bool odd = (i + several) % 2 != 0;
+            const hy_sp_method methods[] = {
+                {HY_LAYOUT_ZIGZAG, HY_STATE_ALLGATHER, HY_ATTENTION_RING, HY_OVERLAP_SPLIT},
+                {HY_LAYOUT_CONTIGUOUS, HY_STATE_RING, HY_ATTENTION_ALLGATHER, HY_OVERLAP_SEEDED}};
+            check_step(&(step_case){.kinds = {hy_mixer_row_at(i)->kind},
+                                    .n_kinds = 1,
+                                    .docs = odd ? one : many,
+                                    .n_docs = odd ? 1 : 7,
+                                    .size = several ? 3 : 1,
+                                    .precision = odd ? HY_BF16 : HY_F32,
+                                    .method = methods[i / 2 % 2]});
+        }
+    }
+}
+
+/* A hybrid on sequences whose sums over tokens have parts. */
+static void test_hybrid(void **unused) {
+    const step_case hybrid = {.kinds = {"gated_deltanet", "attention"},
+                              .n_kinds = 2,
+                              .docs = longer,
+                              .n_docs = 2,
+                              .size = 1,
+                              .precision = HY_BF16};
+    (void)unused;
+    check_step(&hybrid);
+}
+
+/* ---- a whole step: micro-steps, reductions, norm, update ---- */
+
+static hy_op_counts train_one_step(hy_config *config, const char *device, int ranks) {
+    static hy_exchange_log log;
+    hy_comm *world = NULL;
+    hy_trainer *trainer = NULL;
+    hy_step_result result;
+    snprintf(config->run.device, sizeof config->run.device, "%s", device);
+    assert_int_equal(hy_comm_count_create(ranks, 0, &log, &world), HY_OK);
+    assert_int_equal(hy_trainer_create_blank(config, world, &trainer), HY_OK);
+    if (hy_dry_record_of(trainer->device) == NULL) { /* a dry device has no parameters */
+        assert_int_equal(hy_parameters_init(trainer->parameters, 1, trainer->grads), HY_OK);
+    }
+    count_kernels(trainer->device);
+    const hy_op_counts before = *hy_device_counts(trainer->device);
+    assert_int_equal(hy_train_step(trainer, 1, 1, false, &result), HY_OK);
+    assert_int_equal(result.skipped, HY_STEP_TAKEN);
+    hy_op_counts counts = *hy_device_counts(trainer->device);
+    for (int op = 0; op < HY_OP_COUNT; op++) {
+        counts.calls[op] -= before.calls[op];
+    }
+    hy_trainer_destroy(trainer);
+    hy_comm_destroy(world);
+    return counts;
+}
+
+/* With the update, which is one launch per bucket. */
+static void test_whole_step(void **unused) {
+    static const char *const sets[] = {"data.sequence=61",    "data.eval_store=",       "data.batch=2",
+                                       "train.accumulate=2",  "parallel.sequence=auto", "model.layers=2",
+                                       "train.precision=bf16"};
+    hy_config *config = calloc(1, sizeof *config);
+    (void)unused;
+    assert_non_null(config);
+    for (int ranks = 1; ranks <= 3; ranks += 2) {
+        assert_int_equal(
+            hy_config_load(HY_TEST_DATA "/../../configs/quickstart.yaml", sets, sizeof sets / sizeof sets[0], config),
+            HY_OK);
+        const hy_op_counts dry = train_one_step(config, "dry:cuda_host", ranks);
+        const hy_op_counts run = train_one_step(config, "cuda_host", ranks);
+        for (int op = 0; op < HY_OP_COUNT; op++) {
+            if (run.calls[op] != dry.calls[op]) {
+                fail_msg("%s: %lld calls, dry counts %lld; %d ranks", hy_op_name((hy_op_id)op),
+                         (long long)run.calls[op], (long long)dry.calls[op], ranks);
+            }
+        }
+        assert_true(run.calls[HY_OP_adamw] > 0 && kernels[HY_OP_adamw] == run.calls[HY_OP_adamw]);
+    }
+    free(config);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_calls_and_kernels)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_mixer), cmocka_unit_test(test_hybrid),
+                                       cmocka_unit_test(test_whole_step)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
