@@ -13,6 +13,8 @@
 #include "comm/comm_internal.h"
 #include "comm/deferred.h"
 #include "comm/launcher.h"
+#include "comm/presence.h"
+#include "comm/watchdog.h"
 
 size_t hy_type_size(hy_type type) {
     return type == HY_TYPE_F32 ? 4 : 8;
@@ -125,6 +127,7 @@ int hy_comm_size(const hy_comm *comm) {
 }
 
 void hy_comm_abort(int exit_code) {
+    hy_watchdog_leave();
     (void)fflush(NULL);
     hy_mpi_abort(exit_code);
     _exit(exit_code);
@@ -154,7 +157,13 @@ void hy_comm_check_health(const hy_comm *comm) {
 
 /* `bytes` are what this rank sends, for the record. */
 static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_xfer *x, hy_req *req) {
-    *req = (hy_req){.comm = comm, .span = hy_record_post(comm->log, name, x->kind, bytes), .posted = hy_now()};
+    const bool message = x->kind == HY_X_SEND || x->kind == HY_X_RECV;
+    *req = (hy_req){.comm = comm,
+                    .span = hy_record_post(comm->log, name, x->kind, bytes),
+                    .posted = hy_now(),
+                    .name = name,
+                    .kind = (int)x->kind,
+                    .number = message ? ++comm->n_messages : ++comm->n_collectives};
     if (comm->deferred != NULL) {
         hy_deferred_post(comm->deferred, x, req);
         return;
@@ -267,9 +276,12 @@ static void look_around(void *context) {
         watch();
     }
     hy_deferred_progress();
+    const hy_req *oldest = hy_deferred_oldest();
     if (stream_ordered != NULL) {
         stream_ordered->progress();
+        oldest = oldest != NULL ? oldest : stream_ordered->oldest();
     }
+    hy_presence_idle(oldest);
 }
 
 void hy_comm_look_around(void) {
@@ -277,11 +289,16 @@ void hy_comm_look_around(void) {
 }
 
 static void wait_for_transport(hy_req *req, double *completed) {
-    while (!transport_test(req, completed)) {
+    if (transport_test(req, completed)) {
+        return;
+    }
+    hy_presence_wait(req);
+    do {
         look_around(NULL);
         hy_comm_check_health(req->comm);
         req->comm->transport->idle(req);
-    }
+    } while (!transport_test(req, completed));
+    hy_presence_done();
 }
 
 void hy_comm_wait(hy_req *req) {
@@ -331,7 +348,8 @@ void hy_comm_barrier(hy_comm *comm) {
         hy_comm_barrier(comm->control);
         return;
     }
-    hy_req req = {.comm = comm, .posted = hy_now()};
+    hy_req req = {
+        .comm = comm, .posted = hy_now(), .name = "barrier", .kind = HY_X_KINDS, .number = ++comm->n_collectives};
     double completed;
     hy_deferred_enter();
     comm->plane->barrier(comm, &req);

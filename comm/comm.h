@@ -24,6 +24,9 @@ typedef struct hy_req {
     void *impl; /* backend's handle */
     int span;   /* index of the exchange's record */
     double posted;
+    const char *name; /* which exchange this is, for those who ask what this rank waits in (presence.h) */
+    int kind;         /* hy_exchange_kind; HY_X_KINDS: a barrier */
+    int64_t number;   /* of its communicator's collectives, or of its messages, from 1 */
 } hy_req;
 
 typedef enum hy_reduce { HY_SUM, HY_MAX, HY_MIN } hy_reduce;

@@ -34,6 +34,8 @@ typedef struct hy_transport {
     void (*group)(hy_comm *comm, bool begin); /* NULL: exchanges do not wait for each other */
     /* Of those that move in the order of a lane, instead of test and idle: COMPUTE goes on once the exchange is done. */
     void (*join)(hy_req *req);
+    const hy_req *(*oldest)(
+        void); /* likewise: the exchange that is longest under way, of all its communicators; NULL: none */
     /* True if the exchange is complete: then its handle is released, req->impl is NULL and *completed is when it was
      * found complete. */
     bool (*test)(hy_req *req, double *completed);
@@ -60,11 +62,12 @@ struct hy_comm {
     const hy_plane *plane; /* of one of the control plane; NULL: bound to a device */
     int rank, size;
     bool is_world;
-    void *impl;            /* the transport's */
-    hy_comm *control;      /* of a bound one: what it was made of */
-    hy_device *device;     /* likewise: whose memory it moves */
-    hy_deferred *deferred; /* exchanges of an asynchronous device; NULL: they start when they are posted */
-    hy_exchange_log *log;  /* where its exchanges are recorded; NULL: the process's */
+    void *impl;                        /* the transport's */
+    hy_comm *control;                  /* of a bound one: what it was made of */
+    hy_device *device;                 /* likewise: whose memory it moves */
+    hy_deferred *deferred;             /* exchanges of an asynchronous device; NULL: they start when they are posted */
+    hy_exchange_log *log;              /* where its exchanges are recorded; NULL: the process's */
+    int64_t n_collectives, n_messages; /* that were posted */
 };
 
 extern const hy_transport hy_transport_self, hy_transport_mpi, hy_transport_count, hy_transport_ucx, hy_transport_nccl;

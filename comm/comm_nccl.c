@@ -16,11 +16,13 @@
 
 enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30, GROUPS = 256 };
 
-/* Where the exchanges of one group end. */
+/* Where the exchanges of one group end. Spare again once they are done and all of them were waited for. */
 typedef struct group_end {
-    struct group_end *next; /* of the spare ones */
+    struct group_end *next; /* given behind it; of the spare ones */
+    hy_req first;           /* the group's first exchange, for who asks what this rank waits for */
     hy_mark done;
     int waiting; /* requests that were not waited for yet */
+    bool passed; /* done is reached */
 } group_end;
 
 /* Made together: a step allocates nothing. */
@@ -34,8 +36,9 @@ typedef struct nccl_comm {
     const hy_nccl_library *library;
     hy_comm *comm;
     ncclComm_t nccl;
-    int depth;        /* of groups */
-    group_end *group; /* the open one; NULL: nothing was posted in it yet */
+    int depth;                     /* of groups */
+    group_end *group;              /* the open one; NULL: nothing was posted in it yet */
+    group_end *given, **given_end; /* under way, in order */
     group_end *spare;
     group_chunk *chunks;
 } nccl_comm;
@@ -174,6 +177,7 @@ static hy_status nccl_open(hy_comm *comm) {
         forget(n);
         return status;
     }
+    n->given_end = &n->given;
     comm->impl = n;
     return HY_OK;
 }
@@ -192,8 +196,29 @@ static void nccl_close(hy_comm *comm) {
 
 /* ---- groups ---- */
 
+static void free_if_over(nccl_comm *n, group_end *g) {
+    if (g->passed && g->waiting == 0) {
+        g->next = n->spare;
+        n->spare = g;
+    }
+}
+
+/* Groups that are done are under way no longer. */
+static void let_pass(nccl_comm *n) {
+    while (n->given != NULL && hy_device_reached(n->comm->device, n->given->done)) {
+        group_end *g = n->given;
+        n->given = g->next;
+        if (n->given == NULL) {
+            n->given_end = &n->given;
+        }
+        g->passed = true;
+        free_if_over(n, g);
+    }
+}
+
 static void open_group(nccl_comm *n) {
     hy_device *device = n->comm->device;
+    let_pass(n);
     if (n->spare == NULL && add_chunk(n) != HY_OK) {
         hy_comm_abort(HY_ERR_MEMORY);
     }
@@ -208,6 +233,9 @@ static void close_group(nccl_comm *n) {
     if (n->group != NULL) {
         check(n, "group end", n->library->ncclGroupEnd());
         n->group->done = hy_device_mark(n->comm->device, HY_LANE_EXCHANGE);
+        n->group->next = NULL;
+        *n->given_end = n->group;
+        n->given_end = &n->group->next;
         n->group = NULL;
     }
 }
@@ -278,7 +306,9 @@ static void nccl_post(hy_comm *comm, const hy_xfer *x, hy_req *req) {
     }
     check(n, hy_exchange_kind_name(x->kind), give(n, x, hy_device_stream(comm->device, HY_LANE_EXCHANGE)));
     req->impl = n->group;
-    n->group->waiting++;
+    if (n->group->waiting++ == 0) {
+        n->group->first = *req;
+    }
     if (n->depth == 0) {
         close_group(n);
     }
@@ -291,10 +321,8 @@ static void nccl_join(hy_req *req) {
         return;
     }
     hy_device_after(req->comm->device, HY_LANE_COMPUTE, g->done);
-    if (--g->waiting == 0) {
-        g->next = n->spare;
-        n->spare = g;
-    }
+    g->waiting--;
+    free_if_over(n, g);
 }
 
 /* Ends the job if one of them has failed: nothing that waits for it would ever go on. */
@@ -304,11 +332,22 @@ static void nccl_progress(void) {
         if (n->nccl == NULL || n->group != NULL) {
             continue;
         }
+        let_pass(n);
         const ncclResult_t asked = n->library->ncclCommGetAsyncError(n->nccl, &error);
         if (asked != ncclSuccess || (error != ncclSuccess && error != ncclInProgress)) {
             end_with(n, "an exchange failed", asked != ncclSuccess ? asked : error);
         }
     }
+}
+
+static const hy_req *nccl_oldest(void) {
+    const hy_req *oldest = NULL;
+    for (const nccl_comm *n = all_nccl; n != NULL; n = n->next) {
+        if (n->given != NULL && (oldest == NULL || n->given->first.posted < oldest->posted)) {
+            oldest = &n->given->first;
+        }
+    }
+    return oldest;
 }
 
 const hy_transport hy_transport_nccl = {.name = "nccl",
@@ -319,4 +358,5 @@ const hy_transport hy_transport_nccl = {.name = "nccl",
                                         .group = nccl_group,
                                         .join = nccl_join,
                                         .progress = nccl_progress,
+                                        .oldest = nccl_oldest,
                                         .close = nccl_close};

@@ -171,6 +171,16 @@ void hy_deferred_progress(void) {
     hy_deferred_leave();
 }
 
+const hy_req *hy_deferred_oldest(void) {
+    const posted_xfer *oldest = NULL;
+    for (const hy_deferred *d = all_deferred; d != NULL; d = d->next) {
+        for (const posted_xfer *p = d->flying; p != NULL; p = p->next) {
+            oldest = oldest == NULL || p->req.posted < oldest->req.posted ? p : oldest;
+        }
+    }
+    return oldest != NULL ? &oldest->req : NULL;
+}
+
 /* ---- what communicators call ---- */
 
 hy_status hy_deferred_create(hy_comm *comm, hy_device *device, hy_deferred **out) {
@@ -218,7 +228,8 @@ void hy_deferred_post(hy_deferred *d, const hy_xfer *xfer, hy_req *req) {
     p->next = NULL;
     p->xfer = *xfer;
     p->after = hy_device_mark(d->device, HY_LANE_COMPUTE);
-    p->req = (hy_req){.comm = d->comm, .span = req->span};
+    p->req = *req;
+    p->req.comm = d->comm;
     p->value++;
     p->landed = p->waited = false;
     *d->queue_end = p;

@@ -17,6 +17,8 @@ void hy_deferred_post(hy_deferred *deferred, const hy_xfer *xfer, hy_req *req);
 void hy_deferred_wait(hy_req *req);
 /* Of all communicators. */
 void hy_deferred_progress(void);
+/* Of all that are under way the one that started first; NULL: none is. */
+const hy_req *hy_deferred_oldest(void);
 
 /* Around every call of a transport: while exchanges are on their way it may move any of them, and touch what devices hold. */
 void hy_deferred_enter(void);

@@ -87,6 +87,12 @@ set_tests_properties(fault/stop_resume_apart PROPERTIES TIMEOUT 900 ENVIRONMENT 
 add_test(NAME fault/bad_inputs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/bad_inputs.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
 set_tests_properties(fault/bad_inputs PROPERTIES TIMEOUT 900 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 
+# A rank that stops, loops, is elsewhere, dies, is slow.
+add_executable(astray fault/astray.c)
+target_link_libraries(astray PRIVATE hy_comm)
+add_test(NAME fault/watchdog COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/watchdog.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} $<TARGET_FILE:astray>)
+set_tests_properties(fault/watchdog PROPERTIES TIMEOUT 600 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+
 # The n-th system call or allocation fails: a draw of a minute here; all of them by `nth_failure.sh ... --all`. Sanitizers want to be
 # loaded first themselves. Skipped (77) where the kernel refuses a seccomp filter.
 if(NOT HY_SANITIZE AND NOT HY_TSAN AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|aarch64")

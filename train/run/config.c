@@ -136,6 +136,12 @@ static const hy_schema_entry config_rows[] = {
     TEXT(run.device, "run.device", "cpu",
          "what computes: cpu, cpu_ref, cuda, or auto: cuda where there is a GPU, else cpu; cpu_async and cpu_apart to "
          "test asynchrony, cuda_host to run what cuda does on the host"),
+    DOUBLE(run.timeout, "run.timeout", "1800", 0.0, HY_SCHEMA_HIGHEST,
+           "seconds in one exchange after which the ranks that did not arrive are named and the run ends (exit 8); 0: "
+           "never"),
+    DOUBLE(run.slow, "run.slow", "0.25", 0.0, 1.0,
+           "a rank is named when the others waited for it for more than this share of a minute (of run.timeout / 4, if "
+           "that is less); 0: never"),
 };
 static const hy_schema config_schema = HY_SCHEMA(hy_config, config_rows);
 

@@ -81,7 +81,8 @@ typedef struct hy_config {
     } parallel;
     struct {
         char dir[512];
-        char device[32]; /* cpu, cpu_ref, cpu_async */
+        char device[32];      /* cpu, cpu_ref, cpu_async */
+        double timeout, slow; /* watchdog.h */
     } run;
 } hy_config;
 

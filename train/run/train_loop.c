@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "comm/presence.h"
+#include "comm/watchdog.h"
 #include "train/run/eval_pass.h"
 #include "train/run/run_env.h"
 #include "train/run/stop_request.h"
@@ -44,6 +46,7 @@ static const char *newest_checkpoint(const hy_loop *l, char text[64]) {
 }
 
 static hy_status save(hy_loop *l) {
+    hy_presence_phase("saving", l->progress.step);
     const double begin = hy_now(), exposed = hy_exchange_exposed();
     const hy_checkpoint_source source = source_of(l);
     const hy_status status = hy_checkpoint_save(&source, l->folder.checkpoints, l->config->train.checkpoint.keep);
@@ -68,6 +71,7 @@ static hy_status save(hy_loop *l) {
 }
 
 static hy_status validate(hy_loop *l) {
+    hy_presence_phase("validation", l->progress.step);
     hy_eval_result result;
     const hy_op_counts before = *hy_device_counts(l->trainer->device);
     const double begin = hy_now(), exposed = hy_exchange_exposed();
@@ -282,6 +286,8 @@ static hy_status loop_run(hy_loop *l) {
     hy_checkpoint checkpoint;
     bool found = false;
     HY_TRY(hy_loop_begin(l));
+    hy_presence_phase("start", 0);
+    HY_TRY(hy_watchdog_begin(l->world, &(hy_watchdog_settings){l->config->run.timeout, l->config->run.slow}));
     HY_TRY(hy_checkpoint_open(l->folder.checkpoints, l->world, &found, &checkpoint));
     hy_status status = hy_loop_prepare(l, found ? &checkpoint : NULL);
     if (found) {
@@ -300,6 +306,7 @@ hy_status hy_train_with(const hy_config *config, const hy_train_options *options
     l->folder.lock = -1;
     l->saved_step = -1;
     const hy_status status = loop_run(l);
+    hy_watchdog_end();
     if (l->first_rank) {
         note_end(l, status);
     }

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/clock.h"
+#include "comm/presence.h"
 #include "train/run/stop_save.h"
 
 /* Forward and backward FLOPs of this group's step; backward is twice the forward. */
@@ -70,6 +71,7 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     hy_trainer_draw(trainer, step);
     hy_step_result r = {.lr = hy_stage_lr(&trainer->stage->stage, step)};
     const double t0 = hy_now(), exposed = hy_exchange_exposed();
+    hy_presence_phase("reading", step);
     HY_TRY(read_and_agree(trainer, stop, &r));
     if (r.stop) {
         *out = r;
@@ -88,6 +90,7 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
 
     double sums[HY_SCALARS];
     hy_trainer_read_ahead(trainer, step + 1);
+    hy_presence_phase("gradients", step);
     compute_gradients(trainer, r.valid);
     hy_device_read(trainer->device, trainer->scalars, sizeof sums, sums); /* the step's one wait for the device */
     const double t2 = hy_now();
@@ -101,6 +104,7 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
                                             config->train.weight_decay};
         const double clip = config->train.clip;
         const double g_scale = clip > 0.0 && r.grad_norm > clip ? clip / r.grad_norm : 1.0;
+        hy_presence_phase("update", step);
         hy_stop_save_changing();
         hy_adamw_sharded_update(trainer->optimizer, &settings, update, r.lr, g_scale);
         hy_stop_save_changed();
