@@ -11,6 +11,7 @@
 #include "launch/build_info.h"
 #include "launch/machine_facts.h"
 #include "launch/rank_facts.h"
+#include "launch/same_program.h"
 
 static void write_command(hy_json *json, int argc, char **argv) {
     char folder[PATH_MAX];
@@ -66,6 +67,7 @@ hy_status hy_environment_describe(int argc, char **argv, const hy_config *config
     hy_profile profile;
     *text = NULL;
     HY_TRY(hy_comm_agree(world, hy_profile_of(config->run.device, hy_config_precision(config), &profile)));
+    HY_TRY(hy_same_device(world, &profile));
     HY_TRY(hy_rank_facts_gather(world, profile.detail, &all));
     const hy_status status = hy_comm_rank(world) == 0
                                  ? describe_start(argc, argv, config, profile.name, all, hy_comm_size(world), text)

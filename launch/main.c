@@ -11,6 +11,7 @@
 #include "launch/build_info.h"
 #include "launch/commands.h"
 #include "launch/report_once.h"
+#include "launch/same_program.h"
 #include "launch/threads.h"
 #include "train/run/config.h"
 
@@ -128,7 +129,10 @@ int main(int argc, char **argv) {
         hy_comm_abort(HY_ERR_ENV);
     }
     const bool is_doctor = argc > 1 && strcmp(argv[1], "doctor") == 0; /* it says itself what is wrong */
-    hy_status status = hy_threads_begin(world, !is_doctor);
+    hy_status status = hy_same_program(world, argc > 1 ? argv[1] : NULL);
+    if (status == HY_OK) {
+        status = hy_threads_begin(world, !is_doctor);
+    }
     if (status == HY_OK) {
         status = dispatch(argc, argv, world);
     }

@@ -52,7 +52,7 @@ endif()
 if(HY_HAVE_NCCL)
   hy_program_test(nccl $<TARGET_FILE:nccl_standin>)
 endif()
-foreach(name slurm readme) # what is in the repository besides the program
+foreach(name slurm readme same_on_all) # what is in the repository besides the program
   add_test(NAME program/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/${name}.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
   set_tests_properties(program/${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 endforeach()

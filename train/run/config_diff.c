@@ -3,8 +3,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
 
 #include "base/memory.h"
+#include "base/number_list.h"
 #include "base/text.h"
 
 enum { KEY_MAX = 256, VALUE_MAX = 1024, DEPTH_MAX = 16, INDENT = 2 };
@@ -114,33 +117,82 @@ typedef struct first_difference {
 static void keep_first(void *context, const char *key, const char *before, const char *after) {
     first_difference *first = context;
     if (first->n++ == 0) {
-        snprintf(first->text, sizeof first->text, "%s is %s here and %s on rank 0", key, after, before);
+        snprintf(first->text, sizeof first->text, "%s is %s, and %s on rank 0", key, after, before);
     }
 }
 
-static hy_status compare_texts(const char *of_rank_0, size_t n, const char *mine, size_t length) {
-    first_difference first = {0};
-    if (n == length && memcmp(of_rank_0, mine, n) == 0) {
+/* ---- the same on all ranks ---- */
+
+typedef struct config_of_rank {
+    uint64_t hash;
+    char host[56];
+} config_of_rank;
+
+static bool has_another(const void *context, int rank) {
+    const config_of_rank *all = context;
+    return all[rank].hash != all[0].hash;
+}
+
+/* Rank 0: `other` is the text of rank `first`, the first of `ranks`. */
+static hy_status report_configs(const config_of_rank *all, int size, int first, const char *ranks, const char *mine,
+                                const char *other) {
+    first_difference difference = {.text = "their texts differ"};
+    hy_config_diff(mine, other, keep_first, &difference);
+    return hy_fail(HY_ERR_USAGE,
+                   "rank %s of %d was started with another configuration than rank 0: %s%s (rank %d on %s, rank 0 on "
+                   "%s); start all ranks "
+                   "with the same",
+                   ranks, size, difference.text, difference.n > 1 ? " and more" : "", first, all[first].host,
+                   all[0].host);
+}
+
+static hy_status gather_hashes(hy_comm *world, const char *text, size_t length, config_of_rank **all) {
+    config_of_rank mine = {.hash = XXH3_64bits(text, length)};
+    HY_TRY(hy_comm_agree(world, HY_NEW("configurations of ranks", hy_comm_size(world), all)));
+    (void)gethostname(mine.host, sizeof mine.host - 1);
+    hy_req req = {0};
+    hy_comm_all_gather(world, "config", &mine, *all, sizeof mine, &req);
+    hy_comm_wait(&req);
+    return HY_OK;
+}
+
+/* The text of rank `root`, ended by a zero, on every rank. Collective. */
+static hy_status send_text(hy_comm *world, const char *mine, size_t length, int root, char **text) {
+    int64_t n = (int64_t)length;
+    hy_req req = {0};
+    hy_comm_broadcast(world, "config", &n, sizeof n, root, &req);
+    hy_comm_wait(&req);
+    HY_TRY(hy_comm_agree(world, HY_NEW("config of another rank", n + 1, text)));
+    if (hy_comm_rank(world) == root) {
+        memcpy(*text, mine, length);
+    }
+    hy_comm_broadcast(world, "config", *text, (size_t)n, root, &req);
+    hy_comm_wait(&req);
+    return HY_OK;
+}
+
+static hy_status compare_configs(hy_comm *world, const config_of_rank *all, const char *text, size_t length) {
+    char ranks[128], *other = NULL;
+    if (hy_number_list(hy_comm_size(world), has_another, all, ranks, sizeof ranks) == 0) {
         return HY_OK;
     }
-    hy_config_diff(of_rank_0, mine, keep_first, &first);
-    return hy_fail(HY_ERR_USAGE, "ranks were started with different configurations: %s%s; start all with the same",
-                   first.n > 0 ? first.text : "their texts differ", first.n > 1 ? " (and more)" : "");
+    int first = 0;
+    while (!has_another(all, first)) {
+        first++;
+    }
+    hy_status status = send_text(world, text, length, first, &other);
+    if (status == HY_OK) {
+        status = hy_comm_rank(world) == 0 ? report_configs(all, hy_comm_size(world), first, ranks, text, other)
+                                          : HY_ERR_PEER;
+    }
+    hy_free(other);
+    return status;
 }
 
 hy_status hy_config_agree(hy_comm *world, const char *text, size_t length) {
-    int64_t n = (int64_t)length;
-    char *of_rank_0 = NULL;
-    hy_req req = {0};
-    hy_comm_broadcast(world, "config", &n, sizeof n, 0, &req);
-    hy_comm_wait(&req);
-    HY_TRY(hy_comm_agree(world, HY_NEW("config of rank 0", n + 1, &of_rank_0)));
-    if (hy_comm_rank(world) == 0) {
-        memcpy(of_rank_0, text, length);
-    }
-    hy_comm_broadcast(world, "config", of_rank_0, (size_t)n, 0, &req);
-    hy_comm_wait(&req);
-    const hy_status status = compare_texts(of_rank_0, (size_t)n, text, length);
-    hy_free(of_rank_0);
-    return hy_comm_agree(world, status);
+    config_of_rank *all = NULL;
+    HY_TRY(gather_hashes(world, text, length, &all));
+    const hy_status status = compare_configs(world, all, text, length);
+    hy_free(all);
+    return status;
 }

@@ -18,8 +18,8 @@ bool hy_config_has(const char *text, const char *key, char *nearest, size_t size
 /* The value of a key as it is written; NULL if there is none. Valid until the next call. */
 const char *hy_config_value(const char *text, const char *key);
 
-/* Every rank must run the same configuration: HY_ERR_USAGE on the ranks where `text` differs from rank 0's, naming the
- * key and both values; HY_ERR_PEER elsewhere. Collective. */
+/* Every rank must run the same configuration: else HY_ERR_USAGE on rank 0, naming the ranks, the first key that differs and both values;
+ * HY_ERR_PEER elsewhere. Collective. */
 HY_MUST_CHECK hy_status hy_config_agree(hy_comm *world, const char *text, size_t length);
 
 #endif

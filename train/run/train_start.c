@@ -5,7 +5,6 @@
 #include "base/memory.h"
 #include "kernels/gpus.h"
 #include "train/run/config_change.h"
-#include "train/run/config_diff.h"
 #include "train/run/data_resume.h"
 #include "train/run/metrics_read.h"
 #include "train/run/peak_file.h"
@@ -199,7 +198,6 @@ static void find_owed_validation(hy_loop *l, const hy_checkpoint *checkpoint) {
 
 hy_status hy_loop_begin(hy_loop *l) {
     HY_TRY(hy_comm_agree(l->world, hy_config_write(l->config, &l->config_text, &l->config_length)));
-    HY_TRY(hy_config_agree(l->world, l->config_text, l->config_length));
     HY_TRY(check_mesh_and_device(l));
     HY_TRY(begin_folder(l));
     if (l->first_rank && device_is_auto(l)) {
