@@ -1,17 +1,18 @@
-/* `hylas bench kernels`: core operations.  `hylas bench step CONFIG`: a whole training step. */
+/* `hylas bench kernels`: core operations.  `hylas bench step CONFIG`: a whole training step.  `hylas bench comm`: exchanges. */
 #include <string.h>
 
 #include "base/text.h"
 #include "launch/bench/bench.h"
+#include "launch/bench/comm_bench.h"
 #include "launch/commands.h"
 #include "launch/options.h"
 #include "launch/report_once.h"
 
 static hy_status fail_unknown_bench(void *context) {
-    static const char *const names[] = {"kernels", "step"};
+    static const char *const names[] = {"kernels", "step", "comm"};
     const char *word = context;
     return hy_fail(HY_ERR_USAGE, "hylas bench: unknown bench %s; nearest: %s", word,
-                   names[hy_text_nearest(word, names, 2)]);
+                   names[hy_text_nearest(word, names, 3)]);
 }
 
 hy_status hy_cmd_bench(int argc, char **argv, hy_comm *world) {
@@ -21,13 +22,17 @@ hy_status hy_cmd_bench(int argc, char **argv, hy_comm *world) {
     if (argc > 1 && strcmp(argv[1], "step") == 0) {
         return hy_bench_step(argc - 1, argv + 1, world);
     }
+    if (argc > 1 && strcmp(argv[1], "comm") == 0) {
+        return hy_bench_comm(argc - 1, argv + 1, world);
+    }
     if (argc > 1 && argv[1][0] != '-') {
         return hy_report_once(world, fail_unknown_bench, argv[1]);
     }
     const hy_usage usage = {
-        "hylas bench kernels|step ...",
+        "hylas bench kernels|step|comm ...",
         "  hylas bench kernels [options]                      recurrences and attention on this machine\n"
-        "  [mpirun -np N] hylas bench step CONFIG [options]   whole training steps on synthetic tokens",
+        "  [mpirun -np N] hylas bench step CONFIG [options]   whole training steps on synthetic tokens\n"
+        "  [mpirun -np N] hylas bench comm [CONFIG] [options] exchanges between ranks, of all sizes or those of a step",
         NULL,
         0,
         1,

@@ -34,6 +34,22 @@ done
 expect 2 "kernels, a list that is none" "$hylas" bench kernels --tokens 70,
 expect 2 "kernels, none of that name" "$hylas" bench kernels --tokens 70 --sizes 16 --only nothing
 grep -q 'recur scalar delta.*mixers: attention.*gated_deltanet' bench.err || fail "kernels --only nothing: does not say what there is"
+comm_rows() { # rows of the table with N wrong elements in each column that has any
+    awk -v wrong="$1" '$1 ~ /^[0-9]+$/ && NF == 12 {n += ($8 == wrong || $8 == "-") && ($12 == wrong || $12 == "-")} END {print n + 0}' bench.out
+}
+for ranks in 1 3; do
+    expect 0 "comm on $ranks" "$mpirun" -np $ranks "$hylas" bench comm -b 12 -e 12k -f 10 -n 2 -w 1 -c 2
+    [ "$(comm_rows 0)" -eq 24 ] || fail "comm on $ranks: not 6 exchanges of 4 sizes, all right"
+done
+expect 0 "comm of double, max" "$mpirun" -np 2 "$hylas" bench comm -b 16 -e 16 -n 1 -w 0 -d double -o max --device cpu_async
+[ "$(comm_rows 0)" -eq 6 ] && grep -Eq ' double +max ' bench.out || fail "comm of double, max: not 6 exchanges"
+expect 9 "comm, 3 elements spoiled" "$mpirun" -np 2 "$hylas" bench comm -b 64 -e 1Ki -n 1 -w 0 -c 2 --spoil 3 -d int64
+[ "$(comm_rows 3)" -eq 18 ] || fail "comm --spoil 3: not 3 wrong elements in each row"
+grep -Eq '^# wrong elements: 72$' bench.out || fail "comm --spoil 3: not 72 in all" # 3 sizes of 6 exchanges, two of them also in place
+expect 0 "comm of a configuration" "$mpirun" -np 3 "$hylas" bench comm "$config" --set data.sequence=400 -n 2 -w 1 --compute-ms 1 --piece-ms 0.2
+grep -Eq '^gradients +reduce-scatter +all .* [0-9]+%' bench.out || fail "comm of a configuration: no bucket"
+grep -Eq ' K and V +send +sequence .* [0-9]+%' bench.out || fail "comm of a configuration: no hop"
+expect 2 "comm, sizes the wrong way round" "$hylas" bench comm -b 100 -e 10
 for ranks in 1 2 3; do
     expect 0 "step on $ranks" "$mpirun" -np $ranks "$hylas" bench step "$config" --tokens 131 --repeats 1 --times --set run.device=cpu_ref
     grep -Eq "^tokens=131 ranks=$ranks seconds=0\.[0-9]+ .* peak_mib=[1-9]" bench.out || fail "step on $ranks: no line for programs"
