@@ -1,9 +1,11 @@
 #include "launch/machine_facts.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -104,6 +106,27 @@ static int64_t limit_of(__rlimit_resource_t resource) {
 
 int64_t hy_machine_open_files(void) {
     return limit_of(RLIMIT_NOFILE);
+}
+
+int64_t hy_machine_locked_memory(void) {
+    return limit_of(RLIMIT_MEMLOCK);
+}
+
+int64_t hy_machine_shared_memory(void) {
+    struct statvfs info;
+    return statvfs("/dev/shm", &info) == 0 ? (int64_t)info.f_bavail * (int64_t)info.f_frsize : -1;
+}
+
+bool hy_machine_has_rdma(void) {
+    DIR *devices = opendir("/sys/class/infiniband");
+    bool any = false;
+    for (const struct dirent *entry; devices != NULL && !any && (entry = readdir(devices)) != NULL;) {
+        any = entry->d_name[0] != '.';
+    }
+    if (devices != NULL) {
+        (void)closedir(devices);
+    }
+    return any;
 }
 
 void hy_machine_limits(char *text, size_t size) {

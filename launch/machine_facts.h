@@ -21,7 +21,12 @@ bool hy_machine_find_program(const char *name, char *path, size_t size);
 
 /* "open files 1024, stack 8.00 MiB, ...". */
 void hy_machine_limits(char *text, size_t size);
-/* Open files that this process may have; −1 = no limit. */
+/* Open files that this process may have, bytes that it may lock; −1 = no limit. */
 int64_t hy_machine_open_files(void);
+int64_t hy_machine_locked_memory(void);
+/* Bytes free in /dev/shm, where ranks on one host exchange; −1 = it is not there. */
+int64_t hy_machine_shared_memory(void);
+/* Whether there is an InfiniBand or RoCE device, which wants memory locked. */
+bool hy_machine_has_rdma(void);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/cores.h"
 #include "base/memory.h"
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/gpus.h"
 #include "launch/machine_facts.h"
 #include "launch/threads.h"
 #include "train/data/h5.h"
@@ -25,6 +26,13 @@ static hy_rank_facts own_facts(const char *table) {
     f.cores = plan->cores;
     f.threads = hy_cpu_threads();
     f.blas = hy_cpu_blas_threads();
+    f.gpus = hy_gpu_count(f.gpu, sizeof f.gpu);
+    if (f.gpus > 0) {
+        hy_gpu_facts(0, f.gpu, sizeof f.gpu);
+    }
+    f.locked = hy_machine_locked_memory();
+    f.shared = hy_machine_shared_memory();
+    f.rdma = hy_machine_has_rdma();
     return f;
 }
 
@@ -82,6 +90,10 @@ void hy_rank_facts_json(hy_json *json, const hy_rank_facts *all, int size) {
         hy_json_open_object(json, NULL);
         hy_json_string(json, "host", all[r].host);
         hy_json_int(json, "cores", all[r].cores);
+        hy_json_int(json, "gpus", all[r].gpus);
+        hy_json_string(json, "gpu", all[r].gpus > 0 ? all[r].gpu : NULL);
+        hy_json_int(json, "locked_memory_bytes", all[r].locked);
+        hy_json_int(json, "shared_memory_bytes", all[r].shared);
         write_column(json, "ranks", RANKS, all, size, r);
         write_column(json, "bindings", BINDINGS, all, size, r);
         write_column(json, "threads", THREADS, all, size, r);

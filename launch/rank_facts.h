@@ -10,6 +10,10 @@ typedef struct hy_rank_facts {
     char binding[128];      /* cores this rank may run on, "0-3,8" */
     int local_ranks, cores; /* of its host: ranks of this job, and the cores they may use together */
     int threads, blas;      /* of this rank */
+    int gpus;               /* that it sees; the first one's name, or why there is none */
+    char gpu[128];
+    bool rdma;              /* there is an InfiniBand or RoCE device */
+    int64_t locked, shared; /* bytes of memory it may lock, −1 = any; free in /dev/shm, −1 = it is not there */
 } hy_rank_facts;
 
 /* Those of all ranks, in their order; the caller frees. `table`: the variant of table cpu. Collective. */
@@ -20,7 +24,7 @@ int hy_rank_facts_first(const hy_rank_facts *all, int r);
 /* Threads of all ranks on the host of rank r: the larger of OpenMP's and BLAS's of each. */
 int hy_rank_facts_threads(const hy_rank_facts *all, int size, int r);
 
-/* "hosts": [{"host", "cores", "ranks": [...], "bindings": [...], "threads": [...], "blas_threads": [...]}], hosts in order of their first
+/* "hosts": [{"host", "cores", "gpus", "gpu", "locked_memory_bytes", "shared_memory_bytes", "ranks": [...], "bindings": [...], "threads": [...], "blas_threads": [...]}], hosts in order of their first
  * rank. */
 void hy_rank_facts_json(hy_json *json, const hy_rank_facts *all, int size);
 

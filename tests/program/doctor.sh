@@ -28,6 +28,8 @@ done
 expect 0 "3 ranks" "$mpirun" -np 3 "$hylas" doctor
 says 'launch +ok +3 ranks'
 says 'hosts +ok +1$'
+says "^host +ranks +cores +bound to +threads +GPUs +memlock +/dev/shm +clock +round trip +trouble"
+says "^$(uname -n) +0-2 +[0-9]+ +[0-9,-]+ .* (none|[a-z/, ]+)$"
 expect 0 "plain" env HYLAS_CPU=plain "$hylas" doctor
 says 'table +note +cpu \(plain\)'
 expect 0 "few files" bash -c "ulimit -n 100; exec '$hylas' doctor"
