@@ -93,6 +93,10 @@ target_link_libraries(astray PRIVATE hy_comm)
 add_test(NAME fault/watchdog COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/watchdog.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} $<TARGET_FILE:astray>)
 set_tests_properties(fault/watchdog PROPERTIES TIMEOUT 600 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 
+# Four hosts as network namespaces; skipped (77) where these are not allowed.
+add_test(NAME fault/four_hosts COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/four_hosts.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
+set_tests_properties(fault/four_hosts PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+
 # The n-th system call or allocation fails: a draw of a minute here; all of them by `nth_failure.sh ... --all`. Sanitizers want to be
 # loaded first themselves. Skipped (77) where the kernel refuses a seccomp filter.
 if(NOT HY_SANITIZE AND NOT HY_TSAN AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|aarch64")
