@@ -44,26 +44,31 @@ run none 1 2 '^done$'
 # ---- a training ----
 
 "$hylas" data text "$source/layers" "$source/sp" --out store.h5 >/dev/null || fail "no token store"
-train() { # steps
-    exec timeout -k 5 100 "$mpirun" -np 3 "$hylas" train "$source/configs/tiny.yaml" --set data.store=store.h5 --set run.dir=run \
-        --set train.steps="$1" --set train.checkpoint.every=5 --set run.timeout=3
+train() { # device, steps
+    exec timeout -k 5 100 "$mpirun" -np 3 "$hylas" train "$source/configs/tiny.yaml" --set data.store=store.h5 --set run.dir="run-$1" \
+        --set train.steps="$2" --set train.checkpoint.every=5 --set run.timeout=3 --set run.device="$1"
 }
-(train 100000) >log 2>&1 &
-job=$!
-for ((i = 0; i < 600; i++)); do
-    [ -e run/checkpoints/step-10 ] && break
-    sleep 0.05
-done
-[ -e run/checkpoints/step-10 ] || fail "no checkpoint"
-ranks=($(for pid in $(pgrep -P "$(pgrep -P $job)"); do ! grep -qz '^OMPI_COMM_WORLD_RANK=1$' "/proc/$pid/environ" || printf '%s\n' "$pid"; done))
-[ ${#ranks[@]} -eq 1 ] || fail "${#ranks[@]} processes are rank 1"
-kill -STOP "${ranks[0]}"
-wait $job
-code=$?
-[ $code -eq 8 ] || fail "a training with a stopped rank: exit code $code"
-grep -Eq "run.timeout.*: rank 1 on $host does not answer" log || fail "the stopped rank is not named"
-grep -Eq "run.timeout.*: rank 1 on $host does not answer" run/log.txt || fail "the stopped rank is not named in log.txt"
-step=$(sed 's/step-//' run/checkpoints/latest)
-(train $((step + 2))) >log 2>&1 || fail "the training does not go on: exit code $?"
-grep -q "resuming after step $step " log || fail "it did not resume after step $step"
+stop_and_resume() { # device
+    local i step
+    (train "$1" 100000) >log 2>&1 &
+    job=$!
+    for ((i = 0; i < 600; i++)); do
+        [ -e "run-$1/checkpoints/step-10" ] && break
+        sleep 0.05
+    done
+    [ -e "run-$1/checkpoints/step-10" ] || fail "no checkpoint"
+    ranks=($(for pid in $(pgrep -P "$(pgrep -P $job)"); do ! grep -qz '^OMPI_COMM_WORLD_RANK=1$' "/proc/$pid/environ" || printf '%s\n' "$pid"; done))
+    [ ${#ranks[@]} -eq 1 ] || fail "${#ranks[@]} processes are rank 1"
+    kill -STOP "${ranks[0]}"
+    wait $job
+    code=$?
+    [ $code -eq 8 ] || fail "a training on $1 with a stopped rank: exit code $code"
+    grep -Eq "run.timeout.*: rank 1 on $host does not answer" log || fail "the stopped rank is not named"
+    grep -Eq "run.timeout.*: rank 1 on $host does not answer" "run-$1/log.txt" || fail "the stopped rank is not named in log.txt"
+    step=$(sed 's/step-//' "run-$1/checkpoints/latest")
+    (train "$1" $((step + 2))) >log 2>&1 || fail "the training does not go on: exit code $?"
+    grep -q "resuming after step $step " log || fail "it did not resume after step $step"
+}
+stop_and_resume cpu
+stop_and_resume cpu_async
 printf 'stopped, looping, elsewhere, dead, slow: named\n'
