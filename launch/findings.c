@@ -5,7 +5,8 @@
 #include <string.h>
 
 HY_PRINTF(4, 0)
-static void tell_finding(hy_findings *found, const char *state, const char *what, const char *format, va_list arguments) {
+static void tell_finding(hy_findings *found, const char *state, const char *what, const char *format,
+                         va_list arguments) {
     char text[1024];
     if (found->quiet) {
         if (strcmp(state, "note") == 0 && strstr(found->names, what) == NULL) {

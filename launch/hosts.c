@@ -8,7 +8,6 @@
 #include "base/number_list.h"
 #include "base/table.h"
 #include "base/text.h"
-#include "launch/machine_facts.h"
 #include "launch/threads.h"
 
 static const double MIB = 1024.0 * 1024.0;
@@ -44,25 +43,26 @@ static void check_threads(hy_findings *found, const hy_hosts *hosts, int r) {
     if (r == 0 && hy_thread_plan_warning(hy_threads_plan(), all[0].host, warning, sizeof warning)) {
         hy_finding_note(found, "threads", "%s", warning);
     } else if (threads > cores) {
-        hy_finding_note(found, "threads", "%d (%d rank%s) on the %d core%s of %s: more than one per core is slow", threads, ranks,
-                        ranks == 1 ? "" : "s", cores, cores == 1 ? "" : "s", all[r].host);
+        hy_finding_note(found, "threads", "%d (%d rank%s) on the %d core%s of %s: more than one per core is slow",
+                        threads, ranks, ranks == 1 ? "" : "s", cores, cores == 1 ? "" : "s", all[r].host);
     } else {
-        hy_finding_ok(found, "threads", "%d (%d rank%s) on the %d core%s of %s", threads, ranks, ranks == 1 ? "" : "s", cores,
-                      cores == 1 ? "" : "s", all[r].host);
+        hy_finding_ok(found, "threads", "%d (%d rank%s) on the %d core%s of %s", threads, ranks, ranks == 1 ? "" : "s",
+                      cores, cores == 1 ? "" : "s", all[r].host);
     }
 }
 
 static void check_gpus(hy_findings *found, const hy_hosts *hosts, int r) {
     const hy_rank_facts *host = &hosts->all[r], *first = &hosts->all[0];
     if (host->gpus > 0 && host->local_ranks > host->gpus) {
-        hy_finding_note(found, "gpu", "%d ranks on the %d GPU%s of %s: ranks that share one get in each other's way", host->local_ranks,
-                        host->gpus, host->gpus == 1 ? "" : "s", host->host);
+        hy_finding_note(found, "gpu", "%d ranks on the %d GPU%s of %s: ranks that share one get in each other's way",
+                        host->local_ranks, host->gpus, host->gpus == 1 ? "" : "s", host->host);
     }
     if (host->gpus != first->gpus) {
-        hy_finding_note(found, "gpu", "%s has %d, %s has %d: run.device cuda needs one for each rank", host->host, host->gpus, first->host,
-                        first->gpus);
+        hy_finding_note(found, "gpu", "%s has %d, %s has %d: run.device cuda needs one for each rank", host->host,
+                        host->gpus, first->host, first->gpus);
     } else if (host->gpus > 0 && strcmp(host->gpu, first->gpu) != 0) {
-        hy_finding_note(found, "gpu", "%s has %s, %s has %s: all go at the pace of the slowest", host->host, host->gpu, first->host, first->gpu);
+        hy_finding_note(found, "gpu", "%s has %s, %s has %s: all go at the pace of the slowest", host->host, host->gpu,
+                        first->host, first->gpu);
     }
 }
 
@@ -79,8 +79,10 @@ static void check_memory(hy_findings *found, const hy_hosts *hosts, int r) {
         hy_finding_ok(found, "/dev/shm", "%s free", hy_text_bytes((double)host->shared).s);
     }
     if (host->locked >= 0 && (double)host->locked < least && (host->gpus > 0 || host->rdma)) {
-        hy_finding_note(found, "memlock", "ranks on %s may lock %s: GPUs and RDMA want it unlimited (ulimit -l, limits.conf, LimitMEMLOCK)",
-                        host->host, hy_text_bytes((double)host->locked).s);
+        hy_finding_note(
+            found, "memlock",
+            "ranks on %s may lock %s: GPUs and RDMA want it unlimited (ulimit -l, limits.conf, LimitMEMLOCK)",
+            host->host, hy_text_bytes((double)host->locked).s);
     }
 }
 
@@ -88,14 +90,16 @@ static void check_clock(hy_findings *found, const hy_hosts *hosts, int r) {
     const double bearable = 1.0; /* seconds */
     const double ahead = hosts->clocks[r].ahead;
     if (fabs(ahead) > bearable) {
-        hy_finding_note(found, "clock", "that of %s is %s %s that of %s: times in logs and of files disagree", hosts->all[r].host,
-                        hy_text_duration(fabs(ahead)).s, ahead > 0.0 ? "ahead of" : "behind", hosts->all[0].host);
+        hy_finding_note(found, "clock", "that of %s is %s %s that of %s: times in logs and of files disagree",
+                        hosts->all[r].host, hy_text_duration(fabs(ahead)).s, ahead > 0.0 ? "ahead of" : "behind",
+                        hosts->all[0].host);
     }
 }
 
 static bool differs_from_first(const void *context, int r) {
     const hy_rank_facts *all = context;
-    return strcmp(all[r].table, all[0].table) != 0 || strcmp(all[r].mpi, all[0].mpi) != 0 || strcmp(all[r].hdf5, all[0].hdf5) != 0;
+    return strcmp(all[r].table, all[0].table) != 0 || strcmp(all[r].mpi, all[0].mpi) != 0 ||
+           strcmp(all[r].hdf5, all[0].hdf5) != 0;
 }
 
 static void check_sameness(hy_findings *found, const hy_hosts *hosts) {
@@ -108,8 +112,8 @@ static void check_sameness(hy_findings *found, const hy_hosts *hosts) {
     while (!differs_from_first(all, r)) {
         r++;
     }
-    hy_finding_note(found, "ranks", "%s differ from rank 0; rank %d on %s has table %s, %s, HDF5 %s", ranks, r, all[r].host, all[r].table,
-                    all[r].mpi, all[r].hdf5);
+    hy_finding_note(found, "ranks", "%s differ from rank 0; rank %d on %s has table %s, %s, HDF5 %s", ranks, r,
+                    all[r].host, all[r].table, all[r].mpi, all[r].hdf5);
 }
 
 static void check_host(hy_findings *found, const hy_hosts *hosts, int r) {
@@ -182,7 +186,8 @@ static void add_host_row(hy_text_table *table, const hy_hosts *hosts, int r) {
     hy_text_table_cell(table, "%d", host->gpus);
     hy_text_table_cell(table, "%s", bytes_or(host->locked, "any", &room));
     hy_text_table_cell(table, "%s", bytes_or(host->shared, "none", &room));
-    hy_text_table_cell(table, "%s%s", hosts->clocks[r].ahead < 0.0 ? "-" : "", hy_text_duration(fabs(hosts->clocks[r].ahead)).s);
+    hy_text_table_cell(table, "%s%s", hosts->clocks[r].ahead < 0.0 ? "-" : "",
+                       hy_text_duration(fabs(hosts->clocks[r].ahead)).s);
     hy_text_table_cell(table, "%s", r == 0 ? "-" : hy_text_duration(hosts->clocks[r].round_trip).s);
     hy_text_table_cell(table, "%s", troubles.notes > 0 ? troubles.names : "none");
 }

@@ -96,12 +96,16 @@ static hy_status report_programs(const identity *all, int size) {
     }
     const identity *other = &all[first_that_differs(all, trait)];
     if (trait == TRAITS - 1) {
-        return hy_fail(HY_ERR_USAGE, "rank %s was started for another command than rank 0: %s on %s, %s on %s; start all ranks with the same",
-                       ranks, word_or_none(other->traits[trait]), other->host, word_or_none(all[0].traits[trait]), all[0].host);
+        return hy_fail(
+            HY_ERR_USAGE,
+            "rank %s was started for another command than rank 0: %s on %s, %s on %s; start all ranks with the same",
+            ranks, word_or_none(other->traits[trait]), other->host, word_or_none(all[0].traits[trait]), all[0].host);
     }
     return hy_fail(HY_ERR_ENV,
-                   "rank %s runs another program than rank 0: %s build %.16s on %s, %s build %.16s on %s; put the same one on all hosts", ranks,
-                   other->traits[0], word_or_none(other->traits[1]), other->host, all[0].traits[0], word_or_none(all[0].traits[1]), all[0].host);
+                   "rank %s runs another program than rank 0: %s build %.16s on %s, %s build %.16s on %s; put the same "
+                   "one on all hosts",
+                   ranks, other->traits[0], word_or_none(other->traits[1]), other->host, all[0].traits[0],
+                   word_or_none(all[0].traits[1]), all[0].host);
 }
 
 hy_status hy_same_program(hy_comm *world, const char *command) {
@@ -127,10 +131,11 @@ static hy_status report_devices(const identity *all, int size) {
     }
     const identity *other = &all[first_that_differs(all, trait)];
     if (trait == 0) {
-        return hy_fail(HY_ERR_ENV, "rank %s computes on another kind of device than rank 0: %s on %s, %s on %s", ranks, other->traits[0],
-                       other->host, all[0].traits[0], all[0].host);
+        return hy_fail(HY_ERR_ENV, "rank %s computes on another kind of device than rank 0: %s on %s, %s on %s", ranks,
+                       other->traits[0], other->host, all[0].traits[0], all[0].host);
     }
-    hy_warn("rank %s computes with %s (%s) on %s, rank 0 with %s (%s) on %s: all go at the pace of the slowest, and another number of ranks "
+    hy_warn("rank %s computes with %s (%s) on %s, rank 0 with %s (%s) on %s: all go at the pace of the slowest, and "
+            "another number of ranks "
             "rounds differently",
             ranks, other->traits[0], other->traits[1], other->host, all[0].traits[0], all[0].traits[1], all[0].host);
     return HY_OK;

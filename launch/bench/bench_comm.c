@@ -20,8 +20,9 @@ static const struct {
     hy_exchange_kind kind;
     bool out_of_place, in_place, reduces;
 } exchanges[] = {
-    {HY_X_ALL_GATHER, true, true, false},     {HY_X_REDUCE_SCATTER, true, true, true}, {HY_X_ALL_REDUCE, false, true, true},
-    {HY_X_ALL_TO_ALL, true, false, false},    {HY_X_BROADCAST, false, true, false},    {HY_X_SEND, true, false, false},
+    {HY_X_ALL_GATHER, true, true, false}, {HY_X_REDUCE_SCATTER, true, true, true},
+    {HY_X_ALL_REDUCE, false, true, true}, {HY_X_ALL_TO_ALL, true, false, false},
+    {HY_X_BROADCAST, false, true, false}, {HY_X_SEND, true, false, false},
 };
 enum { N_EXCHANGES = sizeof exchanges / sizeof exchanges[0] };
 
@@ -47,8 +48,9 @@ void hy_comm_bench_post(hy_comm *comm, const hy_comm_case *c, const void *send, 
         hy_comm_all_gather(comm, name, send != NULL ? send : own, recv, bytes, &reqs[0]);
         break;
     case HY_X_REDUCE_SCATTER: /* in place: the result is where the own block was */
-        hy_comm_reduce_scatter(comm, name, send != NULL ? send : recv, send != NULL ? recv : (char *)recv + (size_t)c->rank * bytes,
-                               c->count, c->type, &reqs[0]);
+        hy_comm_reduce_scatter(comm, name, send != NULL ? send : recv,
+                               send != NULL ? recv : (char *)recv + (size_t)c->rank * bytes, c->count, c->type,
+                               &reqs[0]);
         break;
     case HY_X_ALL_REDUCE:
         hy_comm_all_reduce(comm, name, recv, c->count, c->type, c->op, &reqs[0]);
@@ -108,7 +110,8 @@ static void give(const hy_comm_bench *b, const hy_comm_case *c, bool in_place, c
     memset(at->host, 0, size);
     hy_device_write(b->device, at->host, size, at->recv);
     hy_comm_pattern_fill(c, at->host);
-    hy_device_write(b->device, at->host, (size_t)hy_comm_case_sent(c) * element, (in_place ? at->recv : at->send) + offset);
+    hy_device_write(b->device, at->host, (size_t)hy_comm_case_sent(c) * element,
+                    (in_place ? at->recv : at->send) + offset);
 }
 
 static int64_t check_rounds(const hy_comm_bench *b, hy_comm_case c, bool in_place, const buffers *at, size_t size) {
@@ -128,7 +131,8 @@ static int64_t check_rounds(const hy_comm_bench *b, hy_comm_case c, bool in_plac
     return b->checks > 0 ? sum_of_ranks(b, wrong) : -1;
 }
 
-static measured measure_exchange(hy_comm_bench *b, const hy_comm_case *c, bool in_place, const buffers *at, size_t size) {
+static measured measure_exchange(hy_comm_bench *b, const hy_comm_case *c, bool in_place, const buffers *at,
+                                 size_t size) {
     double begun = 0.0;
     give(b, c, in_place, at, size);
     for (int64_t i = -b->warmups; i < b->rounds; i++) {
@@ -154,12 +158,13 @@ static double bus_factor(hy_exchange_kind kind, int size) {
 }
 
 static void print_head(hy_exchange_kind kind) {
-    printf("\n# %s\n# %44s%37s\n", kind == HY_X_SEND ? "send to the next rank, receive from the one before" : hy_exchange_kind_name(kind),
+    printf("\n# %s\n# %44s%37s\n",
+           kind == HY_X_SEND ? "send to the next rank, receive from the one before" : hy_exchange_kind_name(kind),
            "out-of-place", "in-place");
-    printf("# %10s %11s %7s %6s %9s %7s %7s %7s %9s %7s %7s %7s\n", "size", "count", "type", "redop", "time", "algbw", "busbw", "#wrong",
-           "time", "algbw", "busbw", "#wrong");
-    printf("# %10s %11s %7s %6s %9s %7s %7s %7s %9s %7s %7s %7s\n", "(B)", "(elements)", "", "", "(us)", "(GB/s)", "(GB/s)", "", "(us)",
-           "(GB/s)", "(GB/s)", "");
+    printf("# %10s %11s %7s %6s %9s %7s %7s %7s %9s %7s %7s %7s\n", "size", "count", "type", "redop", "time", "algbw",
+           "busbw", "#wrong", "time", "algbw", "busbw", "#wrong");
+    printf("# %10s %11s %7s %6s %9s %7s %7s %7s %9s %7s %7s %7s\n", "(B)", "(elements)", "", "", "(us)", "(GB/s)",
+           "(GB/s)", "", "(us)", "(GB/s)", "(GB/s)", "");
 }
 
 static void print_measured(bool there, const measured *m, double size, double factor) {
@@ -300,7 +305,8 @@ static hy_status check_comm_options(void *context) {
     o->type = (hy_type)type;
     o->op = (hy_reduce)op;
     if (o->least < 1 || o->most < o->least || o->most > (int64_t)1 << 40 || o->factor < 2 || job->b->rounds < 1) {
-        return hy_fail(HY_ERR_USAGE, "-b %lld -e %lld -f %lld -n %lld: wanted 1 ≤ -b ≤ -e ≤ 1Ti, -f of at least 2, -n of at least 1",
+        return hy_fail(HY_ERR_USAGE,
+                       "-b %lld -e %lld -f %lld -n %lld: wanted 1 ≤ -b ≤ -e ≤ 1Ti, -f of at least 2, -n of at least 1",
                        (long long)o->least, (long long)o->most, (long long)o->factor, (long long)job->b->rounds);
     }
     return HY_OK;
@@ -309,8 +315,8 @@ static hy_status check_comm_options(void *context) {
 static void begin_report(hy_comm_bench *b, hy_json *json) {
     const hy_profile *profile = hy_device_profile(b->device);
     if (b->json == NULL) {
-        printf("# %d ranks, memory of device %s, %s; %lld rounds after %lld, %lld checked\n", hy_comm_size(b->world), profile->name,
-               hy_comm_library(), (long long)b->rounds, (long long)b->warmups, (long long)b->checks);
+        printf("# %d ranks, memory of device %s, %s; %lld rounds after %lld, %lld checked\n", hy_comm_size(b->world),
+               profile->name, hy_comm_library(), (long long)b->rounds, (long long)b->warmups, (long long)b->checks);
         return;
     }
     hy_json_begin(json, stdout);
@@ -338,17 +344,20 @@ static hy_status run_comm_bench(hy_comm_bench *b, const comm_options *o, const h
     HY_TRY(hy_comm_bind(b->world, b->device, &b->bound));
     b->json = o->as_json ? &json : NULL;
     begin_report(b, &json);
-    HY_TRY(config == NULL ? bench_sizes(b, o) : hy_comm_bench_trainer(b, config, 1e-3 * o->compute_ms, 1e-3 * o->piece_ms));
+    HY_TRY(config == NULL ? bench_sizes(b, o)
+                          : hy_comm_bench_trainer(b, config, 1e-3 * o->compute_ms, 1e-3 * o->piece_ms));
     HY_TRY(hy_comm_agree(b->world, end_report(b)));
     if (b->wrong == 0) {
         return HY_OK;
     }
-    return hy_comm_rank(b->world) > 0 ? HY_ERR_PEER : hy_fail(HY_ERR_VERIFY, "%lld elements arrived wrong", (long long)b->wrong);
+    return hy_comm_rank(b->world) > 0 ? HY_ERR_PEER
+                                      : hy_fail(HY_ERR_VERIFY, "%lld elements arrived wrong", (long long)b->wrong);
 }
 
 hy_status hy_bench_comm(int argc, char **argv, hy_comm *world) {
     hy_comm_bench b = {.world = world, .rounds = 20, .warmups = 5, .checks = 1};
-    comm_options o = {.least = 8, .most = (int64_t)16 << 20, .factor = 4, .piece_ms = 2.0, .type_name = "float", .op_name = "sum"};
+    comm_options o = {
+        .least = 8, .most = (int64_t)16 << 20, .factor = 4, .piece_ms = 2.0, .type_name = "float", .op_name = "sum"};
     const hy_option options[] = {
         {"-b", HY_OPTION_COUNT, &o.least, "N", "smallest size, in bytes of a rank's largest buffer (8)"},
         {"-e", HY_OPTION_COUNT, &o.most, "N", "largest size (16Mi)"},
@@ -359,22 +368,28 @@ hy_status hy_bench_comm(int argc, char **argv, hy_comm *world) {
         {"-d", HY_OPTION_TEXT, &o.type_name, "TYPE", "float, double or int64 (float)"},
         {"-o", HY_OPTION_TEXT, &o.op_name, "OP", "of all-reduce: sum, max or min (sum)"},
         {"--only", HY_OPTION_TEXT, &b.only, "WORD", "only exchanges with WORD in their name"},
-        {"--device", HY_OPTION_TEXT, &o.device, "NAME", "whose memory is exchanged (CONFIG's run.device; without one, cpu)"},
-        {"--compute-ms", HY_OPTION_REAL, &o.compute_ms, "MS", "with CONFIG: computing behind each exchange (as long as it takes alone)"},
-        {"--piece-ms", HY_OPTION_REAL, &o.piece_ms, "MS", "with CONFIG: length of one operation, between which exchanges advance (2)"},
-        {"--spoil", HY_OPTION_INT, &b.spoil, "N", "makes N elements of each first result wrong, to see that they are counted"},
+        {"--device", HY_OPTION_TEXT, &o.device, "NAME",
+         "whose memory is exchanged (CONFIG's run.device; without one, cpu)"},
+        {"--compute-ms", HY_OPTION_REAL, &o.compute_ms, "MS",
+         "with CONFIG: computing behind each exchange (as long as it takes alone)"},
+        {"--piece-ms", HY_OPTION_REAL, &o.piece_ms, "MS",
+         "with CONFIG: length of one operation, between which exchanges advance (2)"},
+        {"--spoil", HY_OPTION_INT, &b.spoil, "N",
+         "makes N elements of each first result wrong, to see that they are counted"},
         {"--json", HY_OPTION_FLAG, &o.as_json, NULL, "one JSON document instead of text (docs/json.md)"},
         {"--set", HY_OPTION_LIST, &o.sets, "a.b=value", "changes one key of CONFIG; may be given many times"},
     };
-    const hy_usage usage = {"[mpirun -np N] hylas bench comm [CONFIG] [options]",
-                            "Times and checks every exchange at a range of sizes, in the table of nccl-tests. With CONFIG: the exchanges of "
-                            "one of its\n"
-                            "training steps instead, each of its size, and how much of each hides behind computing. Exit code 9 if an "
-                            "element arrived wrong.",
-                            options,
-                            (int)(sizeof options / sizeof options[0]),
-                            0,
-                            1};
+    const hy_usage usage = {
+        "[mpirun -np N] hylas bench comm [CONFIG] [options]",
+        "Times and checks every exchange at a range of sizes, in the table of nccl-tests. With CONFIG: the exchanges "
+        "of "
+        "one of its\n"
+        "training steps instead, each of its size, and how much of each hides behind computing. Exit code 9 if an "
+        "element arrived wrong.",
+        options,
+        (int)(sizeof options / sizeof options[0]),
+        0,
+        1};
     hy_args args;
     hy_config *config = NULL;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));

@@ -6,6 +6,7 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -21,8 +22,8 @@ enum { ROWS_MOST = HY_RECORDED_EXCHANGES, MESSAGES_MOST = 2 };
 typedef struct trainer_row {
     char name[80];
     hy_exchange_kind kind;
-    bool of_world;                     /* of all ranks, not of those that share a sequence */
-    int messages;                      /* posted together: of one hop, K and V */
+    bool of_world; /* of all ranks, not of those that share a sequence */
+    int messages;  /* posted together: of one hop, K and V */
     int64_t bytes[MESSAGES_MOST], per_step;
 } trainer_row;
 
@@ -34,6 +35,7 @@ typedef struct trainer_bench {
     trainer_row rows[ROWS_MOST];
     int n;
     char *send, *recv; /* the device's, each for all messages of any row */
+    double *times;     /* of rounds */
 } trainer_bench;
 
 /* ---- what there is ---- */
@@ -55,7 +57,7 @@ static int64_t block_bytes(const hy_exchange_record *r, int size) {
     const double others = size > 1 ? (double)(size - 1) : 1.0;
     switch (r->kind) {
     case HY_X_ALL_REDUCE:
-        return (int64_t)(mean * (double)size / (2.0 * others));
+        return llround(mean * (double)size / (2.0 * others)); /* the record was rounded down */
     case HY_X_SEND:
         return (int64_t)mean;
     default:
@@ -71,14 +73,15 @@ static bool ends_in(const char *name, const char *end) {
 /* The V of the K in the row before: the two of a hop leave together. */
 static bool belongs_to_last(const trainer_bench *t, const hy_exchange_record *r) {
     const trainer_row *last = t->n > 0 ? &t->rows[t->n - 1] : NULL;
-    return last != NULL && last->kind == r->kind && last->messages == 1 && ends_in(last->name, " K") && ends_in(r->name, " V") &&
-           strncmp(last->name, r->name, strlen(r->name) - 1) == 0;
+    return last != NULL && last->kind == r->kind && last->messages == 1 && ends_in(last->name, " K") &&
+           ends_in(r->name, " V") && strncmp(last->name, r->name, strlen(r->name) - 1) == 0;
 }
 
 static void add_row(trainer_bench *t, const hy_exchange_record *r) {
     const bool of_world = is_of_world(r->name);
     const int64_t bytes = block_bytes(r, of_world ? hy_comm_size(t->b->world) : t->mesh.sequence_size);
-    if (r->kind == HY_X_RECV || r->count == 0 || bytes == 0 || (t->b->only != NULL && strstr(r->name, t->b->only) == NULL)) {
+    if (r->kind == HY_X_RECV || r->count == 0 || bytes == 0 ||
+        (t->b->only != NULL && strstr(r->name, t->b->only) == NULL)) {
         return;
     }
     if (belongs_to_last(t, r)) {
@@ -108,7 +111,8 @@ static hy_status find_rows(trainer_bench *t, const hy_config *config) {
 static size_t most_bytes(const trainer_bench *t) {
     size_t most = 1;
     for (int i = 0; i < t->n; i++) {
-        const size_t bytes = (size_t)(t->rows[i].bytes[0] + t->rows[i].bytes[1] + 16) * (size_t)hy_comm_size(t->b->world);
+        const size_t bytes =
+            (size_t)(t->rows[i].bytes[0] + t->rows[i].bytes[1] + 16) * (size_t)hy_comm_size(t->b->world);
         most = bytes > most ? bytes : most;
     }
     return most;
@@ -156,24 +160,36 @@ static void compute(const trainer_bench *t, hy_comm *comm, double seconds) {
 
 typedef enum together { EXCHANGE, COMPUTING, BOTH } together;
 
-/* The mean of the slowest rank. Collective. */
-static double time_row(const trainer_bench *t, const trainer_row *row, together what, double seconds) {
-    double begun = 0.0;
-    for (int64_t i = -t->b->warmups; i < t->b->rounds; i++) {
-        hy_req reqs[2 * MESSAGES_MOST] = {{0}};
-        if (i <= 0) {
-            hy_comm_barrier(t->b->world);
-            begun = hy_now();
-        }
-        if (what != COMPUTING) {
-            post_row(t, row, reqs);
-        }
-        if (what != EXCHANGE) {
-            compute(t, comm_of(t, row), seconds);
-        }
-        hy_comm_bench_wait(t->b, reqs, 2 * MESSAGES_MOST);
+static double one_round(const trainer_bench *t, const trainer_row *row, together what, double seconds) {
+    hy_req reqs[2 * MESSAGES_MOST] = {{0}};
+    hy_comm_barrier(t->b->world);
+    const double begun = hy_now();
+    if (what != COMPUTING) {
+        post_row(t, row, reqs);
     }
-    return hy_comm_bench_max(t->b, (hy_now() - begun) / (double)t->b->rounds);
+    if (what != EXCHANGE) {
+        compute(t, comm_of(t, row), seconds);
+    }
+    hy_comm_bench_wait(t->b, reqs, 2 * MESSAGES_MOST);
+    return hy_now() - begun;
+}
+
+static int by_time(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median of rounds, each as long as its slowest rank takes: one that something else interrupted counts no more than others. Collective. */
+static double time_row(const trainer_bench *t, const trainer_row *row, together what, double seconds) {
+    for (int64_t i = -t->b->warmups; i < t->b->rounds; i++) {
+        const double time = one_round(t, row, what, seconds);
+        t->times[i > 0 ? i : 0] = time;
+    }
+    hy_req req = {0};
+    hy_comm_all_reduce(t->b->world, "bench", t->times, t->b->rounds, HY_TYPE_F64, HY_MAX, &req);
+    hy_comm_wait(&req);
+    qsort(t->times, (size_t)t->b->rounds, sizeof *t->times, by_time);
+    return t->times[t->b->rounds / 2];
 }
 
 /* ---- rows ---- */
@@ -222,7 +238,8 @@ static void add_cells(hy_text_table *table, const trainer_row *row, const row_ti
 }
 
 static hy_status bench_rows(trainer_bench *t) {
-    static const char *const head[] = {"exchange", "kind", "ranks", "a step", "block", "alone", "computing", "both", "hidden"};
+    static const char *const head[] = {"exchange", "kind",      "ranks", "a step", "block",
+                                       "alone",    "computing", "both",  "hidden"};
     hy_text_table *table = NULL;
     hy_json *json = t->b->json;
     HY_TRY(hy_comm_agree(t->b->world, hy_text_table_create(sizeof head / sizeof head[0], head, &table)));
@@ -248,6 +265,7 @@ static hy_status bench_rows(trainer_bench *t) {
 /* Local. */
 static hy_status reserve_rows(trainer_bench *t, const hy_config *config) {
     HY_TRY(find_rows(t, config));
+    HY_TRY(HY_NEW("times of rounds", t->b->rounds, &t->times));
     HY_TRY(hy_device_alloc(t->b->device, "what is sent", most_bytes(t), (void **)&t->send));
     return hy_device_alloc(t->b->device, "what is received", most_bytes(t), (void **)&t->recv);
 }
@@ -265,7 +283,8 @@ hy_status hy_comm_bench_trainer(hy_comm_bench *b, const hy_config *config, doubl
     t->compute = compute_seconds;
     t->piece = piece;
     const int size = hy_comm_size(b->world);
-    hy_status status = hy_mesh_create(b->world, (int)config->parallel.data, hy_trainer_sequence_size(config, size), &t->mesh);
+    hy_status status =
+        hy_mesh_create(b->world, (int)config->parallel.data, hy_trainer_sequence_size(config, size), &t->mesh);
     if (status == HY_OK) {
         status = bench_on_mesh(t, config);
         hy_comm_destroy(t->sequence);
@@ -273,6 +292,7 @@ hy_status hy_comm_bench_trainer(hy_comm_bench *b, const hy_config *config, doubl
     }
     hy_device_free(b->device, t->recv);
     hy_device_free(b->device, t->send);
+    hy_free(t->times);
     hy_free(t);
     return status;
 }

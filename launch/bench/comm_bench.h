@@ -7,13 +7,13 @@
 #include "train/run/config.h"
 
 typedef struct hy_comm_bench {
-    hy_comm *world;     /* control: agreements, times */
+    hy_comm *world; /* control: agreements, times */
     hy_device *device;
-    hy_comm *bound;     /* what is measured: exchanges of the device's memory */
+    hy_comm *bound; /* what is measured: exchanges of the device's memory */
     int64_t rounds, warmups, checks, spoil;
-    const char *only;   /* exchanges with this in their name; NULL: all */
-    int64_t wrong;      /* over all rows */
-    hy_json *json;      /* NULL: a table */
+    const char *only; /* exchanges with this in their name; NULL: all */
+    int64_t wrong;    /* over all rows */
+    hy_json *json;    /* NULL: a table */
 } hy_comm_bench;
 
 /* Posts one exchange of elements of `c->type`; in place where send is NULL. reqs[2]. */

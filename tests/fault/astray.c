@@ -7,7 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/clock.h"
 #include "comm/comm.h"
 #include "comm/presence.h"
 #include "comm/watchdog.h"

@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -31,7 +31,8 @@ static void test_little_room(void **state) {
     (void)state;
     expect(0x55555555, 12, 16, "0,2,4,6,...");
     expect(0x15, 12, 3, "0,2,4");
-    expect(0xff00000000000011 | (uint64_t)1 << 50, 16, 11, "0,4,50,..."); /* nothing behind the dots, though it were short */
+    expect(0xff00000000000011 | (uint64_t)1 << 50, 16, 11,
+           "0,4,50,..."); /* nothing behind the dots, though it were short */
 }
 
 int main(void) {
