@@ -75,7 +75,15 @@ static hy_status print_memory(const plan_job *job) {
     const hy_status status = hy_text_table_print(table, stdout);
     hy_text_table_destroy(table);
     printf("The total is the most at a time: what the start takes is given back. Beside it: the program, its "
-           "libraries, MPI's buffers.\n\n");
+           "libraries, MPI's buffers.\n");
+    const hy_run_bytes *with = &job->dry->activations, *without = &job->dry->on_device;
+    if (with->host > 0) {
+        printf("train.offload: activations take %s of the device's memory and %s of the host's; without it %s of the "
+               "device's\n",
+               hy_text_bytes((double)with->arena).s, hy_text_bytes((double)with->host).s,
+               hy_text_bytes((double)without->arena).s);
+    }
+    putchar('\n');
     return status;
 }
 
@@ -179,6 +187,10 @@ static hy_status print_step(const plan_job *job) {
     }
     printf("optimizer   and counts: %lld launches; %lld in whole calls\n", (long long)stage->rest.launches,
            (long long)job->whole->stages[job->stage.number].rest.launches);
+    if (stage->to_host > 0) {
+        printf("offload     %s to the host's memory, %s back\n", hy_text_bytes((double)stage->to_host).s,
+               hy_text_bytes((double)stage->from_host).s);
+    }
     printf("step        %s tokens, %sFLOP forward and backward: %sFLOP per token, %sFLOP per rank\n",
            hy_text_count(tokens).s, hy_text_count(flops).s, hy_text_count(flops / tokens).s,
            hy_text_count(flops / ranks).s);

@@ -33,6 +33,9 @@ static void write_memory(hy_json *json, const plan *p) {
     hy_json_open_object(json, "memory");
     hy_json_int(json, "rank", p->rank);
     hy_json_int(json, "bytes", hy_plan_total(memory));
+    hy_json_int(json, "activations", p->dry->activations.arena);
+    hy_json_int(json, "activations_without_offload", p->dry->on_device.arena);
+    hy_json_int(json, "offloaded", p->dry->activations.host);
     hy_json_open_array(json, "entries");
     for (int i = 0; i < memory->n; i++) {
         hy_json_open_object(json, NULL);
@@ -120,6 +123,8 @@ static hy_status write_stage(hy_json *json, const plan *p, int number) {
     hy_json_int(json, "micro_steps", split.calls);
     hy_json_double(json, "tokens_per_step", tokens);
     hy_json_double(json, "flops_per_step", flops);
+    hy_json_int(json, "bytes_to_host", p->dry->stages[number].to_host);
+    hy_json_int(json, "bytes_from_host", p->dry->stages[number].from_host);
     write_layers(json, p, &shape, (double)split.calls, number);
     write_exchanges(json, "exchanges", &p->dry->stages[number].step);
     write_exchanges(json, "exchanges_of_validation", &p->dry->stages[number].validation);

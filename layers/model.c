@@ -11,6 +11,7 @@
 
 const char *const hy_recompute_names[] = {
     [HY_RECOMPUTE_NONE] = "none", [HY_RECOMPUTE_LIGHT] = "light", [HY_RECOMPUTE_BLOCK] = "block", NULL};
+const char *const hy_offload_names[] = {[HY_OFFLOAD_NONE] = "none", [HY_OFFLOAD_HOST] = "host", NULL};
 
 struct hy_model {
     hy_model_config config;

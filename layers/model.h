@@ -83,6 +83,10 @@ HY_MUST_CHECK hy_status hy_model_init_on_device(const hy_model *model, uint64_t 
 typedef enum hy_recompute { HY_RECOMPUTE_NONE, HY_RECOMPUTE_LIGHT, HY_RECOMPUTE_BLOCK } hy_recompute;
 extern const char *const hy_recompute_names[]; /* by value; NULL at the end */
 
+/* Where the values are between forward and backward that are not computed again: in the device's memory, or in the host's. */
+typedef enum hy_offload_to { HY_OFFLOAD_NONE, HY_OFFLOAD_HOST } hy_offload_to;
+extern const char *const hy_offload_names[]; /* by value; NULL at the end */
+
 /* How a model runs on this rank. */
 typedef struct hy_run_shape {
     hy_sp_method method;
@@ -90,6 +94,7 @@ typedef struct hy_run_shape {
     int64_t n_seq, len;               /* sequences per micro-step of this rank's group; tokens in each */
     hy_dtype dtype;
     hy_recompute recompute;
+    hy_offload_to offload;
     bool train;        /* false: forward only, less memory */
     int64_t head_tile; /* rows of logits at a time; 0 = chosen */
 } hy_run_shape;
@@ -97,19 +102,30 @@ typedef struct hy_run_shape {
 /* A model bound to memory on one rank. */
 typedef struct hy_runner hy_runner;
 
-/* Reserves the arena of activations. `params` (the compute copy) and `grads` (flat; NULL if !train) are borrowed for the runner's life. `broken`
+/* What a runner needs, in bytes. */
+typedef struct hy_run_bytes {
+    int64_t arena; /* of the device's memory: activations, gradients of activations, scratch */
+    int64_t held;  /* the part of it that lives from forward to backward */
+    int64_t host;  /* of memory of hy_device_host_alloc: what is offloaded */
+} hy_run_bytes;
+
+/* Memory for that, of the device and of the host; what there are no bytes of may be NULL. */
+typedef struct hy_run_memory {
+    void *arena, *host;
+} hy_run_memory;
+
+/* Reserves its memory. `params` (the compute copy) and `grads` (flat; NULL if !train) are borrowed for the runner's life. `broken`
  * is the test hook of hy_sp. Local. */
 HY_MUST_CHECK hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device,
                                          hy_comm *sequence, void *params, void *grads, int broken, hy_runner **out);
-/* The same in `arena`, memory of the caller's (hy_alloc) with room for hy_runner_arena_bytes; runners that never run at the same
- * time may share one. */
+/* The same in the caller's memory with room for hy_runner_plan_bytes; runners that never run at the same time may share it. */
 HY_MUST_CHECK hy_status hy_runner_create_in(const hy_model *model, const hy_run_shape *shape, hy_device *device,
-                                            hy_comm *sequence, void *params, void *grads, void *arena, hy_runner **out);
-HY_MUST_CHECK hy_status hy_runner_arena_bytes(const hy_model *model, const hy_run_shape *shape,
-                                              const hy_profile *profile, int64_t *bytes);
+                                            hy_comm *sequence, void *params, void *grads, const hy_run_memory *memory,
+                                            hy_runner **out);
+HY_MUST_CHECK hy_status hy_runner_plan_bytes(const hy_model *model, const hy_run_shape *shape,
+                                             const hy_profile *profile, hy_run_bytes *bytes);
 void hy_runner_destroy(hy_runner *runner);
-/* Bytes of its arena; *held (or NULL): those that live from forward to backward. */
-int64_t hy_runner_bytes(const hy_runner *runner, int64_t *held);
+hy_run_bytes hy_runner_bytes(const hy_runner *runner);
 
 /* Told when an instruction begins and ends: of block l + 1, layer l; block 0, embedding and head. recomputation is backward. */
 typedef struct hy_run_watch {

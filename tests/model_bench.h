@@ -1,5 +1,5 @@
 /* A whole model on one rank in float64: gradients against central differences of the loss, on packed documents; and every recompute mode
- * against none, which must agree bit for bit. Include it behind cmocka.h. */
+ * and offload against none, which must agree bit for bit. Include it behind cmocka.h. */
 #ifndef HY_TESTS_MODEL_BENCH_H
 #define HY_TESTS_MODEL_BENCH_H
 
@@ -36,7 +36,7 @@ static void move_params(bench *b) {
     }
 }
 
-static void open_bench(bench *b, const hy_model_config *config, hy_recompute recompute) {
+static void open_bench(bench *b, const hy_model_config *config, hy_recompute recompute, hy_offload_to offload) {
     static const int64_t docs[] = {0, 1, 17, 17, 40, TOKENS};
     assert_int_equal(hy_model_create(config, 1, &b->model), HY_OK);
     assert_int_equal(hy_device_create("cpu_ref", HY_F64, &b->device), HY_OK);
@@ -58,6 +58,7 @@ static void open_bench(bench *b, const hy_model_config *config, hy_recompute rec
                           .len = TOKENS,
                           .dtype = HY_F64,
                           .recompute = recompute,
+                          .offload = offload,
                           .train = true,
                           .head_tile = 7};
     assert_int_equal(hy_runner_create(b->model, &shape, b->device, b->comm, b->params, b->grads, 0, &b->runner), HY_OK);
@@ -83,7 +84,7 @@ static double loss_of(bench *b) {
 /* Three random elements of every parameter. */
 static void check_gradients(const hy_model_config *config) {
     bench b = {0};
-    open_bench(&b, config, HY_RECOMPUTE_BLOCK);
+    open_bench(&b, config, HY_RECOMPUTE_BLOCK, HY_OFFLOAD_NONE);
     loss_of(&b);
     double *grads = NULL;
     assert_int_equal(HY_NEW("grads", b.size, &grads), HY_OK);
@@ -116,11 +117,11 @@ static void check_gradients(const hy_model_config *config) {
 
 static void check_recompute(const hy_model_config *config) {
     bench none = {0};
-    open_bench(&none, config, HY_RECOMPUTE_NONE);
+    open_bench(&none, config, HY_RECOMPUTE_NONE, HY_OFFLOAD_NONE);
     double loss = loss_of(&none);
-    for (hy_recompute recompute = HY_RECOMPUTE_LIGHT; recompute <= HY_RECOMPUTE_BLOCK; recompute++) {
+    for (int how = 1; hy_recompute_names[how / 2]; how++) {
         bench other = {0};
-        open_bench(&other, config, recompute);
+        open_bench(&other, config, (hy_recompute)(how / 2), (hy_offload_to)(how % 2));
         assert_true(loss_of(&other) == loss);
         assert_memory_equal(none.grads, other.grads, (size_t)none.size * sizeof(double));
         close_bench(&other);

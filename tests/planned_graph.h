@@ -19,22 +19,27 @@ typedef struct planned {
     hy_graph_plan *plan;
 } planned;
 
+typedef struct planned_how {
+    int size, layers; /* layers 0: PLANNED_LAYERS */
+    bool train, offload;
+    hy_recompute recompute;
+} planned_how;
+
 typedef void mixer_fields(hy_mixer_config *m);
 
 /* The plan of p->g. */
-static inline void plan_graph(planned *p, int size, bool train, hy_recompute recompute) {
-    p->dims = hy_layout_sizes(HY_LAYOUT_ZIGZAG, size, size / 2, 2, PLANNED_LENGTH);
+static inline void plan_graph(planned *p, planned_how how) {
+    p->dims = hy_layout_sizes(HY_LAYOUT_ZIGZAG, how.size, how.size / 2, 2, PLANNED_LENGTH);
     p->sp = (hy_sp){.profile = &p->profile, .method = {.layout = HY_LAYOUT_ZIGZAG}};
-    p->sizing = (hy_sizing){.sp = &p->sp, .dims = &p->dims, .train = train, .head_tile = 64};
+    p->sizing = (hy_sizing){.sp = &p->sp, .dims = &p->dims, .train = how.train, .head_tile = 64};
     assert_int_equal(hy_profile_of("cpu", HY_BF16, &p->profile), HY_OK);
-    assert_int_equal(hy_graph_plan_create(&p->g, &p->sizing, recompute, &p->plan), HY_OK);
+    assert_int_equal(hy_graph_plan_create(&p->g, &p->sizing, how.recompute, how.offload, &p->plan), HY_OK);
 }
 
-static inline void plan_kind(planned *p, const char *kind, mixer_fields *fields, int size, bool train,
-                             hy_recompute recompute) {
+static inline void plan_kind(planned *p, const char *kind, mixer_fields *fields, planned_how how) {
     static hy_model_config config;
     hy_model_config_init(&config);
-    config.layers = PLANNED_LAYERS;
+    config.layers = how.layers > 0 ? how.layers : PLANNED_LAYERS;
     config.width = 256;
     config.vocab = 11;
     config.n_pattern = config.n_mixers = 1;
@@ -46,7 +51,7 @@ static inline void plan_kind(planned *p, const char *kind, mixer_fields *fields,
     assert_int_equal(hy_model_config_resolve(&config), HY_OK);
     hy_graph_init(&p->g);
     assert_int_equal(hy_model_build(&p->g, &config), HY_OK);
-    plan_graph(p, size, train, recompute);
+    plan_graph(p, how);
 }
 
 static inline void plan_free(planned *p) {

@@ -83,6 +83,7 @@ static hy_status reserve_step(step_bench *b) {
                                 .len = b->tokens,
                                 .dtype = hy_config_precision(c),
                                 .recompute = c->train.recompute,
+                                .offload = c->train.offload,
                                 .train = true};
     HY_TRY(hy_model_create(&c->model, hy_comm_size(b->world), &b->model));
     HY_TRY(take_params(b, hy_config_precision(c)));

@@ -10,12 +10,14 @@ typedef struct planner {
     const hy_graph *g;
     const hy_sizing *s;
     hy_recompute recompute;
+    bool offload;
     int last_block;
-    bool *crosses;     /* [vars] read by a node of another segment (stretch of nodes of one block) */
-    bool *needed;      /* [vars] its value is read after the forward pass */
-    bool *again;       /* [nodes] runs in recompute */
-    int *segment;      /* [nodes] */
-    int (*life)[2][2]; /* [vars][phase][first, last] */
+    bool *crosses;           /* [vars] read by a node of another segment (stretch of nodes of one block) */
+    bool *needed;            /* [vars] its value is read after the forward pass */
+    bool *again;             /* [nodes] runs in recompute */
+    int *segment;            /* [nodes] */
+    hy_segment_times *times; /* [segments] */
+    int (*life)[2][2];       /* [vars][phase][first, last] */
     int (*grad_life)[2];
     int (*node_life)[2]; /* [nodes] its first and last instruction */
     int *stretch;        /* [nodes] scratch: what is put in order */
@@ -103,12 +105,14 @@ static hy_status order_instructions(planner *p) {
             end++;
         }
         HY_TRY(add_stretch(p, begin, end, HY_PHASE_FWD));
+        p->times[p->segment[begin]].fwd_end = p->plan->n_instructions;
     }
     p->plan->n_forward = p->plan->n_instructions;
     for (int begin, end = g->n_nodes; p->s->train && end > 0; end = begin) {
         for (begin = end - 1; begin > 0 && p->segment[begin - 1] == p->segment[end - 1];) {
             begin--;
         }
+        p->times[p->segment[begin]].bwd_begin = p->plan->n_instructions;
         HY_TRY(add_stretch(p, begin, end, HY_PHASE_RECOMPUTE));
         HY_TRY(add_stretch(p, begin, end, HY_PHASE_BWD));
         if (g->nodes[begin].block > 0 || begin == 0) {
@@ -125,11 +129,14 @@ static void touch(int life[2], int time) {
     life[1] = time;
 }
 
-/* Value v is read or written at `time` of `phase`. */
+static bool is_made_again(const planner *p, hy_var v) {
+    return p->again[p->g->vars[v].producer] && !is_available(p, v);
+}
+
+/* Value v is read or written at `time` of `phase`. What may be offloaded has a second life too. */
 static void touch_value(planner *p, hy_var v, hy_phase phase, int time) {
     if (v != HY_NONE) {
-        int instance = phase != HY_PHASE_FWD && p->again[p->g->vars[v].producer] && !is_available(p, v);
-        touch(p->life[v][instance], time);
+        touch(p->life[v][phase != HY_PHASE_FWD && (p->offload || is_made_again(p, v))], time);
     }
 }
 
@@ -205,6 +212,40 @@ static hy_status find_lifetimes(planner *p) {
     return HY_OK;
 }
 
+static int64_t value_bytes(const planner *p, hy_var v) {
+    const hy_variable *var = &p->g->vars[v];
+    return var->cols * (var->per_token ? p->s->dims->T : 1) * (int64_t)hy_sp_size(p->s->sp, var->role);
+}
+
+/* Of a value that is held from forward to backward: it waits in the host's memory, and each life reaches to where the copies are done; or
+ * the two lives are one. */
+static void part_or_join_lives(planner *p, hy_var v) {
+    int *forward = p->life[v][0], *backward = p->life[v][1], before[HY_MOVE_KINDS];
+    const hy_instruction *instructions = p->plan->instructions;
+    if (p->g->vars[v].per_token && value_bytes(p, v) > 0 &&
+        hy_offload_times(p->times, p->segment[p->g->n_nodes - 1], p->segment[p->g->vars[v].producer],
+                         p->segment[instructions[forward[1]].node], p->segment[instructions[backward[0]].node],
+                         before)) {
+        hy_offload_add(&p->plan->offload, v, value_bytes(p, v), before);
+        forward[1] = before[HY_MOVE_FREE] - 1;
+        backward[0] = before[HY_MOVE_IN];
+    } else {
+        forward[1] = backward[1];
+        backward[0] = backward[1] = -1;
+    }
+}
+
+static hy_status choose_offloaded(planner *p) {
+    HY_TRY(hy_offload_init(&p->plan->offload, p->offload ? p->g->n_vars : 0));
+    for (hy_var v = 0; v < p->g->n_vars && p->offload; v++) {
+        if (p->life[v][0][0] >= 0 && p->life[v][1][0] >= 0 && !is_made_again(p, v)) {
+            part_or_join_lives(p, v);
+        }
+    }
+    hy_offload_order(&p->plan->offload);
+    return HY_OK;
+}
+
 static void add_interval(planner *p, int64_t bytes, const int life[2], int64_t *offset) {
     *offset = -1;
     if (life[0] >= 0) {
@@ -217,8 +258,7 @@ static void collect_intervals(planner *p) {
     const hy_graph *g = p->g;
     hy_graph_plan *plan = p->plan;
     for (int v = 0; v < g->n_vars; v++) {
-        const hy_variable *var = &g->vars[v];
-        int64_t bytes = var->cols * (var->per_token ? p->s->dims->T : 1) * (int64_t)hy_sp_size(p->s->sp, var->role);
+        const int64_t bytes = value_bytes(p, v);
         add_interval(p, bytes, p->life[v][0], &plan->value_offset[0][v]);
         add_interval(p, bytes, p->life[v][1], &plan->value_offset[1][v]);
         add_interval(p, bytes, p->grad_life[v], &plan->grad_offset[v]);
@@ -266,6 +306,7 @@ static hy_status allocate(planner *p) {
     HY_TRY(HY_NEW("plan needs", vars, &p->needed));
     HY_TRY(HY_NEW("plan recompute", nodes, &p->again));
     HY_TRY(HY_NEW("plan segments", nodes, &p->segment));
+    HY_TRY(HY_NEW("plan times", nodes, &p->times));
     HY_TRY(HY_NEW("plan lifetimes", vars, &p->life));
     HY_TRY(HY_NEW("plan gradient lifetimes", vars, &p->grad_life));
     HY_TRY(HY_NEW("plan node lifetimes", nodes, &p->node_life));
@@ -291,6 +332,7 @@ static hy_status make(planner *p) {
     find_needs(p);
     HY_TRY(order_instructions(p));
     HY_TRY(find_lifetimes(p));
+    HY_TRY(choose_offloaded(p));
     collect_intervals(p);
     HY_TRY(hy_interval_pack(p->intervals, p->n_intervals, &p->plan->arena_bytes));
     share_offsets(p);
@@ -298,15 +340,16 @@ static hy_status make(planner *p) {
     return HY_OK;
 }
 
-hy_status hy_graph_plan_create(const hy_graph *graph, const hy_sizing *sizing, hy_recompute recompute,
+hy_status hy_graph_plan_create(const hy_graph *graph, const hy_sizing *sizing, hy_recompute recompute, bool offload,
                                hy_graph_plan **out) {
-    planner p = {.g = graph, .s = sizing, .recompute = recompute};
+    planner p = {.g = graph, .s = sizing, .recompute = recompute, .offload = offload && sizing->train};
     HY_TRY(HY_NEW("graph plan", 1, &p.plan));
     hy_status status = make(&p);
     hy_free(p.crosses);
     hy_free(p.needed);
     hy_free(p.again);
     hy_free(p.segment);
+    hy_free(p.times);
     hy_free(p.life);
     hy_free(p.grad_life);
     hy_free(p.node_life);
@@ -334,5 +377,6 @@ void hy_graph_plan_destroy(hy_graph_plan *plan) {
         hy_free(plan->work_offset[phase]);
     }
     hy_free(plan->acc);
+    hy_offload_fini(&plan->offload);
     hy_free(plan);
 }

@@ -15,8 +15,9 @@ struct hy_runner {
     hy_exec exec;
     hy_lists_needs needs;
     hy_lists *lists;
-    void *arena;
-    bool owns_arena;
+    hy_run_memory memory;
+    bool owns_memory;
+    hy_mark *copied;         /* [plan->offload.n_values] */
     hy_bucket_needed needed; /* may be NULL */
     void *needed_context;
     hy_run_watch *watch;
@@ -71,31 +72,49 @@ static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const
     }
     HY_TRY(r->needs.status);
     hy_sizing sizing = {.sp = &r->sp, .dims = &r->dims, .train = shape->train, .head_tile = r->shape.head_tile};
-    return hy_graph_plan_create(hy_model_graph(model), &sizing, shape->recompute, &r->plan);
+    return hy_graph_plan_create(hy_model_graph(model), &sizing, shape->recompute, shape->offload == HY_OFFLOAD_HOST,
+                                &r->plan);
 }
 
-hy_status hy_runner_arena_bytes(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
-                                int64_t *bytes) {
+hy_run_bytes hy_runner_bytes(const hy_runner *runner) {
+    const hy_graph_plan *plan = runner->plan;
+    return (hy_run_bytes){.arena = plan->arena_bytes, .held = plan->held_bytes, .host = plan->offload.bytes};
+}
+
+hy_status hy_runner_plan_bytes(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
+                               hy_run_bytes *bytes) {
     hy_runner r;
     HY_TRY(prepare(model, shape, profile, &r));
-    *bytes = r.plan->arena_bytes;
+    *bytes = hy_runner_bytes(&r);
     hy_graph_plan_destroy(r.plan);
     return HY_OK;
 }
 
-/* arena NULL: the runner's own. */
+static hy_status reserve_memory(hy_runner *r) {
+    const hy_run_bytes bytes = hy_runner_bytes(r);
+    r->owns_memory = true;
+    HY_TRY(hy_device_alloc(r->sp.device, "activation arena", (size_t)bytes.arena, &r->memory.arena));
+    return bytes.host > 0
+               ? hy_device_host_alloc(r->sp.device, "offloaded activations", (size_t)bytes.host, &r->memory.host)
+               : HY_OK;
+}
+
+/* memory NULL: the runner's own. */
 static hy_status runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
-                               void *params, void *grads, int broken, void *arena, hy_runner **out) {
+                               void *params, void *grads, int broken, const hy_run_memory *memory, hy_runner **out) {
     hy_runner *r = NULL;
     HY_TRY(HY_NEW("runner", 1, &r));
     hy_status status = prepare(model, shape, hy_device_profile(device), r);
     r->sp.device = device;
     r->sp.comm = sequence;
     r->sp.broken = broken;
-    r->arena = arena;
-    if (status == HY_OK && arena == NULL) {
-        r->owns_arena = true;
-        status = hy_device_alloc(device, "activation arena", (size_t)r->plan->arena_bytes, &r->arena);
+    if (status == HY_OK && memory == NULL) {
+        status = reserve_memory(r);
+    } else if (status == HY_OK) {
+        r->memory = *memory;
+    }
+    if (status == HY_OK) {
+        status = HY_NEW("ends of copies", r->plan->offload.n_values, &r->copied);
     }
     if (status == HY_OK) {
         status = hy_lists_create(device, &r->dims, &r->needs, &r->lists);
@@ -105,13 +124,13 @@ static hy_status runner_create(const hy_model *model, const hy_run_shape *shape,
         return status;
     }
     r->sp.lists = r->lists;
-    hy_device_not_in_children(device, r->arena);
+    hy_device_not_in_children(device, r->memory.arena);
     r->exec = (hy_exec){.device = device,
                         .sp = &r->sp,
                         .graph = hy_model_graph(model),
                         .T = r->dims.T,
                         .dtype = shape->dtype,
-                        .arena = r->arena,
+                        .arena = r->memory.arena,
                         .params = params,
                         .grads = grads,
                         .grad_offset = r->plan->grad_offset,
@@ -128,24 +147,21 @@ hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_
 }
 
 hy_status hy_runner_create_in(const hy_model *model, const hy_run_shape *shape, hy_device *device, hy_comm *sequence,
-                              void *params, void *grads, void *arena, hy_runner **out) {
-    return runner_create(model, shape, device, sequence, params, grads, 0, arena, out);
+                              void *params, void *grads, const hy_run_memory *memory, hy_runner **out) {
+    return runner_create(model, shape, device, sequence, params, grads, 0, memory, out);
 }
 
 void hy_runner_destroy(hy_runner *runner) {
     if (runner) {
         hy_graph_plan_destroy(runner->plan);
         hy_lists_destroy(runner->lists);
-        hy_device_free(runner->sp.device, runner->owns_arena ? runner->arena : NULL);
+        if (runner->owns_memory) {
+            hy_device_free(runner->sp.device, runner->memory.arena);
+            hy_device_host_free(runner->sp.device, runner->memory.host);
+        }
+        hy_free(runner->copied);
         hy_free(runner);
     }
-}
-
-int64_t hy_runner_bytes(const hy_runner *runner, int64_t *held) {
-    if (held != NULL) {
-        *held = runner->plan->held_bytes;
-    }
-    return runner->plan->arena_bytes;
 }
 
 void hy_runner_set_watch(hy_runner *runner, hy_run_watch *watch) {
@@ -197,12 +213,22 @@ static void runner_tell_watch(const hy_runner *r, const hy_instruction *ins, boo
     }
 }
 
+/* What happens before the instruction of what is offloaded, from move `next` on; the one after. */
+static int move_values(const hy_runner *r, int next, int instruction) {
+    const hy_graph_plan *plan = r->plan;
+    while (next < plan->offload.n_moves && plan->offload.moves[next].before == instruction) {
+        hy_offload_move(&plan->offload, &plan->offload.moves[next++], &r->exec, plan->value_offset, r->memory.host,
+                        r->copied);
+    }
+    return next;
+}
+
 static void run_instructions(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void *context) {
     hy_exec *x = &r->exec;
     x->batch = batch;
     r->sp.layout = batch->layout;
     hy_lists_set(r->lists, batch->layout, batch->tokens, batch->labels);
-    int last_block = -1;
+    int last_block = -1, move = 0;
     for (int i = 0; i < r->plan->n_instructions; i++) {
         const hy_instruction *ins = &r->plan->instructions[i];
         x->value_offset = r->plan->value_offset[ins->phase != HY_PHASE_FWD];
@@ -212,6 +238,7 @@ static void run_instructions(hy_runner *r, const hy_batch *batch, hy_bucket_read
             tell_needed(r, block);
             last_block = block;
         }
+        move = move_values(r, move, i);
         runner_tell_watch(r, ins, true);
         execute(x, ins);
         runner_tell_watch(r, ins, false);

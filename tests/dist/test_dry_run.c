@@ -1,7 +1,7 @@
 /* ranks: 1 2 3 4 */
 /* What a dry run says of a run is what the run does: of every recipe under configs/ in the reduced sizes of its own, the count and the
- * bytes of every exchange of a step and of a validation, and the memory within 2%; with stages, micro-steps, groups; documents are
- * one per sequence. */
+ * bytes of every exchange of a step and of a validation, the memory within 2%, and what is offloaded; with stages, micro-steps, groups;
+ * documents are one per sequence. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +100,20 @@ static hy_status run_stages(hy_trainer *trainer, const char *what, const hy_dry_
     return HY_OK;
 }
 
+/* What is offloaded in a micro-step fills the host's memory, but for what aligns it, and comes back. */
+static void compare_offload(const char *what, const hy_trainer *trainer, const hy_dry_run *dry) {
+    const bool offloads = trainer->config->train.offload == HY_OFFLOAD_HOST;
+    CHECK((dry->activations.host > 0) == offloads && (trainer->memory[0].host != NULL) == offloads,
+          "%s: %lld bytes are offloaded", what, (long long)dry->activations.host);
+    for (int i = 0; i < dry->n_stages; i++) {
+        const hy_pass *pass = &trainer->stages[i].train;
+        const int64_t most = pass->split.calls * hy_runner_bytes(pass->runner).host, out = dry->stages[i].to_host;
+        CHECK(out == dry->stages[i].from_host && out <= most && out * 10 >= most * 9,
+              "%s: %lld bytes to the host, %lld back, of %lld", what, (long long)out,
+              (long long)dry->stages[i].from_host, (long long)most);
+    }
+}
+
 static hy_status run_config(const char *what, const hy_config *config, hy_comm *world) {
     hy_trainer *trainer = NULL;
     hy_dry_run *dry = NULL;
@@ -108,6 +122,7 @@ static hy_status run_config(const char *what, const hy_config *config, hy_comm *
     hy_status status = hy_trainer_create(config, true, world, &trainer);
     if (status == HY_OK) {
         compare_memory(what, &dry->memory, hy_alloc_bytes() - before);
+        compare_offload(what, trainer, dry);
         status = run_stages(trainer, what, dry);
     }
     hy_trainer_destroy(trainer);
@@ -180,6 +195,13 @@ static const char *const stages[] = {
     "parallel.attention=allgather",
     NULL};
 
+static const char *const offload[] = {"train.offload=host",
+                                      "model.layers=6",
+                                      "train.recompute=block",
+                                      "train.steps=3",
+                                      "train.stages=[{steps: 1, batch: 7, accumulate: 3}, {steps: 2}]",
+                                      NULL};
+
 static hy_status run_folder(const char *name, hy_comm *world) {
     hy_file_list list;
     HY_TRY(hy_file_list_dir(name, HY_ERR_FAILED, &list));
@@ -200,9 +222,10 @@ static hy_status run(hy_comm *world) {
     HY_TRY(run_folder(HY_TEST_DATA "/../../configs", world));
     HY_TRY(run_folder(HY_TEST_DATA "/../../configs/hybrids", world));
     HY_TRY(run_folder(HY_TEST_DATA "/../../configs/study", world));
-    return run_recipe(HY_TEST_DATA "/../../configs/hybrids/kimi-linear-like.yaml", stages, world);
+    HY_TRY(run_recipe(HY_TEST_DATA "/../../configs/hybrids/kimi-linear-like.yaml", stages, world));
+    return run_recipe(HY_TEST_DATA "/../../configs/quickstart.yaml", offload, world);
 }
 
 int main(int argc, char **argv) {
-    return hy_test_in_folder(argc, argv, "dry_run", 26, fill, run);
+    return hy_test_in_folder(argc, argv, "dry_run", 27, fill, run);
 }

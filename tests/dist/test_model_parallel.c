@@ -151,7 +151,8 @@ int main(int argc, char **argv) {
                                              mode & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER,
                                              mode & 4 ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
                                              mode & 2 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT},
-                                  .recompute = mode & 4 ? HY_RECOMPUTE_LIGHT : HY_RECOMPUTE_BLOCK};
+                                  .recompute = mode & 4 ? HY_RECOMPUTE_LIGHT : HY_RECOMPUTE_BLOCK,
+                                  .offload = mode & 2 ? HY_OFFLOAD_HOST : HY_OFFLOAD_NONE};
             const char *where = "";
             double loss = run(model, world, &problems[p], shape, 0, params, many),
                    error = worst(model, many, one, &where);

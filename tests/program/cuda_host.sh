@@ -13,9 +13,9 @@ fail() {
     cat log
     exit 1
 }
-train() { # device, precision
+train() { # device, precision, overrides
     timeout 200 "$hylas" train "$data/../../configs/tiny.yaml" --set data.store=a.h5 --set data.eval_store=a.h5 --set data.sequence=96 --set train.steps=5 \
-        --set train.eval.sequences=3 --set run.dir="$1-$2" --set run.device="$1" --set train.precision="$2" >log 2>&1 || fail "train on $1, $2"
+        --set train.eval.sequences=3 --set run.dir="$1-$2" --set run.device="$1" --set train.precision="$2" "${@:3}" >log 2>&1 || fail "train on $1, $2"
     grep -o '"\(loss\|grad_norm\)":[^,}]*' "$1-$2/metrics.jsonl" | sed 's/.*: *//' >"$1-$2.txt"
     [ "$(wc -l <"$1-$2.txt")" -ge 10 ] || fail "$1, $2: no losses"
 }
@@ -30,6 +30,12 @@ for device in cpu cuda_host cpu_async:cuda_host; do
 done
 near cpu-f32.txt cuda_host-f32.txt 1e-5
 cmp -s cuda_host-f32.txt cpu_async:cuda_host-f32.txt || fail "cpu_async:cuda_host: other bits than cuda_host"
+cp cuda_host-f32.txt plain.txt
+for device in cuda_host cpu_async:cuda_host; do
+    rm -r "$device-f32"
+    train "$device" f32 --set train.offload=host --set train.recompute=block
+    cmp -s plain.txt "$device-f32.txt" || fail "$device, offload: other bits"
+done
 train cpu bf16
 train cuda_host bf16
 near cpu-bf16.txt cuda_host-bf16.txt 2e-2

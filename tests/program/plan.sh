@@ -31,6 +31,13 @@ compare 1 train.recompute=none
 compare 3 train.recompute=block data.eval_store=store.h5
 compare 3 train.recompute=light train.accumulate=3 parallel.layout=contiguous parallel.attention=allgather parallel.state=ring
 
+# Offload: less of the device's memory, as a run has it, and what is moved.
+compare 3 model.layers=6 train.recompute=block train.offload=host train.accumulate=3
+"$hylas" plan "$source/configs/tiny.yaml" --set model.layers=6 --set train.recompute=block --set train.offload=host >log 2>&1 || fail "plan with offload"
+# Of 512 tokens, 4 bytes each: the inputs of five blocks, 32 channels; what two attentions gave, 32, and their 2 log-sum-exps. The last block's stay.
+grep -Eq "^train.offload: activations take .* and 456 KiB of the host's; without it .* of the device's" log || fail "no word of offload"
+grep -q "^offload     456 KiB to the host's memory, 456 KiB back" log || fail "no bytes of offload"
+
 # Stages: all are reserved at the start, no step of any allocates, and a stage's own checks come before the first step.
 stages='train.stages=[{steps: 1, sequence: 500, batch: 7, accumulate: 2}, {steps: 2, sequence: 4001, batch: 2}, {steps: 1, sequence: 1000, rope_base: 1e6}]'
 compare 2 "$stages" data.eval_store=store.h5

@@ -1,5 +1,6 @@
 /* The arena of a plan: nothing is overwritten while it is wanted. The instructions of every mixer are followed, with what each reads and writes,
- * on one rank and on several, where what an exchange needs must live from its start to its finish. */
+ * on one rank and on several, where what an exchange needs must live from its start to its finish; what is offloaded is there when it leaves,
+ * stays until it has left, and is not read before it is back. Its memory does not grow with depth then, but by what nodes keep. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,12 +10,13 @@
 
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "tests/planned_graph.h"
 
 /* What an instruction reads and writes, as places in the arena; `valid`: what was written there is still there. */
 typedef struct place {
     int64_t offset, bytes;
-    bool valid;
+    bool valid, coming; /* coming: a copy to it is on its way */
 } place;
 
 typedef struct arena {
@@ -31,7 +33,7 @@ static place *place_of(arena *a, int64_t offset, int64_t bytes) {
             return &a->places[i];
         }
     }
-    a->places[a->n] = (place){offset, bytes, false};
+    a->places[a->n] = (place){offset, bytes, false, false};
     return &a->places[a->n++];
 }
 
@@ -41,7 +43,7 @@ static void writes(arena *a, int64_t offset, int64_t bytes) {
     for (int i = 0; i < a->n; i++) {
         place *other = &a->places[i];
         if (other != mine && other->offset < offset + bytes && offset < other->offset + other->bytes) {
-            other->valid = false;
+            other->valid = other->coming = false;
         }
     }
     mine->valid = true;
@@ -111,18 +113,59 @@ static void follow(arena *a, const hy_instruction *ins) {
     }
 }
 
+static void follow_move(arena *a, const hy_move *move) {
+    const hy_graph_plan *plan = a->p->plan;
+    const hy_offloaded *value = &plan->offload.values[move->value];
+    const int64_t out = plan->value_offset[0][value->var], in = plan->value_offset[1][value->var];
+    if (move->kind == HY_MOVE_OUT || move->kind == HY_MOVE_FREE) {
+        reads(a, out, value->bytes);
+    } else if (move->kind == HY_MOVE_IN) {
+        writes(a, in, value->bytes);
+        place_of(a, in, value->bytes)->valid = false;
+        place_of(a, in, value->bytes)->coming = true;
+    } else {
+        assert_true(place_of(a, in, value->bytes)->coming);
+        *place_of(a, in, value->bytes) = (place){in, value->bytes, true, false};
+    }
+}
+
+static int follow_moves(arena *a, int next) {
+    const hy_offload *offload = &a->p->plan->offload;
+    while (next < offload->n_moves && offload->moves[next].before == a->time) {
+        follow_move(a, &offload->moves[next++]);
+    }
+    return next;
+}
+
 static void check_memory(const char *kind, const planned *p) {
     arena a = {.p = p, .kind = kind, .places = calloc((size_t)(4 * p->g.n_vars + 4 * p->g.n_nodes), sizeof(place))};
+    int moved = 0;
     for (a.time = 0; a.time < p->plan->n_instructions; a.time++) {
+        moved = follow_moves(&a, moved);
         follow(&a, &p->plan->instructions[a.time]);
     }
+    assert_int_equal(moved, p->plan->offload.n_moves);
     free(a.places);
 }
 
-static void check_kind(const char *kind, int size, bool train, hy_recompute recompute) {
+/* Places in the host's memory, each its own. */
+static void check_host(const hy_offload *offload) {
+    for (int i = 0; i < offload->n_values; i++) {
+        assert_true(offload->values[i].at >= 0 && offload->values[i].bytes > 0);
+        assert_true(offload->values[i].at + offload->values[i].bytes <= offload->bytes);
+        for (int j = 0; j < i; j++) {
+            const hy_offloaded *a = &offload->values[i], *b = &offload->values[j];
+            assert_true(a->at + a->bytes <= b->at || b->at + b->bytes <= a->at);
+        }
+    }
+}
+
+static void check_kind(const char *kind, planned_how how) {
     planned p;
-    plan_kind(&p, kind, NULL, size, train, recompute);
+    plan_kind(&p, kind, NULL, how);
     check_memory(kind, &p);
+    check_host(&p.plan->offload);
+    assert_int_equal(p.plan->offload.n_values > 0, how.train && how.offload);
     plan_free(&p);
 }
 
@@ -130,15 +173,51 @@ static void test_memory(void **state) {
     (void)state;
     for (int i = 0; hy_mixer_row_at(i); i++) {
         for (int size = 1; size <= 3; size += 2) {
-            check_kind(hy_mixer_row_at(i)->kind, size, false, HY_RECOMPUTE_NONE);
-            for (int recompute = 0; hy_recompute_names[recompute]; recompute++) {
-                check_kind(hy_mixer_row_at(i)->kind, size, true, (hy_recompute)recompute);
+            const char *kind = hy_mixer_row_at(i)->kind;
+            check_kind(kind, (planned_how){.size = size, .offload = true});
+            for (int how = 0; hy_recompute_names[how / 2]; how++) {
+                check_kind(kind, (planned_how){size, 0, true, how % 2, (hy_recompute)(how / 2)});
             }
         }
     }
 }
 
+/* ---- depth ---- */
+
+typedef struct depth {
+    int64_t arena, host, kept, input;
+} depth;
+
+static depth at_depth(const char *kind, int layers, bool offload) {
+    planned p;
+    plan_kind(&p, kind, NULL, (planned_how){1, layers, true, offload, HY_RECOMPUTE_BLOCK});
+    depth d = {.arena = p.plan->arena_bytes, .host = p.plan->offload.bytes, .input = 256 * p.dims.T * 2};
+    for (int n = 0; n < p.g.n_nodes; n++) {
+        const hy_node *node = &p.g.nodes[n];
+        d.kept += node->class->kept ? node->class->kept(&p.sizing, node) + HY_ALIGN : 0;
+    }
+    plan_free(&p);
+    return d;
+}
+
+/* Eight blocks more: without offload their inputs lie on the device, with it in the host's memory. */
+static void test_depth(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"gated_deltanet", "gla", "attention", "mamba2", "rwkv7", "mla"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        const depth few = at_depth(kinds[i], 6, true), many = at_depth(kinds[i], 14, true),
+                    plain_few = at_depth(kinds[i], 6, false), plain_many = at_depth(kinds[i], 14, false);
+        assert_true(plain_many.arena - plain_few.arena >= 8 * few.input);
+        assert_true(many.host - few.host >= 8 * few.input);
+        assert_true(plain_few.host == 0 && many.arena < plain_many.arena);
+        if (many.arena - few.arena > many.kept - few.kept) {
+            fail_msg("%s: 8 blocks more take %lld bytes more, %lld of them what nodes keep", kinds[i],
+                     (long long)(many.arena - few.arena), (long long)(many.kept - few.kept));
+        }
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_memory), cmocka_unit_test(test_depth)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,7 +44,7 @@ static int gate_of(const hy_graph *g, int exchange) {
 static void check_gate(const char *kind, mixer_fields *fields, const hy_node_class *exchange) {
     int seen = 0;
     planned p;
-    plan_kind(&p, kind, fields, 2, true, HY_RECOMPUTE_BLOCK);
+    plan_kind(&p, kind, fields, (planned_how){.size = 2, .train = true, .recompute = HY_RECOMPUTE_BLOCK});
     for (int n = 0; n < p.g.n_nodes; n++) {
         if (p.g.nodes[n].class == exchange) {
             const int gate = gate_of(&p.g, n);
@@ -78,7 +78,7 @@ static void test_gates(void **state) {
 /* Products between the start and the finish of every exchange of this class, forward; backward. */
 static void check_products(const char *kind, const hy_node_class *exchange, int fwd, int bwd) {
     planned p;
-    plan_kind(&p, kind, NULL, 2, true, HY_RECOMPUTE_BLOCK);
+    plan_kind(&p, kind, NULL, (planned_how){.size = 2, .train = true, .recompute = HY_RECOMPUTE_BLOCK});
     for (int n = 0; n < p.g.n_nodes; n++) {
         int found[3] = {0};
         for (int m = 0; m < p.g.n_nodes && p.g.nodes[n].class == exchange; m++) {
@@ -168,7 +168,8 @@ static void test_sums(void **state) {
     for (int i = 0; hy_mixer_row_at(i); i++) {
         for (int size = 1; size <= 3; size += 2) {
             planned p;
-            plan_kind(&p, hy_mixer_row_at(i)->kind, NULL, size, true, HY_RECOMPUTE_BLOCK);
+            plan_kind(&p, hy_mixer_row_at(i)->kind, NULL,
+                      (planned_how){.size = size, .train = true, .recompute = HY_RECOMPUTE_BLOCK});
             check_sums(hy_mixer_row_at(i)->kind, &p);
             plan_free(&p);
         }
@@ -192,7 +193,7 @@ static void test_shared_weight(void **state) {
         hy_node_head_loss(g, y, table, 4, 5);
         assert_int_equal(g->status, HY_OK);
         assert_int_equal(hy_graph_roles(g), HY_OK);
-        plan_graph(&p, 2, true, HY_RECOMPUTE_NONE);
+        plan_graph(&p, (planned_how){.size = 2, .train = true});
         check_sums("shared weight", &p);
         assert_int_equal(lies_between(&p, product, conv, HY_PHASE_BWD), !shared);
         plan_free(&p);

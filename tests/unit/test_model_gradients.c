@@ -229,11 +229,11 @@ static void test_log_linear_refusals(void **state) {
     assert_int_equal(hy_model_config_resolve(&config), HY_OK);
     hy_model *model = NULL;
     hy_profile profile;
-    int64_t bytes = 0;
+    hy_run_bytes bytes;
     assert_int_equal(hy_model_create(&config, 1, &model), HY_OK);
     assert_int_equal(hy_profile_of("cpu_ref", HY_F64, &profile), HY_OK);
     hy_run_shape shape = {.sequence_size = 1, .n_seq = 1, .len = TOKENS, .dtype = HY_F64};
-    assert_int_equal(hy_runner_arena_bytes(model, &shape, &profile, &bytes), HY_ERR_USAGE);
+    assert_int_equal(hy_runner_plan_bytes(model, &shape, &profile, &bytes), HY_ERR_USAGE);
     hy_model_destroy(model);
     snprintf(config.mixers[0].kind, sizeof config.mixers[0].kind, "gated_deltanet");
     assert_int_equal(hy_model_config_resolve(&config), HY_ERR_USAGE);
@@ -279,8 +279,8 @@ static const hy_param *find_param(const bench *b, const char *name) {
 static void open_pair(bench *tied, bench *untied, int64_t pad) {
     const hy_model_config one = embedding_config(true, pad), two = embedding_config(false, pad);
     int64_t n;
-    open_bench(tied, &one, HY_RECOMPUTE_NONE);
-    open_bench(untied, &two, HY_RECOMPUTE_NONE);
+    open_bench(tied, &one, HY_RECOMPUTE_NONE, HY_OFFLOAD_NONE);
+    open_bench(untied, &two, HY_RECOMPUTE_NONE, HY_OFFLOAD_NONE);
     const hy_param *params = hy_model_params(untied->model, &n);
     for (int64_t i = 0; i < n; i++) {
         const bool head = strcmp(params[i].name, "lm_head.weight") == 0;

@@ -101,6 +101,10 @@ static const hy_schema_entry config_rows[] = {
          "bf16: activations and matrices in bfloat16, sums, gradients and the optimizer's parameters in float32"),
     NAME(train.recompute, "train.recompute", "block", hy_recompute_names,
          "what backward computes again: nothing; norms and gates; whole blocks"),
+    NAME(train.offload, "train.offload", "none", hy_offload_names,
+         "where blocks leave what their backward needs and does not compute again, their inputs above all: on the "
+         "device; "
+         "in the host's memory, sent and fetched while blocks run"),
     INT(train.seed, "train.seed", "1", 0, HY_SCHEMA_NO_MAX, "initial parameters and order of the data"),
     INT(train.max_bad_steps, "train.max_bad_steps", "10", 1, HY_SCHEMA_NO_MAX,
         "steps in a row with a non-finite loss or gradient that end the run (exit 7)"),

@@ -61,6 +61,7 @@ typedef struct hy_config {
         int64_t accumulate; /* micro-steps per step */
         hy_precision precision;
         hy_recompute recompute;
+        hy_offload_to offload;
         int64_t seed;
         int64_t max_bad_steps; /* non-finite steps in a row that end the run (exit 7) */
         char init[512];        /* checkpoint folder to start from ("" = random) */

@@ -21,6 +21,7 @@ static const struct {
     {"train.accumulate", "same result up to rounding"},
     {"train.precision", "parameters and moments are float32 in either: what passes round differs"},
     {"train.recompute", "same result"},
+    {"train.offload", "same result"},
     {"train.max_bad_steps", "when a run gives up"},
     {"train.checkpoint", "how often is saved"},
     {"train.eval", "how often is looked"},

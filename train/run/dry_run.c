@@ -45,22 +45,24 @@ static const hy_runner *largest_runner(const hy_trainer *trainer) {
     const hy_runner *largest = trainer->stages[0].train.runner;
     for (int i = 1; i < trainer->n_stages; i++) {
         const hy_runner *runner = trainer->stages[i].train.runner;
-        largest = hy_runner_bytes(runner, NULL) > hy_runner_bytes(largest, NULL) ? runner : largest;
+        largest = hy_runner_bytes(runner).arena > hy_runner_bytes(largest).arena ? runner : largest;
     }
     return largest;
 }
 
-static hy_status list_memory(const ledger *l, const hy_trainer *trainer, hy_plan *plan) {
-    int64_t held = 0, small = l->others;
+static hy_status list_memory(const ledger *l, const hy_run_bytes *run, hy_plan *plan) {
+    int64_t small = l->others;
     hy_plan_init(plan);
     HY_TRY(hy_plan_add(plan, "matrices of the GEMM peak", "start", hy_gemm_peak_bytes()));
-    HY_TRY(hy_plan_add(plan, "configuration", "run", (int64_t)sizeof *trainer->config));
+    HY_TRY(hy_plan_add(plan, "configuration", "run", (int64_t)sizeof(hy_config)));
     HY_TRY(hy_plan_add(plan, "checkpoints: hashing", "operation", HY_HASH_BLOCK));
-    const int64_t arena = hy_runner_bytes(largest_runner(trainer), &held);
     for (int i = 0; i < l->n; i++) {
         if (strcmp(l->rows[i].name, HY_TRAINING_ARENA) == 0) {
-            HY_TRY(hy_plan_add(plan, "activations held for backward", "step", held));
-            HY_TRY(hy_plan_add(plan, "working set of a block: activations, gradients, scratch", "block", arena - held));
+            HY_TRY(hy_plan_add(plan, "activations held for backward", "step", run->held));
+            HY_TRY(hy_plan_add(plan, "working set of a block: activations, gradients, scratch", "block",
+                               run->arena - run->held));
+        } else if (strcmp(l->rows[i].name, HY_OFFLOADED) == 0) {
+            HY_TRY(hy_plan_add(plan, HY_OFFLOADED, "step", l->rows[i].bytes));
         } else if (l->rows[i].bytes >= SMALL) {
             HY_TRY(hy_plan_add(plan, l->rows[i].name, "run", l->rows[i].bytes));
         } else {
@@ -68,6 +70,21 @@ static hy_status list_memory(const ledger *l, const hy_trainer *trainer, hy_plan
         }
     }
     return hy_plan_add(plan, "small allocations", "run", small);
+}
+
+static hy_status find_activations(const hy_trainer *trainer, int ranks, int rank, hy_dry_run *run) {
+    run->activations = hy_runner_bytes(largest_runner(trainer));
+    for (int i = 0; i < trainer->n_stages; i++) {
+        const hy_model *model = trainer->stages[i].model != NULL ? trainer->stages[i].model : trainer->model;
+        hy_run_shape shape;
+        hy_data_split split;
+        hy_run_bytes plain;
+        HY_TRY(hy_trainer_shape(trainer->config, i, ranks, rank, &shape, &split));
+        shape.offload = HY_OFFLOAD_NONE;
+        HY_TRY(hy_runner_plan_bytes(model, &shape, hy_device_profile(trainer->device), &plain));
+        run->on_device = plain.arena > run->on_device.arena ? plain : run->on_device;
+    }
+    return HY_OK;
 }
 
 /* ---- what nodes do ---- */
@@ -159,12 +176,14 @@ static void start(meter *m, hy_runner *runner, int64_t calls) {
 static hy_status run_step(hy_trainer *trainer, hy_trainer_stage *stage, meter *m) {
     hy_pass *pass = &stage->train;
     const hy_dry_work before = hy_dry_total(m->record);
-    const int64_t stops = m->record->synchronisations;
+    const hy_dry_record earlier = *m->record;
     hy_step_result result;
     start(m, pass->runner, pass->split.calls);
     pass->split.count = pass->split.unit < pass->split.count ? pass->split.unit : pass->split.count;
     HY_TRY(hy_train_step(trainer, stage->stage.first, 1, false, &result));
-    m->stage->synchronisations = m->record->synchronisations - stops;
+    m->stage->synchronisations = m->record->synchronisations - earlier.synchronisations;
+    m->stage->to_host = m->calls * (int64_t)(m->record->to_host - earlier.to_host);
+    m->stage->from_host = m->calls * (int64_t)(m->record->from_host - earlier.from_host);
     add_work(&m->stage->rest, less(less(hy_dry_total(m->record), before), m->work_inside), 1);
     for (int i = 0; i < m->log->n; i++) {
         hy_exchange_record r = m->log->records[i];
@@ -248,7 +267,8 @@ static hy_status run_on(hy_dry_run *run, dry_parts *p, int ranks, int rank) {
     const hy_status status = hy_trainer_create_blank(&p->config, p->world, &p->trainer);
     hy_alloc_set_watch(NULL);
     HY_TRY(status);
-    HY_TRY(list_memory(&p->ledger, p->trainer, &run->memory));
+    HY_TRY(find_activations(p->trainer, ranks, rank, run));
+    HY_TRY(list_memory(&p->ledger, &run->activations, &run->memory));
     run->n_layers = p->config.model.layers;
     run->n_stages = p->trainer->n_stages;
     HY_TRY(HY_NEW("stages", run->n_stages, &run->stages));

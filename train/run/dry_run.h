@@ -26,10 +26,12 @@ typedef struct hy_dry_stage {
     hy_dry_side rest;                 /* outside of the model: counts, gradients, optimizer, parameters */
     hy_exchange_log step, validation; /* names, counts and bytes of one step, of one validation of all its stores */
     int64_t synchronisations;         /* of one micro-step's step: the host stopped for the device */
+    int64_t to_host, from_host;       /* bytes of a step that are offloaded, and fetched again */
 } hy_dry_stage;
 
 typedef struct hy_dry_run {
-    hy_plan memory; /* at the end of the start */
+    hy_plan memory;                      /* at the end of the start */
+    hy_run_bytes activations, on_device; /* of the stage with most; as it would be without train.offload */
     int64_t n_layers;
     int n_stages;
     hy_dry_stage *stages;

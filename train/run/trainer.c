@@ -97,20 +97,24 @@ static hy_pass_shapes shapes_of(const hy_trainer *trainer, const hy_trainer_stag
 }
 
 /* Activations of the stage with most; validation: results of its rows too. */
-static hy_status reserve_arena(hy_trainer *trainer, bool train) {
-    int64_t bytes = 0, rows = 0;
+static hy_status reserve_activations(hy_trainer *trainer, bool train) {
+    hy_run_bytes most = {0};
+    int64_t rows = 0;
+    hy_run_memory *memory = &trainer->memory[!train];
     for (int i = 0; i < trainer->n_stages; i++) {
         const hy_trainer_stage *stage = &trainer->stages[i];
         const hy_pass_shapes s = shapes_of(trainer, stage, train);
-        int64_t needed = 0;
-        HY_TRY(hy_runner_arena_bytes(model_of(trainer, stage), &s.run, hy_device_profile(trainer->device), &needed));
-        bytes = needed > bytes ? needed : bytes;
+        hy_run_bytes needed = {0};
+        HY_TRY(hy_runner_plan_bytes(model_of(trainer, stage), &s.run, hy_device_profile(trainer->device), &needed));
+        most.arena = needed.arena > most.arena ? needed.arena : most.arena;
+        most.host = needed.host > most.host ? needed.host : most.host;
         rows = hy_local_tokens(&s.feed) > rows ? hy_local_tokens(&s.feed) : rows;
     }
-    HY_TRY(hy_device_alloc(trainer->device, train ? HY_TRAINING_ARENA : "activations of validation", (size_t)bytes,
-                           &trainer->arenas[!train]));
+    HY_TRY(hy_device_alloc(trainer->device, train ? HY_TRAINING_ARENA : "activations of validation", (size_t)most.arena,
+                           &memory->arena));
     if (train) {
-        return HY_OK;
+        return most.host > 0 ? hy_device_host_alloc(trainer->device, HY_OFFLOADED, (size_t)most.host, &memory->host)
+                             : HY_OK;
     }
     const size_t results = hy_eval_results_bytes(rows);
     trainer->results.rows = rows;
@@ -125,7 +129,7 @@ static hy_status reserve_pass(hy_trainer *trainer, const hy_trainer_stage *stage
     HY_TRY(train ? HY_NEW("sequences of the next step", s.split.count, &pass->ahead) : HY_OK);
     HY_TRY(hy_feed_create(&s.feed, &pass->feed));
     HY_TRY(hy_runner_create_in(model_of(trainer, stage), &s.run, trainer->device, trainer->sequence,
-                               trainer->parameters->compute, trainer->grads, trainer->arenas[!train], &pass->runner));
+                               trainer->parameters->compute, trainer->grads, &trainer->memory[!train], &pass->runner));
     hy_runner_set_needed(pass->runner, hy_parameters_needed, trainer->parameters);
     return HY_OK;
 }
@@ -140,8 +144,8 @@ static hy_status reserve_stages(hy_trainer *trainer, bool train) {
         stage->stage = hy_stage_get(config, i);
         HY_TRY(hy_stage_model_create(config, &stage->stage, hy_comm_size(trainer->world), &stage->model));
     }
-    HY_TRY(train ? reserve_arena(trainer, true) : HY_OK);
-    HY_TRY(eval ? reserve_arena(trainer, false) : HY_OK);
+    HY_TRY(train ? reserve_activations(trainer, true) : HY_OK);
+    HY_TRY(eval ? reserve_activations(trainer, false) : HY_OK);
     for (int i = 0; i < trainer->n_stages; i++) {
         hy_trainer_stage *stage = &trainer->stages[i];
         HY_TRY(train ? reserve_pass(trainer, stage, true, &stage->train) : HY_OK);
@@ -240,8 +244,10 @@ void hy_trainer_destroy(hy_trainer *trainer) {
     }
     hy_free(trainer->stages);
     hy_run_stores_close(&trainer->stores);
-    hy_device_free(trainer->device, trainer->arenas[0]);
-    hy_device_free(trainer->device, trainer->arenas[1]);
+    for (int i = 0; i < 2; i++) {
+        hy_device_free(trainer->device, trainer->memory[i].arena);
+        hy_device_host_free(trainer->device, trainer->memory[i].host);
+    }
     hy_free(trainer->results.host);
     hy_device_free(trainer->device, trainer->results.device);
     hy_device_free(trainer->device, trainer->scalars);

@@ -14,7 +14,9 @@
 #include "train/run/run_stores.h"
 #include "train/run/stage.h"
 
-#define HY_TRAINING_ARENA "activations of training" /* the name of that memory */
+/* The names of that memory: the device's, the host's. */
+#define HY_TRAINING_ARENA "activations of training"
+#define HY_OFFLOADED      "offloaded activations (the host's memory)"
 
 /* Sequences bound to a runner: training, or validation. All NULL where there is none. */
 typedef struct hy_pass {
@@ -53,7 +55,7 @@ typedef struct hy_trainer {
     void *grads;                 /* flat; NULL without training */
     double *scalars;             /* [HY_SCALARS] in the device's memory: what a step reads at its end */
     hy_adamw_sharded *optimizer; /* NULL without training */
-    void *arenas[2];             /* activations of training and of validation: all stages' */
+    hy_run_memory memory[2];     /* activations of training and of validation: all stages' */
     hy_eval_results results;     /* validation: of a micro-step's tokens */
     hy_run_stores stores;
     hy_one_tokenizer tokenizer; /* of all stores, and of what the run starts from */

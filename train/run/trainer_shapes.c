@@ -30,6 +30,7 @@ hy_pass_shapes hy_pass_shapes_of(const hy_config *config, const hy_stage *stage,
                            .len = stage->sequence,
                            .dtype = dtype,
                            .recompute = config->train.recompute,
+                           .offload = config->train.offload,
                            .train = train};
     return s;
 }
