@@ -27,9 +27,9 @@ same "$(value answers)" null "answers"
 
 "$hylas" plan "$source/configs/tiny.yaml" --ranks 3 >text 2>&1 || fail "plan"
 json "$hylas" plan "$source/configs/tiny.yaml" --ranks 3 -- ranks data_groups sequence_ranks layout model.layers model.width model.vocab \
-    model.parameters model.parts.0.name model.parts.0.parameters memory.rank memory.bytes memory.entries.0.lifetime gradient_bytes_sent \
+    model.parameters model.parts.0.name model.parts.0.parameters memory.rank memory.bytes memory.activations memory.activations_without_offload memory.offloaded memory.entries.0.lifetime gradient_bytes_sent \
     parameter_bytes_sent stages.0.steps stages.0.sequence stages.0.batch stages.0.micro_steps stages.0.tokens_per_step \
-    stages.0.flops_per_step stages.0.layers.1.exchange stages.0.layers.1.flops_forward stages.0.layers.1.bytes_sent_backward
+    stages.0.flops_per_step stages.0.bytes_to_host stages.0.bytes_from_host stages.0.layers.1.exchange stages.0.layers.1.flops_forward stages.0.layers.1.bytes_sent_backward
 same "$(value model.parameters)" "$(sed -n 's/^# parameters: //p' "$source/configs/tiny.yaml")" "parameters"
 same "$(value memory.bytes)" "$(awk '/^memory/ { inside = 1 } inside && /^total/ { print $2; exit }' text)" "memory"
 same "$(value stages.0.layers)" 2 "layers"
