@@ -160,7 +160,8 @@ static void test_late_lanes(void **state) {
         (void)take(&s, "cpu_async:cpu_ref", HY_OFFLOAD_HOST, lane ? HY_LANE_COPY : HY_LANE_COMPUTE, 1000);
         assert_memory_equal(s.grads, want, bytes);
     }
-    int noticed = 0, enough = 3 * values; /* of four; before a value comes in, its place may be nobody's as it happens */
+    int noticed = 0,
+        enough = 3 * values; /* of four; before a value comes in, its place may be nobody's as it happens */
     bool seen[4 * LAYERS + STALLS] = {false};
     for (int64_t late = 500; late < 50000 && noticed < enough; late *= 5) { /* a busy machine needs longer */
         for (int n = 0; n < 4 * LAYERS + STALLS && noticed < enough; n++) {
