@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "base/random.h"
 #include "kernels/device_internal.h"
 
 typedef enum hot_kind { HOT_RECUR, HOT_CHANNELS, HOT_ATTENTION, HOT_PRODUCT, HOT_KINDS } hot_kind;
@@ -25,24 +26,19 @@ enum { HOT_ARRAYS = 32, HOT_SLOTS = 2 };
 typedef struct hot_run {
     const hot_op *op;
     hy_device *device;
-    uint64_t state;
+    uint64_t seed;
     void *inputs[HOT_ARRAYS], *outputs[HOT_ARRAYS];
     size_t output_bytes[HOT_ARRAYS];
     int n_inputs, n_outputs;
     void *work;
 } hot_run;
 
-static inline double hot_draw(hot_run *h) {
-    h->state = h->state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(int64_t)(h->state >> 11) / 9007199254740992.0; /* [0, 1) */
-}
-
 /* n numbers in [low, high) of the role's type. */
 static inline void *hot_in(hot_run *h, hy_role role, int64_t n, double low, double high) {
     const int half = hy_dtype_of(h->op->dtype, role) == HY_BF16;
     void *data = h->inputs[h->n_inputs++] = aligned_alloc(64, ((size_t)n * 4 + 127) / 64 * 64);
     for (int64_t i = 0; i < n; i++) {
-        const float x = (float)(low + (high - low) * hot_draw(h));
+        const float x = (float)(low + (high - low) * hy_random_uniform(h->seed, (uint64_t)h->n_inputs, (uint64_t)i));
         if (half)
             ((uint16_t *)data)[i] = hy_float_to_bf16(x);
         else
@@ -162,7 +158,7 @@ static inline void hot_product(hot_run *h) {
 /* Everything the operation has, forward and backward, on numbers drawn from `seed`; hot_fini frees it. */
 static inline void hot_run_op(hot_run *h, const hot_op *op, uint64_t seed) {
     static void (*const all[HOT_KINDS])(hot_run *) = {hot_recur, hot_recur, hot_attention, hot_product};
-    *h = (hot_run){.op = op, .state = seed};
+    *h = (hot_run){.op = op, .seed = seed};
     if (hy_device_create("cuda_host", op->dtype, &h->device) != HY_OK)
         abort();
     all[op->kind](h);

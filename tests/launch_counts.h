@@ -8,7 +8,7 @@
 
 #include "kernels/dry.h"
 #include "layers/mixers/mixer.h"
-#include "layers/model.h"
+#include "tests/lone_rank.h"
 
 /* The mixer's other fields: after the defaults, before they are resolved. May be NULL. */
 typedef void (*launch_mixer_fn)(hy_mixer_config *m);
@@ -49,13 +49,8 @@ static inline hy_model *launch_model(const launch_case *c, int layers) {
 
 /* Calls of one forward (train 0), or of one forward and backward. */
 static inline int64_t launch_total(const launch_case *c, int layers, bool train) {
-    static hy_exchange_log log;
+    static lone_rank r;
     hy_model *model = launch_model(c, layers);
-    hy_device *device = NULL;
-    hy_comm *comm = NULL;
-    hy_layout *layout = NULL;
-    hy_runner *runner = NULL;
-    void *params = NULL, *grads = NULL;
     int32_t tokens[512] = {0};
     double loss = 0;
     const hy_run_shape shape = {.method = c->method,
@@ -65,29 +60,17 @@ static inline int64_t launch_total(const launch_case *c, int layers, bool train)
                                 .len = c->len,
                                 .dtype = c->precision,
                                 .train = train};
-    const size_t flat = (size_t)hy_model_flat_size(model);
-    assert_int_equal(hy_device_create("dry:whole:cpu", c->precision, &device), HY_OK);
-    assert_int_equal(hy_comm_count_create(c->size, c->rank, &log, &comm), HY_OK);
-    assert_int_equal(hy_layout_create(c->method.layout, c->size, c->rank, 1, c->len, &layout), HY_OK);
-    assert_int_equal(hy_layout_set_documents(layout, c->docs, c->n_docs), HY_OK);
-    assert_true(layout->T <= 512);
-    assert_int_equal(hy_device_alloc(device, "parameters", flat * sizeof(float), &params), HY_OK);
-    assert_int_equal(hy_device_alloc(device, "gradients", flat * sizeof(float), &grads), HY_OK);
-    assert_int_equal(hy_runner_create(model, &shape, device, comm, params, train ? grads : NULL, 0, &runner), HY_OK);
-    const int64_t before = hy_dry_total(hy_dry_record_of(device)).launches;
-    const hy_batch batch = {layout, tokens, tokens};
+    lone_rank_init(&r, model, "dry:whole:cpu", &shape, c->docs, c->n_docs, NULL);
+    assert_true(r.layout->T <= 512);
+    const int64_t before = hy_dry_total(hy_dry_record_of(r.device)).launches;
+    const hy_batch batch = {r.layout, tokens, tokens};
     if (train) {
-        hy_runner_step(runner, &batch, 1, &loss, NULL, NULL);
+        hy_runner_step(r.runner, &batch, 1, &loss, NULL, NULL);
     } else {
-        hy_runner_eval(runner, &batch, &loss, &(hy_eval_rows){0});
+        hy_runner_eval(r.runner, &batch, &loss, &(hy_eval_rows){0});
     }
-    const int64_t calls = hy_dry_total(hy_dry_record_of(device)).launches - before;
-    hy_runner_destroy(runner);
-    hy_device_free(device, params);
-    hy_device_free(device, grads);
-    hy_layout_destroy(layout);
-    hy_comm_destroy(comm);
-    hy_device_destroy(device);
+    const int64_t calls = hy_dry_total(hy_dry_record_of(r.device)).launches - before;
+    lone_rank_fini(&r);
     hy_model_destroy(model);
     return calls;
 }

@@ -15,8 +15,8 @@
 #include "kernels/device_internal.h"
 #include "kernels/dry.h"
 #include "layers/mixers/mixer.h"
-#include "layers/model.h"
 #include "tests/kernel_counts.h"
+#include "tests/lone_rank.h"
 #include "tests/simt/simt.h"
 #include "train/run/train_step.h"
 
@@ -76,7 +76,7 @@ typedef struct step_case {
     int n_kinds;
     const int64_t *docs;
     int64_t n_docs;
-    int size; /* ranks, the others of which are not there: what they send is zeros */
+    int size; /* ranks */
     hy_dtype precision;
     hy_sp_method method;
 } step_case;
@@ -87,48 +87,34 @@ typedef struct step_counts {
 
 /* Of one step, forward and backward. */
 static step_counts count_step(const step_case *c, const char *name) {
-    static hy_exchange_log log;
+    static lone_rank r;
     hy_model *model = model_of_kinds(c->kinds, c->n_kinds, c->precision);
-    hy_device *device = NULL;
-    hy_comm *comm = NULL;
-    hy_layout *layout = NULL;
-    hy_runner *runner = NULL;
-    void *params = NULL, *grads = NULL;
     int32_t tokens[LENGTH_MAX + 1] = {0};
-    const int64_t length = c->docs[c->n_docs];
     double loss = 0;
     step_counts counts;
-    const hy_run_shape shape = {
-        .method = c->method, .sequence_size = c->size, .n_seq = 1, .len = length, .dtype = c->precision, .train = true};
-    const size_t bytes = (size_t)hy_model_flat_size(model) * sizeof(float);
-    float *start = calloc(1, bytes);
-    for (size_t i = 0; i < bytes / sizeof(float); i++) {
+    const hy_run_shape shape = {.method = c->method,
+                                .sequence_size = c->size,
+                                .n_seq = 1,
+                                .len = c->docs[c->n_docs],
+                                .dtype = c->precision,
+                                .train = true};
+    const int64_t flat = hy_model_flat_size(model);
+    float *start = calloc((size_t)flat, sizeof *start);
+    for (int64_t i = 0; i < flat; i++) {
         start[i] = (float)(i % 17) / 64 - 0.125f;
     }
-    assert_int_equal(hy_device_create(name, c->precision, &device), HY_OK);
-    assert_int_equal(hy_comm_count_create(c->size, 0, &log, &comm), HY_OK);
-    assert_int_equal(hy_layout_create(shape.method.layout, c->size, 0, 1, length, &layout), HY_OK);
-    assert_int_equal(hy_layout_set_documents(layout, c->docs, c->n_docs), HY_OK);
-    assert_int_equal(hy_device_alloc(device, "parameters", bytes, &params), HY_OK);
-    assert_int_equal(hy_device_alloc(device, "gradients", bytes, &grads), HY_OK);
-    hy_device_write(device, start, bytes, params);
-    assert_int_equal(hy_runner_create(model, &shape, device, comm, params, grads, 0, &runner), HY_OK);
-    count_kernels(device);
-    const hy_op_counts before = *hy_device_counts(device);
-    const hy_batch batch = {layout, tokens, tokens};
-    hy_runner_step(runner, &batch, 1, &loss, NULL, NULL);
+    lone_rank_init(&r, model, name, &shape, c->docs, c->n_docs, start);
+    count_kernels(r.device);
+    const hy_op_counts before = *hy_device_counts(r.device);
+    const hy_batch batch = {r.layout, tokens, tokens};
+    hy_runner_step(r.runner, &batch, 1, &loss, NULL, NULL);
     for (int op = 0; op < HY_OP_COUNT; op++) {
-        counts.calls[op] = hy_device_counts(device)->calls[op] - before.calls[op];
+        counts.calls[op] = hy_device_counts(r.device)->calls[op] - before.calls[op];
         counts.kernels[op] = kernels[op];
-        const hy_dry_record *record = hy_dry_record_of(device);
-        assert_true(record == NULL || record->ops[op].launches == hy_device_counts(device)->calls[op]);
+        const hy_dry_record *record = hy_dry_record_of(r.device);
+        assert_true(record == NULL || record->ops[op].launches == hy_device_counts(r.device)->calls[op]);
     }
-    hy_runner_destroy(runner);
-    hy_device_free(device, params);
-    hy_device_free(device, grads);
-    hy_layout_destroy(layout);
-    hy_comm_destroy(comm);
-    hy_device_destroy(device);
+    lone_rank_fini(&r);
     hy_model_destroy(model);
     free(start);
     return counts;
