@@ -138,7 +138,7 @@ typedef struct rates {
 
 /* All ranks at once. Collective. */
 static hy_status measure_rates(hy_comm *world, hy_findings *found, rates *of) {
-    HY_TRY(hy_gemm_rate(world, HY_F32, &of->products));
+    HY_TRY(hy_gemm_rate(world, "cpu", HY_F32, &of->products));
     HY_TRY(hy_comm_agree(world, hy_copy_rate(&of->copying)));
     hy_req req = {0};
     hy_comm_all_reduce(world, "copy rate", &of->copying, 1, HY_TYPE_F64, HY_SUM, &req);

@@ -7,7 +7,11 @@
  *   - outputs agree within the case's tolerance; what the reference leaves untouched is untouched (still NaN);
  *   - outputs are finite where the reference is, inputs keep every bit, and no sentinel changed.
  * An overwritten output starts as NaN, so an operation that reads it shows. Where it is built, cuda_host runs those operations that it has
- * of its own, each case in another order of lanes. */
+ * of its own, each case in another order of lanes.
+ *
+ *   HYLAS_PARITY_DEVICE=cuda   instead of all these tables: this device, in memory of its own (parity_device.h), f32 and bf16
+ *   HYLAS_PARITY_EACH=7        there, and on cuda_host: one case of so many
+ *   HYLAS_PARITY_SEED=1        of the inputs */
 #ifndef HY_TESTS_PARITY_H
 #define HY_TESTS_PARITY_H
 
@@ -18,6 +22,7 @@
 
 #include "base/random.h"
 #include "kernels/device_internal.h"
+#include "tests/parity_device.h"
 #include "tests/parity_roles.h"
 #include "tests/tolerance.h"
 
@@ -36,15 +41,15 @@ typedef struct parity_buffer {
     double *want;  /* [n] what the reference made of it */
 } parity_buffer;
 
-typedef union parity_args {
-#define HY_X(op, args) args##_args op;
-    HY_OPS(HY_X)
-#undef HY_X
-} parity_args;
-
 typedef struct parity {
     hy_table reference, tables[PARITY_TABLES];
     int n_tables;
+    parity_memory memory[2]; /* with HYLAS_PARITY_DEVICE: of the table of f32, of bf16 */
+    int interpreted_each;    /* interpreted tables run one case of so many; 1 */
+    int each;                /* HYLAS_PARITY_EACH; 1 */
+    uint64_t seed;
+    double
+        slack; /* what tolerances are multiplied by: 1; of other inputs than those they were found with 2, as single errors vary */
     int rests_host; /* cuda_host is left out: some cases of a long list are enough where every lane is interpreted */
     uint64_t draws;
     /* the case at hand */
@@ -82,7 +87,7 @@ static PARITY_UNUSED void parity_begin(parity *p, hy_op_id op, hy_tolerance tole
 }
 
 static PARITY_UNUSED double parity_uniform(parity *p) {
-    return hy_random_uniform(1, 2, p->draws++);
+    return hy_random_uniform(p->seed, 2, p->draws++);
 }
 
 /* A buffer for the pointer at `field`, start values N(0,1) for inputs and updated outputs, NaN for overwritten ones.
@@ -95,7 +100,7 @@ static PARITY_UNUSED double *parity_buffer_add(parity *p, const char *type, cons
     b->start = malloc((size_t)(n + 1) * sizeof(double));
     b->want = malloc((size_t)(n + 1) * sizeof(double));
     for (int64_t i = 0; i < n; i++)
-        b->start[i] = role == PARITY_OVERWRITTEN ? NAN : hy_random_normal(1, 1, p->draws++);
+        b->start[i] = role == PARITY_OVERWRITTEN ? NAN : hy_random_normal(p->seed, 1, p->draws++);
     return b->start;
 }
 
@@ -206,13 +211,16 @@ static int parity_rounds_factors(const hy_table *table, hy_op_id op) {
     const int attention = op == HY_OP_attn_fwd || op == HY_OP_attn_bwd;
     if (table->dtype != HY_BF16)
         return 0;
-    if (strcmp(table->name, "cuda_host") == 0)
+    if (strncmp(table->name, "cuda", 4) == 0)
         return attention || parity_uses_recur_work(op) || parity_uses_level_work(op);
     return strcmp(table->detail, "amx") == 0 && (attention || op == HY_OP_recur_fwd || op == HY_OP_recur_bwd);
 }
 
-/* What a map begins as and errors are relative to, the root mean square of the identity: little may be left of it. */
-static double parity_terms(const parity *p, const hy_table *table, const char *name) {
+/* What errors are relative to beside the array's own size: of a map, what it begins as, the root mean square of the identity, of which little
+ * may be left; of a single number, which may be anything, a draw of the inputs. */
+static double parity_terms(const parity *p, const hy_table *table, const char *name, int64_t n) {
+    if (n == 1)
+        return fmax(p->terms, 1);
     const int identity =
         strcmp(name, "A_map") == 0 && parity_uses_recur_work(p->op) && parity_rounds_factors(table, p->op);
     return identity ? fmax(p->terms, 1 / sqrt((double)p->args.recur_map.K)) : p->terms;
@@ -247,7 +255,7 @@ static void parity_compare(parity *p, const hy_table *table, const char *name, h
                              : dtype == HY_BF16 ? half
                                                 : p->tolerance;
     const int by_row = row > 0 && parity_rounds_factors(table, p->op);
-    const double whole = fmax(parity_terms(p, table, name), parity_rms(want, n));
+    const double whole = fmax(parity_terms(p, table, name, n), parity_rms(want, n));
     double worst = 0, errors = 0, rms = whole;
     int64_t at = -1, finite = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -259,14 +267,15 @@ static void parity_compare(parity *p, const hy_table *table, const char *name, h
         errors += (got[i] - want[i]) * (got[i] - want[i]);
         /* The floor is for a whole array of 1e-25, such as the transition of a run that forgets everything: what
          * remains there is what cancelled, and matters to nobody. */
-        const double error = fabs(got[i] - want[i]) / (tol.relative * fabs(want[i]) + tol.of_rms * rms + 1e-18);
+        const double error =
+            fabs(got[i] - want[i]) / p->slack / (tol.relative * fabs(want[i]) + tol.of_rms * rms + 1e-18);
         if (!(error <= worst)) {
             worst = isnan(error) ? INFINITY : error;
             at = i;
         }
     }
     if (parity_rounds_factors(table, p->op) && finite >= PARITY_RMS_OF) {
-        const double allowed = parity_rounds_bound(name);
+        const double allowed = p->slack * parity_rounds_bound(name);
         const double relative = sqrt(errors / (double)finite) / (whole + 1e-18);
         p->worst_rms = fmax(p->worst_rms, relative / allowed);
         if (!(relative <= allowed))
@@ -330,6 +339,17 @@ typedef struct parity_work {
     size_t bytes;
 } parity_work;
 
+static void parity_work_point(hy_op_id op, parity_args *args, void *work) {
+    if (parity_uses_recur_work(op))
+        args->recur_fwd.work = work;
+    else if (parity_uses_level_work(op))
+        args->level_fwd.base.work = work;
+    else if (parity_uses_attn_work(op))
+        args->attn_fwd.work = work;
+    else if (parity_uses_long_conv_work(op))
+        args->long_conv_fwd.work = work;
+}
+
 static parity_work parity_work_for(const hy_table *table, hy_op_id op, parity_args *args) {
     parity_work w = {0};
     if (parity_uses_recur_work(op))
@@ -344,14 +364,7 @@ static parity_work parity_work_for(const hy_table *table, hy_op_id op, parity_ar
     w.data = (unsigned char *)(((uintptr_t)w.allocation + 63) & ~(uintptr_t)63);
     memset(w.data, 0xFF, w.bytes); /* NaN in either type */
     memset(w.data + w.bytes, 0xA5, PARITY_GUARD);
-    if (parity_uses_recur_work(op))
-        args->recur_fwd.work = w.data;
-    else if (parity_uses_level_work(op))
-        args->level_fwd.base.work = w.data;
-    else if (parity_uses_attn_work(op))
-        args->attn_fwd.work = w.data;
-    else if (parity_uses_long_conv_work(op))
-        args->long_conv_fwd.work = w.data;
+    parity_work_point(op, args, w.data);
     return w;
 }
 
@@ -373,25 +386,79 @@ static void parity_check_host(parity *p, const hy_table *table, double *scalar, 
     parity_compare(p, table, "host array", hy_dtype_of(table->dtype, HY_ROLE_STAT), p->host_want, host, PARITY_HOST, 0);
 }
 
+static void parity_point(parity_args *args, long field, const void *at) {
+    if (field != PARITY_NO_FIELD)
+        memcpy(parity_field(args, field), &at, sizeof at);
+}
+
+/* Buffers and work with their sentinels, results, lists: there, as they are here, and the arguments with them. */
+static void parity_send_case(parity *p, const hy_table *table, parity_memory *m, parity_args *args, parity_work *work) {
+    parity_list lists[PARITY_LISTS];
+    const int n_lists = parity_lists_of(p->op, args, lists);
+    size_t bytes = work->bytes;
+    for (int i = 0; i < p->n_buffers; i++)
+        bytes += (size_t)p->buffers[i].n * sizeof(double);
+    for (int i = 0; i < n_lists; i++)
+        bytes += lists[i].bytes;
+    parity_memory_begin(m, bytes + sizeof(double[PARITY_HOST]));
+    for (int i = 0; i < p->n_buffers; i++) {
+        const parity_buffer *b = &p->buffers[i];
+        const hy_dtype dtype = parity_dtype(p, table, b);
+        const size_t before = PARITY_GUARD + parity_shift(p, dtype);
+        unsigned char *data;
+        memcpy(&data, parity_field(args, b->field), sizeof data);
+        const size_t size = before + (size_t)b->n * hy_dtype_size(dtype) + PARITY_GUARD;
+        const unsigned char *there = parity_lend(m, data - before, size) + before;
+        parity_point(args, b->field, there);
+        parity_point(args, b->alias, there);
+    }
+    for (int i = 0; i < n_lists; i++) {
+        void *list;
+        memcpy(&list, parity_field(args, (long)lists[i].field), sizeof list);
+        if (list != NULL)
+            parity_point(args, (long)lists[i].field, parity_send(m, list, lists[i].bytes));
+    }
+    const long results[] = {p->scalar, p->host_array};
+    for (int i = 0; i < 2; i++) {
+        void *result;
+        if (results[i] != PARITY_NO_FIELD) {
+            memcpy(&result, parity_field(args, results[i]), sizeof result);
+            parity_point(args, results[i], parity_lend(m, result, (i == 0 ? 1 : PARITY_HOST) * sizeof(double)));
+        }
+    }
+    parity_work_point(p->op, args, parity_lend(m, work->data, work->bytes + PARITY_GUARD));
+}
+
+static void parity_call_there(parity *p, const hy_table *table, const parity_args *here, parity_work *work) {
+    parity_memory *m = &p->memory[table->dtype == HY_BF16];
+    parity_args args = *here;
+    parity_send_case(p, table, m, &args, work);
+    if (parity_names_the_host(m, &args))
+        parity_fail(p, table, "parity_lists_of: a list of this operation is not copied to the device");
+    else
+        parity_call_device(m->device, p->op, &args);
+    parity_bring_back(m);
+}
+
 static void parity_run_on(parity *p, const hy_table *table) {
     parity_args args = p->args;
     unsigned char *data[PARITY_BUFFERS];
-    double scalar = 0.75, host[PARITY_HOST], *scalar_at = &scalar, *host_at = host;
+    double scalar = 0.75, host[PARITY_HOST];
     for (int i = 0; i < p->n_buffers; i++) {
         const parity_buffer *b = &p->buffers[i];
         data[i] = parity_load(p, b, parity_dtype(p, table, b));
-        memcpy(parity_field(&args, b->field), &data[i], sizeof(void *));
-        if (b->alias != PARITY_NO_FIELD)
-            memcpy(parity_field(&args, b->alias), &data[i], sizeof(void *));
+        parity_point(&args, b->field, data[i]);
+        parity_point(&args, b->alias, data[i]);
     }
     for (int i = 0; i < PARITY_HOST; i++)
         host[i] = i < p->host_n ? NAN : 0.5;
-    if (p->scalar != PARITY_NO_FIELD)
-        memcpy(parity_field(&args, p->scalar), &scalar_at, sizeof(void *));
-    if (p->host_array != PARITY_NO_FIELD)
-        memcpy(parity_field(&args, p->host_array), &host_at, sizeof(void *));
+    parity_point(&args, p->scalar, &scalar);
+    parity_point(&args, p->host_array, host);
     parity_work work = parity_work_for(table, p->op, &args);
-    parity_call(table, p->op, &args);
+    if (p->memory[0].device != NULL && table != &p->reference)
+        parity_call_there(p, table, &args, &work);
+    else
+        parity_call(table, p->op, &args);
     if (!parity_work_intact_free(&work))
         parity_fail(p, table, "wrote beyond work");
     for (int i = 0; i < p->n_buffers; i++)
@@ -426,9 +493,13 @@ static int parity_is_borrowed(const parity *p, const hy_table *table) {
     return borrowed;
 }
 
-/* Whether cuda_host has nothing to show. */
+/* Whether the case is one of those that are left out, or cuda_host has nothing to show. */
 static int parity_passes_over(const parity *p, const hy_table *table) {
-    return strcmp(table->name, "cuda_host") == 0 && (p->rests_host || parity_is_borrowed(p, table));
+    const int there = p->memory[0].device != NULL, interpreted = strcmp(table->name, "cuda_host") == 0;
+    if ((there || interpreted) && p->cases % p->each != 0)
+        return 1;
+    return interpreted &&
+           (p->rests_host || p->cases % p->interpreted_each != 0 || (!there && parity_is_borrowed(p, table)));
 }
 
 /* Start values that the arrays of a run in `precision` hold exactly. */
@@ -441,13 +512,18 @@ static void parity_round(parity *p, hy_dtype precision) {
     }
 }
 
-/* All tables of bf16, or all others, after the reference. */
+/* All tables of bf16, or all others, after the reference; which rests where there is none. */
 static void parity_run_tables(parity *p, int bf16) {
-    parity_round(p, bf16 ? HY_BF16 : HY_F32);
-    parity_run_on(p, &p->reference);
-    for (int i = 0; i < p->n_tables; i++)
-        if ((p->tables[i].dtype == HY_BF16) == bf16 && !parity_passes_over(p, &p->tables[i]))
-            parity_run_on(p, &p->tables[i]);
+    int n = 0;
+    for (int i = 0; i < p->n_tables; i++) {
+        if ((p->tables[i].dtype == HY_BF16) != bf16 || parity_passes_over(p, &p->tables[i]))
+            continue;
+        if (n++ == 0) {
+            parity_round(p, bf16 ? HY_BF16 : HY_F32);
+            parity_run_on(p, &p->reference);
+        }
+        parity_run_on(p, &p->tables[i]);
+    }
 }
 
 static PARITY_UNUSED void parity_run(parity *p) {
@@ -461,20 +537,43 @@ static PARITY_UNUSED void parity_run(parity *p) {
     p->cases++;
 }
 
-/* For long tests: whether cuda_host is left out of the cases to come; never with HYLAS_PARITY=full. */
-static PARITY_UNUSED void parity_rest_host(parity *p, int rests) {
+/* For long tests: interpreted tables run one case of `each`; all with HYLAS_PARITY=full. */
+static PARITY_UNUSED void parity_thin_interpreted(parity *p, int each) {
     const char *wanted = getenv("HYLAS_PARITY");
-    p->rests_host = rests && (wanted == NULL || strcmp(wanted, "full") != 0);
+    p->interpreted_each = wanted != NULL && strcmp(wanted, "full") == 0 ? 1 : each;
 }
 
-/* For tests of what only its kernels have: the tables of cuda_host and no other. Whether there are any. */
-static PARITY_UNUSED int parity_keep_host(parity *p) {
+/* A whole number of the environment, at least 1. */
+static int64_t parity_wanted(const char *variable) {
+    const char *text = getenv(variable);
+    const long long value = text != NULL ? atoll(text) : 1;
+    return value > 1 ? value : 1;
+}
+
+static hy_status parity_init_device(parity *p, const char *name) {
+    static const hy_dtype dtypes[] = {HY_F32, HY_BF16};
+    for (int i = 0; i < 2; i++) {
+        HY_TRY(hy_device_create(name, dtypes[i], &p->memory[i].device));
+        p->tables[p->n_tables++] = p->memory[i].device->table;
+    }
+    return HY_OK;
+}
+
+static PARITY_UNUSED void parity_fini(parity *p) {
+    for (int i = 0; i < 2; i++)
+        if (p->memory[i].device != NULL) {
+            hy_device_free(p->memory[i].device, p->memory[i].block);
+            hy_device_destroy(p->memory[i].device);
+        }
+}
+
+/* For what only the kernels of kernels/cuda have: without all other tables. */
+static PARITY_UNUSED void parity_keep_cuda(parity *p) {
     int n = 0;
     for (int i = 0; i < p->n_tables; i++)
-        if (strcmp(p->tables[i].name, "cuda_host") == 0)
+        if (strncmp(p->tables[i].name, "cuda", 4) == 0)
             p->tables[n++] = p->tables[i];
     p->n_tables = n;
-    return n > 0;
 }
 
 /* Tables: cpu_ref in float and bf16, cpu in double, cpu in float and bf16 for every instruction set this processor has; cuda_host. */
@@ -484,9 +583,15 @@ static PARITY_UNUSED hy_status parity_init(parity *p) {
     static const hy_dtype dtypes[] = {HY_F32, HY_BF16};
     hy_device *device;
     memset(p, 0, sizeof *p);
+    p->interpreted_each = 1;
+    p->each = (int)parity_wanted("HYLAS_PARITY_EACH");
+    p->seed = (uint64_t)parity_wanted("HYLAS_PARITY_SEED");
+    p->slack = p->seed == 1 ? 1 : 2;
     HY_TRY(hy_device_create("cpu_ref", HY_F64, &device));
     p->reference = device->table;
     hy_device_destroy(device);
+    if (getenv("HYLAS_PARITY_DEVICE") != NULL)
+        return parity_init_device(p, getenv("HYLAS_PARITY_DEVICE"));
     HY_TRY(hy_device_create("cpu_ref", HY_F32, &device));
     p->tables[p->n_tables++] = device->table;
     hy_device_destroy(device);

@@ -22,6 +22,7 @@ static void scale_case(parity *p, hy_op_id op, const int64_t *size, hy_act act, 
         PARITY_IN(p, hy_scale, dy, T * cols);
         PARITY_OUT_IF(p, hy_scale, dx, T * cols / expand, mode);
         PARITY_ACC(p, hy_scale, dw, cols / group);
+        p->terms = cols == group ? sqrt((double)(T * group)) : 0; /* one sum of all, of which anything may be left */
     }
     parity_run(p);
 }

@@ -44,6 +44,8 @@ if(HY_CUDA_HOST)
   hy_program_test(cuda_quickstart)
   add_test(NAME program/plan_devices COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/plan_devices.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
   set_tests_properties(program/plan_devices PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
+  add_test(NAME program/gpu_check COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/gpu_check.sh ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+  set_tests_properties(program/gpu_check PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
   # Registers, local memory and blocks per multiprocessor of the hot kernels; skipped (77) where nvcc was not.
   add_test(NAME program/kernel_resources COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/kernel_resources.sh ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}
            $<TARGET_FILE:launch_shapes>)

@@ -12,30 +12,28 @@ typedef struct hy_bench_op {
     hy_decay decay;
     hy_rule rule;
     int exclusive;
-    int64_t T, H, K, V;
+    int64_t B, T, H, K, V; /* B sequences of T tokens each */
 } hy_bench_op;
 
 /* "recur scalar delta", "attention". */
 void hy_bench_op_name(const hy_bench_op *op, char *name, size_t size);
 double hy_bench_op_work(const hy_bench_op *op); /* useful operations of the forward pass; backward: twice that */
 
-/* Every array of one operation in one precision. Inputs are the same for every T (a prefix), and for every precision: numbers that
+/* Every array of one operation in one precision, in the device's memory. Inputs are the same for every T (a prefix), and for every precision: numbers that
  * `inputs` holds exactly. */
-enum { HY_BENCH_ARRAYS = 20 };
+enum { HY_BENCH_ARRAYS = 20, HY_BENCH_SEQUENCES_MAX = 64 };
 typedef struct hy_bench_run {
     hy_bench_op op;
     hy_dtype dtype, inputs;
     hy_device *device;
-    hy_run run;
-    hy_attn_pair pair;
+    void *runs, *pairs, *lo; /* lists: hy_run [B], hy_attn_pair [B], int64_t [B,T] */
     void *arrays[HY_BENCH_ARRAYS];
-    int64_t *lo;
 } hy_bench_run;
 
 HY_MUST_CHECK hy_status hy_bench_run_init(const hy_bench_op *op, const char *table, hy_dtype dtype, hy_dtype inputs,
                                           hy_bench_run *run);
 void hy_bench_run_fini(hy_bench_run *run);
-/* One pass, in seconds. */
+/* One pass, in seconds (hy_seconds_of_call). */
 double hy_bench_run_fwd(hy_bench_run *run);
 double hy_bench_run_bwd(hy_bench_run *run);
 
@@ -44,14 +42,14 @@ double hy_bench_run_bwd(hy_bench_run *run);
 enum { HY_BENCH_OPS_MAX = 16 };
 HY_MUST_CHECK hy_status hy_bench_choose_ops(const char *only, hy_bench_op ops[HY_BENCH_OPS_MAX], int *n_ops);
 
-/* Elements of outputs and gradients of a short run of `op` by table cpu in `dtype` that are off from cpu_ref in
+/* Elements of outputs and gradients of a short run of `op` by `table` in `dtype` that are off from cpu_ref in
  * float64, or not finite. */
-HY_MUST_CHECK hy_status hy_bench_count_wrong(const hy_bench_op *op, hy_dtype dtype, int64_t *wrong);
+HY_MUST_CHECK hy_status hy_bench_count_wrong(const hy_bench_op *op, const char *table, hy_dtype dtype, int64_t *wrong);
 
-/* Products of linear layers by table cpu: `report` is called with each, what it is for, and the best of its rates in operations per
+/* Products of linear layers by `table`: `report` is called with each, what it is for, and the best of its rates in operations per
  * second. */
 typedef void (*hy_bench_product_fn)(void *context, const char *pass, const hy_gemm_args *product, double rate);
-HY_MUST_CHECK hy_status hy_bench_products(hy_dtype dtype, hy_bench_product_fn report, void *context);
+HY_MUST_CHECK hy_status hy_bench_products(const char *table, hy_dtype dtype, hy_bench_product_fn report, void *context);
 
 /* The two benches. Collective. */
 HY_MUST_CHECK hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world);

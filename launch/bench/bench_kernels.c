@@ -19,11 +19,18 @@ typedef struct int_list {
     int n;
 } int_list;
 
+/* Sequences of T tokens, heads of D channels. */
+typedef struct op_shape {
+    int64_t B, T, H, D;
+} op_shape;
+
 typedef struct kernels_bench {
-    const char *tokens_text, *sizes_text, *only, *dtype_text; /* options */
+    const char *tokens_text, *sizes_text, *shapes_text, *only, *dtype_text, *table; /* options */
     hy_dtype dtype;
     int64_t heads, repetitions;
     int_list recur_tokens, attention_tokens, sizes;
+    op_shape shapes[LIST_MAX]; /* instead of these, where there are any */
+    int n_shapes;
     hy_bench_op ops[HY_BENCH_OPS_MAX];
     int n_ops;
     double gemm; /* operations per second */
@@ -53,6 +60,36 @@ static hy_status parse_list(const char *option, const char *text, int_list *list
     }
 }
 
+static hy_status fail_shapes(const char *text) {
+    return hy_fail(HY_ERR_USAGE,
+                   "--shapes %s: wanted up to %d of sequences (at most %d) x tokens x heads x channels, as in "
+                   "1x8192x96x128,4x2Kix16x128",
+                   text, LIST_MAX, HY_BENCH_SEQUENCES_MAX);
+}
+
+/* "1x8192x96x128,4x2Kix16x128". */
+static hy_status parse_shapes(const char *text, kernels_bench *b) {
+    const char *at = text;
+    for (b->n_shapes = 0; b->n_shapes == 0 || *at++ == ','; b->n_shapes++) {
+        op_shape *s = b->n_shapes < LIST_MAX ? &b->shapes[b->n_shapes] : NULL;
+        int64_t *const fields[] = {&s->B, &s->T, &s->H, &s->D};
+        for (int i = 0; i < 4; i++) {
+            char word[32];
+            const size_t length = strcspn(at, "x,");
+            (void)snprintf(word, sizeof word, "%.*s", (int)(length < sizeof word ? length : 0), at);
+            if (s == NULL || !hy_count_parse(word, fields[i]) || *fields[i] < 1 || *fields[i] > INT32_MAX ||
+                (i < 3) != (at[length] == 'x')) {
+                return fail_shapes(text);
+            }
+            at += length + (i < 3 ? 1 : 0);
+        }
+        if (s->B > HY_BENCH_SEQUENCES_MAX) {
+            return fail_shapes(text);
+        }
+    }
+    return HY_OK;
+}
+
 static hy_status check_kernels_options(void *context) {
     kernels_bench *b = context;
     if (b->heads < 1 || b->heads > 1024 || b->repetitions < 1 || b->repetitions > 1000) {
@@ -66,6 +103,9 @@ static hy_status check_kernels_options(void *context) {
     HY_TRY(parse_list("--sizes", b->sizes_text, &b->sizes));
     HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "8Ki,64Ki", &b->recur_tokens));
     HY_TRY(parse_list("--tokens", b->tokens_text != NULL ? b->tokens_text : "4Ki,16Ki", &b->attention_tokens));
+    if (b->shapes_text != NULL) {
+        HY_TRY(parse_shapes(b->shapes_text, b));
+    }
     return hy_bench_choose_ops(b->only, b->ops, &b->n_ops);
 }
 
@@ -78,7 +118,7 @@ static hy_status measure_op(const kernels_bench *b, const hy_bench_op *op, timin
     const double least = 0.1, patience = 2.0; /* seconds */
     hy_bench_run run;
     double spent = 0;
-    HY_TRY(hy_bench_run_init(op, "cpu", b->dtype, b->dtype, &run));
+    HY_TRY(hy_bench_run_init(op, b->table, b->dtype, b->dtype, &run));
     *best = (timing){(double)INFINITY, (double)INFINITY};
     for (int64_t i = 0; i == 0 || spent < (i < b->repetitions ? patience : least); i++) {
         const double fwd = hy_bench_run_fwd(&run), both = fwd + hy_bench_run_bwd(&run);
@@ -91,17 +131,17 @@ static hy_status measure_op(const kernels_bench *b, const hy_bench_op *op, timin
 }
 
 static void print_kernels_head(void) {
-    printf("%-22s %7s %4s %4s | %9s %8s %6s | %9s %8s %6s | %6s\n", "operation", "T", "K", "V", "fwd ms", "GFLOP/s",
-           "% gemm", "f+b ms", "GFLOP/s", "% gemm", "#wrong");
+    printf("%-22s %3s %7s %3s %4s %4s | %9s %8s %6s | %9s %8s %6s | %6s\n", "operation", "B", "T", "H", "K", "V",
+           "fwd ms", "GFLOP/s", "% gemm", "f+b ms", "GFLOP/s", "% gemm", "#wrong");
 }
 
 static void print_op_row(kernels_bench *b, const hy_bench_op *op, const timing *t, int64_t wrong) {
     char name[32];
     const double fwd = hy_bench_op_work(op) / t->fwd, both = 3 * hy_bench_op_work(op) / t->both;
     hy_bench_op_name(op, name, sizeof name);
-    printf("%-22s %7lld %4lld %4lld | %9.2f %8.1f %6.1f | %9.2f %8.1f %6.1f | %6lld\n", name, (long long)op->T,
-           (long long)op->K, (long long)op->V, 1e3 * t->fwd, 1e-9 * fwd, 100 * fwd / b->gemm, 1e3 * t->both,
-           1e-9 * both, 100 * both / b->gemm, (long long)wrong);
+    printf("%-22s %3lld %7lld %3lld %4lld %4lld | %9.2f %8.1f %6.1f | %9.2f %8.1f %6.1f | %6lld\n", name,
+           (long long)op->B, (long long)op->T, (long long)op->H, (long long)op->K, (long long)op->V, 1e3 * t->fwd,
+           1e-9 * fwd, 100 * fwd / b->gemm, 1e3 * t->both, 1e-9 * both, 100 * both / b->gemm, (long long)wrong);
     fflush(stdout);
 }
 
@@ -111,6 +151,7 @@ static void write_row(kernels_bench *b, const hy_bench_op *op, const timing *t, 
     hy_bench_op_name(op, name, sizeof name);
     hy_json_open_object(json, NULL);
     hy_json_string(json, "operation", name);
+    hy_json_int(json, "sequences", op->B);
     hy_json_int(json, "tokens", op->T);
     hy_json_int(json, "heads", op->H);
     hy_json_int(json, "key_dim", op->K);
@@ -126,7 +167,7 @@ static void write_row(kernels_bench *b, const hy_bench_op *op, const timing *t, 
 static hy_status bench_op(kernels_bench *b, hy_bench_op op, const int_list *tokens) {
     int64_t wrong = 0;
     op.T = tokens->items[tokens->n - 1];
-    HY_TRY(hy_bench_count_wrong(&op, b->dtype, &wrong));
+    HY_TRY(hy_bench_count_wrong(&op, b->table, b->dtype, &wrong));
     for (int i = 0; i < tokens->n; i++) {
         timing best;
         op.T = tokens->items[i];
@@ -137,10 +178,29 @@ static hy_status bench_op(kernels_bench *b, hy_bench_op op, const int_list *toke
     return HY_OK;
 }
 
+static hy_status bench_shapes(kernels_bench *b) {
+    for (int s = 0; s < b->n_shapes; s++) {
+        const op_shape *shape = &b->shapes[s];
+        const int_list tokens = {{shape->T}, 1};
+        for (int i = 0; i < b->n_ops; i++) {
+            hy_bench_op op = b->ops[i];
+            op.B = shape->B;
+            op.H = shape->H;
+            op.K = op.V = shape->D;
+            HY_TRY(bench_op(b, op, &tokens));
+        }
+    }
+    return HY_OK;
+}
+
 static hy_status bench_all(kernels_bench *b) {
+    if (b->n_shapes > 0) {
+        return bench_shapes(b);
+    }
     for (int s = 0; s < b->sizes.n; s++) {
         for (int i = 0; i < b->n_ops; i++) {
             hy_bench_op op = b->ops[i];
+            op.B = 1;
             op.H = b->heads;
             op.K = op.V = b->sizes.items[s];
             HY_TRY(bench_op(b, op, op.attention ? &b->attention_tokens : &b->recur_tokens));
@@ -149,15 +209,16 @@ static hy_status bench_all(kernels_bench *b) {
     return HY_OK;
 }
 
-static void begin_report(kernels_bench *b, const char *table) {
+static void begin_report(kernels_bench *b, const char *detail) {
     if (!b->as_json) {
-        printf("table cpu (%s), %s, %lld heads; GEMM of %d³: %.0f GFLOP/s\n\n", table,
-               b->dtype == HY_BF16 ? "bf16" : "float32", (long long)b->heads, HY_GEMM_RATE_N, 1e-9 * b->gemm);
+        printf("table %s (%s), %s; GEMM of %d³: %.0f GFLOP/s\n\n", b->table, detail,
+               b->dtype == HY_BF16 ? "bf16" : "float32", HY_GEMM_RATE_N, 1e-9 * b->gemm);
         return;
     }
     hy_json_begin(&b->json, stdout);
     hy_json_open_object(&b->json, NULL);
-    hy_json_string(&b->json, "table", table);
+    hy_json_string(&b->json, "device", b->table);
+    hy_json_string(&b->json, "table", detail);
     hy_json_string(&b->json, "dtype", b->dtype == HY_BF16 ? "bf16" : "f32");
     hy_json_double(&b->json, "gemm_flops_per_second", b->gemm);
 }
@@ -189,7 +250,7 @@ static hy_status bench_products(kernels_bench *b) {
     } else {
         printf("%-22s %7s %7s %7s | %8s\n", "product", "m", "n", "k", "GFLOP/s");
     }
-    const hy_status status = hy_bench_products(b->dtype, report_product, b);
+    const hy_status status = hy_bench_products(b->table, b->dtype, report_product, b);
     if (b->as_json) {
         hy_json_close(&b->json);
     } else {
@@ -225,9 +286,9 @@ static hy_status run_kernels(kernels_bench *b) {
     hy_comm *self = NULL;
     hy_profile profile;
     double after = 0;
-    HY_TRY(hy_profile_of("cpu", b->dtype, &profile));
+    HY_TRY(hy_profile_of(b->table, b->dtype, &profile));
     HY_TRY(hy_comm_self_create(&self));
-    hy_status status = hy_gemm_rate(self, b->dtype, &b->gemm);
+    hy_status status = hy_gemm_rate(self, b->table, b->dtype, &b->gemm);
     if (status == HY_OK) {
         begin_report(b, profile.detail);
         status = bench_products(b);
@@ -237,7 +298,7 @@ static hy_status run_kernels(kernels_bench *b) {
         status = bench_all(b);
     }
     if (status == HY_OK) {
-        status = hy_gemm_rate(self, b->dtype, &after);
+        status = hy_gemm_rate(self, b->table, b->dtype, &after);
     }
     hy_comm_destroy(self);
     HY_TRY(status);
@@ -246,10 +307,13 @@ static hy_status run_kernels(kernels_bench *b) {
 }
 
 hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world) {
-    kernels_bench b = {.sizes_text = "64,128", .dtype_text = "f32", .heads = 4, .repetitions = 3};
+    kernels_bench b = {.sizes_text = "64,128", .dtype_text = "f32", .table = "cpu", .heads = 4, .repetitions = 3};
     const hy_option options[] = {
         {"--tokens", HY_OPTION_TEXT, &b.tokens_text, "A,B", "tokens (recurrences 8Ki,64Ki; attention 4Ki,16Ki)"},
         {"--sizes", HY_OPTION_TEXT, &b.sizes_text, "A,B", "K = V of a head (64,128)"},
+        {"--shapes", HY_OPTION_TEXT, &b.shapes_text, "A,B",
+         "instead of tokens, sizes and heads: sequences x tokens x heads x channels, as 4x2048x16x128"},
+        {"--table", HY_OPTION_TEXT, &b.table, "NAME", "the device: cpu (default), cuda, ..."},
         {"--heads", HY_OPTION_COUNT, &b.heads, "N", "heads (4)"},
         {"--only", HY_OPTION_TEXT, &b.only, "TEXT",
          "operations with this in their name, or those of the mixers with it: delta, gated, mamba2"},
@@ -260,7 +324,7 @@ hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world) {
     };
     const hy_usage usage = {
         "hylas bench kernels [options]",
-        "Times matrix products, every recurrence and softmax attention on this machine, relates useful "
+        "Times matrix products, every recurrence and softmax attention on a device of this machine, relates useful "
         "work to the rate of large\n"
         "products, and counts wrong results. Exit code 9 if there are any.",
         options,

@@ -1,9 +1,9 @@
 /* The products of a linear layer of `rows` tokens: forward, and backward to its input and to its weight. */
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "kernels/device.h"
 #include "launch/bench/bench.h"
+#include "launch/bench/machine_rates.h"
 
 typedef struct layer {
     int64_t rows, in, out;
@@ -19,7 +19,13 @@ static const char *const passes[PASSES] = {"x W^T", "dy W", "dy^T x"};
 typedef struct product_bench {
     hy_device *device;
     void *x, *w, *y, *dw;
+    hy_gemm_args product; /* the one that is measured */
 } product_bench;
+
+static void call_product(void *context) {
+    const product_bench *b = context;
+    hy_gemm(b->device, &b->product);
+}
 
 static hy_gemm_args product_of_layer(const product_bench *b, const layer *l, int pass) {
     if (pass == 0)
@@ -63,12 +69,12 @@ static hy_gemm_args product_of_layer(const product_bench *b, const layer *l, int
 }
 
 /* Operations per second, the best of some within a second. */
-static double rate_of(const product_bench *b, const hy_gemm_args *a) {
+static double rate_of(product_bench *b, const hy_gemm_args *a) {
     double best = 0, spent = 0;
+    b->product = *a;
     for (int i = 0; i < REPETITIONS && spent < 1; i++) {
-        const double begin = hy_now();
-        hy_gemm(b->device, a);
-        const double seconds = hy_now() - begin, rate = 2.0 * (double)a->m * (double)a->n * (double)a->k / seconds;
+        const double seconds = hy_seconds_of_call(b->device, call_product, b);
+        const double rate = 2.0 * (double)a->m * (double)a->n * (double)a->k / seconds;
         spent += seconds;
         best = rate > best ? rate : best;
     }
@@ -97,9 +103,9 @@ static void release_products(product_bench *b) {
     b->x = b->w = b->y = b->dw = NULL;
 }
 
-hy_status hy_bench_products(hy_dtype dtype, hy_bench_product_fn report, void *context) {
+hy_status hy_bench_products(const char *table, hy_dtype dtype, hy_bench_product_fn report, void *context) {
     product_bench b = {.device = NULL};
-    HY_TRY(hy_device_create("cpu", dtype, &b.device));
+    HY_TRY(hy_device_create(table, dtype, &b.device));
     hy_status status = HY_OK;
     for (size_t i = 0; i < sizeof layers / sizeof layers[0] && status == HY_OK; i++) {
         status = reserve_products(&b, &layers[i]);

@@ -196,7 +196,7 @@ static hy_status run_step_bench(step_bench *b) {
     if (b->times) {
         HY_TRY(hy_phase_report(b->world, b->device, &seconds));
     }
-    HY_TRY(hy_gemm_rate(b->world, hy_config_precision(b->config), &b->gemm));
+    HY_TRY(hy_gemm_rate(b->world, "cpu", hy_config_precision(b->config), &b->gemm));
     return hy_comm_agree(b->world, hy_comm_rank(b->world) == 0 ? report_step_bench(b) : HY_OK);
 }
 

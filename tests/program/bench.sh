@@ -31,6 +31,12 @@ for only in gated:recur.scalar.delta mamba2:recur.scalar.additive kda:recur.vect
     expect 0 "kernels of mixer $only" "$hylas" bench kernels --tokens 0.07k --sizes 16 --heads 2 --only "${only%%:*}" --repeats 1
     [ "$(rows "${only#*:}")" -eq 1 ] && [ "$(rows recur)" -le 1 ] || fail "kernels --only ${only%%:*}: not one row of ${only#*:}"
 done
+expect 0 "kernels, shapes on a device" "$hylas" bench kernels --table cpu_async --shapes 2x70x3x16,3x0.04kx2x24 --repeats 1 --only a
+[ "$(rows 'recur|attention')" -eq 18 ] || fail "kernels --shapes: not 9 operations of 2 shapes"
+[ "$(grep -Ec '^attention +[23] +(70|40) +[32] ' bench.out)" -eq 2 ] || fail "kernels --shapes: other shapes"
+for shapes in 1x2x3 1x2x3x4x5 1x2x3x4, 65x2x3x4; do
+    expect 2 "kernels, shapes $shapes" "$hylas" bench kernels --shapes $shapes
+done
 expect 2 "kernels, a list that is none" "$hylas" bench kernels --tokens 70,
 expect 2 "kernels, none of that name" "$hylas" bench kernels --tokens 70 --sizes 16 --only nothing
 grep -q 'recur scalar delta.*mixers: attention.*gated_deltanet' bench.err || fail "kernels --only nothing: does not say what there is"

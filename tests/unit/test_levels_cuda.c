@@ -12,7 +12,8 @@
 static void check_rule(hy_rule rule) {
     parity p;
     assert_int_equal(parity_init(&p), HY_OK);
-    if (!parity_keep_host(&p))
+    parity_keep_cuda(&p);
+    if (p.n_tables == 0)
         skip();
     for (int n = 0; n < 4; n++) {
         const recur_case c = {.decay = (hy_decay)(n % 3),
@@ -32,6 +33,7 @@ static void check_rule(hy_rule rule) {
     }
     print_message("%lld cases on %d tables, worst error %.3g of the tolerance, of arrays in bf16 %.3g\n",
                   (long long)p.cases, p.n_tables, p.worst, p.worst_rms);
+    parity_fini(&p);
     assert_int_equal(p.failures, 0);
 }
 

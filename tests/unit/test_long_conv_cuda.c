@@ -9,22 +9,20 @@
 
 #include "tests/parity.h"
 
-/* p's only table is cuda_host in `dtype`, its reference cpu in double. */
+/* p's only table is one of kernels/cuda in `dtype`, its reference cpu in double. */
 static void choose_tables(parity *p, hy_dtype dtype) {
-    hy_table only = {0};
+    hy_device *cpu;
     assert_int_equal(parity_init(p), HY_OK);
-    for (int i = 0; i < p->n_tables; i++) {
-        if (strcmp(p->tables[i].name, "cuda_host") == 0 && p->tables[i].dtype == dtype)
-            only = p->tables[i];
-        if (strcmp(p->tables[i].name, "cpu") == 0 && p->tables[i].dtype == HY_F64)
-            p->reference = p->tables[i];
-    }
-    assert_string_equal(p->reference.name, "cpu");
-    if (only.name == NULL)
+    parity_keep_cuda(p);
+    if (p->n_tables == 0)
         skip();
-    assert_ptr_not_equal(only.long_conv_fwd, p->reference.long_conv_fwd);
-    p->tables[0] = only;
+    p->tables[0] = p->tables[dtype == HY_BF16];
     p->n_tables = 1;
+    assert_int_equal(p->tables[0].dtype, dtype);
+    assert_int_equal(hy_device_create("cpu", HY_F64, &cpu), HY_OK);
+    p->reference = cpu->table;
+    hy_device_destroy(cpu);
+    assert_ptr_not_equal(p->tables[0].long_conv_fwd, p->reference.long_conv_fwd);
 }
 
 static void check(hy_op_id op, hy_dtype dtype) {
@@ -45,6 +43,7 @@ static void check(hy_op_id op, hy_dtype dtype) {
     }
     parity_run(&p);
     print_message("%s: worst error %.3g of the tolerance\n", hy_op_name(op), p.worst);
+    parity_fini(&p);
     assert_int_equal(p.failures, 0);
 }
 

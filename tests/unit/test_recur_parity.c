@@ -40,6 +40,7 @@ static void check(hy_decay decay, hy_rule rule, int exclusive) {
     }
     print_message("%lld cases on %d tables, worst error %.3g of the tolerance, of arrays in bf16 %.3g\n",
                   (long long)p.cases, p.n_tables, p.worst, p.worst_rms);
+    parity_fini(&p);
     assert_int_equal(p.failures, 0);
 }
 
@@ -64,6 +65,7 @@ static void test_delta_of_like_keys(void **unused) {
     }
     print_message("%lld cases on %d tables, worst error %.3g of the tolerance, of arrays in bf16 %.3g\n",
                   (long long)p.cases, p.n_tables, p.worst, p.worst_rms);
+    parity_fini(&p);
     assert_int_equal(p.failures, 0);
 }
 

@@ -371,6 +371,7 @@ static void check(void (*cases)(parity *)) {
     print_message("%lld cases on %d tables, worst error %.3g of the tolerance\n", (long long)p.cases, p.n_tables,
                   p.worst);
     assert_true(p.cases > 0);
+    parity_fini(&p);
     assert_int_equal(p.failures, 0);
 }
 
