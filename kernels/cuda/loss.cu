@@ -41,7 +41,7 @@ HY_DEVICE softmax_part joined_over_warp(softmax_part mine) {
     return mine;
 }
 
-/* The whole row's, in every thread. */
+/* The whole row's, in every thread; a barrier must come before the next row's. */
 HY_DEVICE softmax_part softmax_of_row(const float *x, int64_t vocab) {
     softmax_part *parts = shared_at<softmax_part>(0); /* [LOSS_WARPS] */
     softmax_part mine = {-INFINITY, 0, INT64_MAX};
@@ -54,7 +54,6 @@ HY_DEVICE softmax_part softmax_of_row(const float *x, int64_t vocab) {
     mine = parts[0];
     for (int w = 1; w < LOSS_WARPS; w++)
         mine = joined(mine, parts[w]);
-    barrier();
     return mine;
 }
 

@@ -25,11 +25,11 @@ template <class E, class F> HY_DEVICE void grad_weigh(const grad_of &w, const gr
     barrier();
 }
 
-/* dg of the thread's key from s.by, where now q dq + k k⁺ are of upper halves, k k⁻ of lower ones. */
+/* dg of the thread's key from s.by, where now q dq + k k⁺ are of upper halves, k k⁻ of lower ones. What follows writes the
+ * same key's there first. */
 template <class E> HY_DEVICE void grad_collect(const grad_of &w, const grad_shared<E> &s, float dg[CHUNK], int h) {
     barrier();
     level_gradients(h, s.by + thread_index(), pitch_of<float>(w.keys), w.r.a.exclusive != 0, dg);
-    barrier();
 }
 
 /* What the state entering and the one leaving give, with its decays. */

@@ -13,6 +13,7 @@ if(BUILD_TESTING AND CMAKE_CXX_COMPILER AND NOT HY_FUZZ AND NOT HY_TSAN)
   enable_language(CXX)
   set(HY_CUDA_HOST ON)
   file(GLOB simt_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/simt/*.c)
+  list(FILTER simt_sources EXCLUDE REGEX "/launch_[a-z]+\\.c$") # programs
   # Without what directories add for C: C++ has other warnings, and what kernels.h declares shadows in C++ only.
   set(host_options -Wall -Wextra -Wconversion -fno-exceptions -fno-rtti -fno-math-errno -ffp-contract=fast $<$<BOOL:${HY_WERROR}>:-Werror>)
   if(HY_SANITIZE)

@@ -88,24 +88,32 @@ def demangled(names):
     return [plain(line) for line in text.splitlines()]
 
 
-def launches(program):
-    """{kernel: {(threads, shared bytes)}} of a run of `program` on the interpreter."""
+def launch_list(program):
+    """([(kernel, threads, shared bytes, blocks)] in order, what it printed) of a run of `program` on the interpreter."""
     symbols = {}
     for line in subprocess.run(["nm", "-C", program], capture_output=True, text=True, check=True).stdout.splitlines():
         m = re.match(r"([0-9a-f]+) [tTwW] (.*)", line)
         if m:
             symbols[int(m.group(1), 16)] = plain(m.group(2))
     start = next((a for a, n in symbols.items() if n == "__executable_start"), 0)
-    shapes = {}
+    done = []
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "launches")
-        subprocess.run([program], env={**os.environ, "HYLAS_SIMT_LAUNCHES": path}, stdout=subprocess.DEVNULL, check=True)
+        run = subprocess.run([program], env={**os.environ, "HYLAS_SIMT_LAUNCHES": path}, stdout=subprocess.PIPE, text=True, check=True)
         for line in open(path):
-            at, threads, shared = line.split()
+            at, threads, shared, blocks = line.split()
             name = symbols.get(int(at, 16) + start)
             if name is None:
                 sys.exit("%s: no kernel at %s" % (program, at))
-            shapes.setdefault(name, set()).add((int(threads), int(shared)))
+            done.append((name, int(threads), int(shared), int(blocks)))
+    return done, run.stdout
+
+
+def launches(program):
+    """{kernel: {(threads, shared bytes)}}"""
+    shapes = {}
+    for name, threads, shared, _ in launch_list(program)[0]:
+        shapes.setdefault(name, set()).add((threads, shared))
     return shapes
 
 

@@ -198,9 +198,14 @@ static void block_run(int64_t serial) {
 }
 
 static int64_t launched;
+static bool only_counted;
 
 int64_t hy_simt_launches(void) {
     return launched;
+}
+
+void hy_simt_only_count(void) {
+    only_counted = true;
 }
 
 static void write_launch(const hy_simt_kernel *kernel) {
@@ -210,8 +215,8 @@ static void write_launch(const hy_simt_kernel *kernel) {
     if (file == NULL) {
         return;
     }
-    (void)fprintf(file, "%jx %d %zu\n", (uintmax_t)((uintptr_t)kernel->function - (uintptr_t)__executable_start),
-                  kernel->threads, kernel->shared_bytes);
+    (void)fprintf(file, "%jx %d %zu %jd\n", (uintmax_t)((uintptr_t)kernel->function - (uintptr_t)__executable_start),
+                  kernel->threads, kernel->shared_bytes, (intmax_t)(kernel->grid.x * kernel->grid.y * kernel->grid.z));
     (void)fclose(file);
 }
 
@@ -228,7 +233,7 @@ void hy_simt_launch(const hy_simt_kernel *kernel) {
     hy_simt.turns.order = hy_order_chosen();
     write_launch(kernel);
     launched++;
-    for (int64_t i = 0; i < blocks; i++) {
+    for (int64_t i = 0; i < blocks && !only_counted; i++) {
         const int64_t b = hy_order_block(&hy_simt.turns.order, i, blocks);
         hy_simt_now.block = (hy_simt_grid){b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y};
         block_run(i);

@@ -36,10 +36,12 @@ typedef struct hy_simt_kernel {
 } hy_simt_kernel;
 
 /* HYLAS_SIMT_LAUNCHES=FILE: every launch adds a line there: where the kernel lies in the program (as nm says), threads, bytes of shared
- * memory. */
+ * memory, blocks. */
 void hy_simt_launch(const hy_simt_kernel *kernel);
 /* How many there were in this process. */
 int64_t hy_simt_launches(void);
+/* From now on they run nothing: for sizes whose arrays nobody has. */
+void hy_simt_only_count(void);
 
 /* Where the running lane is. */
 typedef struct hy_simt_place {
