@@ -55,14 +55,8 @@ static inline void hot_conv(hot_run *h) {
     enum { W = 4 };
     const int64_t T = h->op->T, C = h->op->width, halo = HOT_SLOTS * (W - 1) * C;
     const hy_run runs[] = {{0, T - 7, 0, 1}, {T - 7, 7, 1, 0}};
-    hy_conv_args c = {.T = T,
-                      .C = C,
-                      .W = W,
-                      .act = HY_ACT_SILU,
-                      .runs = runs,
-                      .n_runs = 2,
-                      .run_tokens = T,
-                      .run_longest = T - 7};
+    hy_conv_args c = {
+        .T = T, .C = C, .W = W, .act = HY_ACT_SILU, .runs = runs, .n_runs = 2, .run_tokens = T, .run_longest = T - 7};
     c.x = hot_in(h, HY_ROLE_ACT, T * C, -1, 1);
     c.w = hot_in(h, HY_ROLE_STAT, C * W, -1, 1);
     c.halo = hot_in(h, HY_ROLE_ACT, halo, -1, 1);

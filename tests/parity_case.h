@@ -32,7 +32,6 @@ typedef struct parity {
     hy_table reference, tables[PARITY_TABLES];
     int n_tables;
     parity_memory memory[2]; /* with HYLAS_PARITY_DEVICE: of the table of f32, of bf16 */
-    int interpreted_each;    /* interpreted tables run one case of so many; 1 */
     int each;                /* HYLAS_PARITY_EACH; 1 */
     uint64_t seed;
     double slack;   /* what tolerances are multiplied by: 1; 2 for inputs other than those they were found with */
