@@ -5,6 +5,11 @@
 
 namespace HY_GPU {
 
+/* Whether a transition of `size` elements is one of K·K, not a diagonal (K of them) or a number. */
+HY_BOTH bool is_matrix(int64_t size, int64_t K) {
+    return size == K * K && K > 1;
+}
+
 /* A[i,m] of K·K, K or one element; 0 off a diagonal. */
 struct transition {
     const float *A;
@@ -13,12 +18,12 @@ struct transition {
 };
 
 HY_DEVICE float transition_at(const transition &t, int64_t i, int64_t m) {
-    return t.size == t.K * t.K ? t.A[t.transpose ? m * t.K + i : i * t.K + m] : t.A[t.size == 1 ? 0 : i];
+    return is_matrix(t.size, t.K) ? t.A[t.transpose ? m * t.K + i : i * t.K + m] : t.A[t.size == 1 ? 0 : i];
 }
 
 /* (A·S)[i, column], S of `ld` columns. */
 HY_DEVICE float transition_times(const transition &t, const float *S, int64_t ld, int64_t i, int64_t column) {
-    if (t.size != t.K * t.K)
+    if (!is_matrix(t.size, t.K))
         return transition_at(t, i, i) * S[i * ld + column];
     float sum = 0;
     for (int64_t m = 0; m < t.K; m++)
@@ -59,7 +64,7 @@ static void map_apply(const hy_map_apply_args *a) {
 
 static void map_compose(const hy_map_compose_args *a) {
     const float *A1 = static_cast<const float *>(a->A1), *A2 = static_cast<const float *>(a->A2);
-    const bool matrix = a->a_size == a->K * a->K;
+    const bool matrix = is_matrix(a->a_size, a->K);
     const map_apply_of state = {a->n,
                                 a->K,
                                 a->V,
@@ -182,7 +187,7 @@ HY_DEVICE void join_columns(const hy_map_join_args &a, const join_place &p, int6
 HY_DEVICE void join_tile(const hy_map_join_args &a, const join_place &p, int64_t tile) {
     const float *A = static_cast<const float *>(a.A_pieces), *H = static_cast<const float *>(a.H_pieces);
     const int64_t tiles = (a.V + MAP_COLUMNS - 1) / MAP_COLUMNS, state = a.K * a.V;
-    const bool of_states = tile < tiles, matrix = a.a_size == a.K * a.K && a.K > 1;
+    const bool of_states = tile < tiles, matrix = is_matrix(a.a_size, a.K);
     const int64_t c0 = (of_states ? tile : tile - tiles) * MAP_COLUMNS;
     const int64_t rest = (of_states ? a.V : a.K) - c0, n = rest < MAP_COLUMNS ? rest : (int64_t)MAP_COLUMNS;
     const auto piece = [&](int64_t bit) { return (p.join.slot * a.levels + bit) * a.n + p.head; };
@@ -215,7 +220,7 @@ HY_KERNEL(MAP_THREADS, map_join_kernel)(const hy_map_join_args a) {
 }
 
 static void map_join(const hy_map_join_args *a) {
-    const bool matrix = a->a_size == a->K * a->K && a->K > 1;
+    const bool matrix = is_matrix(a->a_size, a->K);
     const int64_t tiles =
         (a->V + MAP_COLUMNS - 1) / MAP_COLUMNS + (matrix ? (a->K + MAP_COLUMNS - 1) / MAP_COLUMNS : 1);
     const auto at_most = [](int64_t n) { return n < GRID_YZ_MAX ? n : (int64_t)GRID_YZ_MAX; };

@@ -5,61 +5,40 @@
 namespace HY_GPU {
 
 /* Three ways: in chunks, by channels where states are single numbers, and by tokens for every other form. */
-template <hy_dtype P> static void recur_fwd(const hy_recur_args *a) {
-    const recur_of args = recur_args<P>(a);
-    if (recur_in_chunks(*a)) {
-        recur_prep(args, true);
-        recur_scan(args, SCAN_FWD);
-    } else if (recur_is_channels(*a)) {
-        recur_channels(args, CHANNELS_FWD);
+static void recur_walk_once(const recur_of &args, scan_task scan, channel_task channels, walk_task walk) {
+    if (recur_in_chunks(args.a)) {
+        recur_prep(args, scan != SCAN_MAP);
+        recur_scan(args, scan);
+    } else if (recur_is_channels(args.a)) {
+        recur_channels(args, channels);
     } else {
-        recur_walk(args, WALK_FWD);
+        recur_walk(args, walk);
     }
+}
+
+template <hy_dtype P> static void recur_fwd(const hy_recur_args *a) {
+    recur_walk_once(recur_args<P>(a), SCAN_FWD, CHANNELS_FWD, WALK_FWD);
 }
 
 template <hy_dtype P> static void recur_inject(const hy_recur_args *a) {
-    const recur_of args = recur_args<P>(a);
-    if (a->S0 == nullptr)
-        return;
-    if (recur_in_chunks(*a)) {
-        recur_prep(args, true);
-        recur_scan(args, SCAN_INJECT);
-    } else if (recur_is_channels(*a)) {
-        recur_channels(args, CHANNELS_INJECT);
-    } else {
-        recur_walk(args, WALK_INJECT);
-    }
-}
-
-template <hy_dtype P> static void recur_map(const hy_recur_args *a) {
-    const recur_of args = recur_args<P>(a);
-    if (recur_is_channels(*a)) {
-        recur_channels(args, CHANNELS_MAP);
-        return;
-    }
-    const bool chunks = recur_in_chunks(*a);
-    if (chunks) {
-        recur_prep(args, false);
-        recur_scan(args, SCAN_MAP);
-    } else {
-        recur_walk(args, WALK_MAP);
-    }
-    if (a->A_map != nullptr && chunks && a->rule != HY_RULE_ADDITIVE)
-        recur_scan(args, SCAN_TRANSITION);
-    else if (a->A_map != nullptr)
-        recur_walk(args, WALK_TRANSITION);
+    if (a->S0 != nullptr)
+        recur_walk_once(recur_args<P>(a), SCAN_INJECT, CHANNELS_INJECT, WALK_INJECT);
 }
 
 template <hy_dtype P> static void recur_map_bwd(const hy_recur_args *a) {
+    recur_walk_once(recur_args<P>(a), SCAN_MAP_BWD, CHANNELS_MAP_BWD, WALK_BACK);
+}
+
+/* Channels have A_map from the same walk. */
+template <hy_dtype P> static void recur_map(const hy_recur_args *a) {
     const recur_of args = recur_args<P>(a);
-    if (recur_in_chunks(*a)) {
-        recur_prep(args, true);
-        recur_scan(args, SCAN_MAP_BWD);
-    } else if (recur_is_channels(*a)) {
-        recur_channels(args, CHANNELS_MAP_BWD);
-    } else {
-        recur_walk(args, WALK_BACK);
-    }
+    recur_walk_once(args, SCAN_MAP, CHANNELS_MAP, WALK_MAP);
+    if (a->A_map == nullptr || recur_is_channels(*a))
+        return;
+    if (recur_in_chunks(*a) && a->rule != HY_RULE_ADDITIVE)
+        recur_scan(args, SCAN_TRANSITION);
+    else
+        recur_walk(args, WALK_TRANSITION);
 }
 
 template <hy_dtype P> static void recur_bwd(const hy_recur_args *a) {
