@@ -16,15 +16,17 @@
 #include "tests/simt/prim_host.h"
 #else
 
-#define HY_GPU                   hy_cuda /* the namespace */
-#define HY_DEVICE                static __device__ __forceinline__
-#define HY_BOTH                  static __host__ __device__ __forceinline__ /* for launchers too */
-#define HY_MEMBER                __device__ __forceinline__                 /* of a struct that kernels are given */
-#define HY_UNROLL                _Pragma("unroll")
-#define HY_UNROLL_STEPS          _Pragma("unroll STEPS") /* a constant of that name */
-#define HY_ROLLED                _Pragma("unroll 1")
+#define HY_GPU                                  hy_cuda /* the namespace */
+#define HY_DEVICE                               static __device__ __forceinline__
+#define HY_BOTH                                 static __host__ __device__ __forceinline__ /* for launchers too */
+#define HY_MEMBER                               __device__ __forceinline__ /* of a struct that kernels are given */
+#define HY_UNROLL                               _Pragma("unroll")
+#define HY_UNROLL_STEPS                         _Pragma("unroll STEPS") /* a constant of that name */
+#define HY_ROLLED                               _Pragma("unroll 1")
 /* HY_KERNEL(threads of a block, at most, name)(const args a) { ... } */
-#define HY_KERNEL(threads, name) static __global__ void __launch_bounds__(threads) name
+#define HY_KERNEL(threads, name)                static __global__ void __launch_bounds__(threads) name
+/* The same, with registers for so many blocks of a multiprocessor: as many as shared memory lets it have. */
+#define HY_KERNEL_BLOCKS(threads, blocks, name) static __global__ void __launch_bounds__(threads, blocks) name
 
 namespace HY_GPU {
 
@@ -69,6 +71,12 @@ HY_DEVICE void barrier() {
 /* Orders what the lanes wrote to memory, too. */
 HY_DEVICE void warp_barrier(uint32_t mask = ALL_LANES) {
     __syncwarp(mask);
+}
+
+/* x, of which the compiler knows nothing: what a loop computes from it is computed in each pass, where registers would not hold it. */
+HY_DEVICE int unknown(int x) {
+    asm volatile("" : "+r"(x));
+    return x;
 }
 
 /* ---- values of other lanes: of a lane, of one that differs by bits, of one below (above), where there is none its own ---- */

@@ -112,11 +112,21 @@ HY_DEVICE void scan_chunk_back(const scan_of &w, const scan_place &p, const stag
 
 /* ---- a run ---- */
 
-/* Element (key, column) of the lane's accumulators in slot `slot` of an array of states; −1 beyond the state. */
-HY_DEVICE int64_t scan_state(const scan_of &w, const scan_place &p, int64_t slot, int n, int i) {
+/* f(accumulator of x, its element in an array of states) for those of the lane that slot `slot` has. */
+template <int KEYS, class X, class F>
+HY_DEVICE void each_state(const scan_of &w, const scan_place &p, int64_t slot, X &x, F f) {
     const hy_recur_args &a = w.r.a;
-    const int64_t j = p.first + p.warp_column + lane_row(i), key = 8 * n + lane_column(i);
-    return j < w.width && key < a.K ? ((slot * a.HV + p.hv) * a.K + key) * w.width + j : -1;
+    const int64_t column = p.first + p.warp_column + lane_row(0);
+    const int keys = (int)a.K - unknown(lane_column(0)), columns = (int)(w.width - column);
+    int64_t at = ((slot * a.HV + p.hv) * a.K + lane_column(0)) * w.width + column;
+    HY_UNROLL
+    for (int n = 0; n < KEYS / 8; n++) {
+        HY_UNROLL
+        for (int i = 0; i < 4; i++)
+            if (8 * n + (i & 1) < keys && 8 * (i >> 1) < columns)
+                f(x[n][i], at + (i & 1) * w.width + 8 * (i >> 1));
+        at += 8 * w.width;
+    }
 }
 
 template <int KEYS> HY_DEVICE void scan_begin(const scan_of &w, const scan_place &p, float x[KEYS / 8][4]) {
@@ -124,16 +134,14 @@ template <int KEYS> HY_DEVICE void scan_begin(const scan_of &w, const scan_place
     const bool forward = w.task == SCAN_FWD || w.task == SCAN_INJECT || w.task == SCAN_STATES;
     const void *from = forward ? a.S0 : w.task == SCAN_GRADS ? a.dS1 : nullptr;
     const int64_t slot = forward ? p.run.s0 : p.run.s1;
+    const int diagonal = p.first + p.warp_column - lane_column(0);
     HY_UNROLL
     for (int n = 0; n < KEYS / 8; n++)
         HY_UNROLL
-    for (int i = 0; i < 4; i++) {
-        const int64_t at = scan_state(w, p, slot, n, i);
-        const bool unit = 8 * n + lane_column(i) == p.first + p.warp_column + lane_row(i);
-        x[n][i] = w.task == SCAN_TRANSITION               ? (unit ? 1.0f : 0.0f)
-                  : from == nullptr || slot < 0 || at < 0 ? 0.0f
-                                                          : stat(from, at);
-    }
+    for (int i = 0; i < 4; i++)
+        x[n][i] = w.task == SCAN_TRANSITION && 8 * n + (i & 1) == diagonal + lane_row(i) ? 1.0f : 0.0f;
+    if (from != nullptr && slot >= 0)
+        each_state<KEYS>(w, p, slot, x, [&](float &each, int64_t at) { each = stat(from, at); });
 }
 
 template <int KEYS> HY_DEVICE void scan_end(const scan_of &w, const scan_place &p, const float x[KEYS / 8][4]) {
@@ -146,14 +154,8 @@ template <int KEYS> HY_DEVICE void scan_end(const scan_of &w, const scan_place &
                                                  : nullptr;
     const int64_t slot = w.task >= SCAN_MAP_BWD ? p.run.s0 : p.run.s1;
     const bool forgets = w.task == SCAN_TRANSITION && p.run.s0 < 0;
-    HY_UNROLL
-    for (int n = 0; n < KEYS / 8; n++)
-        HY_UNROLL
-    for (int i = 0; i < 4; i++) {
-        const int64_t at = scan_state(w, p, slot, n, i);
-        if (to != nullptr && slot >= 0 && at >= 0)
-            stat_at(to, at) = forgets ? 0.0f : x[n][i];
-    }
+    if (to != nullptr && slot >= 0)
+        each_state<KEYS>(w, p, slot, x, [&](float each, int64_t at) { stat_at(to, at) = forgets ? 0.0f : each; });
 }
 
 /* Whether nothing is asked of the run. */
@@ -175,12 +177,21 @@ template <class E, int KEYS> HY_BOTH int scan_stages() {
     return sizeof(E) == 4 && KEYS == 256 ? 1 : 2;
 }
 
-template <class E, int KEYS, bool BACK> HY_KERNEL(SCAN_THREADS, scan_kernel)(const scan_of w) {
+/* Blocks that one multiprocessor is to hold: on sm_90 its shared memory has room for no more (4 of bfloat16's 128 keys, for which registers
+ * do not last). */
+template <class E, int KEYS>
+constexpr int SCAN_BLOCKS = KEYS == 256      ? 2
+                            : sizeof(E) == 4 ? (KEYS == 128 ? 2 : 3)
+                                             : (KEYS == 128 ? 3 : 4);
+
+template <class E, int KEYS, bool BACK>
+HY_KERNEL_BLOCKS(SCAN_THREADS, (SCAN_BLOCKS<E, KEYS>), scan_kernel)
+(const scan_of w) {
     const hy_recur_args &a = w.r.a;
     scan_place p;
     const int64_t per_run = a.HV * w.stripes, stages = scan_stages<E, KEYS>();
     p.run = a.runs[block_x() / per_run];
-    p.hv = block_x() % per_run / w.stripes, p.first = block_x() % w.stripes * STRIPE;
+    p.hv = (int)(block_x() % per_run / w.stripes), p.first = (int)(block_x() % w.stripes) * STRIPE;
     p.warp_column = 16 * warp_index();
     p.delta = a.rule == HY_RULE_DELTA, p.vector = a.decay == HY_DECAY_VECTOR;
     p.reads = BACK || w.task == SCAN_FWD || w.task == SCAN_INJECT;

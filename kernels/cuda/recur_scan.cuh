@@ -50,7 +50,7 @@ template <class E> HY_DEVICE stage<E> stage_of(int keys, bool vector, int number
 /* What stays the same for a block. */
 struct scan_place {
     hy_run run;
-    int64_t hv, first; /* column of the stripe */
+    int hv, first;     /* first column of the stripe */
     int warp_column;   /* of the warp's columns in the stripe */
     bool delta, reads; /* reads: q and P */
     bool vector;       /* a decay per key */
@@ -80,7 +80,7 @@ HY_DEVICE void scan_fetch_decays(const scan_of &w, const scan_place &p, const st
 template <class E>
 HY_DEVICE void scan_fetch_keys(const scan_of &w, const scan_place &p, const stage<E> &s, int keys, int64_t t, int len) {
     const hy_recur_args &a = w.r.a;
-    const int i = thread_index();
+    const int i = unknown(thread_index());
     const auto fetch = [&](E *to, const void *from, int64_t row, int64_t stride) {
         tile_fetch(to, keys, static_cast<const E *>(from) + row, stride, len, a.K, i, SCAN_THREADS);
     };
@@ -102,7 +102,7 @@ HY_DEVICE void scan_fetch_keys(const scan_of &w, const scan_place &p, const stag
 template <class E>
 HY_DEVICE void scan_fetch(const scan_of &w, const scan_place &p, const stage<E> &s, int keys, int64_t c) {
     const hy_recur_args &a = w.r.a;
-    const int i = thread_index(), len = chunk_len(p.run, c);
+    const int i = unknown(thread_index()), len = chunk_len(p.run, c);
     const int64_t t = p.run.begin + c * CHUNK, token = t * a.HV + p.hv;
     const auto elements = [](const void *at, int64_t n) { return static_cast<const E *>(at) + n; };
     scan_fetch_keys(w, p, s, keys, t, len);
@@ -130,12 +130,15 @@ HY_DEVICE int lane_column(int i) {
 /* f(token, its place in the warp's columns of the fetched rows, accumulator) for all elements of Z^T [16,CHUNK]. */
 template <class E, class F>
 HY_DEVICE void each_token(const stage<E> &s, const scan_place &p, float z[CHUNK_TILES][4], F f) {
+    const int first = unknown(lane_column(0));
+    const chunk_token *const tokens = s.tokens + first;
+    E *const rows = s.rows + first * pitch_of<E>(STRIPE) + p.warp_column + lane_row(0);
     HY_UNROLL
     for (int n = 0; n < CHUNK_TILES; n++)
         HY_UNROLL
     for (int i = 0; i < 4; i++) {
-        const int token = 8 * n + lane_column(i);
-        f(s.tokens[token], s.rows[token * pitch_of<E>(STRIPE) + p.warp_column + lane_row(i)], z[n][i]);
+        const int token = 8 * n + (i & 1);
+        f(tokens[token], rows[token * pitch_of<E>(STRIPE) + 8 * (i >> 1)], z[n][i]);
     }
 }
 
@@ -173,14 +176,17 @@ HY_DEVICE void scan_put(const scan_of &w, const scan_place &p, const stage<E> &s
 template <class E, int KEYS>
 HY_DEVICE void scan_keep(const scan_of &w, const scan_place &p, const float x[KEYS / 8][4], int64_t edge, void *to) {
     const hy_recur_args &a = w.r.a;
-    E *state = static_cast<E *>(to) + (edge / CHUNK * a.HV + p.hv) * a.V * a.K;
+    E *const state = static_cast<E *>(to) + (edge / CHUNK * a.HV + p.hv) * a.V * a.K;
     HY_UNROLL
-    for (int n = 0; n < KEYS / 8; n++)
-        HY_UNROLL
     for (int i = 0; i < 4; i += 2) {
-        const int64_t j = p.first + p.warp_column + lane_row(i), key = 8 * n + lane_column(i);
-        if (j < a.V)
-            set_pair(state + j * a.K + key, a.K - key, x[n][i], x[n][i + 1]);
+        const int64_t j = p.first + p.warp_column + lane_row(i);
+        const int key = unknown(lane_column(i)), rest = (int)a.K - key;
+        if (j >= a.V)
+            continue;
+        E *const row = state + j * a.K + key;
+        HY_UNROLL
+        for (int n = 0; n < KEYS / 8; n++)
+            set_pair(row + 8 * n, rest - 8 * n, x[n][i], x[n][i + 1]);
     }
 }
 

@@ -13,7 +13,8 @@
 #define HY_UNROLL
 #define HY_UNROLL_STEPS
 #define HY_ROLLED
-#define HY_KERNEL(threads, name) static void name
+#define HY_KERNEL(threads, name)                static void name
+#define HY_KERNEL_BLOCKS(threads, blocks, name) static void name
 
 namespace HY_GPU {
 
@@ -59,6 +60,10 @@ HY_DEVICE void warp_barrier(uint32_t mask = ALL_LANES, const char *file = __buil
                             int line = __builtin_LINE()) {
     if (!hy_simt_is_cut("warp_barrier", file, line))
         hy_simt_meet(mask, "warp_barrier", nullptr, nullptr);
+}
+
+HY_DEVICE int unknown(int x) {
+    return x;
 }
 
 /* ---- shuffles ---- */
