@@ -71,7 +71,7 @@ HY_DEVICE void channel_end(const channels_of &w, const hy_run &run, int64_t c, f
         stat_at(a.A_map, slot * a.HV + c) = run.s0 < 0 ? 0.0f : decay;
 }
 
-HY_KERNEL(PARTS *CHANNELS, channels_kernel)(const channels_of w) {
+HY_KERNEL_BLOCKS(PARTS *CHANNELS, 2, channels_kernel)(const channels_of w) {
     const hy_recur_args &a = w.r.a;
     const bool back = is_back(w.task);
     const int64_t tiles = (a.HV + CHANNELS - 1) / CHANNELS;

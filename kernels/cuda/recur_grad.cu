@@ -18,13 +18,14 @@ template <class E> HY_DEVICE void grad_weights(const grad_of &w, const grad_plac
 template <class E>
 HY_DEVICE void grad_inside(const grad_of &w, const grad_place &p, float sum[GRAD_TILES][4], const E *left,
                            const E *keys) {
-    HY_UNROLL
+    const E *const mine = keys + unknown(p.key); /* read again by each product, not kept from the one before */
+    HY_ROLLED
     for (int n = 0; n < CHUNK; n += 16) {
         factor<E> a, b;
         factor_left(a, left + p.row * pitch_of<E>(CHUNK) + n, pitch_of<E>(CHUNK));
         HY_UNROLL
         for (int m = 0; m < GRAD_KEYS / 16; m++) {
-            factor_right(b, keys + n * pitch_of<E>(w.keys) + p.key + 16 * m, pitch_of<E>(w.keys));
+            factor_right(b, mine + n * pitch_of<E>(w.keys) + 16 * m, pitch_of<E>(w.keys));
             factor_product(sum + 2 * m, a, b);
         }
     }
@@ -55,11 +56,12 @@ HY_DEVICE void grad_keys(const grad_of &w, const grad_place &p, const grad_share
     for (int i = 0; i < 2; i++) {
         dG[i] = grad_row_sum(dG[i]);
         if ((lane_index() & 3) == 0)
-            s.rows[0][p.group * CHUNK + grad_token(p, 2 * i)] = dG[i];
+            s.rows[0][grad_group(p) * CHUNK + grad_token(p, 2 * i)] = dG[i];
     }
     leaving = warp_sum(leaving), g.xdx = warp_sum(g.xdx);
+    const int part = p.first / w.keys * p.warps + warp_index();
     if (lane_index() == 0)
-        s.parts[0][warp_index()] = g.xdx, s.parts[1][warp_index()] = leaving;
+        s.parts[0][part] = g.xdx, s.parts[1][part] = leaving;
 }
 
 /* dg of one decay per head: lane = token. */
@@ -67,9 +69,9 @@ template <class E> HY_DEVICE void grad_gates(const grad_of &w, const grad_place 
     const hy_recur_args &a = w.r.a;
     const int j = lane_index();
     float dg = 0, last = 0, xdx = 0;
-    for (int n = 0; n < p.groups; n++)
+    for (int n = 0; n < w.passes * p.warps / 2; n++)
         dg += s.rows[0][n * CHUNK + j];
-    for (int n = 0; n < p.warps; n++)
+    for (int n = 0; n < w.passes * p.warps; n++)
         xdx += s.parts[0][n], last += s.parts[1][n];
     if (j == p.c.len - 1)
         dg += s.tokens[j].from_begin * xdx + last;
@@ -87,40 +89,47 @@ template <class E> HY_DEVICE void grad_gates(const grad_of &w, const grad_place 
         w.work.gates[at] = dg;
 }
 
-template <class E> HY_KERNEL(CHUNK_KEYS_MAX, grad_kernel)(const grad_of w) {
-    const grad_place p = grad_place_of(w);
-    if (p.c.len == 0)
+template <class E, int KEYS> HY_KERNEL_BLOCKS(KEYS, GRAD_THREADS / KEYS, grad_kernel)(const grad_of given) {
+    const grad_of w = grad_with_keys(given, KEYS);
+    if (grad_place_of(w, 0).c.len == 0)
         return;
-    const grad_shared<E> s = grad_shared_of<E>(shared_at<unsigned char>(0), w.keys, false);
-    grad_fetch(w, p, s);
+    const grad_shared<E> s = grad_shared_of<E>(shared_at<unsigned char>(0), w, false);
     if (warp_index() == 0)
-        grad_weights(w, p, s);
-    grad_sums g = {};
-    grad_slices(w, p, s, g);
-    grad_squares(w, p, s, g, [&](int i, int j) { return s.weights[j * CHUNK + i]; });
-    barrier();
-    grad_keys(w, p, s, g);
-    barrier();
+        grad_weights(w, grad_place_of(w, 0), s);
+    HY_ROLLED
+    for (int first = 0; first < w.r.a.K; first += w.keys) {
+        const grad_place p = grad_place_of(w, first);
+        grad_fetch(w, p, s);
+        grad_sums g = {};
+        grad_slices(w, p, s, g);
+        if (first == 0) {
+            grad_squares(w, p, s, g, [&](int i, int j) { return s.weights[j * CHUNK + i]; });
+            barrier();
+        }
+        grad_keys(w, grad_place_of(w, first), s, g);
+        barrier(); /* before keys are fetched again, and before sums over them */
+    }
     if (warp_index() == 0) {
+        const grad_place p = grad_place_of(w, 0);
         grad_gates(w, p, s);
         grad_beta(w, p, s);
     }
 }
 
-template <class E> static void grad(const grad_of &w) {
-    const grid blocks(chunks_at_most(w.r.a) * w.r.a.HV);
-    HY_LAUNCH(grad_kernel<E>, blocks, w.keys, grad_shared_of<E>(nullptr, w.keys, false).bytes, w);
+template <class E, int KEYS> static void grad(const grad_of &w) {
+    HY_LAUNCH((grad_kernel<E, KEYS>), grad_blocks(w), KEYS, grad_shared_of<E>(nullptr, w, false).bytes, w);
 }
 
 void recur_grad(const recur_of &args, const chunk_place *chunks) {
     const hy_recur_args &a = args.a;
-    const grad_of w = {args, padded(a.K, GRAD_KEYS), chunks, chunk_work_of(a, args.half)};
+    const int keys = a.K > GRAD_KEYS ? GRAD_PASS : GRAD_KEYS, passes = (int)((a.K + keys - 1) / keys);
+    const grad_of w = {args, keys, passes, chunks, chunk_work_of(a, args.half)};
     if (a.decay == HY_DECAY_VECTOR)
         recur_grad_vector(w);
     else if (args.half)
-        grad<uint16_t>(w);
+        keys == GRAD_KEYS ? grad<uint16_t, GRAD_KEYS>(w) : grad<uint16_t, GRAD_PASS>(w);
     else
-        grad<float>(w);
+        keys == GRAD_KEYS ? grad<float, GRAD_KEYS>(w) : grad<float, GRAD_PASS>(w);
     recur_sum_heads(args, w.work.keys, w.work.gates);
 }
 

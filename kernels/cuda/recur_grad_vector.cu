@@ -16,7 +16,7 @@ template <class F> HY_DEVICE void grad_each(const grad_place &p, F f) {
 
 /* Weights of a level of the thread's key to s.by; f(i, weight) besides. */
 template <class E, class F> HY_DEVICE void grad_weigh(const grad_of &w, const grad_shared<E> &s, int h, F f) {
-    const int pitch = pitch_of<float>(w.keys), key = thread_index();
+    const int pitch = pitch_of<float>(w.keys), key = unknown(thread_index());
     const auto decay = [&](int i) { return s.decays[i * pitch + key]; };
     level_weights<4>(h, decay, w.r.a.exclusive != 0, [&](int i, float by) {
         s.by[i * pitch + key] = by;
@@ -29,7 +29,7 @@ template <class E, class F> HY_DEVICE void grad_weigh(const grad_of &w, const gr
  * same key's there first. */
 template <class E> HY_DEVICE void grad_collect(const grad_of &w, const grad_shared<E> &s, float dg[CHUNK], int h) {
     barrier();
-    level_gradients(h, s.by + thread_index(), pitch_of<float>(w.keys), w.r.a.exclusive != 0, dg);
+    level_gradients(h, s.by + unknown(thread_index()), pitch_of<float>(w.keys), w.r.a.exclusive != 0, dg);
 }
 
 /* What the state entering and the one leaving give, with its decays. */
@@ -71,14 +71,17 @@ template <class E, class F>
 HY_DEVICE void grad_half(const grad_of &w, const grad_place &p, const grad_shared<E> &s, int h, bool upper, int first,
                          F f) {
     const int wide = pitch_of<E>(w.keys), pitch = pitch_of<float>(w.keys);
+    const int row = unknown(grad_token(p, 0)), key = p.key + grad_column(first, 0);
+    float *const weights = s.by + row * pitch + key;
+    const E *const qs = s.q + row * wide + key, *const ks = s.k + row * wide + key;
     HY_UNROLL
     for (int n = 0; n < 2; n++)
         HY_UNROLL
     for (int i = 0; i < 4; i++) {
-        const int row = grad_token(p, i), key = p.key + grad_column(first + n, i);
-        float &by = s.by[row * pitch + key];
-        if (((row & h) == h) == upper)
-            by = f(n, i, by, value_of(s.q[row * wide + key]), value_of(s.k[row * wide + key]));
+        const int below = 8 * (i >> 1), beside = 8 * n + (i & 1);
+        float &by = weights[below * pitch + beside];
+        if ((((row + below) & h) == h) == upper)
+            by = f(n, i, by, value_of(qs[below * wide + beside]), value_of(ks[below * wide + beside]));
     }
 }
 
@@ -132,74 +135,96 @@ HY_DEVICE void grad_earlier(const grad_of &w, const grad_place &p, const grad_sh
     }
 }
 
-/* All pairs of the chunk's tokens. */
+/* The pairs of level h. */
 template <class E>
-HY_DEVICE void grad_pairs(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g,
-                          float dg[CHUNK]) {
-    const int wide = pitch_of<E>(w.keys), key = thread_index();
-    HY_ROLLED
-    for (int h = LEVEL_FIRST; h > 0; h /= 2) {
-        grad_weigh(w, s, h, [&](int i, float by) {
-            set_value(s.k_by[i * wide + key], value_of(s.k[i * wide + key]) * by);
-            set_value(s.q_by[i * wide + key], value_of(s.q[i * wide + key]) * by);
-        });
-        const int other = h == LEVEL_FIRST ? 16 - p.row : p.row; /* first token of the other side of the pairs */
-        if (h < LEVEL_FIRST || p.row > 0)
-            grad_later(w, p, s, g, h, other);
-        if (h < LEVEL_FIRST || p.row == 0)
-            grad_earlier(w, p, s, g, h, other);
-        grad_collect(w, s, dg, h);
-    }
-    grad_each(p, [&](int n, int i, int row, int at) { /* a token and itself */
-                                                      const float dp = value_of(s.dp[row * pitch_of<E>(CHUNK) + row]);
-                                                      g.dq[n][i] += dp * value_of(s.k[row * wide + at]);
-                                                      g.k[n][i] += dp * value_of(s.q[row * wide + at]);
+HY_DEVICE void grad_level(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g, float dg[CHUNK],
+                          int h) {
+    const int wide = pitch_of<E>(w.keys), key = unknown(thread_index());
+    grad_weigh(w, s, h, [&](int i, float by) {
+        set_value(s.k_by[i * wide + key], value_of(s.k[i * wide + key]) * by);
+        set_value(s.q_by[i * wide + key], value_of(s.q[i * wide + key]) * by);
+    });
+    const int other = h == LEVEL_FIRST ? 16 - p.row : p.row; /* first token of the other side of the pairs */
+    if (h < LEVEL_FIRST || p.row > 0)
+        grad_later(w, p, s, g, h, other);
+    if (h < LEVEL_FIRST || p.row == 0)
+        grad_earlier(w, p, s, g, h, other);
+    grad_collect(w, s, dg, h);
+}
+
+/* Every token and itself. */
+template <class E>
+HY_DEVICE void grad_diagonal(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g) {
+    const int wide = pitch_of<E>(w.keys);
+    grad_each(p, [&](int n, int i, int row, int key) {
+        const float dp = value_of(s.dp[row * pitch_of<E>(CHUNK) + row]);
+        g.dq[n][i] += dp * value_of(s.k[row * wide + key]);
+        g.k[n][i] += dp * value_of(s.q[row * wide + key]);
     });
 }
 
-template <class E> HY_KERNEL(CHUNK_KEYS_MAX, grad_vector_kernel)(const grad_of w) {
-    const hy_recur_args &a = w.r.a;
-    const grad_place p = grad_place_of(w);
-    if (p.c.len == 0)
-        return;
-    const grad_shared<E> s = grad_shared_of<E>(shared_at<unsigned char>(0), w.keys, true);
-    const int64_t key = thread_index();
+/* Products with states, dP and dA, decays of the thread's key; dg: what crosses the whole chunk. */
+template <class E>
+HY_DEVICE void grad_states(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g,
+                           float dg[CHUNK]) {
     grad_fetch(w, p, s);
-    grad_sums g = {};
     grad_slices(w, p, s, g);
-    grad_squares(w, p, s, g, [](int, int) { return 1.0f; });
+    if (p.first == 0)
+        grad_squares(w, p, s, g, [](int, int) { return 1.0f; });
     HY_ROLLED
     for (int i = 0; i < CHUNK; i++) {
-        const float decay = chunk_decay(a, p.c, p.hv, key, i);
+        const float decay = chunk_decay(w.r.a, p.c, p.hv, p.first + thread_index(), i);
         s.decays[i * pitch_of<float>(w.keys) + thread_index()] = decay;
         g.xdx *= decay;
     }
-    float dg[CHUNK];
     HY_UNROLL
     for (int i = 0; i < CHUNK; i++)
-        dg[i] = g.xdx; /* crosses them all */
-    grad_carried(w, p, s, g, dg);
-    grad_pairs(w, p, s, g, dg);
-    HY_UNROLL
-    for (int i = 0; i < CHUNK; i++)
-        if (a.dg != nullptr && i < p.c.len && key < a.K)
-            stat_at(a.dg, ((p.c.begin + i) * a.HV + p.hv) * a.K + key) = dg[i];
-    grad_results(w, p, s, g, [](int, float, float) {});
-    barrier();
-    if (warp_index() == 0)
-        grad_beta(w, p, s);
+        dg[i] = g.xdx;
 }
 
-template <class E> static void grad_vector(const grad_of &w) {
-    const grid blocks(chunks_at_most(w.r.a) * w.r.a.HV);
-    HY_LAUNCH(grad_vector_kernel<E>, blocks, w.keys, grad_shared_of<E>(nullptr, w.keys, true).bytes, w);
+HY_DEVICE void grad_put_gates(const grad_of &w, const grad_place &p, const float dg[CHUNK]) {
+    const hy_recur_args &a = w.r.a;
+    const int key = p.first + thread_index();
+    if (a.dg == nullptr || key >= a.K)
+        return;
+    HY_UNROLL
+    for (int i = 0; i < CHUNK; i++)
+        if (i < p.c.len)
+            stat_at(a.dg, ((p.c.begin + i) * a.HV + p.hv) * a.K + key) = dg[i];
+}
+
+template <class E, int KEYS> HY_KERNEL_BLOCKS(KEYS, GRAD_THREADS / KEYS, grad_vector_kernel)(const grad_of given) {
+    const grad_of w = grad_with_keys(given, KEYS);
+    if (grad_place_of(w, 0).c.len == 0)
+        return;
+    const grad_shared<E> s = grad_shared_of<E>(shared_at<unsigned char>(0), w, true);
+    HY_ROLLED
+    for (int first = 0; first < w.r.a.K; first += w.keys) {
+        grad_sums g = {};
+        float dg[CHUNK];
+        grad_states(w, grad_place_of(w, first), s, g, dg);
+        grad_carried(w, grad_place_of(w, first), s, g, dg);
+        HY_ROLLED
+        for (int h = LEVEL_FIRST; h > 0; h /= 2)
+            grad_level(w, grad_place_of(w, first), s, g, dg, h);
+        grad_diagonal(w, grad_place_of(w, first), s, g);
+        grad_put_gates(w, grad_place_of(w, first), dg);
+        grad_results(w, grad_place_of(w, first), s, g, [](int, float, float) {});
+        barrier(); /* before keys are fetched again, and before sums over them */
+    }
+    if (warp_index() == 0)
+        grad_beta(w, grad_place_of(w, 0), s);
+}
+
+template <class E, int KEYS> static void grad_vector(const grad_of &w) {
+    HY_LAUNCH((grad_vector_kernel<E, KEYS>), grad_blocks(w), KEYS, grad_shared_of<E>(nullptr, w, true).bytes, w);
 }
 
 void recur_grad_vector(const grad_of &w) {
     if (w.r.half)
-        grad_vector<uint16_t>(w);
+        w.keys == GRAD_KEYS ? grad_vector<uint16_t, GRAD_KEYS>(w) : grad_vector<uint16_t, GRAD_PASS>(w);
     else
-        grad_vector<float>(w);
+        w.keys == GRAD_KEYS ? grad_vector<float, GRAD_KEYS>(w) : grad_vector<float, GRAD_PASS>(w);
 }
 
 } // namespace HY_GPU

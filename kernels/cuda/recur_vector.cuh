@@ -41,6 +41,7 @@ template <int STEPS, class D, class F> HY_DEVICE void level_weights(int h, D dec
  * and what is rounded in pairs that a strong decay does not let through never comes in. */
 HY_DEVICE void level_gradients(int h, const float *sums, int pitch, bool exclusive, float dg[CHUNK]) {
     float upper = 0, lower = 0;
+    const float *const again = sums + unknown(0); /* not kept from the first walk */
     HY_UNROLL
     for (int i = CHUNK - 1; i >= 0; i--) {
         const bool is_upper = (i & h) == h;
@@ -52,7 +53,7 @@ HY_DEVICE void level_gradients(int h, const float *sums, int pitch, bool exclusi
     for (int i = 0; i < CHUNK; i++) {
         const bool is_upper = (i & h) == h;
         dg[i] += is_upper ? 0.0f : lower;
-        lower = is_upper ? 0.0f : lower + sums[i * pitch];
+        lower = is_upper ? 0.0f : lower + again[i * pitch];
     }
 }
 
