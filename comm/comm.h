@@ -31,6 +31,8 @@ typedef struct hy_req {
 
 typedef enum hy_reduce { HY_SUM, HY_MAX, HY_MIN } hy_reduce;
 typedef enum hy_type { HY_TYPE_F32, HY_TYPE_F64, HY_TYPE_I64 } hy_type;
+/* Bytes of an element. */
+size_t hy_type_size(hy_type type);
 
 /* Starts the communication library, if the program was launched with one, and gives the world communicator.
  * Launched without mpirun this is `self`. Collective. */

@@ -79,8 +79,6 @@ void hy_comm_look_around(void);
 HY_MUST_CHECK hy_status hy_transport_choose(hy_comm *control, const hy_device *device, hy_transport_id wanted,
                                             const hy_transport **out);
 
-size_t hy_type_size(hy_type type);
-
 /* comm.c: ends the job if the communicator's transport can bring nothing more. */
 void hy_comm_check_health(const hy_comm *comm);
 /* As hy_comm_set_limit says. */

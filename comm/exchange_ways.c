@@ -233,8 +233,8 @@ void hy_exchange_plan(hy_exchange *e) {
         e->phases[0] = &reduce_ring;
         break;
     case HY_X_ALL_TO_ALL:
-        copy_block((char *)x->recv + (size_t)hy_exchange_rank(e) * part, (const char *)x->send + (size_t)hy_exchange_rank(e) * part,
-                   part);
+        copy_block((char *)x->recv + (size_t)hy_exchange_rank(e) * part,
+                   (const char *)x->send + (size_t)hy_exchange_rank(e) * part, part);
         e->phases[0] = &all_to_all;
         break;
     case HY_X_BROADCAST:
@@ -248,4 +248,3 @@ void hy_exchange_plan(hy_exchange *e) {
         break;
     }
 }
-

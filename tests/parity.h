@@ -259,13 +259,14 @@ static PARITY_UNUSED void parity_fini(parity *p) {
         }
 }
 
-/* For what only the kernels of kernels/cuda have: without all other tables. */
-static PARITY_UNUSED void parity_keep_cuda(parity *p) {
+/* For tests of what only the kernels of kernels/cuda have: their tables and no other. Whether there are any. */
+static PARITY_UNUSED int parity_keep_cuda(parity *p) {
     int n = 0;
     for (int i = 0; i < p->n_tables; i++)
         if (strncmp(p->tables[i].name, "cuda", 4) == 0)
             p->tables[n++] = p->tables[i];
     p->n_tables = n;
+    return n > 0;
 }
 
 /* Tables: cpu_ref in float and bf16, cpu in double, cpu in float and bf16 for every instruction set this processor has; cuda_host. */

@@ -29,7 +29,7 @@ enum { N_EXCHANGES = sizeof exchanges / sizeof exchanges[0] };
 typedef struct comm_options {
     int64_t least, most, factor;
     double compute_ms, piece_ms;
-    const char *type_name, *op_name, *device;
+    const char *type_name, *op_name, *device, *transport;
     hy_type type;
     hy_reduce op;
     bool as_json;
@@ -40,7 +40,7 @@ typedef struct comm_options {
 /* ---- one exchange ---- */
 
 void hy_comm_bench_post(hy_comm *comm, const hy_comm_case *c, const void *send, void *recv, hy_req reqs[2]) {
-    const size_t bytes = (size_t)c->count * hy_comm_type_size(c->type);
+    const size_t bytes = (size_t)c->count * hy_type_size(c->type);
     const char *own = (const char *)recv + (size_t)c->rank * bytes;
     const char *name = "bench";
     switch (c->kind) {
@@ -62,8 +62,10 @@ void hy_comm_bench_post(hy_comm *comm, const hy_comm_case *c, const void *send, 
         hy_comm_broadcast(comm, name, recv, bytes, 0, &reqs[0]);
         break;
     default:
+        hy_comm_group_begin(comm);
         hy_comm_recv(comm, name, recv, bytes, (c->rank + c->size - 1) % c->size, 0, &reqs[0]);
         hy_comm_send(comm, name, send, bytes, (c->rank + 1) % c->size, 0, &reqs[1]);
+        hy_comm_group_end(comm);
     }
 }
 
@@ -100,12 +102,12 @@ typedef struct measured {
 
 /* Where the result begins in the receive buffer: in place a reduce-scatter leaves it in the own block. */
 static size_t result_at(const hy_comm_case *c, bool in_place) {
-    return in_place && c->kind == HY_X_REDUCE_SCATTER ? (size_t)(c->rank * c->count) * hy_comm_type_size(c->type) : 0;
+    return in_place && c->kind == HY_X_REDUCE_SCATTER ? (size_t)(c->rank * c->count) * hy_type_size(c->type) : 0;
 }
 
 /* What a rank gives, to where the exchange takes it from; what it gets begins as zeros. */
 static void give(const hy_comm_bench *b, const hy_comm_case *c, bool in_place, const buffers *at, size_t size) {
-    const size_t element = hy_comm_type_size(c->type);
+    const size_t element = hy_type_size(c->type);
     const size_t offset = in_place && c->kind == HY_X_ALL_GATHER ? (size_t)(c->rank * c->count) * element : 0;
     memset(at->host, 0, size);
     hy_device_write(b->device, at->host, size, at->recv);
@@ -118,7 +120,7 @@ static int64_t check_rounds(const hy_comm_bench *b, hy_comm_case c, bool in_plac
     int64_t wrong = 0;
     for (c.round = 0; c.round < b->checks; c.round++) {
         hy_req reqs[2] = {{0}};
-        const size_t bytes = (size_t)hy_comm_case_received(&c) * hy_comm_type_size(c.type);
+        const size_t bytes = (size_t)hy_comm_case_received(&c) * hy_type_size(c.type);
         give(b, &c, in_place, at, size);
         hy_comm_bench_post(b->bound, &c, in_place ? NULL : at->send, at->recv, reqs);
         hy_comm_bench_wait(b, reqs, 2);
@@ -226,7 +228,7 @@ static hy_comm_case case_of_size(const hy_comm_bench *b, const comm_options *o, 
     return (hy_comm_case){.kind = kind,
                           .type = o->type,
                           .op = o->op,
-                          .count = size / (int64_t)hy_comm_type_size(o->type) / (in_blocks ? ranks : 1),
+                          .count = size / (int64_t)hy_type_size(o->type) / (in_blocks ? ranks : 1),
                           .rank = hy_comm_rank(b->bound),
                           .size = ranks};
 }
@@ -242,7 +244,7 @@ static void bench_exchange(hy_comm_bench *b, const comm_options *o, int which, c
     for (int64_t wanted = o->least; wanted <= o->most; wanted *= o->factor) {
         const hy_comm_case c = case_of_size(b, o, kind, wanted);
         const int64_t sent = hy_comm_case_sent(&c), received = hy_comm_case_received(&c);
-        const size_t size = (size_t)(sent > received ? sent : received) * hy_comm_type_size(c.type);
+        const size_t size = (size_t)(sent > received ? sent : received) * hy_type_size(c.type);
         measured m[2] = {{0}};
         for (int in_place = 0; in_place < 2; in_place++) {
             if (in_place ? exchanges[which].in_place : exchanges[which].out_of_place) {
@@ -282,13 +284,16 @@ static hy_status bench_sizes(hy_comm_bench *b, const comm_options *o) {
 /* ---- the command ---- */
 
 static hy_status find_word(const char *option, const char *word, const char *const *names, int *value) {
+    char known[128] = "";
     for (int i = 0; names[i] != NULL; i++) {
         if (strcmp(names[i], word) == 0) {
             *value = i;
             return HY_OK;
         }
+        const size_t used = strlen(known);
+        (void)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", names[i]);
     }
-    return hy_fail(HY_ERR_USAGE, "%s %s: %s, %s or %s", option, word, names[0], names[1], names[2]);
+    return hy_fail(HY_ERR_USAGE, "%s %s: not one of %s", option, word, known);
 }
 
 typedef struct check_job {
@@ -299,9 +304,13 @@ typedef struct check_job {
 static hy_status check_comm_options(void *context) {
     const check_job *job = context;
     comm_options *o = job->o;
-    int type = 0, op = 0;
+    int type = 0, op = 0, transport = 0;
     HY_TRY(find_word("-d", o->type_name, type_names, &type));
     HY_TRY(find_word("-o", o->op_name, op_names, &op));
+    if (o->transport != NULL) {
+        HY_TRY(find_word("--transport", o->transport, hy_transport_names, &transport));
+        job->b->transport = (hy_transport_id)transport;
+    }
     o->type = (hy_type)type;
     o->op = (hy_reduce)op;
     if (o->least < 1 || o->most < o->least || o->most > (int64_t)1 << 40 || o->factor < 2 || job->b->rounds < 1) {
@@ -315,14 +324,16 @@ static hy_status check_comm_options(void *context) {
 static void begin_report(hy_comm_bench *b, hy_json *json) {
     const hy_profile *profile = hy_device_profile(b->device);
     if (b->json == NULL) {
-        printf("# %d ranks, memory of device %s, %s; %lld rounds after %lld, %lld checked\n", hy_comm_size(b->world),
-               profile->name, hy_comm_library(), (long long)b->rounds, (long long)b->warmups, (long long)b->checks);
+        printf("# %d ranks, memory of device %s, over %s, %s; %lld rounds after %lld, %lld checked\n",
+               hy_comm_size(b->world), profile->name, hy_comm_transport(b->bound), hy_comm_library(),
+               (long long)b->rounds, (long long)b->warmups, (long long)b->checks);
         return;
     }
     hy_json_begin(json, stdout);
     hy_json_open_object(json, NULL);
     hy_json_int(json, "ranks", hy_comm_size(b->world));
     hy_json_string(json, "device", profile->name);
+    hy_json_string(json, "transport", hy_comm_transport(b->bound));
     hy_json_string(json, "library", hy_comm_library());
 }
 
@@ -341,7 +352,10 @@ static hy_status run_comm_bench(hy_comm_bench *b, const comm_options *o, const h
     const hy_dtype dtype = config != NULL ? hy_config_precision(config) : HY_F32;
     const char *name = o->device != NULL ? o->device : config != NULL ? config->run.device : "cpu";
     HY_TRY(hy_comm_agree(b->world, hy_device_create(name, dtype, &b->device)));
-    HY_TRY(hy_comm_bind(b->world, b->device, &b->bound));
+    if (config != NULL && o->transport == NULL) {
+        b->transport = config->parallel.transport;
+    }
+    HY_TRY(hy_comm_bind(b->world, b->device, b->transport, &b->bound));
     b->json = o->as_json ? &json : NULL;
     begin_report(b, &json);
     HY_TRY(config == NULL ? bench_sizes(b, o)
@@ -370,6 +384,8 @@ hy_status hy_bench_comm(int argc, char **argv, hy_comm *world) {
         {"--only", HY_OPTION_TEXT, &b.only, "WORD", "only exchanges with WORD in their name"},
         {"--device", HY_OPTION_TEXT, &o.device, "NAME",
          "whose memory is exchanged (CONFIG's run.device; without one, cpu)"},
+        {"--transport", HY_OPTION_TEXT, &o.transport, "NAME",
+         "what moves them: auto, mpi, ucx or nccl (CONFIG's parallel.transport; without one, auto)"},
         {"--compute-ms", HY_OPTION_REAL, &o.compute_ms, "MS",
          "with CONFIG: computing behind each exchange (as long as it takes alone)"},
         {"--piece-ms", HY_OPTION_REAL, &o.piece_ms, "MS",

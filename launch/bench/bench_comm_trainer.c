@@ -271,7 +271,7 @@ static hy_status reserve_rows(trainer_bench *t, const hy_config *config) {
 }
 
 static hy_status bench_on_mesh(trainer_bench *t, const hy_config *config) {
-    HY_TRY(hy_comm_bind(t->mesh.sequence, t->b->device, &t->sequence));
+    HY_TRY(hy_comm_bind(t->mesh.sequence, t->b->device, t->b->transport, &t->sequence));
     HY_TRY(hy_comm_agree(t->b->world, reserve_rows(t, config)));
     return bench_rows(t);
 }

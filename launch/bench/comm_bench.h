@@ -9,6 +9,7 @@
 typedef struct hy_comm_bench {
     hy_comm *world; /* control: agreements, times */
     hy_device *device;
+    hy_transport_id transport;
     hy_comm *bound; /* what is measured: exchanges of the device's memory */
     int64_t rounds, warmups, checks, spoil;
     const char *only; /* exchanges with this in their name; NULL: all */

@@ -1,9 +1,5 @@
 #include "launch/bench/comm_pattern.h"
 
-size_t hy_comm_type_size(hy_type type) {
-    return type == HY_TYPE_F32 ? sizeof(float) : 8;
-}
-
 int64_t hy_comm_case_sent(const hy_comm_case *c) {
     return c->kind == HY_X_REDUCE_SCATTER || c->kind == HY_X_ALL_TO_ALL ? c->size * c->count : c->count;
 }

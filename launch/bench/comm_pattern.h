@@ -16,7 +16,6 @@ typedef struct hy_comm_case {
     int64_t round;
 } hy_comm_case;
 
-size_t hy_comm_type_size(hy_type type);
 /* Elements of what a rank gives, and of what it gets. */
 int64_t hy_comm_case_sent(const hy_comm_case *c);
 int64_t hy_comm_case_received(const hy_comm_case *c);

@@ -282,12 +282,17 @@ static hy_status train_from(hy_loop *l) {
     return l->stopped ? HY_STOPPED : HY_OK;
 }
 
+/* A transport that ends the job by itself does so after the watchdog, which knows more: seconds. */
+enum { BEHIND_WATCHDOG = 60 };
+
 static hy_status loop_run(hy_loop *l) {
     hy_checkpoint checkpoint;
     bool found = false;
     HY_TRY(hy_loop_begin(l));
     hy_presence_phase("start", 0);
-    HY_TRY(hy_watchdog_begin(l->world, &(hy_watchdog_settings){l->config->run.timeout, l->config->run.slow}));
+    const double limit = l->config->run.timeout;
+    HY_TRY(hy_watchdog_begin(l->world, &(hy_watchdog_settings){limit, l->config->run.slow}));
+    hy_comm_set_limit(limit > 0 ? limit + BEHIND_WATCHDOG : 0);
     HY_TRY(hy_checkpoint_open(l->folder.checkpoints, l->world, &found, &checkpoint));
     hy_status status = hy_loop_prepare(l, found ? &checkpoint : NULL);
     if (found) {
