@@ -60,6 +60,8 @@ typedef enum hy_transport_id {
 extern const char *const hy_transport_names[]; /* NULL ends */
 /* Whether it can be chosen for these ranks and this device, as far as this rank sees; else why not, in words. Local. */
 bool hy_transport_is_there(hy_transport_id id, const hy_comm *control, const hy_device *device, char *why, size_t size);
+/* The library of a transport and its version, whatever the device, in words; false: why there is none. Local. */
+bool hy_transport_about(hy_transport_id id, char *text, size_t size);
 /* Name of what moves this communicator's exchanges. Local. */
 const char *hy_comm_transport(const hy_comm *comm);
 

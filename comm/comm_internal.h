@@ -26,6 +26,8 @@ enum { HY_CAN_DEVICE_MEMORY = 1, HY_CAN_STREAM_ORDER = 2, HY_CAN_SELF_PROGRESS =
 typedef struct hy_transport {
     const char *name;
     unsigned can;
+    /* Its library and version, in words; false: why there is none. NULL: MPI, which is always there. */
+    bool (*about)(char *text, size_t size);
     /* Whether it can serve these ranks and this device, as far as this rank sees; else why not, in words. */
     bool (*probe)(const hy_comm *control, const hy_device *device, char *why, size_t size);
     /* For the ranks of comm->control; comm->impl is its own. Collective. */

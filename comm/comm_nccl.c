@@ -87,6 +87,16 @@ static void check(nccl_comm *n, const char *what, ncclResult_t result) {
 
 /* ---- communicators ---- */
 
+static bool nccl_about(char *text, size_t size) {
+    const hy_nccl_library *library = hy_nccl_library_open(text, size);
+    if (library != NULL) {
+        const int v = library->version;
+        snprintf(text, size, "NCCL %d.%d.%d%s", v / 10000, v / 100 % 100, v % 100,
+                 library->hosts_memory ? ", a stand-in for tests" : "");
+    }
+    return library != NULL;
+}
+
 /* A library of the host's memory, which only tests name, serves devices of the host. */
 static bool nccl_probe(const hy_comm *control, const hy_device *device, char *why, size_t size) {
     const bool on_gpu = hy_device_stream_kind(device) == HY_STREAM_CUDA;
@@ -352,6 +362,7 @@ static const hy_req *nccl_oldest(void) {
 
 const hy_transport hy_transport_nccl = {.name = "nccl",
                                         .can = HY_CAN_DEVICE_MEMORY | HY_CAN_STREAM_ORDER | HY_CAN_SELF_PROGRESS,
+                                        .about = nccl_about,
                                         .probe = nccl_probe,
                                         .open = nccl_open,
                                         .post = nccl_post,

@@ -65,6 +65,14 @@ static bool ucx_probe(const hy_comm *control, const hy_device *device, char *why
     return ucx != NULL;
 }
 
+static bool ucx_about(char *text, size_t size) {
+    const hy_ucx_calls *calls = hy_ucx_load(text, size);
+    if (calls != NULL) {
+        (void)snprintf(text, size, "UCX %s", calls->ucp_get_version_string());
+    }
+    return calls != NULL;
+}
+
 /* ---- messages ---- */
 
 /* What ends with an error is taken for complete: ucx_health tells, and the job ends. */
@@ -377,6 +385,7 @@ static void ucx_close(hy_comm *comm) {
 
 const hy_transport hy_transport_ucx = {
     .name = "ucx",
+    .about = ucx_about,
     .probe = ucx_probe,
     .open = ucx_open,
     .post = ucx_post,

@@ -35,6 +35,18 @@ bool hy_transport_is_there(hy_transport_id id, const hy_comm *control, const hy_
     return id == HY_TRANSPORT_AUTO || rows[id]->probe(control, device, why, size);
 }
 
+bool hy_transport_about(hy_transport_id id, char *text, size_t size) {
+    if (id == HY_TRANSPORT_AUTO || rows[id] == NULL) {
+        (void)snprintf(text, size, "not built: this program does not have it");
+        return false;
+    }
+    if (rows[id]->about == NULL) {
+        (void)snprintf(text, size, "%s", hy_comm_library());
+        return true;
+    }
+    return rows[id]->about(text, size);
+}
+
 /* The first of `preferred` that every rank has: MPI, if nothing else. */
 static hy_transport_id choose_first(hy_comm *control, const hy_device *device) {
     int64_t there[N_PREFERRED];

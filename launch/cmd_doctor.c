@@ -68,7 +68,7 @@ static void report_gpus(hy_findings *found) {
         hy_finding_ok(found, "gpu", "%s", text);
     }
     const char *device = hy_auto_device(HY_BF16, text, sizeof text);
-    say(found, "device", "run.device: auto is %s (%s)", device, text);
+    hy_finding_ok(found, "device", "run.device: auto is %s (%s)", device, text);
 }
 
 static void report_hdf5(hy_findings *found, const hy_rank_facts *mine) {
@@ -89,6 +89,15 @@ static void report_mpi(hy_findings *found, const hy_comm *world, const hy_rank_f
         hy_finding_ok(found, "launch", "one process; %s starts several", path);
     } else {
         hy_finding_lacks(found, "launch", "no mpirun in PATH (Debian, Ubuntu: apt-get install openmpi-bin)");
+    }
+}
+
+/* MPI, which is the control plane too, has a line of its own. */
+static void report_transports(hy_findings *found) {
+    char text[256];
+    for (int id = HY_TRANSPORT_MPI + 1; hy_transport_names[id] != NULL; id++) {
+        const bool there = hy_transport_about((hy_transport_id)id, text, sizeof text);
+        hy_finding_ok(found, hy_transport_names[id], "%s%s", there ? "" : "cannot be had: ", text);
     }
 }
 
@@ -158,6 +167,7 @@ static hy_status examine(hy_comm *world, const hy_profile *profile, const hy_hos
     hy_hosts_check(hosts, found);
     report_mpi(found, world, &hosts->all[0]);
     report_hdf5(found, &hosts->all[0]);
+    report_transports(found);
     report_memory(found);
     report_disk(found);
     report_limits(found);

@@ -73,10 +73,8 @@ template <class E> HY_BOTH grad_shared<E> grad_shared_of(unsigned char *base, co
     } else {
         s.weights = reinterpret_cast<float *>(take(CHUNK * CHUNK * 4));
     }
-    HY_UNROLL
     for (int i = 0; i < 3; i++) /* last: the compiler knows where all else lies */
         s.rows[i] = reinterpret_cast<float *>(take((size_t)warps * CHUNK * 4));
-    HY_UNROLL
     for (int i = 0; i < 2; i++)
         s.parts[i] = reinterpret_cast<float *>(take((size_t)warps * 4));
     return s;

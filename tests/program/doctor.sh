@@ -21,7 +21,7 @@ says() { grep -Eq "$1" doctor.out || fail "does not say: $1"; }
 cd "$(mktemp -d)" || exit 1
 trap 'rm -rf "$PWD"' EXIT
 expect 0 "alone" "$hylas" doctor
-for line in 'processor ok +[^ ]' 'table +(ok|note) +cpu' 'mpi +ok +Open MPI' 'launch +ok +one process' 'hdf5 +ok +1\.' 'memory .*available' 'disk .*free' \
+for line in 'processor ok +[^ ]' 'table +(ok|note) +cpu' 'mpi +ok +Open MPI' 'ucx +ok +[^ ]' 'nccl +ok +[^ ]' 'launch +ok +one process' 'hdf5 +ok +1\.' 'memory .*available' 'disk .*free' \
     'gpu +ok' 'device +ok +run.device: auto is (cpu \(no GPU here: .+\)|cuda \([0-9]+ here, .+\))$' 'limits +ok +open files' 'products +ok +[0-9]+ GFLOP' 'copying +ok'; do
     says "$line"
 done
