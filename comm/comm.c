@@ -48,22 +48,22 @@ hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out) {
 }
 
 static void look_around(void *context);
-static const hy_transport *stream_ordered; /* once one was opened */
+static const hy_transport
+    *beside_mpi; /* what moves exchanges besides it, once that was opened: one kind in a program */
 
 static bool is_stream_ordered(const hy_comm *comm) {
     return comm->transport->join != NULL;
 }
 
 static hy_status set_device(hy_comm *comm, hy_device *device) {
+    if (comm->transport->progress != comm->control->transport->progress) {
+        beside_mpi = comm->transport;
+    }
     if (!hy_device_is_async(device)) {
         return HY_OK;
     }
     hy_device_set_idle(device, (hy_idle){look_around, NULL});
-    if (is_stream_ordered(comm)) {
-        stream_ordered = comm->transport;
-        return HY_OK;
-    }
-    return hy_deferred_create(comm, device, &comm->deferred);
+    return is_stream_ordered(comm) ? HY_OK : hy_deferred_create(comm, device, &comm->deferred);
 }
 
 static hy_status open_transport(hy_comm *control, hy_device *device, const hy_transport *transport, hy_comm **out) {
@@ -277,9 +277,11 @@ static void look_around(void *context) {
     }
     hy_deferred_progress();
     const hy_req *oldest = hy_deferred_oldest();
-    if (stream_ordered != NULL) {
-        stream_ordered->progress();
-        oldest = oldest != NULL ? oldest : stream_ordered->oldest();
+    if (beside_mpi != NULL) {
+        hy_deferred_enter();
+        beside_mpi->progress();
+        hy_deferred_leave();
+        oldest = oldest == NULL && beside_mpi->oldest != NULL ? beside_mpi->oldest() : oldest;
     }
     hy_presence_idle(oldest);
 }

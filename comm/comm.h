@@ -50,7 +50,7 @@ HY_MUST_CHECK hy_status hy_comm_split_even(hy_comm *parent, int color, int key, 
 /* The ranks that run on the same host, ordered by rank. Collective. */
 HY_MUST_CHECK hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out);
 /* What moves bytes between ranks: rows of one table (transports.c). auto: nccl where it serves the device, else mpi. One rank alone needs
- * none, whatever is asked for. */
+ * none, but what is asked for must be there. */
 typedef enum hy_transport_id {
     HY_TRANSPORT_AUTO,
     HY_TRANSPORT_MPI,
@@ -64,6 +64,8 @@ bool hy_transport_is_there(hy_transport_id id, const hy_comm *control, const hy_
 bool hy_transport_about(hy_transport_id id, char *text, size_t size);
 /* Name of what moves this communicator's exchanges. Local. */
 const char *hy_comm_transport(const hy_comm *comm);
+/* The row it is; HY_TRANSPORT_AUTO of one that has none: of one rank, or that counts. Local. */
+hy_transport_id hy_comm_transport_id(const hy_comm *comm);
 
 /* A communicator of the same ranks for what `device` holds, over `transport`, the same on all; HY_ERR_USAGE, with the reason, if that is not
  * there. Its exchanges start after what the device's COMPUTE lane was given before them, and
@@ -173,5 +175,9 @@ typedef struct hy_mesh {
 /* HY_ERR_USAGE unless size(world) == data·sequence; the message names the nearest meshes that fit. Collective. */
 HY_MUST_CHECK hy_status hy_mesh_create(hy_comm *world, int data, int sequence, hy_mesh *mesh);
 void hy_mesh_destroy(hy_mesh *mesh);
+/* The world and the ranks of a sequence bound to a device (hy_comm_bind), both over the same transport: what goes through the host and what does
+ * not may not share a lane. An error on one rank is one on all; *all may be there then. Collective over the world. */
+HY_MUST_CHECK hy_status hy_mesh_bind(const hy_mesh *mesh, hy_device *device, hy_transport_id transport, hy_comm **all,
+                                     hy_comm **sequence);
 
 #endif

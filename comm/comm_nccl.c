@@ -4,6 +4,7 @@
  *
  * Communicators do not block: calls that are in progress are asked for until they are done. After an asynchronous error a communicator is
  * aborted, never destroyed, and the job ends. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -12,7 +13,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "comm/comm_internal.h"
+#include "comm/launcher.h"
 #include "comm/nccl_library.h"
+#include "kernels/gpus.h"
 
 enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30, GROUPS = 256 };
 
@@ -36,6 +39,7 @@ typedef struct nccl_comm {
     const hy_nccl_library *library;
     hy_comm *comm;
     ncclComm_t nccl;
+    bool open;                     /* it was made on all ranks */
     int depth;                     /* of groups */
     group_end *group;              /* the open one; NULL: nothing was posted in it yet */
     group_end *given, **given_end; /* under way, in order */
@@ -79,7 +83,8 @@ static ncclResult_t settle(nccl_comm *n, ncclResult_t result, double seconds) {
 }
 
 static void check(nccl_comm *n, const char *what, ncclResult_t result) {
-    result = settle(n, result, OPEN_SECONDS);
+    const double limit = hy_comm_limit(); /* the first message to a peer waits for it */
+    result = settle(n, result, limit > 0 ? limit : HUGE_VAL);
     if (result != ncclSuccess) {
         end_with(n, what, result);
     }
@@ -98,6 +103,13 @@ static bool nccl_about(char *text, size_t size) {
 }
 
 /* A library of the host's memory, which only tests name, serves devices of the host. */
+/* NCCL refuses two ranks on one GPU, unless they say that they are on hosts of their own. */
+static bool share_gpus(void) {
+    char unused[256];
+    const char *host = getenv("NCCL_HOSTID");
+    return (host == NULL || host[0] == '\0') && hy_launcher_local_ranks() > hy_gpu_count(unused, sizeof unused);
+}
+
 static bool nccl_probe(const hy_comm *control, const hy_device *device, char *why, size_t size) {
     const bool on_gpu = hy_device_stream_kind(device) == HY_STREAM_CUDA;
     (void)control;
@@ -109,6 +121,10 @@ static bool nccl_probe(const hy_comm *control, const hy_device *device, char *wh
     if (library != NULL && library->hosts_memory == on_gpu) {
         snprintf(why, size, "the library that HYLAS_NCCL names does not reach the memory of run.device: %s",
                  hy_device_profile(device)->name);
+        return false;
+    }
+    if (library != NULL && on_gpu && share_gpus()) {
+        snprintf(why, size, "ranks of this host share GPUs: give each an NCCL_HOSTID of its own, or take mpi");
         return false;
     }
     return library != NULL;
@@ -188,6 +204,7 @@ static hy_status nccl_open(hy_comm *comm) {
         return status;
     }
     n->given_end = &n->given;
+    n->open = true;
     comm->impl = n;
     return HY_OK;
 }
@@ -339,7 +356,7 @@ static void nccl_join(hy_req *req) {
 static void nccl_progress(void) {
     for (nccl_comm *n = all_nccl; n != NULL; n = n->next) {
         ncclResult_t error = ncclSuccess;
-        if (n->nccl == NULL || n->group != NULL) {
+        if (!n->open || n->group != NULL) {
             continue;
         }
         let_pass(n);

@@ -326,9 +326,9 @@ static bool ucx_health(const hy_comm *comm, char *why, size_t size) {
 /* ---- close ---- */
 
 /* One look while it waits for others to leave. */
-static void look_once_more(ucx_state *s, double begun) {
+static void look_once_more(double begun) {
     const double limit = hy_comm_limit();
-    (void)ucx->ucp_worker_progress(s->worker);
+    ucx_progress();
     (void)sched_yield();
     if (limit > 0 && hy_now() - begun > limit) {
         hy_log(HY_LOG_ERROR, "ucx: the other ranks do not leave the communicator; the job ends");
@@ -337,13 +337,13 @@ static void look_once_more(ucx_state *s, double begun) {
 }
 
 /* Until the request is complete, or it cannot be any more. */
-static void finish_request(ucx_state *s, ucs_status_ptr_t request) {
+static void finish_request(ucs_status_ptr_t request) {
     const double begun = hy_now();
     if (!UCS_PTR_IS_PTR(request)) {
         return;
     }
     while (ucx->ucp_request_check_status(request) == UCS_INPROGRESS) {
-        look_once_more(s, begun);
+        look_once_more(begun);
     }
     ucx->ucp_request_free(request);
 }
@@ -355,14 +355,14 @@ static void meet(ucx_state *s) {
     hy_req req;
     hy_comm_all_reduce(s->comm->control, "end of UCX", &one, 1, HY_TYPE_I64, HY_MAX, &req);
     while (!hy_comm_test(&req)) {
-        look_once_more(s, begun);
+        look_once_more(begun);
     }
 }
 
 static void close_endpoints(ucx_state *s) {
     const ucp_request_param_t gently = {.op_attr_mask = 0};
     for (int r = 0; r < s->comm->size; r++) {
-        finish_request(s, ucx->ucp_ep_close_nbx(s->peers[r].endpoint, &gently));
+        finish_request(ucx->ucp_ep_close_nbx(s->peers[r].endpoint, &gently));
     }
 }
 
@@ -370,7 +370,7 @@ static void close_endpoints(ucx_state *s) {
 static void ucx_close(hy_comm *comm) {
     const ucp_request_param_t nothing = {.op_attr_mask = 0};
     ucx_state *s = comm->impl;
-    finish_request(s, ucx->ucp_worker_flush_nbx(s->worker, &nothing));
+    finish_request(ucx->ucp_worker_flush_nbx(s->worker, &nothing));
     s->closing = true;
     meet(s);
     close_endpoints(s);

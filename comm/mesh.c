@@ -68,3 +68,10 @@ void hy_mesh_destroy(hy_mesh *mesh) {
         *mesh = (hy_mesh){0};
     }
 }
+
+hy_status hy_mesh_bind(const hy_mesh *mesh, hy_device *device, hy_transport_id transport, hy_comm **all,
+                       hy_comm **sequence) {
+    HY_TRY(hy_comm_bind(mesh->world, device, transport, all));
+    const hy_transport_id same = transport == HY_TRANSPORT_AUTO ? hy_comm_transport_id(*all) : transport;
+    return hy_comm_agree(mesh->world, hy_comm_bind(mesh->sequence, device, same, sequence));
+}

@@ -47,6 +47,26 @@ bool hy_transport_about(hy_transport_id id, char *text, size_t size) {
     return rows[id]->about(text, size);
 }
 
+hy_transport_id hy_comm_transport_id(const hy_comm *comm) {
+    int id = HY_TRANSPORT_NCCL;
+    while (id > HY_TRANSPORT_AUTO && rows[id] != comm->transport) {
+        id--;
+    }
+    return (hy_transport_id)id;
+}
+
+/* Blocks of exchanges are cut alike on all ranks, or none arrives. */
+static hy_status check_devices(hy_comm *control, const hy_device *device) {
+    int64_t kinds[2] = {hy_device_is_apart(device), !hy_device_is_apart(device)};
+    hy_req req;
+    hy_comm_all_reduce(control, "devices", kinds, 2, HY_TYPE_I64, HY_MAX, &req);
+    hy_comm_wait(&req);
+    return kinds[0] != 0 && kinds[1] != 0
+               ? hy_fail(HY_ERR_ENV, "ranks compute on devices of different kinds: rank %d of %d on %s", control->rank,
+                         control->size, hy_device_profile(device)->name)
+               : HY_OK;
+}
+
 /* The first of `preferred` that every rank has: MPI, if nothing else. */
 static hy_transport_id choose_first(hy_comm *control, const hy_device *device) {
     int64_t there[N_PREFERRED];
@@ -80,6 +100,7 @@ hy_status hy_transport_choose(hy_comm *control, const hy_device *device, hy_tran
         *out = control->transport; /* nobody is there to be reached */
         return HY_OK;
     }
+    HY_TRY(check_devices(control, device));
     HY_TRY(check(control, device, wanted));
     if (control->size == 1) {
         *out = &hy_transport_self;

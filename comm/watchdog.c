@@ -222,7 +222,8 @@ static void *watch_over(void *context) {
     return NULL;
 }
 
-/* Sockets that a child held would keep its neighbours from seeing that its parent died. */
+/* Sockets that a child held would keep its neighbours from seeing that its parent died. (Of children made by fork: checkpoints' writers close
+ * all that they do not need.) */
 static void forget_in_child(void) {
     if (dog.side != NULL) {
         hy_side_forget(dog.side);

@@ -14,7 +14,14 @@
 #include "kernels/cuda/table_cuda.h"
 #include "kernels/device_internal.h"
 
-enum { STAGE = 4 << 20, STAGES = 4, BLOCKS = 256, OWN_BYTES = HY_CUDA_WORKSPACE + STAGES * STAGE };
+enum {
+    STAGE = 4 << 20,
+    STAGES = 4,
+    BATCH = 64,
+    BATCHES = 8,
+    BLOCKS = 256,
+    OWN_BYTES = HY_CUDA_WORKSPACE + STAGES * STAGE
+};
 
 /* Of the GPU, or pinned. */
 typedef struct cuda_block {
@@ -28,6 +35,8 @@ typedef struct cuda_own {
     unsigned char *stages;      /* pinned [STAGES][STAGE], used in turn */
     cudaEvent_t staged[STAGES]; /* the copy out of each */
     int next_stage;
+    cudaEvent_t batches[BATCHES]; /* behind the launches of each, used in turn */
+    int next_batch, launches;     /* since the last one */
     void *workspace;
     cuda_block blocks[BLOCKS];
     int n_blocks;
@@ -38,6 +47,7 @@ typedef struct cuda_own {
 static cuda_own *active;
 
 cudaStream_t hy_cuda_stream(void) {
+    active->launches++;
     return active->lanes.lane[HY_LANE_COMPUTE].stream;
 }
 
@@ -105,6 +115,9 @@ static hy_status cuda_open(hy_device *device) {
     for (int i = 0; i < STAGES; i++) {
         HY_CUDA(cudaEventCreateWithFlags(&own->staged[i], cudaEventDisableTiming));
     }
+    for (int i = 0; i < BATCHES; i++) {
+        HY_CUDA(cudaEventCreateWithFlags(&own->batches[i], cudaEventDisableTiming));
+    }
     HY_CUDA(cudaHostAlloc(&stages, (size_t)STAGES * STAGE, cudaHostAllocPortable));
     HY_CUDA(cudaMalloc(&own->workspace, HY_CUDA_WORKSPACE));
     hy_alloc_elsewhere("workspace and staging of the GPU", OWN_BYTES);
@@ -121,6 +134,9 @@ static void cuda_close(hy_device *device) {
     for (int i = 0; i < STAGES; i++) {
         HY_CUDA(cudaEventDestroy(own->staged[i]));
     }
+    for (int i = 0; i < BATCHES; i++) {
+        HY_CUDA(cudaEventDestroy(own->batches[i]));
+    }
     HY_CUDA(cudaFreeHost(own->stages));
     HY_CUDA(cudaFree(own->workspace));
     hy_alloc_elsewhere("workspace and staging of the GPU", -(int64_t)OWN_BYTES);
@@ -128,8 +144,30 @@ static void cuda_close(hy_device *device) {
     hy_free(own);
 }
 
+/* Until the event, while exchanges move on: a lane may be waiting for one. */
+static void wait_idly(const cuda_own *own, cudaEvent_t event) {
+    while (own->idle.call != NULL && cudaEventQuery(event) == cudaErrorNotReady) {
+        own->idle.call(own->idle.context);
+    }
+    HY_CUDA(cudaEventSynchronize(event));
+}
+
+/* The host does not run ahead of COMPUTE by more launches than a stream's queue in the driver holds (about a thousand): a launch beyond that
+ * blocks inside the driver, and if COMPUTE then waits for an exchange, which the host alone moves on, neither ever goes on. */
+static void hold_back(cuda_own *own) {
+    if (own->launches < BATCH) {
+        return;
+    }
+    const cudaEvent_t event = own->batches[own->next_batch];
+    own->next_batch = (own->next_batch + 1) % BATCHES;
+    own->launches = 0;
+    wait_idly(own, event);
+    HY_CUDA(cudaEventRecord(event, own->lanes.lane[HY_LANE_COMPUTE].stream));
+}
+
 static void cuda_launch(hy_device *device, hy_op_id op, const void *args, size_t bytes) {
     (void)bytes;
+    hold_back(device->own);
     active = device->own;
     (void)stream_given(device, HY_LANE_COMPUTE);
     hy_table_call(&device->table, op, args);
@@ -213,14 +251,6 @@ static void cuda_copy(hy_device *device, hy_lane lane, void *to, const void *fro
     }
 }
 
-/* What an event stands for may wait for an exchange that only the host moves on. */
-static void wait_idly(const cuda_own *own, cudaEvent_t event) {
-    while (own->idle.call != NULL && cudaEventQuery(event) == cudaErrorNotReady) {
-        own->idle.call(own->idle.context);
-    }
-    HY_CUDA(cudaEventSynchronize(event));
-}
-
 /* The staging that was used longest ago, once the copy out of it is done. */
 static unsigned char *stage_begin(cuda_own *own, cudaEvent_t *done) {
     const int i = own->next_stage;
@@ -235,10 +265,10 @@ static size_t piece_of(size_t bytes, size_t at) {
 }
 
 static void cuda_upload(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to) {
-    const cudaStream_t stream = stream_given(device, lane);
     for (size_t at = 0; at < bytes; at += STAGE) {
         cudaEvent_t done;
         unsigned char *stage = stage_begin(device->own, &done);
+        const cudaStream_t stream = stream_given(device, lane); /* behind idle, which may mark the lane */
         const size_t n = piece_of(bytes, at);
         memcpy(stage, (const unsigned char *)host + at, n);
         HY_CUDA(cudaMemcpyAsync((unsigned char *)to + at, stage, n, cudaMemcpyHostToDevice, stream));
@@ -248,10 +278,10 @@ static void cuda_upload(hy_device *device, hy_lane lane, const void *host, size_
 
 static void cuda_read(hy_device *device, const void *from, size_t bytes, void *host) {
     cuda_own *own = device->own;
-    const cudaStream_t stream = stream_given(device, HY_LANE_COMPUTE);
     for (size_t at = 0; at < bytes; at += STAGE) {
         cudaEvent_t done;
         unsigned char *stage = stage_begin(own, &done);
+        const cudaStream_t stream = stream_given(device, HY_LANE_COMPUTE);
         const size_t n = piece_of(bytes, at);
         HY_CUDA(cudaMemcpyAsync(stage, (const unsigned char *)from + at, n, cudaMemcpyDeviceToHost, stream));
         HY_CUDA(cudaEventRecord(done, stream));

@@ -125,6 +125,7 @@ HY_DEVICE void prep_levels(const prep_of &w, const prep_lane &p, const prep_slic
             if (w.reads)
                 triangle_add(qk.c[tile], tile, s.q_by, s.k_by, has);
         }
+        warp_barrier();
     }
     HY_UNROLL
     for (int tile = 0; tile < 2; tile++)
@@ -163,7 +164,8 @@ template <class E> HY_KERNEL(CHUNK_KEYS_MAX, prep_vector_kernel)(const prep_of w
     const chunk_work out = chunk_work_of(a, w.r.half);
     triangle kk = {}, qk = {};
     prep_carry(w, p, s, out);
-    prep_levels(w, p, s, kk, qk); /* its last product is a meeting of the warp: all have read their factors */
+    prep_levels(w, p, s, kk, qk);
+    warp_barrier();
     HY_UNROLL
     for (int tile = 0; tile < 3; tile++) {
         triangle_each(tile, kk.c[tile], [&](int i, int j, float x) { s.kk[i * SQUARE_PITCH + j] = x; });

@@ -271,7 +271,8 @@ static hy_status reserve_rows(trainer_bench *t, const hy_config *config) {
 }
 
 static hy_status bench_on_mesh(trainer_bench *t, const hy_config *config) {
-    HY_TRY(hy_comm_bind(t->mesh.sequence, t->b->device, t->b->transport, &t->sequence));
+    const hy_transport_id transport = hy_comm_transport_id(t->b->bound);
+    HY_TRY(hy_comm_agree(t->b->world, hy_comm_bind(t->mesh.sequence, t->b->device, transport, &t->sequence)));
     HY_TRY(hy_comm_agree(t->b->world, reserve_rows(t, config)));
     return bench_rows(t);
 }

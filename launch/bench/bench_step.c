@@ -182,8 +182,7 @@ static hy_status run_step_bench(step_bench *b) {
     HY_TRY(hy_mesh_create(b->world, (int)b->config->parallel.data, sequence, &b->mesh));
     HY_TRY(
         hy_comm_agree(b->world, hy_device_create(b->config->run.device, hy_config_precision(b->config), &b->device)));
-    HY_TRY(hy_comm_bind(b->world, b->device, b->config->parallel.transport, &b->all));
-    HY_TRY(hy_comm_bind(b->mesh.sequence, b->device, b->config->parallel.transport, &b->sequence));
+    HY_TRY(hy_mesh_bind(&b->mesh, b->device, b->config->parallel.transport, &b->all, &b->sequence));
     HY_TRY(hy_comm_agree(b->world, reserve_step(b)));
     hy_print_detail("%s: %lld layers, %s parameters; %lld tokens, %d ranks = data %d x sequence %d, table %s (%s)\n",
                     b->path, (long long)b->config->model.layers,

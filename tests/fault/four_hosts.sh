@@ -35,7 +35,7 @@ cat >agent <<'END'
 #!/bin/sh
 host=$1
 shift
-exec ip netns exec "$host" unshare --uts --ipc sh -c "hostname $host; exec $*"
+exec ip netns exec "$host" unshare --uts --ipc sh -c "hostname $host; $*"
 END
 chmod +x agent
 

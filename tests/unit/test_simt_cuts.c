@@ -59,14 +59,19 @@ static int is_caught(const hot_op *op, const hot_run *right, int site, int order
 
 /* Barriers at the head of loops whose second turn takes more rows than there are warps in a grid of EACH_BLOCKS: too many to be interpreted so
  * often. */
-static const char *const beyond_reach[][2] = {{"long_near_kernel", "warp_barrier"},
-                                              {"long_near_taps_kernel", "warp_barrier"}};
+/* And warp barriers behind a product, which the interpreter takes for a meeting of the warp, while mma.sync promises no order of memory. */
+static const struct {
+    const char *kernel, *what;
+    int calls;
+} beyond_reach[] = {{"long_near_kernel", "warp_barrier", 1},
+                    {"long_near_taps_kernel", "warp_barrier", 1},
+                    {"prep_vector_kernel", "warp_barrier", 2}};
 enum { BEYOND_REACH = sizeof beyond_reach / sizeof beyond_reach[0] };
 
 static int is_beyond_reach(const hy_simt_site *s, int met[BEYOND_REACH]) {
     for (int i = 0; i < BEYOND_REACH; i++)
-        if (strstr(s->kernel, beyond_reach[i][0]) != NULL && strcmp(s->what, beyond_reach[i][1]) == 0)
-            return met[i]++ == 0; /* one of each */
+        if (strstr(s->kernel, beyond_reach[i].kernel) != NULL && strcmp(s->what, beyond_reach[i].what) == 0)
+            return met[i]++ < beyond_reach[i].calls;
     return 0;
 }
 

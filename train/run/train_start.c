@@ -60,23 +60,6 @@ static bool device_is_auto(const hy_loop *l) {
     return strcmp(l->config->run.device, "auto") == 0;
 }
 
-/* What run.device: auto stands for is the same on all ranks, or nobody begins. Collective. */
-static hy_status check_auto_device(const hy_loop *l) {
-    char why[512];
-    const bool here = strcmp(hy_auto_device(hy_config_precision(l->config), why, sizeof why), "cuda") == 0;
-    int64_t seen[2] = {here, !here};
-    hy_req req = {0};
-    hy_comm_all_reduce(l->world, "device", seen, 2, HY_TYPE_I64, HY_MAX, &req);
-    hy_comm_wait(&req);
-    if (seen[0] == 0 || seen[1] == 0) {
-        return HY_OK;
-    }
-    return here
-               ? HY_ERR_PEER
-               : hy_fail(HY_ERR_ENV, "run.device: auto is cuda on other ranks and cpu on rank %d (%s): name the device",
-                         hy_comm_rank(l->world), why);
-}
-
 static void say_auto_device(const hy_loop *l) {
     char why[512];
     const char *device = hy_auto_device(hy_config_precision(l->config), why, sizeof why);
@@ -91,7 +74,6 @@ static hy_status check_mesh_and_device(const hy_loop *l) {
     HY_TRY(hy_mesh_create(l->world, (int)config->parallel.data,
                           hy_trainer_sequence_size(config, hy_comm_size(l->world)), &mesh));
     hy_mesh_destroy(&mesh);
-    HY_TRY(device_is_auto(l) ? check_auto_device(l) : HY_OK);
     return hy_comm_agree(
         l->world, l->first_rank ? hy_profile_of(config->run.device, hy_config_precision(config), &profile) : HY_OK);
 }
