@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# golden.sh ops|models HYLAS COMPARE DATA RANKS LAYOUT [DEVICE]: every golden file of that kind on so many ranks: both exchanges, float64 on
-# cpu_ref, float32 and bf16 on cpu (DEVICE: these only, on it); the overlaps (ops) and recomputes (models) take turns. Bounds: tests/tolerance.h.
+# golden.sh ops|models HYLAS COMPARE DATA RANKS LAYOUT [DEVICE [TRANSPORT]]: every golden file of that kind on so many ranks: both exchanges, float64 on
+# cpu_ref, float32 and bf16 on cpu (DEVICE, TRANSPORT: these only, on it, over it); the overlaps (ops) and recomputes (models) take turns. Bounds: tests/tolerance.h.
 set -euo pipefail
-kind=$1 hylas=$2 compare=$3 data=$4 ranks=$5 layout=$6 device=${7:-cpu}
+kind=$1 hylas=$2 compare=$3 data=$4 ranks=$5 layout=$6 device=${7:-cpu} transport=${8:-auto}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -12,7 +12,7 @@ launcher=()
 run() { # dtype table: the rest of the arguments are options of hylas op
     local dtype=$1 table=$2 op args=() pairs=() file name
     shift 2
-    [ "$dtype" != f64 ] || [ "$device" = cpu ] || return 0
+    [ "$dtype" != f64 ] || [ "$device,$transport" = cpu,auto ] || return 0
     printf '%s, %s ranks, %s, %s on %s, %s\n' "$kind" "$ranks" "$layout" "$dtype" "$table" "$*"
     for op in $ops; do
         args=()
@@ -26,7 +26,7 @@ run() { # dtype table: the rest of the arguments are options of hylas op
             args+=(--in "$file")
             pairs+=("$work/out/$name" "$file")
         done
-        "${launcher[@]}" "$hylas" op "$op" "${args[@]}" --out "$work/out" --layout "$layout" --dtype "$dtype" --table "$table" "$@"
+        "${launcher[@]}" "$hylas" op "$op" "${args[@]}" --out "$work/out" --layout "$layout" --dtype "$dtype" --table "$table" --transport "$transport" "$@"
     done
     "$compare" "$kind" "$dtype" "${pairs[@]}"
     rm -rf "$work/out"
