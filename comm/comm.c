@@ -48,8 +48,8 @@ hy_status hy_comm_split_host(hy_comm *parent, hy_comm **out) {
 }
 
 static void look_around(void *context);
-static const hy_transport
-    *beside_mpi; /* what moves exchanges besides it, once that was opened: one kind in a program */
+/* What moves exchanges besides MPI, once that was opened: one kind in a program. */
+static const hy_transport *beside_mpi;
 
 static bool is_stream_ordered(const hy_comm *comm) {
     return comm->transport->join != NULL;

@@ -65,7 +65,7 @@ static void count_progress(void) {}
 
 const hy_transport hy_transport_count = {
     .name = "count",
-    .can = HY_CAN_DEVICE_MEMORY | HY_CAN_STREAM_ORDER | HY_CAN_SELF_PROGRESS, /* it touches nothing */
+    .moves_device_memory = true, /* it touches nothing */
     .open = count_open,
     .post = count_post,
     .test = count_test,

@@ -18,14 +18,11 @@ typedef struct hy_xfer {
     int peer, tag; /* peer: the root of a broadcast */
 } hy_xfer;
 
-/* What a transport can: of a device whose memory the host never reaches, move that itself (else it goes through the host's: staged.h);
- * move in the order of a lane, without the host; move on without calls of `progress`. */
-enum { HY_CAN_DEVICE_MEMORY = 1, HY_CAN_STREAM_ORDER = 2, HY_CAN_SELF_PROGRESS = 4 };
-
 /* A way to move bytes between the ranks of a communicator: a row of the table in transports.c. */
 typedef struct hy_transport {
     const char *name;
-    unsigned can;
+    bool
+        moves_device_memory; /* of a device whose memory the host never reaches; else it goes through the host's: staged.h */
     /* Its library and version, in words; false: why there is none. NULL: MPI, which is always there. */
     bool (*about)(char *text, size_t size);
     /* Whether it can serve these ranks and this device, as far as this rank sees; else why not, in words. */

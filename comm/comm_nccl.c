@@ -102,7 +102,6 @@ static bool nccl_about(char *text, size_t size) {
     return library != NULL;
 }
 
-/* A library of the host's memory, which only tests name, serves devices of the host. */
 /* NCCL refuses two ranks on one GPU, unless they say that they are on hosts of their own. */
 static bool share_gpus(void) {
     char unused[256];
@@ -110,6 +109,7 @@ static bool share_gpus(void) {
     return (host == NULL || host[0] == '\0') && hy_launcher_local_ranks() > hy_gpu_count(unused, sizeof unused);
 }
 
+/* A library of the host's memory, which only tests name, serves devices of the host. */
 static bool nccl_probe(const hy_comm *control, const hy_device *device, char *why, size_t size) {
     const bool on_gpu = hy_device_stream_kind(device) == HY_STREAM_CUDA;
     (void)control;
@@ -378,7 +378,7 @@ static const hy_req *nccl_oldest(void) {
 }
 
 const hy_transport hy_transport_nccl = {.name = "nccl",
-                                        .can = HY_CAN_DEVICE_MEMORY | HY_CAN_STREAM_ORDER | HY_CAN_SELF_PROGRESS,
+                                        .moves_device_memory = true,
                                         .about = nccl_about,
                                         .probe = nccl_probe,
                                         .open = nccl_open,

@@ -188,7 +188,7 @@ hy_status hy_deferred_create(hy_comm *comm, hy_device *device, hy_deferred **out
     HY_TRY(HY_NEW("queue of exchanges", 1, &d));
     *d = (hy_deferred){.next = all_deferred, .comm = comm, .device = device, .queue_end = &d->queue};
     hy_status status = add_chunk(d);
-    if (status == HY_OK && hy_device_is_apart(device) && !(comm->transport->can & HY_CAN_DEVICE_MEMORY)) {
+    if (status == HY_OK && hy_device_is_apart(device) && !comm->transport->moves_device_memory) {
         status = hy_staged_create(comm, device, &d->staged);
     }
     if (status != HY_OK) {

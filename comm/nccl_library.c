@@ -1,8 +1,9 @@
 #include "comm/nccl_library.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "base/library.h"
 
 #if NCCL_VERSION_CODE < NCCL_VERSION(2, 14, 0)
 #error "nccl.h is older than 2.14: configure with -DHY_NCCL=OFF"
@@ -13,15 +14,11 @@ enum { OLDEST = NCCL_VERSION(2, 14, 0) };
 static hy_nccl_library library;
 
 static bool find_calls(void *handle, char *why, size_t size) {
-#define X(call)                                                                                                        \
-    library.call = (__typeof__(library.call))dlsym(handle, #call);                                                     \
-    if (library.call == NULL) {                                                                                        \
-        snprintf(why, size, "libnccl has no %s", #call);                                                               \
-        return false;                                                                                                  \
-    }
+    bool found = true;
+#define X(call) found = found && hy_library_find(handle, #call, &library.call, why, size);
     HY_NCCL_CALLS(X)
 #undef X
-    return true;
+    return found;
 }
 
 static const char *named(void) {
@@ -35,20 +32,17 @@ bool hy_nccl_library_is_named(void) {
 
 static bool open_library(char *why, size_t size) {
     const char *name = named() != NULL ? named() : "libnccl.so.2";
-    void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-    if (handle == NULL) {
-        const char *said = dlerror();
-        snprintf(why, size, "%s", said != NULL ? said : name);
-        return false;
-    }
-    if (!find_calls(handle, why, size)) {
+    char unused[64];
+    const int *standin;
+    void *handle = hy_library_open(name, why, size);
+    if (handle == NULL || !find_calls(handle, why, size)) {
         return false;
     }
     if (library.ncclGetVersion(&library.version) != ncclSuccess || library.version < OLDEST) {
         snprintf(why, size, "%s is version %d: at least 2.14 is needed", name, library.version);
         return false;
     }
-    library.hosts_memory = dlsym(handle, "hylas_standin") != NULL;
+    library.hosts_memory = hy_library_find(handle, "hylas_standin", &standin, unused, sizeof unused);
     return true;
 }
 

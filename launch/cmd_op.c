@@ -14,16 +14,9 @@ static const char *const dtype_names[] = {[HY_F32] = "f32", [HY_F64] = "f64", [H
 /* *value: the index of `text` among the names. */
 static hy_status choose_by_name(const hy_op_context *context, const char *option, const char *text,
                                 const char *const *names, int *value) {
-    char known[128] = "";
-    for (int i = 0; names[i]; i++) {
-        if (strcmp(names[i], text) == 0) {
-            *value = i;
-            return HY_OK;
-        }
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", names[i]);
-    }
-    return hy_op_fail(context, HY_ERR_USAGE, "%s %s: not one of %s", option, text, known);
+    char known[128];
+    *value = hy_option_choice(text, names, known, sizeof known);
+    return *value >= 0 ? HY_OK : hy_op_fail(context, HY_ERR_USAGE, "%s %s: not one of %s", option, text, known);
 }
 
 typedef struct op_row {

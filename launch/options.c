@@ -171,3 +171,15 @@ hy_status hy_options_parse(const hy_usage *usage, int argc, char **argv, hy_comm
     }
     return HY_OK;
 }
+
+int hy_option_choice(const char *word, const char *const *names, char *known, size_t size) {
+    known[0] = '\0';
+    for (int i = 0; names[i] != NULL; i++) {
+        if (strcmp(names[i], word) == 0) {
+            return i;
+        }
+        const size_t used = strlen(known);
+        (void)snprintf(known + used, size - used, "%s%s", used > 0 ? ", " : "", names[i]);
+    }
+    return -1;
+}

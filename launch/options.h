@@ -51,4 +51,7 @@ typedef struct hy_args {
 /* HY_ERR_USAGE, naming the option and the nearest valid one; shown once. Collective. */
 HY_MUST_CHECK hy_status hy_options_parse(const hy_usage *usage, int argc, char **argv, hy_comm *world, hy_args *args);
 
+/* The index of `word` among `names`, which NULL ends; −1 if it is none of them: then `known` lists them. Local. */
+int hy_option_choice(const char *word, const char *const *names, char *known, size_t size);
+
 #endif

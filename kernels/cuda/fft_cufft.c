@@ -1,10 +1,10 @@
 /* A plan per shape, made at its first transform; when there are too many, the oldest makes room. Plans own no memory: each transform
  * lends them the operation's, and what goes beyond it, which has not been seen for powers of two, is taken once and counted. */
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/library.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "kernels/cuda/cuda_call.h"
@@ -56,18 +56,15 @@ static void cufft_check(cufftResult status, const char *what) {
 }
 
 static void open_cufft(void) {
-    char name[64];
+    char name[64], why[256];
     snprintf(name, sizeof name, "libcufft.so.%d", CUFFT_VER_MAJOR);
-    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    void *library = hy_library_open(name, why, sizeof why);
     if (library == NULL) {
-        end_without(dlerror(), 0);
+        end_without(why, 0);
     }
 #define X(call)                                                                                                        \
-    {                                                                                                                  \
-        void *found = dlsym(library, #call);                                                                           \
-        memcpy((void *)&cufft.call, (const void *)&found, sizeof found);                                               \
-        if (found == NULL)                                                                                             \
-            end_without("no " #call " in the library", 0);                                                             \
+    if (!hy_library_find(library, #call, &cufft.call, why, sizeof why)) {                                              \
+        end_without(why, 0);                                                                                           \
     }
     CUFFT_CALLS(X)
 #undef X

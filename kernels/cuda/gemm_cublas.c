@@ -3,11 +3,11 @@
 #include "kernels/cuda/gemm_cublas.h"
 
 #include <cublasLt.h>
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/library.h"
 #include "base/log.h"
 #include "kernels/cuda/cuda_call.h"
 
@@ -58,23 +58,20 @@ static void check(cublasStatus_t status, const char *what) {
 /* At the first product: by then there is a driver. */
 static int open_library(void) {
     static int opened;
-    char name[64];
+    char name[64], why[256];
     if (opened) {
         return products != NULL;
     }
     opened = 1;
     snprintf(name, sizeof name, "libcublasLt.so.%d", CUDART_VERSION / 1000);
-    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    void *library = hy_library_open(name, why, sizeof why);
     if (library == NULL) {
         hy_warn("%s is not here: products will be slow", name);
         return 0;
     }
 #define X(call)                                                                                                        \
-    {                                                                                                                  \
-        void *found = dlsym(library, #call);                                                                           \
-        memcpy((void *)&lib.call, (const void *)&found, sizeof found);                                                 \
-        if (found == NULL)                                                                                             \
-            return 0;                                                                                                  \
+    if (!hy_library_find(library, #call, &lib.call, why, sizeof why)) {                                                \
+        return 0;                                                                                                      \
     }
     CUBLAS_CALLS(X)
 #undef X

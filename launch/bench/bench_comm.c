@@ -74,7 +74,8 @@ void hy_comm_bench_wait(const hy_comm_bench *b, hy_req *reqs, int n) {
     hy_device_wait(b->device, hy_device_mark(b->device, HY_LANE_COMPUTE));
 }
 
-double hy_comm_bench_max(const hy_comm_bench *b, double value) {
+/* The largest of all ranks' values. Collective. */
+static double largest_of_ranks(const hy_comm_bench *b, double value) {
     hy_req req = {0};
     hy_comm_all_reduce(b->world, "bench", &value, 1, HY_TYPE_F64, HY_MAX, &req);
     hy_comm_wait(&req);
@@ -146,7 +147,7 @@ static measured measure_exchange(hy_comm_bench *b, const hy_comm_case *c, bool i
         hy_comm_bench_post(b->bound, c, in_place ? NULL : at->send, at->recv, reqs);
         hy_comm_bench_wait(b, reqs, 2);
     }
-    const double seconds = hy_comm_bench_max(b, (hy_now() - begun) / (double)b->rounds);
+    const double seconds = largest_of_ranks(b, (hy_now() - begun) / (double)b->rounds);
     const measured m = {seconds, check_rounds(b, *c, in_place, at, size)};
     b->wrong += m.wrong > 0 ? m.wrong : 0;
     return m;
@@ -284,16 +285,9 @@ static hy_status bench_sizes(hy_comm_bench *b, const comm_options *o) {
 /* ---- the command ---- */
 
 static hy_status find_word(const char *option, const char *word, const char *const *names, int *value) {
-    char known[128] = "";
-    for (int i = 0; names[i] != NULL; i++) {
-        if (strcmp(names[i], word) == 0) {
-            *value = i;
-            return HY_OK;
-        }
-        const size_t used = strlen(known);
-        (void)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", names[i]);
-    }
-    return hy_fail(HY_ERR_USAGE, "%s %s: not one of %s", option, word, known);
+    char known[128];
+    *value = hy_option_choice(word, names, known, sizeof known);
+    return *value >= 0 ? HY_OK : hy_fail(HY_ERR_USAGE, "%s %s: not one of %s", option, word, known);
 }
 
 typedef struct check_job {

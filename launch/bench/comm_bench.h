@@ -21,8 +21,6 @@ typedef struct hy_comm_bench {
 void hy_comm_bench_post(hy_comm *comm, const hy_comm_case *c, const void *send, void *recv, hy_req reqs[2]);
 /* Waits for it as the host sees it: also for the device, where it is one that runs on its own. */
 void hy_comm_bench_wait(const hy_comm_bench *b, hy_req *reqs, int n);
-/* The largest of all ranks' values. Collective. */
-double hy_comm_bench_max(const hy_comm_bench *b, double value);
 
 /* The exchanges of one step of `config`, each of its size, alone and behind computing of `compute` seconds (0: as long as the exchange takes),
  * in operations of `piece` seconds. Collective. */
