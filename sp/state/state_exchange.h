@@ -45,6 +45,11 @@ HY_STATE_EXCHANGES(HY_X)
 #undef HY_X
 const hy_state_row *hy_state_row_of(hy_state_exchange exchange);
 
+/* For rows: an exchange's name; the lists of this direction; a test's damage to a state that came (sp->broken). */
+const char *hy_state_pass_name(const hy_state_pass *pass);
+const hy_state_lists *hy_state_pass_lists(const hy_state_pass *pass);
+void hy_state_damage(const hy_state_pass *pass, char *state);
+
 /* Bytes of A that stay from forward to backward. */
 size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape);
 /* Bytes of one rank's message in the all-gather. */
