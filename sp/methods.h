@@ -4,6 +4,8 @@
 #ifndef HY_SP_METHODS_H
 #define HY_SP_METHODS_H
 
+#include <stdint.h>
+
 /* X(value, name) */
 #define HY_LAYOUT_KINDS(X)                                                                                             \
     X(HY_LAYOUT_CONTIGUOUS, "contiguous")                                                                              \
@@ -34,7 +36,13 @@ typedef struct hy_sp_method {
     hy_state_exchange state;
     hy_attention_method attention;
     hy_overlap overlap;
+    int64_t node; /* consecutive ranks of a sequence's that are near each other: those of a host; 0: all are */
 } hy_sp_method;
+
+/* Ranks of a node, of `size` ranks of a sequence: ranks [i·node, (i+1)·node) are node i, the last may be smaller. */
+static inline int hy_sp_node_ranks(const hy_sp_method *method, int size) {
+    return method->node > 0 && method->node < size ? (int)method->node : size;
+}
 
 /* By value; NULL at the end. */
 extern const char *const hy_layout_names[], *const hy_state_exchange_names[], *const hy_attention_method_names[],

@@ -132,6 +132,11 @@ static const hy_schema_entry config_rows[] = {
          "exchange of softmax layers"),
     NAME(parallel.method.overlap, "parallel.overlap", "split", hy_overlap_names,
          "split: compute from zero state while states travel; seeded: wait, then one pass"),
+    {HY_SCHEMA_INT(
+         hy_config, parallel.method.node, "parallel.node", "auto", 1, 1 << 20,
+         "consecutive ranks of a sequence that are near each other, for exchanges that treat them apart; auto: "
+         "those of a host"),
+     HY_SCHEMA_SPECIAL("auto", 0)},
     NAME(parallel.transport, "parallel.transport", "auto", hy_transport_names,
          "what moves exchanges between ranks; auto: nccl where it serves run.device, else mpi"),
 
