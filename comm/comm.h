@@ -154,6 +154,10 @@ typedef struct hy_exchange_log {
  * (borrowed) and complete at once; what they would bring stays as it was, ranks agree with this one. Its buffers are never touched.
  * Local. */
 HY_MUST_CHECK hy_status hy_comm_count_create(int size, int rank, hy_exchange_log *log, hy_comm **out);
+/* The same, and what this rank posts and waits for is written to `schedule` (schedule.h; borrowed; NULL: nothing is). Local. */
+typedef struct hy_schedule hy_schedule;
+HY_MUST_CHECK hy_status hy_comm_schedule_create(int size, int rank, hy_exchange_log *log, hy_schedule *schedule,
+                                                hy_comm **out);
 
 /* All records of this process since the last reset, one per (name, kind). */
 int hy_exchange_records(const hy_exchange_record **out);

@@ -36,8 +36,8 @@ static void recv_blocks(hy_exchange *e, int peer, int block, int n) {
     hy_exchange_recv(e, peer, block_of(e, block), block_begin(e, block + n) - block_begin(e, block));
 }
 
-static void copy_block(void *to, const void *from, size_t bytes) {
-    if (to != from && bytes > 0) {
+static void copy_block(const hy_exchange *e, void *to, const void *from, size_t bytes) {
+    if (to != from && bytes > 0 && !hy_exchange_untouched(e)) {
         memcpy(to, from, bytes);
     }
 }
@@ -127,7 +127,10 @@ static void reduce_ring_end(hy_exchange *e, int step) {
     if (step == ring_steps(e) - 1) { /* block is the rank's own */
         to = e->xfer.kind == HY_X_REDUCE_SCATTER ? e->xfer.recv : block_of(e, block);
     }
-    hy_sums_combine(to, sum, block_of(e, block), (int64_t)(block_bytes(e, block) / e->unit), e->xfer.type, e->xfer.op);
+    if (!hy_exchange_untouched(e)) {
+        hy_sums_combine(to, sum, block_of(e, block), (int64_t)(block_bytes(e, block) / e->unit), e->xfer.type,
+                        e->xfer.op);
+    }
 }
 
 static const hy_algorithm reduce_ring = {ring_steps, reduce_ring_begin, reduce_ring_end};
@@ -135,8 +138,8 @@ static const hy_algorithm reduce_ring = {ring_steps, reduce_ring_begin, reduce_r
 /* After the all-gather of a small all-reduce. */
 static void sum_in_rank_order(hy_exchange *e) {
     const hy_xfer *x = &e->xfer;
-    copy_block(x->recv, block_of(e, 0), e->stride);
-    for (int r = 1; r < hy_exchange_size(e); r++) {
+    copy_block(e, x->recv, block_of(e, 0), e->stride);
+    for (int r = 1; r < hy_exchange_size(e) && !hy_exchange_untouched(e); r++) {
         hy_sums_combine(x->recv, x->recv, block_of(e, r), x->n, x->type, x->op);
     }
 }
@@ -204,7 +207,7 @@ static void plan_all_reduce(hy_exchange *e) {
     const size_t P = (size_t)hy_exchange_size(e), bytes = (size_t)x->n * e->unit;
     if (bytes <= SMALL_SUM) {
         set_blocks(e, hy_exchange_work(e, P * bytes), bytes, P * bytes);
-        copy_block(block_of(e, hy_exchange_rank(e)), x->recv, bytes);
+        copy_block(e, block_of(e, hy_exchange_rank(e)), x->recv, bytes);
         e->phases[0] = best_gather(e);
         e->last = sum_in_rank_order;
         return;
@@ -221,7 +224,7 @@ void hy_exchange_plan(hy_exchange *e) {
     switch (x->kind) {
     case HY_X_ALL_GATHER:
         set_blocks(e, x->recv, part, P * part);
-        copy_block(block_of(e, hy_exchange_rank(e)), x->send, part);
+        copy_block(e, block_of(e, hy_exchange_rank(e)), x->send, part);
         e->phases[0] = best_gather(e);
         break;
     case HY_X_ALL_REDUCE:
@@ -233,7 +236,7 @@ void hy_exchange_plan(hy_exchange *e) {
         e->phases[0] = &reduce_ring;
         break;
     case HY_X_ALL_TO_ALL:
-        copy_block((char *)x->recv + (size_t)hy_exchange_rank(e) * part,
+        copy_block(e, (char *)x->recv + (size_t)hy_exchange_rank(e) * part,
                    (const char *)x->send + (size_t)hy_exchange_rank(e) * part, part);
         e->phases[0] = &all_to_all;
         break;

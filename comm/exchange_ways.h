@@ -53,5 +53,6 @@ void hy_exchange_recv(hy_exchange *e, int peer, void *buf, size_t bytes);
 char *hy_exchange_work(hy_exchange *e, size_t bytes);
 int hy_exchange_size(const hy_exchange *e);
 int hy_exchange_rank(const hy_exchange *e);
+bool hy_exchange_untouched(const hy_exchange *e); /* p2p.h */
 
 #endif

@@ -13,6 +13,7 @@ enum { HY_P2P_TAG_BITS = 34 };
 typedef struct hy_p2p {
     void *context;
     int rank, size;
+    bool untouched; /* no message is moved: the buffers of exchanges are only addresses */
     void *(*send)(void *context, const void *buf, size_t bytes, int to, uint64_t tag);
     void *(*recv)(void *context, void *buf, size_t bytes, int from, uint64_t tag);
     /* True once the message is complete: its handle is released. */

@@ -22,6 +22,7 @@ typedef struct dry_block {
 
 typedef struct dry {
     hy_dry_record record;
+    hy_dry_watch *watch;
     hy_list_view view; /* first reads the blocks: see host_side */
     void *itself;      /* what the device would take for itself */
     int n_blocks;
@@ -66,6 +67,9 @@ static void dry_launch(hy_device *device, hy_op_id op, const void *args, size_t 
     d->record.ops[op].launches++;
     d->record.ops[op].flops += cost.flops;
     d->record.ops[op].bytes += cost.bytes;
+    if (d->watch != NULL) {
+        d->watch->launch(d->watch, op, cost.flops, cost.bytes);
+    }
 }
 
 static hy_status add_block(dry *d, const char *what, size_t bytes, bool host, void **out) {
@@ -204,6 +208,10 @@ const hy_device_kind hy_kind_dry = {
 
 const hy_dry_record *hy_dry_record_of(const hy_device *device) {
     return device->kind->launch == dry_launch ? &((const dry *)device->own)->record : NULL;
+}
+
+void hy_dry_set_watch(hy_device *device, hy_dry_watch *watch) {
+    ((dry *)device->own)->watch = watch;
 }
 
 hy_dry_work hy_dry_total(const hy_dry_record *record) {

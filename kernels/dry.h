@@ -18,6 +18,12 @@ typedef struct hy_dry_record {
     int64_t synchronisations;  /* reads and waits: the host stops for the device */
 } hy_dry_record;
 
+/* Told of every operation, with what it costs (cost.h). */
+typedef struct hy_dry_watch {
+    void (*launch)(struct hy_dry_watch *watch, hy_op_id op, double flops, double bytes);
+} hy_dry_watch;
+void hy_dry_set_watch(hy_device *device, hy_dry_watch *watch); /* of a dry device; borrowed; NULL: none */
+
 /* What the device was asked since it was made; NULL if it is no dry one. */
 const hy_dry_record *hy_dry_record_of(const hy_device *device);
 /* All operations together. */

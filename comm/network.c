@@ -1,0 +1,249 @@
+#include "comm/network.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/time_queue.h"
+
+/* What a message flows through: ports of ranks, out and in, by level; uplinks of nodes, up and down. */
+enum { OUT, IN, SIDES, LINKS = 2 * SIDES, NONE = -1 };
+
+/* A message. Before its latency is over it is on no link. */
+typedef struct flow {
+    int64_t id, version, next_spare;
+    double left, rate, since; /* bytes, as of `since` */
+    int link[LINKS], n_links;
+    int64_t next[LINKS], before[LINKS]; /* of the same link */
+    bool flows;
+} flow;
+
+typedef struct link {
+    double capacity;
+    int64_t first, n;
+} link_state;
+
+struct hy_network {
+    hy_network_shape shape;
+    int ranks, nodes;
+    link_state *links;
+    flow *flows;
+    int64_t n_flows, limit, spare;
+    hy_time_queue events; /* of messages: the end of their latency, their arrival */
+};
+
+static int nodes_of(const hy_network_shape *shape, int ranks) {
+    return shape->node > 0 ? (ranks + shape->node - 1) / shape->node : 1;
+}
+
+static int port(const hy_network *n, int level, int side, int rank) {
+    return (level * SIDES + side) * n->ranks + rank;
+}
+
+static int uplink(const hy_network *n, int side, int node) {
+    return HY_LEVELS * SIDES * n->ranks + side * n->nodes + node;
+}
+
+hy_status hy_network_create(const hy_network_shape *shape, int ranks, hy_network **out) {
+    hy_network *n = NULL;
+    HY_TRY(HY_NEW("simulated network", 1, &n));
+    *n = (hy_network){.shape = *shape, .ranks = ranks, .nodes = nodes_of(shape, ranks), .spare = NONE};
+    const int ports = HY_LEVELS * SIDES * ranks, links = ports + SIDES * n->nodes;
+    const hy_status status = HY_NEW("simulated links", links, &n->links);
+    if (status != HY_OK) {
+        hy_free(n);
+        return status;
+    }
+    for (int i = 0; i < links; i++) {
+        n->links[i] = (link_state){.capacity = i >= ports                    ? shape->uplink
+                                               : i < SIDES * ranks ? shape->bandwidth[HY_NEAR]
+                                                                   : shape->bandwidth[HY_FAR],
+                                   .first = NONE};
+    }
+    *out = n;
+    return HY_OK;
+}
+
+void hy_network_destroy(hy_network *n) {
+    if (n != NULL) {
+        hy_time_queue_clear(&n->events);
+        hy_free(n->flows);
+        hy_free(n->links);
+        hy_free(n);
+    }
+}
+
+/* ---- messages ---- */
+
+static hy_status take_flow(hy_network *n, int64_t *out) {
+    if (n->spare != NONE) {
+        *out = n->spare;
+        n->spare = n->flows[*out].next_spare;
+        return HY_OK;
+    }
+    if (n->n_flows == n->limit) {
+        const int64_t limit = 2 * n->limit + 64;
+        flow *flows = NULL;
+        HY_TRY(HY_NEW("messages", limit, &flows));
+        if (n->n_flows > 0) {
+            memcpy(flows, n->flows, (size_t)n->n_flows * sizeof *flows);
+        }
+        hy_free(n->flows);
+        n->flows = flows;
+        n->limit = limit;
+    }
+    *out = n->n_flows++;
+    return HY_OK;
+}
+
+static void find_links(const hy_network *n, int from, int to, flow *f) {
+    const int node = n->shape.node > 0 ? n->shape.node : n->ranks;
+    const int level = from / node == to / node ? HY_NEAR : HY_FAR;
+    f->n_links = 0;
+    f->link[f->n_links++] = port(n, level, OUT, from);
+    f->link[f->n_links++] = port(n, level, IN, to);
+    if (level == HY_FAR && n->shape.uplink > 0) {
+        f->link[f->n_links++] = uplink(n, OUT, from / node);
+        f->link[f->n_links++] = uplink(n, IN, to / node);
+    }
+}
+
+hy_status hy_network_send(hy_network *n, double now, int from, int to, int64_t bytes, int64_t id) {
+    const int node = n->shape.node > 0 ? n->shape.node : n->ranks;
+    const double latency = from == to ? 0.0 : n->shape.latency[from / node == to / node ? HY_NEAR : HY_FAR];
+    int64_t at = NONE;
+    HY_TRY(take_flow(n, &at));
+    flow *f = &n->flows[at];
+    const int64_t version = f->version;
+    *f = (flow){.id = id, .version = version + 1, .left = from == to ? 0.0 : (double)bytes};
+    find_links(n, from, to, f);
+    return hy_time_queue_add(&n->events, now + latency, at, f->version);
+}
+
+/* ---- shares ---- */
+
+/* What has flowed at the rate so far. */
+static void settle(flow *f, double now) {
+    f->left -= f->rate * (now - f->since);
+    f->left = f->left > 0 ? f->left : 0;
+    f->since = now;
+}
+
+static hy_status set_rate(hy_network *n, int64_t at, double now) {
+    flow *f = &n->flows[at];
+    double rate = 0;
+    for (int i = 0; i < f->n_links; i++) {
+        const link_state *l = &n->links[f->link[i]];
+        const double share = l->capacity / (double)l->n;
+        rate = i == 0 || share < rate ? share : rate;
+    }
+    if (rate == f->rate) {
+        return HY_OK;
+    }
+    settle(f, now);
+    f->rate = rate;
+    return hy_time_queue_add(&n->events, now + f->left / rate, at, ++f->version);
+}
+
+/* Of all that share a link with it. */
+static hy_status set_rates_beside(hy_network *n, const flow *f, double now) {
+    for (int i = 0; i < f->n_links; i++) {
+        for (int64_t at = n->links[f->link[i]].first; at != NONE;) {
+            const flow *beside = &n->flows[at];
+            int place = 0;
+            while (beside->link[place] != f->link[i]) {
+                place++;
+            }
+            HY_TRY(set_rate(n, at, now));
+            at = beside->next[place];
+        }
+    }
+    return HY_OK;
+}
+
+static int place_on(const flow *f, int link) {
+    int place = 0;
+    while (f->link[place] != link) {
+        place++;
+    }
+    return place;
+}
+
+static void enter_links(hy_network *n, int64_t at) {
+    flow *f = &n->flows[at];
+    for (int i = 0; i < f->n_links; i++) {
+        link_state *l = &n->links[f->link[i]];
+        f->next[i] = l->first;
+        f->before[i] = NONE;
+        if (l->first != NONE) {
+            flow *second = &n->flows[l->first];
+            second->before[place_on(second, f->link[i])] = at;
+        }
+        l->first = at;
+        l->n++;
+    }
+}
+
+static void leave_links(hy_network *n, int64_t at) {
+    const flow *f = &n->flows[at];
+    for (int i = 0; i < f->n_links; i++) {
+        link_state *l = &n->links[f->link[i]];
+        const int64_t next = f->next[i], before = f->before[i];
+        if (before == NONE) {
+            l->first = next;
+        } else {
+            flow *b = &n->flows[before];
+            b->next[place_on(b, f->link[i])] = next;
+        }
+        if (next != NONE) {
+            flow *a = &n->flows[next];
+            a->before[place_on(a, f->link[i])] = before;
+        }
+        l->n--;
+    }
+}
+
+/* ---- events ---- */
+
+/* Its latency is over: what it has to move begins to flow. */
+static hy_status begin_to_flow(hy_network *n, int64_t at, double now) {
+    n->flows[at].flows = true;
+    n->flows[at].since = now;
+    enter_links(n, at);
+    return set_rates_beside(n, &n->flows[at], now);
+}
+
+static hy_status end_flow(hy_network *n, int64_t at, double now) {
+    flow *f = &n->flows[at];
+    f->version++;
+    f->next_spare = n->spare;
+    n->spare = at;
+    if (!f->flows) {
+        return HY_OK;
+    }
+    leave_links(n, at);
+    f->flows = false;
+    return set_rates_beside(n, f, now);
+}
+
+bool hy_network_next(hy_network *n, double *when) {
+    const hy_time_entry *e;
+    while ((e = hy_time_queue_first(&n->events)) != NULL && e->version != n->flows[e->what].version) {
+        hy_time_queue_drop_first(&n->events);
+    }
+    if (e != NULL) {
+        *when = e->when;
+    }
+    return e != NULL;
+}
+
+hy_status hy_network_go_on(hy_network *n, int64_t *arrived) {
+    const hy_time_entry e = *hy_time_queue_first(&n->events);
+    const flow *f = &n->flows[e.what];
+    hy_time_queue_drop_first(&n->events);
+    *arrived = NONE;
+    if (!f->flows && f->left > 0) {
+        return begin_to_flow(n, e.what, e.when);
+    }
+    *arrived = f->id;
+    return end_flow(n, e.what, e.when);
+}

@@ -1,0 +1,33 @@
+/* Messages on a simulated network, in simulated time. Ranks are cut into nodes of `node` consecutive ones.
+ *
+ * A message takes the latency of its level, then its bytes flow: out of the sender's port, into the receiver's, and between nodes through
+ * the two nodes' uplinks. Each of these is shared evenly by what flows through it; a message flows at the least of its shares. */
+#ifndef HY_COMM_NETWORK_H
+#define HY_COMM_NETWORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+enum { HY_NEAR, HY_FAR, HY_LEVELS }; /* inside a node, between nodes */
+
+typedef struct hy_network_shape {
+    int node;                                         /* ranks of a node; 0: all are in one */
+    double latency[HY_LEVELS], bandwidth[HY_LEVELS];  /* seconds; bytes per second of a rank's port, each way */
+    double uplink;                                    /* bytes per second of a node, each way; 0: as much as its ranks' ports */
+} hy_network_shape;
+
+typedef struct hy_network hy_network;
+
+HY_MUST_CHECK hy_status hy_network_create(const hy_network_shape *shape, int ranks, hy_network **out);
+void hy_network_destroy(hy_network *network); /* NULL allowed */
+
+/* A message that leaves at `now`, not before what was told last. `id` is told when it arrives. HY_ERR_MEMORY. */
+HY_MUST_CHECK hy_status hy_network_send(hy_network *network, double now, int from, int to, int64_t bytes, int64_t id);
+/* When the next thing happens to what was sent; false: nothing is under way. */
+bool hy_network_next(hy_network *network, double *when);
+/* Lets it happen. *arrived: the message that arrives then, or -1. HY_ERR_MEMORY. */
+HY_MUST_CHECK hy_status hy_network_go_on(hy_network *network, int64_t *arrived);
+
+#endif

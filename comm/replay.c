@@ -1,0 +1,448 @@
+#include "comm/replay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/time_queue.h"
+#include "comm/message_match.h"
+
+enum { NONE = -1, OVER = -2 };
+
+/* An exchange of one rank. */
+typedef struct exchange {
+    int32_t rank, number;
+    int name;
+    int64_t at;    /* the events of its next step; NONE: it has no more */
+    int64_t until; /* behind its last event */
+    int awaited;   /* messages */
+    double posted;
+    int64_t next; /* of its rank's that could go on, or spare */
+} exchange;
+
+typedef struct rank_player {
+    const hy_schedule *schedule;
+    int64_t at;           /* the next event */
+    int64_t *exchanges;   /* [schedule->exchanges] under way; NONE: not posted; OVER: complete */
+    int64_t could_go_on;  /* first of them; NONE */
+    int32_t waits_for;    /* NONE: for none */
+    int place;
+    double since, delay;  /* when it began to wait; what posting took since it computed */
+    bool ended;
+    int *names;           /* [n_names] in the replay's list */
+} rank_player;
+
+/* A communicator: the ranks of rank r's are members[first[r]...]. */
+typedef struct members {
+    int *ranks, *first;
+} members;
+
+typedef struct replaying {
+    const hy_replay_rates *rates;
+    hy_replay *out;
+    int n_ranks, n_comms;
+    rank_player *players;
+    members *comms;
+    hy_network *network;
+    hy_message_table messages;
+    hy_time_queue ready; /* ranks */
+    exchange *exchanges;
+    int64_t n_exchanges, limit, spare;
+    int n_ended;
+    double now;
+} replaying;
+
+/* ---- communicators ---- */
+
+typedef struct member {
+    int color, key, rank;
+} member;
+
+static int by_color_and_key(const void *a, const void *b) {
+    const member *x = a, *y = b;
+    return x->color != y->color ? (x->color < y->color ? -1 : 1) : x->key < y->key ? -1 : x->key > y->key;
+}
+
+static hy_status list_members(replaying *p, int comm, member *list) {
+    members *m = &p->comms[comm];
+    int n = 0;
+    HY_TRY(HY_NEW("members", p->n_ranks, &m->ranks));
+    HY_TRY(HY_NEW("members", p->n_ranks, &m->first));
+    for (int r = 0; r < p->n_ranks; r++) {
+        const hy_schedule *s = p->players[r].schedule;
+        if (comm < s->n_comms) {
+            list[n++] = (member){s->comms[comm].color, s->comms[comm].rank, r};
+        }
+    }
+    qsort(list, (size_t)n, sizeof *list, by_color_and_key);
+    for (int i = 0, first = 0; i < n; i++) {
+        first = i > 0 && list[i].color == list[i - 1].color ? first : i;
+        m->ranks[i] = list[i].rank;
+        m->first[list[i].rank] = first;
+    }
+    return HY_OK;
+}
+
+static hy_status list_comms(replaying *p) {
+    member *list = NULL;
+    for (int r = 0; r < p->n_ranks; r++) {
+        const int n = p->players[r].schedule->n_comms;
+        p->n_comms = n > p->n_comms ? n : p->n_comms;
+    }
+    HY_TRY(HY_NEW("communicators", p->n_comms, &p->comms));
+    HY_TRY(HY_NEW("members", p->n_ranks, &list));
+    hy_status status = HY_OK;
+    for (int c = 0; c < p->n_comms && status == HY_OK; c++) {
+        status = list_members(p, c, list);
+    }
+    hy_free(list);
+    return status;
+}
+
+/* ---- what is counted ---- */
+
+static hy_status find_name(hy_replay *out, int limit, const char *name, int *at) {
+    for (*at = 0; *at < out->n_exchanges; ++*at) {
+        if (strcmp(out->exchanges[*at].name, name) == 0) {
+            return HY_OK;
+        }
+    }
+    if (out->n_exchanges == limit) {
+        return hy_fail(HY_ERR_DATA, "schedules name more than %d exchanges", limit);
+    }
+    out->exchanges[out->n_exchanges++].name = name;
+    return HY_OK;
+}
+
+static hy_status prepare_counts(replaying *p) {
+    enum { NAMES = 256 };
+    int places = 1;
+    HY_TRY(HY_NEW("ranks", p->n_ranks, &p->out->ranks));
+    HY_TRY(HY_NEW("exchanges", NAMES, &p->out->exchanges));
+    for (int r = 0; r < p->n_ranks; r++) {
+        rank_player *player = &p->players[r];
+        const hy_schedule *s = player->schedule;
+        HY_TRY(HY_NEW("names", s->n_names + 1, &player->names));
+        for (int i = 0; i < s->n_names; i++) {
+            HY_TRY(find_name(p->out, NAMES, s->names[i], &player->names[i]));
+        }
+        for (int64_t i = 0; i < s->n; i++) {
+            places = s->events[i].kind == HY_EVENT_PLACE && s->events[i].a >= places ? s->events[i].a + 1 : places;
+        }
+    }
+    p->out->n_places = places;
+    HY_TRY(HY_NEW("places", places, &p->out->waited_at));
+    return HY_NEW("places", places, &p->out->computed_at);
+}
+
+/* ---- exchanges ---- */
+
+static hy_status take_exchange(replaying *p, int64_t *out) {
+    if (p->spare != NONE) {
+        *out = p->spare;
+        p->spare = p->exchanges[*out].next;
+        return HY_OK;
+    }
+    if (p->n_exchanges == p->limit) {
+        const int64_t limit = 2 * p->limit + 64;
+        exchange *larger = NULL;
+        HY_TRY(HY_NEW("exchanges under way", limit, &larger));
+        if (p->n_exchanges > 0) {
+            memcpy(larger, p->exchanges, (size_t)p->n_exchanges * sizeof *larger);
+        }
+        hy_free(p->exchanges);
+        p->exchanges = larger;
+        p->limit = limit;
+    }
+    *out = p->n_exchanges++;
+    return HY_OK;
+}
+
+static hy_status complete(replaying *p, int64_t at) {
+    exchange *e = &p->exchanges[at];
+    rank_player *player = &p->players[e->rank];
+    hy_replay_exchange *sum = &p->out->exchanges[e->name];
+    const int32_t rank = e->rank, number = e->number;
+    sum->in_flight += p->now - e->posted;
+    player->exchanges[number] = OVER;
+    e->next = p->spare;
+    p->spare = at;
+    if (player->waits_for != number) {
+        return HY_OK;
+    }
+    const double waited = p->now - player->since;
+    player->waits_for = NONE;
+    sum->waited += waited;
+    p->out->ranks[rank].waiting += waited;
+    p->out->waited_at[player->place] += waited;
+    return hy_time_queue_add(&p->ready, p->now, rank, 0);
+}
+
+static hy_status send_off(replaying *p, int64_t at) {
+    hy_message *m = &p->messages.messages[at];
+    m->left = true;
+    return hy_network_send(p->network, p->now, m->key.from, m->key.to, m->bytes, at);
+}
+
+/* One message of exchange `at`. */
+static hy_status post_message(replaying *p, int64_t at, const hy_event *event) {
+    exchange *e = &p->exchanges[at];
+    const members *m = &p->comms[event->at.comm];
+    const int peer = m->ranks[m->first[e->rank] + event->a];
+    const bool send = event->kind == HY_EVENT_SEND, eager = event->b <= p->rates->eager;
+    const hy_message_key key = {.comm = (int32_t)event->at.comm,
+                                .from = send ? e->rank : peer,
+                                .to = send ? peer : e->rank,
+                                .tag = event->at.tag};
+    int64_t id = NONE;
+    HY_TRY(hy_message_side(&p->messages, &key, send, at, &id));
+    hy_message *message = &p->messages.messages[id];
+    p->players[e->rank].delay += p->rates->post;
+    p->out->ranks[e->rank].posting += p->rates->post;
+    if (send) {
+        hy_replay_exchange *sum = &p->out->exchanges[e->name];
+        message->bytes = event->b;
+        sum->messages++;
+        sum->sent += event->b;
+        e->awaited += !eager;
+        return eager || message->recv != NONE ? send_off(p, id) : HY_OK;
+    }
+    p->out->exchanges[e->name].received += event->b;
+    if (message->arrived) {
+        hy_message_drop(&p->messages, id);
+        return HY_OK;
+    }
+    e->awaited++;
+    return message->send != NONE && !message->left ? send_off(p, id) : HY_OK;
+}
+
+/* Steps for as long as they need not wait. */
+static hy_status go_on(replaying *p, int64_t at) {
+    while (p->exchanges[at].awaited == 0 && p->exchanges[at].at != NONE) {
+        const exchange *e = &p->exchanges[at];
+        const hy_event *events = p->players[e->rank].schedule->events;
+        int64_t i = e->at;
+        for (; i < e->until && events[i].kind != HY_EVENT_STEP; i++) {
+            HY_TRY(post_message(p, at, &events[i]));
+        }
+        p->exchanges[at].at = i < p->exchanges[at].until ? i + 1 : NONE;
+    }
+    return p->exchanges[at].awaited == 0 ? complete(p, at) : HY_OK;
+}
+
+static hy_status one_is_there(replaying *p, int64_t at) {
+    exchange *e = &p->exchanges[at];
+    rank_player *player = &p->players[e->rank];
+    if (--e->awaited > 0) {
+        return HY_OK;
+    }
+    if (e->at != NONE && p->rates->calls_progress && player->waits_for == NONE && !player->ended) {
+        e->next = player->could_go_on;
+        player->could_go_on = at;
+        return HY_OK;
+    }
+    return go_on(p, at);
+}
+
+static hy_status arrive(replaying *p, int64_t id) {
+    const hy_message m = p->messages.messages[id];
+    p->messages.messages[id].arrived = true;
+    if (m.recv != NONE) {
+        hy_message_drop(&p->messages, id);
+        HY_TRY(one_is_there(p, m.recv));
+    }
+    return m.bytes > p->rates->eager ? one_is_there(p, m.send) : HY_OK;
+}
+
+/* ---- ranks ---- */
+
+static hy_status post_exchange(replaying *p, int rank, const hy_event *event) {
+    rank_player *player = &p->players[rank];
+    const hy_schedule *s = player->schedule;
+    int64_t at = NONE, until = player->at;
+    HY_TRY(take_exchange(p, &at));
+    while (until < s->n && s->events[until].kind >= HY_EVENT_SEND && s->events[until].kind <= HY_EVENT_STEP) {
+        until++;
+    }
+    p->exchanges[at] = (exchange){.rank = rank,
+                                  .number = event->a,
+                                  .name = player->names[event->b],
+                                  .at = player->at < until ? player->at : NONE,
+                                  .until = until,
+                                  .posted = p->now};
+    player->exchanges[event->a] = at;
+    player->at = until;
+    p->out->exchanges[p->exchanges[at].name].count++;
+    return go_on(p, at);
+}
+
+/* Operations up to the next event that others may notice, one at least. */
+static hy_status compute(replaying *p, int rank) {
+    rank_player *player = &p->players[rank];
+    const hy_schedule *s = player->schedule;
+    double seconds = 0;
+    for (; player->at < s->n; player->at++) {
+        const hy_event *e = &s->events[player->at];
+        if (e->kind == HY_EVENT_PLACE) {
+            player->place = e->a;
+            continue;
+        }
+        if (e->kind != HY_EVENT_COMPUTE || (p->rates->calls_progress && seconds > 0)) {
+            break;
+        }
+        const double one = p->rates->seconds(p->rates->context, e->a, e->flops, e->bytes);
+        p->out->computed_at[player->place] += one;
+        seconds += one;
+    }
+    p->out->ranks[rank].computing += seconds;
+    return hy_time_queue_add(&p->ready, p->now + seconds, rank, 0);
+}
+
+/* What posting took, before what comes next. */
+static bool is_delayed(replaying *p, int rank, hy_status *status) {
+    rank_player *player = &p->players[rank];
+    const double delay = player->delay;
+    player->delay = 0;
+    *status = delay > 0 ? hy_time_queue_add(&p->ready, p->now + delay, rank, 0) : HY_OK;
+    return delay > 0;
+}
+
+static hy_status advance_exchanges(replaying *p, int rank) {
+    rank_player *player = &p->players[rank];
+    while (player->could_go_on != NONE) {
+        const int64_t at = player->could_go_on;
+        player->could_go_on = p->exchanges[at].next;
+        HY_TRY(go_on(p, at));
+    }
+    return HY_OK;
+}
+
+/* Until it computes, waits or ends. */
+static hy_status play(replaying *p, int rank) {
+    rank_player *player = &p->players[rank];
+    const hy_schedule *s = player->schedule;
+    hy_status status;
+    HY_TRY(advance_exchanges(p, rank));
+    while (player->at < s->n) {
+        const hy_event *e = &s->events[player->at];
+        if (e->kind != HY_EVENT_POST && e->kind != HY_EVENT_PLACE && is_delayed(p, rank, &status)) {
+            return status;
+        }
+        if (e->kind == HY_EVENT_COMPUTE) {
+            return compute(p, rank);
+        }
+        player->at++;
+        if (e->kind == HY_EVENT_PLACE) {
+            player->place = e->a;
+        } else if (e->kind == HY_EVENT_POST) {
+            HY_TRY(post_exchange(p, rank, e));
+        } else if (e->kind == HY_EVENT_WAIT && player->exchanges[e->a] >= 0) {
+            player->waits_for = e->a;
+            player->since = p->now;
+            return advance_exchanges(p, rank);
+        }
+    }
+    player->ended = true;
+    p->n_ended++;
+    p->out->ranks[rank].end = p->now;
+    p->out->seconds = p->now > p->out->seconds ? p->now : p->out->seconds;
+    return advance_exchanges(p, rank);
+}
+
+/* ---- all ---- */
+
+static hy_status prepare_players(replaying *p, const hy_schedule *const *schedules) {
+    HY_TRY(HY_NEW("ranks", p->n_ranks, &p->players));
+    for (int r = 0; r < p->n_ranks; r++) {
+        rank_player *player = &p->players[r];
+        *player = (rank_player){.schedule = schedules[r], .could_go_on = NONE, .waits_for = NONE};
+        HY_TRY(HY_NEW("exchanges of a rank", schedules[r]->exchanges, &player->exchanges));
+        for (int32_t i = 0; i < schedules[r]->exchanges; i++) {
+            player->exchanges[i] = OVER; /* posted before the schedule began */
+        }
+        HY_TRY(hy_time_queue_add(&p->ready, 0.0, r, 0));
+    }
+    HY_TRY(list_comms(p));
+    return prepare_counts(p);
+}
+
+static hy_status name_who_waits(const replaying *p) {
+    for (int r = 0; r < p->n_ranks; r++) {
+        const rank_player *player = &p->players[r];
+        if (player->waits_for != NONE) {
+            const exchange *e = &p->exchanges[player->exchanges[player->waits_for]];
+            return hy_fail(HY_ERR_DATA, "schedules do not fit each other: rank %d waits for '%s' for ever", r,
+                           p->out->exchanges[e->name].name);
+        }
+    }
+    return HY_OK;
+}
+
+static hy_status play_all(replaying *p) {
+    double arrival;
+    while (p->n_ended < p->n_ranks) {
+        const hy_time_entry *ready = hy_time_queue_first(&p->ready);
+        const bool moves = hy_network_next(p->network, &arrival);
+        if (ready == NULL && !moves) {
+            return name_who_waits(p);
+        }
+        if (moves && (ready == NULL || arrival <= ready->when)) {
+            int64_t id = NONE;
+            p->now = arrival;
+            HY_TRY(hy_network_go_on(p->network, &id));
+            HY_TRY(id != NONE ? arrive(p, id) : HY_OK);
+            continue;
+        }
+        const int rank = (int)ready->what;
+        p->now = ready->when;
+        hy_time_queue_drop_first(&p->ready);
+        HY_TRY(play(p, rank));
+    }
+    return HY_OK;
+}
+
+static void clear(replaying *p) {
+    for (int r = 0; r < p->n_ranks && p->players != NULL; r++) {
+        hy_free(p->players[r].exchanges);
+        hy_free(p->players[r].names);
+    }
+    for (int c = 0; c < p->n_comms && p->comms != NULL; c++) {
+        hy_free(p->comms[c].ranks);
+        hy_free(p->comms[c].first);
+    }
+    hy_free(p->players);
+    hy_free(p->comms);
+    hy_free(p->exchanges);
+    hy_message_clear(&p->messages);
+    hy_time_queue_clear(&p->ready);
+    hy_network_destroy(p->network);
+}
+
+hy_status hy_replay_run(const hy_schedule *const *schedules, int ranks, const hy_network_shape *network,
+                        const hy_replay_rates *rates, hy_replay **out) {
+    replaying p = {.rates = rates, .n_ranks = ranks, .spare = NONE};
+    hy_status status = HY_NEW("replay", 1, &p.out);
+    HY_TRY(status);
+    p.out->n_ranks = ranks;
+    HY_TRY_GOTO(status, hy_network_create(network, ranks, &p.network), end);
+    HY_TRY_GOTO(status, prepare_players(&p, schedules), end);
+    HY_TRY_GOTO(status, play_all(&p), end);
+end:
+    clear(&p);
+    if (status != HY_OK) {
+        hy_replay_destroy(p.out);
+        return status;
+    }
+    *out = p.out;
+    return HY_OK;
+}
+
+void hy_replay_destroy(hy_replay *replay) {
+    if (replay != NULL) {
+        hy_free(replay->ranks);
+        hy_free(replay->exchanges);
+        hy_free(replay->waited_at);
+        hy_free(replay->computed_at);
+        hy_free(replay);
+    }
+}
