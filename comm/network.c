@@ -54,7 +54,7 @@ hy_status hy_network_create(const hy_network_shape *shape, int ranks, hy_network
         return status;
     }
     for (int i = 0; i < links; i++) {
-        n->links[i] = (link_state){.capacity = i >= ports                    ? shape->uplink
+        n->links[i] = (link_state){.capacity = i >= ports          ? shape->uplink
                                                : i < SIDES * ranks ? shape->bandwidth[HY_NEAR]
                                                                    : shape->bandwidth[HY_FAR],
                                    .first = NONE};

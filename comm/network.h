@@ -13,9 +13,9 @@
 enum { HY_NEAR, HY_FAR, HY_LEVELS }; /* inside a node, between nodes */
 
 typedef struct hy_network_shape {
-    int node;                                         /* ranks of a node; 0: all are in one */
-    double latency[HY_LEVELS], bandwidth[HY_LEVELS];  /* seconds; bytes per second of a rank's port, each way */
-    double uplink;                                    /* bytes per second of a node, each way; 0: as much as its ranks' ports */
+    int node;                                        /* ranks of a node; 0: all are in one */
+    double latency[HY_LEVELS], bandwidth[HY_LEVELS]; /* seconds; bytes per second of a rank's port, each way */
+    double uplink; /* bytes per second of a node, each way; 0: as much as its ranks' ports */
 } hy_network_shape;
 
 typedef struct hy_network hy_network;

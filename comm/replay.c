@@ -22,14 +22,14 @@ typedef struct exchange {
 
 typedef struct rank_player {
     const hy_schedule *schedule;
-    int64_t at;           /* the next event */
-    int64_t *exchanges;   /* [schedule->exchanges] under way; NONE: not posted; OVER: complete */
-    int64_t could_go_on;  /* first of them; NONE */
-    int32_t waits_for;    /* NONE: for none */
+    int64_t at;          /* the next event */
+    int64_t *exchanges;  /* [schedule->exchanges] under way; NONE: not posted; OVER: complete */
+    int64_t could_go_on; /* first of them; NONE */
+    int32_t waits_for;   /* NONE: for none */
     int place;
-    double since, delay;  /* when it began to wait; what posting took since it computed */
+    double since, delay; /* when it began to wait; what posting took since it computed */
     bool ended;
-    int *names;           /* [n_names] in the replay's list */
+    int *names; /* [n_names] in the replay's list */
 } rank_player;
 
 /* A communicator: the ranks of rank r's are members[first[r]...]. */

@@ -45,11 +45,11 @@ struct hy_schedule {
     const char **names; /* of exchanges: constants */
     int n_names, n_comms, limit_names, limit_comms;
     hy_schedule_comm *comms;
-    int32_t exchanges;  /* so far */
-    int32_t waited;     /* the exchange that was waited for last */
-    bool step_is_over;  /* of the exchange that is being recorded */
-    bool stopped;       /* nothing is recorded now */
-    hy_status status;   /* the first failure to find room */
+    int32_t exchanges; /* so far */
+    int32_t waited;    /* the exchange that was waited for last */
+    bool step_is_over; /* of the exchange that is being recorded */
+    bool stopped;      /* nothing is recorded now */
+    hy_status status;  /* the first failure to find room */
 };
 
 /* Local, all of them. What cannot be recorded for want of memory is said by `status`. */

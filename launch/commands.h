@@ -20,6 +20,7 @@
     X(export, "a checkpoint as a published model")                                                                     \
     X(op, "one core operation, or a whole model, on tensors from a file")                                              \
     X(report, "what runs have logged, as a picture and a table")                                                       \
+    X(scale, "a scaling study: real runs or simulated ones, a row for each")                                           \
     X(bench, "speed beside the matrix-product rate of the same run")                                                   \
     X(doctor, "what this machine has and lacks")
 

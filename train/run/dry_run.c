@@ -1,5 +1,6 @@
 #include "train/run/dry_run.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -249,6 +250,38 @@ static hy_status run_stages(hy_dry_run *run, hy_trainer *trainer, hy_config *con
     return status;
 }
 
+/* ---- a schedule ---- */
+
+typedef struct recorder {
+    hy_dry_watch launches; /* first: see record_launch */
+    hy_run_watch nodes;
+    hy_schedule *schedule;
+} recorder;
+
+static void record_launch(hy_dry_watch *watch, hy_op_id op, double flops, double bytes) {
+    hy_schedule_compute(((recorder *)watch)->schedule, (int)op, flops, bytes);
+}
+
+static void record_node(hy_run_watch *watch, int block, bool backward, bool begins) {
+    recorder *r = (recorder *)((char *)watch - offsetof(recorder, nodes));
+    hy_schedule_place(r->schedule, begins ? HY_PLACE_BLOCKS + 2 * block + backward : HY_PLACE_REST);
+}
+
+static hy_status record_step(hy_trainer *trainer, hy_trainer_stage *stage, hy_schedule *schedule) {
+    recorder r = {.launches.launch = record_launch, .nodes.node = record_node, .schedule = schedule};
+    hy_pass *pass = &stage->train;
+    hy_step_result result;
+    hy_runner_set_watch(pass->runner, &r.nodes);
+    hy_dry_set_watch(trainer->device, &r.launches);
+    pass->split.count = pass->split.unit < pass->split.count ? pass->split.unit : pass->split.count;
+    schedule->stopped = false;
+    const hy_status status = hy_train_step(trainer, stage->stage.first, 1, false, &result);
+    schedule->stopped = true;
+    hy_dry_set_watch(trainer->device, NULL);
+    hy_runner_set_watch(pass->runner, NULL);
+    return status != HY_OK ? status : schedule->status;
+}
+
 /* ---- all of it ---- */
 
 /* What a run needs to be made of. */
@@ -259,6 +292,21 @@ typedef struct dry_parts {
     hy_comm *world;
     hy_trainer *trainer;
 } dry_parts;
+
+static hy_status create_parts(const hy_config *config, const char *device, dry_parts **out) {
+    HY_TRY(HY_NEW("dry run", 1, out));
+    memcpy(&(*out)->config, config, sizeof *config);
+    (void)snprintf((*out)->config.run.device, sizeof(*out)->config.run.device, "%s:%.20s", device, config->run.device);
+    return HY_OK;
+}
+
+static void destroy_parts(dry_parts *parts) {
+    if (parts != NULL) {
+        hy_trainer_destroy(parts->trainer);
+        hy_comm_destroy(parts->world);
+        hy_free(parts);
+    }
+}
 
 static hy_status run_on(hy_dry_run *run, dry_parts *p, int ranks, int rank) {
     p->ledger.watch.changed = changed;
@@ -278,25 +326,36 @@ static hy_status run_on(hy_dry_run *run, dry_parts *p, int ranks, int rank) {
 hy_status hy_dry_run_create(const hy_config *config, int ranks, int rank, bool whole, hy_dry_run **out) {
     hy_dry_run *run = NULL;
     dry_parts *parts = NULL;
-    hy_status status = HY_NEW("dry run", 1, &run);
+    HY_TRY(HY_NEW("dry run", 1, &run));
+    hy_status status = create_parts(config, whole ? "dry:whole" : "dry", &parts);
     if (status == HY_OK) {
-        status = HY_NEW("dry run", 1, &parts);
-    }
-    if (status == HY_OK) {
-        memcpy(&parts->config, config, sizeof *config);
-        (void)snprintf(parts->config.run.device, sizeof parts->config.run.device, "%s:%.20s",
-                       whole ? "dry:whole" : "dry", config->run.device);
         status = run_on(run, parts, ranks, rank);
-        hy_trainer_destroy(parts->trainer);
-        hy_comm_destroy(parts->world);
     }
-    hy_free(parts);
+    destroy_parts(parts);
     if (status != HY_OK) {
         hy_dry_run_destroy(run);
         return status;
     }
     *out = run;
     return HY_OK;
+}
+
+static hy_status schedule_on(dry_parts *p, int stage, int ranks, int rank, hy_schedule *schedule) {
+    schedule->stopped = true;
+    HY_TRY(hy_comm_schedule_create(ranks, rank, &p->log, schedule, &p->world));
+    HY_TRY(hy_trainer_create_blank(&p->config, p->world, &p->trainer));
+    return record_step(p->trainer, &p->trainer->stages[stage], schedule);
+}
+
+hy_status hy_dry_run_schedule(const hy_config *config, int stage, int ranks, int rank, bool whole,
+                              hy_schedule *schedule) {
+    dry_parts *parts = NULL;
+    hy_status status = create_parts(config, whole ? "dry:whole" : "dry", &parts);
+    if (status == HY_OK) {
+        status = schedule_on(parts, stage, ranks, rank, schedule);
+    }
+    destroy_parts(parts);
+    return status;
 }
 
 void hy_dry_run_destroy(hy_dry_run *run) {

@@ -6,7 +6,7 @@
 #ifndef HY_TRAIN_DRY_RUN_H
 #define HY_TRAIN_DRY_RUN_H
 
-#include "comm/comm.h"
+#include "comm/schedule.h"
 #include "layers/graph/plan.h"
 #include "train/run/config.h"
 
@@ -41,5 +41,12 @@ typedef struct hy_dry_run {
  * stage, and a validation where there are stores for it. HY_ERR_USAGE for a mesh that does not fit. Local. */
 HY_MUST_CHECK hy_status hy_dry_run_create(const hy_config *config, int ranks, int rank, bool whole, hy_dry_run **out);
 void hy_dry_run_destroy(hy_dry_run *run); /* NULL allowed */
+
+/* What `rank` does in a step of one micro-step of a stage, in the order of time: what replay.h plays. Places: HY_PLACE_REST outside of the
+ * model, HY_PLACE_BLOCKS + 2·block of a forward, one more of a backward; block l + 1 is layer l, block 0 embedding, head and loss. The schedule is clear; whole: as above.
+ * HY_ERR_USAGE for a mesh that does not fit. Local. */
+enum { HY_PLACE_REST = 0, HY_PLACE_BLOCKS = 2 };
+HY_MUST_CHECK hy_status hy_dry_run_schedule(const hy_config *config, int stage, int ranks, int rank, bool whole,
+                                            hy_schedule *schedule);
 
 #endif

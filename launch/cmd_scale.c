@@ -1,0 +1,224 @@
+/* hylas scale CONFIG: a scaling study: a row for every number of ranks and every combination of what is varied. Simulated: every rank's dry
+ * run, replayed on a machine that is described (train/run/simulate.h).
+ *
+ * Rows go to a CSV file as they are made; those that are there already are not made again. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/table.h"
+#include "base/text.h"
+#include "launch/commands.h"
+#include "launch/scale/scale_grid.h"
+#include "train/run/dry_run.h"
+#include "train/run/simulate.h"
+
+enum { CSV_MAX = 64 << 20, ROW_MAX = 4096 };
+
+typedef struct scale_row {
+    double tokens, seconds, exposed, sent; /* exposed: share of the ranks' time; sent: bytes of a rank, the mean */
+    double memory;                         /* bytes of the first rank */
+} scale_row;
+
+typedef struct scale_job {
+    hy_scale_grid grid;
+    hy_machine machine;
+    const char *csv; /* NULL: none */
+    char *known;     /* what the file held */
+    hy_text_table *table;
+    double first_rate; /* tokens per second and rank at the fewest ranks of this combination */
+} scale_job;
+
+/* ---- rows of the file ---- */
+
+static void write_head(const scale_job *job, char *line, size_t size) {
+    size_t used = (size_t)snprintf(line, size, "machine,ranks,tokens_per_rank");
+    for (int v = 0; v < job->grid.n_varied && used < size; v++) {
+        used += (size_t)snprintf(line + used, size - used, ",%s", job->grid.varied[v].key);
+    }
+    if (used < size) {
+        (void)snprintf(line + used, size - used,
+                       ",tokens,seconds,tokens_per_second,efficiency,exposed_share,sent_bytes_per_rank,memory_bytes\n");
+    }
+}
+
+/* What tells a point from others; the machine's own commas are made semicolons. */
+static void write_settings(const scale_job *job, const hy_scale_point *point, char *text, size_t size) {
+    size_t used = 0;
+    for (const char *c = job->machine.name; *c != '\0' && used + 1 < size; c++) {
+        text[used++] = *c == ',' ? ';' : *c;
+    }
+    used += (size_t)snprintf(text + used, size - used, ",%d,%lld", point->ranks, (long long)job->grid.per_rank);
+    for (int v = 0; v < job->grid.n_varied && used < size; v++) {
+        used += (size_t)snprintf(text + used, size - used, ",%s", point->values[v]);
+    }
+    if (used < size) {
+        (void)snprintf(text + used, size - used, ",");
+    }
+}
+
+/* The row with these settings, in what the file held. */
+static bool find_row(const scale_job *job, const char *settings, scale_row *row) {
+    const size_t length = strlen(settings);
+    for (const char *line = job->known; line != NULL && *line != '\0';) {
+        double rate, efficiency;
+        if (strncmp(line, settings, length) == 0 &&
+            sscanf(line + length, "%lf,%lf,%lf,%lf,%lf,%lf,%lf", &row->tokens, &row->seconds, &rate, &efficiency,
+                   &row->exposed, &row->sent, &row->memory) == 7) {
+            return true;
+        }
+        line = strchr(line, '\n');
+        line = line != NULL ? line + 1 : NULL;
+    }
+    return false;
+}
+
+static hy_status open_csv(scale_job *job) {
+    char head[ROW_MAX];
+    size_t length = 0;
+    if (job->csv == NULL) {
+        return HY_OK;
+    }
+    write_head(job, head, sizeof head);
+    if (hy_file_exists(job->csv)) {
+        HY_TRY(hy_file_read(job->csv, CSV_MAX, HY_ERR_DATA, &job->known, &length));
+        return strncmp(job->known, head, strlen(head)) == 0
+                   ? HY_OK
+                   : hy_fail(HY_ERR_USAGE, "%s: its columns are not those of this study; name another file", job->csv);
+    }
+    return hy_file_write_atomic(job->csv, head, strlen(head), HY_ERR_DATA);
+}
+
+static hy_status add_to_csv(const scale_job *job, const char *line) {
+    FILE *file = job->csv != NULL ? fopen(job->csv, "a") : NULL;
+    if (job->csv == NULL) {
+        return HY_OK;
+    }
+    const bool written = file != NULL && fputs(line, file) >= 0;
+    const bool closed = file != NULL && fclose(file) == 0;
+    return written && closed ? HY_OK : hy_fail(HY_ERR_DATA, "%s: cannot be written", job->csv);
+}
+
+/* ---- a point ---- */
+
+static hy_status simulate_point(const scale_job *job, const hy_scale_point *point, scale_row *row) {
+    hy_simulation simulation;
+    hy_dry_run *dry = NULL;
+    HY_TRY(hy_simulate(point->config, 0, point->ranks, &job->machine, &simulation));
+    const hy_replay *replay = simulation.replay;
+    *row = (scale_row){.tokens = simulation.tokens, .seconds = replay->seconds};
+    for (int r = 0; r < replay->n_ranks; r++) {
+        row->exposed += (replay->ranks[r].waiting + replay->ranks[r].posting) / (replay->seconds * point->ranks);
+    }
+    for (int x = 0; x < replay->n_exchanges; x++) {
+        row->sent += (double)replay->exchanges[x].sent / point->ranks;
+    }
+    hy_simulation_clear(&simulation);
+    HY_TRY(hy_dry_run_create(point->config, point->ranks, 0, false, &dry));
+    row->memory = (double)hy_plan_total(&dry->memory);
+    hy_dry_run_destroy(dry);
+    return HY_OK;
+}
+
+static void show_row(scale_job *job, const hy_scale_point *point, const scale_row *row, double efficiency) {
+    hy_text_table_cell(job->table, "%d", point->ranks);
+    for (int v = 0; v < job->grid.n_varied; v++) {
+        hy_text_table_cell(job->table, "%s", point->values[v]);
+    }
+    hy_text_table_cell(job->table, "%s", hy_text_count(row->tokens).s);
+    hy_text_table_cell(job->table, "%s", hy_text_duration(row->seconds).s);
+    hy_text_table_cell(job->table, "%s", hy_text_count(row->tokens / row->seconds).s);
+    hy_text_table_cell(job->table, "%.1f%%", 100.0 * efficiency);
+    hy_text_table_cell(job->table, "%.1f%%", 100.0 * row->exposed);
+    hy_text_table_cell(job->table, "%s", hy_text_bytes(row->sent).s);
+    hy_text_table_cell(job->table, "%s", hy_text_bytes(row->memory).s);
+}
+
+static hy_status make_point(scale_job *job, int64_t i, hy_scale_point *point) {
+    char settings[HY_POINT_TEXT], line[ROW_MAX];
+    scale_row row = {0};
+    HY_TRY(hy_scale_point_at(&job->grid, i, point));
+    write_settings(job, point, settings, sizeof settings);
+    const bool known = find_row(job, settings, &row);
+    HY_TRY(known ? HY_OK : simulate_point(job, point, &row));
+    const double rate = row.tokens / row.seconds;
+    job->first_rate = i % job->grid.n_ranks == 0 ? rate / point->ranks : job->first_rate;
+    const double efficiency = rate / point->ranks / job->first_rate;
+    show_row(job, point, &row, efficiency);
+    (void)snprintf(line, sizeof line, "%s%.0f,%.9g,%.9g,%.6g,%.6g,%.0f,%.0f\n", settings, row.tokens, row.seconds, rate,
+                   efficiency, row.exposed, row.sent, row.memory);
+    return known ? HY_OK : add_to_csv(job, line);
+}
+
+static hy_status make_points(scale_job *job) {
+    const char *headers[HY_VARIED_MAX + 8] = {"ranks"};
+    int n = 1;
+    hy_scale_point point = {0};
+    for (int v = 0; v < job->grid.n_varied; v++) {
+        headers[n++] = job->grid.varied[v].key;
+    }
+    static const char *const last[] = {"tokens", "step", "tokens/s", "efficiency", "exposed", "sent", "memory"};
+    for (int i = 0; i < 7; i++) {
+        headers[n++] = last[i];
+    }
+    HY_TRY(open_csv(job));
+    HY_TRY(hy_text_table_create(n, headers, &job->table));
+    HY_TRY(HY_NEW("config", 1, &point.config));
+    hy_status status = HY_OK;
+    for (int64_t i = 0; i < hy_scale_points(&job->grid) && status == HY_OK; i++) {
+        status = make_point(job, i, &point);
+    }
+    hy_free(point.config);
+    printf("simulated on %s: a step of one micro-step\n\n", job->machine.name);
+    const hy_status printed = hy_text_table_print(job->table, stdout);
+    return status != HY_OK ? status : printed;
+}
+
+static hy_status run_study(const char *ranks, const hy_option_list *vary, const char *machine, scale_job *job) {
+    if (machine == NULL || ranks == NULL) {
+        return hy_fail(HY_ERR_USAGE, "scale needs --simulate MACHINE and --ranks LIST");
+    }
+    HY_TRY(hy_machine_parse(machine, &job->machine));
+    HY_TRY(hy_scale_grid_parse(ranks, vary, &job->grid));
+    return make_points(job);
+}
+
+hy_status hy_cmd_scale(int argc, char **argv, hy_comm *world) {
+    char machines[2048];
+    const char *machine = NULL, *ranks = NULL, *csv = NULL;
+    int64_t per_rank = 0;
+    hy_option_list sets = {.n = 0}, vary = {.n = 0};
+    scale_job *job = NULL;
+    hy_machine_help(machines, sizeof machines);
+    const hy_option options[] = {
+        {"--simulate", HY_OPTION_TEXT, &machine, "MACHINE", machines},
+        {"--ranks", HY_OPTION_TEXT, &ranks, "LIST", "numbers of ranks: 8,16,32"},
+        {"--vary", HY_OPTION_LIST, &vary, "KEY=VALUES",
+         "a key of the config and its values: parallel.state=allgather,ring; may be given many times"},
+        {"--per-rank", HY_OPTION_COUNT, &per_rank, "TOKENS",
+         "the sequence has this many tokens for each rank that shares it (default: data.sequence)"},
+        {"--csv", HY_OPTION_TEXT, &csv, "FILE", "where rows go as they are made; what is there is not made again"},
+        {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
+    };
+    const hy_usage usage = {.line = "hylas scale CONFIG --simulate MACHINE --ranks LIST [options]",
+                            .about = "A scaling study: a row for every number of ranks and every combination of what "
+                                     "is varied, of a step as it would run on that machine.",
+                            .options = options,
+                            .n_options = (int)(sizeof options / sizeof options[0]),
+                            .min_args = 1,
+                            .max_args = 1};
+    hy_args args;
+    HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
+    if (args.help) {
+        return HY_OK;
+    }
+    HY_TRY(hy_comm_agree(world, HY_NEW("study", 1, &job)));
+    *job = (scale_job){.csv = csv,
+                       .grid = {.config = args.positional[0], .sets = &sets, .per_rank = per_rank}};
+    const hy_status status = hy_comm_rank(world) == 0 ? run_study(ranks, &vary, machine, job) : HY_OK;
+    hy_text_table_destroy(job->table);
+    hy_free(job->known);
+    hy_free(job);
+    return hy_comm_agree(world, status);
+}

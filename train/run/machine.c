@@ -1,0 +1,170 @@
+#include "train/run/machine.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Vendors' peaks, of which the share that well-made programs sustain is assumed: products 65%, attention 50%, recurrences 30% of the
+ * tensor cores' dense bf16; 85% of the memory. Links: a GPU's NVLinks each way, its adapter. None of this was measured with hylas. */
+static const hy_machine presets[] = {
+    {.name = "flat",
+     .network = {.latency = {5e-6, 5e-6}, .bandwidth = {50e9, 50e9}},
+     .products = 640e12,
+     .attention = 495e12,
+     .recurrences = 297e12,
+     .memory = 2.85e12,
+     .launch = 3e-6,
+     .eager = 8192},
+    {.name = "dgx-a100",
+     .network = {.node = 8, .latency = {4e-6, 8e-6}, .bandwidth = {300e9, 25e9}},
+     .products = 203e12,
+     .attention = 156e12,
+     .recurrences = 94e12,
+     .memory = 1.73e12,
+     .launch = 3e-6,
+     .eager = 8192},
+    {.name = "dgx-h100",
+     .network = {.node = 8, .latency = {4e-6, 8e-6}, .bandwidth = {450e9, 50e9}},
+     .products = 643e12,
+     .attention = 495e12,
+     .recurrences = 297e12,
+     .memory = 2.85e12,
+     .launch = 3e-6,
+     .eager = 8192},
+    {.name = "dgx-h200",
+     .network = {.node = 8, .latency = {4e-6, 8e-6}, .bandwidth = {450e9, 50e9}},
+     .products = 643e12,
+     .attention = 495e12,
+     .recurrences = 297e12,
+     .memory = 4.08e12,
+     .launch = 3e-6,
+     .eager = 8192},
+};
+enum { PRESETS = sizeof presets / sizeof presets[0] };
+
+typedef struct machine_key {
+    const char *name, *help;
+    size_t offset; /* of a double */
+} machine_key;
+
+static const machine_key keys[] = {
+    {"near", "bytes/s of a rank's port inside a node, each way", offsetof(hy_machine, network.bandwidth[HY_NEAR])},
+    {"near_latency", "seconds", offsetof(hy_machine, network.latency[HY_NEAR])},
+    {"far", "bytes/s of a rank's port between nodes, each way", offsetof(hy_machine, network.bandwidth[HY_FAR])},
+    {"far_latency", "seconds", offsetof(hy_machine, network.latency[HY_FAR])},
+    {"uplink", "bytes/s of a node, each way; 0: as much as its ranks' ports", offsetof(hy_machine, network.uplink)},
+    {"products", "FLOP/s of matrix products", offsetof(hy_machine, products)},
+    {"attention", "FLOP/s of softmax attention", offsetof(hy_machine, attention)},
+    {"recurrences", "FLOP/s of linear recurrences", offsetof(hy_machine, recurrences)},
+    {"memory", "bytes/s of a device's memory", offsetof(hy_machine, memory)},
+    {"launch", "seconds of an operation beside its work", offsetof(hy_machine, launch)},
+    {"post", "seconds of the processor to post a message", offsetof(hy_machine, post)},
+    {"eager", "bytes up to which a message leaves before its receiver wants it", offsetof(hy_machine, eager)},
+    {"calls_progress", "1: exchanges go on between operations only", offsetof(hy_machine, calls_progress)},
+};
+enum { KEYS = sizeof keys / sizeof keys[0] };
+
+void hy_machine_help(char *text, size_t size) {
+    size_t used = (size_t)snprintf(text, size, "a preset (");
+    for (int i = 0; i < PRESETS && used < size; i++) {
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", presets[i].name);
+    }
+    used += used < size ? (size_t)snprintf(text + used, size - used, "), KEY=VALUE,... or both; keys: node (ranks of one)")
+                        : 0;
+    for (int i = 0; i < KEYS && used < size; i++) {
+        used += (size_t)snprintf(text + used, size - used, ", %s (%s)", keys[i].name, keys[i].help);
+    }
+}
+
+static hy_status machine_unknown(const char *word) {
+    char known[2048];
+    hy_machine_help(known, sizeof known);
+    return hy_fail(HY_ERR_USAGE, "machine '%s': not %s", word, known);
+}
+
+static bool find_preset(const char *word, hy_machine *out) {
+    for (int i = 0; i < PRESETS; i++) {
+        if (strcmp(presets[i].name, word) == 0) {
+            *out = presets[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static hy_status set_key(const char *word, hy_machine *out) {
+    const char *equals = strchr(word, '=');
+    char *end = NULL;
+    const double value = equals != NULL ? strtod(equals + 1, &end) : 0.0;
+    if (equals == NULL || end == equals + 1 || *end != '\0' || !(value >= 0.0 && value < 1e300)) {
+        return machine_unknown(word);
+    }
+    const size_t length = (size_t)(equals - word);
+    if (length == 4 && strncmp(word, "node", 4) == 0 && value < 1e6) {
+        out->network.node = (int)value;
+        return HY_OK;
+    }
+    for (int i = 0; i < KEYS; i++) {
+        if (strlen(keys[i].name) == length && strncmp(keys[i].name, word, length) == 0) {
+            *(double *)((char *)out + keys[i].offset) = value;
+            return HY_OK;
+        }
+    }
+    return machine_unknown(word);
+}
+
+hy_status hy_machine_parse(const char *words, hy_machine *out) {
+    char copy[sizeof out->name];
+    char *rest = NULL;
+    *out = presets[0];
+    if (strlen(words) >= sizeof copy) {
+        return hy_fail(HY_ERR_USAGE, "machine '%.40s...': more than %zu characters", words, sizeof copy - 1);
+    }
+    (void)snprintf(copy, sizeof copy, "%s", words);
+    for (char *word = strtok_r(copy, ",", &rest), *first = word; word != NULL; word = strtok_r(NULL, ",", &rest)) {
+        if (word != first || !find_preset(word, out)) {
+            HY_TRY(set_key(word, out));
+        }
+    }
+    (void)snprintf(out->name, sizeof out->name, "%s", words);
+    for (int i = 0; i < KEYS; i++) { /* what is divided by */
+        const double value = *(const double *)((const char *)out + keys[i].offset);
+        const bool divides = keys[i].offset == offsetof(hy_machine, network.bandwidth[HY_NEAR]) ||
+                             keys[i].offset == offsetof(hy_machine, network.bandwidth[HY_FAR]) ||
+                             (keys[i].offset >= offsetof(hy_machine, products) &&
+                              keys[i].offset <= offsetof(hy_machine, memory));
+        if (divides && value <= 0.0) {
+            return hy_fail(HY_ERR_USAGE, "machine '%s': %s must be above 0", words, keys[i].name);
+        }
+    }
+    return HY_OK;
+}
+
+static double rate_of(const hy_machine *m, hy_op_id op) {
+    switch (op) {
+    case HY_OP_attn_fwd:
+    case HY_OP_attn_bwd:
+        return m->attention;
+    case HY_OP_recur_map:
+    case HY_OP_recur_fwd:
+    case HY_OP_recur_inject:
+    case HY_OP_recur_map_bwd:
+    case HY_OP_recur_bwd:
+    case HY_OP_level_fwd:
+    case HY_OP_level_map_bwd:
+    case HY_OP_level_bwd:
+    case HY_OP_map_apply:
+    case HY_OP_map_fold:
+    case HY_OP_map_join:
+    case HY_OP_map_compose:
+        return m->recurrences;
+    default:
+        return m->products;
+    }
+}
+
+double hy_machine_seconds(const hy_machine *machine, hy_op_id op, double flops, double bytes) {
+    const double arithmetic = flops / rate_of(machine, op), moving = bytes / machine->memory;
+    return machine->launch + (arithmetic > moving ? arithmetic : moving);
+}
