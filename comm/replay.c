@@ -12,7 +12,7 @@ enum { NONE = -1, OVER = -2 };
 /* An exchange of one rank. */
 typedef struct exchange {
     int32_t rank, number;
-    int name;
+    int name, place;
     int64_t at;    /* the events of its next step; NONE: it has no more */
     int64_t until; /* behind its last event */
     int awaited;   /* messages */
@@ -131,8 +131,7 @@ static hy_status prepare_counts(replaying *p) {
         }
     }
     p->out->n_places = places;
-    HY_TRY(HY_NEW("places", places, &p->out->waited_at));
-    return HY_NEW("places", places, &p->out->computed_at);
+    return HY_NEW("places", places, &p->out->places);
 }
 
 /* ---- exchanges ---- */
@@ -174,7 +173,7 @@ static hy_status complete(replaying *p, int64_t at) {
     player->waits_for = NONE;
     sum->waited += waited;
     p->out->ranks[rank].waiting += waited;
-    p->out->waited_at[player->place] += waited;
+    p->out->places[player->place].waited += waited;
     return hy_time_queue_add(&p->ready, p->now, rank, 0);
 }
 
@@ -204,6 +203,8 @@ static hy_status post_message(replaying *p, int64_t at, const hy_event *event) {
         message->bytes = event->b;
         sum->messages++;
         sum->sent += event->b;
+        p->out->places[e->place].messages++;
+        p->out->places[e->place].sent += event->b;
         e->awaited += !eager;
         return eager || message->recv != NONE ? send_off(p, id) : HY_OK;
     }
@@ -267,6 +268,7 @@ static hy_status post_exchange(replaying *p, int rank, const hy_event *event) {
     p->exchanges[at] = (exchange){.rank = rank,
                                   .number = event->a,
                                   .name = player->names[event->b],
+                                  .place = player->place,
                                   .at = player->at < until ? player->at : NONE,
                                   .until = until,
                                   .posted = p->now};
@@ -291,7 +293,7 @@ static hy_status compute(replaying *p, int rank) {
             break;
         }
         const double one = p->rates->seconds(p->rates->context, e->a, e->flops, e->bytes);
-        p->out->computed_at[player->place] += one;
+        p->out->places[player->place].computed += one;
         seconds += one;
     }
     p->out->ranks[rank].computing += seconds;
@@ -441,8 +443,7 @@ void hy_replay_destroy(hy_replay *replay) {
     if (replay != NULL) {
         hy_free(replay->ranks);
         hy_free(replay->exchanges);
-        hy_free(replay->waited_at);
-        hy_free(replay->computed_at);
+        hy_free(replay->places);
         hy_free(replay);
     }
 }

@@ -29,13 +29,18 @@ typedef struct hy_replay_rank {
     double end, computing, waiting, posting; /* seconds */
 } hy_replay_rank;
 
+/* One place (HY_EVENT_PLACE), all ranks together. */
+typedef struct hy_replay_place {
+    double computed, waited; /* seconds */
+    int64_t sent, messages;  /* of exchanges posted there; bytes */
+} hy_replay_place;
+
 typedef struct hy_replay {
     double seconds; /* the last rank's end */
     int n_ranks, n_exchanges, n_places;
     hy_replay_rank *ranks;
     hy_replay_exchange *exchanges; /* [n_exchanges] all ranks together */
-    double *waited_at;             /* [n_places] all ranks together */
-    double *computed_at;           /* [n_places] likewise */
+    hy_replay_place *places;       /* [n_places] */
 } hy_replay;
 
 /* HY_ERR_DATA if the schedules do not fit each other (a rank waits for what none sends), naming the rank and the exchange. Local. */

@@ -4,6 +4,7 @@
  * rank of many that are not there. FLOPs are those of the model, forward once and backward twice that, for sequences of one document
  * each: recomputation is not counted, shorter documents make softmax attention cheaper. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/table.h"
@@ -14,10 +15,11 @@
 #include "launch/options.h"
 #include "launch/plan_json.h"
 #include "train/run/dry_run.h"
+#include "train/run/method_choice.h"
 #include "train/run/trainer.h"
 
 typedef struct plan_job {
-    const hy_config *config;
+    hy_config *config;
     int ranks, rank; /* rank: the one that has the most tokens */
     hy_model *model;
     hy_dry_run *dry, *whole; /* of the device's tuning; of calls as large as can be */
@@ -25,6 +27,8 @@ typedef struct plan_job {
     hy_run_shape shape;
     hy_data_split split;
     bool json;
+    const char *machine;      /* in words; NULL: none */
+    hy_method_choice *choice; /* NULL: nothing was left open, nor asked for */
 } plan_job;
 
 /* ---- parameters ---- */
@@ -197,6 +201,48 @@ static hy_status print_step(const plan_job *job) {
     return HY_OK;
 }
 
+/* ---- methods ---- */
+
+static void add_tried(hy_text_table *table, const plan_job *job, const hy_tried_method *t, int mixer, bool best) {
+    const hy_tried_layer *layer = &t->layers[mixer];
+    const hy_tried_method *chosen = &job->choice->tried[job->choice->best];
+    hy_text_table_cell(table, "%s%s", best ? "* " : "  ", job->config->model.mixers[job->choice->mixers[mixer]].name);
+    hy_text_table_cell(table, "%lld", (long long)job->choice->counts[mixer]);
+    hy_text_table_cell(table, "%s", hy_layout_names[t->method.layout]);
+    hy_text_table_cell(table, "%s", hy_state_exchange_names[t->method.state]);
+    hy_text_table_cell(table, "%s", hy_attention_method_names[t->method.attention]);
+    hy_text_table_cell(table, "%s", hy_text_duration(layer->seconds).s);
+    hy_text_table_cell(table, "%s", hy_text_duration(layer->exposed).s);
+    hy_text_table_cell(table, "%s", hy_text_bytes(layer->sent).s);
+    hy_text_table_cell(table, "%.0f", layer->messages);
+    hy_text_table_cell(table, "%s", hy_text_bytes((double)t->activations).s);
+    hy_text_table_cell(table, "%s", hy_text_duration(t->seconds).s);
+    hy_text_table_cell(table, "%.2f", t->seconds / chosen->seconds);
+}
+
+/* What each method would take in a layer of each mixer, and all of it. */
+static hy_status print_methods(const plan_job *job) {
+    const hy_method_choice *choice = job->choice;
+    const hy_sp_method *best = &choice->tried[choice->best].method;
+    hy_text_table *table = NULL;
+    HY_TRY(hy_text_table_create(12,
+                                (const char *const[]){"  mixer", "layers", "layout", "states", "attention", "a layer",
+                                                      "exposed", "sent", "messages", "activations", "micro-step",
+                                                      "of the best"},
+                                &table));
+    for (int i = 0; i < choice->n_mixers; i++) {
+        for (int t = 0; t < choice->n; t++) {
+            add_tried(table, job, &choice->tried[t], i, t == choice->best);
+        }
+    }
+    printf("methods     simulated on %s, of %d ranks; a rank's mean. *: the fastest\n", job->machine, job->ranks);
+    const hy_status status = hy_text_table_print(table, stdout);
+    hy_text_table_destroy(table);
+    printf("fastest     parallel.layout=%s parallel.state=%s parallel.attention=%s\n\n", hy_layout_names[best->layout],
+           hy_state_exchange_names[best->state], hy_attention_method_names[best->attention]);
+    return status;
+}
+
 /* ---- */
 
 static void print_head(const plan_job *job) {
@@ -318,10 +364,32 @@ static hy_status print_plan_text(plan_job *job) {
     HY_TRY(print_stages(job));
     HY_TRY(print_parameters(job));
     HY_TRY(print_memory(job));
+    HY_TRY(job->choice != NULL ? print_methods(job) : HY_OK);
     return print_work(job);
 }
 
+/* Methods that the configuration leaves open become the fastest ones on the machine; with --machine all are shown. */
+static hy_status choose_methods(plan_job *job) {
+    hy_sp_method *method = &job->config->parallel.method;
+    const char *configured = job->config->parallel.machine;
+    const bool asked = job->machine != NULL, open = hy_method_is_open(method);
+    hy_machine machine;
+    if (!asked) {
+        job->machine = strcmp(configured, "measured") == 0 ? "flat" : configured;
+    }
+    if ((!asked && !open) || job->ranks == 1) {
+        *method = hy_method_first(method);
+        return HY_OK;
+    }
+    HY_TRY(hy_machine_parse(job->machine, &machine));
+    HY_TRY(HY_NEW("methods", 1, &job->choice));
+    HY_TRY(hy_method_choose(job->config, 0, job->ranks, asked, &machine, job->choice));
+    hy_method_settle(job->choice, method);
+    return HY_OK;
+}
+
 static hy_status print_plan(plan_job *job) {
+    HY_TRY(choose_methods(job));
     HY_TRY(find_fullest_rank(job));
     hy_status status = hy_model_create(&job->config->model, job->ranks, &job->model);
     if (status == HY_OK) {
@@ -337,6 +405,7 @@ static hy_status print_plan(plan_job *job) {
     hy_dry_run_destroy(job->dry);
     hy_dry_run_destroy(job->whole);
     hy_model_destroy(job->model);
+    hy_free(job->choice);
     return status;
 }
 
@@ -355,11 +424,14 @@ static hy_status choose_ranks(int64_t asked, const hy_comm *world, plan_job *job
 hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
     int64_t ranks = 0;
     bool json = false;
+    const char *machine = NULL;
     hy_option_list sets = {.n = 0};
     const hy_option options[] = {
         {"--ranks", HY_OPTION_COUNT, &ranks, "N",
          "plan for N ranks (default: parallel.data x parallel.sequence, where that is fixed, else 1)"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
+        {"--machine", HY_OPTION_TEXT, &machine, "MACHINE",
+         "what every layout and exchange would take there, simulated; a description as in `hylas scale --simulate`"},
         {"--json", HY_OPTION_FLAG, &json, NULL, "one JSON document instead of text (docs/json.md)"},
     };
     const hy_usage usage = {"hylas plan CONFIG [options]",
@@ -367,7 +439,7 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
                             "rank, FLOPs, and what every\n"
                             "layer's exchange sends in one step. Needs neither mpirun nor a token store.",
                             options,
-                            3,
+                            4,
                             1,
                             1};
     hy_args args;
@@ -377,7 +449,7 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
         return HY_OK;
     }
     HY_TRY(hy_config_load_on_all(world, args.positional[0], &sets, &config));
-    plan_job job = {.config = config, .json = json};
+    plan_job job = {.config = config, .json = json, .machine = machine};
     hy_status status = choose_ranks(ranks, world, &job);
     if (status == HY_OK && hy_comm_rank(world) == 0) {
         status = print_plan(&job);

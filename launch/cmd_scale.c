@@ -214,8 +214,7 @@ hy_status hy_cmd_scale(int argc, char **argv, hy_comm *world) {
         return HY_OK;
     }
     HY_TRY(hy_comm_agree(world, HY_NEW("study", 1, &job)));
-    *job = (scale_job){.csv = csv,
-                       .grid = {.config = args.positional[0], .sets = &sets, .per_rank = per_rank}};
+    *job = (scale_job){.csv = csv, .grid = {.config = args.positional[0], .sets = &sets, .per_rank = per_rank}};
     const hy_status status = hy_comm_rank(world) == 0 ? run_study(ranks, &vary, machine, job) : HY_OK;
     hy_text_table_destroy(job->table);
     hy_free(job->known);

@@ -24,9 +24,10 @@
     X(HY_ATTENTION_ALLGATHER, "allgather", allgather)
 
 #define HY_X(value, ...) value,
-typedef enum hy_layout_kind { HY_LAYOUT_KINDS(HY_X) } hy_layout_kind;
-typedef enum hy_state_exchange { HY_STATE_EXCHANGES(HY_X) } hy_state_exchange;
-typedef enum hy_attention_method { HY_ATTENTION_METHODS(HY_X) } hy_attention_method;
+/* ..._AUTO, behind all ways: the one that a cost model finds fastest (train/run/method_choice.h). Nothing that runs has it. */
+typedef enum hy_layout_kind { HY_LAYOUT_KINDS(HY_X) HY_LAYOUT_AUTO } hy_layout_kind;
+typedef enum hy_state_exchange { HY_STATE_EXCHANGES(HY_X) HY_STATE_AUTO } hy_state_exchange;
+typedef enum hy_attention_method { HY_ATTENTION_METHODS(HY_X) HY_ATTENTION_AUTO } hy_attention_method;
 typedef enum hy_overlap { HY_OVERLAPS(HY_X) } hy_overlap;
 #undef HY_X
 
@@ -47,5 +48,7 @@ static inline int hy_sp_node_ranks(const hy_sp_method *method, int size) {
 /* By value; NULL at the end. */
 extern const char *const hy_layout_names[], *const hy_state_exchange_names[], *const hy_attention_method_names[],
                                                                                   *const hy_overlap_names[];
+/* The same with "auto" behind them. */
+extern const char *const hy_layout_choices[], *const hy_state_exchange_choices[], *const hy_attention_method_choices[];
 
 #endif

@@ -71,8 +71,8 @@ static hy_status load_point(const hy_scale_grid *grid, const char **sets, int n,
         return HY_OK;
     }
     const int64_t groups = point->config->parallel.data;
-    const int64_t sharing = point->config->parallel.sequence > 0 ? point->config->parallel.sequence
-                                                                  : point->ranks / groups;
+    const int64_t sharing =
+        point->config->parallel.sequence > 0 ? point->config->parallel.sequence : point->ranks / groups;
     (void)snprintf(length, sizeof length, "data.sequence=%lld", (long long)(grid->per_rank * sharing));
     sets[n] = length;
     return hy_config_load(grid->config, sets, n + 1, point->config);

@@ -19,7 +19,7 @@ typedef struct hy_scale_grid {
     hy_varied varied[HY_VARIED_MAX];
     int n_varied, n_ranks;
     int64_t ranks[HY_SCALE_RANKS]; /* ascending */
-    int64_t per_rank;              /* tokens of a rank: the sequence grows with the ranks that share it; 0: it does not */
+    int64_t per_rank; /* tokens of a rank: the sequence grows with the ranks that share it; 0: it does not */
 } hy_scale_grid;
 
 typedef struct hy_scale_point {

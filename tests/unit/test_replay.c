@@ -169,8 +169,10 @@ static void test_overlap(void **unused) {
     takes(computes_meanwhile, 8, network, exchange);
     hy_replay *r = replay_of(computes_meanwhile, 8, &network, &plain, HY_OK);
     assert_int_equal(r->n_places, 3);
-    assert_true(fabs(r->waited_at[2] - 8 * 0.5 * exchange) < 1e-9 && r->waited_at[1] == 0);
-    assert_true(fabs(r->computed_at[2] - 8 * 0.5 * exchange) < 1e-9);
+    assert_true(fabs(r->places[2].waited - 8 * 0.5 * exchange) < 1e-9 && r->places[1].waited == 0);
+    assert_true(fabs(r->places[2].computed - 8 * 0.5 * exchange) < 1e-9);
+    assert_int_equal(r->places[1].messages, 8 * 7);
+    assert_int_equal(r->places[1].sent, 8 * 7 * 1000000);
     assert_int_equal(r->n_exchanges, 1);
     assert_string_equal(r->exchanges[0].name, "gather");
     assert_int_equal(r->exchanges[0].sent, 8 * 7 * 1000000);

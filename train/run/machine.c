@@ -70,8 +70,9 @@ void hy_machine_help(char *text, size_t size) {
     for (int i = 0; i < PRESETS && used < size; i++) {
         used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", presets[i].name);
     }
-    used += used < size ? (size_t)snprintf(text + used, size - used, "), KEY=VALUE,... or both; keys: node (ranks of one)")
-                        : 0;
+    used += used < size
+                ? (size_t)snprintf(text + used, size - used, "), KEY=VALUE,... or both; keys: node (ranks of one)")
+                : 0;
     for (int i = 0; i < KEYS && used < size; i++) {
         used += (size_t)snprintf(text + used, size - used, ", %s (%s)", keys[i].name, keys[i].help);
     }
@@ -130,10 +131,10 @@ hy_status hy_machine_parse(const char *words, hy_machine *out) {
     (void)snprintf(out->name, sizeof out->name, "%s", words);
     for (int i = 0; i < KEYS; i++) { /* what is divided by */
         const double value = *(const double *)((const char *)out + keys[i].offset);
-        const bool divides = keys[i].offset == offsetof(hy_machine, network.bandwidth[HY_NEAR]) ||
-                             keys[i].offset == offsetof(hy_machine, network.bandwidth[HY_FAR]) ||
-                             (keys[i].offset >= offsetof(hy_machine, products) &&
-                              keys[i].offset <= offsetof(hy_machine, memory));
+        const bool divides =
+            keys[i].offset == offsetof(hy_machine, network.bandwidth[HY_NEAR]) ||
+            keys[i].offset == offsetof(hy_machine, network.bandwidth[HY_FAR]) ||
+            (keys[i].offset >= offsetof(hy_machine, products) && keys[i].offset <= offsetof(hy_machine, memory));
         if (divides && value <= 0.0) {
             return hy_fail(HY_ERR_USAGE, "machine '%s': %s must be above 0", words, keys[i].name);
         }

@@ -1,0 +1,180 @@
+#include "train/run/method_choice.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "train/run/dry_run.h"
+#include "train/run/simulate.h"
+#include "train/run/trainer.h"
+
+typedef struct choosing {
+    const hy_config *config;
+    hy_config *small; /* a layer of every mixer */
+    int stage, ranks;
+    const hy_machine *machine;
+    hy_method_choice *out;
+} choosing;
+
+static void list_mixers(const hy_model_config *model, hy_method_choice *out) {
+    for (int64_t l = 0; l < model->layers; l++) {
+        int i = 0;
+        while (i < out->n_mixers && out->mixers[i] != model->layer_mixer[l]) {
+            i++;
+        }
+        out->mixers[i] = model->layer_mixer[l];
+        out->n_mixers = i == out->n_mixers ? i + 1 : out->n_mixers;
+        out->counts[i]++;
+    }
+}
+
+/* Checkpoints, data and validation are nothing to it. */
+static void make_small(const choosing *c) {
+    hy_config *small = c->small;
+    memcpy(small, c->config, sizeof *small);
+    small->model.layers = c->out->n_mixers;
+    for (int i = 0; i < c->out->n_mixers; i++) {
+        small->model.layer_mixer[i] = c->out->mixers[i];
+    }
+}
+
+/* ---- one method ---- */
+
+static hy_tried_layer layer_of(const hy_replay *replay, int block) {
+    hy_tried_layer layer = {0};
+    for (int backward = 0; backward < 2; backward++) {
+        const int at = HY_PLACE_BLOCKS + 2 * block + backward;
+        const hy_replay_place *place = at < replay->n_places ? &replay->places[at] : NULL;
+        if (place != NULL) {
+            layer.seconds += (place->computed + place->waited) / replay->n_ranks;
+            layer.exposed += place->waited / replay->n_ranks;
+            layer.sent += (double)place->sent / replay->n_ranks;
+            layer.messages += (double)place->messages / replay->n_ranks;
+        }
+    }
+    return layer;
+}
+
+static hy_status activations_of(const choosing *c, const hy_sp_method *method, int64_t *bytes) {
+    hy_run_shape shape;
+    hy_data_split split;
+    hy_profile profile;
+    hy_run_bytes run;
+    hy_model *model = NULL;
+    HY_TRY(hy_trainer_shape(c->config, c->stage, c->ranks, 0, &shape, &split));
+    HY_TRY(hy_profile_of(c->config->run.device, shape.dtype, &profile));
+    HY_TRY(hy_model_create(&c->config->model, c->ranks, &model));
+    shape.method = *method;
+    const hy_status status = hy_runner_plan_bytes(model, &shape, &profile, &run);
+    hy_model_destroy(model);
+    *bytes = status == HY_OK ? run.arena : 0;
+    return status;
+}
+
+static hy_status try_method(choosing *c, const hy_sp_method *method) {
+    hy_simulation simulation;
+    hy_tried_method *tried = &c->out->tried[c->out->n];
+    c->small->parallel.method = *method;
+    HY_TRY(hy_simulate(c->small, c->stage, c->ranks, c->machine, &simulation));
+    *tried = (hy_tried_method){.method = *method, .seconds = simulation.replay->seconds};
+    for (int i = 0; i < c->out->n_mixers; i++) {
+        tried->layers[i] = layer_of(simulation.replay, i + 1);
+        tried->seconds += (double)(c->out->counts[i] - 1) * tried->layers[i].seconds;
+    }
+    hy_simulation_clear(&simulation);
+    HY_TRY(activations_of(c, method, &tried->activations));
+    if (c->out->n == 0 || tried->seconds < c->out->tried[c->out->best].seconds) {
+        c->out->best = c->out->n;
+    }
+    c->out->n++;
+    return HY_OK;
+}
+
+/* ---- all of them ---- */
+
+static bool was_tried(const choosing *c, const hy_sp_method *method) {
+    for (int i = 0; i < c->out->n; i++) {
+        const hy_sp_method *m = &c->out->tried[i].method;
+        if (m->layout == method->layout && m->state == method->state && m->attention == method->attention) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Each value of one part of the method that is open; the fastest is put in. */
+static hy_status try_values(choosing *c, hy_sp_method *method, bool of_state, int first, int end) {
+    double least = 0.0;
+    int best = first;
+    for (int value = first; value < end && c->out->n < HY_TRIED_MAX; value++) {
+        hy_sp_method one = *method;
+        if (of_state) {
+            one.state = (hy_state_exchange)value;
+        } else {
+            one.attention = (hy_attention_method)value;
+        }
+        if (was_tried(c, &one)) {
+            continue;
+        }
+        HY_TRY(try_method(c, &one));
+        const double seconds = c->out->tried[c->out->n - 1].seconds;
+        if (least == 0.0 || seconds < least) {
+            least = seconds;
+            best = value;
+        }
+    }
+    if (of_state) {
+        method->state = (hy_state_exchange)best;
+    } else {
+        method->attention = (hy_attention_method)best;
+    }
+    return HY_OK;
+}
+
+static hy_status try_all(choosing *c, const hy_sp_method *wanted, bool all) {
+    const bool layouts = all || wanted->layout == HY_LAYOUT_AUTO, states = all || wanted->state == HY_STATE_AUTO,
+               attentions = all || wanted->attention == HY_ATTENTION_AUTO;
+    const int first = layouts ? 0 : (int)wanted->layout, end = layouts ? (int)HY_LAYOUT_AUTO : first + 1;
+    for (int layout = first; layout < end; layout++) {
+        hy_sp_method method = *wanted;
+        method.layout = (hy_layout_kind)layout;
+        method.attention = wanted->attention == HY_ATTENTION_AUTO ? (hy_attention_method)0 : wanted->attention;
+        HY_TRY(try_values(c, &method, true, states ? 0 : (int)wanted->state,
+                          states ? (int)HY_STATE_AUTO : (int)wanted->state + 1));
+        if (attentions) {
+            HY_TRY(try_values(c, &method, false, 0, (int)HY_ATTENTION_AUTO));
+        }
+    }
+    return HY_OK;
+}
+
+hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all, const hy_machine *machine,
+                           hy_method_choice *out) {
+    choosing c = {.config = config, .stage = stage, .ranks = ranks, .machine = machine, .out = out};
+    memset(out, 0, sizeof *out);
+    list_mixers(&config->model, out);
+    HY_TRY(HY_NEW("configuration", 1, &c.small));
+    make_small(&c);
+    const hy_status status = try_all(&c, &config->parallel.method, all);
+    hy_free(c.small);
+    return status;
+}
+
+bool hy_method_is_open(const hy_sp_method *method) {
+    return method->layout == HY_LAYOUT_AUTO || method->state == HY_STATE_AUTO ||
+           method->attention == HY_ATTENTION_AUTO;
+}
+
+hy_sp_method hy_method_first(const hy_sp_method *method) {
+    hy_sp_method first = *method;
+    first.layout = method->layout == HY_LAYOUT_AUTO ? (hy_layout_kind)0 : method->layout;
+    first.state = method->state == HY_STATE_AUTO ? (hy_state_exchange)0 : method->state;
+    first.attention = method->attention == HY_ATTENTION_AUTO ? (hy_attention_method)0 : method->attention;
+    return first;
+}
+
+void hy_method_settle(const hy_method_choice *choice, hy_sp_method *method) {
+    const hy_sp_method *best = &choice->tried[choice->best].method;
+    method->layout = method->layout == HY_LAYOUT_AUTO ? best->layout : method->layout;
+    method->state = method->state == HY_STATE_AUTO ? best->state : method->state;
+    method->attention = method->attention == HY_ATTENTION_AUTO ? best->attention : method->attention;
+}

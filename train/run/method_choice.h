@@ -1,0 +1,44 @@
+/* Which layout and exchanges are fastest for a run: each is simulated (simulate.h) on a model with one layer of every mixer, the time of which
+ * counts as often as the model has it.
+ *
+ * The layouts are tried in turn; in each the exchanges of states, then, with the best of them, those of keys and values. So not every pair
+ * is tried: what a layer exchanges hides behind its own work. */
+#ifndef HY_TRAIN_METHOD_CHOICE_H
+#define HY_TRAIN_METHOD_CHOICE_H
+
+#include "train/run/config.h"
+#include "train/run/machine.h"
+
+enum { HY_TRIED_MAX = 64 };
+
+/* What one mixer's layer takes with a method, forward and backward of a micro-step. */
+typedef struct hy_tried_layer {
+    double seconds, exposed; /* of a rank, the mean; exposed: of them, waiting for exchanges */
+    double sent, messages;   /* of a rank, the mean; bytes */
+} hy_tried_layer;
+
+typedef struct hy_tried_method {
+    hy_sp_method method;
+    double seconds;      /* of a micro-step of the whole model, estimated: layers as often as they are there, and the rest */
+    int64_t activations; /* bytes of the whole model on the first rank */
+    hy_tried_layer layers[HY_MIXERS_MAX];
+} hy_tried_method;
+
+typedef struct hy_method_choice {
+    int n, best, n_mixers;
+    int mixers[HY_MIXERS_MAX];     /* of the model, in the order of their first layer */
+    int64_t counts[HY_MIXERS_MAX]; /* layers */
+    hy_tried_method tried[HY_TRIED_MAX];
+} hy_method_choice;
+
+/* Tries what `config` leaves open (`auto`), all of it if `all`. HY_ERR_USAGE for a mesh that does not fit. Local. */
+HY_MUST_CHECK hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all,
+                                         const hy_machine *machine, hy_method_choice *out);
+/* Whether `config` leaves anything open. */
+bool hy_method_is_open(const hy_sp_method *method);
+/* With the first way wherever it is open: what one rank needs. */
+hy_sp_method hy_method_first(const hy_sp_method *method);
+/* The open parts of *method become those of the fastest. */
+void hy_method_settle(const hy_method_choice *choice, hy_sp_method *method);
+
+#endif
