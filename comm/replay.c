@@ -16,6 +16,7 @@ typedef struct exchange {
     int64_t at;    /* the events of its next step; NONE: it has no more */
     int64_t until; /* behind its last event */
     int awaited;   /* messages */
+    bool counts;
     double posted;
     int64_t next; /* of its rank's that could go on, or spare */
 } exchange;
@@ -28,8 +29,8 @@ typedef struct rank_player {
     int32_t waits_for;   /* NONE: for none */
     int place;
     double since, delay; /* when it began to wait; what posting took since it computed */
-    bool ended;
-    int *names; /* [n_names] in the replay's list */
+    bool counts, ended;  /* it is behind its mark */
+    int *names;          /* [n_names] in the replay's list */
 } rank_player;
 
 /* A communicator: the ranks of rank r's are members[first[r]...]. */
@@ -48,7 +49,6 @@ typedef struct replaying {
     hy_time_queue ready; /* ranks */
     exchange *exchanges;
     int64_t n_exchanges, limit, spare;
-    int n_ended;
     double now;
 } replaying;
 
@@ -162,14 +162,14 @@ static hy_status complete(replaying *p, int64_t at) {
     rank_player *player = &p->players[e->rank];
     hy_replay_exchange *sum = &p->out->exchanges[e->name];
     const int32_t rank = e->rank, number = e->number;
-    sum->in_flight += p->now - e->posted;
+    sum->in_flight += player->counts ? p->now - e->posted : 0;
     player->exchanges[number] = OVER;
     e->next = p->spare;
     p->spare = at;
     if (player->waits_for != number) {
         return HY_OK;
     }
-    const double waited = p->now - player->since;
+    const double waited = player->counts ? p->now - player->since : 0;
     player->waits_for = NONE;
     sum->waited += waited;
     p->out->ranks[rank].waiting += waited;
@@ -181,6 +181,19 @@ static hy_status send_off(replaying *p, int64_t at) {
     hy_message *m = &p->messages.messages[at];
     m->left = true;
     return hy_network_send(p->network, p->now, m->key.from, m->key.to, m->bytes, at);
+}
+
+static void count_message(replaying *p, const exchange *e, bool send, int64_t bytes) {
+    hy_replay_exchange *sum = &p->out->exchanges[e->name];
+    p->out->ranks[e->rank].posting += p->rates->post;
+    if (send) {
+        sum->messages++;
+        sum->sent += bytes;
+        p->out->places[e->place].messages++;
+        p->out->places[e->place].sent += bytes;
+    } else {
+        sum->received += bytes;
+    }
 }
 
 /* One message of exchange `at`. */
@@ -197,18 +210,14 @@ static hy_status post_message(replaying *p, int64_t at, const hy_event *event) {
     HY_TRY(hy_message_side(&p->messages, &key, send, at, &id));
     hy_message *message = &p->messages.messages[id];
     p->players[e->rank].delay += p->rates->post;
-    p->out->ranks[e->rank].posting += p->rates->post;
+    if (e->counts) {
+        count_message(p, e, send, event->b);
+    }
     if (send) {
-        hy_replay_exchange *sum = &p->out->exchanges[e->name];
         message->bytes = event->b;
-        sum->messages++;
-        sum->sent += event->b;
-        p->out->places[e->place].messages++;
-        p->out->places[e->place].sent += event->b;
         e->awaited += !eager;
         return eager || message->recv != NONE ? send_off(p, id) : HY_OK;
     }
-    p->out->exchanges[e->name].received += event->b;
     if (message->arrived) {
         hy_message_drop(&p->messages, id);
         return HY_OK;
@@ -271,10 +280,11 @@ static hy_status post_exchange(replaying *p, int rank, const hy_event *event) {
                                   .place = player->place,
                                   .at = player->at < until ? player->at : NONE,
                                   .until = until,
+                                  .counts = player->counts,
                                   .posted = p->now};
     player->exchanges[event->a] = at;
     player->at = until;
-    p->out->exchanges[p->exchanges[at].name].count++;
+    p->out->exchanges[p->exchanges[at].name].count += player->counts;
     return go_on(p, at);
 }
 
@@ -293,10 +303,10 @@ static hy_status compute(replaying *p, int rank) {
             break;
         }
         const double one = p->rates->seconds(p->rates->context, e->a, e->flops, e->bytes);
-        p->out->places[player->place].computed += one;
+        p->out->places[player->place].computed += player->counts ? one : 0;
         seconds += one;
     }
-    p->out->ranks[rank].computing += seconds;
+    p->out->ranks[rank].computing += player->counts ? seconds : 0;
     return hy_time_queue_add(&p->ready, p->now + seconds, rank, 0);
 }
 
@@ -336,6 +346,9 @@ static hy_status play(replaying *p, int rank) {
         player->at++;
         if (e->kind == HY_EVENT_PLACE) {
             player->place = e->a;
+        } else if (e->kind == HY_EVENT_MARK) {
+            player->counts = true;
+            p->out->ranks[rank].begin = p->now;
         } else if (e->kind == HY_EVENT_POST) {
             HY_TRY(post_exchange(p, rank, e));
         } else if (e->kind == HY_EVENT_WAIT && player->exchanges[e->a] >= 0) {
@@ -345,19 +358,27 @@ static hy_status play(replaying *p, int rank) {
         }
     }
     player->ended = true;
-    p->n_ended++;
     p->out->ranks[rank].end = p->now;
-    p->out->seconds = p->now > p->out->seconds ? p->now : p->out->seconds;
     return advance_exchanges(p, rank);
 }
 
 /* ---- all ---- */
 
+static bool has_mark(const hy_schedule *s) {
+    for (int64_t i = 0; i < s->n; i++) {
+        if (s->events[i].kind == HY_EVENT_MARK) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static hy_status prepare_players(replaying *p, const hy_schedule *const *schedules) {
     HY_TRY(HY_NEW("ranks", p->n_ranks, &p->players));
     for (int r = 0; r < p->n_ranks; r++) {
         rank_player *player = &p->players[r];
-        *player = (rank_player){.schedule = schedules[r], .could_go_on = NONE, .waits_for = NONE};
+        *player = (rank_player){
+            .schedule = schedules[r], .could_go_on = NONE, .waits_for = NONE, .counts = !has_mark(schedules[r])};
         HY_TRY(HY_NEW("exchanges of a rank", schedules[r]->exchanges, &player->exchanges));
         for (int32_t i = 0; i < schedules[r]->exchanges; i++) {
             player->exchanges[i] = OVER; /* posted before the schedule began */
@@ -380,9 +401,10 @@ static hy_status name_who_waits(const replaying *p) {
     return HY_OK;
 }
 
+/* Also what nobody waits for, to its end. */
 static hy_status play_all(replaying *p) {
     double arrival;
-    while (p->n_ended < p->n_ranks) {
+    for (;;) {
         const hy_time_entry *ready = hy_time_queue_first(&p->ready);
         const bool moves = hy_network_next(p->network, &arrival);
         if (ready == NULL && !moves) {
@@ -400,7 +422,16 @@ static hy_status play_all(replaying *p) {
         hy_time_queue_drop_first(&p->ready);
         HY_TRY(play(p, rank));
     }
-    return HY_OK;
+}
+
+static void sum_up(const replaying *p) {
+    double begin = 0, end = 0;
+    for (int r = 0; r < p->n_ranks; r++) {
+        const hy_replay_rank *rank = &p->out->ranks[r];
+        begin = rank->begin > begin ? rank->begin : begin;
+        end = rank->end > end ? rank->end : end;
+    }
+    p->out->seconds = end - begin;
 }
 
 static void clear(replaying *p) {
@@ -429,6 +460,7 @@ hy_status hy_replay_run(const hy_schedule *const *schedules, int ranks, const hy
     HY_TRY_GOTO(status, hy_network_create(network, ranks, &p.network), end);
     HY_TRY_GOTO(status, prepare_players(&p, schedules), end);
     HY_TRY_GOTO(status, play_all(&p), end);
+    sum_up(&p);
 end:
     clear(&p);
     if (status != HY_OK) {

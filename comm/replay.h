@@ -26,7 +26,7 @@ typedef struct hy_replay_exchange {
 } hy_replay_exchange;
 
 typedef struct hy_replay_rank {
-    double end, computing, waiting, posting; /* seconds */
+    double begin, end, computing, waiting, posting; /* seconds */
 } hy_replay_rank;
 
 /* One place (HY_EVENT_PLACE), all ranks together. */
@@ -36,7 +36,8 @@ typedef struct hy_replay_place {
 } hy_replay_place;
 
 typedef struct hy_replay {
-    double seconds; /* the last rank's end */
+    double
+        seconds; /* from the last rank's mark, or the beginning, to the last rank's end; what counts lies behind the mark */
     int n_ranks, n_exchanges, n_places;
     hy_replay_rank *ranks;
     hy_replay_exchange *exchanges; /* [n_exchanges] all ranks together */

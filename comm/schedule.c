@@ -40,6 +40,10 @@ void hy_schedule_place(hy_schedule *s, int place) {
     append(s, (hy_event){.kind = HY_EVENT_PLACE, .a = place});
 }
 
+void hy_schedule_mark(hy_schedule *s) {
+    append(s, (hy_event){.kind = HY_EVENT_MARK});
+}
+
 static int64_t name_number(hy_schedule *s, const char *name) {
     for (int i = 0; i < s->n_names; i++) {
         if (strcmp(s->names[i], name) == 0) {

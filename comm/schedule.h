@@ -17,7 +17,8 @@ typedef enum hy_event_kind {
     HY_EVENT_RECV,    /* likewise from rank `a` */
     HY_EVENT_STEP,    /* what follows of the exchange is posted once its messages so far are complete */
     HY_EVENT_WAIT,    /* for exchange `a` */
-    HY_EVENT_PLACE    /* from here on: place `a`, as who records calls it (a layer, a direction) */
+    HY_EVENT_PLACE,   /* from here on: place `a`, as who records calls it (a layer, a direction) */
+    HY_EVENT_MARK     /* what comes before only leads up to what counts: at most one, on all ranks or none */
 } hy_event_kind;
 
 typedef struct hy_event {
@@ -55,6 +56,7 @@ struct hy_schedule {
 /* Local, all of them. What cannot be recorded for want of memory is said by `status`. */
 void hy_schedule_compute(hy_schedule *s, int op, double flops, double bytes);
 void hy_schedule_place(hy_schedule *s, int place);
+void hy_schedule_mark(hy_schedule *s);
 /* The exchange's number. */
 int32_t hy_schedule_post(hy_schedule *s, const char *name);
 void hy_schedule_message(hy_schedule *s, bool send, int comm, int peer, uint64_t tag, int64_t bytes);

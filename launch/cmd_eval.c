@@ -13,6 +13,7 @@
 #include "launch/report_once.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/run/eval_pass.h"
+#include "train/run/method_choice.h"
 #include "train/run/stage.h"
 #include "train/run/trainer.h"
 
@@ -212,6 +213,7 @@ static hy_status eval_checkpoint(const eval_options *options, hy_comm *world) {
                            &(load_job){options, checkpoint.manifest.config, checkpoint.manifest.progress.step, config});
     }
     if (status == HY_OK) {
+        config->parallel.method = hy_method_first(&config->parallel.method);
         status = evaluate(&checkpoint, config, options->json, world);
     }
     hy_free(config);

@@ -12,6 +12,7 @@
 #include "launch/commands.h"
 #include "launch/scale/scale_grid.h"
 #include "train/run/dry_run.h"
+#include "train/run/method_choice.h"
 #include "train/run/simulate.h"
 
 enum { CSV_MAX = 64 << 20, ROW_MAX = 4096 };
@@ -102,9 +103,26 @@ static hy_status add_to_csv(const scale_job *job, const char *line) {
 
 /* ---- a point ---- */
 
+/* What the configuration leaves open. */
+static hy_status settle_methods(const scale_job *job, const hy_scale_point *point) {
+    hy_sp_method *method = &point->config->parallel.method;
+    hy_method_choice *choice = NULL;
+    if (!hy_method_is_open(method)) {
+        return HY_OK;
+    }
+    HY_TRY(HY_NEW("methods", 1, &choice));
+    const hy_status status = hy_method_choose(point->config, 0, point->ranks, false, &job->machine, choice);
+    if (status == HY_OK) {
+        hy_method_settle(choice, method);
+    }
+    hy_free(choice);
+    return status;
+}
+
 static hy_status simulate_point(const scale_job *job, const hy_scale_point *point, scale_row *row) {
     hy_simulation simulation;
     hy_dry_run *dry = NULL;
+    HY_TRY(settle_methods(job, point));
     HY_TRY(hy_simulate(point->config, 0, point->ranks, &job->machine, &simulation));
     const hy_replay *replay = simulation.replay;
     *row = (scale_row){.tokens = simulation.tokens, .seconds = replay->seconds};

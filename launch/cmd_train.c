@@ -11,6 +11,7 @@
 #include "launch/config_option.h"
 #include "launch/environment.h"
 #include "launch/options.h"
+#include "train/run/method_start.h"
 #include "train/run/train_loop.h"
 
 static void warn_of_slow_products(const hy_comm *world) {
@@ -50,8 +51,9 @@ hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
     }
     HY_TRY(hy_config_load_on_all_with_origins(world, args.positional[0], &sets, &config, &origins));
     warn_of_slow_products(world);
+    const hy_status settled = hy_method_start(config, world);
     const hy_allowed_changes allowed = {changes.items, changes.n, origins};
-    hy_status status = hy_environment_describe(argc, argv, config, world, &environment);
+    hy_status status = settled == HY_OK ? hy_environment_describe(argc, argv, config, world, &environment) : settled;
     if (status == HY_OK) {
         hy_log_record("\nstarted     %s by %s on %d ranks: %s\n", hy_utc_time().s, hy_build_version(),
                       hy_comm_size(world), args.positional[0]);

@@ -19,6 +19,7 @@
 #include "launch/relaunch.h"
 #include "launch/report_once.h"
 #include "launch/verify.h"
+#include "train/run/method_choice.h"
 
 enum { SIZES_MAX = 4, RANKS = 4 };
 
@@ -329,6 +330,7 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
     v.path = args.positional[0];
     HY_TRY(hy_report_once(world, check_verify_options, &v));
     HY_TRY(hy_config_load_on_all(world, v.path, &v.sets, &v.config));
+    v.config->parallel.method = hy_method_first(&v.config->parallel.method);
     if (!hy_comm_launched()) {
         hy_free(v.config);
         return hy_relaunch(RANKS, argc, argv);

@@ -12,6 +12,7 @@
 #include "launch/config_option.h"
 #include "launch/options.h"
 #include "launch/report_once.h"
+#include "train/run/method_start.h"
 
 static const char *const type_names[] = {"float", "double", "int64", NULL}; /* by hy_type */
 static const char *const op_names[] = {"sum", "max", "min", NULL};          /* by hy_reduce */
@@ -411,7 +412,10 @@ hy_status hy_bench_comm(int argc, char **argv, hy_comm *world) {
     if (args.n == 1) {
         HY_TRY(hy_config_load_on_all(world, args.positional[0], &o.sets, &config));
     }
-    const hy_status status = run_comm_bench(&b, &o, config);
+    hy_status status = config != NULL ? hy_method_start(config, world) : HY_OK;
+    if (status == HY_OK) {
+        status = run_comm_bench(&b, &o, config);
+    }
     hy_comm_destroy(b.bound);
     hy_device_destroy(b.device);
     hy_free(config);

@@ -18,6 +18,7 @@
 #include "launch/options.h"
 #include "launch/report_once.h"
 #include "train/run/adamw_sharded.h"
+#include "train/run/method_start.h"
 #include "train/run/phase_report.h"
 #include "train/run/trainer.h"
 
@@ -258,6 +259,9 @@ hy_status hy_bench_step(int argc, char **argv, hy_comm *world) {
     b.config = config;
     b.tokens = b.tokens == 0 ? config->data.sequence : b.tokens;
     hy_status status = hy_report_once(world, check_step_options, &b);
+    if (status == HY_OK) {
+        status = hy_method_start(config, world);
+    }
     if (status == HY_OK) {
         status = run_step_bench(&b);
     }

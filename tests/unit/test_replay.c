@@ -161,6 +161,32 @@ static void last_rank_is_slow(hy_comm *world, hy_schedule *s) {
     large_gather(world, s);
 }
 
+/* A step that leaves an exchange for the next to wait for. */
+static void two_steps(hy_comm *world, hy_schedule *s) {
+    hy_req r[2];
+    for (int step = 0; step < 2; step++) {
+        if (step > 0) {
+            hy_schedule_mark(s);
+            hy_schedule_compute(s, 3, 0, 1e-3);
+            hy_comm_wait(&r[0]);
+        }
+        hy_schedule_compute(s, 3, 0, 0.25);
+        hy_comm_all_gather(world, "left", buffer(), buffer(), 1000000, &r[step]);
+    }
+}
+
+static void test_mark(void **unused) {
+    (void)unused;
+    const double exchange = 7 * (L + 1e6 / B);
+    const hy_network_shape network = flat();
+    takes(two_steps, 8, network, exchange + 0.25);
+    hy_replay *r = replay_of(two_steps, 8, &network, &plain, HY_OK);
+    assert_int_equal(r->exchanges[0].count, 8);
+    assert_int_equal(r->exchanges[0].sent, 8 * 7 * 1000000); /* also what nobody waits for */
+    assert_true(fabs(r->ranks[3].computing - 0.251) < 1e-12 && fabs(r->ranks[3].waiting - (exchange - 1e-3)) < 1e-9);
+    hy_replay_destroy(r);
+}
+
 static void test_overlap(void **unused) {
     (void)unused;
     const double exchange = 7 * (L + 1e6 / B);
@@ -242,7 +268,7 @@ static void test_mesh(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_exchange), cmocka_unit_test(test_levels),
-                                       cmocka_unit_test(test_overlap), cmocka_unit_test(test_sides),
-                                       cmocka_unit_test(test_mesh)};
+                                       cmocka_unit_test(test_overlap),      cmocka_unit_test(test_mark),
+                                       cmocka_unit_test(test_sides),        cmocka_unit_test(test_mesh)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,7 +79,7 @@ typedef struct hy_config {
         int64_t data, sequence; /* mesh; sequence 0 = world/data */
         hy_sp_method method;
         hy_transport_id transport;
-        char machine[128]; /* machine.h; "measured" */
+        char machine[256]; /* machine.h; "measured" */
     } parallel;
     struct {
         char dir[512];

@@ -275,7 +275,12 @@ static hy_status record_step(hy_trainer *trainer, hy_trainer_stage *stage, hy_sc
     hy_dry_set_watch(trainer->device, &r.launches);
     pass->split.count = pass->split.unit < pass->split.count ? pass->split.unit : pass->split.count;
     schedule->stopped = false;
-    const hy_status status = hy_train_step(trainer, stage->stage.first, 1, false, &result);
+    hy_status status = hy_train_step(trainer, stage->stage.first, 1, false, &result);
+    hy_schedule_place(schedule, HY_PLACE_REST);
+    hy_schedule_mark(schedule);
+    if (status == HY_OK) {
+        status = hy_train_step(trainer, stage->stage.first, 1, false, &result);
+    }
     schedule->stopped = true;
     hy_dry_set_watch(trainer->device, NULL);
     hy_runner_set_watch(pass->runner, NULL);

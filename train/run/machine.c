@@ -142,11 +142,11 @@ hy_status hy_machine_parse(const char *words, hy_machine *out) {
     return HY_OK;
 }
 
-static double rate_of(const hy_machine *m, hy_op_id op) {
+hy_rate hy_machine_rate(hy_op_id op) {
     switch (op) {
     case HY_OP_attn_fwd:
     case HY_OP_attn_bwd:
-        return m->attention;
+        return HY_RATE_ATTENTION;
     case HY_OP_recur_map:
     case HY_OP_recur_fwd:
     case HY_OP_recur_inject:
@@ -159,13 +159,16 @@ static double rate_of(const hy_machine *m, hy_op_id op) {
     case HY_OP_map_fold:
     case HY_OP_map_join:
     case HY_OP_map_compose:
-        return m->recurrences;
+        return HY_RATE_RECURRENCES;
+    case HY_OP_gemm:
+        return HY_RATE_PRODUCTS;
     default:
-        return m->products;
+        return HY_RATE_MEMORY;
     }
 }
 
 double hy_machine_seconds(const hy_machine *machine, hy_op_id op, double flops, double bytes) {
-    const double arithmetic = flops / rate_of(machine, op), moving = bytes / machine->memory;
+    const double rates[HY_RATES] = {machine->products, machine->attention, machine->recurrences, machine->products};
+    const double arithmetic = flops / rates[hy_machine_rate(op)], moving = bytes / machine->memory;
     return machine->launch + (arithmetic > moving ? arithmetic : moving);
 }

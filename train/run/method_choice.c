@@ -27,13 +27,13 @@ static void list_mixers(const hy_model_config *model, hy_method_choice *out) {
     }
 }
 
-/* Checkpoints, data and validation are nothing to it. */
-static void make_small(const choosing *c) {
-    hy_config *small = c->small;
-    memcpy(small, c->config, sizeof *small);
-    small->model.layers = c->out->n_mixers;
-    for (int i = 0; i < c->out->n_mixers; i++) {
-        small->model.layer_mixer[i] = c->out->mixers[i];
+void hy_method_small_model(const hy_model_config *model, hy_model_config *small) {
+    hy_method_choice list = {.n_mixers = 0};
+    list_mixers(model, &list);
+    *small = *model;
+    small->layers = list.n_mixers;
+    for (int i = 0; i < list.n_mixers; i++) {
+        small->layer_mixer[i] = list.mixers[i];
     }
 }
 
@@ -153,15 +153,15 @@ hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool a
     memset(out, 0, sizeof *out);
     list_mixers(&config->model, out);
     HY_TRY(HY_NEW("configuration", 1, &c.small));
-    make_small(&c);
+    memcpy(c.small, config, sizeof *c.small);
+    hy_method_small_model(&config->model, &c.small->model);
     const hy_status status = try_all(&c, &config->parallel.method, all);
     hy_free(c.small);
     return status;
 }
 
 bool hy_method_is_open(const hy_sp_method *method) {
-    return method->layout == HY_LAYOUT_AUTO || method->state == HY_STATE_AUTO ||
-           method->attention == HY_ATTENTION_AUTO;
+    return method->layout == HY_LAYOUT_AUTO || method->state == HY_STATE_AUTO || method->attention == HY_ATTENTION_AUTO;
 }
 
 hy_sp_method hy_method_first(const hy_sp_method *method) {

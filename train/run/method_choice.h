@@ -19,7 +19,7 @@ typedef struct hy_tried_layer {
 
 typedef struct hy_tried_method {
     hy_sp_method method;
-    double seconds;      /* of a micro-step of the whole model, estimated: layers as often as they are there, and the rest */
+    double seconds; /* of a micro-step of the whole model, estimated: layers as often as they are there, and the rest */
     int64_t activations; /* bytes of the whole model on the first rank */
     hy_tried_layer layers[HY_MIXERS_MAX];
 } hy_tried_method;
@@ -34,6 +34,8 @@ typedef struct hy_method_choice {
 /* Tries what `config` leaves open (`auto`), all of it if `all`. HY_ERR_USAGE for a mesh that does not fit. Local. */
 HY_MUST_CHECK hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all,
                                          const hy_machine *machine, hy_method_choice *out);
+/* A model with one layer of every mixer, in the order of their first layers. */
+void hy_method_small_model(const hy_model_config *model, hy_model_config *small);
 /* Whether `config` leaves anything open. */
 bool hy_method_is_open(const hy_sp_method *method);
 /* With the first way wherever it is open: what one rank needs. */

@@ -1,0 +1,96 @@
+#include "train/run/method_start.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "train/run/calibrate.h"
+#include "train/run/method_choice.h"
+#include "train/run/trainer.h"
+
+enum { KEPT_MAX = 512 };
+
+/* "RANKS WORDS" of an earlier start. Rank 0. */
+static bool read_kept(const char *path, int ranks, hy_machine *machine) {
+    char *text = NULL, words[KEPT_MAX];
+    size_t length = 0;
+    int of = 0;
+    if (!hy_file_exists(path) || hy_file_read(path, KEPT_MAX, HY_ERR_DATA, &text, &length) != HY_OK) {
+        return false;
+    }
+    const bool read = sscanf(text, "%d %511s", &of, words) == 2 && of == ranks;
+    hy_free(text);
+    return read && hy_machine_parse(words, machine) == HY_OK;
+}
+
+static void keep(const hy_config *config, const char *path, int ranks, const hy_machine *machine) {
+    char text[KEPT_MAX];
+    (void)snprintf(text, sizeof text, "%d %s\n", ranks, machine->name);
+    if (hy_file_make_dirs(config->run.dir, HY_ERR_DATA) != HY_OK ||
+        hy_file_write_atomic(path, text, strlen(text), HY_ERR_DATA) != HY_OK) {
+        hy_warn("what was measured of the machine is not kept");
+    }
+}
+
+static hy_status find_machine(const hy_config *config, hy_comm *world, hy_machine *machine) {
+    char path[HY_PATH_MAX];
+    const int ranks = hy_comm_size(world), rank = hy_comm_rank(world);
+    hy_req req = {0};
+    int64_t known = 0;
+    if (strcmp(config->parallel.machine, "measured") != 0) {
+        return hy_machine_parse(config->parallel.machine, machine);
+    }
+    (void)snprintf(path, sizeof path, "%s/machine.txt", config->run.dir);
+    if (rank == 0) {
+        known = read_kept(path, ranks, machine);
+    }
+    hy_comm_broadcast(world, "machine", &known, sizeof known, 0, &req);
+    hy_comm_wait(&req);
+    if (known) {
+        return HY_OK; /* rank 0 has it, and is the one that simulates */
+    }
+    const int sharing = hy_trainer_sequence_size(config, ranks);
+    HY_TRY(hy_machine_measure(config, world, hy_sp_node_ranks(&config->parallel.method, sharing), machine));
+    if (rank == 0) {
+        keep(config, path, ranks, machine);
+    }
+    return HY_OK;
+}
+
+/* Rank 0. */
+static hy_status choose(const hy_config *config, int ranks, const hy_machine *machine, hy_sp_method *method) {
+    hy_method_choice *choice = NULL;
+    HY_TRY(HY_NEW("methods", 1, &choice));
+    const hy_status status = hy_method_choose(config, 0, ranks, false, machine, choice);
+    if (status == HY_OK) {
+        hy_method_settle(choice, method);
+        hy_info("auto: layout %s, states %s, attention %s: fastest of %d simulated, %s a micro-step on %s",
+                hy_layout_names[method->layout], hy_state_exchange_names[method->state],
+                hy_attention_method_names[method->attention], choice->n,
+                hy_text_duration(choice->tried[choice->best].seconds).s, machine->name);
+    }
+    hy_free(choice);
+    return status;
+}
+
+hy_status hy_method_start(hy_config *config, hy_comm *world) {
+    hy_sp_method *method = &config->parallel.method;
+    const int ranks = hy_comm_size(world);
+    hy_machine machine;
+    hy_req req = {0};
+    if (!hy_method_is_open(method)) {
+        return HY_OK;
+    }
+    if (hy_trainer_sequence_size(config, ranks) == 1) {
+        *method = hy_method_first(method);
+        return HY_OK;
+    }
+    HY_TRY(find_machine(config, world, &machine));
+    HY_TRY(hy_comm_agree(world, hy_comm_rank(world) == 0 ? choose(config, ranks, &machine, method) : HY_OK));
+    hy_comm_broadcast(world, "method", method, sizeof *method, 0, &req);
+    hy_comm_wait(&req);
+    return HY_OK;
+}
