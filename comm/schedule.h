@@ -1,5 +1,5 @@
 /* What one rank of a run does, in order, as far as time goes: operations with their costs, exchanges as the messages that they are made of,
- * waits. A dry run writes it (hy_comm_schedule_create, kernels/dry.h); replay.h says how long many of them take together.
+ * waits. A dry run writes it (hy_comm_schedule_create, kernels/dry.h); schedule_replay.h says how long many of them take together.
  *
  * Exchanges are recorded by running them (exchanges.h): what is recorded is what `ucx` would send. */
 #ifndef HY_COMM_SCHEDULE_H

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "comm/replay.h"
+#include "comm/schedule_replay.h"
 
 enum { RANKS_MAX = 64 };
 

@@ -45,8 +45,8 @@ static hy_status prepare_probe(const hy_config *config, const char *device, prob
     const int64_t n = hy_model_flat_size(p->model);
     HY_TRY(hy_device_alloc(p->device, "parameters of a probe", (size_t)hy_model_compute_offset(p->model, dtype, n),
                            &p->params));
-    HY_TRY(hy_device_alloc(p->device, "gradients of a probe", (size_t)n * hy_role_size(dtype, HY_ROLE_GRAD),
-                           &p->grads));
+    HY_TRY(
+        hy_device_alloc(p->device, "gradients of a probe", (size_t)n * hy_role_size(dtype, HY_ROLE_GRAD), &p->grads));
     HY_TRY(hy_device_alloc(p->device, "loss of a probe", sizeof *p->loss, (void **)&p->loss));
     HY_TRY(hy_layout_create(method.layout, 1, 0, 1, shape.len, &p->layout));
     HY_TRY(HY_NEW("tokens of a probe", shape.len, &p->tokens));

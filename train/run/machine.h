@@ -4,7 +4,7 @@
 #ifndef HY_TRAIN_MACHINE_H
 #define HY_TRAIN_MACHINE_H
 
-#include "comm/replay.h"
+#include "comm/schedule_replay.h"
 #include "kernels/kernels.h"
 
 typedef struct hy_machine {
@@ -14,7 +14,7 @@ typedef struct hy_machine {
     double memory;                           /* bytes/s */
     double launch, post;                     /* seconds of an operation; of posting a message */
     double eager;                            /* bytes */
-    double calls_progress;                   /* 0, or 1: replay.h */
+    double calls_progress;                   /* 0, or 1: schedule_replay.h */
 } hy_machine;
 
 /* HY_ERR_USAGE, naming what there is. Local. */

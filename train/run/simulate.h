@@ -1,4 +1,4 @@
-/* A step of a run of many ranks, simulated in one process: every rank's dry run (dry_run.h), replayed on a machine (comm/replay.h). So what
+/* A step of a run of many ranks, simulated in one process: every rank's dry run (dry_run.h), replayed on a machine (comm/schedule_replay.h). So what
  * is simulated is what the program does: its operations, its messages, their order.
  *
  * Documents are one per sequence. A step has one micro-step. Calls are whole unless exchanges need them in pieces to go on (calls_progress). */

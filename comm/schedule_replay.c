@@ -1,4 +1,4 @@
-#include "comm/replay.h"
+#include "comm/schedule_replay.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * messages so far are complete.
  *
  * Not modelled: what exchanging takes from computing (processors, memory bandwidth), jitter. */
-#ifndef HY_COMM_REPLAY_H
-#define HY_COMM_REPLAY_H
+#ifndef HY_COMM_SCHEDULE_REPLAY_H
+#define HY_COMM_SCHEDULE_REPLAY_H
 
 #include "comm/network.h"
 #include "comm/schedule.h"
