@@ -89,8 +89,9 @@ static inline void launch_every_case(launch_case c, int ranks, void (*check)(con
             for (int kind = 0; hy_layout_names[kind]; kind++)
                 for (int method = 0; method < 2; method++)
                     for (int documents = 0; documents < 2; documents++) {
-                        c.method = (hy_sp_method){(hy_layout_kind)kind, (hy_state_exchange)method,
-                                                  (hy_attention_method)method, HY_OVERLAP_SPLIT};
+                        c.method = (hy_sp_method){.layout = (hy_layout_kind)kind,
+                                                  .state = (hy_state_exchange)method,
+                                                  .attention = (hy_attention_method)method};
                         c.docs = documents ? packed : one;
                         c.n_docs = documents ? 6 : 1;
                         check(&c, launches_of_layer(&c));

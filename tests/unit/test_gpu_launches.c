@@ -145,8 +145,11 @@ static void test_every_mixer(void **unused) {
         for (int several = 0; several < 2; several++) {
             const bool odd = (i + several) % 2 != 0;
             const hy_sp_method methods[] = {
-                {HY_LAYOUT_ZIGZAG, HY_STATE_ALLGATHER, HY_ATTENTION_RING, HY_OVERLAP_SPLIT},
-                {HY_LAYOUT_CONTIGUOUS, HY_STATE_RING, HY_ATTENTION_ALLGATHER, HY_OVERLAP_SEEDED}};
+                {.layout = HY_LAYOUT_ZIGZAG, .state = HY_STATE_ALLGATHER, .attention = HY_ATTENTION_RING},
+                {.layout = HY_LAYOUT_CONTIGUOUS,
+                 .state = HY_STATE_RING,
+                 .attention = HY_ATTENTION_ALLGATHER,
+                 .overlap = HY_OVERLAP_SEEDED}};
             check_step(&(step_case){.kinds = {hy_mixer_row_at(i)->kind},
                                     .n_kinds = 1,
                                     .docs = odd ? one : many,
