@@ -18,7 +18,10 @@
 /* X(value, name, row) */
 #define HY_STATE_EXCHANGES(X)                                                                                          \
     X(HY_STATE_ALLGATHER, "allgather", allgather)                                                                      \
-    X(HY_STATE_RING, "ring", ring)
+    X(HY_STATE_RING, "ring", ring)                                                                                     \
+    X(HY_STATE_CHAIN, "chain", chain)                                                                                  \
+    X(HY_STATE_HIERARCHICAL, "hierarchical", hierarchical)                                                             \
+    X(HY_STATE_SCAN, "scan", scan)
 #define HY_ATTENTION_METHODS(X)                                                                                        \
     X(HY_ATTENTION_RING, "ring", ring)                                                                                 \
     X(HY_ATTENTION_ALLGATHER, "allgather", allgather)
@@ -31,13 +34,16 @@ typedef enum hy_attention_method { HY_ATTENTION_METHODS(HY_X) HY_ATTENTION_AUTO 
 typedef enum hy_overlap { HY_OVERLAPS(HY_X) } hy_overlap;
 #undef HY_X
 
+enum { HY_STATE_BLOCK = 256 << 10 };
+
 /* One choice of each. */
 typedef struct hy_sp_method {
     hy_layout_kind layout;
     hy_state_exchange state;
     hy_attention_method attention;
     hy_overlap overlap;
-    int64_t node; /* consecutive ranks of a sequence's that are near each other: those of a host; 0: all are */
+    int64_t node;  /* consecutive ranks of a sequence's that are near each other: those of a host; 0: all are */
+    int64_t block; /* bytes of a state that travel at once where it is cut, at least; 0: HY_STATE_BLOCK */
 } hy_sp_method;
 
 /* Ranks of a node, of `size` ranks of a sequence: ranks [i·node, (i+1)·node) are node i, the last may be smaller. */

@@ -267,7 +267,7 @@ static hy_status run_recurrence(hy_op_context *context, const hy_op_recurrence_i
     hy_layout *layout = NULL;
     job j = {.recur = {.kept = NULL}};
     hy_lists *lists = NULL;
-    hy_lists_needs needs = {0};
+    hy_lists_needs needs = {.method = context->options.method};
     hy_status status = hy_op_layout(context, &r->in, r->B, r->T, &layout);
     HY_TRY_GOTO(status, hy_comm_agree(context->world, status), done);
     HY_TRY_GOTO(status, check_lengths(context, r, layout), done);

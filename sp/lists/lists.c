@@ -8,6 +8,7 @@
 #include "sp/lists/halo_lists.h"
 #include "sp/lists/run_lists.h"
 #include "sp/lists/state_lists.h"
+#include "sp/state/state_exchange.h"
 
 static int find_key(const hy_list_keys *keys, int64_t value) {
     int i = 0;
@@ -50,6 +51,10 @@ void hy_lists_need_attention(hy_lists_needs *needs, const hy_attn_need *need) {
     needs->n_attentions = i < needs->n_attentions ? needs->n_attentions : i + 1;
 }
 
+static const hy_state_row *exchange_of(const hy_lists_needs *needs) {
+    return hy_state_row_of(needs->method.state);
+}
+
 static size_t indices_bytes(int64_t n) {
     return hy_aligned((size_t)n * sizeof(int64_t));
 }
@@ -66,7 +71,7 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
     for (int i = 0; i < needs->n_attentions; i++) {
         bytes += hy_attn_lists_image(profile, dims, needs->method.attention, &needs->attentions[i]);
     }
-    bytes += needs->recurrences && dims->size > 1 ? hy_state_lists_bytes(dims) : 0;
+    bytes += needs->recurrences && dims->size > 1 ? exchange_of(needs)->lists_bytes(dims, &needs->method) : 0;
     for (int i = 0; i < needs->widths.n; i++) {
         bytes += hy_width_lists_bytes(dims, needs->widths.at[i]);
     }
@@ -80,7 +85,7 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
 }
 
 int64_t hy_lists_requests(const hy_layout_dims *dims, const hy_lists_needs *needs) {
-    int64_t most = 2 * dims->n_local; /* states: received and sent */
+    int64_t most = needs->recurrences && dims->size > 1 ? exchange_of(needs)->requests(dims, &needs->method) : 0;
     if (needs->channels.n > 0 && most < HY_CHANNEL_REQUESTS) {
         most = HY_CHANNEL_REQUESTS;
     }
@@ -193,8 +198,8 @@ static void build_told(hy_lists *lists) {
     for (int i = 0; i < needs->levels.n; i++) {
         lists->levels[i] = hy_level_lists_build(lists->image, lists->layout, needs->levels.at[i]);
     }
-    for (int i = 0; i < 2 && needs->recurrences && lists->dims.size > 1; i++) {
-        lists->states[i] = hy_state_lists_build(lists->image, lists->layout, i == 0 ? 1 : -1);
+    if (needs->recurrences && lists->dims.size > 1) {
+        exchange_of(needs)->build(lists->image, lists->layout, &needs->method, lists);
     }
 }
 

@@ -122,12 +122,47 @@ typedef struct hy_fold_list {
     int64_t n;
 } hy_fold_list;
 
-/* Per direction of states: 0 forward, 1 backward. */
-typedef struct hy_state_lists {
-    hy_fold_list fold; /* over the maps of all fragments, at owner·n_local + slot: only what an own fragment reads */
-    hy_fold_list
-        ring[2]; /* over own maps: the fragments that come first in this direction in every sequence, then the second */
-} hy_state_lists;
+/* A message of a state between two ranks: block b of it goes at time `time` + b (relay_lists.c). */
+typedef struct hy_relay_message {
+    int peer;
+    bool sends, left; /* left: what left map `at`; else state `at` of those that come in */
+    int64_t time, at, tag;
+} hy_relay_message;
+
+/* Steps over the maps of this rank's node, at (owner in the node)·n_local + slot, once the messages of their time are there. They
+ * read and write states that come in: those that enter own fragments, by slot, then those that enter the node elsewhere. */
+typedef struct hy_relay_hop {
+    int64_t time;
+    hy_fold_list fold;
+} hy_relay_hop;
+
+/* Only what an own fragment reads, or what another node does and this rank sends. */
+typedef struct hy_relay_lists {
+    const hy_relay_message *messages; /* host; those of one time and peer in the same order on both sides */
+    const hy_relay_hop *hops;         /* host; by time */
+    int64_t n_messages, n_hops;
+    int64_t end; /* times are −1 .. end−1, for a state of one block */
+} hy_relay_lists;
+
+/* A map that goes from an own slot (`from`), or comes to one (`to`), −1: the peer's. */
+typedef struct hy_scan_transfer {
+    int peer;
+    bool maps; /* A and H; else H alone */
+    int64_t from, to, tag;
+} hy_scan_transfer;
+
+typedef struct hy_scan_round {
+    const hy_scan_transfer *transfers; /* host; those of one peer in the same order on both sides */
+    int64_t n_transfers;
+    bool maps;            /* some A comes */
+    hy_fold_list reach;   /* what came through what is before own fragments */
+    hy_fold_list through; /* what then is before own fragments through these */
+} hy_scan_round;
+
+typedef struct hy_scan_lists {
+    const hy_scan_round *rounds; /* host */
+    int64_t n_rounds;
+} hy_scan_lists;
 
 /* Per number of columns of l: hy_level_recur's L. */
 typedef struct hy_level_lists {
@@ -166,7 +201,8 @@ typedef struct hy_lists {
     int n_windows;
     hy_window_lists windows[HY_LISTS_MAX];
     hy_attn_lists *attentions[HY_LISTS_MAX]; /* as needs.attentions */
-    hy_state_lists states[2];
+    hy_relay_lists relays[2]; /* of states: forward, backward; those of the exchange that the method names */
+    hy_scan_lists scans[2];
     hy_width_lists widths[HY_LISTS_MAX];
     hy_level_lists levels[HY_LISTS_MAX];
     hy_channel_lists channels[HY_LISTS_MAX];

@@ -1,93 +1,11 @@
-/* Only fragments that hold the middle of one document pass a state on, and only what an own fragment reads is folded. */
+/* What exchanges of states share, and the levels of log-linear recurrences. */
 #include "sp/lists/state_lists.h"
 
 #include "sp/carve.h"
 #include "sp/lists/run_lists.h"
-#include "sp/state/segment_map.h"
 
-size_t hy_state_lists_bytes(const hy_layout_dims *dims) {
-    return 2 * (hy_aligned((size_t)dims->n_frags * sizeof(hy_fold_step)) +
-                2 * hy_aligned((size_t)dims->n_local * sizeof(hy_fold_step)));
-}
-
-static hy_fold_list fold_list(const hy_list_image *image, const hy_fold_step *host, int64_t n) {
+hy_fold_list hy_fold_list_of(const hy_list_image *image, const hy_fold_step *host, int64_t n) {
     return (hy_fold_list){.host = host, .device = hy_list_image_device(image, host), .n = n};
-}
-
-/* Through map `at` of fragment f. */
-static hy_fold_step step_through(const hy_fragment *f, int64_t from, int64_t read, int64_t at) {
-    const int64_t first = f->begin - f->doc_begin;
-    return (hy_fold_step){.from = from, .read = read, .at = at, .first = first, .end = first + f->len};
-}
-
-/* Whether the state leaving `id` reaches an own fragment. */
-static bool is_read(const hy_layout *layout, int64_t id, int step) {
-    for (id = hy_layout_neighbour(layout, id, step); id >= 0; id = hy_layout_neighbour(layout, id, step)) {
-        const hy_fragment *f = &layout->frags[id];
-        if (!hy_segment_enters(f, step)) {
-            return false;
-        }
-        if (f->owner == layout->rank) {
-            return true;
-        }
-        if (!hy_segment_passes(f)) {
-            return false;
-        }
-    }
-    return false;
-}
-
-static hy_fold_list build_fold(hy_list_image *image, const hy_layout *layout, int step) {
-    hy_fold_step *steps = hy_list_image_take(image, (size_t)layout->n_frags * sizeof *steps);
-    int64_t n = 0, from = -1; /* from: the map that left the state; −1 if none did or nobody here reads it */
-    bool read = false;
-    int64_t id = hy_layout_neighbour(layout, step > 0 ? -1 : layout->n_frags, step);
-    for (; id >= 0; id = hy_layout_neighbour(layout, id, step)) {
-        const hy_fragment *f = &layout->frags[id];
-        const bool own = f->owner == layout->rank, passes = hy_segment_passes(f);
-        if (!passes || own) {
-            read = hy_segment_leaves(f, step) && is_read(layout, id, step);
-        }
-        const int64_t map = f->owner * layout->n_local + f->slot;
-        hy_fold_step s = step_through(f, from, -1, -1);
-        s.read = own && hy_segment_enters(f, step) ? f->slot : -1;
-        from = read && hy_segment_leaves(f, step) ? map : -1;
-        s.at = passes ? from : -1;
-        if (s.read >= 0 || s.at >= 0) {
-            steps[n++] = s;
-        }
-    }
-    return fold_list(image, steps, n);
-}
-
-/* Fragment `ordinal`, in the direction, of this rank's in every sequence. */
-static hy_fold_list build_ring(hy_list_image *image, const hy_layout *layout, int step, int64_t ordinal,
-                               int64_t per_sequence) {
-    hy_fold_step *steps = hy_list_image_take(image, (size_t)layout->n_local * sizeof *steps);
-    const int64_t first = step > 0 ? ordinal : per_sequence - 1 - ordinal;
-    int64_t n = 0;
-    for (int64_t slot = first; slot < layout->n_local; slot += per_sequence) {
-        const int64_t id = layout->local[slot];
-        const hy_fragment *f = &layout->frags[id];
-        if (!hy_segment_enters(f, step)) {
-            continue;
-        }
-        const hy_fragment *before = &layout->frags[hy_layout_neighbour(layout, id, -step)];
-        const int64_t from = before->owner == layout->rank ? before->slot : -1, at = hy_segment_passes(f) ? slot : -1;
-        if (from >= 0 || at >= 0) {
-            steps[n++] = step_through(f, from, slot, at);
-        }
-    }
-    return fold_list(image, steps, n);
-}
-
-hy_state_lists hy_state_lists_build(hy_list_image *image, const hy_layout *layout, int step) {
-    const int64_t per_sequence = layout->n_seq > 0 ? layout->n_local / layout->n_seq : 0;
-    hy_state_lists lists = {.fold = build_fold(image, layout, step)};
-    for (int64_t i = 0; i < per_sequence; i++) {
-        lists.ring[i] = build_ring(image, layout, step, i, per_sequence);
-    }
-    return lists;
 }
 
 /* ---- levels ---- */

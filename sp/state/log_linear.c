@@ -70,7 +70,7 @@ void hy_sp_level_recur_need(hy_lists_needs *needs, const hy_level_recur_args *sh
 size_t hy_sp_level_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape) {
     hy_sp copy = *sp;
     const level_call c = call_of(&copy, dims, shape);
-    return states_bytes(&c, dims) + hy_state_kept_bytes(sp, dims, &c.shape);
+    return states_bytes(&c, dims) + hy_state_kept_bytes(dims, &c.shape);
 }
 
 size_t hy_sp_level_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape) {
@@ -88,7 +88,7 @@ static level_call log_linear_begin(hy_sp *sp, hy_sp_level_recur *r, level_phase 
     c.op.pos = sp->lists->doc_pos.device;
     c.states = r->kept;
     if (dims.size > 1) {
-        c.pass.kept_A = (char *)r->kept + states_bytes(&c, &dims);
+        c.pass.own_A = (char *)r->kept + states_bytes(&c, &dims);
     }
     log_linear_cut(&c, &dims, phase, &(hy_carve){.base = r->work});
     return c;

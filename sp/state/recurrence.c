@@ -47,7 +47,7 @@ void hy_sp_recur_need(hy_lists_needs *needs, int64_t n_docs_with_states) {
 
 size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape) {
     const hy_segment_shape s = hy_segment_shape_of(shape, sp->profile->dtype);
-    return kept_states_bytes(dims, &s) + hy_state_kept_bytes(sp, dims, &s);
+    return kept_states_bytes(dims, &s) + hy_state_kept_bytes(dims, &s);
 }
 
 size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape,
@@ -69,7 +69,7 @@ static hy_recur_call recurrence_begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase 
     c.n_docs = r->h0 || r->dht || r->ht || r->dh0 ? sp->layout->n_docs : 0;
     c.kept_states = r->kept;
     if (dims.size > 1) {
-        c.pass.kept_A = (char *)r->kept + kept_states_bytes(&dims, &c.shape);
+        c.pass.own_A = (char *)r->kept + kept_states_bytes(&dims, &c.shape);
     }
     recurrence_cut(&c, &dims, phase, &(hy_carve){.base = r->work});
     c.runs = c.n_docs > 0 ? &sp->lists->document_runs : &sp->lists->runs;

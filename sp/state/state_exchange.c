@@ -1,17 +1,8 @@
 /* What all ways to exchange states share. */
 #include "sp/state/state_exchange.h"
 
-size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape) {
-    return dims->size > 1 ? (size_t)hy_state_row_of(sp->method.state)->kept(dims) * shape->a_bytes : 0;
-}
-
-static size_t own_a_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape) {
-    return hy_aligned((size_t)dims->n_local * shape->a_bytes);
-}
-
-size_t hy_state_message_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int step) {
-    const size_t h_bytes = hy_aligned((size_t)dims->n_local * shape->h_bytes);
-    return step > 0 ? own_a_bytes(dims, shape) + h_bytes : h_bytes;
+size_t hy_state_kept_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape) {
+    return dims->size > 1 ? (size_t)dims->n_local * shape->a_bytes : 0;
 }
 
 void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,
@@ -21,8 +12,7 @@ void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, c
     pass->step = step;
     pass->shape = *shape;
     if (sp->lists) { /* not while sizes are planned */
-        pass->gather = pass->recv = sp->lists->requests;
-        pass->send = pass->recv + dims->n_local;
+        pass->requests = sp->lists->requests;
     }
     pass->row->open(pass, dims, work);
 }
@@ -31,14 +21,9 @@ const char *hy_state_pass_name(const hy_state_pass *pass) {
     return pass->step > 0 ? "state" : "state gradient";
 }
 
-void hy_state_damage(const hy_state_pass *pass, char *state) {
-    const int64_t n = hy_segment_elements(&pass->shape);
+void hy_state_damage(const hy_state_pass *pass, char *state, int64_t n) {
     hy_axpy(pass->sp->device,
             &(hy_axpy_args){.n = n, .a = 0.5, .x = state, .y = state, .from = HY_ROLE_STAT, .to = HY_ROLE_STAT});
-}
-
-const hy_state_lists *hy_state_pass_lists(const hy_state_pass *pass) {
-    return &pass->sp->lists->states[pass->step > 0 ? 0 : 1];
 }
 
 const hy_state_row *hy_state_row_of(hy_state_exchange exchange) {

@@ -1,8 +1,13 @@
 /* Brings to every own fragment the state that enters it, forward (step 1: S_in from the maps A, H) or backward
- * (step −1: dS_out from dH and the A of forward).
+ * (step −1: dS_out from dH and the A of forward). Rows (docs/exchanges.md):
  *
- *   allgather  one all-gather of all fragments' maps (backward: of dH alone); each rank folds what it reads
- *   ring       the state itself goes from fragment to fragment; each rank applies its own map and passes the result on
+ *   allgather     one all-gather of all fragments' maps; each rank folds what it reads
+ *   ring          the state itself goes from fragment to fragment; each rank applies its own map and passes the result on
+ *   chain         the same in blocks of columns, so that ranks work at once
+ *   hierarchical  maps are gathered inside a node, the state passes from node to node in blocks
+ *   scan          maps are composed in rounds, over twice as many fragments in each
+ *
+ * From forward to backward stay the maps' A of own fragments, and nothing of others.
  *
  * Use: open; write the own maps to own_A (forward), own_H; post; compute something else; resume, and compute more, calling progress now
  * and then; finish. What was opened again in the same place can resume and finish what another posted. */
@@ -15,29 +20,50 @@
 
 typedef struct hy_state_row hy_state_row;
 
+enum { HY_STATE_BLOCKS = 16 }; /* of one state, at most */
+
+/* Of own fragments [n_local]: A before them, as the rounds go in turn; what came; what goes on. */
+typedef struct hy_scan_maps {
+    char *before[2], *came_A, *came_H, *next_A, *next_H;
+    int64_t round;
+} hy_scan_maps;
+
 typedef struct hy_state_pass {
     hy_sp *sp;
     const hy_state_row *row;
     int step;
     hy_segment_shape shape;
-    char *own_A, *own_H; /* [n_local,HV,a_size], [n_local,HV,K,V] */
-    char *kept_A;        /* allgather: A of all ranks' fragments; ring: own_A */
-    char *in;            /* [n_local,HV,K,V] what enters; with levels [n_local,levels,HV,K,V], as H */
-    char *message;       /* allgather: [ranks, rank_bytes]: per rank A (forward only), then H */
-    size_t rank_bytes;
-    hy_req *gather, *recv, *send; /* of the lists; ring: [n_local] each, by slot */
-    int64_t stage, stages;        /* ring: own fragments of a sequence whose state has been passed on; all of them */
+    char *own_A; /* [n_local,HV,a_size] given by the caller: what stays from forward to backward */
+    char *own_H; /* [n_local,HV,K,V]; with levels [n_local,levels,HV,K,V], as `in` */
+    char *in;    /* [n_local,HV,K,V] what enters; given by the caller */
     bool in_flight;
+    /* relay: what passes from node to node. Maps of the node's ranks, rank i's from byte i·rank_bytes of `message` on: A if there
+     * are several, then H in blocks of columns, [blocks][n_local,HV,K,columns]. */
+    int node, node_rank;    /* ranks of this one's node; which of them it is */
+    int64_t n_blocks, n_in; /* n_in: states that come in (hy_relay_hop) */
+    char *message, *H;      /* H: rank 0's in `message`; own_H where that is the same */
+    char *node_A;           /* [node·n_local,HV,a_size] */
+    char *states;           /* [blocks][n_in,HV,K,columns] what comes in; `in` where that is the same */
+    size_t rank_bytes;
+    hy_req *requests; /* of the lists */
+    bool gathered;
+    int64_t time; /* relay_lists.c: messages until this one have been posted */
+    hy_scan_maps scan;
 } hy_state_pass;
 
 /* A way to exchange states: what one is (methods.h lists all). Called on more than one rank only. */
 struct hy_state_row {
-    const char *title;                           /* in tables of layers */
-    int64_t (*kept)(const hy_layout_dims *dims); /* fragments whose A stays from forward to backward */
+    const char *title; /* in tables of layers */
+    /* its lists: bytes of an image that they take at most, requests of one exchange, the lists of a layout */
+    size_t (*lists_bytes)(const hy_layout_dims *dims, const hy_sp_method *method);
+    int64_t (*requests)(const hy_layout_dims *dims, const hy_sp_method *method);
+    void (*build)(hy_list_image *image, const hy_layout *layout, const hy_sp_method *method, hy_lists *out);
     void (*open)(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work);
     void (*post)(hy_state_pass *pass);
     void (*advance)(hy_state_pass *pass); /* between resume and finish; NULL = nothing to do */
     void (*finish)(hy_state_pass *pass);
+    int (*node)(const hy_sp_method *method, int size); /* relay: ranks that gather each other's maps */
+    bool in_blocks;                                    /* relay: what passes between nodes */
 };
 
 #define HY_X(value, name, row) extern const hy_state_row hy_state_row_##row;
@@ -45,17 +71,14 @@ HY_STATE_EXCHANGES(HY_X)
 #undef HY_X
 const hy_state_row *hy_state_row_of(hy_state_exchange exchange);
 
-/* For rows: an exchange's name; the lists of this direction; a test's damage to a state that came (sp->broken). */
+/* For rows: an exchange's name; a test's damage (sp->broken) to n elements of a state that came. */
 const char *hy_state_pass_name(const hy_state_pass *pass);
-const hy_state_lists *hy_state_pass_lists(const hy_state_pass *pass);
-void hy_state_damage(const hy_state_pass *pass, char *state);
+void hy_state_damage(const hy_state_pass *pass, char *state, int64_t n);
 
-/* Bytes of A that stay from forward to backward. */
-size_t hy_state_kept_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape);
-/* Bytes of one rank's message in the all-gather. */
-size_t hy_state_message_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape, int step);
+/* Bytes of A that stay from forward to backward: the same for any number of ranks. */
+size_t hy_state_kept_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape);
 
-/* Cuts the pass's scratch from `work`. kept_A, in: see above. */
+/* Cuts the pass's scratch from `work`. own_A, in: set before. */
 void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,
                    hy_carve *work);
 void hy_state_post(hy_state_pass *pass);

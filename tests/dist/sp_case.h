@@ -123,12 +123,21 @@ static inline void sp_wait(const hy_sp *sp) {
 static inline hy_lists *sp_lists(hy_sp *sp, const hy_lists_needs *needs) {
     hy_lists *lists = NULL;
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
-    if (hy_lists_create(sp->device, &dims, needs, &lists) != HY_OK) {
+    hy_lists_needs told = *needs;
+    told.method = sp->method;
+    if (hy_lists_create(sp->device, &dims, &told, &lists) != HY_OK) {
         hy_comm_abort(1);
     }
     hy_lists_set(lists, sp->layout, NULL, NULL);
     sp->lists = lists;
     return lists;
+}
+
+/* Whether its states take one all-gather: of all ranks' maps. */
+static inline bool sp_gathers_states(const hy_sp *sp) {
+    const int size = sp->layout->size;
+    return size > 1 && (sp->method.state == HY_STATE_ALLGATHER ||
+                        (sp->method.state == HY_STATE_HIERARCHICAL && hy_sp_node_ranks(&sp->method, size) == size));
 }
 
 /* A buffer of exactly `bytes`, every byte 0xFF (NaN), then a guard. */

@@ -81,11 +81,11 @@ static void test_halo(hy_comm *world, hy_comm *bound, hy_device *device, const s
 
 /* One pass; `own` is copied in as this rank's H (dH), the result is in the returned buffer [n_local,HV,K,V]. */
 static double *pass_states(hy_sp *sp, const hy_segment_shape *shape, int step, const double *A, const double *own,
-                           char *kept_A) {
+                           char *own_A) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     const size_t bytes = (size_t)sp->layout->n_local * shape->h_bytes;
     double *in = sp_buffer(bytes);
-    hy_state_pass pass = {.kept_A = kept_A, .in = (char *)in};
+    hy_state_pass pass = {.own_A = own_A, .in = (char *)in};
     hy_carve size = {0};
     hy_state_open(&pass, sp, &dims, shape, step, &size);
     char *work = sp_buffer(size.used);
@@ -121,8 +121,11 @@ static void test_states(hy_comm *world, hy_comm *bound, hy_device *device, const
     const hy_segment_shape shape = hy_segment_shape_of(&op, HY_F64);
     hy_layout *layout = sp_layout(c, kind, world);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    hy_sp sp = {
-        .profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout, .method.state = state};
+    hy_sp sp = {.profile = hy_device_profile(device),
+                .device = device,
+                .comm = bound,
+                .layout = layout,
+                .method = {.state = state, .node = 1 + sp_draw(hy_comm_size(world)), .block = sizeof(double)}};
     hy_lists_needs needs = {0};
     hy_sp_recur_need(&needs, 0);
     hy_lists *lists = sp_lists(&sp, &needs);
@@ -132,18 +135,18 @@ static void test_states(hy_comm *world, hy_comm *bound, hy_device *device, const
     for (int64_t i = 0; i < n_A; i++) {
         A[i] = A[i] > 1 ? 1 : A[i] < -1 ? -1 : 0;
     }
-    char *kept_A = sp_buffer(hy_state_kept_bytes(&sp, &dims, &shape));
-    double *S_in = pass_states(&sp, &shape, 1, A, H, kept_A);
-    double *dS_out = pass_states(&sp, &shape, -1, NULL, y, kept_A);
-    sp_buffer_check(kept_A, hy_state_kept_bytes(&sp, &dims, &shape), "kept A");
+    char *own_A = sp_buffer(hy_state_kept_bytes(&dims, &shape));
+    double *S_in = pass_states(&sp, &shape, 1, A, H, own_A);
+    double *dS_out = pass_states(&sp, &shape, -1, NULL, y, own_A);
+    sp_buffer_check(own_A, hy_state_kept_bytes(&dims, &shape), "own A");
     clear_unread_states(layout, S_in, one, 1);
     clear_unread_states(layout, dS_out, one, -1);
-    check_equal(world, inner(S_in, y, n), inner(H, dS_out, n), state == HY_STATE_RING ? "ring" : "allgather", c);
+    check_equal(world, inner(S_in, y, n), inner(H, dS_out, n), hy_state_exchange_names[state], c);
     double *buffers[] = {A, H, y, S_in, dS_out};
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
         free(buffers[i]);
     }
-    free(kept_A);
+    free(own_A);
     hy_lists_destroy(lists);
     hy_layout_destroy(layout);
 }
@@ -163,9 +166,8 @@ int main(int argc, char **argv) {
         for (int zigzag = 0; zigzag < 2; zigzag++) {
             const hy_layout_kind kind = zigzag ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS;
             test_halo(world, bound, device, &c, kind);
-            if (P > 1) {
-                test_states(world, bound, device, &c, kind, HY_STATE_ALLGATHER);
-                test_states(world, bound, device, &c, kind, HY_STATE_RING);
+            for (int state = 0; P > 1 && hy_state_exchange_names[state]; state++) {
+                test_states(world, bound, device, &c, kind, (hy_state_exchange)state);
             }
         }
     }

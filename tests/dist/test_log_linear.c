@@ -17,6 +17,7 @@ typedef struct problem {
 typedef struct mode {
     hy_layout_kind kind;
     hy_state_exchange state;
+    int64_t node;
     int broken;
 } mode;
 
@@ -62,7 +63,7 @@ static void free_all(double **x, int n) {
 static void check_exchanges(const hy_sp *sp) {
     int64_t gathered;
     const int64_t n_gathers = sp_exchanges(HY_X_ALL_GATHER, &gathered);
-    const bool gathers = sp->layout->size > 1 && sp->method.state == HY_STATE_ALLGATHER;
+    const bool gathers = sp_gathers_states(sp);
     CHECK(n_gathers == gathers, "%lld all-gathers", (long long)n_gathers);
 }
 
@@ -91,7 +92,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
                 .device = device,
                 .comm = bound,
                 .layout = layout,
-                .method.state = m->state,
+                .method = {.state = m->state, .node = m->node, .block = sizeof(double)},
                 .broken = m->broken};
     hy_lists_needs needs = {0};
     hy_sp_level_recur_need(&needs, &p->op);
@@ -174,15 +175,16 @@ static void test_case(hy_comm *world, hy_comm *self, hy_decay decay, hy_rule rul
     hy_layout *layout, *whole;
     const mode one = {.kind = HY_LAYOUT_CONTIGUOUS};
     result want = run(&p, self, &one, &whole);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; hy_state_exchange_names[i / 2]; i++) {
         const mode m = {.kind = i & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
-                        .state = i & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER};
+                        .state = (hy_state_exchange)(i / 2),
+                        .node = 1 + sp_draw(hy_comm_size(world))};
         result got = run(&p, world, &m, &layout);
         for (int j = 0; j < OUTPUTS; j++) {
             const int64_t wrong = count_wrong(&p, layout, &got, &want, j);
-            CHECK(wrong == 0, "%s: %lld elements differ; decay %d rule %d layout %d state %d, %lld×%lld tokens",
-                  names[j], (long long)wrong, (int)decay, (int)rule, (int)m.kind, (int)m.state, (long long)c->n_seq,
-                  (long long)c->len);
+            CHECK(wrong == 0, "%s: %lld elements differ; decay %d rule %d layout %d state %s, %lld×%lld tokens",
+                  names[j], (long long)wrong, (int)decay, (int)rule, (int)m.kind, hy_state_exchange_names[m.state],
+                  (long long)c->n_seq, (long long)c->len);
         }
         if (hy_comm_size(world) > 1 && c->n_docs == c->n_seq && c->len >= 20) {
             check_broken(&p, world, &want, m);

@@ -93,7 +93,8 @@ int main(int argc, char **argv) {
     if (hy_comm_world_create(&argc, &argv, &world) != HY_OK) {
         return 1;
     }
-    test_exchange(world, HY_STATE_ALLGATHER);
-    test_exchange(world, HY_STATE_RING);
+    for (int state = 0; hy_state_exchange_names[state]; state++) {
+        test_exchange(world, (hy_state_exchange)state);
+    }
     return hy_test_finish(world, "lost mark", 2 * SEEDS * (1 + MARKS));
 }

@@ -1,4 +1,4 @@
-/* ranks: 1 2 3 4 7 */
+/* ranks: 1 2 3 4 5 7 8 */
 /* Linear recurrences: P ranks equal one rank, for every decay, form, layout, state exchange and overlap, on random
  * packed documents, several sequences, lengths below the number of ranks, with and without states per document. One
  * all-gather per direction; a recompute exchanges nothing and gives the same bits; sizes of scratch are exact bounds.
@@ -34,6 +34,7 @@ typedef struct mode {
     hy_layout_kind kind;
     hy_state_exchange state;
     hy_overlap overlap;
+    int64_t node;
     int broken;
 } mode;
 
@@ -106,12 +107,17 @@ static result result_make(const problem *p, const hy_layout *layout) {
     return r;
 }
 
-/* One all-gather, or one state for every own fragment whose document goes on (backward: came from) elsewhere. */
+/* One all-gather, or one state for every own fragment whose document goes on (backward: came from) elsewhere. Of the others
+ * test_state_bytes.c counts. */
 static void check_exchanges(const hy_sp *sp, const problem *p, bool backward) {
     int64_t gathered;
     const int64_t n_gathers = sp_exchanges(HY_X_ALL_GATHER, &gathered);
-    const bool gathers = sp->layout->size > 1 && sp->method.state == HY_STATE_ALLGATHER;
+    const bool gathers = sp_gathers_states(sp);
     CHECK(n_gathers == gathers, "%lld all-gathers", (long long)n_gathers);
+    if (sp->method.state != HY_STATE_ALLGATHER && sp->method.state != HY_STATE_RING &&
+        sp->method.state != HY_STATE_CHAIN) {
+        return;
+    }
     int64_t sent, want = 0;
     (void)sp_exchanges(HY_X_SEND, &sent);
     for (int64_t i = 0; i < sp->layout->n_local && !gathers; i++) {
@@ -148,6 +154,8 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout};
     sp.method.state = m->state;
     sp.method.overlap = m->overlap;
+    sp.method.node = m->node;
+    sp.method.block = sizeof(double); /* as many blocks as there may be */
     sp.broken = m->broken;
     hy_lists_needs needs = {0};
     hy_sp_recur_need(&needs, p->states ? p->c.n_docs : 0);
@@ -244,9 +252,11 @@ static void compare(const problem *p, const hy_layout *layout, const result *got
     static const char *const names[] = {"o", "dq", "dk", "dv", "dg", "dbeta", "ht", "dh0", "da", "db"};
     for (int i = 0; i < 10; i++) {
         CHECK(wrong[i] == 0,
-              "%s: %lld elements differ; decay %d rule %d%s layout %d state %d overlap %d, %lld×%lld tokens", names[i],
-              (long long)wrong[i], (int)p->op.decay, (int)p->op.rule, p->op.exclusive ? " exclusive" : "", (int)m->kind,
-              (int)m->state, (int)m->overlap, (long long)p->c.n_seq, (long long)p->c.len);
+              "%s: %lld elements differ; decay %d rule %d%s layout %d state %s overlap %d nodes of %lld, %lld×%lld "
+              "tokens",
+              names[i], (long long)wrong[i], (int)p->op.decay, (int)p->op.rule, p->op.exclusive ? " exclusive" : "",
+              (int)m->kind, hy_state_exchange_names[m->state], (int)m->overlap, (long long)m->node,
+              (long long)p->c.n_seq, (long long)p->c.len);
     }
 }
 
@@ -268,10 +278,11 @@ static void test_case(hy_comm *world, hy_comm *self, hy_decay decay, const form 
     hy_layout *layout, *whole;
     const mode one = {.kind = HY_LAYOUT_CONTIGUOUS};
     result want = run(&p, self, &one, &whole);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; hy_state_exchange_names[i / 2]; i++) {
         const mode m = {.kind = i & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
-                        .state = i & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER,
-                        .overlap = i & 4 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT};
+                        .state = (hy_state_exchange)(i / 2),
+                        .overlap = sp_draw(2) ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT,
+                        .node = 1 + sp_draw(hy_comm_size(world))};
         result got = run(&p, world, &m, &layout);
         compare(&p, layout, &got, &want, &m);
         if (hy_comm_size(world) > 1 && c->n_docs == c->n_seq && c->len >= 20) {
