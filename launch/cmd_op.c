@@ -105,6 +105,8 @@ hy_status hy_cmd_op(int argc, char **argv, hy_comm *world) {
         {"--overlap", HY_OPTION_TEXT, &overlap, "NAME", overlaps.text},
         {"--node", HY_OPTION_COUNT, &context.options.method.node, "N",
          "consecutive ranks that are near each other, for exchanges that treat them apart; all if not given"},
+        {"--block", HY_OPTION_COUNT, &context.options.method.block, "BYTES",
+         "of a state that travel at once, at least, where an exchange cuts it; 262144 if not given"},
         {"--transport", HY_OPTION_TEXT, &transport_name, "NAME", transports.text},
         {"--recompute", HY_OPTION_TEXT, &recompute, "NAME", "op model: none (default), light or block"},
         {"--dtype", HY_OPTION_TEXT, &dtype, "TYPE", "f64 (default), f32 or bf16"},

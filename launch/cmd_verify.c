@@ -119,16 +119,28 @@ static hy_status run_size(verify *v, const precision *p, int column, const hy_ve
     return status;
 }
 
-/* The config's own method, or with --all every one there is. */
+static int names_in(const char *const *names) {
+    int n = 0;
+    while (names[n])
+        n++;
+    return n;
+}
+
+/* The config's own method, or with --all every way to exchange with every layout and overlap. States and softmax layers do not meet, so
+ * their exchanges are paired. */
 static hy_status run_methods(verify *v, const precision *p, int column, buffers *b) {
     hy_verify_method m = method_of(v, p);
     if (!v->all)
         return run_size(v, p, column, &m, b);
-    for (m.sp.layout = 0; hy_layout_names[m.sp.layout]; m.sp.layout++)
-        for (m.sp.state = 0; hy_state_exchange_names[m.sp.state]; m.sp.state++)
-            for (m.sp.attention = 0; hy_attention_method_names[m.sp.attention]; m.sp.attention++)
-                for (m.sp.overlap = 0; hy_overlap_names[m.sp.overlap]; m.sp.overlap++)
-                    HY_TRY(run_size(v, p, column, &m, b));
+    m.sp.node = m.sp.node > 0 ? m.sp.node : 2;
+    const int states = names_in(hy_state_exchange_names), attentions = names_in(hy_attention_method_names);
+    for (int i = 0; i < (states > attentions ? states : attentions); i++) {
+        m.sp.state = (hy_state_exchange)(i % states);
+        m.sp.attention = (hy_attention_method)(i % attentions);
+        for (m.sp.layout = 0; hy_layout_names[m.sp.layout]; m.sp.layout++)
+            for (m.sp.overlap = 0; hy_overlap_names[m.sp.overlap]; m.sp.overlap++)
+                HY_TRY(run_size(v, p, column, &m, b));
+    }
     return HY_OK;
 }
 

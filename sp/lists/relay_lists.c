@@ -161,8 +161,8 @@ static int64_t known_here(const relay_walk *w) {
 
 static void walk_fragment(relay_walk *w, int64_t id) {
     const hy_fragment *f = fragment_of(w, id);
-    const bool enters = hy_segment_enters(f, w->step), passes = hy_segment_passes(f),
-               own = f->owner == w->layout->rank, near = is_near(w, id);
+    const bool enters = hy_segment_enters(f, w->step), passes = hy_segment_passes(f), own = f->owner == w->layout->rank,
+               near = is_near(w, id);
     const bool from_afar = enters && node_of(w, id) != node_of(w, w->before);
     const int64_t first = f->begin - f->doc_begin;
     hy_fold_step step = {.from = -1, .read = -1, .at = -1, .first = first, .end = first + f->len};

@@ -87,7 +87,8 @@ static void relay_cut(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve 
     const size_t own_A = several ? hy_aligned((size_t)dims->n_local * pass->shape.a_bytes) : 0;
     pass->rank_bytes = own_A + hy_aligned((size_t)dims->n_local * pass->shape.h_bytes);
     pass->message = hy_carve_take(work, (size_t)pass->node * pass->rank_bytes);
-    pass->node_A = several ? hy_carve_take(work, (size_t)pass->node * (size_t)dims->n_local * pass->shape.a_bytes) : NULL;
+    pass->node_A =
+        several ? hy_carve_take(work, (size_t)pass->node * (size_t)dims->n_local * pass->shape.a_bytes) : NULL;
     pass->n_in = several && passes ? 2 * dims->n_local : dims->n_local;
     pass->states = NULL;
     if (pass->n_blocks > 1 || pass->n_in > dims->n_local) {
@@ -122,8 +123,8 @@ static void relay_open(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve
 
 /* ---- inside a node ---- */
 
-static void copy_matrix(const hy_state_pass *pass, int64_t rows, int64_t cols, const void *from, int64_t src_ld, void *to,
-                        int64_t dst_ld) {
+static void copy_matrix(const hy_state_pass *pass, int64_t rows, int64_t cols, const void *from, int64_t src_ld,
+                        void *to, int64_t dst_ld) {
     hy_copy2d(pass->sp->device, &(hy_copy2d_args){.rows = rows,
                                                   .cols = cols,
                                                   .src_ld = src_ld,
@@ -152,8 +153,8 @@ static void gather_post(hy_state_pass *pass) {
     for (int i = 0; i < pass->node; i++) {
         if (i != pass->node_rank) {
             const int peer = node_begin(pass) + i;
-            hy_comm_recv(comm, name, pass->message + (size_t)i * pass->rank_bytes, pass->rank_bytes, peer,
-                         TAG_STATE, &pass->requests[2 * i]);
+            hy_comm_recv(comm, name, pass->message + (size_t)i * pass->rank_bytes, pass->rank_bytes, peer, TAG_STATE,
+                         &pass->requests[2 * i]);
             hy_comm_send(comm, name, own, pass->rank_bytes, peer, TAG_STATE, &pass->requests[2 * i + 1]);
         }
     }

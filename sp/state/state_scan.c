@@ -24,11 +24,13 @@ static const hy_scan_lists *scan_of(const hy_state_pass *pass) {
 }
 
 /* A map's part, A or H, from one slot to another of this rank, or as a message. */
-static void transfer_part(hy_state_pass *pass, const hy_scan_transfer *t, bool of_A, char *from, char *to, hy_req *req) {
+static void transfer_part(hy_state_pass *pass, const hy_scan_transfer *t, bool of_A, char *from, char *to,
+                          hy_req *req) {
     const size_t bytes = of_A ? pass->shape.a_bytes : pass->shape.h_bytes;
     const int tag = TAG_SCAN + 2 * (int)t->tag + of_A;
     const char *name = hy_state_pass_name(pass);
-    char *left = from + (size_t)(t->from > 0 ? t->from : 0) * bytes, *came = to + (size_t)(t->to > 0 ? t->to : 0) * bytes;
+    char *left = from + (size_t)(t->from > 0 ? t->from : 0) * bytes,
+         *came = to + (size_t)(t->to > 0 ? t->to : 0) * bytes;
     if (t->from >= 0 && t->to >= 0) {
         const int64_t n = (int64_t)(bytes / hy_sp_size(pass->sp, HY_ROLE_STAT));
         hy_copy2d(pass->sp->device, &(hy_copy2d_args){.rows = 1,
@@ -98,7 +100,8 @@ static void compose_A(const hy_state_pass *pass, const char *early, const char *
                              .K = matrix ? shape->K : 1,
                              .V = matrix ? shape->K : 1,
                              .a_size = matrix ? shape->a_size : 1};
-    hy_segment_apply(pass->sp->device, &maps, 1, pass->step > 0 ? late : early, pass->step > 0 ? early : late, NULL, out);
+    hy_segment_apply(pass->sp->device, &maps, 1, pass->step > 0 ? late : early, pass->step > 0 ? early : late, NULL,
+                     out);
 }
 
 static void scan_fold(const hy_state_pass *pass, const hy_fold_list *list, const char *A, char *H, char *states) {

@@ -1,4 +1,4 @@
-/* ranks: 1 2 3 4 7 */
+/* ranks: 1 2 3 4 7 8 */
 /* The backward of every exchange is the adjoint of its forward: <F x, y> == <x, Fᵀ y> over all ranks, on small
  * integers, so that equality is exact. Halos: F takes tokens to the rows before fragments. States: F takes the
  * fragments' H to the states that enter fragments, with random integer transitions; Fᵀ is the backward pass over the

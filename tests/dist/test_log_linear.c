@@ -1,4 +1,4 @@
-/* ranks: 1 2 3 4 7 */
+/* ranks: 1 2 3 4 5 7 8 */
 /* Log-linear recurrences: P ranks equal one rank for every decay, rule, layout and state exchange, on random packed
  * documents, several sequences, lengths below the number of ranks, and documents whose states merge many times inside a
  * fragment. One all-gather per direction; a recompute exchanges nothing and gives the same bits; sizes of scratch are
@@ -207,8 +207,8 @@ int main(int argc, char **argv) {
     const int P = hy_comm_size(world);
     for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++) {
         for (int rule = HY_RULE_ADDITIVE; rule <= HY_RULE_DELTA; rule++) {
-            for (int round = 0; round < 16; round++) {
-                const sp_case c = sp_case_draw(1 + round / 8, lengths[round % 8], round % 2 ? P : 2 * P);
+            for (int round = 0; round < (P > 3 ? 8 : 16); round++) {
+                const sp_case c = sp_case_draw(1 + (round / 8 + rule) % 2, lengths[round % 8], round % 2 ? P : 2 * P);
                 test_case(world, self, (hy_decay)decay, (hy_rule)rule, &c);
             }
             const sp_case whole = {.n_seq = 1, .len = 128, .n_docs = 1, .docs = {0, 128}};

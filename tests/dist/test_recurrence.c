@@ -306,8 +306,8 @@ int main(int argc, char **argv) {
     const int P = hy_comm_size(world);
     for (int decay = HY_DECAY_NONE; decay <= HY_DECAY_VECTOR; decay++) {
         for (int f = 0; f < FORMS; f++) {
-            for (int round = 0; round < 21; round++) {
-                const sp_case c = sp_case_draw(1 + round / 7, lengths[round % 7], round % 2 ? P : 2 * P);
+            for (int round = 0; round < (P > 3 ? 7 : 21); round++) {
+                const sp_case c = sp_case_draw(1 + (round / 7 + f) % 3, lengths[round % 7], round % 2 ? P : 2 * P);
                 test_case(world, self, (hy_decay)decay, &forms[f], &c);
             }
         }

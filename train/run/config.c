@@ -138,6 +138,10 @@ static const hy_schema_entry config_rows[] = {
          "consecutive ranks of a sequence that are near each other, for exchanges that treat them apart; auto: "
          "those of a host"),
      HY_SCHEMA_SPECIAL("auto", 0)},
+    {HY_SCHEMA_INT(hy_config, parallel.method.block, "parallel.block", "auto", 1, 1 << 30,
+                   "bytes of a state that travel at once, at least, where an exchange cuts it (chain, hierarchical); "
+                   "auto: 262144"),
+     HY_SCHEMA_SPECIAL("auto", 0)},
     NAME(parallel.transport, "parallel.transport", "auto", hy_transport_names,
          "what moves exchanges between ranks; auto: nccl where it serves run.device, else mpi"),
     TEXT(parallel.machine, "parallel.machine", "measured",

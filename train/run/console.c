@@ -188,6 +188,13 @@ static void print_summary(const hy_trainer *trainer, double peak) {
         "mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
         hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size,
         hy_layout_names[config->parallel.method.layout], (long long)dims.T);
+    if (mesh->sequence_size > 1) {
+        hy_print_detail("nodes       of %d consecutive ranks of a sequence%s\n",
+                        hy_sp_node_ranks(&config->parallel.method, mesh->sequence_size),
+                        mesh->sequence_size > hy_sp_node_ranks(&config->parallel.method, mesh->sequence_size)
+                            ? ""
+                            : ": all of them");
+    }
     hy_print_detail("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
                     hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
                     (long long)config->model.width, (long long)config->model.vocab);

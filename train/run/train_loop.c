@@ -324,6 +324,7 @@ hy_status hy_train_with(const hy_config *config, const hy_train_options *options
     }
     hy_free(l->config_text);
     hy_free(l->stores);
+    hy_free(l->placed);
     hy_free(l);
     return status;
 }

@@ -13,6 +13,7 @@
 
 typedef struct hy_loop {
     const hy_config *config;
+    hy_config *placed; /* `config` with what the machines say; NULL: nothing was left open */
     hy_comm *world;
     bool first_rank, env_begun;
     const hy_train_options *options;

@@ -6,6 +6,7 @@
 #include "kernels/gpus.h"
 #include "train/run/config_change.h"
 #include "train/run/data_resume.h"
+#include "train/run/host_nodes.h"
 #include "train/run/metrics_read.h"
 #include "train/run/peak_file.h"
 #include "train/run/run_env.h"
@@ -66,14 +67,30 @@ static void say_auto_device(const hy_loop *l) {
     hy_info("run.device: auto is %s (%s)", device, why);
 }
 
+/* parallel.node: auto is what hosts say. The configuration that is recorded keeps its word. Collective. */
+static hy_status find_nodes(hy_loop *l, const hy_mesh *mesh) {
+    int64_t node = l->config->parallel.method.node;
+    if (node > 0) {
+        return HY_OK;
+    }
+    HY_TRY(hy_host_nodes_find(mesh, &node));
+    HY_TRY(hy_comm_agree(l->world, HY_NEW("configuration", 1, &l->placed)));
+    memcpy(l->placed, l->config, sizeof *l->placed);
+    l->placed->parallel.method.node = node;
+    l->config = l->placed;
+    return HY_OK;
+}
+
 /* Mistakes that need no folder to be seen leave none behind. Collective. */
-static hy_status check_mesh_and_device(const hy_loop *l) {
+static hy_status check_mesh_and_device(hy_loop *l) {
     const hy_config *config = l->config;
     hy_mesh mesh;
     hy_profile profile;
     HY_TRY(hy_mesh_create(l->world, (int)config->parallel.data,
                           hy_trainer_sequence_size(config, hy_comm_size(l->world)), &mesh));
+    const hy_status status = find_nodes(l, &mesh);
     hy_mesh_destroy(&mesh);
+    HY_TRY(status);
     return hy_comm_agree(
         l->world, l->first_rank ? hy_profile_of(config->run.device, hy_config_precision(config), &profile) : HY_OK);
 }
