@@ -12,21 +12,16 @@ static int64_t fragments_per_sequence(hy_layout_kind kind, int size) {
     return kind == HY_LAYOUT_ZIGZAG && size > 1 ? 2 * (int64_t)size : size;
 }
 
-/* First token, within the sequence, of fragment i of F: ⌊i·len/F⌋ without overflow. */
-static int64_t cut_sequence(int64_t i, int64_t len, int64_t F) {
-    return i * (len / F) + i * (len % F) / F;
-}
-
 static int owner_of(int64_t i, int size) {
     return (int)(i < size ? i : 2 * (int64_t)size - 1 - i);
 }
 
 static int64_t tokens_of(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len) {
     const int64_t F = fragments_per_sequence(kind, size);
-    int64_t tokens = cut_sequence(rank + 1, len, F) - cut_sequence(rank, len, F);
+    int64_t tokens = hy_share_begin(rank + 1, len, F) - hy_share_begin(rank, len, F);
     if (F > size) {
         const int64_t mirror = F - 1 - rank;
-        tokens += cut_sequence(mirror + 1, len, F) - cut_sequence(mirror, len, F);
+        tokens += hy_share_begin(mirror + 1, len, F) - hy_share_begin(mirror, len, F);
     }
     return n_seq * tokens;
 }
@@ -55,15 +50,15 @@ static void cut_fragments(hy_layout *layout) {
     for (int64_t s = 0; s < layout->n_seq; s++) {
         for (int64_t i = 0; i < F; i++) {
             hy_fragment *f = &layout->frags[s * F + i];
-            f->begin = s * layout->len + cut_sequence(i, layout->len, F);
-            f->len = cut_sequence(i + 1, layout->len, F) - cut_sequence(i, layout->len, F);
+            f->begin = s * layout->len + hy_share_begin(i, layout->len, F);
+            f->len = hy_share_begin(i + 1, layout->len, F) - hy_share_begin(i, layout->len, F);
             f->owner = owner_of(i, layout->size);
             f->slot = s * per_rank + (i >= layout->size);
             const int64_t before =
                 tokens_of(layout->kind, layout->size, f->owner, s, layout->len); /* of earlier sequences */
             f->local = before;
             if (i >= layout->size) {
-                f->local += cut_sequence(F - i, layout->len, F) - cut_sequence(F - 1 - i, layout->len, F);
+                f->local += hy_share_begin(F - i, layout->len, F) - hy_share_begin(F - 1 - i, layout->len, F);
             }
             if (f->owner == layout->rank) {
                 layout->local[f->slot] = s * F + i;
@@ -92,6 +87,10 @@ static hy_status reserve(hy_layout *layout) {
     HY_TRY(HY_NEW("layout positions", layout->T, &layout->pos));
     HY_TRY(HY_NEW("layout document positions", layout->T, &layout->doc_pos));
     return HY_NEW("layout document starts", layout->T, &layout->doc_start);
+}
+
+int64_t hy_layout_rank_tokens(const hy_layout_dims *dims, int rank) {
+    return tokens_of(dims->kind, dims->size, rank, dims->n_seq, dims->len);
 }
 
 int64_t hy_layout_documents_max(const hy_layout_dims *dims) {
@@ -220,9 +219,7 @@ static void cut_runs(hy_layout *layout, const hy_fragment *f) {
     }
 }
 
-hy_status hy_layout_set_documents(hy_layout *layout, const int64_t *docs, int64_t n_docs) {
-    HY_TRY(layout_check_documents(layout, docs, n_docs));
-    list_documents(layout, docs, n_docs);
+static void cut_documents(hy_layout *layout) {
     for (int64_t i = 0; i < layout->n_frags; i++) {
         mark_fragment(layout, &layout->frags[i]);
     }
@@ -232,7 +229,19 @@ hy_status hy_layout_set_documents(hy_layout *layout, const int64_t *docs, int64_
         cut_runs(layout, &layout->frags[layout->local[slot]]);
     }
     layout->first_run[layout->n_local] = layout->n_runs;
+}
+
+hy_status hy_layout_set_documents(hy_layout *layout, const int64_t *docs, int64_t n_docs) {
+    HY_TRY(layout_check_documents(layout, docs, n_docs));
+    list_documents(layout, docs, n_docs);
+    cut_documents(layout);
     return HY_OK;
+}
+
+void hy_layout_share_documents(hy_layout *layout, const hy_layout *other) {
+    layout->n_docs = other->n_docs;
+    memcpy(layout->docs, other->docs, (size_t)(other->n_docs + 1) * sizeof *other->docs);
+    cut_documents(layout);
 }
 
 int64_t hy_layout_neighbour(const hy_layout *layout, int64_t id, int step) {

@@ -17,6 +17,11 @@
 #include "kernels/kernels.h"
 #include "sp/methods.h"
 
+/* Where the i-th of `parts` shares of n things begins: ⌊i·n/parts⌋ without overflow. */
+static inline int64_t hy_share_begin(int64_t i, int64_t n, int64_t parts) {
+    return i * (n / parts) + i * (n % parts) / parts;
+}
+
 typedef struct hy_fragment {
     int64_t begin, len; /* global position of its first token; tokens */
     int owner;          /* rank */
@@ -66,6 +71,9 @@ hy_layout_dims hy_layout_sizes(hy_layout_kind kind, int size, int rank, int64_t 
 /* The sizes of a layout. */
 hy_layout_dims hy_layout_dims_of(const hy_layout *layout);
 
+/* Tokens of a rank. Pure. */
+int64_t hy_layout_rank_tokens(const hy_layout_dims *dims, int rank);
+
 /* Documents a layout takes at most. Pure. */
 int64_t hy_layout_documents_max(const hy_layout_dims *dims);
 
@@ -79,6 +87,9 @@ void hy_layout_destroy(hy_layout *layout);
  * higher indices there. HY_ERR_DATA if the list is not so, or longer than n_seq·len + 1024 (which only empty documents can make it).
  * Every rank passes the same. Local. */
 HY_MUST_CHECK hy_status hy_layout_set_documents(hy_layout *layout, const int64_t *docs, int64_t n_docs);
+
+/* Sets those of another layout of the same sequences. Local. */
+void hy_layout_share_documents(hy_layout *layout, const hy_layout *other);
 
 /* The next (step = 1) or previous (step = −1) fragment that is not empty, or −1. Ids are over all ranks and sequences. Pure. */
 int64_t hy_layout_neighbour(const hy_layout *layout, int64_t id, int step);

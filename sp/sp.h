@@ -109,12 +109,16 @@ typedef struct hy_sp_attn {
     void *lse;         /* [T,H]; likewise */
     const void *d_o;
     void *dq, *dk, *dv; /* overwritten; shapes of q, k, v */
-    void *work;
+    void *kept, *work;
+    /* of the call that computes whole sequences for `heads`; else zero: */
+    const void *delta; /* [T,H] stat: Σ d_o·o, and backward reads no o */
+    int parts;         /* dk, dv are parts of sums: stat */
 } hy_sp_attn;
 
 /* The exchange's name in tables of layers. */
 const char *hy_sp_attn_title(const hy_sp_method *method, bool latent);
 void hy_sp_attn_need(hy_lists_needs *needs, const hy_sp_attn *shape);
+size_t hy_sp_attn_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
 size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
 void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a); /* Collective */
 void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a); /* Collective */

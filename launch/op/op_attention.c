@@ -57,6 +57,7 @@ static void take_attention_buffers(const hy_op_context *context, hy_op_pool *poo
         run->sinks = hy_op_take_whole(pool, a->sinks);
         run->dsinks = hy_op_take(pool, "dsinks", hy_op_bytes(context, HY_ROLE_GRAD, run->H * run->n_sinks));
     }
+    run->kept = hy_op_take(pool, "kept", hy_sp_attn_kept(sp, &dims, run));
     run->work = hy_op_take(pool, "work", hy_sp_attn_work(sp, &dims, run));
 }
 

@@ -24,6 +24,7 @@ static hy_sp_attn attention_args(const hy_exec *x, const hy_node *node) {
     a.sinks = hy_param_value(x, node->w[1]);
     a.o = hy_value(x, node->out[0]);
     a.lse = hy_value(x, node->out[1]);
+    a.kept = hy_kept(x, node);
     a.work = hy_work(x, node);
     return a;
 }
@@ -47,6 +48,11 @@ static void attention_bwd(hy_exec *x, const hy_node *node) {
 static void attention_lists(const hy_node *node, hy_lists_needs *needs) {
     const hy_sp_attn shape = hy_attention_shape(node);
     hy_sp_attn_need(needs, &shape);
+}
+
+static int64_t attention_kept(const hy_sizing *s, const hy_node *node) {
+    const hy_sp_attn shape = hy_attention_shape(node);
+    return (int64_t)hy_sp_attn_kept(s->sp, s->dims, &shape);
 }
 
 static int64_t attention_work(const hy_sizing *s, const hy_node *node) {
@@ -81,6 +87,7 @@ const hy_node_class hy_class_attention = {.name = "attention",
                                           .stat_out = 2,
                                           .fwd = attention_fwd,
                                           .bwd = attention_bwd,
+                                          .kept = attention_kept,
                                           .work = attention_work,
                                           .lists = attention_lists,
                                           .flops = attention_flops};

@@ -2,7 +2,8 @@
  * merged into the running (o, lse). A query at position p sees keys lo..p, lo the later of its document's start and p −
  * window + 1: causality, packing and window are that one interval.
  *
- * Source: ring attention (Liu, Zaharia, Abbeel 2023), all-gather of K and V (LASP-2H, Sun et al. 2025). */
+ * Source: ring attention (Liu, Zaharia, Abbeel 2023), all-gather of K and V (LASP-2H, Sun et al. 2025). What computes whole sequences of some
+ * heads instead (attention_heads.c) calls this for them as on one rank. */
 #include <math.h>
 
 #include "sp/attention/attention_internal.h"
@@ -42,18 +43,41 @@ static size_t cut_attn_scratch(const hy_sp *sp, const hy_layout_dims *dims, cons
     return work.used;
 }
 
-static hy_attn_need need_of(const hy_sp_attn *shape) {
-    return (hy_attn_need){
-        .window = shape->window, .products = shape->H * (shape->D + shape->DV), .latent = shape->latent.rank > 0};
+/* By heads no exchange is to advance, so that nothing is cut and the number of heads does not matter. */
+static hy_attn_need need_of(const hy_sp_method *method, const hy_sp_attn *shape) {
+    const int64_t products = shape->H * (shape->D + shape->DV);
+    return (hy_attn_need){.window = shape->window,
+                          .products = hy_attn_row_of(method->attention)->by_heads ? 0 : products,
+                          .latent = shape->latent.rank > 0};
 }
 
 void hy_sp_attn_need(hy_lists_needs *needs, const hy_sp_attn *shape) {
-    const hy_attn_need need = need_of(shape);
+    const hy_attn_need need = need_of(&needs->method, shape);
     hy_lists_need_attention(needs, &need);
+    if (hy_attn_row_of(needs->method.attention)->by_heads) {
+        const hy_heads heads = {shape->H, shape->HKV};
+        const hy_head_kind keys = shape->latent.rank > 0 ? HY_HEADS_COMMON : HY_HEADS_SHARED;
+        hy_lists_need_heads(needs, &(hy_head_need){heads, HY_HEADS_MAIN});
+        hy_lists_need_heads(needs, &(hy_head_need){heads, keys});
+    }
+}
+
+/* NULL: by hops, or on one rank. */
+static const hy_attn_by_heads *attn_by_heads(const hy_sp *sp, int size) {
+    return size > 1 ? hy_attn_row_of(sp->method.attention)->by_heads : NULL;
+}
+
+size_t hy_sp_attn_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape) {
+    const hy_attn_by_heads *heads = attn_by_heads(sp, dims->size);
+    return heads ? heads->kept(sp, dims, shape) : 0;
 }
 
 size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape) {
     hy_attn_scratch scratch = {0};
+    const hy_attn_by_heads *heads = attn_by_heads(sp, dims->size);
+    if (heads) {
+        return heads->work(sp, dims, shape);
+    }
     return cut_attn_scratch(sp, dims, shape, NULL, &scratch);
 }
 
@@ -72,7 +96,7 @@ static void compute_group(hy_attn_call *c, const hy_attn_group *group, const hy_
     op.work = c->s.op_work;
     if (c->backward) {
         op.d_o = a->d_o;
-        op.delta = c->s.delta;
+        op.delta = a->delta ? a->delta : c->s.delta;
         op.dq = c->dq;
         op.dk = keys->d_k;
         op.dv = keys->d_v;
@@ -146,9 +170,9 @@ static hy_attn_call attn_call_of(hy_sp *sp, hy_sp_attn *a, int backward) {
     const bool apart = c.s.sums[0] != NULL;
     c.o = apart ? c.s.sums[0] : a->o;
     c.dq = apart ? c.s.sums[0] : a->dq;
-    c.dk = apart ? c.s.sums[1] : a->dk;
-    c.dv = apart ? c.s.sums[2] : a->dv;
-    const hy_attn_need need = need_of(a);
+    c.dk = apart && !a->parts ? c.s.sums[1] : a->dk;
+    c.dv = apart && !a->parts ? c.s.sums[2] : a->dv;
+    const hy_attn_need need = need_of(&sp->method, a);
     c.lists = hy_lists_attention(sp->lists, &need);
     c.lo = hy_lists_window(sp->lists, a->window)->lo.device;
     return c;
@@ -168,7 +192,7 @@ static hy_attn_sink_args sink_args(const hy_attn_call *c) {
                                .N = a->n_sinks,
                                .sinks = a->sinks,
                                .lse = a->lse,
-                               .delta = c->s.delta,
+                               .delta = c->a->delta ? c->a->delta : c->s.delta,
                                .dsinks = a->dsinks};
 }
 
@@ -181,6 +205,11 @@ static bool post_attention(hy_attn_call *c) {
 }
 
 void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a) {
+    const hy_attn_by_heads *heads = attn_by_heads(sp, sp->layout->size);
+    if (heads) {
+        heads->fwd(sp, a);
+        return;
+    }
     hy_attn_call c = attn_call_of(sp, a, 0);
     if (!post_attention(&c)) {
         return;
@@ -197,6 +226,11 @@ void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a) {
 }
 
 void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {
+    const hy_attn_by_heads *heads = attn_by_heads(sp, sp->layout->size);
+    if (heads) {
+        heads->bwd(sp, a);
+        return;
+    }
     hy_attn_call c = attn_call_of(sp, a, 1);
     if (!post_attention(&c)) {
         return;
@@ -204,9 +238,11 @@ void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {
     start_sum(&c, c.dq, sp->layout->T * a->H * a->D, 0);
     start_sum(&c, c.dk, sp->layout->T * c.k_row, 0);
     start_sum(&c, c.dv, sp->layout->T * c.v_row, 0);
-    hy_attn_delta(
-        sp->device,
-        &(hy_attn_delta_args){.rows = sp->layout->T * a->H, .DV = a->DV, .y = a->o, .d_o = a->d_o, .delta = c.s.delta});
+    if (!a->delta) {
+        hy_attn_delta(sp->device,
+                      &(hy_attn_delta_args){
+                          .rows = sp->layout->T * a->H, .DV = a->DV, .y = a->o, .d_o = a->d_o, .delta = c.s.delta});
+    }
     if (a->n_sinks > 0) {
         const hy_attn_sink_args sinks = sink_args(&c);
         hy_attn_sink_bwd(sp->device, &sinks);

@@ -16,8 +16,17 @@ typedef struct hy_attn_others {
     int64_t hops, pieces, home;
 } hy_attn_others;
 
+/* One that computes whole sequences of some heads instead of hops: the public functions (sp.h), on more than one rank. */
+typedef struct hy_attn_by_heads {
+    size_t (*kept)(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
+    size_t (*work)(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
+    void (*fwd)(hy_sp *sp, hy_sp_attn *a);
+    void (*bwd)(hy_sp *sp, hy_sp_attn *a);
+} hy_attn_by_heads;
+
 typedef struct hy_attn_row {
     const char *title, *latent_title; /* in tables of layers */
+    const hy_attn_by_heads *by_heads; /* NULL: by hops, as follows; else none of it is there */
     /* lists */
     hy_attn_others (*others)(const hy_layout_dims *dims);
     int64_t (*part_rows)(const hy_layout_dims *dims, int64_t window); /* most of a hop's part that is not cut */

@@ -2,10 +2,6 @@
 
 #include "sp/carve.h"
 
-static int64_t channel_cut(int64_t i, int64_t n, int64_t parts) {
-    return i * (n / parts) + i * (n % parts) / parts;
-}
-
 hy_channel_shares hy_channel_shares_of(const hy_profile *profile, const hy_layout_dims *dims, int64_t C) {
     const int slices = profile->tuning.recur_pieces == 0 ? 2 : HY_SLICES_MAX;
     const int64_t most = (C + dims->size - 1) / dims->size;
@@ -17,14 +13,14 @@ hy_channel_shares hy_channel_shares_of(const hy_profile *profile, const hy_layou
 }
 
 hy_channels hy_channels_of(const hy_channel_shares *shares, int rank) {
-    const int64_t begin = channel_cut(rank, shares->C, shares->ranks);
-    return (hy_channels){begin, channel_cut(rank + 1, shares->C, shares->ranks) - begin};
+    const int64_t begin = hy_share_begin(rank, shares->C, shares->ranks);
+    return (hy_channels){begin, hy_share_begin(rank + 1, shares->C, shares->ranks) - begin};
 }
 
 hy_channels hy_channels_slice(const hy_channel_shares *shares, int rank, int slice) {
     const hy_channels all = hy_channels_of(shares, rank);
-    const int64_t begin = channel_cut(slice, all.n, shares->slices);
-    return (hy_channels){all.begin + begin, channel_cut(slice + 1, all.n, shares->slices) - begin};
+    const int64_t begin = hy_share_begin(slice, all.n, shares->slices);
+    return (hy_channels){all.begin + begin, hy_share_begin(slice + 1, all.n, shares->slices) - begin};
 }
 
 size_t hy_channel_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, int64_t C) {

@@ -6,6 +6,7 @@
 #include "sp/carve.h"
 #include "sp/lists/channel_lists.h"
 #include "sp/lists/halo_lists.h"
+#include "sp/lists/head_lists.h"
 #include "sp/lists/run_lists.h"
 #include "sp/lists/state_lists.h"
 #include "sp/state/state_exchange.h"
@@ -55,6 +56,27 @@ static const hy_state_row *exchange_of(const hy_lists_needs *needs) {
     return hy_state_row_of(needs->method.state);
 }
 
+static int find_heads(const hy_lists_needs *needs, const hy_head_need *need) {
+    int i = 0;
+    while (i < needs->n_heads &&
+           (needs->heads[i].heads.main != need->heads.main || needs->heads[i].heads.shared != need->heads.shared ||
+            needs->heads[i].kind != need->kind)) {
+        i++;
+    }
+    return i;
+}
+
+void hy_lists_need_heads(hy_lists_needs *needs, const hy_head_need *need) {
+    const int i = find_heads(needs, need);
+    if (i == HY_LISTS_MAX) {
+        needs->status =
+            hy_fail(HY_ERR_USAGE, "a model with more than %d different numbers of heads", (int)HY_LISTS_MAX);
+        return;
+    }
+    needs->heads[i] = *need;
+    needs->n_heads = i < needs->n_heads ? needs->n_heads : i + 1;
+}
+
 static size_t indices_bytes(int64_t n) {
     return hy_aligned((size_t)n * sizeof(int64_t));
 }
@@ -78,6 +100,7 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
     for (int i = 0; i < needs->channels.n; i++) {
         bytes += hy_channel_lists_bytes(profile, dims, needs->channels.at[i]);
     }
+    bytes += dims->size > 1 ? (size_t)needs->n_heads * hy_head_lists_bytes(dims, dims->size) : 0;
     for (int i = 0; i < needs->levels.n; i++) {
         bytes += hy_level_lists_bytes(dims, needs->levels.at[i]);
     }
@@ -88,6 +111,10 @@ int64_t hy_lists_requests(const hy_layout_dims *dims, const hy_lists_needs *need
     int64_t most = needs->recurrences && dims->size > 1 ? exchange_of(needs)->requests(dims, &needs->method) : 0;
     if (needs->channels.n > 0 && most < HY_CHANNEL_REQUESTS) {
         most = HY_CHANNEL_REQUESTS;
+    }
+    if (needs->n_heads > 0) {
+        const int64_t messages = (int64_t)HY_HEAD_MOVES * 2 * (dims->size - 1);
+        most = messages > most ? messages : most;
     }
     for (int i = 0; i < needs->widths.n; i++) {
         const int64_t pieces = hy_halo_pieces_max(dims, needs->widths.at[i]);
@@ -100,11 +127,34 @@ static int64_t inner_starts(const hy_layout_dims *dims, const hy_lists_needs *ne
     return needs->widths.n * dims->n_local;
 }
 
-hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *needs, hy_lists **out) {
+/* Takes what is computed by heads out of *own and gives it to *whole. */
+static void split_needs(hy_lists_needs *own, hy_lists_needs *whole) {
+    *whole = (hy_lists_needs){.method = own->method};
+    if (own->method.attention == HY_ATTENTION_HEADS) {
+        whole->windows = own->windows;
+        whole->n_attentions = own->n_attentions;
+        memcpy(whole->attentions, own->attentions, sizeof own->attentions);
+        own->windows.n = own->n_attentions = 0;
+    }
+}
+
+static hy_status create_whole(hy_lists *lists, const hy_lists_needs *needs) {
+    const hy_layout_dims *dims = &lists->dims, outer = hy_head_outer(dims, dims->size);
+    HY_TRY(hy_layout_create(outer.kind, outer.size, outer.rank, outer.n_seq, outer.len, &lists->whole_layout));
+    return hy_lists_create(lists->device, &outer, needs, &lists->whole);
+}
+
+hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *told, hy_lists **out) {
     hy_lists *lists = NULL;
-    HY_TRY(needs->status);
+    hy_lists_needs whole;
+    HY_TRY(told->status);
     HY_TRY(HY_NEW("lists of documents and layout", 1, &lists));
-    *lists = (hy_lists){.device = device, .dims = *dims, .needs = *needs};
+    *lists = (hy_lists){.device = device, .dims = *dims, .needs = *told};
+    const hy_lists_needs *needs = &lists->needs;
+    const bool by_heads = dims->size > 1 && needs->n_heads > 0;
+    if (by_heads) {
+        split_needs(&lists->needs, &whole);
+    }
     hy_status status = hy_list_image_create(device, image_bytes(hy_device_profile(device), dims, needs), &lists->image);
     for (int i = 0; i < 2 && status == HY_OK; i++) {
         status = HY_NEW("lists by fragment", hy_run_lists_starts(dims), &lists->fragment_starts[i]);
@@ -118,6 +168,9 @@ hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const h
     for (int i = 0; i < needs->n_attentions && status == HY_OK; i++) {
         status = hy_attn_lists_create(hy_device_profile(device), dims, needs->method.attention, &needs->attentions[i],
                                       &lists->attentions[i]);
+    }
+    if (status == HY_OK && by_heads) {
+        status = create_whole(lists, &whole);
     }
     if (status != HY_OK) {
         hy_lists_destroy(lists);
@@ -137,6 +190,8 @@ void hy_lists_destroy(hy_lists *lists) {
         hy_free(lists->fragment_starts[1]);
         hy_free(lists->inner_starts);
         hy_free(lists->requests);
+        hy_lists_destroy(lists->whole);
+        hy_layout_destroy(lists->whole_layout);
         hy_free(lists);
     }
 }
@@ -195,6 +250,9 @@ static void build_told(hy_lists *lists) {
         lists->channels[i] = hy_channel_lists_build(lists->image, hy_device_profile(lists->device), lists->layout,
                                                     needs->channels.at[i]);
     }
+    for (int i = 0; i < needs->n_heads && lists->whole; i++) {
+        lists->heads[i] = hy_head_lists_build(lists->image, lists->layout, lists->whole_layout, &needs->heads[i]);
+    }
     for (int i = 0; i < needs->levels.n; i++) {
         lists->levels[i] = hy_level_lists_build(lists->image, lists->layout, needs->levels.at[i]);
     }
@@ -220,6 +278,10 @@ void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *token
         lists->opening = hy_half_open_runs(image, layout, true);
         lists->closing = hy_half_open_runs(image, layout, false);
     }
+    if (lists->whole) {
+        hy_layout_share_documents(lists->whole_layout, layout);
+        hy_lists_set(lists->whole, lists->whole_layout, NULL, NULL);
+    }
     build_told(lists);
     hy_list_image_end(image);
 }
@@ -238,6 +300,10 @@ const hy_width_lists *hy_lists_width(const hy_lists *lists, int64_t width) {
 
 const hy_level_lists *hy_lists_levels(const hy_lists *lists, int64_t columns) {
     return &lists->levels[find_key(&lists->needs.levels, columns)];
+}
+
+const hy_head_lists *hy_lists_heads(const hy_lists *lists, const hy_head_need *need) {
+    return &lists->heads[find_heads(&lists->needs, need)];
 }
 
 const hy_channel_lists *hy_lists_channels(const hy_lists *lists, int64_t channels) {

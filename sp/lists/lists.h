@@ -6,6 +6,7 @@
 
 #include "comm/comm.h"
 #include "kernels/device.h"
+#include "sp/head_shares.h"
 #include "sp/layout.h"
 #include "sp/lists/attention_lists.h"
 #include "sp/lists/list_image.h"
@@ -17,6 +18,12 @@ typedef struct hy_list_keys {
     int n;
     int64_t at[HY_LISTS_MAX];
 } hy_list_keys;
+
+/* An array that ranks change between tokens and heads (sp/head_exchange.h). */
+typedef struct hy_head_need {
+    hy_heads heads;
+    hy_head_kind kind;
+} hy_head_need;
 
 /* What the operations of sp.h tell (hy_sp_recur_need, ...). Start from zeros. */
 typedef struct hy_lists_needs {
@@ -31,9 +38,12 @@ typedef struct hy_lists_needs {
     hy_sp_method method;   /* how they exchange: set before anything is told */
     int n_attentions;
     hy_attn_need attentions[HY_LISTS_MAX];
+    int n_heads;
+    hy_head_need heads[HY_LISTS_MAX];
 } hy_lists_needs;
 
 void hy_lists_need_attention(hy_lists_needs *needs, const hy_attn_need *need);
+void hy_lists_need_heads(hy_lists_needs *needs, const hy_head_need *need);
 void hy_lists_need_key(hy_lists_needs *needs, hy_list_keys *keys, int64_t value);
 
 /* Runs of this rank. tokens, longest: of all together; of the longest. */
@@ -182,6 +192,21 @@ typedef struct hy_channel_lists {
     hy_block_list to_lines[HY_SLICES_MAX], from_lines[HY_SLICES_MAX]; /* blocks and lines [channels, n_seq·len] */
 } hy_channel_lists;
 
+enum { HY_HEAD_MOVES = 8 }; /* arrays of an operation, to heads and back */
+
+/* What a rank and one member of its group send each other, in entries (heads of a token) of the buffer. */
+typedef struct hy_head_peer {
+    int64_t rows, rows_at;   /* own tokens of the member's heads */
+    int64_t heads, heads_at; /* the member's tokens of own heads */
+} hy_head_peer;
+
+typedef struct hy_head_lists {
+    int members;
+    const hy_head_peer *peers;            /* host [members] */
+    hy_block_list pack, unpack;           /* own rows to the buffer; the buffer to rows of own heads */
+    hy_block_list pack_back, unpack_back; /* rows of own heads to the buffer; the buffer to own rows, [T,total,parts] */
+} hy_head_lists;
+
 typedef struct hy_lists {
     hy_device *device;
     hy_layout_dims dims;
@@ -206,6 +231,10 @@ typedef struct hy_lists {
     hy_width_lists widths[HY_LISTS_MAX];
     hy_level_lists levels[HY_LISTS_MAX];
     hy_channel_lists channels[HY_LISTS_MAX];
+    hy_head_lists heads[HY_LISTS_MAX]; /* as needs.heads */
+    /* Where tokens are changed for heads: the lists of all tokens, as of one rank alone, of what computes by heads; else NULL. */
+    struct hy_lists *whole;
+    hy_layout *whole_layout;
     hy_req *requests; /* host: of the exchange under way, zero when none is; as many as hy_lists_requests */
 } hy_lists;
 
@@ -222,6 +251,7 @@ const hy_window_lists *hy_lists_window(const hy_lists *lists, int64_t window);
 const hy_attn_lists *hy_lists_attention(const hy_lists *lists, const hy_attn_need *need);
 const hy_width_lists *hy_lists_width(const hy_lists *lists, int64_t width);
 const hy_level_lists *hy_lists_levels(const hy_lists *lists, int64_t columns);
+const hy_head_lists *hy_lists_heads(const hy_lists *lists, const hy_head_need *need);
 const hy_channel_lists *hy_lists_channels(const hy_lists *lists, int64_t channels);
 int64_t hy_lists_requests(const hy_layout_dims *dims, const hy_lists_needs *needs);
 

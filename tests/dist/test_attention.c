@@ -1,8 +1,9 @@
-/* ranks: 1 2 3 4 7 */
+/* ranks: 1 2 3 4 5 7 8 */
 /* Softmax attention: P ranks equal one rank, forward and backward, for every layout and method, on random packed
  * documents, windows from one token to more than the sequence, grouped heads, sinks, empty fragments. The ring sends
- * exactly the rows that somebody sees. Attention over a latent equals attention over the keys and values made from it,
+ * exactly the rows that somebody sees; by heads travels what heads need, and what is kept is their share. Attention over a latent equals attention over the keys and values made from it,
  * and sends latent rows only. */
+#include "sp/head_shares.h"
 #include "tests/dist/sp_case.h"
 
 typedef struct problem {
@@ -46,8 +47,8 @@ static problem problem_fill(const sp_case *c, const hy_sp_attn *shape) {
 }
 
 static problem problem_draw(const sp_case *c) {
-    hy_sp_attn a = {.HKV = 1 + sp_draw(2), .D = 1 + sp_draw(4), .DV = 1 + sp_draw(4), .scale = 0.6};
-    a.H = a.HKV * (1 + sp_draw(2));
+    hy_sp_attn a = {.HKV = 1 + sp_draw(3), .D = 1 + sp_draw(4), .DV = 1 + sp_draw(4), .scale = 0.6};
+    a.H = a.HKV * (1 + sp_draw(3));
     a.window = sp_draw(3) == 0 ? 0 : 1 + sp_draw(sp_draw(2) ? 6 : c->len + 3);
     a.n_sinks = sp_draw(2) * sp_draw(4);
     if (sp_draw(2)) {
@@ -77,10 +78,39 @@ static void result_free(result *r) {
     free(r->dsinks);
 }
 
+/* By heads: every other rank gets its heads' share of the own tokens, and its tokens' share of the own heads. */
+static int64_t sent_by_heads(const hy_sp *sp, const problem *p, bool backward) {
+    const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
+    const hy_sp_attn *a = &p->shape;
+    const bool latent = a->latent.rank > 0;
+    const hy_heads heads = {a->H, a->HKV};
+    const hy_head_kind keys = latent ? HY_HEADS_COMMON : HY_HEADS_SHARED;
+    const int64_t row = latent ? p->k + p->v : a->D + a->DV; /* of a key head, or of the latent */
+    const int64_t to_main = backward ? a->DV + 1 : a->D, to_keys = backward ? 0 : row;
+    const int64_t back_main = backward ? a->D : a->DV + 1, back_keys = backward ? row : 0;
+    const int64_t q = hy_head_range_of(&heads, HY_HEADS_MAIN, dims.size, dims.rank).n;
+    const int64_t k = hy_head_range_of(&heads, keys, dims.size, dims.rank).n;
+    int64_t sent = 0;
+    for (int r = 0; r < dims.size; r++) {
+        const int64_t tokens = hy_layout_rank_tokens(&dims, r);
+        if (r != dims.rank) {
+            sent += dims.T * (hy_head_range_of(&heads, HY_HEADS_MAIN, dims.size, r).n * to_main +
+                              hy_head_range_of(&heads, keys, dims.size, r).n * to_keys);
+            sent += tokens * (q * back_main + k * back_keys);
+        }
+    }
+    return sent * (int64_t)sizeof(double);
+}
+
 static void check_bytes(const hy_sp *sp, const problem *p, bool backward) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     const int64_t row = (p->k + p->v) * (int64_t)sizeof(double);
     int64_t sent;
+    if (sp->method.attention == HY_ATTENTION_HEADS && dims.size > 1) {
+        (void)sp_exchanges(HY_X_SEND, &sent);
+        const int64_t want = sent_by_heads(sp, p, backward);
+        CHECK(sent == want, "%lld bytes sent by heads, %lld by the formula", (long long)sent, (long long)want);
+    }
     if (sp->method.attention == HY_ATTENTION_RING) {
         (void)sp_exchanges(HY_X_SEND, &sent);
         int64_t want = 0;
@@ -114,7 +144,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     r.dsinks = calloc((size_t)(a.H * a.n_sinks) + 1, sizeof(double));
     double *in[4] = {sp_shard(layout, p->in_q, q), sp_shard(layout, p->in_k, p->k), sp_shard(layout, p->in_v, p->v),
                      sp_shard(layout, p->d_o, o)};
-    const size_t work = hy_sp_attn_work(&sp, &dims, &p->shape);
+    const size_t work = hy_sp_attn_work(&sp, &dims, &p->shape), kept = hy_sp_attn_kept(&sp, &dims, &p->shape);
     a.q = in[0];
     a.k = in[1];
     a.v = in[2];
@@ -122,6 +152,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     a.lse = r.lse;
     a.latent.w = p->w;
     a.sinks = p->sinks;
+    a.kept = sp_buffer(kept);
     a.work = sp_buffer(work);
     hy_exchange_reset();
     SP_CALL(&sp, &a.q, hy_sp_attn_fwd(&sp, &a));
@@ -140,7 +171,9 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     check_bytes(&sp, p, true);
     sp_sum(comm, r.dw, n_w);
     sp_sum(comm, r.dsinks, a.H * a.n_sinks);
+    sp_buffer_check(a.kept, kept, "kept");
     sp_buffer_check(a.work, work, "work");
+    free(a.kept);
     free(a.work);
     hy_lists_destroy(lists);
     hy_comm_destroy(bound);
@@ -231,10 +264,14 @@ static void test_problem(hy_comm *world, hy_comm *self, problem p) {
     if (a->latent.rank > 0) {
         check_latent(self, &p, &want);
     }
-    for (int i = 0; i < 8; i++) {
+    int methods = 0;
+    while (hy_attention_method_names[methods]) {
+        methods++;
+    }
+    for (int i = 0; i < 4 * methods; i++) {
         const mode m = {.kind = i & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
-                        .method = i & 2 ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
-                        .broken = i >= 4};
+                        .method = (hy_attention_method)(i / 2 % methods),
+                        .broken = i >= 2 * methods};
         result got = run(&p, world, &m, &layout);
         double wrong[7] = {(double)sp_rows_differ(layout, got.o, want.o, a->H * a->DV),
                            (double)sp_rows_differ(layout, got.lse, want.lse, a->H),
@@ -252,9 +289,10 @@ static void test_problem(hy_comm *world, hy_comm *self, problem p) {
             CHECK(
                 wrong[0] + wrong[1] + wrong[2] + wrong[3] + wrong[4] + wrong[5] + wrong[6] == 0,
                 "o %g lse %g dq %g dk %g dv %g dw %g dsinks %g elements differ; layout %d method %d, %lld×%lld tokens, "
-                "window %lld, latent %lld",
+                "window %lld, latent %lld, heads %lld of %lld",
                 wrong[0], wrong[1], wrong[2], wrong[3], wrong[4], wrong[5], wrong[6], (int)m.kind, (int)m.method,
-                (long long)c->n_seq, (long long)c->len, (long long)a->window, (long long)a->latent.rank);
+                (long long)c->n_seq, (long long)c->len, (long long)a->window, (long long)a->latent.rank,
+                (long long)a->H, (long long)a->HKV);
         }
         result_free(&got);
         hy_layout_destroy(layout);
@@ -285,7 +323,7 @@ int main(int argc, char **argv) {
     }
     const int64_t lengths[] = {0, 1, 2, 5, 11, 30, 64};
     const int P = hy_comm_size(world);
-    for (int round = 0; round < 105; round++) {
+    for (int round = 0; round < 70; round++) {
         const sp_case c = sp_case_draw(1 + round / 7 % 3, lengths[round % 7], round % 2 ? P : 2 * P);
         test_case(world, self, &c);
     }

@@ -23,7 +23,9 @@ static void test_attention_rows(void **unused) {
     assert_true(n >= 2);
     for (int i = 0; i < n; i++) {
         const hy_attn_row *row = hy_attn_row_of((hy_attention_method)i);
-        assert_true(row->others && row->part_rows && row->build && row->cut && row->post && row->finish);
+        assert_true(row->by_heads
+                        ? row->by_heads->kept && row->by_heads->work && row->by_heads->fwd && row->by_heads->bwd
+                        : row->others && row->part_rows && row->build && row->cut && row->post && row->finish);
         assert_string_not_equal(row->title, row->latent_title);
         for (int j = 0; j < i; j++) {
             assert_string_not_equal(row->title, hy_attn_row_of((hy_attention_method)j)->title);
