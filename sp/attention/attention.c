@@ -124,18 +124,8 @@ void hy_attn_hop_compute(hy_attn_call *c, const hy_attn_hop *hop, const hy_kv_ro
     }
 }
 
-static void add_rows(hy_attn_call *c, const hy_attn_hop *hop, int64_t cols, const char *from, char *to) {
-    hy_rows_add(
-        c->sp->device,
-        &(hy_rows_add_args){
-            .blocks = hop->home, .n_blocks = hop->n_home, .n = hop->home_max, .cols = cols, .src = from, .dst = to});
-}
-
-void hy_attn_add_home(hy_attn_call *c, const hy_attn_hop *hop, const char *came, int64_t rows) {
-    if (hop->n_home > 0) {
-        add_rows(c, hop, c->k_row, came, c->dk);
-        add_rows(c, hop, c->v_row, came + (size_t)(rows * c->k_row) * c->ssize, c->dv);
-    }
+hy_kv_rows hy_attn_own_rows(const hy_attn_call *c) {
+    return (hy_kv_rows){.k = c->a->k, .v = c->a->v, .d_k = c->dk, .d_v = c->dv};
 }
 
 /* Where sums begin: stat. */
@@ -179,7 +169,8 @@ static hy_attn_call attn_call_of(hy_sp *sp, hy_sp_attn *a, int backward) {
 }
 
 static void compute_attention(hy_attn_call *c) {
-    hy_attn_hop_compute(c, &c->lists->hops[0], &(hy_kv_rows){.k = c->a->k, .v = c->a->v, .d_k = c->dk, .d_v = c->dv});
+    const hy_kv_rows own = hy_attn_own_rows(c);
+    hy_attn_hop_compute(c, &c->lists->hops[0], &own);
     if (c->dims.size > 1) {
         hy_attn_row_of(c->sp->method.attention)->finish(c);
     }

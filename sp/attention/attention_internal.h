@@ -6,15 +6,21 @@
 #include "sp/carve.h"
 #include "sp/sp.h"
 
+/* Where hops that follow one another keep what travels: consecutive ones by turns. Rows: K's, then V's. */
+typedef struct hy_attn_way {
+    char *kv[2];   /* rows that came */
+    char *d_kv[2]; /* stat: their gradients */
+    char *out;     /* rows that leave */
+    char *back;    /* stat: gradients that come back */
+} hy_attn_way;
+
 /* Scratch of one call, cut from args->work. Pointers are NULL where a method has no use for them. */
 struct hy_attn_scratch {
-    char *delta;   /* [T,H] Σ d_o·o */
-    char *op_work; /* of the kernels */
-    char *kv
-        [2]; /* ring: incoming K then V rows, double-buffered. all-gather: kv[0] = everyone's K, then everyone's V; in the
-                       end everyone's gradients of own rows */
-    char *d_kv[2];  /* stat: gradients of what is in kv */
-    char *d_own[2]; /* stat: ring: incoming gradients of own rows */
+    char *delta;        /* [T,H] Σ d_o·o */
+    char *op_work;      /* of the kernels */
+    hy_attn_way way;    /* ring: its hops; node: those inside a node */
+    hy_attn_way across; /* node: those between nodes */
+    char *everybody[2]; /* all-gather: as hy_attn_way's kv and then back; as its out and then d_kv */
     char *sums
         [3]; /* stat: o, or dq, dk, dv, while pairs add to them; NULL where the results themselves can be added to */
     /* keys and values made from a latent */
@@ -22,14 +28,6 @@ struct hy_attn_scratch {
     char *made_d;          /* stat: gradients of the keys, then of the values */
     char *product;         /* [rows of a product,HKV,(D−rope)+DV] */
 };
-
-/* A hop of the ring under way. Consecutive ones use different scratch. */
-typedef struct hy_ring_hop {
-    const hy_attn_hop *list;
-    char *k, *v, *d_k, *d_v; /* incoming rows and their gradients: K's, then V's */
-    char *own;               /* incoming gradients of own rows, likewise */
-    hy_req *reqs; /* [4·n_local] of keys and values; once they are here, of gradients. Those not posted are zero */
-} hy_ring_hop;
 
 /* One call of either direction. */
 struct hy_attn_call {
@@ -43,10 +41,9 @@ struct hy_attn_call {
     int64_t k_row, v_row; /* elements of a row of a->k, of a->v: what is exchanged */
     int backward;
     char *o, *dq, *dk, *dv; /* stat: what pairs add to; a->o, ... or scratch */
-    hy_ring_hop ring[2];
 };
 
-/* A hop's rows of K and V, as they are exchanged, and in backward where their gradients are added up. */
+/* Rows of K and V, as they are exchanged, and in backward where their gradients are added up. */
 typedef struct hy_kv_rows {
     const char *k, *v; /* [rows,k_row], [rows,v_row] */
     char *d_k, *d_v;   /* stat; backward only */
@@ -58,8 +55,8 @@ void hy_attn_hop_compute(hy_attn_call *c, const hy_attn_hop *hop, const hy_kv_ro
 void hy_attn_part_compute(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows *keys);
 /* The same of a part of a latent (attention_latent.c). */
 void hy_attn_latent(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows *rows);
-/* Gradients of own rows that others computed, K's then V's of which `rows` rows came, added where they belong. */
-void hy_attn_add_home(hy_attn_call *c, const hy_attn_hop *hop, const char *came, int64_t rows);
+/* This rank's own rows. */
+hy_kv_rows hy_attn_own_rows(const hy_attn_call *c);
 /* Cuts the scratch of hy_attn_latent. */
 void hy_latent_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, hy_carve *work,
                    hy_attn_scratch *scratch);

@@ -6,7 +6,7 @@ static int64_t first_key_of(const hy_fragment *fragment, int64_t window) {
     return reach > fragment->doc_begin ? reach : fragment->doc_begin;
 }
 
-int64_t hy_kv_pieces(const hy_layout *layout, int owner, int reader, int64_t window, hy_kv_piece *pieces) {
+int64_t hy_kv_pieces(const hy_layout *layout, int owner, hy_ranks readers, int64_t window, hy_kv_piece *pieces) {
     int64_t n = 0, at = 0;
     for (int64_t id = 0; id < layout->n_frags; id++) {
         const hy_fragment *keys = &layout->frags[id];
@@ -17,7 +17,7 @@ int64_t hy_kv_pieces(const hy_layout *layout, int owner, int reader, int64_t win
         int64_t sequence_end = (keys->begin / layout->len + 1) * layout->len;
         for (int64_t q = id + 1; q < layout->n_frags && layout->frags[q].begin < sequence_end; q++) {
             const hy_fragment *queries = &layout->frags[q];
-            if (queries->owner == reader && queries->len > 0) {
+            if (queries->owner >= readers.first && queries->owner < readers.first + readers.n && queries->len > 0) {
                 int64_t needed = first_key_of(queries, window);
                 first = needed < first ? needed : first;
             }

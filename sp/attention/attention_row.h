@@ -11,9 +11,9 @@ typedef struct hy_attn_call hy_attn_call;
 typedef struct hy_attn_scratch hy_attn_scratch;
 typedef struct hy_carve hy_carve;
 
-/* Most hops beside the own one; pieces of all hops, in and out; entries of all hops' home lists. */
+/* Most hops beside the own one; pieces of rows that go out in all of them; requests under way at once. */
 typedef struct hy_attn_others {
-    int64_t hops, pieces, home;
+    int64_t hops, out, requests;
 } hy_attn_others;
 
 /* One that computes whole sequences of some heads instead of hops: the public functions (sp.h), on more than one rank. */
@@ -28,7 +28,7 @@ typedef struct hy_attn_row {
     const char *title, *latent_title; /* in tables of layers */
     const hy_attn_by_heads *by_heads; /* NULL: by hops, as follows; else none of it is there */
     /* lists */
-    hy_attn_others (*others)(const hy_layout_dims *dims);
+    hy_attn_others (*others)(const hy_sp_method *method, const hy_layout_dims *dims);
     int64_t (*part_rows)(const hy_layout_dims *dims, int64_t window); /* most of a hop's part that is not cut */
     void (*build)(hy_attn_builder *b);                                /* the hops beside the own one */
     /* a call */

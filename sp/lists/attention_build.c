@@ -1,5 +1,10 @@
 #include "sp/lists/attention_build.h"
 
+/* A block of keys: rows at global positions begin.., the first of them row `row` of what the hop is computed of. */
+typedef struct key_block {
+    int64_t begin, rows, row;
+} key_block;
+
 enum { TILE_GROUP = 256 }; /* queries among which kernels share loads */
 
 static int64_t lesser_of(int64_t a, int64_t b) {
@@ -19,9 +24,9 @@ int64_t hy_attn_tiles_max(const hy_profile *profile, const hy_layout_dims *dims)
     return cuts_queries(profile, dims->size) ? dims->frag_max / TILE_GROUP + 1 : 1;
 }
 
-void hy_attn_hop_begin(hy_attn_builder *b, int from, int to) {
+void hy_attn_hop_begin(hy_attn_builder *b) {
     b->hop = &b->lists->hops[b->lists->n_hops++];
-    *b->hop = (hy_attn_hop){.from = from, .to = to, .parts = b->lists->parts + b->n_parts};
+    *b->hop = (hy_attn_hop){.parts = b->lists->parts + b->n_parts};
     b->part = NULL;
 }
 
@@ -73,13 +78,13 @@ static int64_t queries_seeing(const hy_attn_builder *b, const hy_fragment *f, in
 }
 
 /* This rank's x-th fragment of the sequence that the block is of. */
-static const hy_fragment *fragment_of(const hy_attn_builder *b, const hy_key_block *block, int64_t x) {
+static const hy_fragment *fragment_of(const hy_attn_builder *b, const key_block *block, int64_t x) {
     const int64_t in_sequence = b->layout->n_local / b->layout->n_seq;
     return &b->layout->frags[b->layout->local[block->begin / b->layout->len * in_sequence + x]];
 }
 
 /* The queries of a fragment that see the block; `row`: of the block in the part. */
-static void add_fragment(hy_attn_builder *b, const hy_key_block *block, int64_t row, const hy_fragment *f) {
+static void add_fragment(hy_attn_builder *b, const key_block *block, int64_t row, const hy_fragment *f) {
     const int64_t end = block->begin + block->rows, n = queries_seeing(b, f, end);
     const int64_t step = queries_of_pair(b, block->rows, f->len);
     for (int64_t first = greater_of(block->begin - f->begin, 0); first < n; first += step) {
@@ -93,14 +98,14 @@ static void add_fragment(hy_attn_builder *b, const hy_key_block *block, int64_t 
     }
 }
 
-static void add_block(hy_attn_builder *b, const hy_key_block *block, int64_t row) {
+static void add_block(hy_attn_builder *b, const key_block *block, int64_t row) {
     for (int64_t x = 0; x < b->layout->n_local / b->layout->n_seq; x++) {
         add_fragment(b, block, row, fragment_of(b, block, x));
     }
 }
 
 /* The first key position in [begin, end of the block) that some own query sees; its end if there is none. */
-static int64_t first_seen(const hy_attn_builder *b, const hy_key_block *block, int64_t begin) {
+static int64_t first_seen(const hy_attn_builder *b, const key_block *block, int64_t begin) {
     int64_t first = block->begin + block->rows;
     for (int64_t x = 0; x < b->layout->n_local / b->layout->n_seq; x++) {
         const hy_fragment *f = fragment_of(b, block, x);
@@ -113,35 +118,73 @@ static int64_t first_seen(const hy_attn_builder *b, const hy_key_block *block, i
 }
 
 /* The rows that some own query sees, in parts as large as the device likes. */
-static void add_parts(hy_attn_builder *b, const hy_key_block *block) {
+static void add_parts(hy_attn_builder *b, const key_block *block) {
     const int64_t end = block->begin + block->rows;
     for (int64_t at = first_seen(b, block, block->begin); at < end; at = first_seen(b, block, at)) {
-        const hy_key_block part = {at, lesser_of(b->profile->tuning.latent_rows, end - at),
-                                   block->row + at - block->begin};
+        const key_block part = {at, lesser_of(b->profile->tuning.latent_rows, end - at),
+                                block->row + at - block->begin};
         part_begin(b, part.row, part.rows);
         add_block(b, &part, 0);
         at += part.rows;
     }
 }
 
-void hy_attn_hop_block(hy_attn_builder *b, const hy_key_block *block, const hy_key_block *whole) {
-    if (block->rows == 0) {
-        return;
-    }
+static void add_keys(hy_attn_builder *b, const key_block *block, const key_block *whole) {
     if (b->lists->need.latent && b->profile->tuning.latent_rows > 0) {
         add_parts(b, block);
         return;
     }
-    if (b->part == NULL || b->part->row != whole->row) {
+    if (b->part == NULL) {
         part_begin(b, whole->row, whole->rows);
     }
     add_block(b, block, block->row - whole->row);
 }
 
-void hy_attn_hop_home(hy_attn_builder *b, const hy_row_block *blocks, int64_t n) {
-    b->hop->home = hy_list_image_device(b->image, blocks);
-    b->hop->n_home = n;
+void hy_attn_hop_keys(hy_attn_builder *b, const hy_kv_piece *pieces, int64_t n) {
+    const hy_kv_piece *last = pieces + n - 1;
+    const key_block all = {.row = n > 0 ? pieces->at : 0, .rows = n > 0 ? last->at + last->rows - pieces->at : 0};
     for (int64_t i = 0; i < n; i++) {
-        b->hop->home_max = greater_of(b->hop->home_max, blocks[i].n);
+        add_keys(b, &(key_block){pieces[i].begin, pieces[i].rows, pieces[i].at}, &all);
+    }
+}
+
+static int64_t rows_of_pieces(const hy_kv_piece *pieces, int64_t n) {
+    return n > 0 ? pieces[n - 1].at + pieces[n - 1].rows : 0;
+}
+
+void hy_attn_hop_in(hy_attn_builder *b, int from, const hy_kv_piece *pieces, int64_t n) {
+    b->hop->from = from;
+    b->hop->rows_in = rows_of_pieces(pieces, n);
+}
+
+void hy_attn_hop_out(hy_attn_builder *b, int to, const hy_kv_piece *pieces, int64_t n) {
+    hy_attn_hop *hop = b->hop;
+    hy_block *out = hy_list_image_take(b->image, (size_t)n * sizeof *out);
+    hy_row_block *home = hy_list_image_take(b->image, (size_t)n * sizeof *home);
+    hop->to = to;
+    hop->rows_out = rows_of_pieces(pieces, n);
+    hop->n_out = n;
+    hop->out = hy_list_image_device(b->image, out);
+    hop->home = hy_list_image_device(b->image, home);
+    for (int64_t i = 0; i < n; i++) {
+        const hy_kv_piece *p = &pieces[i];
+        out[i] = (hy_block){.rows = p->rows, .cols = 1, .from = p->local, .from_ld = 1, .to = p->at, .to_ld = 1};
+        home[i] = (hy_row_block){.from = p->at, .to = p->local, .n = p->rows};
+        hop->out_max = greater_of(hop->out_max, p->rows);
+    }
+}
+
+void hy_attn_build_pairwise(hy_attn_builder *b) {
+    const hy_layout *layout = b->layout;
+    const int P = layout->size, r = layout->rank;
+    const int64_t window = b->lists->need.window;
+    hy_kv_piece *pieces = b->lists->pieces;
+    for (int h = 1; h < P; h++) {
+        const int from = (r - h + P) % P, to = (r + h) % P;
+        hy_attn_hop_begin(b);
+        const int64_t n_in = hy_kv_pieces(layout, from, (hy_ranks){r, 1}, window, pieces);
+        hy_attn_hop_in(b, from, pieces, n_in);
+        hy_attn_hop_keys(b, pieces, n_in);
+        hy_attn_hop_out(b, to, pieces, hy_kv_pieces(layout, r, (hy_ranks){to, 1}, window, pieces));
     }
 }

@@ -11,26 +11,25 @@ typedef struct hy_attn_builder {
     const hy_layout *layout;
     hy_layout_dims dims;
     const int64_t *lo;
-    int64_t n_pairs, n_groups, n_parts, n_pieces;
+    int64_t n_pairs, n_groups, n_parts;
     hy_attn_hop *hop; /* the one at hand, as the two that follow */
     hy_attn_part *part;
     hy_attn_group *group; /* NULL: the next pair begins one */
     int64_t group_products;
 } hy_attn_builder;
 
-/* A block of keys: rows at global positions begin.., the first of them row `row` of the hop's keys. */
-typedef struct hy_key_block {
-    int64_t begin, rows, row;
-} hy_key_block;
-
 /* How many ranges queries are cut into at most. */
 int64_t hy_attn_tiles_max(const hy_profile *profile, const hy_layout_dims *dims);
 
 /* The next hop. */
-void hy_attn_hop_begin(hy_attn_builder *b, int from, int to);
-/* A block of the hop's keys; `whole`: the rows of the part it belongs to, where nothing is cut. */
-void hy_attn_hop_block(hy_attn_builder *b, const hy_key_block *block, const hy_key_block *whole);
-/* Where gradients of own rows that others computed in this hop belong; `blocks`: a part of the image. */
-void hy_attn_hop_home(hy_attn_builder *b, const hy_row_block *blocks, int64_t n);
+void hy_attn_hop_begin(hy_attn_builder *b);
+/* Rows that come from rank `from`, as they lie in its message. */
+void hy_attn_hop_in(hy_attn_builder *b, int from, const hy_kv_piece *pieces, int64_t n);
+/* What the hop computes: keys at row `at` of what it is computed of. */
+void hy_attn_hop_keys(hy_attn_builder *b, const hy_kv_piece *pieces, int64_t n);
+/* Rows that go to rank `to`, from row `local` of the hop's source to row `at` of the message. */
+void hy_attn_hop_out(hy_attn_builder *b, int to, const hy_kv_piece *pieces, int64_t n);
+/* A hop for every other rank, by distance: hop h brings what this rank sees of rank − h, and takes to rank + h what that one sees. */
+void hy_attn_build_pairwise(hy_attn_builder *b);
 
 #endif

@@ -18,21 +18,22 @@ static int64_t most(int64_t a, int64_t b) {
 /* ---- sizes ---- */
 
 typedef struct attn_counts {
-    int64_t hops, pieces, parts, pairs, home;
+    int64_t hops, parts, pairs, out, requests;
 } attn_counts;
 
-static attn_counts count_most(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
+static attn_counts count_most(const hy_profile *profile, const hy_layout_dims *dims, const hy_sp_method *method,
                               const hy_attn_need *need) {
-    const hy_attn_others others = dims->size > 1 ? hy_attn_row_of(method)->others(dims) : (hy_attn_others){0};
+    const hy_attn_others others =
+        dims->size > 1 ? hy_attn_row_of(method->attention)->others(method, dims) : (hy_attn_others){0};
     const int64_t blocks = dims->size * dims->n_local, in_sequence = dims->n_local / most(dims->n_seq, 1);
     const int64_t rows = profile->tuning.latent_rows;
     const bool in_parts = need->latent && rows > 0;
     const int64_t parts = in_parts ? (dims->frag_max + rows - 1) / rows : 1;
     return (attn_counts){.hops = 1 + others.hops,
-                         .pieces = others.pieces,
                          .parts = in_parts ? blocks * parts : dims->size,
                          .pairs = blocks * parts * in_sequence * hy_attn_tiles_max(profile, dims),
-                         .home = others.home};
+                         .out = others.out,
+                         .requests = others.requests};
 }
 
 int64_t hy_attn_part_rows(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
@@ -43,29 +44,27 @@ int64_t hy_attn_part_rows(const hy_profile *profile, const hy_layout_dims *dims,
     return dims->size > 1 ? most(dims->T, hy_attn_row_of(method)->part_rows(dims, window)) : dims->T;
 }
 
-size_t hy_attn_lists_image(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
+size_t hy_attn_lists_image(const hy_profile *profile, const hy_layout_dims *dims, const hy_sp_method *method,
                            const hy_attn_need *need) {
     const attn_counts n = count_most(profile, dims, method, need);
-    /* a hop's list begins at a multiple of HY_ALIGN */
-    return hy_aligned((size_t)n.pairs * sizeof(hy_attn_pair)) + (size_t)n.hops * HY_ALIGN +
-           hy_aligned((size_t)n.home * sizeof(hy_row_block));
+    /* a hop's lists begin at a multiple of HY_ALIGN */
+    return hy_aligned((size_t)n.pairs * sizeof(hy_attn_pair)) + (size_t)n.hops * 2 * HY_ALIGN +
+           (size_t)n.out * (sizeof(hy_block) + sizeof(hy_row_block));
 }
 
-hy_status hy_attn_lists_create(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
+hy_status hy_attn_lists_create(const hy_profile *profile, const hy_layout_dims *dims, const hy_sp_method *method,
                                const hy_attn_need *need, hy_attn_lists **out) {
     const attn_counts n = count_most(profile, dims, method, need);
     hy_attn_lists *lists = NULL;
     hy_status status = HY_OK;
     HY_TRY(HY_NEW("attention lists", 1, &lists));
-    *lists = (hy_attn_lists){.need = *need, .method = method};
+    *lists = (hy_attn_lists){.need = *need, .method = *method};
     HY_TRY_GOTO(status, HY_NEW("attention hops", n.hops, &lists->hops), failed);
     HY_TRY_GOTO(status, HY_NEW("attention pairs", n.pairs, &lists->built), failed);
     HY_TRY_GOTO(status, HY_NEW("attention calls", n.pairs, &lists->groups), failed);
     HY_TRY_GOTO(status, HY_NEW("attention parts", n.parts, &lists->parts), failed);
-    HY_TRY_GOTO(status, HY_NEW("attention pieces", n.pieces, &lists->pieces), failed);
-    for (int i = 0; i < 2; i++) {
-        HY_TRY_GOTO(status, HY_NEW("attention requests", 4 * dims->n_local, &lists->reqs[i]), failed);
-    }
+    HY_TRY_GOTO(status, HY_NEW("attention pieces", HY_PIECE_LISTS * dims->n_local, &lists->pieces), failed);
+    HY_TRY_GOTO(status, HY_NEW("attention requests", n.requests, &lists->reqs), failed);
     *out = lists;
     return HY_OK;
 failed:
@@ -80,8 +79,7 @@ void hy_attn_lists_destroy(hy_attn_lists *lists) {
         hy_free(lists->groups);
         hy_free(lists->parts);
         hy_free(lists->pieces);
-        hy_free(lists->reqs[0]);
-        hy_free(lists->reqs[1]);
+        hy_free(lists->reqs);
         hy_free(lists);
     }
 }
@@ -90,12 +88,16 @@ void hy_attn_lists_destroy(hy_attn_lists *lists) {
 
 static void build_own(hy_attn_builder *b) {
     const hy_layout *layout = b->layout;
-    const hy_key_block all = {.rows = layout->T};
-    hy_attn_hop_begin(b, layout->rank, layout->rank);
+    hy_kv_piece *pieces = b->lists->pieces;
+    int64_t n = 0;
     for (int64_t slot = 0; slot < layout->n_local; slot++) {
         const hy_fragment *f = &layout->frags[layout->local[slot]];
-        hy_attn_hop_block(b, &(hy_key_block){f->begin, f->len, f->local}, &all);
+        if (f->len > 0) {
+            pieces[n++] = (hy_kv_piece){.begin = f->begin, .rows = f->len, .at = f->local};
+        }
     }
+    hy_attn_hop_begin(b);
+    hy_attn_hop_keys(b, pieces, n);
 }
 
 void hy_attn_lists_set(hy_attn_lists *lists, const hy_profile *profile, hy_list_image *image, const hy_layout *layout,
@@ -109,7 +111,7 @@ void hy_attn_lists_set(hy_attn_lists *lists, const hy_profile *profile, hy_list_
     lists->n_hops = 0;
     build_own(&b);
     if (layout->size > 1) {
-        hy_attn_row_of(lists->method)->build(&b);
+        hy_attn_row_of(lists->method.attention)->build(&b);
     }
     const size_t bytes = (size_t)b.n_pairs * sizeof(hy_attn_pair);
     void *pairs = hy_list_image_take(image, bytes);

@@ -1,6 +1,6 @@
 /* The work of softmax attention, by where the keys lie: which rows this rank gets of others and gives to them, and the pairs of a range
- * of own queries and a block of keys (kernels.h, hy_attn). Hop 0 are the own keys; what follows is the method's: `ring`, one rank's
- * at a time; `allgather`, everybody's at once.
+ * of own queries and a block of keys (kernels.h, hy_attn). Hop 0 are the own keys; what follows is the method's. Rows that a mask makes
+ * empty are in no hop, and pairs of which no query sees a key in no part.
  *
  * What a device likes cut (hy_tuning) is cut here: queries into ranges of attn_products multiplications, pairs into calls of as many, rows
  * of a latent into parts whose keys and values are made together. */
@@ -28,38 +28,41 @@ typedef struct hy_attn_part {
     int64_t row, rows, first_group, n_groups;
 } hy_attn_part;
 
+/* A step of an exchange and what is computed of it; the method says of which rows. */
 typedef struct hy_attn_hop {
-    int from, to;                /* ring: ranks that this one reads of, serves */
-    const hy_kv_piece *in, *out; /* ring: rows that come, one piece behind the other; own rows that go */
-    int64_t n_in, n_out, rows_in, rows_out;
-    const hy_row_block *home; /* device: where gradients of own rows that others computed belong */
-    int64_t n_home, home_max; /* home_max: the most rows of any */
+    int from, to;              /* ranks whose rows come, to which rows go */
+    int64_t rows_in, rows_out; /* of the messages; 0: there is none */
+    const hy_block *out;       /* device [n_out]: rows that go, into the message */
+    const hy_row_block *home;  /* device [n_out]: their gradients, as they come back, to where the rows lie */
+    int64_t n_out, out_max;    /* out_max: the most rows of any */
     const hy_attn_part *parts;
     int64_t n_parts;
 } hy_attn_hop;
 
 typedef struct hy_attn_lists {
     hy_attn_need need;
-    hy_attention_method method;
+    hy_sp_method method;
     int n_hops;
     hy_attn_hop *hops;         /* host, as all that follows but pairs */
     const hy_attn_pair *pairs; /* device */
     hy_attn_pair *built;       /* the same */
     hy_attn_group *groups;
     hy_attn_part *parts;
-    hy_kv_piece *pieces;
-    hy_req *reqs[2]; /* of hops under way: [4·n_local] each, zero when none is */
+    hy_kv_piece *pieces; /* [HY_PIECE_LISTS·n_local] while they are built */
+    hy_req *reqs;        /* of the messages under way, as many as the method says; zero when none is */
 } hy_attn_lists;
+
+enum { HY_PIECE_LISTS = 2 };
 
 /* Most rows of a part. */
 int64_t hy_attn_part_rows(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
                           int64_t window);
 
 /* Bytes of an image that they take at most. */
-size_t hy_attn_lists_image(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
+size_t hy_attn_lists_image(const hy_profile *profile, const hy_layout_dims *dims, const hy_sp_method *method,
                            const hy_attn_need *need);
 HY_MUST_CHECK hy_status hy_attn_lists_create(const hy_profile *profile, const hy_layout_dims *dims,
-                                             hy_attention_method method, const hy_attn_need *need, hy_attn_lists **out);
+                                             const hy_sp_method *method, const hy_attn_need *need, hy_attn_lists **out);
 void hy_attn_lists_destroy(hy_attn_lists *lists); /* NULL allowed */
 
 /* lo: host, of the need's window. */

@@ -91,7 +91,7 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
     }
     bytes += (size_t)needs->windows.n * indices_bytes(dims->T);
     for (int i = 0; i < needs->n_attentions; i++) {
-        bytes += hy_attn_lists_image(profile, dims, needs->method.attention, &needs->attentions[i]);
+        bytes += hy_attn_lists_image(profile, dims, &needs->method, &needs->attentions[i]);
     }
     bytes += needs->recurrences && dims->size > 1 ? exchange_of(needs)->lists_bytes(dims, &needs->method) : 0;
     for (int i = 0; i < needs->widths.n; i++) {
@@ -166,7 +166,7 @@ hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const h
         status = HY_NEW("requests of exchanges", hy_lists_requests(dims, needs), &lists->requests);
     }
     for (int i = 0; i < needs->n_attentions && status == HY_OK; i++) {
-        status = hy_attn_lists_create(hy_device_profile(device), dims, needs->method.attention, &needs->attentions[i],
+        status = hy_attn_lists_create(hy_device_profile(device), dims, &needs->method, &needs->attentions[i],
                                       &lists->attentions[i]);
     }
     if (status == HY_OK && by_heads) {

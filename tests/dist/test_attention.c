@@ -1,7 +1,8 @@
 /* ranks: 1 2 3 4 5 7 8 */
 /* Softmax attention: P ranks equal one rank, forward and backward, for every layout and method, on random packed
- * documents, windows from one token to more than the sequence, grouped heads, sinks, empty fragments. The ring sends
- * exactly the rows that somebody sees; by heads travels what heads need, and what is kept is their share. Attention over a latent equals attention over the keys and values made from it,
+ * documents, windows from one token to more than the sequence, grouped heads, sinks, empty fragments. What somebody
+ * sees, and no other row, is sent in one message; by heads travels what heads need, and what is kept is their share. Attention over a latent
+ * equals attention over the keys and values made from it,
  * and sends latent rows only. */
 #include "sp/head_shares.h"
 #include "tests/dist/sp_case.h"
@@ -102,26 +103,28 @@ static int64_t sent_by_heads(const hy_sp *sp, const problem *p, bool backward) {
     return sent * (int64_t)sizeof(double);
 }
 
+/* Messages and bytes of what others see of this rank's rows, and in backward of the gradients of what it sees of theirs. */
 static void check_bytes(const hy_sp *sp, const problem *p, bool backward) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     const int64_t row = (p->k + p->v) * (int64_t)sizeof(double);
-    int64_t sent;
+    int64_t bytes = 0, messages = 0, sent;
     if (sp->method.attention == HY_ATTENTION_HEADS && dims.size > 1) {
         (void)sp_exchanges(HY_X_SEND, &sent);
         const int64_t want = sent_by_heads(sp, p, backward);
         CHECK(sent == want, "%lld bytes sent by heads, %lld by the formula", (long long)sent, (long long)want);
+        return;
     }
-    if (sp->method.attention == HY_ATTENTION_RING) {
-        (void)sp_exchanges(HY_X_SEND, &sent);
-        int64_t want = 0;
-        for (int r = 0; r < dims.size; r++) {
-            if (r != dims.rank) {
-                want += row * sp_rows_seen(sp->layout, p->shape.window, dims.rank, r, false);
-                want += backward ? row * sp_rows_seen(sp->layout, p->shape.window, r, dims.rank, false) : 0;
-            }
-        }
-        CHECK(sent == want, "%lld bytes sent, %lld are seen", (long long)sent, (long long)want);
+    for (int r = 0; r < dims.size; r++) {
+        const int64_t out = r == dims.rank ? 0 : sp_rows_seen(sp->layout, p->shape.window, dims.rank, r, false);
+        const int64_t in =
+            !backward || r == dims.rank ? 0 : sp_rows_seen(sp->layout, p->shape.window, r, dims.rank, false);
+        bytes += (out + in) * row;
+        messages += (out > 0) + (in > 0);
     }
+    const int64_t count = sp_exchanges(HY_X_SEND, &sent);
+    CHECK(sent == bytes && count == messages, "%lld bytes in %lld messages sent, %lld in %lld are seen", (long long)sent,
+          (long long)count, (long long)bytes, (long long)messages);
+    CHECK(sp_exchanges(HY_X_ALL_GATHER, &sent) + sp_exchanges(HY_X_ALL_TO_ALL, &sent) == 0, "more is exchanged");
 }
 
 static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **layout_out) {

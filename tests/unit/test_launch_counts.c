@@ -11,9 +11,9 @@
 
 static launch_counts most;
 
-/* Own keys and one hop per other rank (ring), or one for all of them. */
+/* Own keys and one hop per other rank. */
 static int64_t hops_of(const launch_case *c) {
-    return c->size == 1 ? 1 : c->method.attention == HY_ATTENTION_RING ? c->size : 2;
+    return c->size;
 }
 
 static void check_limits(const launch_case *c, launch_counts n, launch_counts once, launch_counts per_hop) {
@@ -32,8 +32,7 @@ static void check_attention(const launch_case *c, launch_counts n) {
 }
 
 static void check_mla(const launch_case *c, launch_counts n) {
-    const int64_t parts = c->method.attention == HY_ATTENTION_ALLGATHER ? c->size : 1; /* of all others' hop */
-    check_limits(c, n, (launch_counts){20 + 3 * parts, 36 + 8 * parts}, (launch_counts){4, 11});
+    check_limits(c, n, (launch_counts){23, 44}, (launch_counts){4, 11});
 }
 
 static void windowed(hy_mixer_config *m) {
