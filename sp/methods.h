@@ -25,7 +25,8 @@
 #define HY_ATTENTION_METHODS(X)                                                                                        \
     X(HY_ATTENTION_RING, "ring", ring)                                                                                 \
     X(HY_ATTENTION_ALLGATHER, "allgather", allgather)                                                                  \
-    X(HY_ATTENTION_HEADS, "heads", heads)
+    X(HY_ATTENTION_HEADS, "heads", heads)                                                                              \
+    X(HY_ATTENTION_NODE, "node", node)
 
 #define HY_X(value, ...) value,
 /* ..._AUTO, behind all ways: the one that a cost model finds fastest (train/run/method_choice.h). Nothing that runs has it. */

@@ -114,12 +114,24 @@ void hy_attn_part_compute(hy_attn_call *c, const hy_attn_part *part, const hy_kv
     }
 }
 
+hy_kv_rows hy_attn_rows_from(const hy_attn_call *c, const hy_kv_rows *rows, int64_t first, int64_t k_row,
+                             int64_t v_row) {
+    const size_t k = (size_t)(first * k_row), v = (size_t)(first * v_row); /* elements */
+    hy_kv_rows some = {.k = rows->k + k * c->esize, .v = rows->v + v * c->esize};
+    if (c->backward) {
+        some.d_k = rows->d_k + k * c->ssize;
+        some.d_v = rows->d_v + v * c->ssize;
+    }
+    return some;
+}
+
 void hy_attn_hop_compute(hy_attn_call *c, const hy_attn_hop *hop, const hy_kv_rows *rows) {
     for (int64_t i = 0; i < hop->n_parts; i++) {
         if (c->a->latent.rank > 0) {
             hy_attn_latent(c, &hop->parts[i], rows);
         } else {
-            hy_attn_part_compute(c, &hop->parts[i], rows);
+            const hy_kv_rows keys = hy_attn_rows_from(c, rows, hop->parts[i].row, c->k_row, c->v_row);
+            hy_attn_part_compute(c, &hop->parts[i], &keys);
         }
     }
 }

@@ -55,6 +55,9 @@ void hy_attn_hop_compute(hy_attn_call *c, const hy_attn_hop *hop, const hy_kv_ro
 void hy_attn_part_compute(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows *keys);
 /* The same of a part of a latent (attention_latent.c). */
 void hy_attn_latent(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows *rows);
+/* The rows from the first-th on, of so many elements each. */
+hy_kv_rows hy_attn_rows_from(const hy_attn_call *c, const hy_kv_rows *rows, int64_t first, int64_t k_row,
+                             int64_t v_row);
 /* This rank's own rows. */
 hy_kv_rows hy_attn_own_rows(const hy_attn_call *c);
 /* Cuts the scratch of hy_attn_latent. */

@@ -37,17 +37,6 @@ typedef struct latent_slice {
     hy_kv_rows rows, made;
 } latent_slice;
 
-static hy_kv_rows rows_from(const hy_attn_call *c, const hy_kv_rows *rows, int64_t first, int64_t k_row,
-                            int64_t v_row) {
-    const size_t k = (size_t)(first * k_row), v = (size_t)(first * v_row); /* elements */
-    hy_kv_rows some = {.k = rows->k + k * c->esize, .v = rows->v + v * c->esize};
-    if (c->backward) {
-        some.d_k = rows->d_k + k * c->ssize;
-        some.d_v = rows->d_v + v * c->ssize;
-    }
-    return some;
-}
-
 static hy_latent_heads_args heads_args(const hy_attn_call *c, const latent_slice *s) {
     const hy_sp_attn *a = c->a;
     return (hy_latent_heads_args){
@@ -117,8 +106,8 @@ static void each_latent_slice(hy_attn_call *c, const hy_attn_part *part, const h
     const int64_t step = slice_rows(c->sp, part->rows);
     for (int64_t first = 0; first < part->rows; first += step) {
         const latent_slice s = {.n = part->rows - first < step ? part->rows - first : step,
-                                .rows = rows_from(c, rows, part->row + first, c->k_row, c->v_row),
-                                .made = rows_from(c, made, first, a->HKV * a->D, a->HKV * a->DV)};
+                                .rows = hy_attn_rows_from(c, rows, part->row + first, c->k_row, c->v_row),
+                                .made = hy_attn_rows_from(c, made, first, a->HKV * a->D, a->HKV * a->DV)};
         work(c, &s);
         hy_comm_progress(c->sp->comm);
     }

@@ -33,9 +33,8 @@ hy_attn_move hy_attn_way_move(const hy_attn_call *c, const hy_attn_way *way, con
 /* ---- keys and values ---- */
 
 static void pack_rows(hy_attn_call *c, const hy_attn_hop *hop, int64_t row, const void *from, char *to) {
-    hy_copy_blocks(c->sp->device,
-                   &(hy_copy_blocks_args){
-                       .blocks = hop->out, .n_blocks = hop->n_out, .unit = row, .src = from, .dst = to});
+    hy_copy_blocks(c->sp->device, &(hy_copy_blocks_args){
+                                      .blocks = hop->out, .n_blocks = hop->n_out, .unit = row, .src = from, .dst = to});
 }
 
 void hy_attn_keys_pack(hy_attn_call *c, const hy_attn_move *m) {
@@ -74,9 +73,8 @@ void hy_attn_keys_wait(hy_attn_call *c, const hy_attn_move *m) {
 
 void hy_attn_gradients_begin(hy_attn_call *c, const hy_attn_move *m) {
     if (c->backward && m->hop->rows_in > 0) {
-        hy_fill(
-            c->sp->device,
-            &(hy_fill_args){.n = m->hop->rows_in * (c->k_row + c->v_row), .y = m->came.d_k, .role = HY_ROLE_STAT});
+        hy_fill(c->sp->device,
+                &(hy_fill_args){.n = m->hop->rows_in * (c->k_row + c->v_row), .y = m->came.d_k, .role = HY_ROLE_STAT});
     }
 }
 

@@ -10,11 +10,11 @@ enum { HY_ATTN_MOVE_REQUESTS = 4 }; /* of keys, of gradients: each one in and on
 /* A hop under way. */
 typedef struct hy_attn_move {
     const hy_attn_hop *hop;
-    hy_kv_rows source;         /* what leaves; where gradients that come back are added */
-    hy_kv_rows came;           /* what came; where its gradients are added up */
-    char *kv, *out, *back;     /* of the way: rows that came and leave, gradients that come back */
-    hy_req *keys, *gradients;  /* [2] each */
-    const char *name[2];       /* of the messages of keys, of gradients */
+    hy_kv_rows source;        /* what leaves; where gradients that come back are added */
+    hy_kv_rows came;          /* what came; where its gradients are added up */
+    char *kv, *out, *back;    /* of the way: rows that came and leave, gradients that come back */
+    hy_req *keys, *gradients; /* [2] each */
+    const char *name[2];      /* of the messages of keys, of gradients */
 } hy_attn_move;
 
 /* Bytes of a way's arrays in scratch of `rows` rows each. */

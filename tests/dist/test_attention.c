@@ -22,6 +22,7 @@ typedef struct result {
 typedef struct mode {
     hy_layout_kind kind;
     hy_attention_method method;
+    int node; /* ranks of a node */
     int broken;
 } mode;
 
@@ -79,6 +80,8 @@ static void result_free(result *r) {
     free(r->dsinks);
 }
 
+/* ---- what is sent ---- */
+
 /* By heads: every other rank gets its heads' share of the own tokens, and its tokens' share of the own heads. */
 static int64_t sent_by_heads(const hy_sp *sp, const problem *p, bool backward) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
@@ -103,28 +106,128 @@ static int64_t sent_by_heads(const hy_sp *sp, const problem *p, bool backward) {
     return sent * (int64_t)sizeof(double);
 }
 
-/* Messages and bytes of what others see of this rank's rows, and in backward of the gradients of what it sees of theirs. */
-static void check_bytes(const hy_sp *sp, const problem *p, bool backward) {
-    const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
-    const int64_t row = (p->k + p->v) * (int64_t)sizeof(double);
-    int64_t bytes = 0, messages = 0, sent;
-    if (sp->method.attention == HY_ATTENTION_HEADS && dims.size > 1) {
+/* Rows of `owner` that fragments of ranks first.. see, the slow way. */
+static int64_t rows_seen_by(const hy_layout *layout, int64_t window, int owner, int first, int n) {
+    int64_t rows = 0;
+    for (int64_t i = 0; i < layout->n_frags; i++) {
+        const hy_fragment *keys = &layout->frags[i];
+        for (int64_t p = keys->begin; p < keys->begin + keys->len && keys->owner == owner; p++) {
+            bool seen = false;
+            for (int64_t j = i + 1; j < layout->n_frags && !seen; j++) {
+                const hy_fragment *f = &layout->frags[j];
+                seen = f->owner >= first && f->owner < first + n && f->len > 0 && f->doc_begin <= p &&
+                       (window == 0 || f->begin - p < window);
+            }
+            rows += seen;
+        }
+    }
+    return rows;
+}
+
+typedef struct traffic {
+    int64_t messages, bytes;
+} traffic;
+
+/* Of all messages of a kind, those between nodes or the others. */
+static traffic traffic_recorded(hy_exchange_kind kind, bool across) {
+    const hy_exchange_record *records;
+    const int n = hy_exchange_records(&records);
+    traffic t = {0, 0};
+    for (int i = 0; i < n; i++) {
+        if (records[i].kind == kind && (strstr(records[i].name, "between nodes") != NULL) == across) {
+            t.messages += records[i].count;
+            t.bytes += records[i].bytes;
+        }
+    }
+    return t;
+}
+
+/* What this rank sends and receives of rows, each `row` bytes: [0] sent, [1] received. */
+static void add_message(traffic t[2], int rank, int from, int to, int64_t rows, int64_t row) {
+    if (rows > 0 && from != to && (from == rank || to == rank)) {
+        t[to == rank].messages++;
+        t[to == rank].bytes += rows * row;
+    }
+}
+
+/* A block of keys enters a node of `node` ranks once, by one rank that then has it for the others, and goes to who sees it; gradients go back
+ * the same way. Rows that nobody sees are not sent. */
+static void check_traffic(const hy_sp *sp, const problem *p, int node, bool backward) {
+    const int P = sp->layout->size, rank = sp->layout->rank;
+    const int64_t row = (p->k + p->v) * (int64_t)sizeof(double), window = p->shape.window;
+    if (sp->method.attention == HY_ATTENTION_HEADS && P > 1) {
+        int64_t sent;
         (void)sp_exchanges(HY_X_SEND, &sent);
-        const int64_t want = sent_by_heads(sp, p, backward);
-        CHECK(sent == want, "%lld bytes sent by heads, %lld by the formula", (long long)sent, (long long)want);
+        const int64_t by_heads = sent_by_heads(sp, p, backward);
+        CHECK(sent == by_heads, "%lld bytes sent by heads, %lld by the formula", (long long)sent, (long long)by_heads);
         return;
     }
-    for (int r = 0; r < dims.size; r++) {
-        const int64_t out = r == dims.rank ? 0 : sp_rows_seen(sp->layout, p->shape.window, dims.rank, r, false);
-        const int64_t in =
-            !backward || r == dims.rank ? 0 : sp_rows_seen(sp->layout, p->shape.window, r, dims.rank, false);
-        bytes += (out + in) * row;
-        messages += (out > 0) + (in > 0);
+    traffic want[2][2] = {{{0, 0}, {0, 0}}, {{0, 0}, {0, 0}}}; /* inside, across */
+    for (int owner = 0; owner < P; owner++) {
+        for (int first = 0; first < P; first += node) {
+            const int n = P - first < node ? P - first : node;
+            const bool own = owner / node * node == first;
+            const int holder = own ? owner : first + owner % node % n;
+            if (holder != rank && owner != rank && rank / node * node != first) {
+                continue;
+            }
+            const int64_t entering = own ? 0 : rows_seen_by(sp->layout, window, owner, first, n);
+            add_message(want[1], rank, owner, holder, entering, row);
+            add_message(want[1], rank, holder, owner, backward ? entering : 0, row);
+            for (int reader = first; reader < first + n; reader++) {
+                const int64_t seen = rows_seen_by(sp->layout, window, owner, reader, 1);
+                add_message(want[0], rank, holder, reader, seen, row);
+                add_message(want[0], rank, reader, holder, backward ? seen : 0, row);
+            }
+        }
     }
-    const int64_t count = sp_exchanges(HY_X_SEND, &sent);
-    CHECK(sent == bytes && count == messages, "%lld bytes in %lld messages sent, %lld in %lld are seen", (long long)sent,
-          (long long)count, (long long)bytes, (long long)messages);
-    CHECK(sp_exchanges(HY_X_ALL_GATHER, &sent) + sp_exchanges(HY_X_ALL_TO_ALL, &sent) == 0, "more is exchanged");
+    for (int i = 0; i < 4; i++) {
+        const traffic got = traffic_recorded(i & 1 ? HY_X_RECV : HY_X_SEND, i / 2), *is = &want[i / 2][i & 1];
+        CHECK(got.messages == is->messages && got.bytes == is->bytes,
+              "%s %s nodes of %d: %lld bytes in %lld messages, %lld in %lld are seen", i & 1 ? "received" : "sent",
+              i / 2 ? "between" : "inside", node, (long long)got.bytes, (long long)got.messages, (long long)is->bytes,
+              (long long)is->messages);
+    }
+    int64_t bytes;
+    CHECK(sp_exchanges(HY_X_ALL_GATHER, &bytes) + sp_exchanges(HY_X_ALL_TO_ALL, &bytes) == 0, "more is exchanged");
+}
+
+/* ---- what is computed ---- */
+
+/* Keys that a pair's queries see. */
+static int64_t seen_of_pair(const hy_attn_pair *pair, const int64_t *lo) {
+    int64_t seen = 0;
+    for (int64_t i = 0; i < pair->nq; i++) {
+        const int64_t q = pair->q_begin + i, end = pair->k_begin + pair->nk, first = lo[pair->q + i];
+        const int64_t from = first > pair->k_begin ? first : pair->k_begin, to = q + 1 < end ? q + 1 : end;
+        seen += to > from ? to - from : 0;
+    }
+    return seen;
+}
+
+/* Every query and key that sees it are in one pair, and no pair is empty. */
+static void check_pairs(const hy_sp *sp, const problem *p) {
+    const hy_lists *all = sp->lists->whole ? sp->lists->whole : sp->lists;
+    const hy_attn_lists *lists = all->attentions[0];
+    const int64_t *lo = hy_lists_window(all, p->shape.window)->lo.host;
+    int64_t seen = 0, want = 0, empty = 0;
+    for (int h = 0; h < lists->n_hops; h++) {
+        for (int64_t i = 0; i < lists->hops[h].n_parts; i++) {
+            const hy_attn_part *part = &lists->hops[h].parts[i];
+            for (int64_t g = part->first_group; g < part->first_group + part->n_groups; g++) {
+                for (int64_t x = lists->groups[g].first; x < lists->groups[g].first + lists->groups[g].n; x++) {
+                    const int64_t n = seen_of_pair(&lists->built[x], lo);
+                    seen += n;
+                    empty += n == 0;
+                }
+            }
+        }
+    }
+    for (int64_t t = 0; t < all->layout->T; t++) {
+        want += all->layout->pos[t] - lo[t] + 1;
+    }
+    CHECK(seen == want && empty == 0, "%lld keys are seen, %lld computed; %lld empty pairs", (long long)want,
+          (long long)seen, (long long)empty);
 }
 
 static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **layout_out) {
@@ -134,10 +237,13 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout};
     sp.method.attention = m->method;
+    sp.method.node = m->node;
     sp.broken = m->broken;
-    hy_lists_needs needs = {.method.attention = m->method};
+    hy_lists_needs needs = {.method = sp.method};
     hy_sp_attn_need(&needs, &p->shape);
     hy_lists *lists = sp_lists(&sp, &needs);
+    check_pairs(&sp, p);
+    const int node = m->method == HY_ATTENTION_NODE && m->node > 0 && m->node < dims.size ? m->node : dims.size;
     hy_sp_attn a = p->shape;
     const int64_t q = a.H * a.D, o = a.H * a.DV, n_w = w_rows(&a) * a.latent.rank;
     result r = {.o = sp_shard(layout, NULL, o), .lse = sp_shard(layout, NULL, a.H), .dq = sp_shard(layout, NULL, q)};
@@ -160,7 +266,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     hy_exchange_reset();
     SP_CALL(&sp, &a.q, hy_sp_attn_fwd(&sp, &a));
     sp_wait(&sp);
-    check_bytes(&sp, p, false);
+    check_traffic(&sp, p, node, false);
     memset(a.work, 0xFF, work);
     a.d_o = in[3];
     a.dq = r.dq;
@@ -171,7 +277,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     hy_exchange_reset();
     SP_CALL(&sp, NULL, hy_sp_attn_bwd(&sp, &a));
     sp_wait(&sp);
-    check_bytes(&sp, p, true);
+    check_traffic(&sp, p, node, true);
     sp_sum(comm, r.dw, n_w);
     sp_sum(comm, r.dsinks, a.H * a.n_sinks);
     sp_buffer_check(a.kept, kept, "kept");
@@ -267,14 +373,16 @@ static void test_problem(hy_comm *world, hy_comm *self, problem p) {
     if (a->latent.rank > 0) {
         check_latent(self, &p, &want);
     }
-    int methods = 0;
-    while (hy_attention_method_names[methods]) {
-        methods++;
-    }
-    for (int i = 0; i < 4 * methods; i++) {
+    static const hy_attention_method methods[] = {HY_ATTENTION_RING, HY_ATTENTION_ALLGATHER, HY_ATTENTION_HEADS,
+                                                  HY_ATTENTION_NODE, HY_ATTENTION_NODE};
+    for (int i = 0; i < 20; i++) {
         const mode m = {.kind = i & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
-                        .method = (hy_attention_method)(i / 2 % methods),
-                        .broken = i >= 2 * methods};
+                        .method = methods[i / 2 % 5],
+                        .node = (int)sp_draw(5),
+                        .broken = i >= 10};
+        if (m.broken && i / 2 % 5 == 4) {
+            continue;
+        }
         result got = run(&p, world, &m, &layout);
         double wrong[7] = {(double)sp_rows_differ(layout, got.o, want.o, a->H * a->DV),
                            (double)sp_rows_differ(layout, got.lse, want.lse, a->H),
@@ -289,13 +397,12 @@ static void test_problem(hy_comm *world, hy_comm *self, problem p) {
                 hy_comm_size(world) > 1 && c->n_docs == c->n_seq && c->len >= 30 && (a->window == 0 || a->window > 1);
             CHECK(!crosses || (wrong[0] > 0 && wrong[2] > 0), "a damaged exchange is not noticed");
         } else {
-            CHECK(
-                wrong[0] + wrong[1] + wrong[2] + wrong[3] + wrong[4] + wrong[5] + wrong[6] == 0,
-                "o %g lse %g dq %g dk %g dv %g dw %g dsinks %g elements differ; layout %d method %d, %lld×%lld tokens, "
-                "window %lld, latent %lld, heads %lld of %lld",
-                wrong[0], wrong[1], wrong[2], wrong[3], wrong[4], wrong[5], wrong[6], (int)m.kind, (int)m.method,
-                (long long)c->n_seq, (long long)c->len, (long long)a->window, (long long)a->latent.rank,
-                (long long)a->H, (long long)a->HKV);
+            CHECK(wrong[0] + wrong[1] + wrong[2] + wrong[3] + wrong[4] + wrong[5] + wrong[6] == 0,
+                  "o %g lse %g dq %g dk %g dv %g dw %g dsinks %g elements differ; layout %d method %d node %d, "
+                  "%lld×%lld tokens, window %lld, latent %lld, heads %lld of %lld",
+                  wrong[0], wrong[1], wrong[2], wrong[3], wrong[4], wrong[5], wrong[6], (int)m.kind, (int)m.method,
+                  m.node, (long long)c->n_seq, (long long)c->len, (long long)a->window, (long long)a->latent.rank,
+                  (long long)a->H, (long long)a->HKV);
         }
         result_free(&got);
         hy_layout_destroy(layout);
@@ -326,7 +433,7 @@ int main(int argc, char **argv) {
     }
     const int64_t lengths[] = {0, 1, 2, 5, 11, 30, 64};
     const int P = hy_comm_size(world);
-    for (int round = 0; round < 70; round++) {
+    for (int round = 0; round < (P <= 4 ? 70 : 35); round++) {
         const sp_case c = sp_case_draw(1 + round / 7 % 3, lengths[round % 7], round % 2 ? P : 2 * P);
         test_case(world, self, &c);
     }

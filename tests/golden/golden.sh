@@ -49,6 +49,10 @@ if [ "$kind" = ops ]; then
     run f32 "$device" --state ring --attention ring --overlap split
     run bf16 "$device" --state allgather --attention ring --overlap split
     run bf16 "$device" --state ring --attention allgather --overlap seeded
+    ops=attention
+    run f64 cpu_ref --attention node --node 2
+    run f32 "$device" --attention node --node 3
+    run bf16 "$device" --attention node --node 2
 else
     ops=model
     run f64 cpu_ref --state allgather --attention ring --overlap split --recompute light

@@ -27,6 +27,9 @@ expect 0 "7 ranks, fewer tokens than a chunk" "$mpirun" -np 7 "$hylas" verify "$
 expect 0 "more ranks than tokens" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 3 --documents 1
 expect 0 "starting itself" "$hylas" verify "$config" --tokens 97 --dtype f64 --set train.recompute=block
 grep -q '4 ranks' verify.out || { printf 'FAILED: no column for 4 ranks\n'; failed=1; }
+nodes=(--set parallel.attention=node --set parallel.node=2)
+expect 0 "nodes of 2 ranks, the last of 1" "$mpirun" -np 5 "$hylas" verify "$config" --tokens 149 "${nodes[@]}"
+expect 9 "broken exchange between nodes" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 "${nodes[@]}" --break-exchange --set "model.schedule.pattern=[attention]"
 expect 0 "other linear mixers on 7 ranks" "$mpirun" -np 7 "$hylas" verify "${config%.yaml}-linear.yaml" --tokens 149
 expect 0 "other linear mixers, every method" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-linear.yaml" --tokens 67 --all --dtype f64
 expect 0 "convolutions on 7 ranks" "$mpirun" -np 7 "$hylas" verify "${config%.yaml}-convolution.yaml" --tokens 149
