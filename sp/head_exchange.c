@@ -29,7 +29,7 @@ hy_head_move hy_head_move_cut(hy_head_exchange *x, const char *name, hy_head_kin
 }
 
 static const hy_head_lists *lists_of(const hy_head_exchange *x, const hy_head_move *move) {
-    return hy_lists_heads(x->sp->lists, &(hy_head_need){x->heads, move->kind});
+    return hy_lists_heads(x->sp->lists, &(hy_head_need){x->heads, move->kind, x->near});
 }
 
 static void move_blocks(const hy_head_exchange *x, const hy_head_move *move, const hy_block_list *list,

@@ -15,6 +15,7 @@ typedef struct hy_head_exchange {
     const hy_sp *sp;
     hy_layout_dims dims;
     hy_heads heads;
+    bool near; /* the group is of ranks that are near each other: `2d` */
     int members, n_moves;
 } hy_head_exchange;
 

@@ -26,7 +26,8 @@
     X(HY_ATTENTION_RING, "ring", ring)                                                                                 \
     X(HY_ATTENTION_ALLGATHER, "allgather", allgather)                                                                  \
     X(HY_ATTENTION_HEADS, "heads", heads)                                                                              \
-    X(HY_ATTENTION_NODE, "node", node)
+    X(HY_ATTENTION_NODE, "node", node)                                                                                 \
+    X(HY_ATTENTION_2D, "2d", 2d)
 
 #define HY_X(value, ...) value,
 /* ..._AUTO, behind all ways: the one that a cost model finds fastest (train/run/method_choice.h). Nothing that runs has it. */
@@ -51,6 +52,17 @@ typedef struct hy_sp_method {
 /* Ranks of a node, of `size` ranks of a sequence: ranks [i·node, (i+1)·node) are node i, the last may be smaller. */
 static inline int hy_sp_node_ranks(const hy_sp_method *method, int size) {
     return method->node > 0 && method->node < size ? (int)method->node : size;
+}
+
+/* The most ranks that are near each other where all such groups have as many: a divisor of `size`. */
+static inline int hy_sp_group_ranks(const hy_sp_method *method, int size) {
+    int a = size, b = hy_sp_node_ranks(method, size);
+    while (b > 0) {
+        const int left = a % b;
+        a = b;
+        b = left;
+    }
+    return a;
 }
 
 /* By value; NULL at the end. */

@@ -28,6 +28,7 @@ typedef struct hy_sp {
     const hy_layout *layout;
     const hy_lists *lists; /* of this layout, with what the operations below told (hy_sp_..._need) */
     hy_sp_method method;   /* its layout is that of `layout` */
+    int stride;            /* > 1: rank r of the layout is rank stride·r + (own rank mod stride) of comm */
     hy_sp_part part;       /* what a forward or backward that exchanges is called for */
     int broken;            /* test hook: damage every exchange of states, K/V and halos (verify must notice) */
 } hy_sp;
@@ -110,9 +111,10 @@ typedef struct hy_sp_attn {
     const void *d_o;
     void *dq, *dk, *dv; /* overwritten; shapes of q, k, v */
     void *kept, *work;
-    /* of the call that computes whole sequences for `heads`; else zero: */
+    /* of the call that computes some heads for `heads` and `2d`; else zero: */
     const void *delta; /* [T,H] stat: Σ d_o·o, and backward reads no o */
     int parts;         /* dk, dv are parts of sums: stat */
+    int64_t products;  /* multiplications of a query and a key with all heads: what its lists are told by */
 } hy_sp_attn;
 
 /* The exchange's name in tables of layers. */

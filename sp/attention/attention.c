@@ -43,22 +43,20 @@ static size_t cut_attn_scratch(const hy_sp *sp, const hy_layout_dims *dims, cons
     return work.used;
 }
 
-/* By heads no exchange is to advance, so that nothing is cut and the number of heads does not matter. */
-static hy_attn_need need_of(const hy_sp_method *method, const hy_sp_attn *shape) {
-    const int64_t products = shape->H * (shape->D + shape->DV);
-    return (hy_attn_need){.window = shape->window,
-                          .products = hy_attn_row_of(method->attention)->by_heads ? 0 : products,
-                          .latent = shape->latent.rank > 0};
+static hy_attn_need need_of(const hy_sp_attn *shape) {
+    const int64_t products = shape->products > 0 ? shape->products : shape->H * (shape->D + shape->DV);
+    return (hy_attn_need){.window = shape->window, .products = products, .latent = shape->latent.rank > 0};
 }
 
 void hy_sp_attn_need(hy_lists_needs *needs, const hy_sp_attn *shape) {
-    const hy_attn_need need = need_of(&needs->method, shape);
+    const hy_attn_need need = need_of(shape);
     hy_lists_need_attention(needs, &need);
     if (hy_attn_row_of(needs->method.attention)->by_heads) {
         const hy_heads heads = {shape->H, shape->HKV};
         const hy_head_kind keys = shape->latent.rank > 0 ? HY_HEADS_COMMON : HY_HEADS_SHARED;
-        hy_lists_need_heads(needs, &(hy_head_need){heads, HY_HEADS_MAIN});
-        hy_lists_need_heads(needs, &(hy_head_need){heads, keys});
+        const bool near = needs->method.attention == HY_ATTENTION_2D;
+        hy_lists_need_heads(needs, &(hy_head_need){heads, HY_HEADS_MAIN, near});
+        hy_lists_need_heads(needs, &(hy_head_need){heads, keys, near});
     }
 }
 
@@ -174,7 +172,7 @@ static hy_attn_call attn_call_of(hy_sp *sp, hy_sp_attn *a, int backward) {
     c.dq = apart ? c.s.sums[0] : a->dq;
     c.dk = apart && !a->parts ? c.s.sums[1] : a->dk;
     c.dv = apart && !a->parts ? c.s.sums[2] : a->dv;
-    const hy_attn_need need = need_of(&sp->method, a);
+    const hy_attn_need need = need_of(a);
     c.lists = hy_lists_attention(sp->lists, &need);
     c.lo = hy_lists_window(sp->lists, a->window)->lo.device;
     return c;

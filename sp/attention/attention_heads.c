@@ -3,12 +3,16 @@
  * brings only gradients. Gradients of keys that several ranks read are sums over these ranks, made where the tokens are. Of a latent every
  * rank with a head gets all rows, and makes the keys of its heads.
  *
- * Source: DeepSpeed-Ulysses (Jacobs et al. 2023); here heads need not divide, keys may be fewer than ranks. */
+ * `2d`: only ranks that are near each other change tokens for heads; ranks with the same place in all groups then are a ring, in which keys and values
+ * of these heads go round. Groups are equal, so of nodes that are not the greatest common divisor of a node's ranks and all is taken.
+ *
+ * Source: DeepSpeed-Ulysses (Jacobs et al. 2023); both: USP (Fang, Zhao 2024), LoongTrain (Gu et al. 2024). Here heads need not divide, keys may be
+ * fewer than ranks. */
 #include "sp/attention/attention_internal.h"
 #include "sp/head_exchange.h"
 
 typedef struct heads_attn {
-    hy_sp whole; /* of all tokens */
+    hy_sp whole; /* of all tokens; 2d: of those of the group */
     hy_layout_dims dims;
     hy_sp_attn sub; /* of own heads */
     hy_head_exchange x;
@@ -22,20 +26,29 @@ typedef struct heads_attn {
 } heads_attn;
 
 static heads_attn heads_attn_of(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *a) {
-    heads_attn c = {.dims = hy_head_outer(dims, dims->size), .whole = *sp, .sub = *a};
+    const bool near = sp->method.attention == HY_ATTENTION_2D, latent = a->latent.rank > 0;
+    const int members = near ? hy_sp_group_ranks(&sp->method, dims->size) : dims->size, own = dims->rank % members;
     const hy_heads heads = {a->H, a->HKV};
-    const bool latent = a->latent.rank > 0;
-    hy_heads_open(&c.x, sp, dims, dims->size, &heads);
-    c.main = hy_head_range_of(&heads, HY_HEADS_MAIN, dims->size, dims->rank);
-    c.keys = hy_head_range_of(&heads, HY_HEADS_SHARED, dims->size, dims->rank);
+    heads_attn c = {.dims = hy_head_outer(dims, members), .whole = *sp, .sub = *a};
+    hy_heads_open(&c.x, sp, dims, members, &heads);
+    c.x.near = near;
+    c.main = hy_head_range_of(&heads, HY_HEADS_MAIN, members, own);
+    c.keys = hy_head_range_of(&heads, HY_HEADS_SHARED, members, own);
     c.k_kind = latent ? HY_HEADS_COMMON : HY_HEADS_SHARED;
     c.k_row = latent ? a->latent.rank : a->D;
     c.v_row = latent ? a->latent.rope : a->DV;
     c.sub.H = c.main.n;
     c.sub.HKV = c.keys.n;
+    c.sub.products = a->H * (a->D + a->DV);
     c.whole.part = HY_SP_WHOLE;
-    c.whole.lists = sp->lists ? sp->lists->whole : NULL;
-    c.whole.layout = sp->lists ? sp->lists->whole_layout : NULL;
+    c.whole.stride = members;
+    if (near) {
+        c.whole.method.attention = HY_ATTENTION_RING;
+    }
+    if (sp->lists) { /* not while sizes are planned */
+        c.whole.lists = near ? sp->lists->near : sp->lists->whole;
+        c.whole.layout = near ? sp->lists->near_layout : sp->lists->whole_layout;
+    }
     return c;
 }
 
@@ -76,7 +89,7 @@ static void cut_fwd(heads_attn *c, hy_carve *work) {
 }
 
 static void cut_bwd(heads_attn *c, hy_carve *work) {
-    const hy_head_range rows = hy_head_range_of(&c->x.heads, c->k_kind, c->x.members, c->x.dims.rank);
+    const hy_head_range rows = hy_head_range_of(&c->x.heads, c->k_kind, c->x.members, c->x.dims.rank % c->x.members);
     const hy_role role = rows.parts > 1 ? HY_ROLE_STAT : HY_ROLE_ACT; /* of gradients of keys */
     c->sub.parts = rows.parts > 1;
     c->own_delta = hy_carve_take(work, (size_t)(c->x.dims.T * c->main.total) * hy_sp_size(&c->whole, HY_ROLE_STAT));
@@ -181,8 +194,9 @@ static void heads_bwd(hy_sp *sp, hy_sp_attn *a) {
     hy_heads_take(&c.x, results, 3);
 }
 
-static const hy_attn_by_heads whole_sequences = {
-    .kept = heads_kept, .work = heads_work, .fwd = heads_fwd, .bwd = heads_bwd};
+static const hy_attn_by_heads by_heads = {.kept = heads_kept, .work = heads_work, .fwd = heads_fwd, .bwd = heads_bwd};
 
 const hy_attn_row hy_attn_row_heads = {
-    .title = "heads all-to-all", .latent_title = "latent to heads", .by_heads = &whole_sequences};
+    .title = "heads all-to-all", .latent_title = "latent to heads", .by_heads = &by_heads};
+const hy_attn_row hy_attn_row_2d = {
+    .title = "heads and ring", .latent_title = "latent to heads and ring", .by_heads = &by_heads};

@@ -44,14 +44,22 @@ void hy_attn_keys_pack(hy_attn_call *c, const hy_attn_move *m) {
     }
 }
 
+/* A rank of the layout in the communicator. */
+static int peer_of(const hy_attn_call *c, int rank) {
+    const int stride = c->sp->stride;
+    return stride > 1 ? rank * stride + hy_comm_rank(c->sp->comm) % stride : rank;
+}
+
 void hy_attn_keys_post(hy_attn_call *c, const hy_attn_move *m) {
     const size_t row = (size_t)(c->k_row + c->v_row) * c->esize;
     const hy_attn_hop *hop = m->hop;
     if (hop->rows_in > 0) {
-        hy_comm_recv(c->sp->comm, m->name[0], m->kv, (size_t)hop->rows_in * row, hop->from, TAG_KEYS, &m->keys[0]);
+        hy_comm_recv(c->sp->comm, m->name[0], m->kv, (size_t)hop->rows_in * row, peer_of(c, hop->from), TAG_KEYS,
+                     &m->keys[0]);
     }
     if (hop->rows_out > 0) {
-        hy_comm_send(c->sp->comm, m->name[0], m->out, (size_t)hop->rows_out * row, hop->to, TAG_KEYS, &m->keys[1]);
+        hy_comm_send(c->sp->comm, m->name[0], m->out, (size_t)hop->rows_out * row, peer_of(c, hop->to), TAG_KEYS,
+                     &m->keys[1]);
     }
 }
 
@@ -82,12 +90,12 @@ void hy_attn_gradients_post(hy_attn_call *c, const hy_attn_move *m) {
     const size_t row = (size_t)(c->k_row + c->v_row) * c->ssize;
     const hy_attn_hop *hop = m->hop;
     if (hop->rows_out > 0) {
-        hy_comm_recv(c->sp->comm, m->name[1], m->back, (size_t)hop->rows_out * row, hop->to, TAG_GRADIENTS,
+        hy_comm_recv(c->sp->comm, m->name[1], m->back, (size_t)hop->rows_out * row, peer_of(c, hop->to), TAG_GRADIENTS,
                      &m->gradients[0]);
     }
     if (hop->rows_in > 0) {
-        hy_comm_send(c->sp->comm, m->name[1], m->came.d_k, (size_t)hop->rows_in * row, hop->from, TAG_GRADIENTS,
-                     &m->gradients[1]);
+        hy_comm_send(c->sp->comm, m->name[1], m->came.d_k, (size_t)hop->rows_in * row, peer_of(c, hop->from),
+                     TAG_GRADIENTS, &m->gradients[1]);
     }
 }
 

@@ -43,7 +43,7 @@ static int64_t place_messages(const hy_layout_dims *dims, int members, const hy_
 }
 
 int64_t hy_head_buffer_entries(const hy_layout_dims *dims, int members, const hy_heads *heads, hy_head_kind kind) {
-    return place_messages(dims, members, &(hy_head_need){*heads, kind}, NULL);
+    return place_messages(dims, members, &(hy_head_need){.heads = *heads, .kind = kind}, NULL);
 }
 
 size_t hy_head_lists_bytes(const hy_layout_dims *dims, int members) {

@@ -60,7 +60,7 @@ static int find_heads(const hy_lists_needs *needs, const hy_head_need *need) {
     int i = 0;
     while (i < needs->n_heads &&
            (needs->heads[i].heads.main != need->heads.main || needs->heads[i].heads.shared != need->heads.shared ||
-            needs->heads[i].kind != need->kind)) {
+            needs->heads[i].kind != need->kind || needs->heads[i].near != need->near)) {
         i++;
     }
     return i;
@@ -79,6 +79,11 @@ void hy_lists_need_heads(hy_lists_needs *needs, const hy_head_need *need) {
 
 static size_t indices_bytes(int64_t n) {
     return hy_aligned((size_t)n * sizeof(int64_t));
+}
+
+/* Ranks of a group that changes tokens for heads. */
+static int head_members(const hy_layout_dims *dims, const hy_lists_needs *needs, bool near) {
+    return near ? hy_sp_group_ranks(&needs->method, dims->size) : dims->size;
 }
 
 static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims, const hy_lists_needs *needs) {
@@ -100,7 +105,9 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
     for (int i = 0; i < needs->channels.n; i++) {
         bytes += hy_channel_lists_bytes(profile, dims, needs->channels.at[i]);
     }
-    bytes += dims->size > 1 ? (size_t)needs->n_heads * hy_head_lists_bytes(dims, dims->size) : 0;
+    for (int i = 0; i < needs->n_heads && dims->size > 1; i++) {
+        bytes += hy_head_lists_bytes(dims, head_members(dims, needs, needs->heads[i].near));
+    }
     for (int i = 0; i < needs->levels.n; i++) {
         bytes += hy_level_lists_bytes(dims, needs->levels.at[i]);
     }
@@ -127,33 +134,55 @@ static int64_t inner_starts(const hy_layout_dims *dims, const hy_lists_needs *ne
     return needs->widths.n * dims->n_local;
 }
 
-/* Takes what is computed by heads out of *own and gives it to *whole. */
-static void split_needs(hy_lists_needs *own, hy_lists_needs *whole) {
-    *whole = (hy_lists_needs){.method = own->method};
+/* What needs of softmax attention say moves from *own to *part. */
+static void split_attention(hy_lists_needs *own, hy_lists_needs *part) {
+    part->windows = own->windows;
+    part->n_attentions = own->n_attentions;
+    memcpy(part->attentions, own->attentions, sizeof own->attentions);
+    own->windows.n = own->n_attentions = 0;
+}
+
+/* Takes what is computed by heads out of *own and gives it to *whole, and what is among groups of near ranks to *near, which exchange
+ * it around a ring. */
+static void split_needs(hy_lists_needs *own, hy_lists_needs *whole, hy_lists_needs *near) {
+    *whole = *near = (hy_lists_needs){.method = own->method};
+    near->method.attention = HY_ATTENTION_RING;
     if (own->method.attention == HY_ATTENTION_HEADS) {
-        whole->windows = own->windows;
-        whole->n_attentions = own->n_attentions;
-        memcpy(whole->attentions, own->attentions, sizeof own->attentions);
-        own->windows.n = own->n_attentions = 0;
+        split_attention(own, whole);
+    } else if (own->method.attention == HY_ATTENTION_2D) {
+        split_attention(own, near);
     }
 }
 
-static hy_status create_whole(hy_lists *lists, const hy_lists_needs *needs) {
-    const hy_layout_dims *dims = &lists->dims, outer = hy_head_outer(dims, dims->size);
-    HY_TRY(hy_layout_create(outer.kind, outer.size, outer.rank, outer.n_seq, outer.len, &lists->whole_layout));
-    return hy_lists_create(lists->device, &outer, needs, &lists->whole);
+static bool needs_heads(const hy_lists_needs *needs, bool near) {
+    int i = 0;
+    while (i < needs->n_heads && needs->heads[i].near != near) {
+        i++;
+    }
+    return i < needs->n_heads;
+}
+
+/* The lists of a group's tokens. */
+static hy_status create_outer(const hy_lists *lists, bool near, const hy_lists_needs *needs, hy_layout **layout,
+                              hy_lists **out) {
+    const hy_layout_dims outer = hy_head_outer(&lists->dims, head_members(&lists->dims, &lists->needs, near));
+    if (!needs_heads(&lists->needs, near)) {
+        return HY_OK;
+    }
+    HY_TRY(hy_layout_create(outer.kind, outer.size, outer.rank, outer.n_seq, outer.len, layout));
+    return hy_lists_create(lists->device, &outer, needs, out);
 }
 
 hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *told, hy_lists **out) {
     hy_lists *lists = NULL;
-    hy_lists_needs whole;
+    hy_lists_needs whole, near;
     HY_TRY(told->status);
     HY_TRY(HY_NEW("lists of documents and layout", 1, &lists));
     *lists = (hy_lists){.device = device, .dims = *dims, .needs = *told};
     const hy_lists_needs *needs = &lists->needs;
     const bool by_heads = dims->size > 1 && needs->n_heads > 0;
     if (by_heads) {
-        split_needs(&lists->needs, &whole);
+        split_needs(&lists->needs, &whole, &near);
     }
     hy_status status = hy_list_image_create(device, image_bytes(hy_device_profile(device), dims, needs), &lists->image);
     for (int i = 0; i < 2 && status == HY_OK; i++) {
@@ -170,7 +199,10 @@ hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const h
                                       &lists->attentions[i]);
     }
     if (status == HY_OK && by_heads) {
-        status = create_whole(lists, &whole);
+        status = create_outer(lists, false, &whole, &lists->whole_layout, &lists->whole);
+    }
+    if (status == HY_OK && by_heads) {
+        status = create_outer(lists, true, &near, &lists->near_layout, &lists->near);
     }
     if (status != HY_OK) {
         hy_lists_destroy(lists);
@@ -192,6 +224,8 @@ void hy_lists_destroy(hy_lists *lists) {
         hy_free(lists->requests);
         hy_lists_destroy(lists->whole);
         hy_layout_destroy(lists->whole_layout);
+        hy_lists_destroy(lists->near);
+        hy_layout_destroy(lists->near_layout);
         hy_free(lists);
     }
 }
@@ -250,14 +284,24 @@ static void build_told(hy_lists *lists) {
         lists->channels[i] = hy_channel_lists_build(lists->image, hy_device_profile(lists->device), lists->layout,
                                                     needs->channels.at[i]);
     }
-    for (int i = 0; i < needs->n_heads && lists->whole; i++) {
-        lists->heads[i] = hy_head_lists_build(lists->image, lists->layout, lists->whole_layout, &needs->heads[i]);
+    for (int i = 0; i < needs->n_heads && lists->dims.size > 1; i++) {
+        lists->heads[i] =
+            hy_head_lists_build(lists->image, lists->layout,
+                                needs->heads[i].near ? lists->near_layout : lists->whole_layout, &needs->heads[i]);
     }
     for (int i = 0; i < needs->levels.n; i++) {
         lists->levels[i] = hy_level_lists_build(lists->image, lists->layout, needs->levels.at[i]);
     }
     if (needs->recurrences && lists->dims.size > 1) {
         exchange_of(needs)->build(lists->image, lists->layout, &needs->method, lists);
+    }
+}
+
+/* The lists of a group's tokens, if there are such. */
+static void set_outer(hy_lists *lists, hy_layout *outer, const hy_layout *layout) {
+    if (lists) {
+        hy_layout_share_documents(outer, layout);
+        hy_lists_set(lists, outer, NULL, NULL);
     }
 }
 
@@ -278,10 +322,8 @@ void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *token
         lists->opening = hy_half_open_runs(image, layout, true);
         lists->closing = hy_half_open_runs(image, layout, false);
     }
-    if (lists->whole) {
-        hy_layout_share_documents(lists->whole_layout, layout);
-        hy_lists_set(lists->whole, lists->whole_layout, NULL, NULL);
-    }
+    set_outer(lists->whole, lists->whole_layout, layout);
+    set_outer(lists->near, lists->near_layout, layout);
     build_told(lists);
     hy_list_image_end(image);
 }

@@ -23,6 +23,7 @@ typedef struct hy_list_keys {
 typedef struct hy_head_need {
     hy_heads heads;
     hy_head_kind kind;
+    bool near; /* among ranks that are near each other (hy_sp_group_ranks), else among all */
 } hy_head_need;
 
 /* What the operations of sp.h tell (hy_sp_recur_need, ...). Start from zeros. */
@@ -235,6 +236,9 @@ typedef struct hy_lists {
     /* Where tokens are changed for heads: the lists of all tokens, as of one rank alone, of what computes by heads; else NULL. */
     struct hy_lists *whole;
     hy_layout *whole_layout;
+    /* Likewise where only ranks that are near each other change tokens for heads: of their tokens, as of one rank. */
+    struct hy_lists *near;
+    hy_layout *near_layout;
     hy_req *requests; /* host: of the exchange under way, zero when none is; as many as hy_lists_requests */
 } hy_lists;
 

@@ -82,8 +82,8 @@ static void result_free(result *r) {
 
 /* ---- what is sent ---- */
 
-/* By heads: every other rank gets its heads' share of the own tokens, and its tokens' share of the own heads. */
-static int64_t sent_by_heads(const hy_sp *sp, const problem *p, bool backward) {
+/* By heads: every other member of the group gets its heads' share of the own tokens, and its tokens' share of the own heads. */
+static int64_t sent_by_heads(const hy_sp *sp, const problem *p, int members, bool backward) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     const hy_sp_attn *a = &p->shape;
     const bool latent = a->latent.rank > 0;
@@ -92,14 +92,15 @@ static int64_t sent_by_heads(const hy_sp *sp, const problem *p, bool backward) {
     const int64_t row = latent ? p->k + p->v : a->D + a->DV; /* of a key head, or of the latent */
     const int64_t to_main = backward ? a->DV + 1 : a->D, to_keys = backward ? 0 : row;
     const int64_t back_main = backward ? a->D : a->DV + 1, back_keys = backward ? row : 0;
-    const int64_t q = hy_head_range_of(&heads, HY_HEADS_MAIN, dims.size, dims.rank).n;
-    const int64_t k = hy_head_range_of(&heads, keys, dims.size, dims.rank).n;
+    const int own = dims.rank % members, first = dims.rank - own;
+    const int64_t q = hy_head_range_of(&heads, HY_HEADS_MAIN, members, own).n;
+    const int64_t k = hy_head_range_of(&heads, keys, members, own).n;
     int64_t sent = 0;
-    for (int r = 0; r < dims.size; r++) {
-        const int64_t tokens = hy_layout_rank_tokens(&dims, r);
-        if (r != dims.rank) {
-            sent += dims.T * (hy_head_range_of(&heads, HY_HEADS_MAIN, dims.size, r).n * to_main +
-                              hy_head_range_of(&heads, keys, dims.size, r).n * to_keys);
+    for (int r = 0; r < members; r++) {
+        const int64_t tokens = hy_layout_rank_tokens(&dims, first + r);
+        if (r != own) {
+            sent += dims.T * (hy_head_range_of(&heads, HY_HEADS_MAIN, members, r).n * to_main +
+                              hy_head_range_of(&heads, keys, members, r).n * to_keys);
             sent += tokens * (q * back_main + k * back_keys);
         }
     }
@@ -122,6 +123,23 @@ static int64_t rows_seen_by(const hy_layout *layout, int64_t window, int owner, 
         }
     }
     return rows;
+}
+
+/* 2d: and what goes round between groups, of own key heads. */
+static int64_t sent_between_groups(const hy_sp *sp, const problem *p, int members, bool backward) {
+    const hy_layout *outer = sp->lists->near_layout;
+    const hy_sp_attn *a = &p->shape;
+    const hy_head_range keys =
+        hy_head_range_of(&(hy_heads){a->H, a->HKV}, a->latent.rank > 0 ? HY_HEADS_COMMON : HY_HEADS_SHARED, members,
+                         sp->layout->rank % members);
+    int64_t rows = 0;
+    for (int r = 0; r < outer->size; r++) {
+        if (r != outer->rank) {
+            rows += rows_seen_by(outer, a->window, outer->rank, r, 1);
+            rows += backward ? rows_seen_by(outer, a->window, r, outer->rank, 1) : 0;
+        }
+    }
+    return rows * keys.n * (a->latent.rank > 0 ? p->k + p->v : a->D + a->DV) * (int64_t)sizeof(double);
 }
 
 typedef struct traffic {
@@ -155,11 +173,15 @@ static void add_message(traffic t[2], int rank, int from, int to, int64_t rows, 
 static void check_traffic(const hy_sp *sp, const problem *p, int node, bool backward) {
     const int P = sp->layout->size, rank = sp->layout->rank;
     const int64_t row = (p->k + p->v) * (int64_t)sizeof(double), window = p->shape.window;
-    if (sp->method.attention == HY_ATTENTION_HEADS && P > 1) {
+    const bool near = sp->method.attention == HY_ATTENTION_2D;
+    if ((sp->method.attention == HY_ATTENTION_HEADS || near) && P > 1) {
+        const int members = near ? hy_sp_group_ranks(&sp->method, P) : P;
+        const int64_t by_heads =
+            sent_by_heads(sp, p, members, backward) + (near ? sent_between_groups(sp, p, members, backward) : 0);
         int64_t sent;
         (void)sp_exchanges(HY_X_SEND, &sent);
-        const int64_t by_heads = sent_by_heads(sp, p, backward);
-        CHECK(sent == by_heads, "%lld bytes sent by heads, %lld by the formula", (long long)sent, (long long)by_heads);
+        CHECK(sent == by_heads, "%lld bytes sent by heads of %d ranks, %lld by the formula", (long long)sent, members,
+              (long long)by_heads);
         return;
     }
     traffic want[2][2] = {{{0, 0}, {0, 0}}, {{0, 0}, {0, 0}}}; /* inside, across */
@@ -207,7 +229,7 @@ static int64_t seen_of_pair(const hy_attn_pair *pair, const int64_t *lo) {
 
 /* Every query and key that sees it are in one pair, and no pair is empty. */
 static void check_pairs(const hy_sp *sp, const problem *p) {
-    const hy_lists *all = sp->lists->whole ? sp->lists->whole : sp->lists;
+    const hy_lists *all = sp->lists->near ? sp->lists->near : sp->lists->whole ? sp->lists->whole : sp->lists;
     const hy_attn_lists *lists = all->attentions[0];
     const int64_t *lo = hy_lists_window(all, p->shape.window)->lo.host;
     int64_t seen = 0, want = 0, empty = 0;
@@ -374,13 +396,13 @@ static void test_problem(hy_comm *world, hy_comm *self, problem p) {
         check_latent(self, &p, &want);
     }
     static const hy_attention_method methods[] = {HY_ATTENTION_RING, HY_ATTENTION_ALLGATHER, HY_ATTENTION_HEADS,
-                                                  HY_ATTENTION_NODE, HY_ATTENTION_NODE};
-    for (int i = 0; i < 20; i++) {
+                                                  HY_ATTENTION_2D,   HY_ATTENTION_NODE,      HY_ATTENTION_NODE};
+    for (int i = 0; i < 24; i++) {
         const mode m = {.kind = i & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
-                        .method = methods[i / 2 % 5],
+                        .method = methods[i / 2 % 6],
                         .node = (int)sp_draw(5),
-                        .broken = i >= 10};
-        if (m.broken && i / 2 % 5 == 4) {
+                        .broken = i >= 12};
+        if (m.broken && i / 2 % 6 == 5) {
             continue;
         }
         result got = run(&p, world, &m, &layout);

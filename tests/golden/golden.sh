@@ -52,7 +52,7 @@ if [ "$kind" = ops ]; then
     ops=attention
     run f64 cpu_ref --attention node --node 2
     run f32 "$device" --attention node --node 3
-    run bf16 "$device" --attention node --node 2
+    run bf16 "$device" --attention 2d --node 2
 else
     ops=model
     run f64 cpu_ref --state allgather --attention ring --overlap split --recompute light

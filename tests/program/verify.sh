@@ -29,6 +29,7 @@ expect 0 "starting itself" "$hylas" verify "$config" --tokens 97 --dtype f64 --s
 grep -q '4 ranks' verify.out || { printf 'FAILED: no column for 4 ranks\n'; failed=1; }
 nodes=(--set parallel.attention=node --set parallel.node=2)
 expect 0 "nodes of 2 ranks, the last of 1" "$mpirun" -np 5 "$hylas" verify "$config" --tokens 149 "${nodes[@]}"
+expect 0 "heads in groups of 2, a ring of these" "$mpirun" -np 6 "$hylas" verify "$config" --tokens 149 "${nodes[@]}" --set parallel.attention=2d
 expect 9 "broken exchange between nodes" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 "${nodes[@]}" --break-exchange --set "model.schedule.pattern=[attention]"
 expect 0 "other linear mixers on 7 ranks" "$mpirun" -np 7 "$hylas" verify "${config%.yaml}-linear.yaml" --tokens 149
 expect 0 "other linear mixers, every method" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-linear.yaml" --tokens 67 --all --dtype f64
