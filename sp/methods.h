@@ -21,7 +21,8 @@
     X(HY_STATE_RING, "ring", ring)                                                                                     \
     X(HY_STATE_CHAIN, "chain", chain)                                                                                  \
     X(HY_STATE_HIERARCHICAL, "hierarchical", hierarchical)                                                             \
-    X(HY_STATE_SCAN, "scan", scan)
+    X(HY_STATE_SCAN, "scan", scan)                                                                                     \
+    X(HY_STATE_HEADS, "heads", heads)
 #define HY_ATTENTION_METHODS(X)                                                                                        \
     X(HY_ATTENTION_RING, "ring", ring)                                                                                 \
     X(HY_ATTENTION_ALLGATHER, "allgather", allgather)                                                                  \

@@ -61,7 +61,7 @@ typedef struct hy_sp_recur {
 
 /* The exchange's name in tables of layers. */
 const char *hy_sp_state_title(const hy_sp_method *method);
-void hy_sp_recur_need(hy_lists_needs *needs, int64_t n_docs_with_states);
+void hy_sp_recur_need(hy_lists_needs *needs, const hy_recur_args *shape, int64_t n_docs_with_states);
 size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape);
 size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape,
                         int64_t n_docs_with_states);

@@ -255,7 +255,7 @@ static void write_recurrence_results(const hy_op_context *context, hy_op_output 
 }
 
 static void tell_needs(const hy_op_recurrence_input *r, const hy_layout *layout, hy_lists_needs *needs) {
-    hy_sp_recur_need(needs, layout->n_docs);
+    hy_sp_recur_need(needs, &r->shape, layout->n_docs);
     if (r->t[LEVELS]) {
         const hy_level_recur_args shape = {.base = r->shape, .L = r->t[LEVELS]->shape.dim[3]};
         hy_sp_level_recur_need(needs, &shape);

@@ -56,8 +56,8 @@ static void recur_bwd(hy_exec *x, const hy_node *node) {
 }
 
 static void recur_lists(const hy_node *node, hy_lists_needs *needs) {
-    (void)node;
-    hy_sp_recur_need(needs, 0);
+    const hy_recur_args shape = hy_recur_shape(node, 0);
+    hy_sp_recur_need(needs, &shape, 0);
 }
 
 static int64_t recur_kept(const hy_sizing *s, const hy_node *node) {

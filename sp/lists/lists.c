@@ -56,6 +56,10 @@ static const hy_state_row *exchange_of(const hy_lists_needs *needs) {
     return hy_state_row_of(needs->method.state);
 }
 
+static bool exchanges_states(const hy_layout_dims *dims, const hy_lists_needs *needs) {
+    return needs->recurrences && dims->size > 1 && !exchange_of(needs)->by_heads;
+}
+
 static int find_heads(const hy_lists_needs *needs, const hy_head_need *need) {
     int i = 0;
     while (i < needs->n_heads &&
@@ -98,7 +102,7 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
     for (int i = 0; i < needs->n_attentions; i++) {
         bytes += hy_attn_lists_image(profile, dims, &needs->method, &needs->attentions[i]);
     }
-    bytes += needs->recurrences && dims->size > 1 ? exchange_of(needs)->lists_bytes(dims, &needs->method) : 0;
+    bytes += exchanges_states(dims, needs) ? exchange_of(needs)->lists_bytes(dims, &needs->method) : 0;
     for (int i = 0; i < needs->widths.n; i++) {
         bytes += hy_width_lists_bytes(dims, needs->widths.at[i]);
     }
@@ -115,7 +119,7 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
 }
 
 int64_t hy_lists_requests(const hy_layout_dims *dims, const hy_lists_needs *needs) {
-    int64_t most = needs->recurrences && dims->size > 1 ? exchange_of(needs)->requests(dims, &needs->method) : 0;
+    int64_t most = exchanges_states(dims, needs) ? exchange_of(needs)->requests(dims, &needs->method) : 0;
     if (needs->channels.n > 0 && most < HY_CHANNEL_REQUESTS) {
         most = HY_CHANNEL_REQUESTS;
     }
@@ -151,6 +155,13 @@ static void split_needs(hy_lists_needs *own, hy_lists_needs *whole, hy_lists_nee
         split_attention(own, whole);
     } else if (own->method.attention == HY_ATTENTION_2D) {
         split_attention(own, near);
+    }
+    if (own->method.state == HY_STATE_HEADS) {
+        whole->recurrences = own->recurrences;
+        whole->n_states = own->n_states;
+        whole->levels = own->levels;
+        own->recurrences = false;
+        own->n_states = own->levels.n = 0;
     }
 }
 
@@ -292,7 +303,7 @@ static void build_told(hy_lists *lists) {
     for (int i = 0; i < needs->levels.n; i++) {
         lists->levels[i] = hy_level_lists_build(lists->image, lists->layout, needs->levels.at[i]);
     }
-    if (needs->recurrences && lists->dims.size > 1) {
+    if (exchanges_states(&lists->dims, needs)) {
         exchange_of(needs)->build(lists->image, lists->layout, &needs->method, lists);
     }
 }

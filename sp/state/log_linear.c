@@ -14,6 +14,7 @@
 #include "sp/lists/state_lists.h"
 #include "sp/sp.h"
 #include "sp/state/state_exchange.h"
+#include "sp/state/state_heads.h"
 
 typedef enum level_phase { LEVEL_FWD, LEVEL_BWD } level_phase;
 
@@ -63,17 +64,26 @@ static size_t log_linear_cut(level_call *c, const hy_layout_dims *dims, level_ph
 }
 
 void hy_sp_level_recur_need(hy_lists_needs *needs, const hy_level_recur_args *shape) {
+    if (hy_state_row_of(needs->method.state)->by_heads) {
+        hy_state_heads_need(needs, &shape->base);
+    }
     needs->recurrences = true;
     hy_lists_need_key(needs, &needs->levels, shape->L);
 }
 
 size_t hy_sp_level_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape) {
+    if (hy_state_is_by_heads(sp, dims->size)) {
+        return hy_level_heads_kept(sp, dims, shape);
+    }
     hy_sp copy = *sp;
     const level_call c = call_of(&copy, dims, shape);
     return states_bytes(&c, dims) + hy_state_kept_bytes(dims, &c.shape);
 }
 
 size_t hy_sp_level_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape) {
+    if (hy_state_is_by_heads(sp, dims->size)) {
+        return hy_level_heads_work(sp, dims, shape);
+    }
     hy_sp copy = *sp;
     level_call c = call_of(&copy, dims, shape);
     const size_t fwd = log_linear_cut(&c, dims, LEVEL_FWD, &(hy_carve){0});
@@ -147,6 +157,10 @@ static void on_local_runs(level_call *c, level_kernel *kernel, int step) {
 }
 
 void hy_sp_level_recur_fwd(hy_sp *sp, hy_sp_level_recur *r) {
+    if (hy_state_is_by_heads(sp, sp->layout->size)) {
+        hy_level_heads_fwd(sp, r);
+        return;
+    }
     level_call c = log_linear_begin(sp, r, LEVEL_FWD);
     c.op.base.S0 = c.states;
     if (hy_sp_starts(sp)) {
@@ -165,12 +179,20 @@ void hy_sp_level_recur_fwd(hy_sp *sp, hy_sp_level_recur *r) {
 
 /* No run's result depends on which call it is in, so the bits are the same. */
 void hy_sp_level_recur_recompute(hy_sp *sp, hy_sp_level_recur *r) {
+    if (hy_state_is_by_heads(sp, sp->layout->size)) {
+        hy_level_heads_recompute(sp, r);
+        return;
+    }
     level_call c = log_linear_begin(sp, r, LEVEL_FWD);
     c.op.base.S0 = c.states;
     log_linear_on_runs(&c, hy_level_fwd, &sp->lists->runs.all);
 }
 
 void hy_sp_level_recur_bwd(hy_sp *sp, hy_sp_level_recur *r) {
+    if (hy_state_is_by_heads(sp, sp->layout->size)) {
+        hy_level_heads_bwd(sp, r);
+        return;
+    }
     level_call c = log_linear_begin(sp, r, LEVEL_BWD);
     c.op.base.S0 = c.states;
     c.op.base.dS1 = c.dS1;

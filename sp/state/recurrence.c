@@ -7,6 +7,7 @@
  *
  * Source: LASP-2 (Sun et al. 2025), generalised to all decays and the delta rule. */
 #include "sp/state/recurrence_internal.h"
+#include "sp/state/state_heads.h"
 
 static size_t recurrence_cut(hy_recur_call *c, const hy_layout_dims *dims, hy_recur_phase phase, hy_carve *work) {
     const size_t state = c->shape.h_bytes;
@@ -40,18 +41,31 @@ static size_t kept_states_bytes(const hy_layout_dims *dims, const hy_segment_sha
     return dims->size > 1 ? hy_aligned((size_t)dims->n_local * shape->h_bytes) : 0;
 }
 
-void hy_sp_recur_need(hy_lists_needs *needs, int64_t n_docs_with_states) {
+bool hy_state_is_by_heads(const hy_sp *sp, int size) {
+    return size > 1 && hy_state_row_of(sp->method.state)->by_heads;
+}
+
+void hy_sp_recur_need(hy_lists_needs *needs, const hy_recur_args *shape, int64_t n_docs_with_states) {
+    if (hy_state_row_of(needs->method.state)->by_heads) {
+        hy_state_heads_need(needs, shape);
+    }
     needs->recurrences = true;
     needs->n_states = n_docs_with_states > needs->n_states ? n_docs_with_states : needs->n_states;
 }
 
 size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape) {
+    if (hy_state_is_by_heads(sp, dims->size)) {
+        return hy_state_heads_kept(sp, dims, shape);
+    }
     const hy_segment_shape s = hy_segment_shape_of(shape, sp->profile->dtype);
     return kept_states_bytes(dims, &s) + hy_state_kept_bytes(dims, &s);
 }
 
 size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape,
                         int64_t n_docs_with_states) {
+    if (hy_state_is_by_heads(sp, dims->size)) {
+        return hy_state_heads_work(sp, dims, shape, n_docs_with_states);
+    }
     hy_sp copy = *sp;
     hy_recur_call c = {.sp = &copy, .op = *shape, .n_docs = n_docs_with_states};
     c.op.T = dims->T;
@@ -212,6 +226,10 @@ static void finish_fwd(hy_recur_call *c) {
 }
 
 void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
+    if (hy_state_is_by_heads(sp, sp->layout->size)) {
+        hy_state_heads_fwd(sp, r);
+        return;
+    }
     hy_recur_call c = recurrence_begin(sp, r, HY_RECUR_FWD);
     if (hy_sp_starts(sp)) {
         recurrence_maps(&c);
@@ -224,6 +242,10 @@ void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
 
 /* The same calls on the same pieces, so that the bits are the same. */
 void hy_sp_recur_recompute(hy_sp *sp, hy_sp_recur *r) {
+    if (hy_state_is_by_heads(sp, sp->layout->size)) {
+        hy_state_heads_recompute(sp, r);
+        return;
+    }
     hy_recur_call c = recurrence_begin(sp, r, HY_RECUR_FWD);
     if (sp->layout->size == 1) {
         recurrence_fwd(&c, &c.runs->all, c.S0, c.S1);
@@ -285,6 +307,10 @@ static void finish_bwd(hy_recur_call *c) {
 }
 
 void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r) {
+    if (hy_state_is_by_heads(sp, sp->layout->size)) {
+        hy_state_heads_bwd(sp, r);
+        return;
+    }
     hy_recur_call c = recurrence_begin(sp, r, HY_RECUR_BWD);
     take_incoming(&c);
     if (c.n_docs > 0) {

@@ -54,6 +54,7 @@ typedef struct hy_state_pass {
 /* A way to exchange states: what one is (methods.h lists all). Called on more than one rank only. */
 struct hy_state_row {
     const char *title; /* in tables of layers */
+    bool by_heads;     /* no states travel, and what follows is not there: state_heads.h */
     /* its lists: bytes of an image that they take at most, requests of one exchange, the lists of a layout */
     size_t (*lists_bytes)(const hy_layout_dims *dims, const hy_sp_method *method);
     int64_t (*requests)(const hy_layout_dims *dims, const hy_sp_method *method);

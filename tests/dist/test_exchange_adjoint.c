@@ -127,7 +127,7 @@ static void test_states(hy_comm *world, hy_comm *bound, hy_device *device, const
                 .layout = layout,
                 .method = {.state = state, .node = 1 + sp_draw(hy_comm_size(world)), .block = sizeof(double)}};
     hy_lists_needs needs = {0};
-    hy_sp_recur_need(&needs, 0);
+    hy_sp_recur_need(&needs, &(hy_recur_args){.H = 1, .HV = 1}, 0);
     hy_lists *lists = sp_lists(&sp, &needs);
     const int64_t one = op.HV * op.K * op.V, n = layout->n_local * one;
     const int64_t n_A = layout->n_local * op.HV * shape.a_size;

@@ -34,7 +34,7 @@ static bool per_token(const problem *p, int input) {
 }
 
 static problem problem_draw(hy_decay decay, hy_rule rule, const sp_case *c) {
-    const int64_t H = 1 + sp_draw(2), HV = H * (1 + sp_draw(2)), K = 1 + sp_draw(4), V = 1 + sp_draw(5),
+    const int64_t H = 1 + sp_draw(3), HV = H * (1 + sp_draw(3)), K = 1 + sp_draw(4), V = 1 + sp_draw(5),
                   n = c->n_seq * c->len;
     problem p = {.c = *c, .op = {.L = 12}};
     p.op.base = (hy_recur_args){.decay = decay, .rule = rule, .H = H, .HV = HV, .K = K, .V = V, .scale = 0.7};
@@ -94,7 +94,7 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
                 .layout = layout,
                 .method = {.state = m->state, .node = m->node, .block = sizeof(double)},
                 .broken = m->broken};
-    hy_lists_needs needs = {0};
+    hy_lists_needs needs = {.method = sp.method};
     hy_sp_level_recur_need(&needs, &p->op);
     hy_lists *lists = sp_lists(&sp, &needs);
     double *in[INPUTS];

@@ -143,16 +143,19 @@ int main(int argc, char **argv) {
                                 {1, 53, 6, (const int64_t[]){0, 1, 17, 17, 26, 40, 53}},
                                 {2, 31, 4, (const int64_t[]){0, 5, 31, 50, 62}},
                                 {1, 3, 1, (const int64_t[]){0, 3}}};
-    int failures = 0, states = 0;
+    int failures = 0, states = 0, attentions = 0;
     while (hy_state_exchange_names[states]) {
         states++;
     }
+    while (hy_attention_method_names[attentions]) {
+        attentions++;
+    }
     for (int p = 0; p < 4; p++) {
         double expected = run(model, self, &problems[p], (hy_run_shape){0}, 0, params, one);
-        for (int mode = 0; mode < 8; mode++) {
+        for (int mode = 0; mode < 12; mode++) {
             hy_run_shape shape = {.method = {.layout = mode & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
                                              .state = (hy_state_exchange)((mode / 2 + p) % states),
-                                             .attention = mode & 4 ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
+                                             .attention = (hy_attention_method)((mode / 2 + 2 * p) % attentions),
                                              .overlap = mode & 2 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT,
                                              .node = 2},
                                   .recompute = mode & 4 ? HY_RECOMPUTE_LIGHT : HY_RECOMPUTE_BLOCK,

@@ -1,8 +1,9 @@
 /* ranks: 1 2 3 4 5 7 8 */
 /* Linear recurrences: P ranks equal one rank, for every decay, form, layout, state exchange and overlap, on random
  * packed documents, several sequences, lengths below the number of ranks, with and without states per document. One
- * all-gather per direction; a recompute exchanges nothing and gives the same bits; sizes of scratch are exact bounds.
+ * all-gather per direction, or what heads need; a recompute exchanges nothing and gives the same bits; sizes of scratch are exact bounds.
  */
+#include "sp/head_shares.h"
 #include "tests/dist/sp_case.h"
 
 typedef struct problem {
@@ -45,7 +46,7 @@ static int64_t state_size(const problem *p) {
 }
 
 static problem problem_draw(hy_decay decay, const form *f, const sp_case *c) {
-    const int64_t H = f->elementwise ? 1 : 1 + sp_draw(2), group = 1 + sp_draw(2), n = c->n_seq * c->len;
+    const int64_t H = f->elementwise ? 1 : 1 + sp_draw(3), group = 1 + sp_draw(3), n = c->n_seq * c->len;
     problem p = {.c = *c, .states = sp_draw(2)};
     p.op = (hy_recur_args){.decay = decay, .rule = f->rule, .exclusive = f->exclusive, .H = H, .HV = H * group};
     p.op.scale = 0.7;
@@ -109,8 +110,43 @@ static result result_make(const problem *p, const hy_layout *layout) {
 
 /* One all-gather, or one state for every own fragment whose document goes on (backward: came from) elsewhere. Of the others
  * test_state_bytes.c counts. */
+/* Every other rank gets its heads' share of the own tokens, and its tokens' share of the own heads; of states of documents every rank
+ * gathers all. */
+static int64_t sent_by_heads(const hy_sp *sp, const problem *p, bool backward) {
+    const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
+    const hy_heads heads = {p->op.HV, p->op.H};
+    const int64_t keys = p->q ? (p->op.rule == HY_RULE_DPLR ? 4 : 2) * p->op.K : 0;
+    const int64_t values = p->op.V + p->g_row / p->op.HV + (p->beta ? 1 : 0);
+    const int64_t own = hy_head_range_of(&heads, HY_HEADS_MAIN, dims.size, dims.rank).n;
+    const int64_t own_keys = hy_head_range_of(&heads, HY_HEADS_SHARED, dims.size, dims.rank).n;
+    int64_t sent = 0;
+    for (int r = 0; r < dims.size; r++) {
+        const int64_t n = hy_head_range_of(&heads, HY_HEADS_MAIN, dims.size, r).n;
+        const int64_t n_keys = hy_head_range_of(&heads, HY_HEADS_SHARED, dims.size, r).n;
+        const int64_t tokens = hy_layout_rank_tokens(&dims, r);
+        if (r != dims.rank) {
+            sent += backward ? dims.T * n * p->op.V : dims.T * (n * values + n_keys * keys);
+            sent += backward ? tokens * (own * values + own_keys * keys) : tokens * own * p->op.V;
+        }
+    }
+    return sent * (int64_t)sizeof(double);
+}
+
+static void check_heads(const hy_sp *sp, const problem *p, bool backward) {
+    int64_t sent, gathered;
+    const int64_t n_gathers = sp_exchanges(HY_X_ALL_GATHER, &gathered), want = sent_by_heads(sp, p, backward);
+    (void)sp_exchanges(HY_X_SEND, &sent);
+    CHECK(n_gathers == p->states, "%lld all-gathers", (long long)n_gathers);
+    CHECK(sent == want, "%lld bytes sent by heads, %lld by the formula", (long long)sent, (long long)want);
+}
+
+/* One all-gather, or one state for every own fragment whose document goes on (backward: came from) elsewhere. */
 static void check_exchanges(const hy_sp *sp, const problem *p, bool backward) {
     int64_t gathered;
+    if (sp->layout->size > 1 && sp->method.state == HY_STATE_HEADS) {
+        check_heads(sp, p, backward);
+        return;
+    }
     const int64_t n_gathers = sp_exchanges(HY_X_ALL_GATHER, &gathered);
     const bool gathers = sp_gathers_states(sp);
     CHECK(n_gathers == gathers, "%lld all-gathers", (long long)n_gathers);
@@ -157,8 +193,8 @@ static result run(const problem *p, hy_comm *comm, const mode *m, hy_layout **la
     sp.method.node = m->node;
     sp.method.block = sizeof(double); /* as many blocks as there may be */
     sp.broken = m->broken;
-    hy_lists_needs needs = {0};
-    hy_sp_recur_need(&needs, p->states ? p->c.n_docs : 0);
+    hy_lists_needs needs = {.method = sp.method};
+    hy_sp_recur_need(&needs, &p->op, p->states ? p->c.n_docs : 0);
     hy_lists *lists = sp_lists(&sp, &needs);
     result out = result_make(p, layout);
     const int64_t q = p->op.H * p->op.K, v = p->op.HV * p->op.V;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# golden.sh ops|models HYLAS COMPARE DATA RANKS LAYOUT [DEVICE [TRANSPORT]]: every golden file of that kind on so many ranks: both exchanges, float64 on
+# golden.sh ops|models HYLAS COMPARE DATA RANKS LAYOUT [DEVICE [TRANSPORT]]: every golden file of that kind on so many ranks: exchanges in turn, float64 on
 # cpu_ref, float32 and bf16 on cpu (DEVICE, TRANSPORT: these only, on it, over it); the overlaps (ops) and recomputes (models) take turns. Bounds: tests/tolerance.h.
 set -euo pipefail
 kind=$1 hylas=$2 compare=$3 data=$4 ranks=$5 layout=$6 device=${7:-cpu} transport=${8:-auto}
@@ -45,10 +45,12 @@ if [ "$kind" = ops ]; then
     ops="recurrence dplr rwkv6 hgrn log_linear attention conv"
     run f64 cpu_ref --state allgather --attention ring --overlap split
     run f64 cpu_ref --state ring --attention allgather --overlap seeded
+    run f64 cpu_ref --state heads --attention heads
     run f32 "$device" --state allgather --attention allgather --overlap seeded
     run f32 "$device" --state ring --attention ring --overlap split
     run bf16 "$device" --state allgather --attention ring --overlap split
     run bf16 "$device" --state ring --attention allgather --overlap seeded
+    run bf16 "$device" --state heads --attention heads
     ops=attention
     run f64 cpu_ref --attention node --node 2
     run f32 "$device" --attention node --node 3

@@ -11,7 +11,8 @@
 static void test_placements(void **unused) {
     (void)unused;
     const int64_t one[] = {0, 0, 0, 0, 0}, even[] = {0, 0, 2, 2, 4, 4}, ragged[] = {0, 0, 0, 3, 3, 3, 6},
-                  in_turn[] = {0, 1, 0, 1}, uneven[] = {0, 0, 0, 0, 4, 4}, odd[] = {0, 0, 0, 3, 3}, split[] = {0, 1, 1, 1};
+                  in_turn[] = {0, 1, 0, 1}, uneven[] = {0, 0, 0, 0, 4, 4}, odd[] = {0, 0, 0, 3, 3},
+                  split[] = {0, 1, 1, 1};
     assert_int_equal(hy_host_node_ranks(one, 5), 5);
     assert_int_equal(hy_host_node_ranks(even, 6), 2);
     assert_int_equal(hy_host_node_ranks(ragged, 7), 3);

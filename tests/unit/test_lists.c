@@ -130,7 +130,7 @@ static void test_random_layouts(void **state) {
     hy_device *device;
     assert_int_equal(hy_device_create("cpu", HY_F32, &device), HY_OK);
     hy_lists_needs needs = {.documents = true};
-    hy_sp_recur_need(&needs, 3);
+    hy_sp_recur_need(&needs, &(hy_recur_args){.H = 1, .HV = 1}, 3);
     for (int64_t W = 1; W < 40; W *= 3) {
         hy_sp_conv_need(&needs, W);
         hy_sp_long_conv_need(&needs, W);
