@@ -6,7 +6,9 @@
 #include "base/memory.h"
 #include "comm/staged.h"
 
-enum { CHUNK = 64 };
+/* Exchanges that are made at once, in a step too; and how many have a signal of their own, all from the start: to make more could wait for a lane
+ * that waits for one of them. */
+enum { CHUNK = 64, SIGNALS = 512 };
 
 /* One exchange. Free again once it has landed and was waited for. */
 typedef struct posted_xfer {
@@ -14,14 +16,13 @@ typedef struct posted_xfer {
     hy_xfer xfer;
     hy_mark after;
     hy_req req;        /* the transport's */
-    hy_signal *signal; /* has `value` once this has landed */
+    hy_signal *signal; /* has `value` once this has landed; NULL: the host waits for it */
     uint64_t value;
     bool landed, waited;
 } posted_xfer;
 
 typedef struct xfer_chunk {
     struct xfer_chunk *next;
-    hy_signal *signals;
     posted_xfer xfers[CHUNK];
 } xfer_chunk;
 
@@ -31,8 +32,10 @@ struct hy_deferred {
     hy_device *device;
     hy_staged *staged;               /* NULL: the transport moves the device's memory itself */
     posted_xfer *queue, **queue_end; /* in posting order */
-    posted_xfer *flying, *spare;
+    posted_xfer *flying, *spare[2];  /* spare: without a signal, with one */
     xfer_chunk *chunks;
+    hy_signal *signals; /* [SIGNALS] */
+    int n_signals;      /* that exchanges have */
 };
 
 static hy_deferred *all_deferred;
@@ -40,36 +43,45 @@ static int64_t n_flying; /* of all */
 
 /* ---- entries ---- */
 
+static void push_spare(hy_deferred *d, posted_xfer *p) {
+    posted_xfer **spare = &d->spare[p->signal != NULL];
+    p->next = *spare;
+    *spare = p;
+}
+
 static hy_status add_chunk(hy_deferred *d) {
     xfer_chunk *chunk = NULL;
     HY_TRY(HY_NEW("posted exchanges", 1, &chunk));
-    const hy_status status = hy_device_signals(d->device, CHUNK, &chunk->signals);
-    if (status != HY_OK) {
-        hy_free(chunk);
-        return status;
-    }
     chunk->next = d->chunks;
     d->chunks = chunk;
     for (int i = 0; i < CHUNK; i++) {
-        chunk->xfers[i].signal = &chunk->signals[i];
-        chunk->xfers[i].next = d->spare;
-        d->spare = &chunk->xfers[i];
+        chunk->xfers[i].signal = d->n_signals < SIGNALS ? &d->signals[d->n_signals++] : NULL;
+        push_spare(d, &chunk->xfers[i]);
     }
     return HY_OK;
+}
+
+static posted_xfer *take_spare(hy_deferred *d) {
+    if (d->spare[false] == NULL && d->spare[true] == NULL && add_chunk(d) != HY_OK) {
+        hy_comm_abort(HY_ERR_MEMORY);
+    }
+    posted_xfer **spare = &d->spare[d->spare[true] != NULL], *p = *spare;
+    *spare = p->next;
+    p->next = NULL;
+    return p;
 }
 
 static void free_chunks(hy_deferred *d) {
     for (xfer_chunk *chunk = d->chunks, *next; chunk != NULL; chunk = next) {
         next = chunk->next;
-        hy_device_signals_free(d->device, chunk->signals);
         hy_free(chunk);
     }
+    hy_device_signals_free(d->device, d->signals);
 }
 
 static void free_if_over(hy_deferred *d, posted_xfer *p) {
     if (p->landed && p->waited) {
-        p->next = d->spare;
-        d->spare = p;
+        push_spare(d, p);
     }
 }
 
@@ -77,7 +89,9 @@ static void free_if_over(hy_deferred *d, posted_xfer *p) {
 
 static void land(hy_deferred *d, posted_xfer *p, double completed) {
     hy_record_wait(p->req.comm->log, p->req.span, completed - p->req.posted, 0.0);
-    hy_device_signal(d->device, p->signal, p->value);
+    if (p->signal != NULL) {
+        hy_device_signal(d->device, p->signal, p->value);
+    }
     p->landed = true;
     free_if_over(d, p);
 }
@@ -187,7 +201,10 @@ hy_status hy_deferred_create(hy_comm *comm, hy_device *device, hy_deferred **out
     hy_deferred *d = NULL;
     HY_TRY(HY_NEW("queue of exchanges", 1, &d));
     *d = (hy_deferred){.next = all_deferred, .comm = comm, .device = device, .queue_end = &d->queue};
-    hy_status status = add_chunk(d);
+    hy_status status = hy_device_signals(device, SIGNALS, &d->signals);
+    if (status == HY_OK) {
+        status = add_chunk(d);
+    }
     if (status == HY_OK && hy_device_is_apart(device) && !comm->transport->moves_device_memory) {
         status = hy_staged_create(comm, device, &d->staged);
     }
@@ -220,12 +237,7 @@ void hy_deferred_destroy(hy_deferred *d) {
 }
 
 void hy_deferred_post(hy_deferred *d, const hy_xfer *xfer, hy_req *req) {
-    if (d->spare == NULL && add_chunk(d) != HY_OK) {
-        hy_comm_abort(HY_ERR_MEMORY);
-    }
-    posted_xfer *p = d->spare;
-    d->spare = p->next;
-    p->next = NULL;
+    posted_xfer *p = take_spare(d);
     p->xfer = *xfer;
     p->after = hy_device_mark(d->device, HY_LANE_COMPUTE);
     p->req = *req;
@@ -241,7 +253,12 @@ void hy_deferred_post(hy_deferred *d, const hy_xfer *xfer, hy_req *req) {
 void hy_deferred_wait(hy_req *req) {
     hy_deferred *d = req->comm->deferred;
     posted_xfer *p = req->impl;
-    hy_device_after_signal(d->device, HY_LANE_COMPUTE, p->signal, p->value);
+    if (p->signal != NULL) {
+        hy_device_after_signal(d->device, HY_LANE_COMPUTE, p->signal, p->value);
+    }
+    while (p->signal == NULL && !p->landed) {
+        hy_comm_look_around();
+    }
     p->waited = true;
     free_if_over(d, p);
 }

@@ -3,12 +3,15 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-/* Blocks of an exchange on their way: one down, one between ranks, one up. Sizes of buffers are powers of two; those of one size are pinned
- * by the slab. */
-enum { DEPTH = 3, SMALLEST = 12, SIZES = 40, SLAB = 4 << 20 };
-/* Blocks of collectives together, which pass in order anyway; and exchanges that are made at once. So what is pinned does not
- * depend on who comes late. */
-enum { COLLECTIVE_BLOCKS = 2 * DEPTH, XFER_CHUNK = 64 };
+/* Blocks of an exchange on their way: one down, one between ranks, one up; of collectives together, which pass in order anyway; and exchanges
+ * that are made at once. */
+enum { DEPTH = 3, COLLECTIVE_BLOCKS = 2 * DEPTH, XFER_CHUNK = 64 };
+
+/* Buffers of blocks, of two sizes: for whole blocks, and for what is small. So many of each are pinned from the start. More exchanges
+ * at once take plain memory: to pin some in a step could wait for a lane that waits for this very exchange, and so could an exchange that waits for
+ * another's buffer. */
+enum { SMALL, LARGE, SIZES };
+enum { SMALL_BYTES = 64 << 10, PINNED_SMALL = 64, PINNED_LARGE = 2 * COLLECTIVE_BLOCKS };
 
 int64_t hy_staged_block = 2 << 20;
 
@@ -31,8 +34,9 @@ typedef enum block_place { BLOCK_DOWN, BLOCK_BETWEEN, BLOCK_UP } block_place;
 
 typedef struct staged_block {
     struct staged_block *next; /* in its exchange, oldest first, or spare */
-    char *host;                /* pinned */
-    int size;                  /* of 1 << size bytes */
+    char *host;
+    bool pinned;
+    int size; /* SMALL, LARGE */
     block_place place;
     int64_t at, n; /* elements of a rank's part */
     hy_mark mark;
@@ -42,6 +46,7 @@ typedef struct staged_block {
 typedef struct staged_slab {
     struct staged_slab *next;
     void *host;
+    bool pinned;
     staged_block *blocks;
 } staged_slab;
 
@@ -64,7 +69,8 @@ struct hy_staged {
     hy_comm *comm;
     hy_device *device;
     staged_xfer *xfers, **end, *spare;
-    staged_block *spare_blocks[SIZES];
+    size_t sizes[SIZES];                  /* bytes of a buffer */
+    staged_block *spare_blocks[SIZES][2]; /* plain, pinned */
     staged_slab *slabs;
     staged_chunk *chunks;
     int collective_blocks; /* on their way */
@@ -72,10 +78,53 @@ struct hy_staged {
 
 /* ---- create, destroy ---- */
 
+static void release_block(hy_staged *s, staged_block *b) {
+    b->next = s->spare_blocks[b->size][b->pinned];
+    s->spare_blocks[b->size][b->pinned] = b;
+}
+
+static hy_status add_buffers(hy_staged *s, int size, int n, bool pinned) {
+    const size_t bytes = s->sizes[size];
+    staged_slab *slab = NULL;
+    HY_TRY(HY_NEW("buffers of exchanges", 1, &slab));
+    slab->pinned = pinned;
+    slab->next = s->slabs;
+    s->slabs = slab;
+    HY_TRY(HY_NEW("blocks of exchanges", n, &slab->blocks));
+    HY_TRY(pinned ? hy_device_host_alloc(s->device, "pinned memory of exchanges", (size_t)n * bytes, &slab->host)
+                  : hy_alloc("plain memory of exchanges", (size_t)n * bytes, &slab->host));
+    for (int i = 0; i < n; i++) {
+        slab->blocks[i] =
+            (staged_block){.host = (char *)slab->host + (size_t)i * bytes, .pinned = pinned, .size = size};
+        release_block(s, &slab->blocks[i]);
+    }
+    return HY_OK;
+}
+
+/* One rank alone moves nothing but messages to itself. */
+static hy_status pin_buffers(hy_staged *s) {
+    if (s->comm->size == 1) {
+        return HY_OK;
+    }
+    HY_TRY(add_buffers(s, SMALL, PINNED_SMALL, true));
+    return add_buffers(s, LARGE, PINNED_LARGE, true);
+}
+
+/* An element of every part at least: 2·P parts of an all-to-all, 8 bytes the widest element. */
+static size_t large_bytes(const hy_comm *comm) {
+    const size_t least = (size_t)comm->size * 2 * sizeof(double), block = (size_t)hy_staged_block;
+    return block > least ? block : least;
+}
+
 hy_status hy_staged_create(hy_comm *comm, hy_device *device, hy_staged **out) {
     hy_staged *s = NULL;
     HY_TRY(HY_NEW("staged exchanges", 1, &s));
-    *s = (hy_staged){.comm = comm, .device = device, .end = &s->xfers};
+    *s = (hy_staged){.comm = comm, .device = device, .end = &s->xfers, .sizes = {SMALL_BYTES, large_bytes(comm)}};
+    const hy_status status = pin_buffers(s);
+    if (status != HY_OK) {
+        hy_staged_destroy(s);
+        return status;
+    }
     *out = s;
     return HY_OK;
 }
@@ -86,7 +135,11 @@ void hy_staged_destroy(hy_staged *s) {
     }
     for (staged_slab *slab = s->slabs, *next; slab != NULL; slab = next) {
         next = slab->next;
-        hy_device_host_free(s->device, slab->host);
+        if (slab->pinned) {
+            hy_device_host_free(s->device, slab->host);
+        } else {
+            hy_free(slab->host);
+        }
         hy_free(slab->blocks);
         hy_free(slab);
     }
@@ -174,36 +227,15 @@ static void copy_side(hy_staged *s, const staged_xfer *x, staged_block *b, const
 
 /* ---- blocks ---- */
 
-static void release_block(hy_staged *s, staged_block *b) {
-    b->next = s->spare_blocks[b->size];
-    s->spare_blocks[b->size] = b;
-}
-
-static hy_status pin_slab(hy_staged *s, int size) {
-    const int64_t bytes = (int64_t)1 << size, fit = SLAB / bytes, n = fit > COLLECTIVE_BLOCKS ? fit : COLLECTIVE_BLOCKS;
-    staged_slab *slab = NULL;
-    HY_TRY(HY_NEW("pinned blocks of exchanges", 1, &slab));
-    slab->next = s->slabs;
-    s->slabs = slab;
-    HY_TRY(HY_NEW("blocks of exchanges", n, &slab->blocks));
-    HY_TRY(hy_device_host_alloc(s->device, "pinned memory of exchanges", (size_t)(n * bytes), &slab->host));
-    for (int64_t i = 0; i < n; i++) {
-        slab->blocks[i] = (staged_block){.host = (char *)slab->host + i * bytes, .size = size};
-        release_block(s, &slab->blocks[i]);
-    }
-    return HY_OK;
-}
-
 static staged_block *take_block(hy_staged *s, size_t bytes) {
-    int size = SMALLEST;
-    while (((size_t)1 << size) < bytes) {
-        size++;
-    }
-    if (s->spare_blocks[size] == NULL && pin_slab(s, size) != HY_OK) {
+    staged_block **spare = s->spare_blocks[bytes <= s->sizes[SMALL] ? SMALL : LARGE];
+    const bool pinned = spare[true] != NULL;
+    if (!pinned && spare[false] == NULL &&
+        add_buffers(s, bytes <= s->sizes[SMALL] ? SMALL : LARGE, COLLECTIVE_BLOCKS, false) != HY_OK) {
         hy_comm_abort(HY_ERR_MEMORY);
     }
-    staged_block *b = s->spare_blocks[size];
-    s->spare_blocks[size] = b->next;
+    staged_block *b = spare[pinned];
+    spare[pinned] = b->next;
     return b;
 }
 

@@ -244,6 +244,7 @@ void hy_device_not_in_children(hy_device *device, void *memory) {
 }
 
 hy_status hy_device_host_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
+    device->pins++;
     if (device->kind->host_alloc != NULL) {
         return device->kind->host_alloc(device, what, bytes, out);
     }
@@ -258,6 +259,10 @@ void hy_device_host_free(hy_device *device, void *memory) {
     } else {
         hy_free(memory);
     }
+}
+
+int64_t hy_device_pins(const hy_device *device) {
+    return device->pins;
 }
 
 void hy_device_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
@@ -330,6 +335,7 @@ void *hy_device_stream(hy_device *device, hy_lane lane) {
 }
 
 hy_status hy_device_signals(hy_device *device, int64_t n, hy_signal **out) {
+    device->pins++;
     if (device->kind->signals != NULL) {
         return device->kind->signals(device, n, out);
     }

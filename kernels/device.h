@@ -70,10 +70,13 @@ void hy_device_not_in_children(hy_device *device, void *memory);
 HY_MUST_CHECK hy_status hy_device_host_alloc(hy_device *device, const char *what, size_t bytes, void **out);
 /* Nothing given may still use it. NULL allowed. */
 void hy_device_host_free(hy_device *device, void *memory);
+/* How often such memory, or signals, were made. Not inside a step: a GPU's driver may wait for all lanes, of which one may wait for the host. */
+int64_t hy_device_pins(const hy_device *device);
 
 typedef enum hy_lane { HY_LANE_COMPUTE, HY_LANE_EXCHANGE, HY_LANE_COPY, HY_LANES } hy_lane;
 
-/* A copy in the lane's order, inside the device's memory, or between that and memory of hy_device_host_alloc. */
+/* A copy in the lane's order, inside the device's memory, or between that and memory of hy_device_host_alloc; or other memory of the host, where the
+ * call may wait for what the lane was given before. */
 void hy_device_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes);
 /* From the host's memory, in the lane's order: it stays as it is until a mark behind the call is reached. */
 void hy_device_upload(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to);

@@ -55,7 +55,7 @@ struct hy_device {
     hy_profile profile;
     hy_table table;
     hy_op_counts counts;
-    int64_t waits;
+    int64_t waits, pins;
     void *own; /* the kind's */
 };
 

@@ -7,7 +7,7 @@
 #include "kernels/device.h"
 #include "tests/dist/dist.h"
 
-enum { N = 3000, ROUNDS = 30, TAG = 5 };
+enum { N = 3000, ROUNDS = 30, MANY = 300, TAG = 5 };
 
 static void must(hy_status status) {
     if (status != HY_OK) {
@@ -73,6 +73,31 @@ static void one_round(problem *p, int round) {
     add(p, p->next, p->total);
 }
 
+/* More exchanges at once than have signals or pinned buffers; waited for from the last to the first. */
+static int64_t pass_many(problem *p) {
+    static hy_req sent[MANY], received[MANY];
+    static float result[MANY];
+    int64_t wrong = 0;
+    for (int i = 0; i < MANY; i++) {
+        hy_fill(p->device, &(hy_fill_args){.n = 1, .value = p->rank + 10 * i, .y = p->mine + i});
+    }
+    for (int i = 0; i < MANY; i++) {
+        hy_comm_group_begin(p->comm);
+        hy_comm_recv(p->comm, "many", p->next + i, sizeof(float), (p->rank + p->size - 1) % p->size, TAG, &received[i]);
+        hy_comm_send(p->comm, "many", p->mine + i, sizeof(float), (p->rank + 1) % p->size, TAG, &sent[i]);
+        hy_comm_group_end(p->comm);
+    }
+    for (int i = MANY - 1; i >= 0; i--) {
+        hy_comm_wait(&sent[i]);
+        hy_comm_wait(&received[i]);
+    }
+    hy_device_read(p->device, p->next, sizeof result, result);
+    for (int i = 0; i < MANY; i++) {
+        wrong += result[i] != (float)((p->rank + p->size - 1) % p->size + 10 * i);
+    }
+    return wrong;
+}
+
 static double expected(const problem *p) {
     double sum = 0;
     for (int round = 0; round < ROUNDS; round++) {
@@ -99,12 +124,15 @@ static int64_t run(hy_comm *world, const char *name) {
     p.total = array_of(p.device, "total", N);
     p.all = array_of(p.device, "all", (int64_t)p.size * N);
     p.sums = array_of(p.device, "sums", (int64_t)p.size * N);
+    const int64_t pins = hy_device_pins(p.device);
     for (int round = 0; round < ROUNDS; round++) {
         one_round(&p, round);
         if (round % 7 == 0) { /* control goes its own way meanwhile */
             CHECK(hy_comm_agree(p.comm, HY_OK) == HY_OK, "agreement");
         }
     }
+    CHECK(hy_device_pins(p.device) == pins, "%s: pinned memory was made %lld times while exchanges went on", name,
+          (long long)(hy_device_pins(p.device) - pins));
     CHECK(hy_device_waits(p.device) == 0, "%s: the host waited %lld times", name, (long long)hy_device_waits(p.device));
     hy_device_read(p.device, p.total, sizeof result, result);
     CHECK(hy_device_waits(p.device) == 1, "%s: %lld", name, (long long)hy_device_waits(p.device));
@@ -112,6 +140,8 @@ static int64_t run(hy_comm *world, const char *name) {
     for (int i = 0; i < N; i++) {
         wrong += result[i] != (float)expected(&p);
     }
+    wrong += pass_many(&p);
+    CHECK(hy_device_pins(p.device) == pins, "%s: pinned memory was made for many exchanges", name);
     hy_comm_destroy(p.comm);
     hy_device_free(p.device, p.mine);
     hy_device_free(p.device, p.next);

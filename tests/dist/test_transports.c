@@ -212,6 +212,7 @@ static void run_on(hy_comm *world, hy_transport_id id, const char *name) {
     CHECK(P == 1 ? strcmp(hy_comm_transport(comm), "self") == 0
                  : id == HY_TRANSPORT_AUTO || strcmp(hy_comm_transport(comm), hy_transport_names[id]) == 0,
           "%s is not what was asked for", hy_comm_transport(comm));
+    const int64_t pins = hy_device_pins(device);
     run_all(where, P <= 4 ? KINDS * SIZES : KINDS);
     const int64_t count_max = hy_mpi_count_max, block = hy_staged_block;
     hy_mpi_count_max = 701;
@@ -219,6 +220,7 @@ static void run_on(hy_comm *world, hy_transport_id id, const char *name) {
     run_all(where, KINDS);
     hy_mpi_count_max = count_max;
     hy_staged_block = block;
+    CHECK(hy_device_pins(device) == pins, "%s: pinned memory was made while exchanges went on", where);
     hy_comm_destroy(comm);
     hy_device_destroy(device);
 }
