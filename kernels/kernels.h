@@ -685,14 +685,14 @@ typedef struct hy_attn_sink {
 
 /* Softmax cross-entropy over a tile of rows. label −100 = not counted. Adds Σ (lse − logit[label]) to *loss and, if
  * `grad`, writes dlogits = d_scale·(softmax − onehot), zeros in rows not counted; dlogits may alias logits where act and stat have
- * one type. */
+ * one type. d_scale lies on the device, because it is another number in every step of the same calls. */
 typedef struct hy_cross_entropy {
     int64_t rows, vocab;
     const int32_t *labels; /* [rows] */
     void *logits;          /* [rows,vocab] stat */
     void *dlogits;         /* [rows,vocab] */
     int grad;
-    double d_scale;
+    const double *d_scale; /* [1], read if `grad` */
     double *loss;
     double *row_loss; /* [rows] or NULL: each row's loss, 0 where not counted */
     uint8_t *

@@ -75,7 +75,10 @@ static inline void hot_ends(hot_run *h) {
     int32_t *tokens = h->inputs[h->n_inputs++] = calloc((size_t)T, sizeof *tokens);
     for (int64_t t = 0; t < T; t++)
         tokens[t] = (int32_t)(t * t % D);
-    hy_cross_entropy_args c = {.rows = T, .vocab = D, .labels = tokens, .grad = 1, .d_scale = 0.1};
+    hy_cross_entropy_args c = {.rows = T, .vocab = D, .labels = tokens, .grad = 1};
+    double *d_scale = h->inputs[h->n_inputs++] = calloc(1, sizeof *d_scale);
+    *d_scale = 0.1;
+    c.d_scale = d_scale;
     c.logits = hot_in(h, HY_ROLE_STAT, n, -1, 1);
     c.dlogits = h->op->dtype == HY_F32 ? c.logits : hot_out(h, n); /* in place, where that may be */
     c.loss = hot_out(h, 2);

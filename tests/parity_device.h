@@ -69,7 +69,8 @@ static int parity_lists_of(hy_op_id op, const parity_args *a, parity_list out[PA
         return LIST(1, attn_fwd.lo, queries);
     }
     case HY_OP_cross_entropy:
-        return LIST(0, cross_entropy.labels, a->cross_entropy.rows);
+        (void)LIST(0, cross_entropy.labels, a->cross_entropy.rows);
+        return LIST(1, cross_entropy.d_scale, 1);
     case HY_OP_adamw:
         return LIST(0, adamw.segments, a->adamw.n_segments);
     default:

@@ -257,12 +257,13 @@ static void parity_cross_entropy(parity *p) {
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         for (int mode = 0; mode < 4; mode++) {
             const int64_t rows = sizes[i][0], vocab = sizes[i][1];
+            const double d_scale = 0.02;
             int32_t labels[64];
             for (int64_t r = 0; r < rows; r++)
                 labels[r] = r % 4 == 1 ? -100 : (int32_t)(parity_uniform(p) * (double)vocab);
             parity_begin(p, HY_OP_cross_entropy, HY_TOL_F32_SUM);
             p->args.cross_entropy = (hy_cross_entropy_args){
-                .rows = rows, .vocab = vocab, .labels = labels, .grad = mode & 1, .d_scale = 0.02};
+                .rows = rows, .vocab = vocab, .labels = labels, .grad = mode & 1, .d_scale = &d_scale};
             double *x = PARITY_IN(p, hy_cross_entropy, logits, rows * vocab);
             if (mode & 1)
                 PARITY_OUT(p, hy_cross_entropy, dlogits, rows * vocab);

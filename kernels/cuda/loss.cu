@@ -10,7 +10,7 @@ struct loss_of {
     const float *logits;
     array dlogits;
     int grad;
-    float d_scale;
+    const double *d_scale;
     double *loss, *row_loss, *losses; /* losses: [rows] of the workspace */
     uint8_t *row_correct;
 };
@@ -73,10 +73,11 @@ HY_KERNEL(LOSS_THREADS, cross_entropy_kernel)(const loss_of a) {
                 a.row_correct[r] = counted && all.at == label;
         }
         barrier(); /* x[label] is read before dlogits, which may be where logits are, is written */
-        if (a.grad)
-            for (int64_t c = thread_index(); c < a.vocab; c += LOSS_THREADS)
-                put(a.dlogits, r * a.vocab + c,
-                    counted ? a.d_scale * (expf(x[c] - lse) - (c == label ? 1.0f : 0.0f)) : 0.0f);
+        if (!a.grad)
+            continue;
+        const float d_scale = (float)*a.d_scale;
+        for (int64_t c = thread_index(); c < a.vocab; c += LOSS_THREADS)
+            put(a.dlogits, r * a.vocab + c, counted ? d_scale * (expf(x[c] - lse) - (c == label ? 1.0f : 0.0f)) : 0.0f);
     }
 }
 
@@ -104,7 +105,7 @@ template <hy_dtype P> static void cross_entropy(const hy_cross_entropy_args *a) 
                           static_cast<const float *>(a->logits),
                           array_of<P>(HY_ROLE_ACT, a->dlogits),
                           a->grad,
-                          (float)a->d_scale,
+                          a->d_scale,
                           a->loss,
                           a->row_loss,
                           losses,

@@ -198,6 +198,6 @@ hy_status hy_op_lists(const hy_op_context *context, const hy_lists_needs *needs,
                       hy_lists **out) {
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     HY_TRY(hy_lists_create(context->device, &dims, needs, out));
-    hy_lists_set(*out, layout, NULL, NULL);
+    hy_lists_set(*out, layout, NULL, NULL, 0.0);
     return HY_OK;
 }

@@ -232,7 +232,7 @@ struct hy_exec {
     const int64_t *kept_offset, *work_offset; /* [n_nodes]; work_offset of the phase that runs */
     const hy_batch *batch;
     int64_t head_tile;
-    double d_scale, *loss_sum;
+    double *loss_sum;
     hy_eval_rows rows;
 };
 

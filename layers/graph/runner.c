@@ -223,11 +223,12 @@ static int move_values(const hy_runner *r, int next, int instruction) {
     return next;
 }
 
-static void run_instructions(hy_runner *r, const hy_batch *batch, hy_bucket_ready ready, void *context) {
+static void run_instructions(hy_runner *r, const hy_batch *batch, double d_scale, hy_bucket_ready ready,
+                             void *context) {
     hy_exec *x = &r->exec;
     x->batch = batch;
     r->sp.layout = batch->layout;
-    hy_lists_set(r->lists, batch->layout, batch->tokens, batch->labels);
+    hy_lists_set(r->lists, batch->layout, batch->tokens, batch->labels, d_scale);
     int last_block = -1, move = 0;
     for (int i = 0; i < r->plan->n_instructions; i++) {
         const hy_instruction *ins = &r->plan->instructions[i];
@@ -253,15 +254,14 @@ static void run_instructions(hy_runner *r, const hy_batch *batch, hy_bucket_read
 
 void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready,
                     void *context) {
-    runner->exec.d_scale = d_scale;
     runner->exec.loss_sum = loss_sum;
-    run_instructions(runner, batch, ready, context);
+    run_instructions(runner, batch, d_scale, ready, context);
 }
 
 void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, const hy_eval_rows *rows) {
     runner->exec.loss_sum = loss_sum;
     runner->exec.rows = *rows;
-    run_instructions(runner, batch, NULL, NULL);
+    run_instructions(runner, batch, 0.0, NULL, NULL);
     runner->exec.rows = (hy_eval_rows){0};
 }
 

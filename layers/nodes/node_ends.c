@@ -70,7 +70,7 @@ static void head_forward(hy_exec *x, const hy_node *node, const head_tile *t, in
                                               .logits = t->logits,
                                               .dlogits = t->d_logits,
                                               .grad = train,
-                                              .d_scale = x->d_scale,
+                                              .d_scale = x->sp->lists->d_scale,
                                               .loss = x->loss_sum,
                                               .row_loss = x->rows.loss ? x->rows.loss + t->row : NULL,
                                               .row_correct = x->rows.correct ? x->rows.correct + t->row : NULL});

@@ -92,7 +92,8 @@ static int head_members(const hy_layout_dims *dims, const hy_lists_needs *needs,
 
 static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims, const hy_lists_needs *needs) {
     const size_t runs = hy_run_lists_bytes(profile, dims, needs->recurrences);
-    size_t bytes = 2 * hy_aligned((size_t)dims->T * sizeof(int32_t)) + indices_bytes(dims->T);
+    size_t bytes =
+        2 * hy_aligned((size_t)dims->T * sizeof(int32_t)) + hy_aligned(sizeof(double)) + indices_bytes(dims->T);
     bytes += needs->documents ? indices_bytes(hy_layout_documents_max(dims) + 1) : 0;
     bytes += runs;
     if (needs->n_states > 0) {
@@ -258,6 +259,12 @@ static hy_token_list token_list(hy_list_image *image, const int32_t *from, int64
     return (hy_token_list){.host = host, .device = hy_list_image_device(image, host), .n = T};
 }
 
+static const double *number_sent(hy_list_image *image, double value) {
+    double *host = hy_list_image_take(image, sizeof *host);
+    *host = value;
+    return hy_list_image_device(image, host);
+}
+
 static hy_index_list documents(hy_list_image *image, const hy_layout *layout) {
     hy_index_list docs = indices(image, layout->docs, layout->n_docs + 1);
     for (int64_t d = 0; d < layout->n_docs; d++) {
@@ -316,13 +323,15 @@ static void set_outer(hy_lists *lists, hy_layout *outer, const hy_layout *layout
     }
 }
 
-void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *tokens, const int32_t *labels) {
+void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *tokens, const int32_t *labels,
+                  double d_scale) {
     hy_list_image *image = lists->image;
     const int64_t part = lists->needs.recurrences ? hy_run_part_tokens(hy_device_profile(lists->device), layout->T) : 0;
     hy_list_image_begin(image);
     lists->layout = layout;
     lists->tokens = token_list(image, tokens, layout->T);
     lists->labels = token_list(image, labels, layout->T);
+    lists->d_scale = number_sent(image, d_scale);
     lists->doc_pos = indices(image, layout->doc_pos, layout->T);
     if (lists->needs.documents) {
         lists->docs = documents(image, layout);

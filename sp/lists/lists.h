@@ -218,6 +218,7 @@ typedef struct hy_lists {
 
     const hy_layout *layout;      /* whose lists these are; set by hy_lists_set, as all below */
     hy_token_list tokens, labels; /* [T]; n = 0 where none were given */
+    const double *d_scale;        /* [1] on the device: of the loss's gradient */
     hy_index_list doc_pos;        /* [T] position inside the document */
     hy_index_list docs;           /* [n_docs+1], with `documents` */
     hy_run_lists runs;
@@ -247,8 +248,10 @@ HY_MUST_CHECK hy_status hy_lists_create(hy_device *device, const hy_layout_dims 
                                         hy_lists **out);
 void hy_lists_destroy(hy_lists *lists); /* NULL allowed */
 
-/* The lists of a layout, which is borrowed and has the sizes told. tokens, labels [T] may be NULL. Allocates nothing. Local. */
-void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *tokens, const int32_t *labels);
+/* The lists of a layout, which is borrowed and has the sizes told, and what else a micro-step sends: tokens, labels [T], which may be NULL, and the
+ * number that gradients of losses are multiplied with. Allocates nothing. Local. */
+void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *tokens, const int32_t *labels,
+                  double d_scale);
 
 /* One of those told. */
 const hy_window_lists *hy_lists_window(const hy_lists *lists, int64_t window);

@@ -128,7 +128,7 @@ static inline hy_lists *sp_lists(hy_sp *sp, const hy_lists_needs *needs) {
     if (hy_lists_create(sp->device, &dims, &told, &lists) != HY_OK) {
         hy_comm_abort(1);
     }
-    hy_lists_set(lists, sp->layout, NULL, NULL);
+    hy_lists_set(lists, sp->layout, NULL, NULL, 0.0);
     sp->lists = lists;
     return lists;
 }

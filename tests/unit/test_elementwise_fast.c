@@ -327,8 +327,11 @@ static void check_loss(void) {
             labels[r] = r == 1 ? -100 : (int32_t)((r * 7919) % vocab);
         double ref = 0.5, fast = 0.5;
         uint8_t ref_correct[16], fast_correct[16];
-        hy_cross_entropy_args loss = {
-            .rows = rows, .vocab = vocab, .labels = labels, .grad = (int)(i % 3 != 2), .d_scale = 0.3};
+        hy_cross_entropy_args loss = {.rows = rows,
+                                      .vocab = vocab,
+                                      .labels = labels,
+                                      .grad = (int)(i % 3 != 2),
+                                      .d_scale = (const double[]){0.3}};
         GIVE(t, hy_cross_entropy_args, logits, rows * vocab);
         point(&t, &loss, 0);
         loss.dlogits = loss.logits;

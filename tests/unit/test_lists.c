@@ -154,10 +154,11 @@ static void test_random_layouts(void **state) {
             const int32_t *const former = lists->tokens.device;
             draw_documents(layout, kind);
             memset(tokens, kind, (size_t)layout->T * sizeof *tokens);
-            hy_lists_set(lists, layout, tokens, tokens);
+            hy_lists_set(lists, layout, tokens, tokens, 0.25 + kind);
             check_lists(lists, layout);
             assert_memory_equal(lists->labels.device, tokens, (size_t)layout->T * sizeof *tokens);
             assert_true(former != lists->tokens.device); /* two images alternate */
+            assert_true(*lists->d_scale == 0.25 + kind);
         }
         hy_lists_destroy(lists);
         hy_layout_destroy(layout);

@@ -179,7 +179,7 @@ static void test_cross_entropy(void **unused) {
                                                       .logits = y,
                                                       .dlogits = y,
                                                       .grad = 1,
-                                                      .d_scale = 2,
+                                                      .d_scale = (const double[]){2},
                                                       .loss = &loss,
                                                       .row_loss = rows});
     const double expected = 0.5 + 4 * log(5);
@@ -217,7 +217,7 @@ static void test_correct_rows(void **unused) {
                                                       .logits = logits,
                                                       .dlogits = logits,
                                                       .grad = 1,
-                                                      .d_scale = 1,
+                                                      .d_scale = (const double[]){1},
                                                       .loss = &loss,
                                                       .row_correct = correct});
     for (int i = 0; i < CASES; i++) {

@@ -83,7 +83,7 @@ static double row_loss(const hy_cross_entropy_args *a, int64_t r) {
     }
     const double lse = row_lse(x, a->vocab), loss = lse - (double)x[a->labels[r]];
     if (a->grad)
-        row_gradient(x, dx, a->vocab, a->labels[r], lse, a->d_scale);
+        row_gradient(x, dx, a->vocab, a->labels[r], lse, *a->d_scale);
     return loss;
 }
 
