@@ -60,9 +60,14 @@ HY_DEVICE row_scale row_scale_of(const norm_of &a, int64_t row) {
     return s;
 }
 
-/* Weights of a span: of row `row`, columns c to c + n − 1. */
-HY_DEVICE void get_weights(const norm_of &a, int64_t row, int64_t c, int n, float w[SPAN]) {
-    const float *from = a.w + row % a.w_rows * a.cols + c;
+/* Where the weights of a row begin. A slab has fewer than 2^32 rows. */
+HY_DEVICE int64_t weights_of_row(const norm_of &a, int64_t row) {
+    return (uint32_t)row % (uint32_t)a.w_rows * a.cols;
+}
+
+/* Weights of a span: n from `at` on. */
+HY_DEVICE void get_weights(const norm_of &a, int64_t at, int n, float w[SPAN]) {
+    const float *from = a.w + at;
     HY_UNROLL
     for (int j = 0; j < SPAN; j++)
         w[j] = a.w != nullptr && j < n ? from[j] + a.w_offset : 1.0f;
@@ -72,27 +77,27 @@ HY_KERNEL(EACH_THREADS, norm_fwd_kernel)(const norm_of a) {
     const int64_t warps = grid_threads() / 32;
     for (int64_t row = grid_thread() / 32; row < a.rows; row += warps) {
         const row_scale s = row_scale_of(a, row);
+        const int64_t weights = weights_of_row(a, row);
         for (int64_t c = lane_index() * SPAN; c < a.cols; c += 32 * SPAN) {
             const int n = a.cols - c < SPAN ? (int)(a.cols - c) : (int)SPAN;
             float x[SPAN], w[SPAN];
             get_span(a.x, row * a.cols + c, n, x);
-            get_weights(a, row, c, n, w);
+            get_weights(a, weights + c, n, w);
             HY_UNROLL
             for (int j = 0; j < SPAN; j++)
-                x[j] = (x[j] - s.mean) * s.r * w[j] +
-                       (a.b != nullptr && j < n ? a.b[row % a.w_rows * a.cols + c + j] : 0.0f);
+                x[j] = (x[j] - s.mean) * s.r * w[j] + (a.b != nullptr && j < n ? a.b[weights + c + j] : 0.0f);
             put_span(a.y, row * a.cols + c, n, x);
         }
     }
 }
 
-/* D and n of a span; both 0 behind its end. */
-HY_DEVICE void get_terms(const norm_of &a, const row_scale &s, int64_t row, int64_t c, int n, float d[SPAN],
+/* D and n of a span, which lies at `at` and its weights at `weights`; both 0 behind its end. */
+HY_DEVICE void get_terms(const norm_of &a, const row_scale &s, int64_t at, int64_t weights, int n, float d[SPAN],
                          float x[SPAN]) {
     float w[SPAN];
-    get_span(a.x, row * a.cols + c, n, x);
-    get_span(a.dy, row * a.cols + c, n, d);
-    get_weights(a, row, c, n, w);
+    get_span(a.x, at, n, x);
+    get_span(a.dy, at, n, d);
+    get_weights(a, weights, n, w);
     HY_UNROLL
     for (int j = 0; j < SPAN; j++) {
         d[j] *= w[j];
@@ -101,9 +106,10 @@ HY_DEVICE void get_terms(const norm_of &a, const row_scale &s, int64_t row, int6
 }
 
 HY_DEVICE void norm_dx_row(const norm_of &a, const row_scale &s, int64_t row) {
-    float dot = row_sum(a, row, [&](int64_t, int64_t c, int n) {
+    const int64_t weights = weights_of_row(a, row);
+    float dot = row_sum(a, row, [&](int64_t at, int64_t c, int n) {
         float d[SPAN], x[SPAN], sum = 0;
-        get_terms(a, s, row, c, n, d, x);
+        get_terms(a, s, at, weights + c, n, d, x);
         HY_UNROLL
         for (int j = 0; j < SPAN; j++)
             sum += d[j] * x[j];
@@ -112,9 +118,9 @@ HY_DEVICE void norm_dx_row(const norm_of &a, const row_scale &s, int64_t row) {
     float mean = 0;
     if (a.kind == NORM_LAYER)
         mean = row_sum(a, row,
-                       [&](int64_t, int64_t c, int n) {
+                       [&](int64_t at, int64_t c, int n) {
                            float d[SPAN], x[SPAN], sum = 0;
-                           get_terms(a, s, row, c, n, d, x);
+                           get_terms(a, s, at, weights + c, n, d, x);
                            HY_UNROLL
                            for (int j = 0; j < SPAN; j++)
                                sum += d[j];
@@ -125,7 +131,7 @@ HY_DEVICE void norm_dx_row(const norm_of &a, const row_scale &s, int64_t row) {
     for (int64_t c = lane_index() * SPAN; c < a.cols; c += 32 * SPAN) {
         const int n = a.cols - c < SPAN ? (int)(a.cols - c) : (int)SPAN;
         float d[SPAN], x[SPAN];
-        get_terms(a, s, row, c, n, d, x);
+        get_terms(a, s, row * a.cols + c, weights + c, n, d, x);
         HY_UNROLL
         for (int j = 0; j < SPAN; j++)
             d[j] = s.r * (d[j] - mean - x[j] * dot);
@@ -173,7 +179,7 @@ struct norm_db_terms {
     }
 };
 
-enum : int64_t { SLAB = 1 << 21 }; /* rows: 16 MiB of means and scales */
+enum : int64_t { SLAB = 1 << 21, FWD_SLAB = INT32_MAX }; /* rows: 16 MiB of means and scales; what 32 bits count */
 
 /* Of `rows` rows from `first` on. */
 static void norm_bwd_slab(norm_of a, int64_t first, int64_t rows) {
@@ -193,8 +199,13 @@ static void norm_bwd_slab(norm_of a, int64_t first, int64_t rows) {
         column_sums(rows / a.w_rows, columns, norm_db_terms{columns, a.dy, a.db});
 }
 
-static void norm_fwd(const norm_of &a) {
-    HY_LAUNCH(norm_fwd_kernel, blocks_for(32 * a.rows), EACH_THREADS, 0, a);
+static void norm_fwd(norm_of a) {
+    const int64_t slab = FWD_SLAB / a.w_rows * a.w_rows, all = a.rows;
+    for (int64_t first = 0; first < all; first += slab) {
+        a.rows = all - first < slab ? all - first : slab;
+        HY_LAUNCH(norm_fwd_kernel, blocks_for(32 * a.rows), EACH_THREADS, 0, a);
+        a.x = behind(a.x, slab * a.cols), a.y = behind(a.y, slab * a.cols);
+    }
 }
 
 static void norm_bwd(const norm_of &a) {

@@ -237,7 +237,7 @@ template <class E> HY_DEVICE void grad_put(const grad_of &w, void *row, int at, 
         set_pair(static_cast<E *>(row) + at, rest - at, first, second);
 }
 
-/* dq, dk to their arrays; Σ k U of the warp's keys and Σ_V du v to s.rows; gate(element, q dq, k (k⁺ − k⁻)) for every element of a tile. */
+/* dq, dk to their arrays; Σ k U of the warp's keys to s.rows; gate(element, q dq, k (k⁺ − k⁻)) for every element of a tile. */
 template <class E, class F>
 HY_DEVICE void grad_results(const grad_of &w, const grad_place &p, const grad_shared<E> &s, const grad_sums &g,
                             F gate) {
@@ -271,8 +271,6 @@ HY_DEVICE void grad_results(const grad_of &w, const grad_place &p, const grad_sh
         if ((lane_index() & 3) == 0)
             s.rows[1][grad_group(p) * CHUNK + grad_token(p, 2 * i)] = ku[i];
     }
-    if (p.first == 0)
-        s.rows[2][warp_index() * CHUNK + lane_index()] = g.duv;
 }
 
 /* dbeta: lane = token. */
@@ -308,7 +306,7 @@ template <class E> HY_DEVICE void grad_fetch(const grad_of &w, const grad_place 
         copy_async(s.tokens + i, w.work.tokens + (i < len ? token + i * a.HV : token), i < len ? 16 : 0);
 }
 
-/* All slices of V. */
+/* All slices of V; Σ_V du v to s.rows. */
 template <class E>
 HY_DEVICE void grad_slices(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g) {
     for (int64_t first = 0; first < w.r.a.V; first += SLICE) {
@@ -318,6 +316,8 @@ HY_DEVICE void grad_slices(const grad_of &w, const grad_place &p, const grad_sha
         grad_slice(w, p, s, g);
         barrier(); /* before the slice is filled again */
     }
+    if (p.first == 0)
+        s.rows[2][warp_index() * CHUNK + lane_index()] = g.duv;
 }
 
 /* A block per chunk and value head, keys of a decay of their own. */
