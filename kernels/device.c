@@ -182,7 +182,9 @@ hy_status hy_device_describe(const char *name, hy_dtype dtype, const hy_device_k
     HY_TRY(find_kind(name, kind));
     const char *colon = strchr(name, ':');
     const char *like = colon != NULL ? colon + 1 : (*kind)->like;
-    return (*kind)->describe(like != NULL ? like : name, dtype, table, profile);
+    HY_TRY((*kind)->describe(like != NULL ? like : name, dtype, table, profile));
+    profile->own_bytes += (*kind)->replay != NULL ? hy_pieces_bytes() : 0;
+    return HY_OK;
 }
 
 hy_status hy_profile_of(const char *name, hy_dtype dtype, hy_profile *out) {
@@ -196,8 +198,12 @@ hy_status hy_device_create(const char *name, hy_dtype dtype, hy_device **out) {
     HY_TRY(hy_device_describe(name, dtype, &described.kind, &described.table, &described.profile));
     HY_TRY(HY_NEW("device", 1, &device));
     *device = described;
-    const hy_status status = device->kind->open != NULL ? device->kind->open(device) : HY_OK;
+    hy_status status = device->kind->replay != NULL ? hy_pieces_create(device, &device->pieces) : HY_OK;
+    if (status == HY_OK && device->kind->open != NULL) {
+        status = device->kind->open(device);
+    }
     if (status != HY_OK) {
+        hy_pieces_destroy(device->pieces);
         hy_free(device);
         return status;
     }
@@ -205,10 +211,22 @@ hy_status hy_device_create(const char *name, hy_dtype dtype, hy_device **out) {
     return HY_OK;
 }
 
+/* What is collected belongs before what COMPUTE is given now. */
+static void give_collected(hy_device *device, hy_lane lane) {
+    if (device->pieces != NULL && lane == HY_LANE_COMPUTE) {
+        hy_pieces_flush(device->pieces);
+    }
+}
+
 void hy_device_destroy(hy_device *device) {
-    if (device != NULL && device->kind->close != NULL) {
+    if (device == NULL) {
+        return;
+    }
+    give_collected(device, HY_LANE_COMPUTE);
+    if (device->kind->close != NULL) {
         device->kind->close(device);
     }
+    hy_pieces_destroy(device->pieces);
     hy_free(device);
 }
 
@@ -225,7 +243,7 @@ bool hy_device_is_apart(const hy_device *device) {
 }
 
 hy_op_counts *hy_device_counts(hy_device *device) {
-    device->kind->wait(device, device->kind->mark(device, HY_LANE_COMPUTE));
+    device->kind->wait(device, hy_device_mark(device, HY_LANE_COMPUTE));
     return &device->counts;
 }
 
@@ -235,6 +253,7 @@ hy_status hy_device_alloc(hy_device *device, const char *what, size_t bytes, voi
 
 void hy_device_free(hy_device *device, void *memory) {
     if (memory != NULL) {
+        give_collected(device, HY_LANE_COMPUTE);
         device->kind->free(device, memory);
     }
 }
@@ -267,24 +286,28 @@ int64_t hy_device_pins(const hy_device *device) {
 
 void hy_device_copy(hy_device *device, hy_lane lane, void *to, const void *from, size_t bytes) {
     if (bytes > 0) {
+        give_collected(device, lane);
         device->kind->copy(device, lane, to, from, bytes);
     }
 }
 
 void hy_device_upload(hy_device *device, hy_lane lane, const void *host, size_t bytes, void *to) {
     if (bytes > 0) {
+        give_collected(device, lane);
         device->kind->upload(device, lane, host, bytes, to);
     }
 }
 
 void hy_device_zero(hy_device *device, hy_lane lane, void *to, size_t bytes) {
     if (bytes > 0) {
+        give_collected(device, lane);
         device->kind->copy(device, lane, to, NULL, bytes);
     }
 }
 
 void hy_device_read(hy_device *device, const void *from, size_t bytes, void *host) {
     device->waits++;
+    give_collected(device, HY_LANE_COMPUTE);
     if (bytes > 0) {
         device->kind->read(device, from, bytes, host);
     }
@@ -292,16 +315,19 @@ void hy_device_read(hy_device *device, const void *from, size_t bytes, void *hos
 
 void hy_device_write(hy_device *device, const void *host, size_t bytes, void *to) {
     device->waits++;
+    give_collected(device, HY_LANE_COMPUTE);
     if (bytes > 0) {
         device->kind->write(device, host, bytes, to);
     }
 }
 
 hy_mark hy_device_mark(hy_device *device, hy_lane lane) {
+    give_collected(device, lane);
     return device->kind->mark(device, lane);
 }
 
 void hy_device_after(hy_device *device, hy_lane lane, hy_mark mark) {
+    give_collected(device, lane);
     device->kind->after(device, lane, mark);
 }
 
@@ -331,6 +357,7 @@ hy_stream_kind hy_device_stream_kind(const hy_device *device) {
 }
 
 void *hy_device_stream(hy_device *device, hy_lane lane) {
+    give_collected(device, lane);
     return device->kind->stream != NULL ? device->kind->stream(device, lane) : NULL;
 }
 
@@ -351,6 +378,7 @@ void hy_device_signals_free(hy_device *device, hy_signal *signals) {
 }
 
 void hy_device_after_signal(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value) {
+    give_collected(device, lane);
     if (hy_device_is_async(device)) {
         device->kind->after_signal(device, lane, signal, value);
     }
@@ -362,6 +390,16 @@ void hy_device_signal(hy_device *device, hy_signal *signal, uint64_t value) {
     } else {
         signal->value = value;
     }
+}
+
+void hy_device_set_pieces(hy_device *device, bool on) {
+    if (device->pieces != NULL) {
+        hy_pieces_set(device->pieces, on);
+    }
+}
+
+hy_piece_counts hy_device_pieces(const hy_device *device) {
+    return device->pieces != NULL ? hy_pieces_counted(device->pieces) : (hy_piece_counts){0};
 }
 
 void hy_device_enter(hy_device *device) {

@@ -143,6 +143,16 @@ void hy_device_open_to_child(hy_device *device);
 void hy_device_lend(hy_device *device);
 void hy_device_take_back(hy_device *device);
 
+/* ---- calls that come again (pieces.h): on devices that can, they are given in one go once they did, until this says otherwise ---- */
+typedef struct hy_piece_counts {
+    int64_t single, replayed; /* calls: given one by one; as part of a piece that was kept */
+    int64_t kept;             /* pieces */
+} hy_piece_counts;
+/* Off at first. */
+void hy_device_set_pieces(hy_device *device, bool on);
+/* Since the device was made; zeros where it cannot. */
+hy_piece_counts hy_device_pieces(const hy_device *device);
+
 /* ---- what was spent ---- */
 typedef struct hy_op_counts {
     double seconds[HY_OP_COUNT];

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "kernels/device.h"
+#include "kernels/pieces.h"
 
 /* What differs between devices: one row each, in device.c. */
 typedef struct hy_device_kind {
@@ -44,6 +45,10 @@ typedef struct hy_device_kind {
     void (*open_to_child)(hy_device *device);
     void (*lend)(hy_device *device);
     void (*take_back)(hy_device *device);
+    /* pieces.h: makes what gives the piece's calls, each launched before, in one go, in place of what was kept there; false: it cannot, and what was kept
+     * stays. NULL: nothing to do. */
+    bool (*keep)(hy_device *device, int place, const hy_piece *piece);
+    void (*replay)(hy_device *device, int place, const hy_piece *piece); /* gives it. NULL: nothing is ever kept */
 } hy_device_kind;
 
 /* What follows from a name alone: HY_ERR_USAGE for an unknown one. */
@@ -56,7 +61,8 @@ struct hy_device {
     hy_table table;
     hy_op_counts counts;
     int64_t waits, pins;
-    void *own; /* the kind's */
+    hy_pieces *pieces; /* NULL: the kind has none */
+    void *own;         /* the kind's */
 };
 
 extern const hy_device_kind hy_device_kind_async, hy_device_kind_apart; /* async/device_async.c */

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that can be checked on a machine with a GPU, with one command and in under 9 minutes on 16 cores: builds for the GPU that is found,
-# compares every operation with cpu_ref, golden files, models, sharded training with unsharded, a training run with that of cpu, looks for
-# errors with compute-sanitizer, measures the kernels. Goes on after failures; prints one table and writes it to a file. Exit code 1: something failed.
+# compares every operation with cpu_ref, golden files, models, sharded training with unsharded, a training run with that of cpu, one with graphs
+# with one without, looks for errors with compute-sanitizer, measures the kernels. Goes on after failures; prints one table and writes it to a file.
+# Exit code 1: something failed.
 #
 #     launch/gpu-check.sh [--device cuda] [--out runs/gpu-check] [--build build-gpu] [--only parity,golden,...] [--minutes 9] [--prebuilt]
 #
@@ -87,10 +88,12 @@ verify() {
     done
 }
 
-train() { # device, precision: losses and gradient norms into a file
-    "$hylas" train configs/quickstart.yaml --set data.store="$out/text.h5" --set data.eval_store= --set data.sequence=$tokens \
-        --set train.steps=$steps --set parallel.sequence=1 --set run.dir="$out/train-$1-$2" --set run.device="$1" --set train.precision="$2" &&
-        grep -o '"\(loss\|grad_norm\)":[^,}]*' "$out/train-$1-$2/metrics.jsonl" | tr -d '":' >"$out/train-$1-$2.txt"
+train() { # device, precision, run.graph, store: losses and gradient norms into a file
+    local of=$1${3:+-$3}-$2
+    "$hylas" train configs/quickstart.yaml --set data.store="$out/${4:-text}.h5" --set data.eval_store= --set data.sequence=$tokens \
+        --set train.steps=$steps --set parallel.sequence=1 --set run.dir="$out/train-$of" --set run.device="$1" --set train.precision="$2" \
+        --set run.graph="${3:-auto}" &&
+        grep -o '"\(loss\|grad_norm\)":[^,}]*' "$out/train-$of/metrics.jsonl" | tr -d '":' >"$out/train-$of.txt"
 }
 
 beside_cpu() { # precision, bound: the largest relative differences between both runs; norms of gradients may be off by ten times as much
@@ -109,6 +112,24 @@ beside_cpu() { # precision, bound: the largest relative differences between both
 quickstart() {
     check "quickstart f32" 90 "tail -n 1" beside_cpu f32 1e-4
     check "quickstart bf16" 90 "tail -n 1" beside_cpu bf16 1e-2
+}
+
+with_and_without() { # precision: graphs of what comes again, which all steps do whose sequences lie in one document
+    rm -rf "$out/train-$device-"{auto,off}"-$1"
+    if [ ! -f "$out/one.h5" ]; then
+        cat docs/*.md launch/*.[ch] >"$out/one.txt" && "$hylas" data text "$out/one.txt" --out "$out/one.h5" || return
+    fi
+    train "$device" "$1" auto one && train "$device" "$1" off one &&
+        cmp "$out/train-$device-auto-$1.txt" "$out/train-$device-off-$1.txt" || return
+    local kept
+    kept=$(grep -a '^repeated ' "$out/train-$device-auto-$1/log.txt" | tail -n 1)
+    [ -n "$kept" ] || [ "$device" != cuda ] || { echo "error: nothing came again"; return 1; }
+    echo "$(wc -l <"$out/train-$device-off-$1.txt") numbers, the same bits; ${kept#repeated  * }"
+}
+
+graphs() {
+    check "graphs f32" 60 "tail -n 1" with_and_without f32
+    check "graphs bf16" 60 "tail -n 1" with_and_without bf16
 }
 
 sanitizer() {
@@ -183,7 +204,7 @@ hylas=$(pwd)/$build/bin/hylas
 [ "${build#/}" = "$build" ] || hylas=$build/bin/hylas
 bin=${hylas%/bin/hylas}/tests
 export device out build hylas tokens steps parity_tests
-export -f fail build_all gpu_targets train beside_cpu
+export -f fail build_all gpu_targets train beside_cpu with_and_without
 if [ $prebuilt -eq 0 ]; then
     check build 300 "echo targets: $(gpu_targets)" build_all
 fi
@@ -193,7 +214,7 @@ if [ ! -x "$hylas" ]; then
     exit 1
 fi
 
-for part in parity golden verify quickstart sanitizer bench; do
+for part in parity golden verify quickstart graphs sanitizer bench; do
     ! wanted $part || $part
 done
 for log in bench-kernels bench-beside-fla; do

@@ -148,6 +148,15 @@ static void async_take_back(hy_device *device) {
     hy_guard_take_back();
 }
 
+/* What is kept needs nothing made of it. */
+static void async_replay(hy_device *device, int place, const hy_piece *piece) {
+    hy_piece_call call;
+    (void)place;
+    for (size_t at = 0; hy_piece_next(piece, &at, &call);) {
+        hy_lanes_operation(device->own, call.op, call.args, call.bytes);
+    }
+}
+
 /* As a GPU's memory is to the host. */
 static void apart_nothing(hy_device *device) {
     (void)device;
@@ -161,7 +170,7 @@ static void apart_nothing(hy_device *device) {
         .write = async_write, .mark = async_mark, .after = async_after, .wait = async_wait, .reached = async_reached,  \
         .after_signal = async_after_signal, .signal = async_signal, .set_idle = async_set_idle,                        \
         .stream_kind = HY_STREAM_HOST, .stream = async_stream, .enter = (row_enter), .leave = (row_leave),             \
-        .open_to_child = async_open_to_child, .lend = (row_lend), .take_back = (row_take_back)                         \
+        .open_to_child = async_open_to_child, .lend = (row_lend), .take_back = (row_take_back), .replay = async_replay \
     }
 const hy_device_kind hy_device_kind_async =
     LATE_ROW("cpu_async", false, async_describe, async_alloc, async_enter, async_leave, async_lend, async_take_back);

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "kernels/cuda/cuda_call.h"
 #include "kernels/cuda/cuda_facts.h"
+#include "kernels/cuda/cuda_graphs.h"
 #include "kernels/cuda/cuda_lanes.h"
 #include "kernels/cuda/gemm_cublas.h"
 #include "kernels/cuda/table_cuda.h"
@@ -40,6 +41,7 @@ typedef struct cuda_own {
     void *workspace;
     cuda_block blocks[BLOCKS];
     int n_blocks;
+    hy_cuda_graphs graphs;
     hy_idle idle;
 } cuda_own;
 
@@ -130,6 +132,7 @@ static hy_status cuda_open(hy_device *device) {
 static void cuda_close(hy_device *device) {
     cuda_own *own = device->own;
     HY_CUDA(cudaDeviceSynchronize());
+    hy_cuda_graphs_fini(&own->graphs);
     hy_cuda_lanes_fini(&own->lanes);
     for (int i = 0; i < STAGES; i++) {
         HY_CUDA(cudaEventDestroy(own->staged[i]));
@@ -171,6 +174,24 @@ static void cuda_launch(hy_device *device, hy_op_id op, const void *args, size_t
     active = device->own;
     (void)stream_given(device, HY_LANE_COMPUTE);
     hy_table_call(&device->table, op, args);
+}
+
+static bool cuda_keep(hy_device *device, int place, const hy_piece *piece) {
+    cuda_own *own = device->own;
+    const int launches = own->launches; /* what is captured does not run now */
+    active = own;
+    const bool made =
+        hy_cuda_graph_make(&own->graphs, place, &device->table, piece, own->lanes.lane[HY_LANE_COMPUTE].stream);
+    own->launches = launches;
+    return made;
+}
+
+static void cuda_replay(hy_device *device, int place, const hy_piece *piece) {
+    cuda_own *own = device->own;
+    (void)piece;
+    hold_back(own);
+    HY_CUDA(cudaGraphLaunch(own->graphs.at[place], stream_given(device, HY_LANE_COMPUTE)));
+    own->launches = BATCH; /* about as much room in the queue */
 }
 
 /* ---- memory ---- */
@@ -392,4 +413,6 @@ const hy_device_kind hy_device_kind_cuda = {
     .open_to_child = cuda_nothing,
     .lend = cuda_nothing,
     .take_back = cuda_nothing,
+    .keep = cuda_keep,
+    .replay = cuda_replay,
 };

@@ -10,6 +10,7 @@
 #include "train/run/stage.h"
 
 static const char *const loss_names[] = {"all", "answers", NULL};
+static const char *const graph_use_names[] = {[HY_GRAPH_AUTO] = "auto", [HY_GRAPH_OFF] = "off", NULL};
 const char *const hy_precision_names[] = {[HY_PRECISION_F32] = "f32", [HY_PRECISION_BF16] = "bf16", NULL};
 static const char *const schedule_names[] = {"cosine", "constant", "wsd", NULL};
 static const char *const stage_schedule_names[] = {"default", "cosine", "constant", "wsd", NULL};
@@ -152,6 +153,9 @@ static const hy_schema_entry config_rows[] = {
     TEXT(run.device, "run.device", "cpu",
          "what computes: cpu, cpu_ref, cuda, or auto: cuda where there is a GPU, else cpu; cpu_async and cpu_apart to "
          "test asynchrony, cuda_host to run what cuda does on the host"),
+    NAME(
+        run.graph, "run.graph", "auto", graph_use_names,
+        "auto: calls that come again just as they were are given to a GPU in one go, as a CUDA graph; off: one by one"),
     DOUBLE(run.timeout, "run.timeout", "1800", 0.0, HY_SCHEMA_HIGHEST,
            "seconds in one exchange after which the ranks that did not arrive are named and the run ends (exit 8); 0: "
            "never"),

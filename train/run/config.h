@@ -16,6 +16,8 @@ typedef enum hy_loss_targets { HY_LOSS_ALL, HY_LOSS_ANSWERS } hy_loss_targets;
 typedef enum hy_precision { HY_PRECISION_F32, HY_PRECISION_BF16 } hy_precision;
 extern const char *const hy_precision_names[]; /* by value; NULL at the end */
 
+typedef enum hy_graph_use { HY_GRAPH_AUTO, HY_GRAPH_OFF } hy_graph_use;
+
 enum { HY_STAGES_MAX = 16 };
 
 typedef struct hy_store_config {
@@ -83,7 +85,8 @@ typedef struct hy_config {
     } parallel;
     struct {
         char dir[512];
-        char device[32];      /* cpu, cpu_ref, cpu_async */
+        char device[32]; /* cpu, cpu_ref, cpu_async */
+        hy_graph_use graph;
         double timeout, slow; /* watchdog.h */
     } run;
 } hy_config;

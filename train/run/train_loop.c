@@ -225,6 +225,13 @@ static void leave_at_once(void *context) {
     hy_comm_abort(HY_STOPPED);
 }
 
+static void print_repeated(hy_piece_counts c) {
+    if (c.replayed > 0) {
+        hy_print_detail("repeated    %lld of %lld calls, in %lld pieces that were kept\n", (long long)c.replayed,
+                        (long long)(c.replayed + c.single), (long long)c.kept);
+    }
+}
+
 static void print_end(hy_loop *l) {
     const double allocated = (double)hy_alloc_peak();
     hy_print_detail("\n");
@@ -242,6 +249,7 @@ static void print_end(hy_loop *l) {
     }
     hy_print_detail("memory      planned %s, allocated at most %s (rank 0)\n",
                     hy_text_bytes((double)hy_plan_total(&l->planned->memory)).s, hy_text_bytes(allocated).s);
+    print_repeated(hy_device_pieces(l->trainer->device));
     hy_print_detail("run         %s (metrics.jsonl, log.txt, env.json, config.yaml, checkpoints/)\n",
                     l->config->run.dir);
 }

@@ -158,6 +158,7 @@ static hy_status reserve_stages(hy_trainer *trainer, bool train) {
 static hy_status open_device(hy_trainer *trainer) {
     HY_TRY(hy_comm_agree(trainer->world,
                          hy_device_create(trainer->config->run.device, trainer->precision, &trainer->device)));
+    hy_device_set_pieces(trainer->device, trainer->config->run.graph == HY_GRAPH_AUTO);
     return hy_mesh_bind(&trainer->mesh, trainer->device, trainer->config->parallel.transport, &trainer->all,
                         &trainer->sequence);
 }
