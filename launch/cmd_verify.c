@@ -318,7 +318,7 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
         {"--table", HY_OPTION_TEXT, &v.table, "NAME", "operations: cpu_ref or cpu (default: run.device)"},
         {"--bound", HY_OPTION_REAL, &v.bound, "X",
          "largest relative error (default 1e-10 in f64, 1e-4 in f32, 0.5 in bf16)"},
-        {"--all", HY_OPTION_FLAG, &v.all, NULL, "every layout, exchange and overlap there is, not only the config's"},
+        {"--all", HY_OPTION_FLAG, &v.all, NULL, "every layout, overlap and exchange there is, not only the config's"},
         {"--each", HY_OPTION_FLAG, &v.each, NULL, "one row for each parameter"},
         {"--break-exchange", HY_OPTION_FLAG, &v.broken, NULL,
          "damage every exchange on purpose: verification must fail"},

@@ -110,7 +110,7 @@ typedef struct hy_sp_attn {
     void *lse;         /* [T,H]; likewise */
     const void *d_o;
     void *dq, *dk, *dv; /* overwritten; shapes of q, k, v */
-    void *kept, *work;
+    void *kept, *work;  /* kept: by `heads` and `2d`, q, k, v and lse of own heads */
     /* of the call that computes some heads for `heads` and `2d`; else zero: */
     const void *delta; /* [T,H] stat: Σ d_o·o, and backward reads no o */
     int parts;         /* dk, dv are parts of sums: stat */

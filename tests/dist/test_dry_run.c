@@ -195,6 +195,8 @@ static const char *const stages[] = {
     "parallel.attention=allgather",
     NULL};
 
+static const char *const heads[] = {"train.steps=2", "parallel.state=heads", "parallel.attention=heads", NULL};
+
 static const char *const offload[] = {"train.offload=host",
                                       "model.layers=6",
                                       "train.recompute=block",
@@ -223,6 +225,7 @@ static hy_status run(hy_comm *world) {
     HY_TRY(run_folder(HY_TEST_DATA "/../../configs/hybrids", world));
     HY_TRY(run_folder(HY_TEST_DATA "/../../configs/study", world));
     HY_TRY(run_recipe(HY_TEST_DATA "/../../configs/hybrids/kimi-linear-like.yaml", stages, world));
+    HY_TRY(run_recipe(HY_TEST_DATA "/../../configs/hybrids/kimi-linear-like.yaml", heads, world));
     return run_recipe(HY_TEST_DATA "/../../configs/quickstart.yaml", offload, world);
 }
 

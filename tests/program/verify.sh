@@ -40,6 +40,9 @@ expect 0 "blocks on 7 ranks" "$mpirun" -np 7 "$hylas" verify "$blocks" --tokens 
 expect 0 "blocks, every method" "$mpirun" -np 4 "$hylas" verify "$blocks" --tokens 67 --all --dtype f64 --set model.norm=layer --set model.pre_norm=true
 expect 0 "recurrent mixers on 7 ranks" "$mpirun" -np 7 "$hylas" verify "${config%.yaml}-recurrent.yaml" --tokens 149
 expect 0 "recurrent mixers, every method" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-recurrent.yaml" --tokens 67 --all --dtype f64
+for mixer in gated_deltanet attention mla; do
+    expect 9 "broken exchange of heads, $mixer" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --dtype f64 --break-exchange --set parallel.state=heads --set parallel.attention=heads --set "model.schedule.pattern=[$mixer]"
+done
 for mixer in hgrn rwkv6 rwkv7; do
     expect 9 "broken exchange, $mixer" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-recurrent.yaml" --tokens 149 --break-exchange --set "model.schedule.pattern=[$mixer]"
 done
