@@ -109,6 +109,7 @@ void hy_comm_destroy(hy_comm *comm) {
     hy_deferred_destroy(comm->deferred);
     const bool was_world = comm->is_world;
     comm->transport->close(comm);
+    hy_free(comm->in_world);
     hy_free(comm);
     if (was_world) {
 #ifdef HY_HAVE_UCX
@@ -155,6 +156,12 @@ void hy_comm_check_health(const hy_comm *comm) {
 
 /* ---- posting ---- */
 
+/* The world's rank, for those who read the log. */
+static int peer_in_world(const hy_comm *comm, int rank) {
+    const hy_comm *control = comm->control != NULL ? comm->control : comm;
+    return control->in_world != NULL ? control->in_world[rank] : rank;
+}
+
 /* `bytes` are what this rank sends, for the record. */
 static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_xfer *x, hy_req *req) {
     const bool message = x->kind == HY_X_SEND || x->kind == HY_X_RECV;
@@ -163,7 +170,8 @@ static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_x
                     .posted = hy_now(),
                     .name = name,
                     .kind = (int)x->kind,
-                    .number = message ? ++comm->n_messages : ++comm->n_collectives};
+                    .number = message ? ++comm->n_messages : ++comm->n_collectives,
+                    .peer = message ? peer_in_world(comm, x->peer) : -1};
     if (comm->deferred != NULL) {
         hy_deferred_post(comm->deferred, x, req);
         return;
@@ -303,18 +311,25 @@ static void wait_for_transport(hy_req *req, double *completed) {
     hy_presence_done();
 }
 
+/* One rank alone waits for nobody. */
+static void let_lane_wait(hy_req *req) {
+    if (req->comm->size > 1) {
+        hy_record_unseen(req->comm->log, req->span);
+    }
+    if (req->comm->deferred != NULL) {
+        hy_deferred_wait(req);
+    } else {
+        req->comm->transport->join(req);
+    }
+    *req = (hy_req){0};
+}
+
 void hy_comm_wait(hy_req *req) {
     if (req->comm == NULL) {
         return;
     }
-    if (req->comm->deferred != NULL) {
-        hy_deferred_wait(req);
-        *req = (hy_req){0};
-        return;
-    }
-    if (is_stream_ordered(req->comm)) {
-        req->comm->transport->join(req);
-        *req = (hy_req){0};
+    if (req->comm->deferred != NULL || is_stream_ordered(req->comm)) {
+        let_lane_wait(req);
         return;
     }
     const double begun = hy_now();
@@ -350,8 +365,12 @@ void hy_comm_barrier(hy_comm *comm) {
         hy_comm_barrier(comm->control);
         return;
     }
-    hy_req req = {
-        .comm = comm, .posted = hy_now(), .name = "barrier", .kind = HY_X_KINDS, .number = ++comm->n_collectives};
+    hy_req req = {.comm = comm,
+                  .posted = hy_now(),
+                  .name = "barrier",
+                  .kind = HY_X_KINDS,
+                  .number = ++comm->n_collectives,
+                  .peer = -1};
     double completed;
     hy_deferred_enter();
     comm->plane->barrier(comm, &req);

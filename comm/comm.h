@@ -27,6 +27,7 @@ typedef struct hy_req {
     const char *name; /* which exchange this is, for those who ask what this rank waits in (presence.h) */
     int kind;         /* hy_exchange_kind; HY_X_KINDS: a barrier */
     int64_t number;   /* of its communicator's collectives, or of its messages, from 1 */
+    int peer;         /* of a message, the world's rank at its other end; else −1 */
 } hy_req;
 
 typedef enum hy_reduce { HY_SUM, HY_MAX, HY_MIN } hy_reduce;
@@ -140,6 +141,7 @@ typedef struct hy_exchange_record {
     hy_exchange_kind kind;
     int64_t count, bytes;     /* bytes this rank sent (recv: received) */
     double in_flight, waited; /* seconds: from posting to completion; inside hy_comm_wait */
+    int64_t unseen; /* of `count`, those that a lane of the device waited for: the host does not know how long */
 } hy_exchange_record;
 
 /* The records of exchanges between communicators that were made for it (hy_comm_count_create). */
@@ -164,8 +166,10 @@ int hy_exchange_records(const hy_exchange_record **out);
 /* Seconds of this process since the reset in calls that moved exchanges on without waiting for one: posting,
  * hy_comm_test, hy_comm_progress. Libraries copy messages there, which keeps the processor from computing. */
 double hy_exchange_moving(void);
-/* Seconds since the reset that exchanges kept this process from computing: all waits and hy_exchange_moving. */
+/* Seconds since the reset that exchanges kept this process from computing: all waits and hy_exchange_moving. It is known as long as no lane has
+ * waited for an exchange with another rank, which the host does not see. */
 double hy_exchange_exposed(void);
+bool hy_exchange_exposed_is_known(void);
 void hy_exchange_reset(void);
 
 /* ---- mesh: world = data × sequence; rank = data_index·sequence + sequence_index ---- */

@@ -60,6 +60,7 @@ struct hy_comm {
     const hy_transport *transport;
     const hy_plane *plane; /* of one of the control plane; NULL: bound to a device */
     int rank, size;
+    int *in_world; /* [size] the world's ranks, of one of the control plane; NULL: the same */
     bool is_world;
     void *impl;                        /* the transport's */
     hy_comm *control;                  /* of a bound one: what it was made of */
@@ -86,6 +87,8 @@ double hy_comm_limit(void);
 /* records.c: opens (or finds) the record of (name, kind) in the log (NULL: the process's) and counts one exchange; then its times. */
 int hy_record_post(hy_exchange_log *log, const char *name, hy_exchange_kind kind, int64_t bytes);
 void hy_record_wait(hy_exchange_log *log, int record, double in_flight, double waited);
+/* A lane waits for it, not the host. */
+void hy_record_unseen(hy_exchange_log *log, int record);
 /* Time in the library that is no waiting: posting, testing, progress. */
 void hy_record_move(hy_exchange_log *log, double seconds);
 

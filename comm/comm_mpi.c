@@ -33,17 +33,44 @@ static hy_status take(MPI_Comm mpi, hy_comm *comm) {
     return HY_OK;
 }
 
+/* Of a part: which ranks of the world its ranks are. */
+static hy_status find_in_world(MPI_Comm mpi, hy_comm *comm) {
+    MPI_Group part, world;
+    int *own = NULL;
+    if (mpi == MPI_COMM_WORLD) {
+        return HY_OK;
+    }
+    HY_TRY(HY_NEW("ranks of a communicator", comm->size, &own));
+    const hy_status status = HY_NEW("ranks of the world", comm->size, &comm->in_world);
+    if (status == HY_OK) {
+        for (int r = 0; r < comm->size; r++) {
+            own[r] = r;
+        }
+        HY_MPI("communicator", MPI_Comm_group(mpi, &part));
+        HY_MPI("communicator", MPI_Comm_group(MPI_COMM_WORLD, &world));
+        HY_MPI("communicator", MPI_Group_translate_ranks(part, comm->size, own, world, comm->in_world));
+        HY_MPI("communicator", MPI_Group_free(&part));
+        HY_MPI("communicator", MPI_Group_free(&world));
+    }
+    hy_free(own);
+    return status;
+}
+
 static hy_status wrap(MPI_Comm mpi, hy_comm **out) {
     hy_comm *comm = NULL;
     HY_TRY(HY_NEW("communicator", 1, &comm));
     *comm = (hy_comm){.transport = &hy_transport_mpi, .plane = &mpi_plane};
-    const hy_status status = take(mpi, comm);
+    HY_MPI("communicator", MPI_Comm_rank(mpi, &comm->rank));
+    HY_MPI("communicator", MPI_Comm_size(mpi, &comm->size));
+    hy_status status = find_in_world(mpi, comm);
+    if (status == HY_OK) {
+        status = take(mpi, comm);
+    }
     if (status != HY_OK) {
+        hy_free(comm->in_world);
         hy_free(comm);
         return status;
     }
-    HY_MPI("communicator", MPI_Comm_rank(mpi, &comm->rank));
-    HY_MPI("communicator", MPI_Comm_size(mpi, &comm->size));
     *out = comm;
     return HY_OK;
 }

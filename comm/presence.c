@@ -11,7 +11,7 @@ static struct {
     _Atomic int64_t changes, pulse, number, step;
     _Atomic(const char *) name;
     _Atomic(const char *) phase;
-    _Atomic int kind;
+    _Atomic int kind, peer;
     _Atomic bool waits, for_device;
     _Atomic double since, waited;
 } shown;
@@ -38,6 +38,7 @@ static void show_wait(const hy_req *req, bool for_device) {
     begin_change();
     PUT(name, req->name);
     PUT(kind, req->kind);
+    PUT(peer, req->peer);
     PUT(number, req->number);
     PUT(waits, true);
     PUT(for_device, for_device);
@@ -84,6 +85,7 @@ hy_presence hy_presence_read(void) {
         p.changes = GET(changes);
         p.name = GET(name);
         p.kind = GET(kind);
+        p.peer = GET(peer);
         p.number = GET(number);
         p.waits = GET(waits);
         p.for_device = GET(for_device);

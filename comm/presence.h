@@ -10,6 +10,7 @@ typedef struct hy_presence {
     const char *name; /* of the exchange that is waited for; while computing, of the last one. NULL: none yet */
     int kind;         /* hy_exchange_kind; HY_X_KINDS: a barrier */
     int64_t number;   /* of collectives, or of messages, of its communicator */
+    int peer;         /* hy_req's */
     bool waits;       /* in that exchange */
     bool for_device;  /* it waits for a device that waits for the exchange: true as long as `pulse` moves */
     double since;     /* hy_now() when this began */

@@ -47,6 +47,13 @@ void hy_record_wait(hy_exchange_log *log, int record, double in_flight, double w
     log->records[record].waited += waited;
 }
 
+void hy_record_unseen(hy_exchange_log *log, int record) {
+    log = log_of(log);
+    if (record < log->n) {
+        log->records[record].unseen++;
+    }
+}
+
 void hy_record_move(hy_exchange_log *log, double seconds) {
     log_of(log)->moving += seconds;
 }
@@ -61,6 +68,15 @@ double hy_exchange_exposed(void) {
         seconds += own.records[i].waited;
     }
     return seconds;
+}
+
+bool hy_exchange_exposed_is_known(void) {
+    for (int i = 0; i < own.n; i++) {
+        if (own.records[i].unseen > 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 int hy_exchange_records(const hy_exchange_record **out) {

@@ -19,7 +19,7 @@
 /* Seconds. A launcher that ends a job kills ranks one after the other: those that see it first are not to take it for a death, but a death
  * is to be said before the launcher, which sees it too, kills everybody a second later. The rank behind the dead one says it. */
 static const double ANSWER_WITHIN = 3.0, DEATH_GRACE = 0.3, DEATH_GRACE_OF_OTHER = 0.7, OTHERS_FIRST = 4.0,
-                    LONGEST_WINDOW = 60.0;
+                    LONGEST_WINDOW = 60.0, PULSE_WITHIN = 1.0;
 enum { ABORT_WITHIN = 5, WINDOWS_OF_SILENCE = 10 };
 
 typedef enum watching { LOOKING, COMPARING, LEAVING_IT_TO_OTHERS, COMPARING_SPEED } watching;
@@ -34,6 +34,7 @@ static struct {
     /* the thread's */
     watching state;
     hy_presence seen;
+    double pulsed;     /* hy_now() at the last look that saw the pulse move */
     bool waits;        /* in an exchange, at the last look */
     double waiting;    /* seconds for which it was seen to, in the same one */
     double looked;     /* hy_now() */
@@ -49,7 +50,10 @@ static void look_at_own(void) {
     const double now = hy_now(), longest = 2.0, passed = now - dog.looked < longest ? now - dog.looked : longest;
     const hy_presence p = hy_presence_read();
     const bool same = p.changes == dog.seen.changes;
-    dog.waits = p.waits && !(p.for_device && p.pulse == dog.seen.pulse);
+    if (p.pulse != dog.seen.pulse) { /* questions of other ranks let two looks follow each other faster than it moves */
+        dog.pulsed = now;
+    }
+    dog.waits = p.waits && !(p.for_device && now - dog.pulsed > PULSE_WITHIN);
     dog.waiting = same && dog.waits ? dog.waiting + passed : 0.0;
     dog.seen = p;
     dog.looked = now;
@@ -63,6 +67,7 @@ static hy_whereabouts own_whereabouts(void *context) {
     hy_whereabouts at;
     memset(&at, 0, sizeof at);
     at.kind = p.kind;
+    at.peer = p.peer;
     at.waits = waits;
     at.overdue = waits && dog.waiting > 0.5 * dog.settings.timeout;
     at.number = p.number;
@@ -124,7 +129,7 @@ static void look_for_the_dead(void) {
 /* ---- a rank did not arrive ---- */
 
 static void name_and_end(const hy_whereabouts *all) {
-    char text[2048], exchange[96];
+    char text[2048], exchange[HY_EXCHANGE_TEXT];
     hy_whereabouts_exchange(&all[dog.rank], exchange, sizeof exchange);
     (void)hy_whereabouts_judge(all, hy_side_hosts(dog.side), dog.size, dog.rank, text, sizeof text);
     hy_log(HY_LOG_ERROR, "%s has not come about within %s (run.timeout)%s%s: %s; the job ends", exchange,
@@ -266,7 +271,7 @@ hy_status hy_watchdog_begin(hy_comm *world, const hy_watchdog_settings *settings
     dog.size = hy_comm_size(world);
     dog.settings = *settings;
     dog.seen = hy_presence_read();
-    dog.looked = hy_now();
+    dog.looked = dog.pulsed = hy_now();
     HY_TRY(hy_side_create(world, own_whereabouts, NULL, &side));
     dog.side = side;
     hy_status status = reserve_windows();

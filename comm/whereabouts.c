@@ -8,12 +8,21 @@
 #include "base/text.h"
 #include "comm/comm.h"
 
+/* Messages pair off by neighbours: that two ranks wait for different ones says nothing. */
+static bool is_message(const hy_whereabouts *at) {
+    return at->kind == HY_X_SEND || at->kind == HY_X_RECV;
+}
+
 void hy_whereabouts_exchange(const hy_whereabouts *at, char *text, size_t size) {
+    char peer[32] = "";
+    if (is_message(at) && at->peer >= 0) {
+        snprintf(peer, sizeof peer, " %s rank %d", at->kind == HY_X_SEND ? "to" : "from", (int)at->peer);
+    }
     if (at->kind < 0 || at->kind >= HY_X_KINDS) {
         snprintf(text, size, "%s %lld", at->name, (long long)at->number);
     } else {
-        snprintf(text, size, "%s \"%s\" %lld", hy_exchange_kind_name((hy_exchange_kind)at->kind), at->name,
-                 (long long)at->number);
+        snprintf(text, size, "%s \"%s\" %lld%s", hy_exchange_kind_name((hy_exchange_kind)at->kind), at->name,
+                 (long long)at->number, peer);
     }
 }
 
@@ -39,7 +48,7 @@ static void say_place(sentence *s, const hy_whereabouts *at) {
 }
 
 static void say_rank(sentence *s, int rank, const char *host, const hy_whereabouts *at) {
-    char exchange[96];
+    char exchange[HY_EXCHANGE_TEXT];
     hy_whereabouts_exchange(at, exchange, sizeof exchange);
     say_on(s, "rank %d on %s ", rank, host);
     if (at->answer == HY_GONE) {
@@ -83,11 +92,6 @@ static int most_common(const hy_whereabouts *all, int size, int mine) {
 
 typedef enum blame { SILENT_RANKS, COMPUTING_RANKS, OTHER_EXCHANGES, BLAMES } blame;
 
-/* Messages pair off by neighbours: that two ranks wait for different ones says nothing. */
-static bool is_message(const hy_whereabouts *at) {
-    return at->kind == HY_X_SEND || at->kind == HY_X_RECV;
-}
-
 static bool is_blamed(blame what, const hy_whereabouts *at, const hy_whereabouts *expected) {
     switch (what) {
     case SILENT_RANKS:
@@ -96,6 +100,23 @@ static bool is_blamed(blame what, const hy_whereabouts *at, const hy_whereabouts
         return !at->waits;
     default:
         return !same_exchange(at, expected) && !(is_message(at) && is_message(expected));
+    }
+}
+
+/* All wait: of messages, from the one that rank `mine` waits for on, who waits for whom, until that is somebody who was named or no message. */
+static void say_who_waits_for_whom(sentence *s, const hy_whereabouts *all, const char *const *hosts, int size,
+                                   int mine) {
+    enum { LINKS = 8 };
+    int at = mine;
+    for (int i = 0; i < LINKS && is_message(&all[at]) && all[at].peer >= 0 && all[at].peer < size; i++) {
+        at = all[at].peer;
+        if (at == mine) {
+            return;
+        }
+        char exchange[HY_EXCHANGE_TEXT];
+        hy_whereabouts_exchange(&all[at], exchange, sizeof exchange);
+        say_on(s, "; rank %d on %s waits in %s", at, hosts[at], exchange);
+        say_place(s, &all[at]);
     }
 }
 
@@ -121,6 +142,7 @@ int hy_whereabouts_judge(const hy_whereabouts *all, const char *const *hosts, in
     }
     if (blamed == 0) {
         say_on(&s, "all ranks have arrived: what carries the exchange does not deliver (a link, or the library)");
+        say_who_waits_for_whom(&s, all, hosts, size, mine);
     }
     return blamed;
 }

@@ -29,8 +29,10 @@ once "$exchange" stop
 run loop 1 2 "$exchange""rank 1 on $host has been computing for [0-9.]+ s \(step 20, gradients\); it last waited in all-reduce \"step counts\" [0-9]+"
 [ $code -eq 8 ] || fail "loop: exit code $code"
 once "$exchange" loop
-run other 1 2 "has not come about within .*: rank 1 on $host has been waiting in another exchange, receive \"states\" 1, for [0-9.]+ s \(step 20, gradients\)"
+run other 1 2 "has not come about within .*: rank 1 on $host has been waiting in another exchange, receive \"states\" 1 from rank 0, for [0-9.]+ s \(step 20, gradients\)"
 [ $code -eq 8 ] || fail "other: exit code $code"
+run message 2 2 "receive \"states\" [0-9]+ from rank 2 has not come about within .*: rank 2 on $host does not answer"
+[ $code -eq 8 ] || fail "message: exit code $code"
 run kill 1 60 "rank 1 on $host is gone: it was killed, or crashed"
 [ $code -ne 0 ] && [ $took -le 10 ] || fail "kill: exit code $code after $took s"
 run slow 1 4 "warn .*rank 1 on $host is slow: the others waited for it [0-9]+% of the last [0-9.]+ (s|ms) \(run.slow\)" '^done$'

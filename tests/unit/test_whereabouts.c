@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -14,9 +15,17 @@ enum { P = 4 };
 static const char *const hosts[P] = {"alpha", "beta", "gamma", "delta"};
 
 static hy_whereabouts waits_in(const char *name, int64_t number) {
-    hy_whereabouts at = {.kind = HY_X_ALL_REDUCE, .waits = 1, .number = number, .step = 12, .seconds = 40.0};
+    hy_whereabouts at = {
+        .kind = HY_X_ALL_REDUCE, .waits = 1, .number = number, .peer = -1, .step = 12, .seconds = 40.0};
     strcpy(at.name, name);
     strcpy(at.phase, "gradients");
+    return at;
+}
+
+static hy_whereabouts receives_from(int peer, int64_t number) {
+    hy_whereabouts at = waits_in("states", number);
+    at.kind = HY_X_RECV;
+    at.peer = peer;
     return at;
 }
 
@@ -70,6 +79,30 @@ static void test_all_there(void **state) {
     judge(all, 1, 0, "all ranks have arrived: what carries the exchange does not deliver (a link, or the library)");
 }
 
+static void test_messages_name_their_peers(void **state) {
+    (void)state;
+    const char *all_there =
+        "all ranks have arrived: what carries the exchange does not deliver (a link, or the library)";
+    char expected[1024], text[HY_EXCHANGE_TEXT];
+    hy_whereabouts all[P] = {receives_from(1, 4), receives_from(3, 5), receives_from(2, 1), waits_in("loss", 7)};
+    (void)snprintf(expected, sizeof expected,
+                   "%s; rank 1 on beta waits in receive \"states\" 5 from rank 3 (step 12, gradients); rank 3 on delta "
+                   "waits in all-reduce \"loss\" 7 (step 12, gradients)",
+                   all_there);
+    all[3].kind = HY_X_SEND; /* a message without a peer: nobody is blamed for being elsewhere */
+    (void)snprintf(strstr(expected, "all-reduce"), 64, "send \"loss\" 7 (step 12, gradients)");
+    judge(all, 0, 0, expected);
+    all[3] = receives_from(0, 9); /* round and round */
+    (void)snprintf(expected, sizeof expected,
+                   "%s; rank 1 on beta waits in receive \"states\" 5 from rank 3 (step 12, gradients); rank 3 on delta "
+                   "waits in receive \"states\" 9 from rank 0 (step 12, gradients)",
+                   all_there);
+    judge(all, 0, 0, expected);
+    all[0].kind = HY_X_SEND;
+    hy_whereabouts_exchange(&all[0], text, sizeof text);
+    assert_string_equal(text, "send \"states\" 4 to rank 1");
+}
+
 static void test_barrier_has_a_name(void **state) {
     (void)state;
     hy_whereabouts at = waits_in("barrier", 3);
@@ -99,8 +132,12 @@ static void test_slowest(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_silence_comes_first), cmocka_unit_test(test_who_computes),
-                                       cmocka_unit_test(test_who_is_elsewhere),    cmocka_unit_test(test_all_there),
-                                       cmocka_unit_test(test_barrier_has_a_name),  cmocka_unit_test(test_slowest)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_silence_comes_first),
+                                       cmocka_unit_test(test_who_computes),
+                                       cmocka_unit_test(test_who_is_elsewhere),
+                                       cmocka_unit_test(test_all_there),
+                                       cmocka_unit_test(test_messages_name_their_peers),
+                                       cmocka_unit_test(test_barrier_has_a_name),
+                                       cmocka_unit_test(test_slowest)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
