@@ -83,7 +83,7 @@ enum { LAST = 10 };
 
 static run_figures figures_of(const hy_metrics_history *h) {
     run_figures f = {.loss = 0.0};
-    double timed = 0.0;
+    double timed = 0.0, exposure_timed = 0.0;
     int64_t n = 0;
     for (int64_t i = 0; i < h->n_steps; i++) {
         const hy_step_record *r = &h->steps[i];
@@ -91,6 +91,7 @@ static run_figures figures_of(const hy_metrics_history *h) {
             timed += r->seconds;
             f.rate += r->seconds * r->tokens_per_second;
             f.exposed += isfinite(r->exposed) ? r->seconds * r->exposed : 0.0;
+            exposure_timed += isfinite(r->exposed) ? r->seconds : 0.0;
             f.mfu += isfinite(r->mfu) ? r->seconds * r->mfu : 0.0;
         }
     }
@@ -101,8 +102,8 @@ static run_figures figures_of(const hy_metrics_history *h) {
         }
     }
     const double per_second = timed > 0.0 ? 1.0 / timed : (double)NAN;
-    return (run_figures){n > 0 ? f.loss / (double)n : (double)NAN, timed, f.rate * per_second, f.exposed * per_second,
-                         f.mfu * per_second};
+    return (run_figures){n > 0 ? f.loss / (double)n : (double)NAN, timed, f.rate * per_second,
+                         f.exposed / exposure_timed, f.mfu * per_second};
 }
 
 static hy_status print_runs(const report_job *job) {
@@ -119,7 +120,11 @@ static hy_status print_runs(const report_job *job) {
         hy_text_table_cell(table, "%.4f", f.loss);
         hy_text_table_cell(table, "%s", hy_text_duration(f.seconds).s);
         hy_text_table_cell(table, "%s", hy_text_count(f.rate).s);
-        hy_text_table_cell(table, "%.1f%%", 100.0 * f.exposed);
+        if (isfinite(f.exposed)) {
+            hy_text_table_cell(table, "%.1f%%", 100.0 * f.exposed);
+        } else {
+            hy_text_table_cell(table, "-");
+        }
         hy_text_table_cell(table, "%.1f%%", 100.0 * f.mfu);
     }
     const hy_status status = hy_text_table_print(table, stdout);

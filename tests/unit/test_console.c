@@ -20,6 +20,9 @@ static void usual_line(void **unused) {
                         "step 40/40 loss 2.9156 grad 0.768 lr 0.0094 13.8k tok/s mfu 52% exposed 0.4%");
     assert_string_equal(hy_console_step_line(1234, 4000, &result, &rates, "3m12s").s,
                         "step 1234/4000 loss 2.9156 grad 0.768 lr 0.0094 13.8k tok/s eta 3m12s mfu 52%");
+    const hy_step_rates unseen = {.tokens_per_second = 13800.0, .mfu = 0.524, .exposed = (double)NAN};
+    assert_string_equal(hy_console_step_line(40, 40, &result, &unseen, NULL).s,
+                        "step 40/40 loss 2.9156 grad 0.768 lr 0.0094 13.8k tok/s mfu 52% exposed -");
 }
 
 static void check_line(int64_t last, double size, bool skipped, const char *eta) {

@@ -20,9 +20,12 @@ static void clear_bar(hy_console *console) {
     }
 }
 
-/* Whole percents, with a decimal where they would be 0. */
+/* Whole percents, with a decimal where they would be 0; "-" of what is not known. */
 static hy_text percent(double share) {
-    hy_text text;
+    hy_text text = {.s = "-"};
+    if (isnan(share)) {
+        return text;
+    }
     snprintf(text.s, sizeof text.s, "%.*f%%", share < 0.00995 ? 1 : 0, 100.0 * share);
     return text;
 }

@@ -120,7 +120,8 @@ hy_status hy_metrics_step(hy_metrics *metrics, int64_t step, const hy_step_resul
     const hy_scalar scalars[] = {{"loss", result->loss}, {"grad_norm", result->grad_norm},
                                  {"lr", result->lr},     {"tokens_per_second", rates->tokens_per_second},
                                  {"mfu", rates->mfu},    {"exposed", rates->exposed}};
-    return add_scalars(metrics, step, scalars, (int)(sizeof scalars / sizeof scalars[0]));
+    const int n = (int)(sizeof scalars / sizeof scalars[0]);
+    return add_scalars(metrics, step, scalars, isnan(rates->exposed) ? n - 1 : n); /* it is the last */
 }
 
 hy_status hy_metrics_eval(hy_metrics *metrics, int64_t step, const hy_eval_result *result) {

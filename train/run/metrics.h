@@ -19,8 +19,9 @@ typedef struct hy_metrics hy_metrics;
 
 typedef struct hy_step_rates {
     double seconds, tokens_per_second;
-    double mfu;       /* model FLOPs / (seconds · measured GEMM rate of all ranks) */
-    double exposed;   /* share of the step that exchanges kept rank 0 from computing */
+    double mfu; /* model FLOPs / (seconds · measured GEMM rate of all ranks) */
+    double
+        exposed; /* share of the step that exchanges kept rank 0 from computing; NaN: its lanes waited, which it does not see */
     double moving;    /* the part of it in which rank 0 did not wait, but posted, tested, copied */
     int64_t resident; /* most bytes that rank 0 had in memory so far */
 } hy_step_rates;

@@ -1,9 +1,12 @@
 #include "train/run/phase_report.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/table.h"
+#include "base/text.h"
 #include "train/run/op_group.h"
 
 enum { NAME_SIZE = 48, ROWS_MAX = 48 };
@@ -11,14 +14,15 @@ enum { NAME_SIZE = 48, ROWS_MAX = 48 };
 typedef struct row {
     char name[NAME_SIZE];
     double seconds;
+    int64_t unseen, bytes; /* exchanges that a lane waited for, not the host; sent by this rank in all of the name */
 } row;
 
 static int add_row(row *rows, int n, const char *name, double seconds) {
     if (n == ROWS_MAX) {
         return n;
     }
+    rows[n] = (row){.seconds = seconds};
     snprintf(rows[n].name, NAME_SIZE, "%s", name);
-    rows[n].seconds = seconds;
     return n + 1;
 }
 
@@ -31,7 +35,28 @@ static int find_row(const row *rows, int n, const char *name) {
     return -1;
 }
 
-/* This rank's rows; exchanges with the same name (all-gather and receive, say) are one. */
+/* A row for each name of exchanges; those with the same name (all-gather and receive, say) are one. */
+static int add_waits(row *rows, int n) {
+    const hy_exchange_record *records = NULL;
+    const int n_records = hy_exchange_records(&records), first = n;
+    for (int i = 0; i < n_records; i++) {
+        char name[NAME_SIZE];
+        snprintf(name, sizeof name, "wait: %s", records[i].name);
+        int at = find_row(rows + first, n - first, name);
+        if (at < 0) {
+            at = n - first;
+            n = add_row(rows, n, name, 0.0);
+        }
+        if (first + at < n) { /* else there was no room */
+            rows[first + at].seconds += records[i].waited;
+            rows[first + at].unseen += records[i].unseen;
+            rows[first + at].bytes += records[i].kind != HY_X_RECV ? records[i].bytes : 0;
+        }
+    }
+    return n;
+}
+
+/* This rank's rows. */
 static int collect(hy_device *device, const hy_phase_seconds *seconds, row *rows) {
     double by_group[HY_GROUP_COUNT] = {0}, inside = seconds->read + seconds->checkpoint + seconds->validation;
     int n = 0;
@@ -42,18 +67,7 @@ static int collect(hy_device *device, const hy_phase_seconds *seconds, row *rows
         n = add_row(rows, n, hy_op_group_name((hy_op_group)g), by_group[g]);
         inside += by_group[g];
     }
-    const hy_exchange_record *records = NULL;
-    const int n_records = hy_exchange_records(&records), first_wait = n;
-    for (int i = 0; i < n_records; i++) {
-        char name[NAME_SIZE];
-        snprintf(name, sizeof name, "wait: %s", records[i].name);
-        const int same = find_row(rows + first_wait, n - first_wait, name);
-        if (same >= 0) {
-            rows[first_wait + same].seconds += records[i].waited;
-        } else {
-            n = add_row(rows, n, name, records[i].waited);
-        }
-    }
+    n = add_waits(rows, n);
     n = add_row(rows, n, "moving exchanges", hy_exchange_moving());
     inside += hy_exchange_exposed();
     n = add_row(rows, n, "reading data", seconds->read);
@@ -69,6 +83,30 @@ static void reduce_phases(hy_comm *world, double *values, int n, hy_reduce op) {
     hy_comm_wait(&req);
 }
 
+/* Of exchanges in the order of a lane the host knows how many, not how long. */
+static hy_status print_unseen(const row *rows, int n) {
+    hy_text_table *table = NULL;
+    bool any = false;
+    HY_TRY(hy_text_table_create(4, (const char *const[]){"in the order of lanes", "seconds", "exchanges", "sent"},
+                                &table));
+    for (int i = 0; i < n; i++) {
+        if (rows[i].unseen > 0) {
+            any = true;
+            hy_text_table_cell(table, "%s", rows[i].name);
+            hy_text_table_cell(table, "-");
+            hy_text_table_cell(table, "%lld", (long long)rows[i].unseen);
+            hy_text_table_cell(table, "%s", hy_text_bytes((double)rows[i].bytes).s);
+        }
+    }
+    hy_status status = HY_OK;
+    if (any) {
+        hy_print_detail("\n");
+        status = hy_text_table_show(table);
+    }
+    hy_text_table_destroy(table);
+    return status;
+}
+
 static hy_status print_phases(const row *rows, int n, const double *least, const double *sum, const double *most,
                               int size) {
     hy_text_table *table = NULL;
@@ -78,7 +116,7 @@ static hy_status print_phases(const row *rows, int n, const double *least, const
         const double mean = sum[i] / size;
         if (i == n - 1) {
             hy_text_table_rule(table);
-        } else if (most[i] < 0.0005) {
+        } else if (rows[i].unseen > 0 || most[i] < 0.0005) {
             continue;
         }
         hy_text_table_cell(table, "%s", rows[i].name);
@@ -89,7 +127,8 @@ static hy_status print_phases(const row *rows, int n, const double *least, const
     }
     const hy_status status = hy_text_table_show(table);
     hy_text_table_destroy(table);
-    return status;
+    HY_TRY(status);
+    return print_unseen(rows, n);
 }
 
 hy_status hy_phase_report(hy_comm *world, hy_device *device, const hy_phase_seconds *seconds) {

@@ -101,7 +101,7 @@ static void report_step(hy_loop *l, const hy_step_result *result, double seconds
     const hy_step_rates rates = {.seconds = seconds,
                                  .tokens_per_second = (double)result->tokens / seconds,
                                  .mfu = rate > 0.0 ? result->flops / rate : 0.0,
-                                 .exposed = exposed / seconds,
+                                 .exposed = hy_exchange_exposed_is_known() ? exposed / seconds : (double)NAN,
                                  .moving = moving / seconds,
                                  .resident = hy_resident_peak()};
     const bool show = hy_is_due(l->config->train.log_every, l->progress.step) ||
