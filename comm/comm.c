@@ -98,6 +98,11 @@ hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_transport_id want
     return HY_OK;
 }
 
+hy_status hy_comm_keep(hy_comm *comm, void *memory, size_t bytes, bool alike) {
+    return comm->transport->keep != NULL ? hy_comm_agree(comm, comm->transport->keep(comm, memory, bytes, alike))
+                                         : HY_OK;
+}
+
 const char *hy_comm_transport(const hy_comm *comm) {
     return comm->transport->name;
 }
@@ -156,8 +161,7 @@ void hy_comm_check_health(const hy_comm *comm) {
 
 /* ---- posting ---- */
 
-/* The world's rank, for those who read the log. */
-static int peer_in_world(const hy_comm *comm, int rank) {
+int hy_comm_in_world(const hy_comm *comm, int rank) {
     const hy_comm *control = comm->control != NULL ? comm->control : comm;
     return control->in_world != NULL ? control->in_world[rank] : rank;
 }
@@ -171,7 +175,7 @@ static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_x
                     .name = name,
                     .kind = (int)x->kind,
                     .number = message ? ++comm->n_messages : ++comm->n_collectives,
-                    .peer = message ? peer_in_world(comm, x->peer) : -1};
+                    .peer = message ? hy_comm_in_world(comm, x->peer) : -1};
     if (comm->deferred != NULL) {
         hy_deferred_post(comm->deferred, x, req);
         return;

@@ -78,6 +78,11 @@ HY_MUST_CHECK hy_status hy_comm_bind(hy_comm *control, hy_device *device, hy_tra
 /* NULL allowed. Collective. Destroying the world finalizes the library. */
 void hy_comm_destroy(hy_comm *comm);
 
+/* Memory of the device, a whole allocation, that this communicator will use again and again until it is destroyed; it is freed after that. A
+ * transport that can makes it ready (nccl registers it). `alike`: all ranks have as many bytes of it, and an exchange lies at the same place in it on
+ * all, own blocks of gathers and scatters at their place. Collective. */
+HY_MUST_CHECK hy_status hy_comm_keep(hy_comm *comm, void *memory, size_t bytes, bool alike);
+
 int hy_comm_rank(const hy_comm *comm);
 int hy_comm_size(const hy_comm *comm);
 

@@ -40,6 +40,8 @@ typedef struct hy_transport {
     bool (*test)(hy_req *req, double *completed);
     void (*idle)(const hy_req *req); /* what a waiter does between tests */
     void (*progress)(void);          /* of all its communicators */
+    /* hy_comm_keep, local or collective as it needs; NULL: nothing to make ready. */
+    hy_status (*keep)(hy_comm *comm, void *memory, size_t bytes, bool alike);
     /* False, with the reason, once it can bring nothing more: then the job ends. NULL: ends the job itself. */
     bool (*health)(const hy_comm *comm, char *why, size_t size);
     void (*close)(hy_comm *comm);
@@ -79,6 +81,8 @@ void hy_comm_look_around(void);
 HY_MUST_CHECK hy_status hy_transport_choose(hy_comm *control, const hy_device *device, hy_transport_id wanted,
                                             const hy_transport **out);
 
+/* comm.c: the world's rank that is `rank` of this one. */
+int hy_comm_in_world(const hy_comm *comm, int rank);
 /* comm.c: ends the job if the communicator's transport can bring nothing more. */
 void hy_comm_check_health(const hy_comm *comm);
 /* As hy_comm_set_limit says. */

@@ -15,6 +15,7 @@
 #include "comm/comm_internal.h"
 #include "comm/launcher.h"
 #include "comm/nccl_library.h"
+#include "comm/nccl_memory.h"
 #include "kernels/gpus.h"
 
 enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30, GROUPS = 256 };
@@ -22,7 +23,7 @@ enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30, GROUPS = 256 };
 /* Where the exchanges of one group end. Spare again once they are done and all of them were waited for. */
 typedef struct group_end {
     struct group_end *next; /* given behind it; of the spare ones */
-    hy_req first;           /* the group's first exchange, for who asks what this rank waits for */
+    hy_req first;           /* the group's first exchange, or first receive, for who asks what this rank waits for */
     hy_mark done;
     int waiting; /* requests that were not waited for yet */
     bool passed; /* done is reached */
@@ -45,6 +46,7 @@ typedef struct nccl_comm {
     group_end *given, **given_end; /* under way, in order */
     group_end *spare;
     group_chunk *chunks;
+    hy_nccl_memory *kept; /* registered */
 } nccl_comm;
 
 static nccl_comm *all_nccl;
@@ -163,6 +165,7 @@ static hy_status create(nccl_comm *n) {
     ncclUniqueId id;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
+    hy_nccl_set_policy(n->library, &config);
     HY_TRY(hy_comm_agree(n->comm->control, add_chunk(n)));
     HY_TRY(share_id(n, &id));
     ncclResult_t result = n->library->ncclCommInitRankConfig(&n->nccl, n->comm->size, id, n->comm->rank, &config);
@@ -203,16 +206,54 @@ static hy_status nccl_open(hy_comm *comm) {
         forget(n);
         return status;
     }
+    if (hy_nccl_can_register(n->library)) {
+        hy_device_set_source(comm->device, (hy_memory_source){hy_nccl_take_memory, hy_nccl_give_back_memory});
+    }
     n->given_end = &n->given;
     n->open = true;
     comm->impl = n;
     return HY_OK;
 }
 
+/* ---- memory that stays ---- */
+
+/* A window needs memory that NCCL gave, where that is a GPU's, and the same on all ranks. Without it exchanges are as right, and slower. */
+static hy_status nccl_keep(hy_comm *comm, void *memory, size_t bytes, bool alike) {
+    nccl_comm *n = comm->impl;
+    hy_nccl_memory *kept = NULL;
+    if (bytes == 0 || !hy_nccl_can_register(n->library)) {
+        return HY_OK;
+    }
+    const bool own = n->library->hosts_memory || hy_device_is_from_source(comm->device, memory);
+    const hy_nccl_range range = {memory, bytes, alike && own && hy_nccl_has_windows(n->library)};
+    const hy_status status = HY_NEW("registered memory", 1, &kept);
+    HY_TRY(range.as_window ? hy_comm_agree(comm, status) : status);
+    ncclResult_t result = hy_nccl_register(n->library, n->nccl, &range, kept);
+    result = settle(n, result, OPEN_SECONDS);
+    kept->next = n->kept;
+    n->kept = kept;
+    if (result != ncclSuccess) {
+        return hy_fail(HY_ERR_ENV, "NCCL: %zu bytes cannot be registered: %s (%s); HYLAS_NCCL_REGISTER=0 goes without",
+                       bytes, n->library->ncclGetErrorString(result), n->library->ncclGetLastError(n->nccl));
+    }
+    return HY_OK;
+}
+
+/* Windows together on all ranks: in the same order. */
+static void let_go_of_kept(nccl_comm *n) {
+    for (hy_nccl_memory *kept = n->kept, *next; kept != NULL; kept = next) {
+        next = kept->next;
+        (void)settle(n, hy_nccl_deregister(n->library, n->nccl, kept), FINALIZE_SECONDS);
+        hy_free(kept);
+    }
+    n->kept = NULL;
+}
+
 /* What was given runs to its end first. */
 static void nccl_close(hy_comm *comm) {
     nccl_comm *n = comm->impl;
     hy_device_wait(comm->device, hy_device_mark(comm->device, HY_LANE_EXCHANGE));
+    let_go_of_kept(n);
     if (settle(n, n->library->ncclCommFinalize(n->nccl), FINALIZE_SECONDS) == ncclSuccess) {
         (void)n->library->ncclCommDestroy(n->nccl);
     } else {
@@ -333,8 +374,8 @@ static void nccl_post(hy_comm *comm, const hy_xfer *x, hy_req *req) {
     }
     check(n, hy_exchange_kind_name(x->kind), give(n, x, hy_device_stream(comm->device, HY_LANE_EXCHANGE)));
     req->impl = n->group;
-    if (n->group->waiting++ == 0) {
-        n->group->first = *req;
+    if (n->group->waiting++ == 0 || (n->group->first.kind == HY_X_SEND && x->kind == HY_X_RECV)) {
+        n->group->first = *req; /* of messages one that comes in: its peer is who must send */
     }
     if (n->depth == 0) {
         close_group(n);
@@ -387,4 +428,5 @@ const hy_transport hy_transport_nccl = {.name = "nccl",
                                         .join = nccl_join,
                                         .progress = nccl_progress,
                                         .oldest = nccl_oldest,
+                                        .keep = nccl_keep,
                                         .close = nccl_close};

@@ -21,6 +21,20 @@ static bool find_calls(void *handle, char *why, size_t size) {
     return found;
 }
 
+/* Of a library that is older, or built without them, they stay NULL. */
+static void find_newer_calls(void *handle) {
+    char unused[64];
+#define X(call, version_needed)                                                                                        \
+    if (library.version < (version_needed) || !hy_library_find(handle, #call, &library.call, unused, sizeof unused)) { \
+        library.call = NULL;                                                                                           \
+    }
+    HY_NCCL_REGISTER_CALLS(X)
+    HY_NCCL_WINDOW_CALLS(X)
+#undef X
+    (void)handle; /* a header that has none of them */
+    (void)unused;
+}
+
 static const char *named(void) {
     const char *name = getenv("HYLAS_NCCL");
     return name != NULL && name[0] != '\0' ? name : NULL;
@@ -42,6 +56,7 @@ static bool open_library(char *why, size_t size) {
         snprintf(why, size, "%s is version %d: at least 2.14 is needed", name, library.version);
         return false;
     }
+    find_newer_calls(handle);
     library.hosts_memory = hy_library_find(handle, "hylas_standin", &standin, unused, sizeof unused);
     return true;
 }

@@ -258,6 +258,16 @@ void hy_device_free(hy_device *device, void *memory) {
     }
 }
 
+void hy_device_set_source(hy_device *device, hy_memory_source source) {
+    if (device->kind->set_source != NULL) {
+        device->kind->set_source(device, source);
+    }
+}
+
+bool hy_device_is_from_source(const hy_device *device, const void *memory) {
+    return device->kind->is_from_source != NULL && device->kind->is_from_source(device, memory);
+}
+
 void hy_device_not_in_children(hy_device *device, void *memory) {
     device->kind->not_in_children(device, memory);
 }

@@ -62,6 +62,15 @@ const hy_profile *hy_device_profile(const hy_device *device);
 HY_MUST_CHECK hy_status hy_device_alloc(hy_device *device, const char *what, size_t bytes, void **out);
 /* Nothing given may still use it. NULL allowed. */
 void hy_device_free(hy_device *device, void *memory);
+/* Another place that hy_device_alloc takes large allocations from, from now on: of a library that moves best what lies in memory of its own. For
+ * devices whose memory is CUDA's; the others, and NULL functions, leave things as they are. Both give 0 where they succeed. */
+typedef struct hy_memory_source {
+    int (*take)(void **memory, size_t bytes);
+    int (*give_back)(void *memory);
+} hy_memory_source;
+void hy_device_set_source(hy_device *device, hy_memory_source source);
+/* Whether a whole allocation came from there. */
+bool hy_device_is_from_source(const hy_device *device, const void *memory);
 /* Of a whole allocation: hy_alloc_not_in_children, where a child could see it at all. */
 void hy_device_not_in_children(hy_device *device, void *memory);
 

@@ -21,6 +21,8 @@ typedef struct hy_device_kind {
     hy_status (*alloc)(hy_device *device, const char *what, size_t bytes, void **out);
     void (*free)(hy_device *device, void *memory); /* not NULL */
     void (*not_in_children)(hy_device *device, void *memory);
+    void (*set_source)(hy_device *device, hy_memory_source source);      /* NULL: has memory of its own only */
+    bool (*is_from_source)(const hy_device *device, const void *memory); /* likewise */
     hy_status (*host_alloc)(hy_device *device, const char *what, size_t bytes,
                             void **out);                /* NULL: any memory will do */
     void (*host_free)(hy_device *device, void *memory); /* likewise; not NULL */

@@ -21,6 +21,7 @@ enum {
     BATCH = 64,
     BATCHES = 8,
     BLOCKS = 256,
+    FROM_SOURCE = 2 << 20, /* bytes: below, another source's granularity would waste memory */
     OWN_BYTES = HY_CUDA_WORKSPACE + STAGES * STAGE
 };
 
@@ -29,6 +30,7 @@ typedef struct cuda_block {
     void *memory;
     const char *what;
     size_t bytes;
+    int (*give_back)(void *memory); /* of another source; NULL: CUDA's own */
 } cuda_block;
 
 typedef struct cuda_own {
@@ -42,6 +44,7 @@ typedef struct cuda_own {
     cuda_block blocks[BLOCKS];
     int n_blocks;
     hy_cuda_graphs graphs;
+    hy_memory_source source;
     hy_idle idle;
 } cuda_own;
 
@@ -202,39 +205,73 @@ static hy_status room_for_block(const cuda_own *own, const char *what) {
                : hy_fail(HY_ERR_MEMORY, "a GPU has at most %d blocks of memory; '%s' is one more", BLOCKS, what);
 }
 
-static void remember_block(cuda_own *own, const char *what, size_t bytes, void *memory) {
-    own->blocks[own->n_blocks++] = (cuda_block){.memory = memory, .what = what, .bytes = bytes};
-    hy_alloc_elsewhere(what, (int64_t)bytes);
+static void remember_block(cuda_own *own, const cuda_block *block) {
+    own->blocks[own->n_blocks++] = *block;
+    hy_alloc_elsewhere(block->what, (int64_t)block->bytes);
+}
+
+static cudaError_t take_block(const cuda_own *own, cuda_block *block) {
+    if (own->source.take != NULL && block->bytes >= FROM_SOURCE &&
+        own->source.take(&block->memory, block->bytes) == 0) {
+        block->give_back = own->source.give_back;
+        return cudaSuccess;
+    }
+    return cudaMalloc(&block->memory, block->bytes > 0 ? block->bytes : 1);
 }
 
 static hy_status cuda_alloc(hy_device *device, const char *what, size_t bytes, void **out) {
-    void *memory = NULL;
+    cuda_block block = {.what = what, .bytes = bytes};
     HY_TRY(room_for_block(device->own, what));
-    const cudaError_t error = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
+    const cudaError_t error = take_block(device->own, &block);
     if (error != cudaSuccess) {
         (void)cudaGetLastError();
         return hy_fail(HY_ERR_MEMORY, "cannot allocate %s on the GPU: %zu bytes: %s", what, bytes,
                        cudaGetErrorString(error));
     }
-    HY_CUDA(cudaMemset(memory, 0, bytes));
+    HY_CUDA(cudaMemset(block.memory, 0, bytes));
     HY_CUDA(cudaDeviceSynchronize());
-    remember_block(device->own, what, bytes, memory);
-    *out = memory;
+    remember_block(device->own, &block);
+    *out = block.memory;
     return HY_OK;
 }
 
-static void forget_block(cuda_own *own, const void *memory) {
+static const cuda_block *find_block(const cuda_own *own, const void *memory) {
     for (int i = 0; i < own->n_blocks; i++) {
         if (own->blocks[i].memory == memory) {
-            hy_alloc_elsewhere(own->blocks[i].what, -(int64_t)own->blocks[i].bytes);
-            own->blocks[i] = own->blocks[--own->n_blocks];
-            break;
+            return &own->blocks[i];
         }
     }
+    return NULL;
+}
+
+static void cuda_set_source(hy_device *device, hy_memory_source source) {
+    cuda_own *own = device->own;
+    own->source = source;
+}
+
+static bool cuda_is_from_source(const hy_device *device, const void *memory) {
+    const cuda_block *block = find_block(device->own, memory);
+    return block != NULL && block->give_back != NULL;
+}
+
+/* What it was. */
+static cuda_block forget_block(cuda_own *own, const void *memory) {
+    const cuda_block *block = find_block(own, memory);
+    if (block == NULL) {
+        return (cuda_block){0};
+    }
+    const cuda_block was = *block;
+    hy_alloc_elsewhere(was.what, -(int64_t)was.bytes);
+    own->blocks[block - own->blocks] = own->blocks[--own->n_blocks];
+    return was;
 }
 
 static void cuda_free(hy_device *device, void *memory) {
-    forget_block(device->own, memory);
+    const cuda_block block = forget_block(device->own, memory);
+    if (block.give_back != NULL) {
+        (void)block.give_back(memory);
+        return;
+    }
     HY_CUDA(cudaFree(memory));
 }
 
@@ -248,13 +285,13 @@ static hy_status cuda_host_alloc(hy_device *device, const char *what, size_t byt
                        cudaGetErrorString(error));
     }
     memset(memory, 0, bytes);
-    remember_block(device->own, what, bytes, memory);
+    remember_block(device->own, &(cuda_block){.memory = memory, .what = what, .bytes = bytes});
     *out = memory;
     return HY_OK;
 }
 
 static void cuda_host_free(hy_device *device, void *memory) {
-    forget_block(device->own, memory);
+    (void)forget_block(device->own, memory);
     HY_CUDA(cudaFreeHost(memory));
 }
 
@@ -391,6 +428,8 @@ const hy_device_kind hy_device_kind_cuda = {
     .alloc = cuda_alloc,
     .free = cuda_free,
     .not_in_children = cuda_not_in_children,
+    .set_source = cuda_set_source,
+    .is_from_source = cuda_is_from_source,
     .host_alloc = cuda_host_alloc,
     .host_free = cuda_host_free,
     .copy = cuda_copy,

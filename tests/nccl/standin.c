@@ -8,6 +8,9 @@
  *   program order       a collective that meets another one, or a message of another size, is said, and the process ends
  *   failures            a lost rank is an asynchronous error, and what waits for it waits until ncclCommAbort; HYLAS_STANDIN_FAIL=n makes the
  *                       n-th operation of the process fail
+ *   registered memory   what is registered twice, is not deregistered, or ends in the middle of an operation's buffer is said, and the process ends;
+ *                       so is a collective that lies elsewhere in a symmetric window on another rank, and windows of different sizes.
+ *                       HYLAS_STANDIN_SAY=1: how many operations had all their memory registered
  *   ncclInProgress      of a communicator that is not blocking, each call is in progress first
  *
  * A stream is NULL (calls run at once) or the address of a hy_stream (kernels/device.h). */
@@ -66,6 +69,8 @@ static ncclResult_t take(group_op op) {
         return ncclInvalidUsage;
     }
     op.number = op.kind == MESSAGE ? 0 : ++op.comm->collectives;
+    op.place = -1;
+    standin_look_at_memory(&op);
     if (depth > 0) {
         group = batch_with(group, &op);
         return ncclSuccess;
@@ -216,6 +221,59 @@ EXPORT ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 
 EXPORT ncclResult_t ncclCommFinalize(ncclComm_t comm) {
     wait_for_batches(comm);
+    standin_memory_end(&comm->memory, comm->rank);
+    return ncclSuccess;
+}
+
+/* ---- registered memory ---- */
+
+EXPORT ncclResult_t ncclMemAlloc(void **memory, size_t bytes) {
+    *memory = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+    return *memory != NULL ? ncclSuccess : ncclSystemError;
+}
+
+EXPORT ncclResult_t ncclMemFree(void *memory) {
+    free(memory);
+    return ncclSuccess;
+}
+
+EXPORT ncclResult_t ncclCommRegister(const ncclComm_t comm, void *memory, size_t bytes, void **handle) {
+    *handle = standin_memory_add(&comm->memory, memory, bytes, false);
+    return ncclSuccess;
+}
+
+EXPORT ncclResult_t ncclCommDeregister(const ncclComm_t comm, void *handle) {
+    standin_memory_remove(&comm->memory, handle);
+    return ncclSuccess;
+}
+
+/* Collective: the ranks see that theirs are of one size. */
+EXPORT ncclResult_t ncclCommWindowRegister(ncclComm_t comm, void *memory, size_t bytes, ncclWindow_t *window,
+                                           int flags) {
+    uint64_t sizes[STANDIN_RANKS] = {0};
+    wait_for_batches(comm);
+    sizes[comm->rank] = bytes;
+    group_op op = op_of(WINDOW, sizeof *sizes, ncclInt8, comm, NULL);
+    op.number = ++comm->windows;
+    op.place = -1;
+    op.send = (const char *)&sizes[comm->rank];
+    op.recv = (char *)sizes;
+    atomic_fetch_add(&comm->given, 1);
+    standin_run_batch(batch_with(NULL, &op));
+    for (int r = 0; r < comm->size; r++) {
+        if (sizes[r] != bytes) {
+            fprintf(stderr, "NCCL stand-in: a window of %zu bytes on rank %d, of %zu on rank %d\n", bytes, comm->rank,
+                    (size_t)sizes[r], r);
+            abort();
+        }
+    }
+    *window = standin_memory_add(&comm->memory, memory, bytes, (flags & NCCL_WIN_COLL_SYMMETRIC) != 0);
+    comm->in_progress = comm->polled;
+    return comm->polled ? ncclInProgress : ncclSuccess;
+}
+
+EXPORT ncclResult_t ncclCommWindowDeregister(ncclComm_t comm, ncclWindow_t window) {
+    standin_memory_remove(&comm->memory, window);
     return ncclSuccess;
 }
 

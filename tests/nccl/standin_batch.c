@@ -27,7 +27,7 @@ static void delay(void) {
 
 /* ---- what moves ---- */
 
-static size_t type_size(ncclDataType_t type) {
+size_t standin_type_size(ncclDataType_t type) {
     switch (type) {
     case ncclInt8:
     case ncclUint8:
@@ -53,7 +53,7 @@ static void add_side(batch *b, const group_op *op, bool sends, int peer, const v
                                             .sends = sends,
                                             .peer = peer,
                                             .at = (char *)(uintptr_t)at,
-                                            .message = {(uint64_t)op->kind, op->number, bytes}};
+                                            .message = {(uint64_t)op->kind, op->number, bytes, op->place}};
 }
 
 /* This rank's own part: no message. */
@@ -66,7 +66,7 @@ static void keep_own(void *to, const void *from, size_t bytes) {
 /* The messages of an operation, and what stays on this rank. */
 static void begin_op(batch *b, group_op *op) {
     const struct ncclComm *c = op->comm;
-    const size_t bytes = op->count * type_size(op->type);
+    const size_t bytes = op->count * standin_type_size(op->type);
     const int sums = op->kind == ALL_REDUCE || op->kind == REDUCE_SCATTER;
     if (sums) {
         op->blocks = malloc((size_t)c->size * bytes + 1);
@@ -75,7 +75,7 @@ static void begin_op(batch *b, group_op *op) {
         const size_t at = (size_t)r * bytes;
         const bool cut = op->kind == REDUCE_SCATTER; /* a block for each rank */
         const void *out = cut ? op->send + at : op->send;
-        char *in = sums ? op->blocks + at : op->kind == BROADCAST ? op->recv : op->recv + at;
+        char *in = sums ? op->blocks + at : op->kind == BROADCAST ? op->recv : op->recv + at; /* WINDOW: a gather */
         if (r == c->rank) {
             if (op->kind != BROADCAST || op->peer == r) {
                 keep_own(in, out, bytes);
@@ -111,7 +111,7 @@ static void messages_to_self(batch *b) {
                     to->comm->rank);
             abort();
         }
-        keep_own(to->recv, b->ops[from++].send, to->count * type_size(to->type));
+        keep_own(to->recv, b->ops[from++].send, to->count * standin_type_size(to->type));
     }
 }
 

@@ -5,14 +5,16 @@
 #include <nccl.h>
 #include <stdatomic.h>
 
+#include "standin_memory.h"
 #include "standin_pipes.h"
 
-typedef enum coll_kind { MESSAGE = 1, ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER, BROADCAST } coll_kind;
+typedef enum coll_kind { MESSAGE = 1, ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER, BROADCAST, WINDOW } coll_kind;
 
 struct ncclComm {
     standin_pipes *pipes;
     int rank, size;
-    uint64_t collectives;
+    standin_memory memory;
+    uint64_t collectives, windows;
     bool in_progress;  /* said once, not yet asked for */
     bool polled;       /* not blocking */
     _Atomic int error; /* asynchronous */
@@ -30,8 +32,9 @@ typedef struct group_op {
     size_t count; /* elements; of all-gather and reduce-scatter: of a block */
     ncclDataType_t type;
     ncclRedOp_t op;
-    int peer;     /* of a message, its other rank; of a broadcast, the root */
-    char *blocks; /* [size · count] what the ranks bring to a sum */
+    int peer;      /* of a message, its other rank; of a broadcast, the root */
+    int64_t place; /* of a collective, where it lies in a window, which is the same on all ranks; −1: in none */
+    char *blocks;  /* [size · count] what the ranks bring to a sum */
     cudaStream_t stream;
 } group_op;
 
@@ -45,6 +48,7 @@ typedef struct batch {
 /* A number of the environment. */
 int64_t standin_setting(const char *name, int64_t otherwise);
 void standin_pause(int64_t nanoseconds);
+size_t standin_type_size(ncclDataType_t type);
 /* Of a batch, which it frees: late, until all of its messages have come, or its communicator is aborted. */
 void standin_run_batch(void *batch_);
 

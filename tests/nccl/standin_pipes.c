@@ -57,8 +57,9 @@ standin_pipes *standin_pipes_open(const char *name, int rank, int size) {
     standin_pipes *p = calloc(1, sizeof *p);
     *p = (standin_pipes){.rank = rank, .size = size, .bytes = shared_bytes(size)};
     const int file = shm_open(name, O_RDWR | O_CREAT, 0600);
-    if (file < 0 || ftruncate(file, (off_t)p->bytes) != 0) {
-        fprintf(stderr, "NCCL stand-in: %s: %s\n", name, strerror(errno));
+    const int error = file < 0 ? errno : posix_fallocate(file, 0, (off_t)p->bytes); /* a full /dev/shm is said now */
+    if (error != 0) {
+        fprintf(stderr, "NCCL stand-in: %s: %s\n", name, strerror(error));
         free(p);
         return NULL;
     }
@@ -147,6 +148,17 @@ static void compare(const standin_side *s, const standin_message *came) {
     }
 }
 
+static void compare_places(const standin_side *s, const standin_message *came) {
+    if (came->place != s->message.place) {
+        fprintf(
+            stderr,
+            "NCCL stand-in: kind %d, number %lld lies at %lld of a symmetric window on rank %d, at %lld on rank %d\n",
+            (int)came->kind, (long long)came->number, (long long)s->message.place, s->pipes->rank,
+            (long long)came->place, s->peer);
+        abort();
+    }
+}
+
 static bool move_in(standin_side *s, one_pipe *pipe) {
     const uint64_t read = atomic_load(&pipe->read), there = atomic_load(&pipe->written) - read;
     if (!s->begun) {
@@ -156,6 +168,7 @@ static bool move_in(standin_side *s, one_pipe *pipe) {
         }
         pipe_get(pipe, read, &came, sizeof came);
         compare(s, &came);
+        compare_places(s, &came);
         atomic_store(&pipe->read, read + sizeof came);
         s->begun = true;
         s->done = came.bytes == 0;

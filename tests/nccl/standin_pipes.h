@@ -17,6 +17,7 @@ void standin_pipes_close(standin_pipes *pipes);
 
 typedef struct standin_message {
     uint64_t kind, number, bytes; /* the collective; how many of this communicator came before it; of this message */
+    int64_t place;                /* where it lies in a window; −1: in none */
 } standin_message;
 
 /* One side of a message on its way. */

@@ -38,6 +38,17 @@ for np in 2 3; do
     cmp -s nccl-$np.txt async-$np.txt || fail "$np ranks: other bits where lanes are late"
 done
 trained 4 nccl cpu_async data-4 --set parallel.data=2
+
+# All that a training exchanges over it is registered: windows where the version has them, else plain; or nothing at all, for the same losses.
+HYLAS_STANDIN_SAY=1 trained 2 nccl cpu_async windows "${ring[@]}"
+grep -Eq 'rank 0: [1-9][0-9]* ranges were registered, with all of ([1-9][0-9]*) of \1 operations' log || fail "not all that is exchanged is registered"
+HYLAS_STANDIN_SAY=1 HYLAS_STANDIN_VERSION=21900 trained 2 nccl cpu_async plain "${ring[@]}"
+grep -Eq 'rank 0: [1-9][0-9]* ranges were registered, with all of ([1-9][0-9]*) of \1 operations' log || fail "2.19: not all that is exchanged is registered"
+HYLAS_STANDIN_SAY=1 HYLAS_STANDIN_VERSION=21400 trained 2 nccl cpu_async older "${ring[@]}"
+grep -Eq 'rank 0: 0 ranges were registered' log || fail "2.14 has nothing to register with"
+for name in windows plain older; do
+    cmp -s $name.txt nccl-2.txt || fail "$name: registered memory changes the losses"
+done
 for config in verify verify-recurrent verify-convolution; do
     timeout 200 "$mpirun" -np 4 "$hylas" verify "$data/$config.yaml" --tokens 131 --dtype f32 --table cpu_async --set parallel.transport=nccl --all >log 2>&1 ||
         fail "verify $config"

@@ -110,6 +110,7 @@ static hy_status reserve_activations(hy_trainer *trainer, bool train) {
         most.host = needed.host > most.host ? needed.host : most.host;
         rows = hy_local_tokens(&s.feed) > rows ? hy_local_tokens(&s.feed) : rows;
     }
+    trainer->arena_bytes[!train] = most.arena;
     HY_TRY(hy_device_alloc(trainer->device, train ? HY_TRAINING_ARENA : "activations of validation", (size_t)most.arena,
                            &memory->arena));
     if (train) {
@@ -185,16 +186,35 @@ static hy_status reserve_data(hy_trainer *trainer, bool train) {
     return train ? hy_trainer_set_data(trainer, &trainer->next) : HY_OK; /* zeros so far */
 }
 
+/* What every step exchanges lies in these; buckets lie alike on all ranks, activations may not. Collective. */
+static hy_status keep_model(hy_trainer *trainer) {
+    const int64_t flat = hy_model_flat_size(trainer->model);
+    const size_t grads = (size_t)flat * hy_role_size(trainer->precision, HY_ROLE_GRAD);
+    const int64_t compute = hy_model_compute_offset(trainer->model, trainer->precision, flat);
+    HY_TRY(hy_comm_keep(trainer->all, trainer->grads, grads, true));
+    return hy_comm_keep(trainer->all, trainer->parameters->compute, (size_t)compute, true);
+}
+
+static hy_status keep_activations(hy_trainer *trainer) {
+    for (int i = 0; i < 2; i++) {
+        const hy_run_memory *memory = &trainer->memory[i];
+        HY_TRY(hy_comm_keep(trainer->sequence, memory->arena, (size_t)trainer->arena_bytes[i], false));
+    }
+    return HY_OK;
+}
+
 static hy_status build(hy_trainer *trainer, bool train, bool blank) {
     const hy_config *config = trainer->config;
     const int sequence = hy_trainer_sequence_size(config, hy_comm_size(trainer->world));
     HY_TRY(hy_mesh_create(trainer->world, (int)config->parallel.data, sequence, &trainer->mesh));
     HY_TRY(open_device(trainer));
     HY_TRY(hy_comm_agree(trainer->world, reserve_model(trainer, train)));
+    HY_TRY(train ? keep_model(trainer) : HY_OK);
     HY_TRY(hy_one_tokenizer_add(&trainer->tokenizer, trainer->world, config->data.tokenizer, "data.tokenizer"));
     HY_TRY(blank ? hy_run_stores_blank(config, &trainer->stores)
                  : hy_run_stores_open(config, train, trainer->world, &trainer->tokenizer, &trainer->stores));
-    return hy_comm_agree(trainer->world, reserve_data(trainer, train));
+    HY_TRY(hy_comm_agree(trainer->world, reserve_data(trainer, train)));
+    return keep_activations(trainer);
 }
 
 static hy_status trainer_create(const hy_config *config, bool train, bool blank, hy_comm *world, hy_trainer **out) {

@@ -56,6 +56,7 @@ typedef struct hy_trainer {
     double *scalars;             /* [HY_SCALARS] in the device's memory: what a step reads at its end */
     hy_adamw_sharded *optimizer; /* NULL without training */
     hy_run_memory memory[2];     /* activations of training and of validation: all stages' */
+    int64_t arena_bytes[2];      /* of them */
     hy_eval_results results;     /* validation: of a micro-step's tokens */
     hy_run_stores stores;
     hy_one_tokenizer tokenizer; /* of all stores, and of what the run starts from */
