@@ -41,6 +41,7 @@ typedef struct ucx_state {
     double looked, in_vain;   /* when last; seconds of looking since something came */
     bool closing;             /* peers may go */
     int gone;                 /* a peer that is, or −1 */
+    int failed_to;            /* to or from whom a message failed, or −1: not known */
     ucs_status_t gone_status; /* or what a message ended with */
 } ucx_state;
 
@@ -75,10 +76,11 @@ static bool ucx_about(char *text, size_t size) {
 
 /* ---- messages ---- */
 
-/* What ends with an error is taken for complete: ucx_health tells, and the job ends. */
-static void *handle_of(ucx_state *s, ucs_status_ptr_t request) {
+/* What ends with an error is taken for complete, until end_if_failed looks. */
+static void *handle_of(ucx_state *s, ucs_status_ptr_t request, int peer) {
     if (UCS_PTR_IS_ERR(request)) {
         s->gone_status = UCS_PTR_STATUS(request);
+        s->failed_to = peer;
         return NULL;
     }
     return request;
@@ -95,13 +97,14 @@ static ucp_request_param_t of_host_memory(void) {
 static void *ucx_send(void *state, const void *buf, size_t bytes, int to, uint64_t tag) {
     ucx_state *s = state;
     const ucp_request_param_t param = of_host_memory();
-    return handle_of(s, ucx->ucp_tag_send_nbx(s->peers[to].endpoint, buf, bytes, tag_of(s->comm->rank, tag), &param));
+    return handle_of(s, ucx->ucp_tag_send_nbx(s->peers[to].endpoint, buf, bytes, tag_of(s->comm->rank, tag), &param),
+                     to);
 }
 
 static void *ucx_recv(void *state, void *buf, size_t bytes, int from, uint64_t tag) {
     ucx_state *s = state;
     const ucp_request_param_t param = of_host_memory();
-    return handle_of(s, ucx->ucp_tag_recv_nbx(s->worker, buf, bytes, tag_of(from, tag), UINT64_MAX, &param));
+    return handle_of(s, ucx->ucp_tag_recv_nbx(s->worker, buf, bytes, tag_of(from, tag), UINT64_MAX, &param), from);
 }
 
 static bool ucx_done(void *state, void *handle) {
@@ -232,7 +235,7 @@ static hy_status ucx_open(hy_comm *comm) {
     hy_status status = HY_NEW("UCX communicator", 1, &s);
     if (status == HY_OK) {
         s->comm = comm;
-        s->gone = -1;
+        s->gone = s->failed_to = -1;
         status = HY_NEW("addresses of UCX", comm->size, &cards);
     }
     status = status == HY_OK ? prepare_state(s, &cards[comm->rank]) : status;
@@ -268,11 +271,20 @@ static void look_for_messages(ucx_state *s) {
     }
 }
 
+/* Whoever waits may wait in another communicator, and what a failed message should have brought must not be used. */
+static void end_if_failed(ucx_state *s) {
+    if (s->gone_status != UCS_OK && !s->closing) {
+        look_for_messages(s); /* which says what peer is gone, if one is */
+        hy_comm_check_health(s->comm);
+    }
+}
+
 static void ucx_progress(void) {
     for (ucx_state *s = all_states; s != NULL; s = s->next) {
         count_look(s);
         look_for_messages(s);
         hy_exchanges_progress(s->exchanges);
+        end_if_failed(s);
     }
 }
 
@@ -280,6 +292,7 @@ static void ucx_post(hy_comm *comm, const hy_xfer *xfer, hy_req *req) {
     ucx_state *s = comm->impl;
     s->on_way++;
     req->impl = hy_exchanges_post(s->exchanges, xfer);
+    end_if_failed(s);
 }
 
 static bool ucx_test(hy_req *req, double *completed) {
@@ -290,6 +303,7 @@ static bool ucx_test(hy_req *req, double *completed) {
             return false;
         }
     }
+    end_if_failed(s);
     s->on_way--;
     req->impl = NULL;
     return true;
@@ -304,20 +318,26 @@ static bool ucx_health(const hy_comm *comm, char *why, size_t size) {
     const ucx_state *s = comm->impl;
     const double limit = hy_comm_limit();
     if (s->gone_status != UCS_OK && s->gone >= 0) {
-        (void)snprintf(why, size, "rank %d on host %s is gone: %s", s->gone, s->peers[s->gone].host,
-                       ucx->ucs_status_string(s->gone_status));
+        (void)snprintf(why, size, "rank %d on host %s is gone: %s", hy_comm_in_world(comm, s->gone),
+                       s->peers[s->gone].host, ucx->ucs_status_string(s->gone_status));
         return false;
     }
     if (s->gone_status != UCS_OK) {
-        (void)snprintf(why, size, "a message failed: %s", ucx->ucs_status_string(s->gone_status));
+        if (s->failed_to >= 0) {
+            (void)snprintf(why, size, "a message to or from rank %d on host %s failed: %s",
+                           hy_comm_in_world(comm, s->failed_to), s->peers[s->failed_to].host,
+                           ucx->ucs_status_string(s->gone_status));
+        } else {
+            (void)snprintf(why, size, "a message failed: %s", ucx->ucs_status_string(s->gone_status));
+        }
         return false;
     }
     if (limit > 0 && s->in_vain > limit) {
         hy_exchange_kind kind;
         const int peer = hy_exchanges_awaits(s->exchanges, &kind);
         (void)snprintf(why, size, "nothing has come for %.0f s; the oldest exchange, %s, waits for rank %d on host %s",
-                       s->in_vain, peer < 0 ? "?" : hy_exchange_kind_name(kind), peer,
-                       peer < 0 ? "?" : s->peers[peer].host);
+                       s->in_vain, peer < 0 ? "?" : hy_exchange_kind_name(kind),
+                       peer < 0 ? peer : hy_comm_in_world(comm, peer), peer < 0 ? "?" : s->peers[peer].host);
         return false;
     }
     return true;

@@ -122,6 +122,26 @@ if(NOT HY_SANITIZE AND NOT HY_TSAN AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|aa
   set_tests_properties(fault/nth_failure PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
 endif()
 
+# At the n-th exchange of a step one rank meets an error, is killed or stops: a draw here; all of them by `exchange_faults.sh ... --all`.
+set(fault_transports mpi)
+if(TARGET hy::ucx)
+  string(APPEND fault_transports " ucx")
+endif()
+if(HY_HAVE_NCCL)
+  string(APPEND fault_transports " nccl")
+  set(fault_nccl "HYLAS_NCCL=$<TARGET_FILE:nccl_standin>")
+endif()
+if(NOT HY_SANITIZE AND NOT HY_TSAN)
+  add_library(nth_exchange MODULE fault/nth_exchange.c)
+  target_link_libraries(nth_exchange PRIVATE hy::mpi)
+  add_test(NAME fault/exchange_faults COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/exchange_faults.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR}
+           $<TARGET_FILE:nth_exchange> ${fault_transports})
+  set_tests_properties(fault/exchange_faults PROPERTIES TIMEOUT 600 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE};${fault_nccl}")
+  # A /dev/shm without room; skipped (77) where a mount namespace is not allowed.
+  add_test(NAME fault/full_shm COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/full_shm.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR} ${fault_transports})
+  set_tests_properties(fault/full_shm PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE};${fault_nccl}")
+endif()
+
 # The plan of a run against the run.
 add_test(NAME program/plan COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program/plan.sh $<TARGET_FILE:hylas> ${CMAKE_SOURCE_DIR})
 set_tests_properties(program/plan PROPERTIES TIMEOUT 300 ENVIRONMENT "${mpi_environment};MPIEXEC=${MPIEXEC_EXECUTABLE}")
