@@ -156,8 +156,8 @@ static int64_t send(hy_req *req) {
 }
 
 int main(int argc, char **argv) {
-    static int64_t (*const run[HY_X_KINDS])(hy_req *) = {all_gather, all_reduce, reduce_scatter, all_to_all,
-                                                         broadcast,  send,       NULL};
+    static int64_t (*const run[HY_X_KINDS])(hy_req *) = {all_gather, all_reduce, reduce_scatter, all_to_all, broadcast,
+                                                         send,       NULL};
     hy_comm *world = NULL;
     hy_device *device = NULL;
     hy_req req = {0};

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# full_shm.sh HYLAS SOURCE TRANSPORT...: a training of three ranks where /dev/shm has next to no room, and one where it has some: over each transport
-# (mpi, ucx, nccl; nccl: the library that HYLAS_NCCL names) it does without, with the losses it has with room, or ends within a bound with a documented
+# full_shm.sh HYLAS SOURCE TRANSPORTS: a training of three ranks where /dev/shm has next to no room, and one where it has some: over each of TRANSPORTS
+# (words of mpi, ucx, nccl; nccl: the library that HYLAS_NCCL names) it does without, with the losses it has with room, or ends within a bound with a documented
 # exit code and says what was wanted. Skipped (77) where a mount namespace is not allowed.
 set -uo pipefail
 if [ "${SMALL_SHM:-}" = "" ]; then
     unshare --mount true || { printf 'skipped: no mount namespace here\n'; exit 77; }
     SMALL_SHM=yes exec unshare --mount "$BASH_SOURCE" "$@"
 fi
-transports=("${@:3}")
+read -r -a transports <<<"$3"
 source "$(dirname "${BASH_SOURCE[0]}")/begin.sh" "$1" "$2"
 skip() {
     printf 'skipped: %s\n' "$*"

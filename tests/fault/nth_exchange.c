@@ -88,12 +88,10 @@ POSTS(MPI_Ialltoall,
       (s, n, t, to, m, u, c, r))
 POSTS(MPI_Ibcast, (void *b, int n, MPI_Datatype t, int root, MPI_Comm c, MPI_Request *r), (b, n, t, root, c, r))
 POSTS(MPI_Ibarrier, (MPI_Comm c, MPI_Request *r), (c, r))
-POSTS(MPI_Ireduce,
-      (const void *s, void *to, int n, MPI_Datatype t, MPI_Op op, int root, MPI_Comm c, MPI_Request *r),
+POSTS(MPI_Ireduce, (const void *s, void *to, int n, MPI_Datatype t, MPI_Op op, int root, MPI_Comm c, MPI_Request *r),
       (s, to, n, t, op, root, c, r))
 POSTS(MPI_Ireduce_scatter_block,
-      (const void *s, void *to, int n, MPI_Datatype t, MPI_Op op, MPI_Comm c, MPI_Request *r),
-      (s, to, n, t, op, c, r))
+      (const void *s, void *to, int n, MPI_Datatype t, MPI_Op op, MPI_Comm c, MPI_Request *r), (s, to, n, t, op, c, r))
 
 int MPI_Iallreduce(const void *s, void *to, int n, MPI_Datatype t, MPI_Op op, MPI_Comm c, MPI_Request *r) {
     if (n == STEP_COUNTS && t == MPI_DOUBLE) {
