@@ -3,10 +3,22 @@
 
 #include <time.h>
 
-double hy_now(void) {
+static double seconds_of(clockid_t clock) {
     struct timespec now = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(clock, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+double hy_now(void) {
+    return seconds_of(CLOCK_MONOTONIC);
+}
+
+double hy_now_coarse(void) {
+#ifdef CLOCK_MONOTONIC_COARSE
+    return seconds_of(CLOCK_MONOTONIC_COARSE);
+#else
+    return seconds_of(CLOCK_MONOTONIC);
+#endif
 }
 
 hy_utc hy_utc_time(void) {

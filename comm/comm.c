@@ -166,12 +166,19 @@ int hy_comm_in_world(const hy_comm *comm, int rank) {
     return control->in_world != NULL ? control->in_world[rank] : rank;
 }
 
+/* Exchanges of up to so many bytes, or elements of sums, are timed by the coarse clock: two looks at the other take as long as the message. */
+enum { BRIEF = 16 << 10 };
+
+static double clock_of(const hy_req *req) {
+    return req->brief ? hy_now_coarse() : hy_now();
+}
+
 /* `bytes` are what this rank sends, for the record. */
 static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_xfer *x, hy_req *req) {
     const bool message = x->kind == HY_X_SEND || x->kind == HY_X_RECV;
     *req = (hy_req){.comm = comm,
                     .span = hy_record_post(comm->log, name, x->kind, bytes),
-                    .posted = hy_now(),
+                    .brief = x->n <= BRIEF,
                     .name = name,
                     .kind = (int)x->kind,
                     .number = message ? ++comm->n_messages : ++comm->n_collectives,
@@ -181,13 +188,15 @@ static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_x
         return;
     }
     if (is_stream_ordered(comm)) {
+        req->posted = hy_now();
         comm->transport->post(comm, x, req);
         return;
     }
+    const double begun = clock_of(req);
     hy_deferred_enter();
     comm->transport->post(comm, x, req);
     hy_deferred_leave();
-    hy_record_move(comm->log, hy_now() - req->posted);
+    hy_record_move(comm->log, clock_of(req) - begun);
 }
 
 static int64_t to_others(const hy_comm *comm, size_t bytes) {
@@ -245,17 +254,12 @@ void hy_comm_group_end(hy_comm *comm) {
 
 /* ---- waiting ---- */
 
-static void finish(hy_req *req, double completed, double waited) {
-    hy_record_wait(req->comm->log, req->span, completed - req->posted, waited);
-    *req = (hy_req){0};
-}
-
-static bool transport_test(hy_req *req, double *completed) {
+static bool transport_test(hy_req *req) {
     if (req->impl == NULL) {
         return true;
     }
     hy_deferred_enter();
-    const bool complete = req->comm->transport->test(req, completed);
+    const bool complete = req->comm->transport->test(req);
     hy_deferred_leave();
     return complete;
 }
@@ -266,11 +270,10 @@ bool hy_comm_test(hy_req *req) {
         return true;
     }
     const double begun = hy_now();
-    double completed = req->posted;
-    const bool complete = transport_test(req, &completed);
+    const bool complete = transport_test(req);
     hy_record_move(req->comm->log, hy_now() - begun);
     if (complete) {
-        finish(req, completed, 0);
+        *req = (hy_req){0};
     }
     return complete;
 }
@@ -302,17 +305,37 @@ void hy_comm_look_around(void) {
     look_around(NULL);
 }
 
-static void wait_for_transport(hy_req *req, double *completed) {
-    if (transport_test(req, completed)) {
-        return;
+/* What is over within some microseconds is not worth telling the watchdog of. */
+static bool is_soon_over(hy_req *req) {
+    enum { TESTS = 100 };
+    bool over = req->impl == NULL;
+    hy_deferred_enter();
+    for (int i = 0; i < TESTS && !over; i++) {
+        over = req->comm->transport->test(req);
     }
-    hy_presence_wait(req);
+    hy_deferred_leave();
+    return over;
+}
+
+/* Seconds. */
+static double wait_for_long(hy_req *req) {
+    const double begun = hy_now();
+    hy_presence_wait(req, begun);
     do {
         look_around(NULL);
         hy_comm_check_health(req->comm);
         req->comm->transport->idle(req);
-    } while (!transport_test(req, completed));
-    hy_presence_done();
+    } while (!transport_test(req));
+    const double now = hy_now();
+    hy_presence_done(now);
+    return now - begun;
+}
+
+static double wait_for_transport(hy_req *req) {
+    const double begun = clock_of(req);
+    const bool over = is_soon_over(req);
+    const double waited = clock_of(req) - begun;
+    return over ? waited : waited + wait_for_long(req);
 }
 
 /* One rank alone waits for nobody. */
@@ -336,10 +359,10 @@ void hy_comm_wait(hy_req *req) {
         let_lane_wait(req);
         return;
     }
-    const double begun = hy_now();
-    double completed = req->posted;
-    wait_for_transport(req, &completed);
-    finish(req, completed, hy_now() - begun);
+    if (req->impl != NULL) {
+        hy_record_wait(req->comm->log, req->span, wait_for_transport(req));
+    }
+    *req = (hy_req){0};
 }
 
 void hy_comm_wait_all(hy_req *reqs, int64_t n) {
@@ -369,17 +392,11 @@ void hy_comm_barrier(hy_comm *comm) {
         hy_comm_barrier(comm->control);
         return;
     }
-    hy_req req = {.comm = comm,
-                  .posted = hy_now(),
-                  .name = "barrier",
-                  .kind = HY_X_KINDS,
-                  .number = ++comm->n_collectives,
-                  .peer = -1};
-    double completed;
+    hy_req req = {.comm = comm, .name = "barrier", .kind = HY_X_KINDS, .number = ++comm->n_collectives, .peer = -1};
     hy_deferred_enter();
     comm->plane->barrier(comm, &req);
     hy_deferred_leave();
-    wait_for_transport(&req, &completed);
+    (void)wait_for_transport(&req);
 }
 
 hy_status hy_comm_agree(hy_comm *comm, hy_status mine) {

@@ -2,7 +2,7 @@
  *
  * Exchanges are posted and then waited for; several may be in flight. Buffers are borrowed until hy_comm_wait returns. There are two
  * planes: a communicator as it is made moves the host's memory (control); one that is bound to a device moves what the device holds.
- * Every exchange has a name and is recorded (count, bytes, seconds in flight, seconds waited).
+ * Every exchange has a name and is recorded (count, bytes, seconds waited).
  *
  * Inside a step nothing may fail on one rank alone: if the MPI library reports an error in an exchange, the rank logs
  * what, where and which host, and aborts the whole job with exit code 8. So exchanges return nothing. */
@@ -21,9 +21,10 @@ typedef struct hy_comm hy_comm;
 /* A posted exchange. Zero-initialise; wait on a request that was never posted returns at once. */
 typedef struct hy_req {
     hy_comm *comm;
-    void *impl; /* backend's handle */
-    int span;   /* index of the exchange's record */
-    double posted;
+    void *impl;       /* backend's handle */
+    int span;         /* index of the exchange's record */
+    double posted;    /* hy_now(), of those that a lane carries */
+    bool brief;       /* little: timed by the coarse clock */
     const char *name; /* which exchange this is, for those who ask what this rank waits in (presence.h) */
     int kind;         /* hy_exchange_kind; HY_X_KINDS: a barrier */
     int64_t number;   /* of its communicator's collectives, or of its messages, from 1 */
@@ -144,9 +145,9 @@ const char *hy_exchange_kind_name(hy_exchange_kind kind);
 typedef struct hy_exchange_record {
     const char *name;
     hy_exchange_kind kind;
-    int64_t count, bytes;     /* bytes this rank sent (recv: received) */
-    double in_flight, waited; /* seconds: from posting to completion; inside hy_comm_wait */
-    int64_t unseen; /* of `count`, those that a lane of the device waited for: the host does not know how long */
+    int64_t count, bytes; /* bytes this rank sent (recv: received) */
+    double waited;        /* seconds inside hy_comm_wait */
+    int64_t unseen;       /* of `count`, those that a lane of the device waited for: the host does not know how long */
 } hy_exchange_record;
 
 /* The records of exchanges between communicators that were made for it (hy_comm_count_create). */

@@ -35,9 +35,8 @@ typedef struct hy_transport {
     void (*join)(hy_req *req);
     const hy_req *(*oldest)(
         void); /* likewise: the exchange that is longest under way, of all its communicators; NULL: none */
-    /* True if the exchange is complete: then its handle is released, req->impl is NULL and *completed is when it was
-     * found complete. */
-    bool (*test)(hy_req *req, double *completed);
+    /* True if the exchange is complete: then its handle is released and req->impl is NULL. */
+    bool (*test)(hy_req *req);
     void (*idle)(const hy_req *req); /* what a waiter does between tests */
     void (*progress)(void);          /* of all its communicators */
     /* hy_comm_keep, local or collective as it needs; NULL: nothing to make ready. */
@@ -88,9 +87,9 @@ void hy_comm_check_health(const hy_comm *comm);
 /* As hy_comm_set_limit says. */
 double hy_comm_limit(void);
 
-/* records.c: opens (or finds) the record of (name, kind) in the log (NULL: the process's) and counts one exchange; then its times. */
+/* records.c: opens (or finds) the record of (name, kind) in the log (NULL: the process's) and counts one exchange; then the seconds waited for it. */
 int hy_record_post(hy_exchange_log *log, const char *name, hy_exchange_kind kind, int64_t bytes);
-void hy_record_wait(hy_exchange_log *log, int record, double in_flight, double waited);
+void hy_record_wait(hy_exchange_log *log, int record, double waited);
 /* A lane waits for it, not the host. */
 void hy_record_unseen(hy_exchange_log *log, int record);
 /* Time in the library that is no waiting: posting, testing, progress. */

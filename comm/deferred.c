@@ -87,8 +87,7 @@ static void free_if_over(hy_deferred *d, posted_xfer *p) {
 
 /* ---- moving on ---- */
 
-static void land(hy_deferred *d, posted_xfer *p, double completed) {
-    hy_record_wait(p->req.comm->log, p->req.span, completed - p->req.posted, 0.0);
+static void land(hy_deferred *d, posted_xfer *p) {
     if (p->signal != NULL) {
         hy_device_signal(d->device, p->signal, p->value);
     }
@@ -105,7 +104,7 @@ static void start_xfer(hy_deferred *d, posted_xfer *p) {
         d->comm->transport->post(d->comm, &p->xfer, &p->req);
     }
     if (p->req.impl == NULL) {
-        land(d, p, p->req.posted);
+        land(d, p);
         return;
     }
     hy_device_lend(d->device);
@@ -125,26 +124,24 @@ static void start_what_may(hy_deferred *d) {
     }
 }
 
-static bool xfer_has_come(hy_deferred *d, posted_xfer *p, double *completed) {
+static bool xfer_has_come(hy_deferred *d, posted_xfer *p) {
     if (p->req.impl == NULL) {
         return true;
     }
-    return d->staged != NULL ? hy_staged_test(d->staged, &p->req, completed)
-                             : d->comm->transport->test(&p->req, completed);
+    return d->staged != NULL ? hy_staged_test(d->staged, &p->req) : d->comm->transport->test(&p->req);
 }
 
 static void land_what_has(hy_deferred *d) {
     for (posted_xfer **link = &d->flying; *link != NULL;) {
         posted_xfer *p = *link;
-        double completed = p->req.posted;
-        if (!xfer_has_come(d, p, &completed)) {
+        if (!xfer_has_come(d, p)) {
             link = &p->next;
             continue;
         }
         *link = p->next;
         n_flying--;
         hy_device_take_back(d->device);
-        land(d, p, completed);
+        land(d, p);
     }
 }
 

@@ -42,26 +42,12 @@ static void copy_block(const hy_exchange *e, void *to, const void *from, size_t 
     }
 }
 
-/* ---- one message ---- */
+/* ---- all-gather: own block is in its place ---- */
 
 static int one_step(const hy_exchange *e) {
     (void)e;
     return 1;
 }
-
-static void message_begin(hy_exchange *e, int step) {
-    const hy_xfer *x = &e->xfer;
-    (void)step;
-    if (x->kind == HY_X_SEND) {
-        hy_exchange_send(e, x->peer, x->send, (size_t)x->n);
-    } else {
-        hy_exchange_recv(e, x->peer, x->recv, (size_t)x->n);
-    }
-}
-
-static const hy_algorithm message = {one_step, message_begin, NULL};
-
-/* ---- all-gather: own block is in its place ---- */
 
 static void gather_direct_begin(hy_exchange *e, int step) {
     (void)step;
@@ -245,8 +231,6 @@ void hy_exchange_plan(hy_exchange *e) {
         break;
     case HY_X_SEND:
     case HY_X_RECV:
-        e->phases[0] = &message;
-        break;
     case HY_X_KINDS:
         break;
     }

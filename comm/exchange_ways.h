@@ -37,7 +37,6 @@ struct hy_exchange {
     void (*last)(hy_exchange *e); /* NULL: nothing is left to do */
     int phase, step;              /* step −1: not begun */
     bool collective, begun, done;
-    double completed;
     hy_awaited *awaited; /* [2·size] */
     int n_awaited;
     hy_work *work; /* NULL: none */

@@ -1,6 +1,5 @@
 #include "comm/exchanges.h"
 
-#include "base/clock.h"
 #include "base/memory.h"
 #include "comm/exchange_ways.h"
 
@@ -155,7 +154,6 @@ static void end_exchange(hy_exchange *e) {
     e->work = NULL;
     e->all->running -= e->collective;
     e->done = true;
-    e->completed = hy_now();
 }
 
 static void advance(hy_exchange *e) {
@@ -204,40 +202,7 @@ static hy_exchange *take_exchange(hy_exchanges *all) {
     return e;
 }
 
-hy_exchange *hy_exchanges_post(hy_exchanges *all, const hy_xfer *xfer) {
-    const bool one = xfer->kind == HY_X_SEND || xfer->kind == HY_X_RECV;
-    const bool sums = xfer->kind == HY_X_ALL_REDUCE || xfer->kind == HY_X_REDUCE_SCATTER;
-    const uint64_t collectives = (uint64_t)1 << (HY_P2P_TAG_BITS - 1);
-    hy_exchange *e = take_exchange(all);
-    *e = (hy_exchange){.all = all,
-                       .xfer = *xfer,
-                       .unit = sums ? hy_type_size(xfer->type) : 1,
-                       .step = -1,
-                       .collective = !one,
-                       .awaited = e->awaited};
-    e->tag = one ? (uint32_t)xfer->tag : collectives | (all->collectives++ % collectives);
-    *all->end = e;
-    all->end = &e->next;
-    if (one || (all->behind == 0 && all->running < RUNNING)) {
-        begin_exchange(e);
-    } else {
-        all->behind++;
-    }
-    return e;
-}
-
-void hy_exchanges_progress(hy_exchanges *all) {
-    for (hy_exchange *e = all->posted; e != NULL; e = e->next) {
-        if (e->begun) {
-            advance(e);
-        } else if (all->running < RUNNING) {
-            all->behind--;
-            begin_exchange(e);
-        }
-    }
-}
-
-bool hy_exchanges_test(hy_exchanges *all, hy_exchange *e, double *completed) {
+bool hy_exchanges_test(hy_exchanges *all, hy_exchange *e) {
     if (!e->done) {
         return false;
     }
@@ -251,8 +216,63 @@ bool hy_exchanges_test(hy_exchanges *all, hy_exchange *e, double *completed) {
     }
     e->next = all->spare;
     all->spare = e;
-    *completed = e->completed;
     return true;
+}
+
+static void append(hy_exchanges *all, hy_exchange *e) {
+    *all->end = e;
+    all->end = &e->next;
+}
+
+/* It has no phases, and is over when the message is. */
+static hy_exchange *post_message(hy_exchanges *all, const hy_xfer *x) {
+    const hy_p2p *p = &all->p2p;
+    const uint32_t tag = (uint32_t)x->tag;
+    void *handle = x->kind == HY_X_SEND ? p->send(p->context, x->send, (size_t)x->n, x->peer, tag)
+                                        : p->recv(p->context, x->recv, (size_t)x->n, x->peer, tag);
+    if (handle == NULL) {
+        return NULL;
+    }
+    hy_exchange *e = take_exchange(all);
+    *e = (hy_exchange){.all = all, .xfer = *x, .step = -1, .begun = true, .awaited = e->awaited};
+    await(e, handle, x->peer);
+    append(all, e);
+    return e;
+}
+
+static hy_exchange *post_collective(hy_exchanges *all, const hy_xfer *x) {
+    const bool sums = x->kind == HY_X_ALL_REDUCE || x->kind == HY_X_REDUCE_SCATTER;
+    const uint64_t collectives = (uint64_t)1 << (HY_P2P_TAG_BITS - 1);
+    hy_exchange *e = take_exchange(all);
+    *e = (hy_exchange){.all = all,
+                       .xfer = *x,
+                       .unit = sums ? hy_type_size(x->type) : 1,
+                       .step = -1,
+                       .collective = true,
+                       .awaited = e->awaited};
+    e->tag = collectives | (all->collectives++ % collectives);
+    append(all, e);
+    if (all->behind == 0 && all->running < RUNNING) {
+        begin_exchange(e);
+    } else {
+        all->behind++;
+    }
+    return hy_exchanges_test(all, e) ? NULL : e;
+}
+
+hy_exchange *hy_exchanges_post(hy_exchanges *all, const hy_xfer *x) {
+    return x->kind == HY_X_SEND || x->kind == HY_X_RECV ? post_message(all, x) : post_collective(all, x);
+}
+
+void hy_exchanges_progress(hy_exchanges *all) {
+    for (hy_exchange *e = all->posted; e != NULL; e = e->next) {
+        if (e->begun) {
+            advance(e);
+        } else if (all->running < RUNNING) {
+            all->behind--;
+            begin_exchange(e);
+        }
+    }
 }
 
 int hy_exchanges_awaits(const hy_exchanges *all, hy_exchange_kind *kind) {

@@ -1,7 +1,7 @@
 /* Exchanges made of messages. Each is one phase or two, a phase a number of steps, a step a set of messages that are posted together and
  * waited for together:
  *
- *   message         one step
+ *   message         itself
  *   all-gather      direct (all blocks at once) for few ranks; recursive doubling (Thakur, Rabenseifner, Gropp 2005, 4.1) where ranks are a
  *                   power of two and blocks small; else a ring
  *   reduce-scatter  a ring: the sum of block b starts at rank b + 1 and ends at rank b, each adding its own, ((x[b+1] + x[b+2]) + ...) + x[b]
@@ -25,10 +25,11 @@ HY_MUST_CHECK hy_status hy_exchanges_create(const hy_p2p *p2p, hy_exchanges **ou
 /* Nothing is on its way. NULL allowed. */
 void hy_exchanges_destroy(hy_exchanges *all);
 
+/* NULL: it is complete at once. */
 hy_exchange *hy_exchanges_post(hy_exchanges *all, const hy_xfer *xfer);
 void hy_exchanges_progress(hy_exchanges *all);
-/* True if it is complete: then it is released, and *completed is when it was found so. Moves nothing on. */
-bool hy_exchanges_test(hy_exchanges *all, hy_exchange *exchange, double *completed);
+/* True if it is complete: then it is released. Moves nothing on. */
+bool hy_exchanges_test(hy_exchanges *all, hy_exchange *exchange);
 /* The peer of a message that is still awaited, of the oldest exchange; −1: none is. *kind: of the exchange. */
 int hy_exchanges_awaits(const hy_exchanges *all, hy_exchange_kind *kind);
 

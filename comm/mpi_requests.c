@@ -6,13 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 
 typedef struct part {
     int64_t next; /* next part of the same exchange, or next free entry; −1 ends */
-    double done_at;
     hy_mpi_after after;
 } part;
 
@@ -84,7 +82,7 @@ void hy_mpi_add_part(hy_req *req, MPI_Request request) {
     }
     pool.active++;
     pool.requests[i] = request;
-    pool.parts[i] = (part){.next = first_part(req), .done_at = hy_now(), .after = {.type = MPI_DATATYPE_NULL}};
+    pool.parts[i] = (part){.next = first_part(req), .after = {.type = MPI_DATATYPE_NULL}};
     req->impl = (void *)(intptr_t)(i + 1);
 }
 
@@ -108,8 +106,7 @@ static void release_request(int64_t i) {
     }
 }
 
-bool hy_mpi_test(hy_req *req, double *completed) {
-    double last = req->posted;
+bool hy_mpi_test(hy_req *req) {
     for (int64_t i = first_part(req); i >= 0; i = pool.parts[i].next) {
         if (pool.requests[i] != MPI_REQUEST_NULL) {
             int flag = 0;
@@ -117,16 +114,13 @@ bool hy_mpi_test(hy_req *req, double *completed) {
             if (!flag) {
                 return false;
             }
-            pool.parts[i].done_at = hy_now();
         }
-        last = pool.parts[i].done_at > last ? pool.parts[i].done_at : last;
     }
     for (int64_t i = first_part(req), next; i >= 0; i = next) {
         next = pool.parts[i].next;
         release_request(i);
     }
     req->impl = NULL;
-    *completed = last;
     return true;
 }
 
@@ -142,10 +136,6 @@ void hy_mpi_progress(void) {
     }
     int n_done = 0;
     HY_MPI("exchange", MPI_Testsome((int)pool.used, pool.requests, &n_done, pool.done, MPI_STATUSES_IGNORE));
-    const double now = n_done > 0 ? hy_now() : 0;
-    for (int i = 0; i < n_done; i++) { /* n_done is MPI_UNDEFINED, negative, when every request was done before */
-        pool.parts[pool.done[i]].done_at = now;
-    }
 }
 
 void hy_mpi_bytes(size_t bytes, int *count, MPI_Datatype *type, bool *derived) {

@@ -29,7 +29,7 @@ typedef struct hy_mpi_after {
 void hy_mpi_add_part(hy_req *req, MPI_Request request);
 /* Sets what follows; after the first part was added. */
 void hy_mpi_set_after(hy_req *req, const hy_mpi_after *after);
-bool hy_mpi_test(hy_req *req, double *completed);
+bool hy_mpi_test(hy_req *req);
 void hy_mpi_idle(const hy_req *req);
 void hy_mpi_progress(void);
 void hy_mpi_requests_fini(void);

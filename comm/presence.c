@@ -34,7 +34,7 @@ void hy_presence_phase(const char *phase, int64_t step) {
     end_change();
 }
 
-static void show_wait(const hy_req *req, bool for_device) {
+static void show_wait(const hy_req *req, bool for_device, double now) {
     begin_change();
     PUT(name, req->name);
     PUT(kind, req->kind);
@@ -42,16 +42,15 @@ static void show_wait(const hy_req *req, bool for_device) {
     PUT(number, req->number);
     PUT(waits, true);
     PUT(for_device, for_device);
-    PUT(since, hy_now());
+    PUT(since, now);
     end_change();
 }
 
-void hy_presence_wait(const hy_req *req) {
-    show_wait(req, false);
+void hy_presence_wait(const hy_req *req, double now) {
+    show_wait(req, false, now);
 }
 
-void hy_presence_done(void) {
-    const double now = hy_now();
+void hy_presence_done(double now) {
     begin_change();
     PUT(waited, GET(waited) + now - GET(since));
     PUT(waits, false);
@@ -72,10 +71,10 @@ void hy_presence_idle(const hy_req *oldest) {
         return;
     }
     if (waits) {
-        hy_presence_done();
+        hy_presence_done(hy_now());
     }
     if (oldest != NULL) {
-        show_wait(oldest, true);
+        show_wait(oldest, true, hy_now());
     }
 }
 

@@ -10,9 +10,13 @@ static hy_exchange_log *log_of(hy_exchange_log *log) {
 }
 
 static int find_or_open(hy_exchange_log *log, const char *name, hy_exchange_kind kind) {
+    for (int i = 0; i < log->n; i++) { /* nearly always: a name is one string constant */
+        if (log->records[i].name == name && log->records[i].kind == kind) {
+            return i;
+        }
+    }
     for (int i = 0; i < log->n; i++) {
-        const hy_exchange_record *r = &log->records[i];
-        if (r->kind == kind && (r->name == name || strcmp(r->name, name) == 0)) {
+        if (log->records[i].kind == kind && strcmp(log->records[i].name, name) == 0) {
             return i;
         }
     }
@@ -38,12 +42,11 @@ int hy_record_post(hy_exchange_log *log, const char *name, hy_exchange_kind kind
     return record;
 }
 
-void hy_record_wait(hy_exchange_log *log, int record, double in_flight, double waited) {
+void hy_record_wait(hy_exchange_log *log, int record, double waited) {
     log = log_of(log);
     if (record >= log->n) {
         return; /* posted before a reset */
     }
-    log->records[record].in_flight += in_flight;
     log->records[record].waited += waited;
 }
 

@@ -1,6 +1,5 @@
 #include "comm/staged.h"
 
-#include "base/clock.h"
 #include "base/memory.h"
 
 /* Blocks of an exchange on their way: one down, one between ranks, one up; of collectives together, which pass in order anyway; and exchanges
@@ -278,7 +277,7 @@ static void post_block(hy_staged *s, staged_xfer *x, staged_block *b) {
     xfer.send = b->host + (size_t)x->plan.send * bytes;
     xfer.recv = b->host + (size_t)x->plan.recv * bytes;
     xfer.n = b->n;
-    b->req = (hy_req){.comm = s->comm, .posted = hy_now()};
+    b->req = (hy_req){.comm = s->comm};
     b->place = BLOCK_BETWEEN;
     s->comm->transport->post(s->comm, &xfer, &b->req);
     x->posted += b->n;
@@ -286,8 +285,7 @@ static void post_block(hy_staged *s, staged_xfer *x, staged_block *b) {
 }
 
 static bool has_come(hy_staged *s, staged_block *b) {
-    double when;
-    return b->req.impl == NULL || s->comm->transport->test(&b->req, &when);
+    return b->req.impl == NULL || s->comm->transport->test(&b->req);
 }
 
 /* As far as it goes now; true: it is there. */
@@ -395,7 +393,7 @@ void hy_staged_post(hy_staged *s, const hy_xfer *xfer, hy_req *req) {
     move_xfer(s, x);
 }
 
-bool hy_staged_test(hy_staged *s, hy_req *req, double *completed) {
+bool hy_staged_test(hy_staged *s, hy_req *req) {
     staged_xfer *x = req->impl;
     if (!x->landed) {
         return false;
@@ -411,6 +409,5 @@ bool hy_staged_test(hy_staged *s, hy_req *req, double *completed) {
     x->next = s->spare;
     s->spare = x;
     req->impl = NULL;
-    *completed = hy_now();
     return true;
 }

@@ -21,7 +21,7 @@ void hy_staged_post(hy_staged *staged, const hy_xfer *xfer, hy_req *req);
 /* Moves all on. */
 void hy_staged_progress(hy_staged *staged);
 /* As a transport's: true once what it brought is in the device's memory. Moves nothing. */
-bool hy_staged_test(hy_staged *staged, hy_req *req, double *completed);
+bool hy_staged_test(hy_staged *staged, hy_req *req);
 
 /* Bytes of a block, all ranks' parts together; tests lower it to reach many blocks. */
 extern int64_t hy_staged_block;

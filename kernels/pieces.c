@@ -45,8 +45,7 @@ bool hy_piece_next(const hy_piece *piece, size_t *at, hy_piece_call *out) {
         return false;
     }
     memcpy(&head, piece->bytes + *at, sizeof head);
-    *out = (hy_piece_call){
-        .op = (hy_op_id)head.op, .bytes = head.bytes, .args = piece->bytes + *at + sizeof head};
+    *out = (hy_piece_call){.op = (hy_op_id)head.op, .bytes = head.bytes, .args = piece->bytes + *at + sizeof head};
     *at += call_room(head.bytes);
     return true;
 }

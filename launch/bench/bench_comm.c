@@ -30,6 +30,7 @@ enum { N_EXCHANGES = sizeof exchanges / sizeof exchanges[0] };
 typedef struct comm_options {
     int64_t least, most, factor;
     double compute_ms, piece_ms;
+    bool elsewhere;
     const char *type_name, *op_name, *device, *transport;
     hy_type type;
     hy_reduce op;
@@ -353,8 +354,8 @@ static hy_status run_comm_bench(hy_comm_bench *b, const comm_options *o, const h
     HY_TRY(hy_comm_bind(b->world, b->device, b->transport, &b->bound));
     b->json = o->as_json ? &json : NULL;
     begin_report(b, &json);
-    HY_TRY(config == NULL ? bench_sizes(b, o)
-                          : hy_comm_bench_trainer(b, config, 1e-3 * o->compute_ms, 1e-3 * o->piece_ms));
+    const hy_comm_computing computing = {1e-3 * o->compute_ms, 1e-3 * o->piece_ms, o->elsewhere};
+    HY_TRY(config == NULL ? bench_sizes(b, o) : hy_comm_bench_trainer(b, config, &computing));
     HY_TRY(hy_comm_agree(b->world, end_report(b)));
     if (b->wrong == 0) {
         return HY_OK;
@@ -385,6 +386,8 @@ hy_status hy_bench_comm(int argc, char **argv, hy_comm *world) {
          "with CONFIG: computing behind each exchange (as long as it takes alone)"},
         {"--piece-ms", HY_OPTION_REAL, &o.piece_ms, "MS",
          "with CONFIG: length of one operation, between which exchanges advance (2)"},
+        {"--elsewhere", HY_OPTION_FLAG, &o.elsewhere, NULL,
+         "with CONFIG: a device computes, for which this core sleeps through each operation"},
         {"--spoil", HY_OPTION_INT, &b.spoil, "N",
          "makes N elements of each first result wrong, to see that they are counted"},
         {"--json", HY_OPTION_FLAG, &o.as_json, NULL, "one JSON document instead of text (docs/json.md)"},

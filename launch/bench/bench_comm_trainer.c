@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -31,7 +32,7 @@ typedef struct trainer_bench {
     hy_comm_bench *b;
     hy_mesh mesh;
     hy_comm *sequence; /* bound */
-    double compute, piece;
+    hy_comm_computing computing;
     trainer_row rows[ROWS_MOST];
     int n;
     char *send, *recv; /* the device's, each for all messages of any row */
@@ -139,23 +140,36 @@ static void post_row(const trainer_bench *t, const trainer_row *row, hy_req *req
     }
 }
 
-/* Keeps the core busy without memory; whole operations, between which exchanges advance. */
-static void compute(const trainer_bench *t, hy_comm *comm, double seconds) {
+/* Keeps the core busy without memory. */
+static void be_busy(double until) {
     static volatile double sink;
-    const double end = hy_now() + seconds;
-    double now = hy_now();
-    while (now < end) {
-        const double until = fmin(end, now + t->piece);
-        double x = 1.0;
-        for (; now < until; now = hy_now()) {
-            for (int i = 0; i < 200; i++) {
-                x = x * 0.999999 + 1e-6;
-            }
+    double x = 1.0;
+    while (hy_now() < until) {
+        for (int i = 0; i < 200; i++) {
+            x = x * 0.999999 + 1e-6;
         }
-        sink = x;
+    }
+    sink = x;
+    (void)sink;
+}
+
+static void sleep_through(double seconds) {
+    const struct timespec span = {(time_t)seconds, (long)(1e9 * (seconds - floor(seconds)))};
+    (void)nanosleep(&span, NULL);
+}
+
+/* Whole operations, between which exchanges advance. */
+static void compute(const trainer_bench *t, hy_comm *comm, double seconds) {
+    const double end = hy_now() + seconds;
+    for (double now = hy_now(); now < end; now = hy_now()) {
+        const double piece = fmin(end - now, t->computing.piece);
+        if (t->computing.elsewhere) {
+            sleep_through(piece);
+        } else {
+            be_busy(now + piece);
+        }
         hy_comm_progress(comm);
     }
-    (void)sink;
 }
 
 typedef enum together { EXCHANGE, COMPUTING, BOTH } together;
@@ -200,7 +214,7 @@ typedef struct row_times {
 
 static row_times measure_row(const trainer_bench *t, const trainer_row *row) {
     row_times r = {.exchange = time_row(t, row, EXCHANGE, 0.0)};
-    const double seconds = t->compute > 0.0 ? t->compute : r.exchange;
+    const double seconds = t->computing.seconds > 0.0 ? t->computing.seconds : r.exchange;
     r.computing = time_row(t, row, COMPUTING, seconds);
     r.both = time_row(t, row, BOTH, seconds);
     r.hidden = fmax(0.0, fmin(1.0, (r.exchange + r.computing - r.both) / fmin(r.exchange, r.computing)));
@@ -277,12 +291,11 @@ static hy_status bench_on_mesh(trainer_bench *t, const hy_config *config) {
     return bench_rows(t);
 }
 
-hy_status hy_comm_bench_trainer(hy_comm_bench *b, const hy_config *config, double compute_seconds, double piece) {
+hy_status hy_comm_bench_trainer(hy_comm_bench *b, const hy_config *config, const hy_comm_computing *computing) {
     trainer_bench *t = NULL;
     HY_TRY(hy_comm_agree(b->world, HY_NEW("exchanges of a step", 1, &t)));
     t->b = b;
-    t->compute = compute_seconds;
-    t->piece = piece;
+    t->computing = *computing;
     const int size = hy_comm_size(b->world);
     hy_status status =
         hy_mesh_create(b->world, (int)config->parallel.data, hy_trainer_sequence_size(config, size), &t->mesh);

@@ -22,9 +22,15 @@ void hy_comm_bench_post(hy_comm *comm, const hy_comm_case *c, const void *send, 
 /* Waits for it as the host sees it: also for the device, where it is one that runs on its own. */
 void hy_comm_bench_wait(const hy_comm_bench *b, hy_req *reqs, int n);
 
-/* The exchanges of one step of `config`, each of its size, alone and behind computing of `compute` seconds (0: as long as the exchange takes),
- * in operations of `piece` seconds. Collective. */
-HY_MUST_CHECK hy_status hy_comm_bench_trainer(hy_comm_bench *b, const hy_config *config, double compute, double piece);
+/* What exchanges hide behind. */
+typedef struct hy_comm_computing {
+    double seconds, piece; /* 0: as long as the exchange takes; of one operation, between which exchanges advance */
+    bool elsewhere;        /* as on a GPU: this core sleeps through each operation, instead of being busy */
+} hy_comm_computing;
+
+/* The exchanges of one step of `config`, each of its size, alone and behind computing. Collective. */
+HY_MUST_CHECK hy_status hy_comm_bench_trainer(hy_comm_bench *b, const hy_config *config,
+                                              const hy_comm_computing *computing);
 
 /* The command. Collective. */
 HY_MUST_CHECK hy_status hy_bench_comm(int argc, char **argv, hy_comm *world);

@@ -1,12 +1,11 @@
 #include <mpi.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "comm/ucx_calls.h"
 #include "tests/bare/bare.h"
 
-enum { ADDRESS = 4096, LOOKS = 16 };
+enum { ADDRESS = 4096 };
 
 static const hy_ucx_calls *ucx;
 static ucp_context_h context;
@@ -61,13 +60,7 @@ static void wait_for(ucs_status_ptr_t request) {
         return;
     }
     while (ucx->ucp_request_check_status(request) == UCS_INPROGRESS) {
-        int looks = 0;
-        while (looks < LOOKS && ucx->ucp_worker_progress(worker) != 0) {
-            looks++;
-        }
-        if (looks == 0) {
-            (void)sched_yield();
-        }
+        (void)ucx->ucp_worker_progress(worker);
     }
     ucx->ucp_request_free(request);
 }

@@ -10,19 +10,18 @@
 
 enum { STEPS = 9, SETTLED = 6, CALLS_MAX = 1 << 14, SEQUENCE = 60, DOCUMENT = 30 };
 
-static const char yaml[] =
-    "model:\n"
-    "  layers: 4\n"
-    "  width: 16\n"
-    "  vocab: 64\n"
-    "  mlp: {width: 24}\n"
-    "  schedule: {pattern: [gated_deltanet, attention]}\n"
-    "  mixers:\n"
-    "    gated_deltanet: {heads: 2, head_dim: 8}\n"
-    "    attention: {heads: 2, kv_heads: 1}\n"
-    "data: {store: %s/s.h5, sequence: 60, batch: 4, loss: answers}\n"
-    "train: {steps: 9, lr: 1e-2, warmup: 2, accumulate: %d, offload: %s}\n"
-    "run: {dir: %s/run, device: %s, graph: %s}\n";
+static const char yaml[] = "model:\n"
+                           "  layers: 4\n"
+                           "  width: 16\n"
+                           "  vocab: 64\n"
+                           "  mlp: {width: 24}\n"
+                           "  schedule: {pattern: [gated_deltanet, attention]}\n"
+                           "  mixers:\n"
+                           "    gated_deltanet: {heads: 2, head_dim: 8}\n"
+                           "    attention: {heads: 2, kv_heads: 1}\n"
+                           "data: {store: %s/s.h5, sequence: 60, batch: 4, loss: answers}\n"
+                           "train: {steps: 9, lr: 1e-2, warmup: 2, accumulate: %d, offload: %s}\n"
+                           "run: {dir: %s/run, device: %s, graph: %s}\n";
 
 /* Two fill a sequence; how many of its tokens are answers is drawn. */
 static int64_t equal_document(int64_t d, int32_t *tokens, uint8_t *answers) {

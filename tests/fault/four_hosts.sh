@@ -3,46 +3,14 @@
 # TCP. They train; they train over links of 20 Mbit/s, to the same numbers; a link is cut in the middle of a training, which ends and
 # names the host that is out of reach, and goes on once the link is there again. Skipped (77) where namespaces are not allowed.
 set -uo pipefail
-if [ "${FOUR_HOSTS_INSIDE:-}" != yes ]; then
-    command -v ip >/dev/null && command -v tc >/dev/null || { echo "skipped: no ip and tc (iproute2)"; exit 77; }
-    unshare -Urnm true 2>/dev/null || { echo "skipped: no user, network and mount namespaces here"; exit 77; }
-    FOUR_HOSTS_INSIDE=yes exec unshare -Urnm --pid --fork --kill-child --mount-proc "${BASH_SOURCE[0]}" "$@"
-fi
+source "$2/launch/four-hosts.sh"
+enter_namespaces "$@"
 source "$(dirname "${BASH_SOURCE[0]}")/begin.sh" "$1" "$2"
-
-# ---- the hosts ----
-
-not_here() {
-    echo "skipped: $*"
-    exit 77
-}
-mount -t tmpfs none /run || not_here "no mounts"
-mkdir /run/netns
-printf '127.0.0.1 localhost\n' >hosts.txt
-ip link add bridge0 type bridge 2>/dev/null && ip link set bridge0 up || not_here "no bridge"
-for i in 1 2 3 4; do
-    ip netns add h$i 2>/dev/null || not_here "no network namespaces with names"
-    ip link add port$i type veth peer name eth0 netns h$i || not_here "no veth"
-    ip link set port$i master bridge0 up
-    ip -n h$i addr add 10.0.0.$i/24 dev eth0
-    ip -n h$i link set eth0 up
-    ip -n h$i link set lo up
-    printf '10.0.0.%s h%s\n' $i $i >>hosts.txt
-    printf 'h%s slots=1\n' $i >>hostfile
-done
-mount --bind hosts.txt /etc/hosts || not_here "no bind mounts"
-cat >agent <<'END'
-#!/bin/sh
-host=$1
-shift
-exec ip netns exec "$host" unshare --uts --ipc sh -c "hostname $host; $*"
-END
-chmod +x agent
+MPIEXEC=$mpirun
+make_hosts
 
 four() { # the program on four hosts, from the first
-    timeout -k 5 90 "$work/agent" h1 "$mpirun --hostfile $work/hostfile -np 4 --map-by node --bind-to none --mca plm_rsh_agent $work/agent \
-        --mca plm_rsh_no_tree_spawn 1 --mca oob_tcp_if_include eth0 --mca btl tcp,self --mca btl_tcp_if_include eth0 --mca mpi_yield_when_idle 1 \
-        --mca oob_tcp_keepalive_time 3 --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 3 $hylas $*"
+    on_hosts 90 "$hylas $*"
 }
 train() { # run folder, steps, then more
     local dir=$1 steps=$2
@@ -62,13 +30,9 @@ train whole 10 >log 2>&1 || fail "a training on four hosts: exit code $?"
 
 # ---- slow links ----
 
-for i in 1 2 3 4; do
-    tc qdisc add dev port$i root tbf rate 20mbit burst 64kb latency 100ms || not_here "no tbf"
-done
+shape_links rate 20mbit burst 64kb latency 100ms
 train shaped 10 >log 2>&1 || fail "a training over shaped links: exit code $?"
-for i in 1 2 3 4; do
-    tc qdisc del dev port$i root
-done
+unshape_links
 [ -n "$(contents whole 10)" ] && [ "$(contents whole 10)" = "$(contents shaped 10)" ] || fail "shaped links change the numbers"
 
 # ---- a cut link ----

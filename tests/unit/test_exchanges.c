@@ -120,15 +120,15 @@ static void exchange_all(int P, int n, hy_xfer x[RANKS][AT_ONCE]) {
     int begun[RANKS] = {0}, left = P * n;
     for (int look = 0; left > 0; look++) {
         const int r = (int)(draw() % (uint64_t)P);
-        double completed;
         assert_true(look < LOOKS);
         if (begun[r] < n) {
             posted[r][begun[r]] = hy_exchanges_post(ranks[r], &x[r][begun[r]]);
+            left -= posted[r][begun[r]] == NULL;
             begun[r]++;
         }
         hy_exchanges_progress(ranks[r]);
         for (int i = n - 1; i >= 0; i--) {
-            if (posted[r][i] != NULL && hy_exchanges_test(ranks[r], posted[r][i], &completed)) {
+            if (posted[r][i] != NULL && hy_exchanges_test(ranks[r], posted[r][i])) {
                 posted[r][i] = NULL;
                 left--;
             }

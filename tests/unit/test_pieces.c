@@ -189,8 +189,12 @@ static void test_refused(void **state) {
 
 int main(void) {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, begin_device, end_device)
-    const struct CMUnitTest tests[] = {CASE(test_what_comes_again), CASE(test_order), CASE(test_what_differs),
-                                       CASE(test_lists_of_the_host), CASE(test_long), CASE(test_places),
+    const struct CMUnitTest tests[] = {CASE(test_what_comes_again),
+                                       CASE(test_order),
+                                       CASE(test_what_differs),
+                                       CASE(test_lists_of_the_host),
+                                       CASE(test_long),
+                                       CASE(test_places),
                                        CASE(test_refused)};
 #undef CASE
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,7 +159,7 @@ static void write_step(const meter *m, hy_exchange_log *out) {
         hy_exchange_record *r = &out->records[i];
         r->count += (m->calls - 1) * m->inside.records[i].count;
         r->bytes += (m->calls - 1) * m->inside.records[i].bytes;
-        r->in_flight = r->waited = 0.0;
+        r->waited = 0.0;
     }
 }
 
