@@ -4,7 +4,9 @@
  * In float64 only the order of sums differs, so the bound is tight: an error of the method shows. float32 runs the operations that
  * training uses. bf16 (--dtype bf16) rounds in other places on another number of ranks, so that its bound shows errors of the method,
  * which are as large as the gradients, but no small ones. A gradient far smaller than the others (which may be zero but for rounding) is measured against a floor, a share of the
- * rms of all gradients. */
+ * rms of all gradients.
+ *
+ * With train.carry_state also the loss of every token: two steps of half the length, carrying what goes on, against one forward of all. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +54,7 @@ typedef struct verify {
     hy_model *model;
     hy_verify_data data;
     int sizes[SIZES_MAX], n_sizes;
-    double *errors;        /* rank 0: [n_params + 1][n_sizes]: the loss last */
+    double *errors;        /* rank 0: [n_params + 2][n_sizes]: last the loss, and the tokens' losses in two steps */
     int64_t runs;          /* numbers of ranks times methods, of one precision */
     double worst, seconds; /* of one precision */
     char worst_at[256];
@@ -71,7 +73,38 @@ static hy_verify_method method_of(const verify *v, const precision *p) {
 typedef struct buffers {
     void *params, *want, *got;
     double want_loss;
+    double *want_rows, *got_rows; /* [tokens] with train.carry_state, else NULL */
 } buffers;
+
+/* Rank 0: the largest error of one thing so far, and of all. */
+static void note_error(verify *v, int64_t i, const char *what, int column, const hy_verify_method *m, double error) {
+    double *worst = &v->errors[i * v->n_sizes + column];
+    if (isnan(error))
+        error = (double)INFINITY;
+    if (error > *worst)
+        *worst = error;
+    if (error >= v->worst) {
+        v->worst = error;
+        snprintf(v->worst_at, sizeof v->worst_at, "%s on %d ranks (%s, states %s, attention %s, %s)", what,
+                 v->sizes[column], hy_layout_names[m->sp.layout], hy_state_exchange_names[m->sp.state],
+                 hy_attention_method_names[m->sp.attention], hy_overlap_names[m->sp.overlap]);
+    }
+}
+
+static const char *const carried_row = "losses of tokens, two steps";
+
+/* Rank 0: the largest difference of any token's loss, against the rms of all. */
+static void compare_rows(verify *v, int column, const hy_verify_method *m, const buffers *b) {
+    const double rms = hy_verify_rms(b->want_rows, v->data.tokens, HY_F64);
+    int64_t n_params;
+    double error = 0;
+    hy_model_params(v->model, &n_params);
+    for (int64_t t = 0; t < v->data.tokens; t++) {
+        const double off = fabs(b->got_rows[t] - b->want_rows[t]) / rms;
+        error = off <= error ? error : off;
+    }
+    note_error(v, n_params + 1, carried_row, column, m, error);
+}
 
 /* Rank 0: folds the differences of one run into errors. */
 static void compare_steps(verify *v, const precision *p, int column, const hy_verify_method *m, double loss,
@@ -87,18 +120,7 @@ static void compare_steps(verify *v, const precision *p, int column, const hy_ve
         if (i < n)
             error = hy_verify_error((const char *)grads + (size_t)params[i].offset * real,
                                     (const char *)want + (size_t)params[i].offset * real, params[i].size, type, floor);
-        double *worst = &v->errors[i * v->n_sizes + column];
-        if (isnan(error))
-            error = (double)INFINITY;
-        if (error > *worst)
-            *worst = error;
-        if (error >= v->worst) {
-            v->worst = error;
-            snprintf(v->worst_at, sizeof v->worst_at, "%s on %d ranks (%s, states %s, attention %s, %s)",
-                     i < n ? params[i].name : "loss", v->sizes[column], hy_layout_names[m->sp.layout],
-                     hy_state_exchange_names[m->sp.state], hy_attention_method_names[m->sp.attention],
-                     hy_overlap_names[m->sp.overlap]);
-        }
+        note_error(v, i, i < n ? params[i].name : "loss", column, m, error);
     }
 }
 
@@ -113,6 +135,10 @@ static hy_status run_size(verify *v, const precision *p, int column, const hy_ve
         status = hy_verify_step(v->model, &v->data, method, sequence, b->params, &loss, b->got);
     if (status == HY_OK && rank == 0)
         compare_steps(v, p, column, method, loss, b);
+    if (status == HY_OK && sequence && b->got_rows)
+        status = hy_verify_rows(v->model, &v->data, method, sequence, b->params, 2, b->got_rows);
+    if (status == HY_OK && rank == 0 && b->got_rows)
+        compare_rows(v, column, method, b);
     v->runs++;
     status = hy_comm_agree(v->world, status);
     hy_comm_destroy(sequence);
@@ -150,6 +176,8 @@ static hy_status run_one_rank(verify *v, const precision *p, buffers *b) {
     hy_comm *self = NULL;
     HY_TRY(hy_comm_self_create(&self));
     hy_status status = hy_verify_step(v->model, &v->data, &method, self, b->params, &b->want_loss, b->want);
+    if (status == HY_OK && b->want_rows)
+        status = hy_verify_rows(v->model, &v->data, &method, self, b->params, 1, b->want_rows);
     hy_comm_destroy(self);
     return status;
 }
@@ -172,7 +200,7 @@ static hy_status run_precision(verify *v, const precision *p) {
     size_t bytes = (size_t)hy_model_flat_size(v->model) * hy_dtype_size(compared_type(p));
     int64_t n_params;
     hy_model_params(v->model, &n_params);
-    memset(v->errors, 0, (size_t)((n_params + 1) * v->n_sizes) * sizeof *v->errors);
+    memset(v->errors, 0, (size_t)((n_params + 2) * v->n_sizes) * sizeof *v->errors);
     v->worst = 0;
     v->runs = 0;
     hy_status status = hy_alloc("parameters", bytes, &b.params);
@@ -180,6 +208,10 @@ static hy_status run_precision(verify *v, const precision *p) {
         status = hy_alloc("gradients", bytes, &b.got);
     if (status == HY_OK && hy_comm_rank(v->world) == 0)
         status = hy_alloc("gradients of one rank", bytes, &b.want);
+    if (status == HY_OK && v->config->train.carry_state)
+        status = HY_NEW("losses of tokens", v->tokens, &b.want_rows);
+    if (status == HY_OK && v->config->train.carry_state)
+        status = HY_NEW("losses of tokens", v->tokens, &b.got_rows);
     if (status == HY_OK)
         make_params(v, compared_type(p), b.params);
     if (status == HY_OK && hy_comm_rank(v->world) == 0)
@@ -190,6 +222,8 @@ static hy_status run_precision(verify *v, const precision *p) {
     hy_free(b.params);
     hy_free(b.got);
     hy_free(b.want);
+    hy_free(b.want_rows);
+    hy_free(b.got_rows);
     v->seconds = hy_now() - begin;
     return status;
 }
@@ -235,6 +269,8 @@ static void add_rows(const verify *v, hy_text_table *table) {
             add_error_row(v, table, v->each ? params[i].name : mine, count, worst);
     }
     add_error_row(v, table, "loss", 1, &v->errors[n * v->n_sizes]);
+    if (v->config->train.carry_state)
+        add_error_row(v, table, carried_row, 1, &v->errors[(n + 1) * v->n_sizes]);
 }
 
 static hy_status report_precision(const verify *v, const precision *p, double bound) {
@@ -301,7 +337,7 @@ static hy_status prepare_verify(verify *v) {
         v->sizes[v->n_sizes++] = size;
     HY_TRY(hy_model_create(&v->config->model, 1, &v->model));
     hy_model_params(v->model, &n_params);
-    HY_TRY(HY_NEW("errors", (n_params + 1) * v->n_sizes, &v->errors));
+    HY_TRY(HY_NEW("errors", (n_params + 2) * v->n_sizes, &v->errors));
     return hy_verify_data_create(v->tokens, v->documents, v->config->model.vocab, (uint64_t)v->seed, &v->data);
 }
 

@@ -34,6 +34,12 @@ HY_MUST_CHECK hy_status hy_verify_step(const hy_model *model, const hy_verify_da
                                        const hy_verify_method *method, hy_comm *comm, const void *masters, double *loss,
                                        void *grads);
 
+/* Forward only, over all tokens but the last of an odd number: the loss of every token (0 where its label does not count), in one step, or
+ * in two of half the length that carry what a run with train.carry_state does. rows: [data->tokens] on every rank. Collective. */
+HY_MUST_CHECK hy_status hy_verify_rows(const hy_model *model, const hy_verify_data *data,
+                                       const hy_verify_method *method, hy_comm *comm, const void *masters, int steps,
+                                       double *rows);
+
 /* rms(got − want) / rms(want) of n elements; where rms(want) is below `floor`, floor stands for it. Infinite if not finite. */
 double hy_verify_error(const void *got, const void *want, int64_t n, hy_dtype dtype, double floor);
 double hy_verify_rms(const void *x, int64_t n, hy_dtype dtype);

@@ -96,6 +96,7 @@ typedef struct hy_run_shape {
     hy_recompute recompute;
     hy_offload_to offload;
     bool train;        /* false: forward only, less memory */
+    bool carry;        /* sequences go on from step to step (hy_runner_set_carried) */
     int64_t head_tile; /* rows of logits at a time; 0 = chosen */
 } hy_run_shape;
 
@@ -132,6 +133,26 @@ typedef struct hy_run_watch {
     void (*node)(struct hy_run_watch *watch, int block, bool backward, bool begins);
 } hy_run_watch;
 void hy_runner_set_watch(hy_runner *runner, hy_run_watch *watch); /* borrowed; NULL: none */
+
+/* ---- what goes on from step to step: states, rows of convolutions, of sequences whose document is longer ----
+ *
+ * With hy_run_shape.carry, a runner reads it where the batch's layout says that a sequence goes on (hy_layout_carry), and leaves what the
+ * next step reads in the same place: a block of hy_runner_carried_bytes per micro-step, in the device's memory. It is read on the rank
+ * that has the sequences' first tokens and written on that which has their last, between which hy_runner_pass_carried moves it. Gradients
+ * stop at the step. */
+
+/* Bytes of a micro-step's block; 0 without carry. */
+int64_t hy_runner_carried_bytes(const hy_runner *runner);
+/* Whether this rank reads or writes it; others have none. */
+bool hy_runner_carries_here(const hy_runner *runner);
+/* The block of the micro-step that runs next, borrowed; NULL where this rank has none. */
+void hy_runner_set_carried(hy_runner *runner, void *values);
+/* n blocks, one after the other, to the rank that reads them. Collective over the sequence communicator. */
+void hy_runner_pass_carried(hy_runner *runner, void *values, int64_t n);
+/* Bytes of one sequence; they are copied out of a block (to it) in the host's memory, by a sequence's place in the micro-step. */
+int64_t hy_runner_carried_sequence(const hy_runner *runner);
+void hy_runner_carried_take(const hy_runner *runner, const void *block, int64_t sequence, void *one);
+void hy_runner_carried_put(const hy_runner *runner, const void *one, int64_t sequence, void *block);
 
 typedef struct hy_batch {
     const hy_layout *layout; /* same kind, sizes as the runner's shape; documents set */

@@ -9,7 +9,7 @@ void hy_sp_conv_need(hy_lists_needs *needs, int64_t W) {
 }
 
 size_t hy_sp_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W) {
-    const int64_t rows = dims->size > 1 && W > 1 ? dims->n_local * (W - 1) : 0;
+    const int64_t rows = (dims->size > 1 || sp->carries) && W > 1 ? dims->n_local * (W - 1) : 0;
     return (size_t)(rows * C) * hy_sp_size(sp, HY_ROLE_ACT);
 }
 
@@ -29,6 +29,48 @@ static hy_halo convolution_begin(hy_sp *sp, hy_sp_conv *conv, bool backward) {
     conv->op.halo = conv->kept;
     conv->op.dhalo = halo.d_rows;
     return halo;
+}
+
+/* ---- rows that go on from step to step ---- */
+
+size_t hy_sp_conv_carried(const hy_sp *sp, int64_t C, int64_t W) {
+    return (size_t)(W > 1 ? (W - 1) * C : 0) * hy_sp_size(sp, HY_ROLE_ACT);
+}
+
+/* Rows of the halo's width, `from` to `to`. */
+static void copy_carried_rows(const hy_halo *halo, int64_t rows, const char *from, char *to) {
+    hy_copy2d(
+        halo->sp->device,
+        &(hy_copy2d_args){.rows = rows, .cols = halo->C, .src_ld = halo->C, .dst_ld = halo->C, .src = from, .dst = to});
+}
+
+static void load_carried_rows(const hy_halo *halo, const hy_sp_conv *conv) {
+    const hy_layout *layout = halo->sp->layout;
+    const size_t bytes = (size_t)halo->rows * halo->row_bytes;
+    for (int64_t s = 0; s < layout->n_seq; s++) {
+        const hy_fragment *f = &layout->frags[hy_layout_end_fragment(layout, s, 0)];
+        if (f->owner == layout->rank && layout->before[s] > 0) {
+            copy_carried_rows(halo, halo->rows, (const char *)conv->carried + (size_t)s * bytes,
+                              (char *)conv->kept + (size_t)f->slot * bytes);
+        }
+    }
+}
+
+/* The last rows of each sequence; zeros before the start of its last document. A fragment is not shorter. */
+static void store_carried_rows(const hy_halo *halo, const hy_sp_conv *conv) {
+    const hy_layout *layout = halo->sp->layout;
+    for (int64_t s = 0; s < layout->n_seq; s++) {
+        const hy_fragment *f = &layout->frags[hy_layout_end_fragment(layout, s, 1)];
+        if (f->owner != layout->rank) {
+            continue;
+        }
+        const hy_run *last = &layout->runs[layout->first_run[f->slot + 1] - 1];
+        const int64_t rows = last->len < halo->rows ? last->len : halo->rows, zeros = halo->rows - rows;
+        char *to = (char *)conv->carried + (size_t)(s * halo->rows) * halo->row_bytes;
+        hy_fill(halo->sp->device, &(hy_fill_args){.n = zeros * halo->C, .value = 0, .y = to});
+        copy_carried_rows(halo, rows, (const char *)conv->op.x + (size_t)(f->local + f->len - rows) * halo->row_bytes,
+                          to + (size_t)zeros * halo->row_bytes);
+    }
 }
 
 typedef void conv_kernel(hy_device *device, const hy_conv_args *op);
@@ -62,6 +104,9 @@ static void convolution_local(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, 
 
 void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *conv) {
     hy_halo halo = convolution_begin(sp, conv, false);
+    if (sp->carries && sp->part != HY_SP_FINISH) {
+        load_carried_rows(&halo, conv);
+    }
     if (hy_sp_starts(sp)) {
         hy_halo_post(&halo, conv->op.x, conv->kept);
     }
@@ -71,6 +116,9 @@ void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *conv) {
         convolution_local(sp, conv, hy_conv_fwd, halo.lists);
         hy_halo_finish(&halo, conv->kept);
         convolution_on_runs(sp, conv, hy_conv_fwd, &halo.lists->edges);
+    }
+    if (sp->carries && hy_sp_finishes(sp)) {
+        store_carried_rows(&halo, conv);
     }
 }
 

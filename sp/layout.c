@@ -86,6 +86,7 @@ static hy_status reserve(hy_layout *layout) {
     HY_TRY(HY_NEW("layout first runs", layout->n_local + 1, &layout->first_run));
     HY_TRY(HY_NEW("layout positions", layout->T, &layout->pos));
     HY_TRY(HY_NEW("layout document positions", layout->T, &layout->doc_pos));
+    HY_TRY(HY_NEW("layout tokens before", layout->n_seq, &layout->before));
     return HY_NEW("layout document starts", layout->T, &layout->doc_start);
 }
 
@@ -131,6 +132,7 @@ void hy_layout_destroy(hy_layout *layout) {
     hy_free(layout->pos);
     hy_free(layout->doc_pos);
     hy_free(layout->doc_start);
+    hy_free(layout->before);
     hy_free(layout);
 }
 
@@ -229,6 +231,7 @@ static void cut_documents(hy_layout *layout) {
         cut_runs(layout, &layout->frags[layout->local[slot]]);
     }
     layout->first_run[layout->n_local] = layout->n_runs;
+    memset(layout->before, 0, (size_t)layout->n_seq * sizeof *layout->before);
 }
 
 hy_status hy_layout_set_documents(hy_layout *layout, const int64_t *docs, int64_t n_docs) {
@@ -242,6 +245,28 @@ void hy_layout_share_documents(hy_layout *layout, const hy_layout *other) {
     layout->n_docs = other->n_docs;
     memcpy(layout->docs, other->docs, (size_t)(other->n_docs + 1) * sizeof *other->docs);
     cut_documents(layout);
+}
+
+/* A run of sequence s's first document. */
+static void continue_run(hy_layout *layout, hy_run *run, int64_t s) {
+    const int64_t first = s * layout->len;
+    if (layout->pos[run->begin] == first) {
+        run->s0 = layout->frags[hy_layout_end_fragment(layout, s, 0)].slot;
+    }
+    for (int64_t t = run->begin; t < run->begin + run->len; t++) {
+        layout->doc_pos[t] += layout->before[s];
+    }
+}
+
+void hy_layout_carry(hy_layout *layout, const int64_t *before) {
+    memcpy(layout->before, before, (size_t)layout->n_seq * sizeof *before);
+    for (int64_t i = 0; i < layout->n_runs; i++) {
+        hy_run *run = &layout->runs[i];
+        const int64_t s = layout->pos[run->begin] / layout->len;
+        if (before[s] > 0 && layout->doc_start[run->begin] == s * layout->len) {
+            continue_run(layout, run, s);
+        }
+    }
 }
 
 int64_t hy_layout_neighbour(const hy_layout *layout, int64_t id, int step) {

@@ -55,6 +55,8 @@ typedef struct hy_layout {
     int64_t *pos;       /* [T] global position */
     int64_t *doc_pos;   /* [T] position inside the document (RoPE) */
     int64_t *doc_start; /* [T] global position of the document's first token */
+    int64_t
+        *before; /* [n_seq] tokens of a sequence's first document that earlier steps had (hy_layout_carry); 0: none */
 } hy_layout;
 
 /* Sizes that do not depend on documents: what memory planning needs. Pure, Local. */
@@ -90,6 +92,17 @@ HY_MUST_CHECK hy_status hy_layout_set_documents(hy_layout *layout, const int64_t
 
 /* Sets those of another layout of the same sequences. Local. */
 void hy_layout_share_documents(hy_layout *layout, const hy_layout *other);
+/* After hy_layout_set_documents: sequence s goes on with a document of which earlier steps had before[s] tokens; 0: its first document starts
+ * there. Positions inside that document count from its start, and the run that begins the sequence has s0 = the slot of its fragment,
+ * whose state and halo are what the step before left; the fragment does not `continue`, since no other sends it anything. Every rank
+ * passes the same. Needs sequences of at least a token per fragment. Local. */
+void hy_layout_carry(hy_layout *layout, const int64_t *before);
+
+/* The first (last = 0) or last fragment of sequence `sequence`: an index into frags. */
+static inline int64_t hy_layout_end_fragment(const hy_layout *layout, int64_t sequence, int last) {
+    const int64_t each = layout->n_frags / layout->n_seq;
+    return sequence * each + (last ? each - 1 : 0);
+}
 
 /* The next (step = 1) or previous (step = −1) fragment that is not empty, or −1. Ids are over all ranks and sequences. Pure. */
 int64_t hy_layout_neighbour(const hy_layout *layout, int64_t id, int step);

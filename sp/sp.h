@@ -30,6 +30,7 @@ typedef struct hy_sp {
     hy_sp_method method;   /* its layout is that of `layout` */
     int stride;            /* > 1: rank r of the layout is rank stride·r + (own rank mod stride) of comm */
     hy_sp_part part;       /* what a forward or backward that exchanges is called for */
+    bool carries;          /* sequences go on from step to step: `carried` of the operations below */
     int broken;            /* test hook: damage every exchange of states, K/V and halos (verify must notice) */
 } hy_sp;
 
@@ -57,6 +58,10 @@ typedef struct hy_sp_recur {
      * ht = h0, dh0 = dht on every rank. */
     const void *h0, *dht;
     void *ht, *dh0;
+    /* With sp->carries: [n_seq,HV,K,V] the state that the step before left, for sequences that go on with its document, and then the one that
+     * this step leaves, of all. Read by the START on the rank that has a sequence's first fragment, written by the FINISH on that
+     * which has its last; others may pass NULL. Its gradient ends there. */
+    void *carried;
 } hy_sp_recur;
 
 /* The exchange's name in tables of layers. */
@@ -69,6 +74,8 @@ size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_re
 void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r);       /* Collective */
 void hy_sp_recur_recompute(hy_sp *sp, hy_sp_recur *r); /* o again, from kept states; Local */
 void hy_sp_recur_bwd(hy_sp *sp, hy_sp_recur *r);       /* Collective */
+
+size_t hy_sp_recur_carried(const hy_sp *sp, const hy_recur_args *shape); /* bytes of a sequence's part of `carried` */
 
 /* ---- log-linear recurrence: the same exchange, of one state per Fenwick level ---- */
 
@@ -131,14 +138,16 @@ typedef struct hy_sp_conv {
     hy_conv_args op; /* shapes, x w bias y, and in bwd dy dx acc dw dbias; runs, halo, dhalo are filled in here */
     void *kept;      /* the halo rows: [n_local, W−1, C] */
     void *work;
+    void *carried; /* with sp->carries: [n_seq, W−1, C] the rows before a sequence; as in hy_sp_recur */
 } hy_sp_conv;
 
 void hy_sp_conv_need(hy_lists_needs *needs, int64_t W);
 size_t hy_sp_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W);
 size_t hy_sp_conv_work(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W);
-void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *c);       /* Collective */
-void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *c); /* Local */
-void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *c);       /* Collective */
+size_t hy_sp_conv_carried(const hy_sp *sp, int64_t C, int64_t W); /* bytes of a sequence's part of `carried` */
+void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *c);                    /* Collective */
+void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *c);              /* Local */
+void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *c);                    /* Collective */
 
 /* ---- long convolution: kernels.h, hy_modal_filter and hy_long_conv; channels are shared out by all-to-all ---- */
 

@@ -64,6 +64,8 @@ typedef struct hy_node_class {
     void (*bwd)(hy_exec *x, const hy_node *node);             /* NULL = nothing to do (aliased gradients) */
     int64_t (*kept)(const hy_sizing *s, const hy_node *node); /* bytes from forward to backward; NULL = 0 */
     int64_t (*work)(const hy_sizing *s, const hy_node *node); /* scratch bytes of any one call; NULL = 0 */
+    /* Bytes per sequence that go on from step to step; 0 = nothing does. NULL where `mixes`: nothing can (graph_carry.h). */
+    int64_t (*carried)(const hy_sizing *s, const hy_node *node);
     void (*lists)(const hy_node *node,
                   hy_lists_needs *needs); /* lists of the layout that it reads (sp/lists); NULL = none */
     double (*flops)(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs); /* forward; NULL = 0 */
@@ -230,6 +232,8 @@ struct hy_exec {
     const int64_t *grad_offset;               /* [n_vars] */
     const uint8_t (*acc)[HY_NODE_INPUTS];     /* [n_nodes] */
     const int64_t *kept_offset, *work_offset; /* [n_nodes]; work_offset of the phase that runs */
+    char *carried;                            /* what goes on from step to step; NULL: nothing of it is here */
+    const int64_t *carried_offset;            /* [n_nodes] in it */
     const hy_batch *batch;
     int64_t head_tile;
     double *loss_sum;
@@ -263,6 +267,9 @@ static inline int hy_acc(const hy_exec *x, const hy_node *node, int input) {
 }
 static inline void *hy_kept(const hy_exec *x, const hy_node *node) {
     return x->arena + x->kept_offset[hy_node_index(x, node)];
+}
+static inline void *hy_carried(const hy_exec *x, const hy_node *node) {
+    return x->carried ? x->carried + x->carried_offset[hy_node_index(x, node)] : NULL;
 }
 static inline void *hy_work(const hy_exec *x, const hy_node *node) {
     return x->arena + x->work_offset[hy_node_index(x, node)];

@@ -2,26 +2,9 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "layers/graph/graph_plan.h"
+#include "layers/graph/runner_internal.h"
 #include "layers/mixers/mixer.h"
 #include "layers/model_build.h"
-
-struct hy_runner {
-    const hy_model *model;
-    hy_run_shape shape;
-    hy_layout_dims dims;
-    hy_sp sp;
-    hy_graph_plan *plan;
-    hy_exec exec;
-    hy_lists_needs needs;
-    hy_lists *lists;
-    hy_run_memory memory;
-    bool owns_memory;
-    hy_mark *copied;         /* [plan->offload.n_values] */
-    hy_bucket_needed needed; /* may be NULL */
-    void *needed_context;
-    hy_run_watch *watch;
-};
 
 /* As many logits at a time as the device likes, at least 256 rows (a tile's product with the head's gradient touches all of it),
  * at most T. */
@@ -61,10 +44,11 @@ static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const
     HY_TRY(hy_graph_check_tokens(hy_model_graph(model), shape->n_seq, shape->len, shape->sequence_size));
     r->dims =
         hy_layout_sizes(shape->method.layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
-    r->sp = (hy_sp){.profile = profile, .method = shape->method};
+    r->sp = (hy_sp){.profile = profile, .method = shape->method, .carries = shape->carry};
     r->shape.head_tile = head_tile_rows(shape, &profile->tuning, r->dims.T, hy_model_config_of(model)->vocab);
     const hy_graph *graph = hy_model_graph(model);
     r->needs.method = shape->method;
+    r->needs.carries = shape->carry;
     for (int n = 0; n < graph->n_nodes; n++) {
         if (graph->nodes[n].class->lists) {
             graph->nodes[n].class->lists(&graph->nodes[n], &r->needs);
@@ -72,6 +56,7 @@ static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const
     }
     HY_TRY(r->needs.status);
     hy_sizing sizing = {.sp = &r->sp, .dims = &r->dims, .train = shape->train, .head_tile = r->shape.head_tile};
+    HY_TRY(shape->carry ? hy_graph_carry_init(graph, &sizing, hy_model_config_of(model), &r->needs, &r->carry) : HY_OK);
     return hy_graph_plan_create(hy_model_graph(model), &sizing, shape->recompute, shape->offload == HY_OFFLOAD_HOST,
                                 &r->plan);
 }
@@ -84,10 +69,13 @@ hy_run_bytes hy_runner_bytes(const hy_runner *runner) {
 hy_status hy_runner_plan_bytes(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile,
                                hy_run_bytes *bytes) {
     hy_runner r;
-    HY_TRY(prepare(model, shape, profile, &r));
-    *bytes = hy_runner_bytes(&r);
+    const hy_status status = prepare(model, shape, profile, &r);
+    if (status == HY_OK) {
+        *bytes = hy_runner_bytes(&r);
+    }
     hy_graph_plan_destroy(r.plan);
-    return HY_OK;
+    hy_graph_carry_fini(&r.carry);
+    return status;
 }
 
 static hy_status reserve_memory(hy_runner *r) {
@@ -136,6 +124,7 @@ static hy_status runner_create(const hy_model *model, const hy_run_shape *shape,
                         .grad_offset = r->plan->grad_offset,
                         .acc = (const uint8_t(*)[HY_NODE_INPUTS])r->plan->acc,
                         .kept_offset = r->plan->kept_offset,
+                        .carried_offset = r->carry.offset,
                         .head_tile = r->shape.head_tile};
     *out = r;
     return HY_OK;
@@ -154,6 +143,7 @@ hy_status hy_runner_create_in(const hy_model *model, const hy_run_shape *shape, 
 void hy_runner_destroy(hy_runner *runner) {
     if (runner) {
         hy_graph_plan_destroy(runner->plan);
+        hy_graph_carry_fini(&runner->carry);
         hy_lists_destroy(runner->lists);
         if (runner->owns_memory) {
             hy_device_free(runner->sp.device, runner->memory.arena);

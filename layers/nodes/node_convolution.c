@@ -11,7 +11,8 @@
 static hy_sp_conv conv_args(const hy_exec *x, const hy_node *node) {
     hy_sp_conv c = {.op = {.T = x->T, .C = node->attr.conv.C, .W = node->attr.conv.W, .act = node->attr.conv.act},
                     .kept = hy_kept(x, node),
-                    .work = hy_work(x, node)};
+                    .work = hy_work(x, node),
+                    .carried = hy_carried(x, node)};
     c.op.x = hy_value(x, node->in[0]);
     c.op.w = node->in[1] == HY_NONE ? hy_param_value(x, node->w[0]) : hy_value(x, node->in[1]);
     c.op.bias = hy_param_value(x, node->w[1]);
@@ -58,6 +59,10 @@ static int64_t conv_work(const hy_sizing *s, const hy_node *node) {
     return (int64_t)hy_sp_conv_work(s->sp, s->dims, node->attr.conv.C, node->attr.conv.W);
 }
 
+static int64_t conv_carried(const hy_sizing *s, const hy_node *node) {
+    return (int64_t)hy_sp_conv_carried(s->sp, node->attr.conv.C, node->attr.conv.W);
+}
+
 static double conv_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
     (void)docs;
     (void)n_docs;
@@ -74,6 +79,7 @@ const hy_node_class hy_class_conv = {.name = "convolution",
                                      .bwd = conv_bwd,
                                      .kept = conv_kept,
                                      .work = conv_work,
+                                     .carried = conv_carried,
                                      .lists = conv_lists,
                                      .flops = conv_flops};
 

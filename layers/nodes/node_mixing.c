@@ -27,6 +27,7 @@ static hy_sp_recur mixing_recur_args(const hy_exec *x, const hy_node *node) {
     r.op.beta = hy_value(x, node->in[4]);
     r.op.a = hy_value(x, node->in[5]);
     r.op.b = hy_value(x, node->in[6]);
+    r.carried = hy_carried(x, node);
     return r;
 }
 
@@ -65,6 +66,11 @@ static int64_t recur_kept(const hy_sizing *s, const hy_node *node) {
     return (int64_t)hy_sp_recur_kept(s->sp, s->dims, &shape);
 }
 
+static int64_t recur_carried(const hy_sizing *s, const hy_node *node) {
+    hy_recur_args shape = hy_recur_shape(node, s->dims->T);
+    return (int64_t)hy_sp_recur_carried(s->sp, &shape);
+}
+
 static int64_t mixing_recur_work(const hy_sizing *s, const hy_node *node) {
     hy_recur_args shape = hy_recur_shape(node, s->dims->T);
     return (int64_t)hy_sp_recur_work(s->sp, s->dims, &shape, 0);
@@ -89,6 +95,7 @@ const hy_node_class hy_class_recur = {.name = "recurrence",
                                       .bwd = recur_bwd,
                                       .kept = recur_kept,
                                       .work = mixing_recur_work,
+                                      .carried = recur_carried,
                                       .lists = recur_lists,
                                       .flops = recur_flops};
 

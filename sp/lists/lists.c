@@ -96,6 +96,7 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
         2 * hy_aligned((size_t)dims->T * sizeof(int32_t)) + hy_aligned(sizeof(double)) + indices_bytes(dims->T);
     bytes += needs->documents ? indices_bytes(hy_layout_documents_max(dims) + 1) : 0;
     bytes += runs;
+    bytes += needs->carries ? runs : 0;
     if (needs->n_states > 0) {
         bytes += runs + 2 * hy_aligned((size_t)dims->n_local * sizeof(hy_run));
     }
@@ -336,9 +337,13 @@ void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *token
     if (lists->needs.documents) {
         lists->docs = documents(image, layout);
     }
-    lists->runs = hy_run_lists_build(image, layout, part, false, lists->fragment_starts[0]);
+    lists->runs = hy_run_lists_build(image, layout, part, HY_RUN_ENDS_NONE, lists->fragment_starts[0]);
+    if (lists->needs.carries) {
+        lists->carrying_runs = hy_run_lists_build(image, layout, part, HY_RUN_ENDS_CARRIED, lists->fragment_starts[1]);
+    }
     if (lists->needs.n_states > 0) {
-        lists->document_runs = hy_run_lists_build(image, layout, part, true, lists->fragment_starts[1]);
+        lists->document_runs =
+            hy_run_lists_build(image, layout, part, HY_RUN_ENDS_DOCUMENTS, lists->fragment_starts[1]);
         lists->opening = hy_half_open_runs(image, layout, true);
         lists->closing = hy_half_open_runs(image, layout, false);
     }

@@ -32,6 +32,7 @@ typedef struct hy_lists_needs {
     bool recurrences;      /* runs in parts */
     bool documents;        /* their borders */
     int64_t n_states;      /* documents whose states are given or wanted, 0 in training */
+    bool carries;          /* states go on from step to step (hy_layout_carry); not with n_states */
     hy_list_keys windows;  /* of attention; 0 = none */
     hy_list_keys widths;   /* of convolutions with a halo */
     hy_list_keys levels;   /* columns of log-linear scales */
@@ -222,6 +223,7 @@ typedef struct hy_lists {
     hy_index_list doc_pos;        /* [T] position inside the document */
     hy_index_list docs;           /* [n_docs+1], with `documents` */
     hy_run_lists runs;
+    hy_run_lists carrying_runs; /* with carries: forward, s1 of a run that ends a sequence is its fragment's slot */
     hy_run_lists document_runs; /* with n_states: s0 (s1) is n_local + document where one starts (ends) */
     /* with n_states: runs of `runs` that start a document which goes on, s0 as s1; that end one which began before, s1 as s0 */
     hy_run_list opening, closing;

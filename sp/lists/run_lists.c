@@ -49,12 +49,18 @@ hy_run_list hy_run_list_of(const hy_list_image *image, const hy_run *host, int64
 
 typedef struct run_source {
     const hy_layout *layout;
-    bool documents;
+    hy_run_ends ends;
 } run_source;
 
 static hy_run run_at(const run_source *s, int64_t i) {
     hy_run run = s->layout->runs[i];
-    if (s->documents) {
+    if (s->ends == HY_RUN_ENDS_CARRIED) {
+        const int64_t after = s->layout->pos[run.begin] + run.len;
+        run.s1 = after % s->layout->len == 0
+                     ? s->layout->frags[hy_layout_end_fragment(s->layout, after / s->layout->len - 1, 1)].slot
+                     : run.s1;
+    }
+    if (s->ends == HY_RUN_ENDS_DOCUMENTS) {
         const int64_t doc = s->layout->n_local + s->layout->run_doc[i];
         run.s0 = run.s0 >= 0 ? run.s0 : doc;
         run.s1 = run.s1 >= 0 ? run.s1 : doc;
@@ -116,7 +122,7 @@ static void build_backward(hy_list_image *image, const run_source *s, int64_t *f
     first_ending[layout->n_local] = layout->n_runs - n_flowing;
     out->first_ending = first_ending;
     out->ending = out->all;
-    if (layout->size == 1) {
+    if (layout->size == 1 || s->ends == HY_RUN_ENDS_CARRIED) {
         return;
     }
     hy_run *all = hy_list_image_take(image, (size_t)layout->n_runs * sizeof *all), *flowing = all;
@@ -153,9 +159,9 @@ static void build_parts(hy_list_image *image, const run_source *s, hy_run_lists 
     out->parts = hy_run_list_of(image, parts, n);
 }
 
-hy_run_lists hy_run_lists_build(hy_list_image *image, const hy_layout *layout, int64_t part, bool documents,
+hy_run_lists hy_run_lists_build(hy_list_image *image, const hy_layout *layout, int64_t part, hy_run_ends ends,
                                 int64_t *starts) {
-    const run_source source = {layout, documents};
+    const run_source source = {layout, ends};
     hy_run_lists lists = {.part = part};
     build_forward(image, &source, starts, &lists);
     build_backward(image, &source, starts + 2 * layout->n_local + 1, &lists);

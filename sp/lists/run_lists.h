@@ -16,8 +16,14 @@ hy_run_list hy_run_list_of(const hy_list_image *image, const hy_run *host, int64
 /* Runs with no s0 but an s1 (`opening`), or the reverse: what they lack as what they have. */
 hy_run_list hy_half_open_runs(hy_list_image *image, const hy_layout *layout, bool opening);
 
-/* documents: s0 and s1 point to entries of documents where they start and end. */
-hy_run_lists hy_run_lists_build(hy_list_image *image, const hy_layout *layout, int64_t part, bool documents,
+/* What runs have where no fragment of this batch gives or takes a state. */
+typedef enum hy_run_ends {
+    HY_RUN_ENDS_NONE,      /* what the layout says */
+    HY_RUN_ENDS_DOCUMENTS, /* s0 and s1 point to entries of documents where they start and end */
+    HY_RUN_ENDS_CARRIED    /* s1 of the run that ends a sequence is its fragment's slot. Forward only */
+} hy_run_ends;
+
+hy_run_lists hy_run_lists_build(hy_list_image *image, const hy_layout *layout, int64_t part, hy_run_ends ends,
                                 int64_t *starts);
 
 #endif

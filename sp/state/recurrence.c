@@ -13,6 +13,9 @@ static size_t recurrence_cut(hy_recur_call *c, const hy_layout_dims *dims, hy_re
     const size_t state = c->shape.h_bytes;
     const int64_t slots = dims->n_local + c->n_docs;
     c->op.work = hy_carve_take(work, c->sp->profile->recur_work(&c->op));
+    if (c->sp->carries && phase == HY_RECUR_FWD) {
+        c->S1 = hy_carve_take(work, (size_t)slots * state);
+    }
     if (c->n_docs > 0) {
         c->S0 = hy_carve_take(work, (size_t)slots * state);
         if (phase == HY_RECUR_FWD) {
@@ -36,9 +39,9 @@ static size_t recurrence_cut(hy_recur_call *c, const hy_layout_dims *dims, hy_re
     return work->used;
 }
 
-/* S_in of every own fragment, then the transitions. One rank keeps nothing. */
-static size_t kept_states_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape) {
-    return dims->size > 1 ? hy_aligned((size_t)dims->n_local * shape->h_bytes) : 0;
+/* S_in of every own fragment, then the transitions. One rank keeps nothing but what is carried. */
+static size_t kept_states_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape) {
+    return dims->size > 1 || sp->carries ? hy_aligned((size_t)dims->n_local * shape->h_bytes) : 0;
 }
 
 bool hy_state_is_by_heads(const hy_sp *sp, int size) {
@@ -58,7 +61,7 @@ size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_re
         return hy_state_heads_kept(sp, dims, shape);
     }
     const hy_segment_shape s = hy_segment_shape_of(shape, sp->profile->dtype);
-    return kept_states_bytes(dims, &s) + hy_state_kept_bytes(dims, &s);
+    return kept_states_bytes(sp, dims, &s) + hy_state_kept_bytes(dims, &s);
 }
 
 size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape,
@@ -83,14 +86,14 @@ static hy_recur_call recurrence_begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase 
     c.n_docs = r->h0 || r->dht || r->ht || r->dh0 ? sp->layout->n_docs : 0;
     c.kept_states = r->kept;
     if (dims.size > 1) {
-        c.pass.own_A = (char *)r->kept + kept_states_bytes(&dims, &c.shape);
+        c.pass.own_A = (char *)r->kept + kept_states_bytes(sp, &dims, &c.shape);
     }
     recurrence_cut(&c, &dims, phase, &(hy_carve){.base = r->work});
-    c.runs = c.n_docs > 0 ? &sp->lists->document_runs : &sp->lists->runs;
+    c.runs = c.n_docs > 0 ? &sp->lists->document_runs : c.S1 ? &sp->lists->carrying_runs : &sp->lists->runs;
     if (c.n_docs > 0) {
         hy_document_load_h0(&c);
     } else {
-        c.S0 = dims.size > 1 ? c.kept_states : NULL;
+        c.S0 = kept_states_bytes(sp, &dims, &c.shape) > 0 ? c.kept_states : NULL;
     }
     return c;
 }
@@ -142,7 +145,7 @@ static void fwd_grouped(hy_recur_call *c, const hy_run_list *runs, int64_t *next
  * Only a pass from the incoming state gives the state at a document's end. */
 static hy_run_list seeded_runs(const hy_recur_call *c) {
     const hy_run_list *all = &c->runs->continuing;
-    const int64_t first = c->sp->method.overlap == HY_OVERLAP_SEEDED ? 0 : c->n_docs > 0 ? c->runs->n_passing : all->n;
+    const int64_t first = c->sp->method.overlap == HY_OVERLAP_SEEDED ? 0 : c->S1 ? c->runs->n_passing : all->n;
     return hy_run_list_part(all, first, all->n - first);
 }
 
@@ -158,12 +161,15 @@ static void recurrence_maps(hy_recur_call *c) {
     if (c->n_docs > 0 && c->r->h0) {
         hy_document_add_h0(c);
     }
+    if (c->sp->carries) {
+        hy_carried_states_pass(c);
+    }
 }
 
 /* What needs nothing from elsewhere, in as few calls as there are places where states come from. */
 static void local_whole(hy_recur_call *c) {
     const hy_run_list injected = injected_runs(c);
-    if (c->n_docs == 0 && injected.n == c->runs->continuing.n) {
+    if (c->S1 == NULL && injected.n == c->runs->continuing.n) {
         recurrence_fwd(c, &c->runs->all, NULL, NULL);
         return;
     }
@@ -223,6 +229,9 @@ static void finish_fwd(hy_recur_call *c) {
     if (c->r->ht) {
         hy_document_store_ht(c);
     }
+    if (c->sp->carries) {
+        hy_carried_states_store(c);
+    }
 }
 
 void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
@@ -231,6 +240,9 @@ void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
         return;
     }
     hy_recur_call c = recurrence_begin(sp, r, HY_RECUR_FWD);
+    if (sp->carries && sp->part != HY_SP_FINISH) {
+        hy_carried_states_load(&c);
+    }
     if (hy_sp_starts(sp)) {
         recurrence_maps(&c);
         hy_state_post(&c.pass);
@@ -270,9 +282,11 @@ static void recurrence_bwd(hy_recur_call *c, const hy_run_list *runs) {
 }
 
 static void maps_bwd(hy_recur_call *c) {
-    hy_recur_set_runs(&c->op, &c->sp->lists->runs.all);
-    c->op.dH = c->pass.own_H;
-    hy_recur_map_bwd(c->sp->device, &c->op);
+    if (c->sp->lists->runs.continuing.n > 0) {
+        hy_recur_set_runs(&c->op, &c->sp->lists->runs.continuing);
+        c->op.dH = c->pass.own_H;
+        hy_recur_map_bwd(c->sp->device, &c->op);
+    }
     if (c->n_docs > 0 && c->r->dht) {
         hy_document_add_dht(c);
     }

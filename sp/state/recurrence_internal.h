@@ -16,13 +16,13 @@ typedef struct hy_recur_call {
     hy_recur_args op;
     int64_t n_docs;
     hy_state_pass pass;
-    char *kept_states;        /* [n_local,HV,K,V] S_in, from forward to backward */
-    char *S0;                 /* [slots,HV,K,V] what enters runs; kept_states if n_docs == 0 */
-    char *S1;                 /* [slots,HV,K,V] forward: what leaves documents; NULL if n_docs == 0 */
-    char *dS1;                /* [slots,HV,K,V] backward: gradient of what leaves runs */
-    char *dS0;                /* [slots,HV,K,V] backward: gradient of what enters documents; NULL if n_docs == 0 */
-    char *end_A, *end_H;      /* [n_local,...] maps of runs that continue and end, for dht */
-    char *between[2];         /* [HV,K,V] states between the pieces of a long run */
+    char *kept_states;   /* [n_local,HV,K,V] S_in, from forward to backward */
+    char *S0;            /* [slots,HV,K,V] what enters runs; kept_states if n_docs == 0 */
+    char *S1;            /* [slots,HV,K,V] forward: what leaves documents, or sequences that are carried; else NULL */
+    char *dS1;           /* [slots,HV,K,V] backward: gradient of what leaves runs */
+    char *dS0;           /* [slots,HV,K,V] backward: gradient of what enters documents; NULL if n_docs == 0 */
+    char *end_A, *end_H; /* [n_local,...] maps of runs that continue and end, for dht */
+    char *between[2];    /* [HV,K,V] states between the pieces of a long run */
     const hy_run_lists *runs; /* with document slots if n_docs > 0 */
 } hy_recur_call;
 
@@ -38,5 +38,13 @@ void hy_document_add_dht(hy_recur_call *c);
 /* ht from S1, dh0 from dS0, of documents that end (start) here, and of empty ones. */
 void hy_document_store_ht(hy_recur_call *c);
 void hy_document_store_dh0(hy_recur_call *c);
+
+/* carried_states.c */
+
+/* What the step before left into kept_states, where sequences go on; what this one leaves out of S1. */
+void hy_carried_states_load(hy_recur_call *c);
+void hy_carried_states_store(hy_recur_call *c);
+/* H += A·S_in for carried runs that go on in a later fragment. */
+void hy_carried_states_pass(hy_recur_call *c);
 
 #endif

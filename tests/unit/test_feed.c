@@ -49,11 +49,23 @@ static int32_t label_of(int64_t t, bool answers_only) {
     return last[t] || (answers_only && !marked[t + 1]) ? HY_LABEL_NONE : tokens[t + 1];
 }
 
+/* Its place in the document, of which the sequence has what lies behind `first`. */
+static int64_t place_of_token(int64_t t, int64_t first) {
+    int64_t place = 0;
+    while (t > first && !last[t - 1]) {
+        t--;
+        place++;
+    }
+    return place;
+}
+
 static void check_feed(hy_token_store *store, const hy_feed_shape *base, const int64_t *numbers, int64_t n) {
     int64_t valid = 0, expected_valid = 0, seen = 0;
     hy_sequence sequences[6];
     for (int64_t i = 0; i < n; i++) {
-        sequences[i] = (hy_sequence){store, numbers[i] * base->len};
+        const int64_t begin = numbers[i] * base->len;
+        sequences[i] = (hy_sequence){
+            .store = store, .begin = begin, .seen = (int64_t)(hy_random_u64(13, (uint64_t)begin, 0) % 3) * (begin / 2)};
     }
     for (int rank = 0; rank < base->sequence_size; rank++) {
         hy_feed_shape shape = *base;
@@ -77,8 +89,8 @@ static void check_feed(hy_token_store *store, const hy_feed_shape *base, const i
                 assert_int_equal(batch.tokens[t], tokens[source]);
                 assert_int_equal(batch.labels[t], index < n ? label_of(source, base->answers_only) : HY_LABEL_NONE);
                 assert_int_equal(answers[t], index < n && !last[source] && marked[source + 1]);
-                const int starts = position % shape.len == 0 || last[source - 1];
-                assert_int_equal(batch.layout->doc_pos[t] == 0, starts);
+                const hy_sequence *of = &sequences[index < n ? index : n - 1];
+                assert_int_equal(batch.layout->doc_pos[t], place_of_token(source, of->begin - of->seen));
                 seen++;
             }
         }
@@ -136,7 +148,7 @@ static void sequences_of_two_stores(void **state) {
     const hy_feed_shape shape = {.sequence_size = 1, .unit = 2, .len = 17, .calls_max = 1};
     assert_int_equal(hy_feed_create(&shape, &feed), HY_OK);
     for (int round = 0; round < 2; round++) {
-        const hy_sequence sequences[2] = {{one, 3}, {round == 0 ? two : one, 5}};
+        const hy_sequence sequences[2] = {{.store = one, .begin = 3}, {.store = round == 0 ? two : one, .begin = 5}};
         hy_batch batch;
         int64_t marks = 0, expected = 0;
         assert_int_equal(hy_feed_load(feed, sequences, 2), HY_OK);
@@ -170,16 +182,16 @@ static void reads_ahead(void **state) {
     assert_int_equal(hy_token_store_open(scratch_path("ahead.h5"), &store), HY_OK);
     const hy_feed_shape shape = {.sequence_size = 1, .unit = 1, .len = 17, .calls_max = 1, .ahead = true};
     assert_int_equal(hy_feed_create(&shape, &feed), HY_OK);
-    assert_int_equal(hy_feed_load(feed, &(hy_sequence){store, 0}, 1), HY_OK);
+    assert_int_equal(hy_feed_load(feed, &(hy_sequence){.store = store, .begin = 0}, 1), HY_OK);
     for (int64_t i = 1; i < 20; i++) {
-        hy_feed_ahead(feed, &(hy_sequence){store, i}, 1);
+        hy_feed_ahead(feed, &(hy_sequence){.store = store, .begin = i}, 1);
         assert_int_equal(first_token(feed), tokens[i - 1]);
         hy_feed_ahead_wait(feed);
         assert_int_equal(first_token(feed), tokens[i - 1]);
-        assert_int_equal(hy_feed_load(feed, &(hy_sequence){store, i}, 1), HY_OK);
+        assert_int_equal(hy_feed_load(feed, &(hy_sequence){.store = store, .begin = i}, 1), HY_OK);
         assert_int_equal(first_token(feed), tokens[i]);
     }
-    const hy_sequence beyond = {store, n_tokens - 5};
+    const hy_sequence beyond = {.store = store, .begin = n_tokens - 5};
     capture_begin();
     hy_feed_ahead(feed, &beyond, 1);
     hy_feed_ahead_wait(feed);
@@ -188,7 +200,7 @@ static void reads_ahead(void **state) {
     capture_begin();
     assert_int_equal(hy_feed_load(feed, &beyond, 1), HY_ERR_DATA);
     assert_contains(capture_end(), "error");
-    assert_int_equal(hy_feed_load(feed, &(hy_sequence){store, 2}, 1), HY_OK);
+    assert_int_equal(hy_feed_load(feed, &(hy_sequence){.store = store, .begin = 2}, 1), HY_OK);
     assert_int_equal(first_token(feed), tokens[2]);
     hy_feed_destroy(feed);
     hy_token_store_close(store);

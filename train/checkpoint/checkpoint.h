@@ -4,6 +4,7 @@
  *     checkpoints/latest                 "step-200\n"
  *     checkpoints/step-200/manifest.json what is where, hashes, configuration (manifest.h)
  *     checkpoints/step-200/rank-00000.h5 datasets params, m, v: this rank's shard of every bucket, one after the other
+ *     checkpoints/step-200/carried-*.h5  what sequences carry from step to step, if they do (checkpoint_carried.h)
  *     checkpoints/step-230.stop/         parts written at a signal; opening the folder makes a checkpoint of them (checkpoint_part.h)
  *
  * Loading verifies every file's hash before libhdf5 sees it, falls back to the newest checkpoint that is whole, and works on any
@@ -14,6 +15,7 @@
 #include "base/file.h"
 #include "comm/comm.h"
 #include "layers/model.h"
+#include "train/checkpoint/checkpoint_carried.h"
 #include "train/checkpoint/manifest.h"
 
 /* The part of bucket `bucket` that `rank` of `size` owns: n elements at `flat` in the flat arrays, at `state` in the rank's own m and v. */
@@ -42,6 +44,7 @@ typedef struct hy_checkpoint_source {
     hy_progress progress;
     int64_t n_attachments;
     const hy_attachment *attachments;
+    hy_carried carried; /* values NULL on ranks that hold nothing of it */
 } hy_checkpoint_source;
 
 /* Saves as folder/step-N and removes all but the newest `keep` (0 = all are kept) and leftovers of saves that did not finish.

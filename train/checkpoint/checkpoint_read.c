@@ -143,7 +143,7 @@ static hy_status read_own(reading *r) {
     int64_t covered = 0;
     HY_TRY(r->device ? hy_alloc("elements on their way", BLOCK * hy_dtype_size(r->dtype), (void **)&r->block) : HY_OK);
     for (int64_t i = 0; i < m->n_files; i++) {
-        HY_TRY(read_rank_file(r, &m->files[i], &covered));
+        HY_TRY(m->files[i].n_slices > 0 ? read_rank_file(r, &m->files[i], &covered) : HY_OK);
     }
     if (covered != wanted_elements(r)) {
         return hy_fail(HY_ERR_CHECKPOINT, "%s: its files hold %lld of the %lld elements wanted here",

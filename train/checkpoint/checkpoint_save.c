@@ -227,14 +227,35 @@ hy_status hy_checkpoint_manifest(const hy_checkpoint_source *s, hy_manifest *out
     return HY_OK;
 }
 
-static hy_status write_manifest(const hy_checkpoint_source *s, const hy_manifest_file *infos, const char *folder) {
+/* What a rank has written: its shards, what it carries (no name: nothing). */
+typedef struct rank_files {
+    hy_manifest_file shards, carried;
+} rank_files;
+
+/* Behind the files of shards; they hold no slices of tensors. */
+static hy_status add_carried_files(const rank_files *infos, hy_manifest *m) {
+    hy_manifest_file *files = NULL;
+    HY_TRY(HY_NEW("manifest files", 2 * m->world, &files));
+    memcpy(files, m->files, (size_t)m->n_files * sizeof *files);
+    hy_free(m->files);
+    m->files = files;
+    for (int64_t r = 0; r < m->world; r++) {
+        if (infos[r].carried.name[0] != '\0') {
+            files[m->n_files++] = infos[r].carried;
+        }
+    }
+    return HY_OK;
+}
+
+static hy_status write_manifest(const hy_checkpoint_source *s, const rank_files *infos, const char *folder) {
     hy_manifest m;
     HY_TRY(hy_checkpoint_manifest(s, &m));
     for (int64_t r = 0; r < m.n_files; r++) {
-        m.files[r].hash = infos[r].hash;
-        m.files[r].content = infos[r].content;
+        m.files[r].hash = infos[r].shards.hash;
+        m.files[r].content = infos[r].shards.content;
     }
-    const hy_status status = hy_manifest_write(&m, folder);
+    hy_status status = add_carried_files(infos, &m);
+    status = status == HY_OK ? hy_manifest_write(&m, folder) : status;
     hy_manifest_fini(&m);
     return status;
 }
@@ -285,8 +306,8 @@ hy_status hy_checkpoint_publish(const char *folder, const char *unfinished, int6
     return HY_OK;
 }
 
-static hy_status save_all(const hy_checkpoint_source *s, const char *folder, const char *unfinished,
-                          hy_manifest_file *infos, int64_t keep) {
+static hy_status save_all(const hy_checkpoint_source *s, const char *folder, const char *unfinished, rank_files *infos,
+                          int64_t keep) {
     int rank = hy_comm_rank(s->world);
     char path[HY_PATH_MAX], name[64];
     HY_TRY(hy_comm_agree(s->world, rank == 0 ? hy_checkpoint_prepare(folder, unfinished) : HY_OK));
@@ -295,7 +316,10 @@ static hy_status save_all(const hy_checkpoint_source *s, const char *folder, con
                            ? HY_OK
                            : hy_fail(HY_ERR_CHECKPOINT, "%s: path too long", unfinished);
     if (status == HY_OK) {
-        status = write_rank_file(s, path, &infos[rank]);
+        status = write_rank_file(s, path, &infos[rank].shards);
+    }
+    if (status == HY_OK && s->carried.values != NULL) {
+        status = hy_carried_write(&s->carried, unfinished, rank, &infos[rank].carried);
     }
     HY_TRY(hy_comm_agree(s->world, status));
     hy_req req = {0};
@@ -312,7 +336,7 @@ static hy_status save_all(const hy_checkpoint_source *s, const char *folder, con
 
 hy_status hy_checkpoint_save(const hy_checkpoint_source *source, const char *folder, int64_t keep) {
     char unfinished[HY_PATH_MAX];
-    hy_manifest_file *infos = NULL;
+    rank_files *infos = NULL;
     hy_status status = hy_checkpoint_path(unfinished, folder, source->progress.step, ".tmp");
     if (status == HY_OK) {
         status = HY_NEW("checkpoint files", hy_comm_size(source->world), &infos);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "train/data/store_stretch.h"
 
 hy_status hy_data_state_find(hy_data_state *state, const char *name, int64_t tokens, int *index, int *fresh) {
     int i = 0;
@@ -57,4 +58,34 @@ void hy_data_mix_next(const hy_data_mix *mix, hy_data_state *state, int *source,
     *begin = hy_store_order_next(&order, mix->sequence, &record->position);
     state->sequences++;
     state->tokens += mix->sequence;
+}
+
+static hy_store_stretch stretch_of(const hy_data_mix *mix, const hy_data_state *state) {
+    return (hy_store_stretch){mix->seed, state->stores[mix->sources[0].record].tokens, mix->places};
+}
+
+static hy_store_position *position_of(const hy_data_mix *mix, hy_data_state *state) {
+    return &state->stores[mix->sources[0].record].position;
+}
+
+void hy_data_mix_enter(const hy_data_mix *mix, hy_data_state *state) {
+    const hy_store_stretch stretch = stretch_of(mix, state);
+    hy_stretch_enter(&stretch, mix->sequence, position_of(mix, state));
+}
+
+int64_t hy_data_mix_read(const hy_data_mix *mix, const hy_data_state *state, int64_t place, int64_t *seen) {
+    const hy_store_stretch stretch = stretch_of(mix, state);
+    return hy_stretch_read(&stretch, place, &state->stores[mix->sources[0].record].position, seen);
+}
+
+void hy_data_mix_advance(const hy_data_mix *mix, hy_data_state *state) {
+    const hy_store_stretch stretch = stretch_of(mix, state);
+    hy_stretch_advance(&stretch, mix->sequence, position_of(mix, state));
+    state->sequences += mix->places;
+    state->tokens += mix->places * mix->sequence;
+}
+
+void hy_data_mix_forget(const hy_data_mix *mix, hy_data_state *state) {
+    const hy_store_stretch stretch = stretch_of(mix, state);
+    hy_stretch_forget(&stretch, position_of(mix, state));
 }

@@ -32,6 +32,7 @@ typedef struct hy_data_state {
 typedef struct hy_data_mix {
     uint64_t seed;
     int64_t sequence; /* tokens of a sequence */
+    int64_t places;   /* of the batch, which read a stretch each of the one source (store_stretch.h); 0: no such */
     int n;
     struct {
         int record; /* index into the state's stores */
@@ -50,5 +51,12 @@ int hy_data_mix_source(const hy_data_mix *mix, int64_t number);
 
 /* Takes the run's next sequence: its source, its first token. */
 void hy_data_mix_next(const hy_data_mix *mix, hy_data_state *state, int *source, int64_t *begin);
+
+/* With places: a step begins, takes each place's sequence, and ends. *seen: see hy_stretch_read. */
+void hy_data_mix_enter(const hy_data_mix *mix, hy_data_state *state);
+int64_t hy_data_mix_read(const hy_data_mix *mix, const hy_data_state *state, int64_t place, int64_t *seen);
+void hy_data_mix_advance(const hy_data_mix *mix, hy_data_state *state);
+/* What is carried from step to step is lost. */
+void hy_data_mix_forget(const hy_data_mix *mix, hy_data_state *state);
 
 #endif

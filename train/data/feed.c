@@ -12,6 +12,7 @@ typedef struct feed_image {
     uint8_t *answers;         /* [calls_max,T] whether the label is an answer; zeros where the store marks none */
     int64_t *docs;            /* [calls_max, unit·len + 1] */
     int64_t *n_docs;          /* [calls_max] */
+    int64_t *before;          /* [calls_max, unit] tokens that sequences go on from */
 } feed_image;
 
 struct hy_feed {
@@ -49,6 +50,7 @@ static hy_status reserve_image(const hy_feed_shape *shape, const feed_sizes *siz
     HY_TRY(hy_alloc("labels", (size_t)sizes->tokens, (void **)&image->labels));
     HY_TRY(hy_alloc("answers", (size_t)sizes->answers, (void **)&image->answers));
     HY_TRY(hy_alloc("documents", (size_t)sizes->docs, (void **)&image->docs));
+    HY_TRY(HY_NEW("tokens before sequences", shape->calls_max * shape->unit, &image->before));
     return HY_NEW("document counts", shape->calls_max, &image->n_docs);
 }
 
@@ -96,6 +98,7 @@ void hy_feed_destroy(hy_feed *feed) {
         hy_free(feed->images[i].answers);
         hy_free(feed->images[i].docs);
         hy_free(feed->images[i].n_docs);
+        hy_free(feed->images[i].before);
     }
     hy_free(feed->window);
     hy_free(feed->bounds);
@@ -152,12 +155,24 @@ static hy_status load_fragment(hy_feed *feed, feed_image *image, int64_t call, i
     return HY_OK;
 }
 
+/* How much of the sequence's first document came before it and was seen. */
+static hy_status find_before(const hy_sequence *sequence, int64_t *before) {
+    int64_t document = sequence->begin;
+    if (sequence->seen > 0) {
+        HY_TRY(hy_token_store_document_begin(sequence->store, sequence->begin, &document));
+    }
+    const int64_t earlier = sequence->begin - document;
+    *before = earlier < sequence->seen ? earlier : sequence->seen;
+    return HY_OK;
+}
+
 /* A sequence at `slot` of micro-step `call`; `counted` 0: its labels do not count. Appends its documents. */
 static hy_status load_sequence(hy_feed *feed, feed_image *image, int64_t call, int64_t slot,
                                const hy_sequence *sequence, int counted) {
     const int64_t len = feed->shape.len, begin = sequence->begin;
     int64_t n_bounds = 0, *docs = documents_at(feed, image, call), *n_docs = &image->n_docs[call];
     HY_TRY(hy_token_store_boundaries(sequence->store, begin, begin + len, len + 1, feed->bounds, &n_bounds));
+    HY_TRY(find_before(sequence, &image->before[call * feed->shape.unit + slot]));
     docs[(*n_docs)++] = slot * len;
     for (int64_t i = 0; i < n_bounds; i++) {
         if (feed->bounds[i] > begin && feed->bounds[i] < begin + len) {
@@ -226,7 +241,8 @@ void hy_feed_ahead_wait(hy_feed *feed) {
 static bool is_there(const hy_feed *feed, const hy_sequence *sequences, int64_t n) {
     bool same = n > 0 && feed->n_wanted == n && feed->images[!feed->now].calls > 0;
     for (int64_t i = 0; i < n && same; i++) {
-        same = feed->wanted[i].store == sequences[i].store && feed->wanted[i].begin == sequences[i].begin;
+        same = feed->wanted[i].store == sequences[i].store && feed->wanted[i].begin == sequences[i].begin &&
+               feed->wanted[i].seen == sequences[i].seen;
     }
     return same;
 }
@@ -259,6 +275,7 @@ int64_t hy_feed_valid(const hy_feed *feed) {
 hy_status hy_feed_batch(hy_feed *feed, int64_t call, hy_batch *batch) {
     const feed_image *image = loaded(feed);
     HY_TRY(hy_layout_set_documents(feed->layout, documents_at(feed, image, call), image->n_docs[call]));
+    hy_layout_carry(feed->layout, image->before + call * feed->shape.unit);
     *batch = (hy_batch){.layout = feed->layout,
                         .tokens = image->tokens + call * feed->layout->T,
                         .labels = image->labels + call * feed->layout->T};

@@ -4,7 +4,7 @@
  * The label of a token is the next token of its document, also where that lies in another rank's fragment or beyond the
  * sequence's edge; −100 at a document's last token, and where only answers count (data.loss) at every target that is
  * none. A document that crosses a sequence's edge is two documents to the
- * model (its state starts anew). */
+ * model (its state starts anew), but where what is carried has seen the first of them (hy_layout_carry). */
 #ifndef HY_TRAIN_FEED_H
 #define HY_TRAIN_FEED_H
 
@@ -24,10 +24,11 @@ typedef struct hy_feed_shape {
 
 typedef struct hy_feed hy_feed;
 
-/* Tokens [begin, begin + len) of a store, which is borrowed. */
+/* Tokens [begin, begin + len) of a store, which is borrowed. seen: how many tokens before them what is carried from step to step has seen, as far
+ * as they are of the same document. */
 typedef struct hy_sequence {
     hy_token_store *store;
-    int64_t begin;
+    int64_t begin, seen;
 } hy_sequence;
 
 HY_MUST_CHECK hy_status hy_feed_create(const hy_feed_shape *shape, hy_feed **out); /* Local. */

@@ -303,3 +303,15 @@ hy_status hy_token_store_boundaries(hy_token_store *store, int64_t begin, int64_
     *n = last - first;
     return HY_OK;
 }
+
+hy_status hy_token_store_document_begin(hy_token_store *store, int64_t at, int64_t *begin) {
+    int64_t after = 0;
+    HY_TRY(check_range(store, "tokens", at, 1, store->n_tokens));
+    HY_TRY(find_offset(store, at + 1, &after));
+    HY_TRY(hy_token_store_offsets(store, after > 0 ? after - 1 : 0, 1, begin));
+    if (*begin < 0 || *begin > at) {
+        return hy_fail(HY_ERR_DATA, "%s: document offset %lld is %lld: offsets must increase", store->path,
+                       (long long)(after - 1), (long long)*begin);
+    }
+    return HY_OK;
+}

@@ -59,6 +59,8 @@ HY_MUST_CHECK hy_status hy_token_store_read_answers(hy_token_store *store, int64
  * error (end - begin + 1 always suffices). Reads only the part of `documents` that holds them. */
 HY_MUST_CHECK hy_status hy_token_store_boundaries(hy_token_store *store, int64_t begin, int64_t end, int64_t capacity,
                                                   int64_t *out, int64_t *n);
+/* The first token of the document that token `at` belongs to. */
+HY_MUST_CHECK hy_status hy_token_store_document_begin(hy_token_store *store, int64_t at, int64_t *begin);
 /* Offsets number first .. first + n - 1, of tokens' documents + 1 in all. */
 HY_MUST_CHECK hy_status hy_token_store_offsets(hy_token_store *store, int64_t first, int64_t n, int64_t *out);
 

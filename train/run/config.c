@@ -106,6 +106,8 @@ static const hy_schema_entry config_rows[] = {
          "where blocks leave what their backward needs and does not compute again, their inputs above all: on the "
          "device; "
          "in the host's memory, sent and fetched while blocks run"),
+    {HY_SCHEMA_BOOL(hy_config, train.carry_state, "train.carry_state", "false",
+                    "a document longer than a sequence goes on in the next step with the states that this one left")},
     INT(train.seed, "train.seed", "1", 0, HY_SCHEMA_NO_MAX, "initial parameters and order of the data"),
     INT(train.max_bad_steps, "train.max_bad_steps", "10", 1, HY_SCHEMA_NO_MAX,
         "steps in a row with a non-finite loss or gradient that end the run (exit 7)"),
@@ -165,6 +167,16 @@ static const hy_schema_entry config_rows[] = {
 };
 static const hy_schema config_schema = HY_SCHEMA(hy_config, config_rows);
 
+/* The batch's places read one store from front to back, a stretch each. */
+static hy_status check_carry(const hy_config *config, const hy_schema_origins *origins) {
+    const char *what = config->train.n_stages > 0 ? "train.stages" : config->data.store.n > 1 ? "several stores" : NULL;
+    if (!config->train.carry_state || what == NULL) {
+        return HY_OK;
+    }
+    return hy_fail(HY_ERR_USAGE, "%s: train.carry_state does not go with %s: one store is read from front to back",
+                   hy_schema_origin(origins, "train.carry_state"), what);
+}
+
 /* Checks of several keys at once: the model's own, then those of every stage. */
 static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
     if (config->run.dir[0] == '\0') {
@@ -172,6 +184,7 @@ static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
     }
     HY_TRY(hy_model_config_resolve_from(&config->model, origins));
     HY_TRY(hy_stages_resolve(config, origins));
+    HY_TRY(check_carry(config, origins));
     return hy_config_expand_dir(config, hy_schema_origin(origins, "run.dir"));
 }
 

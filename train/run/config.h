@@ -64,6 +64,7 @@ typedef struct hy_config {
         hy_precision precision;
         hy_recompute recompute;
         hy_offload_to offload;
+        bool carry_state; /* documents go on from step to step */
         int64_t seed;
         int64_t max_bad_steps; /* non-finite steps in a row that end the run (exit 7) */
         char init[512];        /* checkpoint folder to start from ("" = random) */

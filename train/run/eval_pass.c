@@ -69,7 +69,7 @@ static hy_status eval_call(hy_trainer *trainer, hy_token_store *store, int64_t f
     hy_pass *pass = &trainer->eval;
     hy_batch batch;
     for (int64_t i = 0; i < n; i++) {
-        pass->sequences[i] = (hy_sequence){store, (first + i) * trainer->stage->stage.sequence};
+        pass->sequences[i] = (hy_sequence){.store = store, .begin = (first + i) * trainer->stage->stage.sequence};
     }
     hy_status status = hy_feed_load(pass->feed, pass->sequences, n);
     if (status == HY_OK) {

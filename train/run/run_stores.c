@@ -40,14 +40,16 @@ static bool reads(const hy_stage *stage, const hy_open_store *open) {
 static hy_status check_length(const hy_config *config, bool train, const hy_open_store *open) {
     for (int i = 0; i < hy_stage_count(config); i++) {
         const hy_stage stage = hy_stage_get(config, i);
-        if (stage.sequence > hy_token_store_tokens(open->store) && (!train || reads(&stage, open))) {
+        const int64_t places = train && config->train.carry_state ? stage.batch : 1;
+        if (stage.sequence > hy_token_store_tokens(open->store) / places && (!train || reads(&stage, open))) {
             char key[64];
             hy_stage_key(config, i, "sequence", key, sizeof key);
             return hy_fail(HY_ERR_DATA,
-                           "%s %lld: the token store %s holds %lld tokens, less than one sequence; add text or shorten "
-                           "it",
+                           "%s %lld: the token store %s holds %lld tokens, less than one sequence%s; add text or "
+                           "shorten it",
                            key, (long long)stage.sequence, open->config->path,
-                           (long long)hy_token_store_tokens(open->store));
+                           (long long)hy_token_store_tokens(open->store),
+                           places > 1 ? " for each of data.batch (train.carry_state)" : "");
         }
     }
     return HY_OK;
@@ -89,9 +91,9 @@ static void describe(const hy_config *config, const hy_store_config *store, cons
     hy_info("%s: %lld tokens in %lld documents, %lld sequences of %lld", store->path, (long long)summary->tokens,
             (long long)summary->documents, (long long)(summary->tokens / sequence), (long long)sequence);
     if (summary->longer > 0) {
-        hy_info("%s: %lld documents are longer than %s (the longest: %lld tokens): cut at sequence edges", store->path,
+        hy_info("%s: %lld documents are longer than %s (the longest: %lld tokens): %s at sequence edges", store->path,
                 (long long)summary->longer, config->train.n_stages > 0 ? "any stage's sequence" : "data.sequence",
-                (long long)summary->longest);
+                (long long)summary->longest, config->train.carry_state ? "carried on" : "cut");
     }
 }
 

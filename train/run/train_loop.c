@@ -31,7 +31,8 @@ static hy_checkpoint_source source_of(const hy_loop *l) {
                                    .stores = l->stores,
                                    .progress = l->progress,
                                    .n_attachments = l->n_attachments,
-                                   .attachments = l->attachments};
+                                   .attachments = l->attachments,
+                                   .carried = hy_trainer_carried(t)};
     hy_parameters_source(t->parameters, &source);
     return source;
 }

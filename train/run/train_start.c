@@ -18,6 +18,27 @@ static void take_attachments(hy_loop *l, hy_checkpoint *checkpoint) {
     checkpoint->manifest.n_attachments = 0;
 }
 
+/* What sequences carry; if not all of it is there (a checkpoint made at a signal, one of other batches), documents begin anew. */
+static hy_status resume_carried(const hy_loop *l, const hy_checkpoint *checkpoint) {
+    const hy_carried carried = hy_trainer_carried(l->trainer);
+    bool found = false;
+    if (!l->config->train.carry_state) {
+        return HY_OK;
+    }
+    HY_TRY(hy_comm_agree(l->world, hy_carried_read(checkpoint->path, &checkpoint->manifest, &carried, &found)));
+    int64_t lost = !found;
+    hy_req req = {0};
+    hy_comm_all_reduce(l->world, "carried states lost", &lost, 1, HY_TYPE_I64, HY_SUM, &req);
+    hy_comm_wait(&req);
+    if (lost > 0) {
+        hy_trainer_forget(l->trainer);
+    }
+    if (lost > 0 && l->first_rank) {
+        hy_info("%s: has not all that sequences carry; documents that went on begin anew", checkpoint->path);
+    }
+    return HY_OK;
+}
+
 /* Parameters and optimizer state from `checkpoint`. Collective. */
 static hy_status resume(hy_loop *l, hy_checkpoint *checkpoint) {
     void *m = NULL, *v = NULL;
@@ -28,6 +49,7 @@ static hy_status resume(hy_loop *l, hy_checkpoint *checkpoint) {
     HY_TRY(hy_one_tokenizer_add(&l->trainer->tokenizer, l->world, checkpoint->manifest.tokenizer, checkpoint->path));
     HY_TRY(hy_parameters_read(l->trainer->parameters, checkpoint, l->world, m, v));
     HY_TRY(hy_comm_agree(l->world, hy_data_resume(&checkpoint->manifest, l->trainer)));
+    HY_TRY(resume_carried(l, checkpoint));
     take_attachments(l, checkpoint);
     l->first_step = l->saved_step = l->progress.step;
     if (l->first_rank) {

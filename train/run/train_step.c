@@ -47,7 +47,8 @@ static hy_status read_and_agree(hy_trainer *trainer, bool stop, hy_step_result *
 
 /* This rank's sum of losses and gradients of the mean loss, summed over ranks as they are ready, and its part of their squares. */
 static void compute_gradients(hy_trainer *trainer, int64_t valid) {
-    const double d_scale = 1.0 / (double)valid;
+    const double d_scale = valid > 0 ? 1.0 / (double)valid : 0.0;
+    hy_runner *runner = trainer->train.runner;
     const int64_t calls = hy_feed_calls(trainer->train.feed);
     double *scalars = trainer->scalars;
     hy_device_zero(trainer->device, HY_LANE_COMPUTE, scalars, HY_SCALARS * sizeof *scalars);
@@ -60,9 +61,12 @@ static void compute_gradients(hy_trainer *trainer, int64_t valid) {
         if (status != HY_OK) {
             hy_comm_abort((int)status); /* offsets were checked when they were read */
         }
-        hy_runner_step(trainer->train.runner, &batch, d_scale, &scalars[HY_SCALAR_LOSS],
+        hy_runner_set_carried(
+            runner, trainer->carried != NULL ? trainer->carried + call * hy_runner_carried_bytes(runner) : NULL);
+        hy_runner_step(runner, &batch, d_scale, &scalars[HY_SCALAR_LOSS],
                        call + 1 == calls ? hy_adamw_sharded_bucket_ready : NULL, trainer->optimizer);
     }
+    hy_runner_pass_carried(runner, trainer->carried, trainer->carried_calls);
     hy_adamw_sharded_reduce(trainer->optimizer, &scalars[HY_SCALAR_SQUARES]);
 }
 
@@ -79,7 +83,7 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     }
     const double t1 = hy_now();
     r.read_seconds = t1 - t0 - (hy_exchange_exposed() - exposed);
-    if (r.valid == 0) {
+    if (r.valid == 0 && !config->train.carry_state) {
         r.skipped = HY_STEP_NO_TARGETS;
         r.loss = r.grad_norm = (double)NAN;
         r.flops = 0.0;
@@ -97,7 +101,10 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     sum_over_ranks(trainer->world, "loss and norm", sums, HY_SCALARS);
     r.loss = sums[HY_SCALAR_LOSS] / (double)r.valid;
     r.grad_norm = sqrt(sums[HY_SCALAR_SQUARES]);
-    if (!isfinite(r.loss) || !isfinite(r.grad_norm)) {
+    if (r.valid == 0) {
+        r.skipped = HY_STEP_NO_TARGETS; /* computed for what it carries alone */
+        r.grad_norm = (double)NAN;
+    } else if (!isfinite(r.loss) || !isfinite(r.grad_norm)) {
         r.skipped = HY_STEP_NOT_FINITE;
     } else {
         const hy_adamw_settings settings = {config->train.beta1, config->train.beta2, config->train.eps,
@@ -111,6 +118,9 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     }
     hy_feed_ahead_wait(trainer->train.feed); /* others may use HDF5 again */
     trainer->data = trainer->next;
+    if (r.skipped == HY_STEP_NOT_FINITE) {
+        hy_trainer_forget(trainer); /* it may be in what is carried */
+    }
     r.compute_seconds = t2 - t1;
     r.update_seconds = hy_now() - t2;
     *out = r;

@@ -8,7 +8,7 @@
 typedef enum hy_step_skip {
     HY_STEP_TAKEN,
     HY_STEP_NOT_FINITE, /* loss or gradient */
-    HY_STEP_NO_TARGETS  /* nothing to learn from: not computed; loss and norm are NaN */
+    HY_STEP_NO_TARGETS  /* nothing to learn from: loss and norm are NaN; not computed, but for train.carry_state */
 } hy_step_skip;
 
 typedef struct hy_step_result {

@@ -24,13 +24,23 @@ int hy_trainer_enter(hy_trainer *trainer, int64_t step) {
 static void draw_batch(const hy_trainer *trainer, hy_data_state *data, hy_sequence *sequences) {
     const hy_trainer_stage *stage = trainer->stage;
     const hy_pass *pass = &trainer->train;
+    const hy_data_mix *mix = &stage->mix;
+    if (mix->places > 0) {
+        hy_data_mix_enter(mix, data);
+        for (int64_t at = 0; at < pass->split.count; at++) {
+            sequences[at].store = stage->stores[0];
+            sequences[at].begin = hy_data_mix_read(mix, data, pass->split.first + at, &sequences[at].seen);
+        }
+        hy_data_mix_advance(mix, data);
+        return;
+    }
     for (int64_t i = 0; i < stage->stage.batch; i++) {
         const int64_t at = i - pass->split.first;
         int64_t begin = 0;
         int source = 0;
-        hy_data_mix_next(&stage->mix, data, &source, &begin);
+        hy_data_mix_next(mix, data, &source, &begin);
         if (at >= 0 && at < pass->split.count) {
-            sequences[at] = (hy_sequence){stage->stores[source], begin};
+            sequences[at] = (hy_sequence){.store = stage->stores[source], .begin = begin};
         }
     }
 }
@@ -39,6 +49,23 @@ void hy_trainer_draw(hy_trainer *trainer, int64_t step) {
     (void)hy_trainer_enter(trainer, step);
     trainer->next = trainer->data;
     draw_batch(trainer, &trainer->next, trainer->train.sequences);
+}
+
+hy_carried hy_trainer_carried(const hy_trainer *trainer) {
+    const hy_pass *pass = &trainer->stages[0].train;
+    return (hy_carried){.runner = pass->runner,
+                        .device = trainer->device,
+                        .values = trainer->mesh.sequence_index == 0 ? trainer->carried : NULL,
+                        .first = pass->split.first,
+                        .count = pass->split.count,
+                        .unit = pass->split.unit};
+}
+
+void hy_trainer_forget(hy_trainer *trainer) {
+    const hy_data_mix *mix = &trainer->stage->mix;
+    if (mix->places > 0) {
+        hy_data_mix_forget(mix, &trainer->data);
+    }
 }
 
 void hy_trainer_read_ahead(hy_trainer *trainer, int64_t step) {
@@ -66,8 +93,10 @@ hy_status hy_trainer_set_data(hy_trainer *trainer, const hy_data_state *data) {
     for (int s = 0; s < trainer->n_stages; s++) {
         hy_trainer_stage *stage = &trainer->stages[s];
         const hy_store_list *list = stage->stage.stores;
-        stage->mix = (hy_data_mix){
-            .seed = (uint64_t)trainer->config->train.seed, .sequence = stage->stage.sequence, .n = (int)list->n};
+        stage->mix = (hy_data_mix){.seed = (uint64_t)trainer->config->train.seed,
+                                   .sequence = stage->stage.sequence,
+                                   .places = trainer->config->train.carry_state ? stage->stage.batch : 0,
+                                   .n = (int)list->n};
         for (int k = 0; k < stage->mix.n; k++) {
             char name[HY_STORE_NAME_MAX];
             hy_store_name(&list->items[k], name);
@@ -135,6 +164,16 @@ static hy_status reserve_pass(hy_trainer *trainer, const hy_trainer_stage *stage
     return HY_OK;
 }
 
+/* Of every micro-step: they have sequences of their own. Rank by rank as hy_runner_pass_carried wants it. */
+static hy_status reserve_carried(hy_trainer *trainer) {
+    const hy_pass *pass = &trainer->stages[0].train; /* of the one stage */
+    const int64_t bytes = pass->split.calls * hy_runner_carried_bytes(pass->runner);
+    trainer->carried_calls = pass->split.calls;
+    return hy_runner_carries_here(pass->runner)
+               ? hy_device_alloc(trainer->device, "carried states", (size_t)bytes, (void **)&trainer->carried)
+               : HY_OK;
+}
+
 static hy_status reserve_stages(hy_trainer *trainer, bool train) {
     const hy_config *config = trainer->config;
     const bool eval = config->data.eval_store.n > 0;
@@ -152,7 +191,7 @@ static hy_status reserve_stages(hy_trainer *trainer, bool train) {
         HY_TRY(train ? reserve_pass(trainer, stage, true, &stage->train) : HY_OK);
         HY_TRY(eval ? reserve_pass(trainer, stage, false, &stage->eval) : HY_OK);
     }
-    return HY_OK;
+    return train && config->train.carry_state ? reserve_carried(trainer) : HY_OK;
 }
 
 /* Collective. */
@@ -263,6 +302,7 @@ void hy_trainer_destroy(hy_trainer *trainer) {
         hy_model_destroy(trainer->stages[i].model);
     }
     hy_free(trainer->stages);
+    hy_device_free(trainer->device, trainer->carried);
     hy_run_stores_close(&trainer->stores);
     for (int i = 0; i < 2; i++) {
         hy_device_free(trainer->device, trainer->memory[i].arena);

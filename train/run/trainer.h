@@ -4,6 +4,7 @@
 
 #include "comm/comm.h"
 #include "layers/model.h"
+#include "train/checkpoint/checkpoint_carried.h"
 #include "train/data/data_mix.h"
 #include "train/data/data_split.h"
 #include "train/data/feed.h"
@@ -55,9 +56,11 @@ typedef struct hy_trainer {
     void *grads;                 /* flat; NULL without training */
     double *scalars;             /* [HY_SCALARS] in the device's memory: what a step reads at its end */
     hy_adamw_sharded *optimizer; /* NULL without training */
-    hy_run_memory memory[2];     /* activations of training and of validation: all stages' */
-    int64_t arena_bytes[2];      /* of them */
-    hy_eval_results results;     /* validation: of a micro-step's tokens */
+    char *carried; /* [carried_calls] blocks (hy_runner_carried_bytes) where this rank has a part in them; else NULL */
+    int64_t carried_calls;   /* micro-steps of a step with train.carry_state; else 0 */
+    hy_run_memory memory[2]; /* activations of training and of validation: all stages' */
+    int64_t arena_bytes[2];  /* of them */
+    hy_eval_results results; /* validation: of a micro-step's tokens */
     hy_run_stores stores;
     hy_one_tokenizer tokenizer; /* of all stores, and of what the run starts from */
     hy_data_state data, next;   /* what the steps so far have read; the same after the step at hand */
@@ -88,6 +91,11 @@ int hy_trainer_enter(hy_trainer *trainer, int64_t step);
 /* Draws the whole batch of step `step`, as every rank does: the group's part into train.sequences, what will have been
  * read after it into `next`. Again before the step is done: the same. Allocates nothing. Local. */
 void hy_trainer_draw(hy_trainer *trainer, int64_t step);
+
+/* What this rank carries, for checkpoints: only what it reads in the next step. Local. */
+hy_carried hy_trainer_carried(const hy_trainer *trainer);
+/* What is carried from step to step is lost: the next step's sequences begin from nothing. */
+void hy_trainer_forget(hy_trainer *trainer);
 
 /* Begins to read the batch of `step`, the one after what was drawn last; hy_feed_ahead says what others must leave alone
  * meanwhile. Local. */

@@ -31,7 +31,8 @@ hy_pass_shapes hy_pass_shapes_of(const hy_config *config, const hy_stage *stage,
                            .dtype = dtype,
                            .recompute = config->train.recompute,
                            .offload = config->train.offload,
-                           .train = train};
+                           .train = train,
+                           .carry = train && config->train.carry_state};
     return s;
 }
 
