@@ -117,7 +117,10 @@ typedef struct hy_sp_attn {
     void *lse;         /* [T,H]; likewise */
     const void *d_o;
     void *dq, *dk, *dv; /* overwritten; shapes of q, k, v */
-    void *kept, *work;  /* kept: by `heads` and `2d`, q, k, v and lse of own heads */
+    void *kept,
+        *work; /* kept: by `heads` and `2d`, q, k, v and lse of own heads; else, with sp->carries, the rows before a sequence */
+    void *
+        carried; /* with sp->carries: [n_seq] the window−1 rows of k before a sequence, then those of v; as in hy_sp_recur */
     /* of the call that computes some heads for `heads` and `2d`; else zero: */
     const void *delta; /* [T,H] stat: Σ d_o·o, and backward reads no o */
     int parts;         /* dk, dv are parts of sums: stat */
@@ -129,6 +132,8 @@ const char *hy_sp_attn_title(const hy_sp_method *method, bool latent);
 void hy_sp_attn_need(hy_lists_needs *needs, const hy_sp_attn *shape);
 size_t hy_sp_attn_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
 size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
+/* Bytes of a sequence's part of `carried`. −1: it cannot be carried, because there is no window, or there is a latent. */
+int64_t hy_sp_attn_carried(const hy_sp *sp, const hy_sp_attn *shape);
 void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a); /* Collective */
 void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a); /* Collective */
 

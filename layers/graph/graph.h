@@ -64,7 +64,7 @@ typedef struct hy_node_class {
     void (*bwd)(hy_exec *x, const hy_node *node);             /* NULL = nothing to do (aliased gradients) */
     int64_t (*kept)(const hy_sizing *s, const hy_node *node); /* bytes from forward to backward; NULL = 0 */
     int64_t (*work)(const hy_sizing *s, const hy_node *node); /* scratch bytes of any one call; NULL = 0 */
-    /* Bytes per sequence that go on from step to step; 0 = nothing does. NULL where `mixes`: nothing can (graph_carry.h). */
+    /* Bytes per sequence that go on from step to step; 0 = nothing does. Where `mixes`, −1 or NULL: it cannot (graph_carry.h). */
     int64_t (*carried)(const hy_sizing *s, const hy_node *node);
     void (*lists)(const hy_node *node,
                   hy_lists_needs *needs); /* lists of the layout that it reads (sp/lists); NULL = none */

@@ -10,17 +10,22 @@ static hy_status refuse_node(const hy_model_config *config, const hy_node *node)
     const hy_mixer_config *mixer = &config->mixers[config->layer_mixer[layer]];
     return hy_fail(HY_ERR_USAGE,
                    "train.carry_state: layer %d (model.mixers.%s, kind %s) cannot go on from step to step: what its %s "
-                   "reads of earlier tokens is not carried; recurrences, short convolutions and token shifts are",
+                   "reads of earlier tokens is not carried; recurrences, short convolutions, token shifts and softmax "
+                   "attention with a "
+                   "window are",
                    layer, mixer->name, mixer->kind, node->class->name);
 }
 
-/* Sequences begin and end with whole fragments, whose last rows are what a convolution carries. */
+/* Sequences begin and end with whole fragments, whose last rows are what convolutions and attention carry. */
 static hy_status check_fragments(const hy_sizing *sizing, const hy_lists_needs *needs) {
     const hy_layout_dims *dims = sizing->dims;
     const int64_t per_sequence = dims->n_seq > 0 ? dims->n_frags / dims->n_seq : 1;
     int64_t rows = 1;
     for (int i = 0; i < needs->widths.n; i++) {
         rows = needs->widths.at[i] - 1 > rows ? needs->widths.at[i] - 1 : rows;
+    }
+    for (int i = 0; i < needs->windows.n; i++) {
+        rows = needs->windows.at[i] - 1 > rows ? needs->windows.at[i] - 1 : rows;
     }
     if (dims->len / per_sequence >= rows) {
         return HY_OK;
@@ -37,7 +42,7 @@ hy_status hy_graph_carry_init(const hy_graph *graph, const hy_sizing *sizing, co
     *carry = (hy_graph_carry){.n_nodes = graph->n_nodes, .n_seq = sizing->dims->n_seq};
     for (int n = 0; n < graph->n_nodes; n++) {
         const hy_node *node = &graph->nodes[n];
-        if (node->class->mixes && !node->class->carried) {
+        if (node->class->mixes && (!node->class->carried || node->class->carried(sizing, node) < 0)) {
             return refuse_node(config, node);
         }
     }

@@ -26,6 +26,7 @@ static hy_sp_attn attention_args(const hy_exec *x, const hy_node *node) {
     a.lse = hy_value(x, node->out[1]);
     a.kept = hy_kept(x, node);
     a.work = hy_work(x, node);
+    a.carried = hy_carried(x, node);
     return a;
 }
 
@@ -53,6 +54,11 @@ static void attention_lists(const hy_node *node, hy_lists_needs *needs) {
 static int64_t attention_kept(const hy_sizing *s, const hy_node *node) {
     const hy_sp_attn shape = hy_attention_shape(node);
     return (int64_t)hy_sp_attn_kept(s->sp, s->dims, &shape);
+}
+
+static int64_t attention_carried(const hy_sizing *s, const hy_node *node) {
+    const hy_sp_attn shape = hy_attention_shape(node);
+    return hy_sp_attn_carried(s->sp, &shape);
 }
 
 static int64_t attention_work(const hy_sizing *s, const hy_node *node) {
@@ -89,6 +95,7 @@ const hy_node_class hy_class_attention = {.name = "attention",
                                           .bwd = attention_bwd,
                                           .kept = attention_kept,
                                           .work = attention_work,
+                                          .carried = attention_carried,
                                           .lists = attention_lists,
                                           .flops = attention_flops};
 

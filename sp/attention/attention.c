@@ -34,6 +34,9 @@ static size_t cut_attn_scratch(const hy_sp *sp, const hy_layout_dims *dims, cons
     if (shape->latent.rank > 0) {
         hy_latent_cut(sp, dims, shape, &work, s);
     }
+    if (sp->carries) {
+        hy_attn_carried_cut(sp, dims, shape, &work, s);
+    }
     if (ssize != esize) {
         cut_attn_sums(dims, shape, ssize, &work, s);
     }
@@ -67,7 +70,7 @@ static const hy_attn_by_heads *attn_by_heads(const hy_sp *sp, int size) {
 
 size_t hy_sp_attn_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape) {
     const hy_attn_by_heads *heads = attn_by_heads(sp, dims->size);
-    return heads ? heads->kept(sp, dims, shape) : 0;
+    return heads ? heads->kept(sp, dims, shape) : sp->carries ? hy_attn_carried_kept(sp, dims, shape) : 0;
 }
 
 size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape) {
@@ -79,14 +82,14 @@ size_t hy_sp_attn_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_
     return cut_attn_scratch(sp, dims, shape, NULL, &scratch);
 }
 
-static void compute_group(hy_attn_call *c, const hy_attn_group *group, const hy_kv_rows *keys) {
+void hy_attn_pairs_compute(hy_attn_call *c, const hy_attn_pairs *pairs, const hy_kv_rows *keys) {
     const hy_sp_attn *a = c->a;
     hy_attn_args op = block_args(a);
-    op.pairs = c->lists->pairs + group->first;
-    op.n_pairs = group->n;
-    op.nq = group->nq;
-    op.nk = group->nk;
-    op.lo = c->lo;
+    op.pairs = pairs->first;
+    op.n_pairs = pairs->n;
+    op.nq = pairs->nq;
+    op.nk = pairs->nk;
+    op.lo = pairs->lo;
     op.q = a->q;
     op.k = keys->k;
     op.v = keys->v;
@@ -103,6 +106,11 @@ static void compute_group(hy_attn_call *c, const hy_attn_group *group, const hy_
         op.o = c->o;
         hy_attn_fwd(c->sp->device, &op);
     }
+}
+
+static void compute_group(hy_attn_call *c, const hy_attn_group *group, const hy_kv_rows *keys) {
+    const hy_attn_pairs pairs = {c->lists->pairs + group->first, group->n, group->nq, group->nk, c->lo};
+    hy_attn_pairs_compute(c, &pairs, keys);
 }
 
 void hy_attn_part_compute(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows *keys) {
@@ -184,6 +192,9 @@ static void compute_attention(hy_attn_call *c) {
     if (c->dims.size > 1) {
         hy_attn_row_of(c->sp->method.attention)->finish(c);
     }
+    if (c->sp->carries) {
+        hy_attn_carried_compute(c);
+    }
 }
 
 static hy_attn_sink_args sink_args(const hy_attn_call *c) {
@@ -212,6 +223,9 @@ void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a) {
         return;
     }
     hy_attn_call c = attn_call_of(sp, a, 0);
+    if (sp->carries && sp->part != HY_SP_FINISH) {
+        hy_attn_carried_load(&c);
+    }
     if (!post_attention(&c)) {
         return;
     }
@@ -224,6 +238,9 @@ void hy_sp_attn_fwd(hy_sp *sp, hy_sp_attn *a) {
     }
     compute_attention(&c);
     deliver_sum(&c, c.o, a->H * a->DV, a->o);
+    if (sp->carries) {
+        hy_attn_carried_store(&c);
+    }
 }
 
 void hy_sp_attn_bwd(hy_sp *sp, hy_sp_attn *a) {

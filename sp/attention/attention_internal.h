@@ -23,6 +23,7 @@ struct hy_attn_scratch {
     char *everybody[2]; /* all-gather: as hy_attn_way's kv and then back; as its out and then d_kv */
     char *sums
         [3]; /* stat: o, or dq, dk, dv, while pairs add to them; NULL where the results themselves can be added to */
+    char *d_carried[2]; /* stat: gradients of carried rows of K, V, which end there */
     /* keys and values made from a latent */
     char *made_k, *made_v; /* [hy_attn_part_rows,HKV,D], ... */
     char *made_d;          /* stat: gradients of the keys, then of the values */
@@ -49,6 +50,14 @@ typedef struct hy_kv_rows {
     char *d_k, *d_v;   /* stat; backward only */
 } hy_kv_rows;
 
+/* Pairs of one call, in the device's memory (kernels.h, hy_attn): their number, the most queries and keys of any, what queries see. */
+typedef struct hy_attn_pairs {
+    const hy_attn_pair *first;
+    int64_t n, nq, nk;
+    const int64_t *lo;
+} hy_attn_pairs;
+
+void hy_attn_pairs_compute(hy_attn_call *c, const hy_attn_pairs *pairs, const hy_kv_rows *keys);
 /* All pairs of a hop, call by call. */
 void hy_attn_hop_compute(hy_attn_call *c, const hy_attn_hop *hop, const hy_kv_rows *rows);
 /* The pairs of a part whose keys and values begin at `keys`: k [rows,HKV,D], v [rows,HKV,DV]. */
@@ -60,6 +69,15 @@ hy_kv_rows hy_attn_rows_from(const hy_attn_call *c, const hy_kv_rows *rows, int6
                              int64_t v_row);
 /* This rank's own rows. */
 hy_kv_rows hy_attn_own_rows(const hy_attn_call *c);
+/* Keys and values that are carried from step to step (attention_carried.c): of the step before into a->kept; what queries see of them, either
+ * direction; what the next step sees. */
+size_t hy_attn_carried_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
+void hy_attn_carried_load(hy_attn_call *c);
+void hy_attn_carried_compute(hy_attn_call *c);
+void hy_attn_carried_store(hy_attn_call *c);
+void hy_attn_carried_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, hy_carve *work,
+                         hy_attn_scratch *scratch);
+
 /* Cuts the scratch of hy_attn_latent. */
 void hy_latent_cut(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape, hy_carve *work,
                    hy_attn_scratch *scratch);

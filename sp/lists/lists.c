@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "sp/carve.h"
+#include "sp/lists/carried_keys.h"
 #include "sp/lists/channel_lists.h"
 #include "sp/lists/halo_lists.h"
 #include "sp/lists/head_lists.h"
@@ -100,7 +101,7 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
     if (needs->n_states > 0) {
         bytes += runs + 2 * hy_aligned((size_t)dims->n_local * sizeof(hy_run));
     }
-    bytes += (size_t)needs->windows.n * indices_bytes(dims->T);
+    bytes += (size_t)needs->windows.n * (indices_bytes(dims->T) + (needs->carries ? hy_carried_keys_bytes(dims) : 0));
     for (int i = 0; i < needs->n_attentions; i++) {
         bytes += hy_attn_lists_image(profile, dims, &needs->method, &needs->attentions[i]);
     }
@@ -289,7 +290,11 @@ static void build_told(hy_lists *lists) {
     const hy_lists_needs *needs = &lists->needs;
     lists->n_windows = needs->windows.n;
     for (int i = 0; i < needs->windows.n; i++) {
-        lists->windows[i] = window_lists(lists->image, lists->layout, needs->windows.at[i]);
+        const int64_t window = needs->windows.at[i];
+        lists->windows[i] = window_lists(lists->image, lists->layout, window);
+        if (needs->carries && window > 0) {
+            lists->windows[i].carried = hy_carried_keys_build(lists->image, lists->layout, window);
+        }
     }
     for (int i = 0; i < needs->n_attentions; i++) {
         hy_attn_lists_set(lists->attentions[i], hy_device_profile(lists->device), lists->image, lists->layout,

@@ -99,10 +99,19 @@ typedef struct hy_run_lists {
     hy_run_list parts;
 } hy_run_lists;
 
+/* Queries that see keys of the step before, and those keys: the window − 1 rows before each sequence, in order of sequences, at positions before
+ * its own. One pair per sequence that goes on and begins here. */
+typedef struct hy_carried_keys {
+    const hy_attn_pair *pairs; /* device */
+    int64_t n, nq;             /* nq: the most queries of any */
+    hy_index_list lo;          /* [T] first position that a query of the pairs sees */
+} hy_carried_keys;
+
 /* Per window of attention. */
 typedef struct hy_window_lists {
     int64_t window;
-    hy_index_list lo; /* [T] global position of the first key that a token sees; never decreases in a fragment */
+    hy_index_list lo;        /* [T] global position of the first key that a token sees; never decreases in a fragment */
+    hy_carried_keys carried; /* with carries and a window */
 } hy_window_lists;
 
 typedef struct hy_block_list {

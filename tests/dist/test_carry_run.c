@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "tests/dist/run_result.h"
 #include "tests/dist/run_test.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/run/train_loop.h"
@@ -51,31 +52,6 @@ static hy_status parse(const char *name, int accumulate, int groups, bool carry,
     return HY_OK;
 }
 
-/* Final parameters of a run, and what all its files hold. */
-static hy_status final_params(hy_comm *world, const hy_config *config, const hy_model *model, float *params,
-                              uint64_t *content) {
-    hy_checkpoint checkpoint;
-    HY_TRY(hy_checkpoint_open(config->run.dir, world, NULL, &checkpoint));
-    CHECK(checkpoint.manifest.progress.step == STEPS, "step %lld", (long long)checkpoint.manifest.progress.step);
-    *content = 0;
-    for (int64_t f = 0; f < checkpoint.manifest.n_files; f++) {
-        *content = *content * 31 + checkpoint.manifest.files[f].content;
-    }
-    const hy_status status =
-        hy_checkpoint_read(&checkpoint, model, world, &(hy_checkpoint_target){.dtype = HY_F32, .params = params});
-    hy_checkpoint_close(&checkpoint);
-    return status;
-}
-
-static double difference(const float *a, const float *b, int64_t n) {
-    double off = 0.0, size = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        off += (double)(a[i] - b[i]) * (double)(a[i] - b[i]);
-        size += (double)a[i] * (double)a[i];
-    }
-    return sqrt(off / size);
-}
-
 /* A run of a step each time. */
 static hy_status train_step_by_step(hy_comm *world, const hy_config *config, int steps) {
     hy_status status = HY_STOPPED;
@@ -96,8 +72,8 @@ typedef struct bench {
 
 static hy_status compare(bench *b, const hy_config *config, const char *what, double *off) {
     uint64_t content = 0;
-    HY_TRY(final_params(b->world, config, b->model, b->other, &content));
-    *off = difference(b->base, b->other, b->n);
+    HY_TRY(hy_test_final_params(b->world, config, STEPS, b->model, b->other, &content));
+    *off = hy_test_difference(b->base, b->other, b->n);
     CHECK(*off < 1e-5, "%s: parameters differ by %g", what, *off);
     return HY_OK;
 }
@@ -108,12 +84,12 @@ static hy_status check_runs(bench *b) {
     double off = 0;
     HY_TRY(parse("a", 1, 1, true, &config));
     HY_TRY(hy_train(&config, b->world));
-    HY_TRY(final_params(b->world, &config, b->model, b->base, &content));
+    HY_TRY(hy_test_final_params(b->world, &config, STEPS, b->model, b->base, &content));
 
     HY_TRY(parse("stopped", 1, 1, true, &config));
     HY_TRY(train_step_by_step(b->world, &config, STEPS));
-    HY_TRY(final_params(b->world, &config, b->model, b->other, &stopped));
-    CHECK(content == stopped, "resumed: parameters differ by %g", difference(b->base, b->other, b->n));
+    HY_TRY(hy_test_final_params(b->world, &config, STEPS, b->model, b->other, &stopped));
+    CHECK(content == stopped, "resumed: parameters differ by %g", hy_test_difference(b->base, b->other, b->n));
 
     HY_TRY(parse("groups", 2, hy_comm_size(b->world) % 2 == 0 ? 2 : 1, true, &config));
     HY_TRY(hy_train(&config, b->world));
@@ -147,9 +123,9 @@ static hy_status check_loss_shows(bench *b) {
     m->n_files += files;
     hy_checkpoint_close(&checkpoint);
     HY_TRY(hy_train(&config, b->world));
-    HY_TRY(final_params(b->world, &config, b->model, b->other, &content));
-    CHECK(difference(b->base, b->other, b->n) > 1e-3, "lost states make no difference: %g",
-          difference(b->base, b->other, b->n));
+    HY_TRY(hy_test_final_params(b->world, &config, STEPS, b->model, b->other, &content));
+    CHECK(hy_test_difference(b->base, b->other, b->n) > 1e-3, "lost states make no difference: %g",
+          hy_test_difference(b->base, b->other, b->n));
     return HY_OK;
 }
 

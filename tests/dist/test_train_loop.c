@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "tests/dist/run_result.h"
 #include "tests/dist/run_test.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/run/train_loop.h"
@@ -42,31 +43,6 @@ static hy_status parse(const char *name, int accumulate, int groups, hy_config *
     return HY_OK;
 }
 
-/* Final parameters of run `name`, gathered by `world`. */
-static hy_status final_params(hy_comm *world, const hy_config *config, const hy_model *model, float *params,
-                              uint64_t *content) {
-    hy_checkpoint checkpoint;
-    HY_TRY(hy_checkpoint_open(config->run.dir, world, NULL, &checkpoint));
-    CHECK(checkpoint.manifest.progress.step == STEPS, "step %lld", (long long)checkpoint.manifest.progress.step);
-    *content = 0;
-    for (int64_t f = 0; f < checkpoint.manifest.n_files; f++) {
-        *content = *content * 31 + checkpoint.manifest.files[f].content;
-    }
-    const hy_status status =
-        hy_checkpoint_read(&checkpoint, model, world, &(hy_checkpoint_target){.dtype = HY_F32, .params = params});
-    hy_checkpoint_close(&checkpoint);
-    return status;
-}
-
-static double difference(const float *a, const float *b, int64_t n) {
-    double off = 0.0, size = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        off += (double)(a[i] - b[i]) * (double)(a[i] - b[i]);
-        size += (double)a[i] * (double)a[i];
-    }
-    return sqrt(off / size);
-}
-
 /* The time limit ends the first three runs after one step each. */
 static hy_status train_with_stops(hy_comm *world, const hy_config *config, int *runs) {
     hy_status status = HY_STOPPED;
@@ -92,7 +68,7 @@ static hy_status run(hy_comm *world) {
     HY_TRY(HY_NEW("b", n, &other));
 
     HY_TRY(hy_train(&config, world));
-    HY_TRY(final_params(world, &config, model, base, &content));
+    HY_TRY(hy_test_final_params(world, &config, STEPS, model, base, &content));
     if (hy_comm_rank(world) == 0) {
         CHECK(count_lines(&config, "\"loss\"") == STEPS, "%lld step lines",
               (long long)count_lines(&config, "\"loss\""));
@@ -102,10 +78,10 @@ static hy_status run(hy_comm *world) {
 
     HY_TRY(parse("stopped", 1, 1, &config));
     HY_TRY(train_with_stops(world, &config, &runs));
-    HY_TRY(final_params(world, &config, model, other, &content_stopped));
+    HY_TRY(hy_test_final_params(world, &config, STEPS, model, other, &content_stopped));
     CHECK(runs == 4, "%d runs", runs);
     CHECK(memcmp(base, other, (size_t)n * sizeof *base) == 0, "resumed parameters differ by %g",
-          difference(base, other, n));
+          hy_test_difference(base, other, n));
     if (hy_comm_rank(world) == 0) {
         CHECK(count_lines(&config, "\"loss\"") == STEPS, "%lld step lines",
               (long long)count_lines(&config, "\"loss\""));
@@ -118,17 +94,17 @@ static hy_status run(hy_comm *world) {
         snprintf(name, sizeof name, "acc%d", c);
         HY_TRY(parse(name, accumulates[c], groups, &config));
         HY_TRY(hy_train(&config, world));
-        HY_TRY(final_params(world, &config, model, other, &content));
-        CHECK(difference(base, other, n) < 2e-4, "accumulate %d, groups %d: %g", accumulates[c], groups,
-              difference(base, other, n));
+        HY_TRY(hy_test_final_params(world, &config, STEPS, model, other, &content));
+        CHECK(hy_test_difference(base, other, n) < 2e-4, "accumulate %d, groups %d: %g", accumulates[c], groups,
+              hy_test_difference(base, other, n));
     }
 
     hy_comm *self = NULL;
     HY_TRY(parse("alone", 1, 1, &config));
     HY_TRY(hy_comm_self_create(&self));
     HY_TRY(hy_comm_agree(world, hy_comm_rank(world) == 0 ? hy_train(&config, self) : HY_OK));
-    HY_TRY(final_params(world, &config, model, other, &content));
-    CHECK(difference(base, other, n) < 2e-4, "one rank: %g", difference(base, other, n));
+    HY_TRY(hy_test_final_params(world, &config, STEPS, model, other, &content));
+    CHECK(hy_test_difference(base, other, n) < 2e-4, "one rank: %g", hy_test_difference(base, other, n));
     hy_comm_destroy(self);
     hy_free(base);
     hy_free(other);

@@ -43,6 +43,13 @@ expect 0 "recurrent mixers, every method" "$mpirun" -np 4 "$hylas" verify "${con
 for mixer in gated_deltanet attention mla; do
     expect 9 "broken exchange of heads, $mixer" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --dtype f64 --break-exchange --set parallel.state=heads --set parallel.attention=heads --set "model.schedule.pattern=[$mixer]"
 done
+recurrent=("${config%.yaml}-recurrent.yaml" --tokens 321 --dtype f64 --set train.carry_state=true)
+for layout in contiguous zigzag; do
+    expect 0 "documents that go on, $layout" "$mpirun" -np 4 "$hylas" verify "${recurrent[@]}" --set model.mixers.attention.window=15 --set parallel.layout=$layout
+    grep -q 'losses of tokens, two steps' verify.out || { printf 'FAILED: no row of what is carried\n'; cat verify.out; failed=1; }
+done
+expect 2 "a layer that cannot go on" "$mpirun" -np 4 "$hylas" verify "${recurrent[@]}"
+grep -q 'layer 3 (model.mixers.attention, kind attention) cannot go on' verify.err || { printf 'FAILED: it is not named\n'; cat verify.err; failed=1; }
 for mixer in hgrn rwkv6 rwkv7; do
     expect 9 "broken exchange, $mixer" "$mpirun" -np 4 "$hylas" verify "${config%.yaml}-recurrent.yaml" --tokens 149 --break-exchange --set "model.schedule.pattern=[$mixer]"
 done
