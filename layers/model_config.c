@@ -139,3 +139,21 @@ hy_status hy_model_config_resolve_from(hy_model_config *config, const hy_schema_
     HY_TRY(resolve_mlp(config, origins));
     return hy_schema_check_ranges(&hy_model_schema, config, "model."); /* defaults that follow from other keys, too */
 }
+
+hy_status hy_model_config_check_reach(const hy_model_config *config, int64_t len, const char *what) {
+    for (int64_t l = 0; l < config->layers; l++) {
+        const hy_mixer_config *m = &config->mixers[config->layer_mixer[l]];
+        int64_t needed = 1;
+        for (int64_t last = len - 1; last > 0; last >>= 1) {
+            needed++;
+        }
+        if (hy_mixer_row_find(m->kind)->leveled && m->levels < needed) {
+            return hy_fail(HY_ERR_USAGE,
+                           "model.mixers.%s: levels = %lld (15 by default) reach %lld tokens, but %s have %lld; "
+                           "nearest: %lld",
+                           m->name, (long long)m->levels, (long long)1 << (m->levels - 1), what, (long long)len,
+                           (long long)needed);
+        }
+    }
+    return HY_OK;
+}

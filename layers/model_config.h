@@ -145,4 +145,7 @@ HY_MUST_CHECK hy_status hy_model_config_resolve(hy_model_config *config);
 /* The same; errors tell where their key was set: `origins` of a schema that has this model under the key "model". */
 HY_MUST_CHECK hy_status hy_model_config_resolve_from(hy_model_config *config, const hy_schema_origins *origins);
 
+/* L levels of a log-linear mixer reach 2^(L−1) tokens of a document. HY_ERR_USAGE if some of `len` do not: of `what`, in the plural. Local. */
+HY_MUST_CHECK hy_status hy_model_config_check_reach(const hy_model_config *config, int64_t len, const char *what);
+
 #endif

@@ -104,6 +104,12 @@ static inline int64_t hy_layout_end_fragment(const hy_layout *layout, int64_t se
     return sequence * each + (last ? each - 1 : 0);
 }
 
+/* Where in its first token's document a fragment begins. */
+static inline int64_t hy_layout_fragment_position(const hy_layout *layout, const hy_fragment *f) {
+    const int64_t sequence = f->doc_begin / layout->len;
+    return f->begin - f->doc_begin + (f->doc_begin == sequence * layout->len ? layout->before[sequence] : 0);
+}
+
 /* The next (step = 1) or previous (step = −1) fragment that is not empty, or −1. Ids are over all ranks and sequences. Pure. */
 int64_t hy_layout_neighbour(const hy_layout *layout, int64_t id, int step);
 

@@ -82,13 +82,15 @@ size_t hy_sp_recur_carried(const hy_sp *sp, const hy_recur_args *shape); /* byte
 typedef struct hy_sp_level_recur {
     hy_level_recur_args
         op; /* shapes, L, q k v g beta l, o, and in bwd d_o dq dk dv dg dbeta dl; the rest is filled in here.
-                               No document may be longer than 2^(L−1) tokens */
+                               No document may be longer than 2^(L−1) tokens, with what earlier steps had of it */
     void *kept, *work;
+    void *carried; /* [n_seq,L−1,HV,K,V]; as in hy_sp_recur */
 } hy_sp_level_recur;
 
 void hy_sp_level_recur_need(hy_lists_needs *needs, const hy_level_recur_args *shape);
 size_t hy_sp_level_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape);
 size_t hy_sp_level_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape);
+size_t hy_sp_level_recur_carried(const hy_sp *sp, const hy_level_recur_args *shape);
 void hy_sp_level_recur_fwd(hy_sp *sp, hy_sp_level_recur *r);       /* Collective */
 void hy_sp_level_recur_recompute(hy_sp *sp, hy_sp_level_recur *r); /* Local */
 void hy_sp_level_recur_bwd(hy_sp *sp, hy_sp_level_recur *r);       /* Collective */

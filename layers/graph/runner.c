@@ -3,7 +3,6 @@
 
 #include "base/memory.h"
 #include "layers/graph/runner_internal.h"
-#include "layers/mixers/mixer.h"
 #include "layers/model_build.h"
 
 /* As many logits at a time as the device likes, at least 256 rows (a tile's product with the head's gradient touches all of it),
@@ -18,29 +17,10 @@ static int64_t head_tile_rows(const hy_run_shape *shape, const hy_tuning *tuning
     return rows > 0 ? rows : 1;
 }
 
-/* L levels reach 2^(L−1) tokens, and a document may be as long as its sequence. */
-static hy_status runner_check_levels(const hy_model_config *config, int64_t len) {
-    for (int64_t l = 0; l < config->layers; l++) {
-        const hy_mixer_config *m = &config->mixers[config->layer_mixer[l]];
-        int64_t needed = 1;
-        for (int64_t last = len - 1; last > 0; last >>= 1) {
-            needed++;
-        }
-        if (hy_mixer_row_find(m->kind)->leveled && m->levels < needed) {
-            return hy_fail(HY_ERR_USAGE,
-                           "model.mixers.%s: levels = %lld (15 by default) reach %lld tokens, but sequences have %lld; "
-                           "nearest: %lld",
-                           m->name, (long long)m->levels, (long long)1 << (m->levels - 1), (long long)len,
-                           (long long)needed);
-        }
-    }
-    return HY_OK;
-}
-
 /* Everything of *r but memory: sizes and plan. */
 static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, hy_runner *r) {
     *r = (hy_runner){.model = model, .shape = *shape};
-    HY_TRY(runner_check_levels(hy_model_config_of(model), shape->len));
+    HY_TRY(hy_model_config_check_reach(hy_model_config_of(model), shape->len, "sequences"));
     HY_TRY(hy_graph_check_tokens(hy_model_graph(model), shape->n_seq, shape->len, shape->sequence_size));
     r->dims =
         hy_layout_sizes(shape->method.layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);

@@ -10,7 +10,10 @@ hy_level_recur_args hy_level_recur_shape(const hy_node *node, int64_t T) {
 }
 
 static hy_sp_level_recur level_args(const hy_exec *x, const hy_node *node) {
-    hy_sp_level_recur r = {.op = hy_level_recur_shape(node, x->T), .kept = hy_kept(x, node), .work = hy_work(x, node)};
+    hy_sp_level_recur r = {.op = hy_level_recur_shape(node, x->T),
+                           .kept = hy_kept(x, node),
+                           .work = hy_work(x, node),
+                           .carried = hy_carried(x, node)};
     r.op.base.q = hy_value(x, node->in[0]);
     r.op.base.k = hy_value(x, node->in[1]);
     r.op.base.v = hy_value(x, node->in[2]);
@@ -54,6 +57,11 @@ static int64_t level_kept(const hy_sizing *s, const hy_node *node) {
     return (int64_t)hy_sp_level_recur_kept(s->sp, s->dims, &shape);
 }
 
+static int64_t level_carried(const hy_sizing *s, const hy_node *node) {
+    const hy_level_recur_args shape = hy_level_recur_shape(node, s->dims->T);
+    return (int64_t)hy_sp_level_recur_carried(s->sp, &shape);
+}
+
 static int64_t levels_work(const hy_sizing *s, const hy_node *node) {
     const hy_level_recur_args shape = hy_level_recur_shape(node, s->dims->T);
     return (int64_t)hy_sp_level_recur_work(s->sp, s->dims, &shape);
@@ -94,6 +102,7 @@ const hy_node_class hy_class_levels = {.name = "log-linear recurrence",
                                        .bwd = level_bwd,
                                        .kept = level_kept,
                                        .work = levels_work,
+                                       .carried = level_carried,
                                        .lists = level_lists,
                                        .flops = levels_flops};
 

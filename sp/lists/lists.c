@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "sp/carve.h"
+#include "sp/lists/carried_folds.h"
 #include "sp/lists/carried_keys.h"
 #include "sp/lists/channel_lists.h"
 #include "sp/lists/halo_lists.h"
@@ -97,7 +98,7 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
         2 * hy_aligned((size_t)dims->T * sizeof(int32_t)) + hy_aligned(sizeof(double)) + indices_bytes(dims->T);
     bytes += needs->documents ? indices_bytes(hy_layout_documents_max(dims) + 1) : 0;
     bytes += runs;
-    bytes += needs->carries ? runs : 0;
+    bytes += needs->carries ? runs + hy_carried_folds_bytes(dims) : 0;
     if (needs->n_states > 0) {
         bytes += runs + 2 * hy_aligned((size_t)dims->n_local * sizeof(hy_run));
     }
@@ -116,7 +117,7 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
         bytes += hy_head_lists_bytes(dims, head_members(dims, needs, needs->heads[i].near));
     }
     for (int i = 0; i < needs->levels.n; i++) {
-        bytes += hy_level_lists_bytes(dims, needs->levels.at[i]);
+        bytes += hy_level_lists_bytes(dims, needs->levels.at[i], needs->carries);
     }
     return bytes;
 }
@@ -314,7 +315,7 @@ static void build_told(hy_lists *lists) {
                                 needs->heads[i].near ? lists->near_layout : lists->whole_layout, &needs->heads[i]);
     }
     for (int i = 0; i < needs->levels.n; i++) {
-        lists->levels[i] = hy_level_lists_build(lists->image, lists->layout, needs->levels.at[i]);
+        lists->levels[i] = hy_level_lists_build(lists->image, lists->layout, needs->levels.at[i], needs->carries);
     }
     if (exchanges_states(&lists->dims, needs)) {
         exchange_of(needs)->build(lists->image, lists->layout, &needs->method, lists);
@@ -345,6 +346,7 @@ void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *token
     lists->runs = hy_run_lists_build(image, layout, part, HY_RUN_ENDS_NONE, lists->fragment_starts[0]);
     if (lists->needs.carries) {
         lists->carrying_runs = hy_run_lists_build(image, layout, part, HY_RUN_ENDS_CARRIED, lists->fragment_starts[1]);
+        lists->carried = hy_carried_folds_build(image, layout);
     }
     if (lists->needs.n_states > 0) {
         lists->document_runs =

@@ -185,6 +185,12 @@ typedef struct hy_scan_lists {
     int64_t n_rounds;
 } hy_scan_lists;
 
+/* With carries: states that go on from step to step through own maps, at a fragment's slot. */
+typedef struct hy_carried_folds {
+    hy_fold_list enter; /* what enters a sequence, into the map of its first fragment, where that goes on in another */
+    hy_fold_list leave; /* what enters the last run of a sequence, into the map of its last fragment */
+} hy_carried_folds;
+
 /* Per number of columns of l: hy_level_recur's L. */
 typedef struct hy_level_lists {
     int64_t columns, levels; /* levels: states of a position, N */
@@ -233,6 +239,7 @@ typedef struct hy_lists {
     hy_index_list docs;           /* [n_docs+1], with `documents` */
     hy_run_lists runs;
     hy_run_lists carrying_runs; /* with carries: forward, s1 of a run that ends a sequence is its fragment's slot */
+    hy_carried_folds carried;   /* with carries and recurrences */
     hy_run_lists document_runs; /* with n_states: s0 (s1) is n_local + document where one starts (ends) */
     /* with n_states: runs of `runs` that start a document which goes on, s0 as s1; that end one which began before, s1 as s0 */
     hy_run_list opening, closing;

@@ -164,7 +164,7 @@ static void walk_fragment(relay_walk *w, int64_t id) {
     const bool enters = hy_segment_enters(f, w->step), passes = hy_segment_passes(f), own = f->owner == w->layout->rank,
                near = is_near(w, id);
     const bool from_afar = enters && node_of(w, id) != node_of(w, w->before);
-    const int64_t first = f->begin - f->doc_begin;
+    const int64_t first = hy_layout_fragment_position(w->layout, f);
     hy_fold_step step = {.from = -1, .read = -1, .at = -1, .first = first, .end = first + f->len};
     if (from_afar) {
         step.read = enter_node(w, id);

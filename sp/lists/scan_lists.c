@@ -79,11 +79,9 @@ static void add_reach(scan_build *b, int64_t id) {
     const hy_fragment *near = &b->layout->frags[fragment_after(b->layout, id, -b->step, 1)];
     const hy_fragment *far = &b->layout->frags[fragment_after(b->layout, id, -b->step, b->distance - 1)];
     const hy_fragment *first = b->step > 0 ? far : near, *last = b->step > 0 ? near : far;
-    b->reach[b->n_reach++] = (hy_fold_step){.from = -1,
-                                            .read = slot,
-                                            .at = slot,
-                                            .first = first->begin - first->doc_begin,
-                                            .end = last->begin + last->len - first->doc_begin};
+    const int64_t begin = hy_layout_fragment_position(b->layout, first);
+    b->reach[b->n_reach++] = (hy_fold_step){
+        .from = -1, .read = slot, .at = slot, .first = begin, .end = begin + last->begin + last->len - first->begin};
 }
 
 static void scan_fragment(scan_build *b, int64_t id) {
@@ -104,7 +102,7 @@ static void scan_fragment(scan_build *b, int64_t id) {
         }
     }
     if (behind >= 2 * d && hy_segment_passes(f)) {
-        const int64_t first = f->begin - f->doc_begin;
+        const int64_t first = hy_layout_fragment_position(layout, f);
         b->through[b->n_through++] =
             (hy_fold_step){.from = -1, .read = f->slot, .at = f->slot, .first = first, .end = first + f->len};
     }

@@ -9,10 +9,14 @@
  * of the base recurrence, whose map (A_i,H_i) the base kernels make; the later pieces' transitions carry H_i to the
  * end, and all of them together are A.
  *
+ * The state that a sequence leaves to the next step (sp->carries) is made of its last fragment's map in the same way, since the
+ * kernels give none.
+ *
  * Behind the exchange run what needs nothing from elsewhere: forward the runs whose document starts here, backward
  * those whose document ends here. The others start from what arrives, whatever sp->overlap says. */
 #include "sp/lists/state_lists.h"
 #include "sp/sp.h"
+#include "sp/state/carried_states.h"
 #include "sp/state/state_exchange.h"
 #include "sp/state/state_heads.h"
 
@@ -32,7 +36,7 @@ typedef struct level_call {
 
 static level_call call_of(hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *op) {
     level_call c = {.sp = sp, .op = *op};
-    c.op.N = hy_level_states(op->L, dims->len);
+    c.op.N = hy_level_states(op->L, dims->len, sp->carries);
     c.op.base.T = dims->T;
     c.piece = hy_segment_shape_of(&op->base, sp->profile->dtype);
     c.shape = hy_segment_shape_leveled(&c.piece, c.op.N);
@@ -40,7 +44,7 @@ static level_call call_of(hy_sp *sp, const hy_layout_dims *dims, const hy_level_
 }
 
 static size_t states_bytes(const level_call *c, const hy_layout_dims *dims) {
-    return dims->size > 1 ? hy_aligned((size_t)dims->n_local * c->shape.h_bytes) : 0;
+    return dims->size > 1 || c->sp->carries ? hy_aligned((size_t)dims->n_local * c->shape.h_bytes) : 0;
 }
 
 static size_t log_linear_cut(level_call *c, const hy_layout_dims *dims, level_phase phase, hy_carve *work) {
@@ -48,14 +52,19 @@ static size_t log_linear_cut(level_call *c, const hy_layout_dims *dims, level_ph
     const size_t of_levels = profile->level_work(&c->op), of_maps = profile->recur_work(&c->op.base);
     const size_t pieces = (size_t)(dims->n_local * c->op.N);
     c->op.base.work = hy_carve_take(work, of_levels > of_maps ? of_levels : of_maps);
-    if (dims->size == 1) {
-        return work->used;
-    }
-    if (phase == LEVEL_FWD) {
+    if (phase == LEVEL_FWD && (dims->size > 1 || c->sp->carries)) {
         c->piece_A = hy_carve_take(work, pieces * c->piece.a_bytes);
         c->piece_H = hy_carve_take(work, pieces * c->piece.h_bytes);
         c->join_work = hy_carve_take(work, 2 * c->piece.a_bytes);
-    } else {
+    }
+    if (dims->size == 1) {
+        if (phase == LEVEL_FWD && c->sp->carries) {
+            c->pass.own_A = hy_carve_take(work, (size_t)dims->n_local * c->piece.a_bytes);
+            c->pass.own_H = hy_carve_take(work, (size_t)dims->n_local * c->shape.h_bytes);
+        }
+        return work->used;
+    }
+    if (phase == LEVEL_BWD) {
         c->dS1 = hy_carve_take(work, (size_t)dims->n_local * c->shape.h_bytes);
     }
     c->pass.in = phase == LEVEL_FWD ? c->states : c->dS1;
@@ -78,6 +87,11 @@ size_t hy_sp_level_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const
     hy_sp copy = *sp;
     const level_call c = call_of(&copy, dims, shape);
     return states_bytes(&c, dims) + hy_state_kept_bytes(dims, &c.shape);
+}
+
+size_t hy_sp_level_recur_carried(const hy_sp *sp, const hy_level_recur_args *shape) {
+    const int64_t states = hy_level_states(shape->L, 0, true);
+    return (size_t)states * hy_segment_shape_of(&shape->base, sp->profile->dtype).h_bytes;
 }
 
 size_t hy_sp_level_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_level_recur_args *shape) {
@@ -129,6 +143,27 @@ static void log_linear_maps(level_call *c) {
                                                    .work = c->join_work});
 }
 
+/* ---- from step to step ---- */
+
+/* Through own maps, which are there whether or not they were sent. */
+static void fold_carried(level_call *c, const hy_fold_list *list) {
+    const hy_segment_maps maps = {
+        .shape = c->shape, .A = c->pass.own_A, .H = c->pass.own_H, .group = c->sp->layout->n_local};
+    hy_segment_fold(c->sp->device, list, 1, &maps, c->states);
+}
+
+static void log_linear_take_up(level_call *c, const hy_sp_level_recur *r) {
+    hy_carried_states_load(c->sp, &c->shape, r->carried, c->states);
+    if (c->sp->layout->size == 1) {
+        log_linear_maps(c);
+    }
+}
+
+static void log_linear_leave(level_call *c, const hy_sp_level_recur *r) {
+    fold_carried(c, &c->sp->lists->carried.leave);
+    hy_carried_states_store(c->sp, &c->shape, c->pass.own_H, r->carried);
+}
+
 /* ---- forward and backward ---- */
 
 typedef void level_kernel(hy_device *device, const hy_level_recur_args *op);
@@ -163,8 +198,12 @@ void hy_sp_level_recur_fwd(hy_sp *sp, hy_sp_level_recur *r) {
     }
     level_call c = log_linear_begin(sp, r, LEVEL_FWD);
     c.op.base.S0 = c.states;
+    if (sp->carries && sp->part != HY_SP_FINISH) {
+        log_linear_take_up(&c, r);
+    }
     if (hy_sp_starts(sp)) {
         log_linear_maps(&c);
+        fold_carried(&c, &sp->lists->carried.enter);
         hy_state_post(&c.pass);
     }
     if (hy_sp_finishes(sp) && sp->layout->size == 1) {
@@ -174,6 +213,9 @@ void hy_sp_level_recur_fwd(hy_sp *sp, hy_sp_level_recur *r) {
         on_local_runs(&c, hy_level_fwd, 1);
         hy_state_finish(&c.pass);
         log_linear_on_runs(&c, hy_level_fwd, &sp->lists->runs.continuing);
+    }
+    if (sp->carries && hy_sp_finishes(sp)) {
+        log_linear_leave(&c, r);
     }
 }
 
@@ -198,7 +240,7 @@ void hy_sp_level_recur_bwd(hy_sp *sp, hy_sp_level_recur *r) {
     c.op.base.dS1 = c.dS1;
     if (hy_sp_starts(sp)) {
         c.op.base.dH = c.pass.own_H;
-        log_linear_on_runs(&c, hy_level_map_bwd, &sp->lists->runs.all);
+        log_linear_on_runs(&c, hy_level_map_bwd, &sp->lists->runs.continuing);
         hy_state_post(&c.pass);
     }
     if (hy_sp_finishes(sp) && sp->layout->size == 1) {

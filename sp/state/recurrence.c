@@ -6,6 +6,7 @@
  * inject adds the incoming state's part. Local in backward are the runs whose document ends here.
  *
  * Source: LASP-2 (Sun et al. 2025), generalised to all decays and the delta rule. */
+#include "sp/state/carried_states.h"
 #include "sp/state/recurrence_internal.h"
 #include "sp/state/state_heads.h"
 
@@ -62,6 +63,10 @@ size_t hy_sp_recur_kept(const hy_sp *sp, const hy_layout_dims *dims, const hy_re
     }
     const hy_segment_shape s = hy_segment_shape_of(shape, sp->profile->dtype);
     return kept_states_bytes(sp, dims, &s) + hy_state_kept_bytes(dims, &s);
+}
+
+size_t hy_sp_recur_carried(const hy_sp *sp, const hy_recur_args *shape) {
+    return hy_segment_shape_of(shape, sp->profile->dtype).h_bytes;
 }
 
 size_t hy_sp_recur_work(const hy_sp *sp, const hy_layout_dims *dims, const hy_recur_args *shape,
@@ -162,7 +167,9 @@ static void recurrence_maps(hy_recur_call *c) {
         hy_document_add_h0(c);
     }
     if (c->sp->carries) {
-        hy_carried_states_pass(c);
+        const hy_segment_maps maps = {
+            .shape = c->shape, .A = c->pass.own_A, .H = c->pass.own_H, .group = c->layout->n_local};
+        hy_segment_fold(c->sp->device, &c->sp->lists->carried.enter, 1, &maps, c->kept_states);
     }
 }
 
@@ -230,7 +237,7 @@ static void finish_fwd(hy_recur_call *c) {
         hy_document_store_ht(c);
     }
     if (c->sp->carries) {
-        hy_carried_states_store(c);
+        hy_carried_states_store(c->sp, &c->shape, c->S1, c->r->carried);
     }
 }
 
@@ -241,7 +248,7 @@ void hy_sp_recur_fwd(hy_sp *sp, hy_sp_recur *r) {
     }
     hy_recur_call c = recurrence_begin(sp, r, HY_RECUR_FWD);
     if (sp->carries && sp->part != HY_SP_FINISH) {
-        hy_carried_states_load(&c);
+        hy_carried_states_load(sp, &c.shape, r->carried, c.kept_states);
     }
     if (hy_sp_starts(sp)) {
         recurrence_maps(&c);

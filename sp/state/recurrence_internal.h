@@ -39,12 +39,4 @@ void hy_document_add_dht(hy_recur_call *c);
 void hy_document_store_ht(hy_recur_call *c);
 void hy_document_store_dh0(hy_recur_call *c);
 
-/* carried_states.c */
-
-/* What the step before left into kept_states, where sequences go on; what this one leaves out of S1. */
-void hy_carried_states_load(hy_recur_call *c);
-void hy_carried_states_store(hy_recur_call *c);
-/* H += A·S_in for carried runs that go on in a later fragment. */
-void hy_carried_states_pass(hy_recur_call *c);
-
 #endif

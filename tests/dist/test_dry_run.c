@@ -204,6 +204,9 @@ static const char *const offload[] = {"train.offload=host",
                                       "train.stages=[{steps: 1, batch: 7, accumulate: 3}, {steps: 2}]",
                                       NULL};
 
+static const char *const carry[] = {"train.carry_state=true", "model.mixers.attention.window=20",
+                                    "parallel.layout=contiguous", NULL};
+
 static hy_status run_folder(const char *name, hy_comm *world) {
     hy_file_list list;
     HY_TRY(hy_file_list_dir(name, HY_ERR_FAILED, &list));
@@ -226,9 +229,10 @@ static hy_status run(hy_comm *world) {
     HY_TRY(run_folder(HY_TEST_DATA "/../../configs/study", world));
     HY_TRY(run_recipe(HY_TEST_DATA "/../../configs/hybrids/kimi-linear-like.yaml", stages, world));
     HY_TRY(run_recipe(HY_TEST_DATA "/../../configs/hybrids/kimi-linear-like.yaml", heads, world));
+    HY_TRY(run_recipe(HY_TEST_DATA "/../../configs/quickstart.yaml", carry, world));
     return run_recipe(HY_TEST_DATA "/../../configs/quickstart.yaml", offload, world);
 }
 
 int main(int argc, char **argv) {
-    return hy_test_in_folder(argc, argv, "dry_run", 27, fill, run);
+    return hy_test_in_folder(argc, argv, "dry_run", 28, fill, run);
 }

@@ -138,7 +138,11 @@ static hy_status open_store(const hy_config *config, bool train, hy_comm *world,
     if (config->data.tokenizer[0] == '\0') { /* else all are of that one, whatever they say */
         HY_TRY(hy_one_tokenizer_add(tokenizer, world, hy_token_store_tokenizer(out->store), store->path));
     }
-    return hy_comm_agree(world, first_rank ? check_stores(config, train, out, first) : HY_OK);
+    HY_TRY(hy_comm_agree(world, first_rank ? check_stores(config, train, out, first) : HY_OK));
+    const bool carried = first_rank && train && config->train.carry_state;
+    return hy_comm_agree(world, carried ? hy_model_config_check_reach(&config->model, summary.longest,
+                                                                      "documents that go on (train.carry_state)")
+                                        : HY_OK);
 }
 
 static hy_status open_list(const hy_config *config, const hy_store_list *list, bool train, hy_comm *world,
