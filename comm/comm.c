@@ -166,23 +166,37 @@ int hy_comm_in_world(const hy_comm *comm, int rank) {
     return control->in_world != NULL ? control->in_world[rank] : rank;
 }
 
-/* Exchanges of up to so many bytes, or elements of sums, are timed by the coarse clock: two looks at the other take as long as the message. */
+/* Exchanges of up to so many bytes, or elements of sums, are timed by the coarse clock: two looks at the other take as long as the message. Not
+ * where spans are recorded. */
 enum { BRIEF = 16 << 10 };
 
 static double clock_of(const hy_req *req) {
     return req->brief ? hy_now_coarse() : hy_now();
 }
 
+/* Time since `begun` that went into moving exchanges, seen at `now`. */
+static void count_moving(const hy_comm *comm, double begun, double now) {
+    hy_record_move(comm->log, now - begun);
+    if (hy_spans_are_recorded()) {
+        hy_exchange_moved(begun, now);
+    }
+}
+
 /* `bytes` are what this rank sends, for the record. */
 static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_xfer *x, hy_req *req) {
     const bool message = x->kind == HY_X_SEND || x->kind == HY_X_RECV;
     *req = (hy_req){.comm = comm,
-                    .span = hy_record_post(comm->log, name, x->kind, bytes),
+                    .record = hy_record_post(comm->log, name, x->kind, bytes),
                     .brief = x->n <= BRIEF,
                     .name = name,
                     .kind = (int)x->kind,
                     .number = message ? ++comm->n_messages : ++comm->n_collectives,
                     .peer = message ? hy_comm_in_world(comm, x->peer) : -1};
+    if (comm->log == NULL && hy_spans_are_recorded()) {
+        req->brief = false;
+        req->posted = hy_now();
+        req->span = hy_exchange_span(comm, name, x, bytes, req->posted);
+    }
     if (comm->deferred != NULL) {
         hy_deferred_post(comm->deferred, x, req);
         return;
@@ -196,7 +210,7 @@ static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_x
     hy_deferred_enter();
     comm->transport->post(comm, x, req);
     hy_deferred_leave();
-    hy_record_move(comm->log, clock_of(req) - begun);
+    count_moving(comm, begun, clock_of(req));
 }
 
 static int64_t to_others(const hy_comm *comm, size_t bytes) {
@@ -254,6 +268,14 @@ void hy_comm_group_end(hy_comm *comm) {
 
 /* ---- waiting ---- */
 
+/* It was found complete, by now at the latest. */
+static void finish(hy_req *req) {
+    if (req->span > 0) {
+        hy_exchange_span_found(req->span, hy_now());
+    }
+    *req = (hy_req){0};
+}
+
 static bool transport_test(hy_req *req) {
     if (req->impl == NULL) {
         return true;
@@ -270,10 +292,11 @@ bool hy_comm_test(hy_req *req) {
         return true;
     }
     const double begun = hy_now();
+    hy_look_begin(begun);
     const bool complete = transport_test(req);
-    hy_record_move(req->comm->log, hy_now() - begun);
+    count_moving(req->comm, begun, hy_now());
     if (complete) {
-        *req = (hy_req){0};
+        finish(req);
     }
     return complete;
 }
@@ -325,6 +348,9 @@ static double wait_for_long(hy_req *req) {
         look_around(NULL);
         hy_comm_check_health(req->comm);
         req->comm->transport->idle(req);
+        if (req->span > 0) {
+            hy_look_again(hy_now());
+        }
     } while (!transport_test(req));
     const double now = hy_now();
     hy_presence_done(now);
@@ -333,6 +359,7 @@ static double wait_for_long(hy_req *req) {
 
 static double wait_for_transport(hy_req *req) {
     const double begun = clock_of(req);
+    hy_look_begin(begun);
     const bool over = is_soon_over(req);
     const double waited = clock_of(req) - begun;
     return over ? waited : waited + wait_for_long(req);
@@ -341,13 +368,15 @@ static double wait_for_transport(hy_req *req) {
 /* One rank alone waits for nobody. */
 static void let_lane_wait(hy_req *req) {
     if (req->comm->size > 1) {
-        hy_record_unseen(req->comm->log, req->span);
+        hy_record_unseen(req->comm->log, req->record);
     }
+    const int64_t wait = hy_exchange_wait_begin(req);
     if (req->comm->deferred != NULL) {
         hy_deferred_wait(req);
     } else {
         req->comm->transport->join(req);
     }
+    hy_span_end(wait);
     *req = (hy_req){0};
 }
 
@@ -360,9 +389,13 @@ void hy_comm_wait(hy_req *req) {
         return;
     }
     if (req->impl != NULL) {
-        hy_record_wait(req->comm->log, req->span, wait_for_transport(req));
+        const double begun = req->span > 0 ? hy_now() : 0.0;
+        hy_record_wait(req->comm->log, req->record, wait_for_transport(req));
+        if (req->span > 0) {
+            hy_exchange_waited(req->span, begun, hy_now());
+        }
     }
-    *req = (hy_req){0};
+    finish(req);
 }
 
 void hy_comm_wait_all(hy_req *reqs, int64_t n) {
@@ -380,11 +413,12 @@ void hy_comm_progress(hy_comm *comm) {
         return;
     }
     const double begun = hy_now();
+    hy_look_begin(begun);
     hy_deferred_enter();
     comm->transport->progress();
     hy_deferred_leave();
     hy_comm_check_health(comm);
-    hy_record_move(comm->log, hy_now() - begun);
+    moved_since(comm, begun);
 }
 
 void hy_comm_barrier(hy_comm *comm) {

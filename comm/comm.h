@@ -22,9 +22,10 @@ typedef struct hy_comm hy_comm;
 typedef struct hy_req {
     hy_comm *comm;
     void *impl;       /* backend's handle */
-    int span;         /* index of the exchange's record */
-    double posted;    /* hy_now(), of those that a lane carries */
+    int record;       /* index of the exchange's record */
     bool brief;       /* little: timed by the coarse clock */
+    int64_t span;     /* its number (base/span.h); 0: none is recorded */
+    double posted;    /* hy_now(), of those that a lane carries or that have a span */
     const char *name; /* which exchange this is, for those who ask what this rank waits in (presence.h) */
     int kind;         /* hy_exchange_kind; HY_X_KINDS: a barrier */
     int64_t number;   /* of its communicator's collectives, or of its messages, from 1 */

@@ -95,6 +95,20 @@ void hy_record_unseen(hy_exchange_log *log, int record);
 /* Time in the library that is no waiting: posting, testing, progress. */
 void hy_record_move(hy_exchange_log *log, double seconds);
 
+/* exchange_span.c: the span of an exchange of this many bytes, 0 where none are recorded; when it was given to the transport, and found
+ * complete. Then the process's own time: waiting for it, moving all on. */
+int64_t hy_exchange_span(const hy_comm *comm, const char *name, const hy_xfer *x, int64_t bytes, double posted);
+void hy_exchange_span_started(int64_t span, double now);
+void hy_exchange_span_done(int64_t span, double completed);
+void hy_exchange_span_found(int64_t span, double now); /* the same where nobody saw it earlier */
+/* Of one that COMPUTE waits for and the host does not: ended by hy_span_end. */
+int64_t hy_exchange_wait_begin(const hy_req *req);
+void hy_exchange_waited(int64_t span, double begun, double ended);
+void hy_exchange_moved(double begun, double ended);
+/* Somebody begins to look which exchanges are complete; the same look goes on, and the one that waits is not. */
+void hy_look_begin(double now);
+void hy_look_again(double now);
+
 /* comm_mpi.c */
 HY_MUST_CHECK hy_status hy_mpi_world(int *argc, char ***argv, hy_comm **out);
 void hy_mpi_finalize(void);

@@ -290,7 +290,10 @@ static void ucx_progress(void) {
 static void ucx_post(hy_comm *comm, const hy_xfer *xfer, hy_req *req) {
     ucx_state *s = comm->impl;
     req->impl = hy_exchanges_post(s->exchanges, xfer);
-    s->on_way += req->impl != NULL;
+    if (req->impl != NULL) {
+        s->on_way++;
+        hy_exchange_set_span(req->impl, req->span);
+    }
     end_if_failed(s);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/span.h"
 #include "comm/staged.h"
 
 /* Exchanges that are made at once, in a step too; and how many have a signal of their own, all from the start: to make more could wait for a lane
@@ -88,6 +89,9 @@ static void free_if_over(hy_deferred *d, posted_xfer *p) {
 /* ---- moving on ---- */
 
 static void land(hy_deferred *d, posted_xfer *p) {
+    if (p->req.span > 0) {
+        hy_exchange_span_found(p->req.span, hy_now());
+    }
     if (p->signal != NULL) {
         hy_device_signal(d->device, p->signal, p->value);
     }
@@ -98,6 +102,7 @@ static void land(hy_deferred *d, posted_xfer *p) {
 /* The transport's call says at once whether it has landed: then there is no handle. */
 static void start_xfer(hy_deferred *d, posted_xfer *p) {
     p->req.posted = hy_now();
+    hy_exchange_span_started(p->req.span, p->req.posted);
     if (d->staged != NULL) {
         hy_staged_post(d->staged, &p->xfer, &p->req);
     } else {
@@ -169,6 +174,7 @@ void hy_deferred_progress(void) {
     if (!anything_posted()) {
         return;
     }
+    hy_look_begin(hy_now());
     hy_deferred_enter();
     for (hy_deferred *d = all_deferred; d != NULL; d = d->next) {
         start_what_may(d);

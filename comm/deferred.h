@@ -12,7 +12,7 @@
 HY_MUST_CHECK hy_status hy_deferred_create(hy_comm *comm, hy_device *device, hy_deferred **out);
 /* Waits for what was posted. NULL allowed. */
 void hy_deferred_destroy(hy_deferred *deferred);
-/* req->span says which record. */
+/* req->record and req->span say where it is recorded. */
 void hy_deferred_post(hy_deferred *deferred, const hy_xfer *xfer, hy_req *req);
 void hy_deferred_wait(hy_req *req);
 /* Of all communicators. */

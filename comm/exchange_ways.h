@@ -37,6 +37,7 @@ struct hy_exchange {
     void (*last)(hy_exchange *e); /* NULL: nothing is left to do */
     int phase, step;              /* step −1: not begun */
     bool collective, begun, done;
+    int64_t span;        /* told when it is complete; 0: none */
     hy_awaited *awaited; /* [2·size] */
     int n_awaited;
     hy_work *work; /* NULL: none */

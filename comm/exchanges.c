@@ -1,5 +1,6 @@
 #include "comm/exchanges.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "comm/exchange_ways.h"
 
@@ -154,6 +155,9 @@ static void end_exchange(hy_exchange *e) {
     e->work = NULL;
     e->all->running -= e->collective;
     e->done = true;
+    if (e->span > 0) {
+        hy_exchange_span_done(e->span, hy_now());
+    }
 }
 
 static void advance(hy_exchange *e) {
@@ -262,6 +266,10 @@ static hy_exchange *post_collective(hy_exchanges *all, const hy_xfer *x) {
 
 hy_exchange *hy_exchanges_post(hy_exchanges *all, const hy_xfer *x) {
     return x->kind == HY_X_SEND || x->kind == HY_X_RECV ? post_message(all, x) : post_collective(all, x);
+}
+
+void hy_exchange_set_span(hy_exchange *e, int64_t span) {
+    e->span = span;
 }
 
 void hy_exchanges_progress(hy_exchanges *all) {

@@ -27,6 +27,8 @@ void hy_exchanges_destroy(hy_exchanges *all);
 
 /* NULL: it is complete at once. */
 hy_exchange *hy_exchanges_post(hy_exchanges *all, const hy_xfer *xfer);
+/* The span (exchange_span.c) that is told when it is complete. */
+void hy_exchange_set_span(hy_exchange *exchange, int64_t span);
 void hy_exchanges_progress(hy_exchanges *all);
 /* True if it is complete: then it is released. Moves nothing on. */
 bool hy_exchanges_test(hy_exchanges *all, hy_exchange *exchange);

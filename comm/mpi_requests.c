@@ -6,11 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/span.h"
 
 typedef struct part {
     int64_t next; /* next part of the same exchange, or next free entry; −1 ends */
+    int64_t span; /* of the exchange; 0: none is recorded */
     hy_mpi_after after;
 } part;
 
@@ -82,7 +85,7 @@ void hy_mpi_add_part(hy_req *req, MPI_Request request) {
     }
     pool.active++;
     pool.requests[i] = request;
-    pool.parts[i] = (part){.next = first_part(req), .after = {.type = MPI_DATATYPE_NULL}};
+    pool.parts[i] = (part){.next = first_part(req), .span = req->span, .after = {.type = MPI_DATATYPE_NULL}};
     req->impl = (void *)(intptr_t)(i + 1);
 }
 
@@ -136,6 +139,12 @@ void hy_mpi_progress(void) {
     }
     int n_done = 0;
     HY_MPI("exchange", MPI_Testsome((int)pool.used, pool.requests, &n_done, pool.done, MPI_STATUSES_IGNORE));
+    if (n_done > 0 && hy_spans_are_recorded()) {
+        const double now = hy_now();
+        for (int i = 0; i < n_done; i++) { /* of several parts the last one tells */
+            hy_exchange_span_done(pool.parts[pool.done[i]].span, now);
+        }
+    }
 }
 
 void hy_mpi_bytes(size_t bytes, int *count, MPI_Datatype *type, bool *derived) {

@@ -21,6 +21,7 @@
     X(op, "one core operation, or a whole model, on tensors from a file")                                              \
     X(report, "what runs have logged, as a picture and a table")                                                       \
     X(scale, "a scaling study: real runs or simulated ones, a row for each")                                           \
+    X(trace, "where the time of a run's steps went, and what to change first")                                         \
     X(bench, "speed beside the matrix-product rate of the same run")                                                   \
     X(doctor, "what this machine has and lacks")
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/span.h"
 #include "layers/graph/runner_internal.h"
 #include "layers/model_build.h"
 
@@ -138,7 +139,18 @@ void hy_runner_set_watch(hy_runner *runner, hy_run_watch *watch) {
     runner->watch = watch;
 }
 
-static void execute(hy_exec *x, const hy_instruction *ins) {
+/* What spans of exchanges and operations say of where they are from; ins NULL: between the instructions of a block. */
+static void set_place(int block, const hy_instruction *ins) {
+    hy_span_place place = {.step = hy_span_here().step, .node = -1, .block = block};
+    if (ins != NULL) {
+        place.node = ins->node;
+        place.phase = (int32_t)ins->phase;
+        place.part = (int32_t)ins->part;
+    }
+    hy_span_set_place(place);
+}
+
+static void call_node(hy_exec *x, const hy_instruction *ins) {
     const hy_node *node = &x->graph->nodes[ins->node];
     const hy_node_class *class = node->class;
     x->sp->part = ins->part;
@@ -149,6 +161,29 @@ static void execute(hy_exec *x, const hy_instruction *ins) {
     } else if (class->bwd) {
         class->bwd(x, node);
     }
+}
+
+static void runner_tell_watch(const hy_runner *r, const hy_instruction *ins, bool begins) {
+    if (r->watch != NULL) {
+        const hy_node *node = &r->exec.graph->nodes[ins->node];
+        r->watch->node(r->watch, node->block, ins->phase != HY_PHASE_FWD, begins);
+    }
+}
+
+/* What moves exchanges on between instructions belongs to the one before. */
+static void execute(hy_runner *r, const hy_instruction *ins) {
+    const hy_node *node = &r->exec.graph->nodes[ins->node];
+    set_place(node->block, ins);
+    const int64_t span = hy_span_begin(HY_SPAN_WORK, node->class->name);
+    runner_tell_watch(r, ins, true);
+    call_node(&r->exec, ins);
+    runner_tell_watch(r, ins, false);
+    if (r->sp.comm) {
+        hy_comm_progress(r->sp.comm);
+    }
+    hy_span_end(span);
+    hy_spans_pass();
+    set_place(node->block, NULL);
 }
 
 void hy_runner_set_needed(hy_runner *runner, hy_bucket_needed needed, void *context) {
@@ -176,13 +211,6 @@ static void tell_ready(int block, hy_bucket_ready ready, void *context) {
     }
 }
 
-static void runner_tell_watch(const hy_runner *r, const hy_instruction *ins, bool begins) {
-    if (r->watch != NULL) {
-        const hy_node *node = &r->exec.graph->nodes[ins->node];
-        r->watch->node(r->watch, node->block, ins->phase != HY_PHASE_FWD, begins);
-    }
-}
-
 /* What happens before the instruction of what is offloaded, from move `next` on; the one after. */
 static int move_values(const hy_runner *r, int next, int instruction) {
     const hy_graph_plan *plan = r->plan;
@@ -198,7 +226,9 @@ static void run_instructions(hy_runner *r, const hy_batch *batch, double d_scale
     hy_exec *x = &r->exec;
     x->batch = batch;
     r->sp.layout = batch->layout;
+    const int64_t span = hy_span_begin(HY_SPAN_HOST, "lists");
     hy_lists_set(r->lists, batch->layout, batch->tokens, batch->labels, d_scale);
+    hy_span_end(span);
     int last_block = -1, move = 0;
     for (int i = 0; i < r->plan->n_instructions; i++) {
         const hy_instruction *ins = &r->plan->instructions[i];
@@ -206,20 +236,17 @@ static void run_instructions(hy_runner *r, const hy_batch *batch, double d_scale
         x->work_offset = r->plan->work_offset[ins->phase];
         const int block = x->graph->nodes[ins->node].block;
         if (r->needed && ins->phase == HY_PHASE_FWD && block != last_block) {
+            set_place(block, NULL);
             tell_needed(r, block);
             last_block = block;
         }
         move = move_values(r, move, i);
-        runner_tell_watch(r, ins, true);
-        execute(x, ins);
-        runner_tell_watch(r, ins, false);
-        if (r->sp.comm) {
-            hy_comm_progress(r->sp.comm);
-        }
+        execute(r, ins);
         if (ins->block_done >= 0 && ready) {
             tell_ready(ins->block_done, ready, context);
         }
     }
+    set_place(-1, NULL);
 }
 
 void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready,

@@ -8,6 +8,7 @@
 #include "layers/model_config_keys.h"
 #include "train/run/config_dir.h"
 #include "train/run/stage.h"
+#include "train/trace/step_set.h"
 
 static const char *const loss_names[] = {"all", "answers", NULL};
 static const char *const graph_use_names[] = {[HY_GRAPH_AUTO] = "auto", [HY_GRAPH_OFF] = "off", NULL};
@@ -164,6 +165,11 @@ static const hy_schema_entry config_rows[] = {
     DOUBLE(run.slow, "run.slow", "0.25", 0.0, 1.0,
            "a rank is named when the others waited for it for more than this share of a minute (of run.timeout / 4, if "
            "that is less); 0: never"),
+
+    {HY_SCHEMA_BOOL(hy_config, trace.on, "trace.on", "true",
+                    "record what each rank does when, for hylas trace: totals of all steps, in run.dir's trace/")},
+    TEXT(trace.steps, "trace.steps", NULL,
+         "steps of which every exchange and operation is kept, as in 10-12,50; empty: none"),
 };
 static const hy_schema config_schema = HY_SCHEMA(hy_config, config_rows);
 
@@ -185,6 +191,8 @@ static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
     HY_TRY(hy_model_config_resolve_from(&config->model, origins));
     HY_TRY(hy_stages_resolve(config, origins));
     HY_TRY(check_carry(config, origins));
+    hy_step_set named;
+    HY_TRY(hy_step_set_parse(hy_schema_origin(origins, "trace.steps"), config->trace.steps, &named));
     return hy_config_expand_dir(config, hy_schema_origin(origins, "run.dir"));
 }
 

@@ -90,6 +90,10 @@ typedef struct hy_config {
         hy_graph_use graph;
         double timeout, slow; /* watchdog.h */
     } run;
+    struct {
+        bool on;         /* recorder.h */
+        char steps[128]; /* step_set.h */
+    } trace;
 } hy_config;
 
 /* train.precision, as the element type that names it (dtype.h). */

@@ -28,6 +28,7 @@ static const struct {
     {"train.log_every", "how often is told"},
     {"train.tensorboard", "where is told"},
     {"train.time_limit", "when a run pauses"},
+    {"trace", "what is written down of how the time goes"},
 };
 enum { N_FREE = sizeof free_keys / sizeof free_keys[0], KEY_SIZE = 256, LIST_SIZE = 3000 };
 

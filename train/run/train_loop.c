@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/span.h"
 #include "base/text.h"
 #include "comm/presence.h"
 #include "comm/watchdog.h"
@@ -152,12 +153,14 @@ static hy_status take_step(hy_loop *l, int64_t steps_taken) {
     hy_step_result result;
     const double begin = hy_now(), exposed = hy_exchange_exposed(), moving = hy_exchange_moving();
     const int64_t allocations = hy_alloc_count();
+    const int64_t drawing = hy_span_begin(HY_SPAN_HOST, "drawing the batch");
     const bool stop = hy_stop_signalled() || (steps_taken > 0 && hy_stop_requested());
     if (hy_trainer_enter(l->trainer, l->progress.step + 1) && l->first_rank) {
         hy_console_stage(&l->console, l->trainer, l->progress.step + 1);
     }
     hy_trainer_draw(l->trainer, l->progress.step + 1);
     tell_stop_save(l);
+    hy_span_end(drawing);
     HY_TRY(hy_train_step(l->trainer, l->progress.step + 1, l->progress.updates + 1, stop, &result));
     l->stopped = result.stop;
     if (l->stopped) {
@@ -170,11 +173,13 @@ static hy_status take_step(hy_loop *l, int64_t steps_taken) {
         hy_warn("step %lld made %lld allocations; a step should make none", (long long)l->progress.step,
                 (long long)(hy_alloc_count() - allocations));
     }
+    const int64_t reporting = hy_span_begin(HY_SPAN_HOST, "reporting the step");
     if (l->first_rank) {
         report_step(l, &result, hy_now() - begin, hy_exchange_exposed() - exposed, hy_exchange_moving() - moving);
     }
     const hy_status status = count_step(l, &result);
     tell_stop_save(l);
+    hy_span_end(reporting);
     return status;
 }
 
@@ -200,7 +205,9 @@ static hy_status run_steps(hy_loop *l) {
         HY_TRY(validate(l));
     }
     for (int64_t taken = 0; l->progress.step < l->config->train.steps; taken++) {
+        hy_recorder_step_begin(l->recorder, l->progress.step + 1);
         HY_TRY(take_step(l, taken));
+        hy_recorder_step_end(l->recorder);
         if (l->stopped) {
             return l->progress.step > l->first_step ? save_if_due(l) : HY_OK;
         }
@@ -283,6 +290,7 @@ static hy_status train_from(hy_loop *l) {
     hy_stop_save_end();
     hy_console_end(&l->console);
     HY_TRY(status);
+    hy_recorder_finish(l->recorder);
     HY_TRY(hy_phase_report(l->world, l->trainer->device, &l->seconds));
     if (l->first_rank) {
         print_end(l);
@@ -325,6 +333,7 @@ hy_status hy_train_with(const hy_config *config, const hy_train_options *options
         note_end(l, status);
     }
     hy_metrics_close(l->metrics);
+    hy_recorder_destroy(l->recorder);
     hy_trainer_destroy(l->trainer);
     hy_dry_run_destroy(l->planned);
     hy_run_folder_end(&l->folder);

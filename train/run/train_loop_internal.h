@@ -10,6 +10,7 @@
 #include "train/run/run_folder.h"
 #include "train/run/train_loop.h"
 #include "train/run/trainer.h"
+#include "train/trace/recorder.h"
 
 typedef struct hy_loop {
     const hy_config *config;
@@ -21,7 +22,8 @@ typedef struct hy_loop {
     size_t config_length;
     hy_run_folder folder;
     hy_trainer *trainer;
-    hy_metrics *metrics; /* rank 0 */
+    hy_recorder *recorder; /* NULL: none */
+    hy_metrics *metrics;   /* rank 0 */
     hy_console console;
     double peak;         /* rank 0: FLOP/s of matrix products on all hosts */
     hy_dry_run *planned; /* rank 0: what memory and exchanges were planned before any was reserved */

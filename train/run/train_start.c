@@ -245,5 +245,6 @@ hy_status hy_loop_prepare(hy_loop *l, hy_checkpoint *checkpoint) {
     HY_TRY(hy_trainer_create(l->config, true, l->world, &l->trainer));
     HY_TRY(checkpoint != NULL ? resume(l, checkpoint) : initialise(l));
     l->progress.data = l->trainer->data;
+    HY_TRY(hy_recorder_create(l->config, &l->trainer->mesh, l->trainer->device, &l->recorder));
     return begin_reports(l);
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/clock.h"
+#include "base/span.h"
 #include "comm/presence.h"
 #include "train/run/stop_save.h"
 
@@ -26,6 +27,7 @@ static void sum_over_ranks(hy_comm *world, const char *name, double *values, int
 /* Reads the step's data and agrees on its counts and on whether every rank could. */
 static hy_status read_and_agree(hy_trainer *trainer, bool stop, hy_step_result *out) {
     const hy_pass *pass = &trainer->train;
+    const int64_t reading = hy_span_begin(HY_SPAN_HOST, "reading data");
     const hy_status mine = hy_feed_load(pass->feed, pass->sequences, pass->split.count);
     const bool first_of_group = trainer->mesh.sequence_index == 0;
     double sums[4] = {mine != HY_OK, stop, 0.0, 0.0};
@@ -33,6 +35,7 @@ static hy_status read_and_agree(hy_trainer *trainer, bool stop, hy_step_result *
         sums[2] = (double)hy_feed_valid(trainer->train.feed);
         sums[3] = first_of_group ? group_flops(trainer) : 0.0;
     }
+    hy_span_end(reading);
     sum_over_ranks(trainer->world, "step counts", sums, 4);
     if (sums[0] > 0.0) {
         return mine != HY_OK ? mine : HY_ERR_PEER;
@@ -51,10 +54,12 @@ static void compute_gradients(hy_trainer *trainer, int64_t valid) {
     hy_runner *runner = trainer->train.runner;
     const int64_t calls = hy_feed_calls(trainer->train.feed);
     double *scalars = trainer->scalars;
+    const int64_t clearing = hy_span_begin(HY_SPAN_WORK, "clearing gradients");
     hy_device_zero(trainer->device, HY_LANE_COMPUTE, scalars, HY_SCALARS * sizeof *scalars);
     hy_fill(trainer->device,
             &(hy_fill_args){
                 .n = hy_model_flat_size(trainer->model), .value = 0.0, .y = trainer->grads, .role = HY_ROLE_GRAD});
+    hy_span_end(clearing);
     for (int64_t call = 0; call < calls; call++) {
         hy_batch batch;
         const hy_status status = hy_feed_batch(trainer->train.feed, call, &batch);
@@ -67,7 +72,9 @@ static void compute_gradients(hy_trainer *trainer, int64_t valid) {
                        call + 1 == calls ? hy_adamw_sharded_bucket_ready : NULL, trainer->optimizer);
     }
     hy_runner_pass_carried(runner, trainer->carried, trainer->carried_calls);
+    const int64_t norm = hy_span_begin(HY_SPAN_WORK, "gradient norm");
     hy_adamw_sharded_reduce(trainer->optimizer, &scalars[HY_SCALAR_SQUARES]);
+    hy_span_end(norm);
 }
 
 hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop, hy_step_result *out) {
@@ -93,7 +100,9 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     }
 
     double sums[HY_SCALARS];
+    const int64_t ahead = hy_span_begin(HY_SPAN_HOST, "reading ahead");
     hy_trainer_read_ahead(trainer, step + 1);
+    hy_span_end(ahead);
     hy_presence_phase("gradients", step);
     compute_gradients(trainer, r.valid);
     hy_device_read(trainer->device, trainer->scalars, sizeof sums, sums); /* the step's one wait for the device */
@@ -112,11 +121,15 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
         const double clip = config->train.clip;
         const double g_scale = clip > 0.0 && r.grad_norm > clip ? clip / r.grad_norm : 1.0;
         hy_presence_phase("update", step);
+        const int64_t updating = hy_span_begin(HY_SPAN_WORK, "update");
         hy_stop_save_changing();
         hy_adamw_sharded_update(trainer->optimizer, &settings, update, r.lr, g_scale);
         hy_stop_save_changed();
+        hy_span_end(updating);
     }
+    const int64_t feed = hy_span_begin(HY_SPAN_HOST, "waiting for data");
     hy_feed_ahead_wait(trainer->train.feed); /* others may use HDF5 again */
+    hy_span_end(feed);
     trainer->data = trainer->next;
     if (r.skipped == HY_STEP_NOT_FINITE) {
         hy_trainer_forget(trainer); /* it may be in what is carried */
