@@ -48,13 +48,13 @@ rm plain3/trace/rank-1.h5
 
 # ---- what is wrong is said first ----
 
-# one rank is slow: the other computes half as long
+# one rank is slow: the other computes a third as long
 environment=(-x "LD_PRELOAD=$slow" -x SLOW_RANK=1)
 train 2 slow --set data.sequence=8192 --set data.batch=1
 first | grep -q '1. rank 1 is slow' || fail "the slow rank is not first: $(first)"
 
-# states travel long, and a pass that waits for them waits all the time
-environment=(-x "LD_PRELOAD=$slow" -x SLOW_LINK=30)
+# all-gathers take long, and a pass that waits for them waits all the time
+environment=(-x "LD_PRELOAD=$slow" -x SLOW_GATHER=20)
 train 2 seeded --set model.schedule.pattern='[gated_deltanet]' --set parallel.overlap=seeded --set data.sequence=2048
 first | grep -q "1. the exchange 'state.*blocks.*parallel.overlap: split" || fail "the blocking exchange is not first: $(first)"
 

@@ -1,7 +1,7 @@
 /* Loaded before a program (LD_PRELOAD), makes its machine worse on purpose, so that tests can ask hylas trace what is wrong:
  *
- *   SLOW_RANK=r      this rank of mpirun sleeps as long as it computes: its processor is half as fast
- *   SLOW_LINK=ms     every all-gather and message takes at least so long from posting to completion */
+ *   SLOW_RANK=r      this rank of mpirun sleeps twice as long as it computes: its processor has a third of the speed
+ *   SLOW_GATHER=ms   every all-gather takes at least so long from posting to completion */
 #include <mpi.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,12 +11,22 @@
 
 /* ---- a slow rank ---- */
 
-enum { SLICE = 1000 }; /* microseconds of computing, then of sleep */
+enum { SLICE = 1000 }; /* microseconds of computing between sleeps */
 
-static void sleep_a_slice(int unused) {
-    const struct timespec slice = {.tv_nsec = 1000L * SLICE};
+static double now(void) {
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* By the clock and not by the processor's time: others on the machine then slow this rank no less than the rest. */
+static void sleep_twice_as_long(int unused) {
+    static double awake;
+    const double seconds = awake > 0.0 ? 2.0 * (now() - awake) : 0.0, most = seconds < 0.1 ? seconds : 0.1;
+    const struct timespec sleep = {.tv_nsec = (long)(1e9 * most)};
     (void)unused;
-    (void)nanosleep(&slice, NULL);
+    (void)nanosleep(&sleep, NULL);
+    awake = now();
 }
 
 __attribute__((constructor)) static void slow_down(void) {
@@ -24,13 +34,17 @@ __attribute__((constructor)) static void slow_down(void) {
     if (wanted == NULL || rank == NULL || strcmp(wanted, rank) != 0) {
         return;
     }
-    const struct sigaction action = {.sa_handler = sleep_a_slice, .sa_flags = SA_RESTART};
+    /* a stack of its own: products by oneDNN use theirs as they like */
+    static char stack[1 << 16];
+    const stack_t own = {.ss_sp = stack, .ss_size = sizeof stack};
+    const struct sigaction action = {.sa_handler = sleep_twice_as_long, .sa_flags = SA_RESTART | SA_ONSTACK};
     const struct itimerval timer = {{0, SLICE}, {0, SLICE}};
+    (void)sigaltstack(&own, NULL);
     (void)sigaction(SIGPROF, &action, NULL);
     (void)setitimer(ITIMER_PROF, &timer, NULL);
 }
 
-/* ---- a slow link ---- */
+/* ---- slow all-gathers ---- */
 
 enum { POSTED = 4096 };
 
@@ -41,7 +55,7 @@ static struct {
 static int n_posted;
 
 static double delay(void) {
-    const char *ms = getenv("SLOW_LINK");
+    const char *ms = getenv("SLOW_GATHER");
     return ms != NULL ? 1e-3 * strtod(ms, NULL) : 0.0;
 }
 
@@ -64,12 +78,6 @@ static int find_request(MPI_Request request) {
 int MPI_Iallgather(const void *send, int n, MPI_Datatype type, void *recv, int n_recv, MPI_Datatype recv_type,
                    MPI_Comm comm, MPI_Request *request) {
     const int code = PMPI_Iallgather(send, n, type, recv, n_recv, recv_type, comm, request);
-    remember(*request);
-    return code;
-}
-
-int MPI_Irecv(void *recv, int n, MPI_Datatype type, int from, int tag, MPI_Comm comm, MPI_Request *request) {
-    const int code = PMPI_Irecv(recv, n, type, from, tag, comm, request);
     remember(*request);
     return code;
 }
