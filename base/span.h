@@ -27,12 +27,13 @@ typedef struct hy_span_place {
 } hy_span_place;
 
 typedef struct hy_span {
-    double begin, end;       /* seconds of base/clock.h; end 0: not over, or nobody sees when */
-    double started, not_yet; /* EXCHANGE: given to what moves it; last seen incomplete */
-    const char *name;        /* a string constant */
-    int64_t number;          /* from 1 */
-    int64_t of;              /* WAIT: number of the exchange */
-    int64_t bytes;           /* EXCHANGE: as exchange records count them */
+    double begin, end; /* seconds of base/clock.h; end 0: not over, or nobody sees when */
+    double started,
+        not_yet;      /* EXCHANGE: in flight from here on, when what moves it was given it; last seen incomplete */
+    const char *name; /* a string constant */
+    int64_t number;   /* from 1 */
+    int64_t of;       /* WAIT: number of the exchange */
+    int64_t bytes;    /* EXCHANGE: as exchange records count them */
     hy_span_place place;
     int32_t kind;
     int32_t exchange;        /* EXCHANGE: hy_exchange_kind */

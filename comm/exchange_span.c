@@ -1,6 +1,5 @@
 /* The spans of exchanges (base/span.h). Nobody is told when an exchange completes: it is found complete when somebody looks. So the times of
  * the last looks are kept, and a span says between which two of them it completed. */
-#include "base/clock.h"
 #include "base/span.h"
 #include "comm/comm_internal.h"
 

@@ -71,9 +71,9 @@ static void add_hider(hider *hiders, int *n, const char *name, double seconds) {
 }
 
 static void add_hiders_of(const hy_busy *busy, const hy_span *s, hider *hiders, int *n) {
-    for (int64_t i = hy_busy_at(busy, s->begin); i < busy->n && busy->parts[i].begin < s->end; i++) {
+    for (int64_t i = hy_busy_at(busy, s->started); i < busy->n && busy->parts[i].begin < s->end; i++) {
         const hy_busy_part *p = &busy->parts[i];
-        const double begin = p->begin > s->begin ? p->begin : s->begin, end = p->end < s->end ? p->end : s->end;
+        const double begin = p->begin > s->started ? p->begin : s->started, end = p->end < s->end ? p->end : s->end;
         add_hider(hiders, n, p->span->name, end - begin);
     }
 }
@@ -131,8 +131,8 @@ static void put_exchange(hy_text_table *table, const hy_run_trace *trace, const 
     hy_text_table_cell(table, "%.3f", ms * row->hidden);
     hy_text_table_cell(table, "%.3f", ms * (row->total - row->hidden));
     hy_text_table_cell(table, "%.3f", ms * row->waited);
-    hy_text_table_cell(table, "%.3f", 1e3 * hy_total_quantile(row, 0.5));
-    hy_text_table_cell(table, "%.3f", 1e3 * hy_total_quantile(row, 0.99));
+    hy_text_table_cell(table, row->total > 0.0 ? "%.3f" : "-", 1e3 * hy_total_quantile(row, 0.5));
+    hy_text_table_cell(table, row->total > 0.0 ? "%.3f" : "-", 1e3 * hy_total_quantile(row, 0.99));
     hy_text_table_cell(table, "%s", behind);
 }
 

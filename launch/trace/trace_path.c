@@ -55,7 +55,9 @@ static void put_line(hy_text_table *table, const path_line *line, double whole) 
     char layer[16], what[160];
     if (p->kind == HY_SPAN_EXCHANGE && p->from != p->rank) {
         snprintf(what, sizeof what, "exchange '%s': it waited for rank %lld to post", s->name, (long long)p->from);
-    } else if (p->kind == HY_SPAN_EXCHANGE || p->kind == HY_SPAN_WAIT) {
+    } else if (p->kind == HY_SPAN_WAIT) {
+        snprintf(what, sizeof what, "wait for '%s'", s->name);
+    } else if (p->kind == HY_SPAN_EXCHANGE) {
         snprintf(what, sizeof what, "exchange '%s' under way", s->name);
     } else {
         snprintf(what, sizeof what, "%s", s != NULL ? s->name : "(no span)");

@@ -5,11 +5,13 @@
 hy_status hy_trace_print_ranks(const hy_run_trace *trace, const hy_step_account *accounts) {
     hy_text_table *table = NULL;
     const double ms = 1e3 / (double)hy_run_trace_steps(trace);
+    const bool lanes =
+        trace->rank[0].file.info.clock == HY_TRACE_LANE; /* where nothing is going on that is no fault of the trace */
     double worst = 0.0;
     HY_TRY(hy_text_table_create(11,
                                 (const char *const[]){"rank", "step ms", "compute", "wait: ranks", "wait: transfer",
-                                                      "moving", "host", "uncovered", "in flight", "hidden",
-                                                      "kept others waiting"},
+                                                      "moving", "host", lanes ? "idle" : "uncovered", "in flight",
+                                                      "hidden", "kept others waiting"},
                                 &table));
     for (int64_t r = 0; r < trace->ranks; r++) {
         const hy_step_account *a = &accounts[r];
@@ -29,7 +31,7 @@ hy_status hy_trace_print_ranks(const hy_run_trace *trace, const hy_step_account 
     }
     const hy_status status = hy_text_table_print(table, stdout);
     hy_text_table_destroy(table);
-    if (worst > 0.01) {
+    if (worst > 0.01 && !lanes) {
         printf("\nnote: computing, waiting and the host's work cover all but %.1f%% of a rank's steps; more than 1%% "
                "should not be "
                "missing\n",

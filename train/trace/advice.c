@@ -61,7 +61,7 @@ static void add_wait_time(adviser *a, int64_t rank, const hy_span *wait) {
     t->count++;
     t->transfer += transfer;
     if (exchange >= 0) {
-        const double before = hy_busy_within(&r->busy, r->file.spans[exchange].begin, wait->begin);
+        const double before = hy_busy_within(&r->busy, r->file.spans[exchange].started, wait->begin);
         t->before += before / (double)a->ranks;
     }
 }
@@ -135,6 +135,14 @@ static const named_time *most_beyond(const adviser *a, int64_t rank, double *sec
     return most;
 }
 
+/* Causal attention over contiguous parts gives the last of S ranks (2S − 1)/S times the mean: whether this is that, by half of it at least. */
+static bool looks_contiguous(const adviser *a, const named_time *most, int64_t slow) {
+    const int64_t s = a->trace->rank[0].file.info.sequence;
+    const double expected = (double)(2 * s - 1) / (double)s, seen = most->by_rank[slow] / mean(a, most->by_rank);
+    return a->config->parallel.method.layout == HY_LAYOUT_CONTIGUOUS && strcmp(most->name, "attention") == 0 &&
+           slow % s == s - 1 && seen > 1.0 + 0.5 * (expected - 1.0);
+}
+
 /* A rank that computes longer than the others: because of its share of one operation, or in all it does. An operation that takes most of a slow
  * rank's time takes most of its excess as well, so what counts is whether the rest is as slow. */
 static void look_at_evenness(adviser *a) {
@@ -152,17 +160,17 @@ static void look_at_evenness(adviser *a) {
     }
     const double rest = others - median(a, most->by_rank), rest_ratio = rest > 0.0 ? (excess - beyond) / rest : 0.0;
     const double ratio = excess / others;
-    if (rest_ratio > 0.5 * ratio) {
-        advise(a, HY_ADVICE_SLOW_RANK, NULL, slow, excess,
-               "rank %lld is slow: it computes %.2f times as long as the others, in all operations alike; look at its "
-               "processor and at what else runs on its host",
-               (long long)slow, compute[slow] / others);
-    } else if (a->config->parallel.method.layout == HY_LAYOUT_CONTIGUOUS && strcmp(most->name, "attention") == 0) {
+    if (looks_contiguous(a, most, slow)) {
         advise(a, HY_ADVICE_LAYOUT, most->name, -1, most->by_rank[slow] - mean(a, most->by_rank),
                "parallel.layout: zigzag instead of contiguous: causal attention takes rank %lld %.2f times the mean, "
                "because later "
                "tokens see more keys",
                (long long)slow, most->by_rank[slow] / mean(a, most->by_rank));
+    } else if (rest_ratio > 0.5 * ratio) {
+        advise(a, HY_ADVICE_SLOW_RANK, NULL, slow, excess,
+               "rank %lld is slow: it computes %.2f times as long as the others, in all operations alike; look at its "
+               "processor and at what else runs on its host",
+               (long long)slow, compute[slow] / others);
     } else {
         advise(a, HY_ADVICE_UNEQUAL, most->name, slow, most->by_rank[slow] - mean(a, most->by_rank),
                "rank %lld has more of '%s' to compute, %.2f times the mean: another parallel.layout, or documents that "
@@ -239,7 +247,10 @@ static void look_at_the_rest(adviser *a) {
         a, HY_ADVICE_MOVING, NULL, -1, moving,
         "the communication library copies messages while ranks could compute: another parallel.transport, or exchanges "
         "of fewer bytes");
-    advise(a, HY_ADVICE_HOST, NULL, -1, uncovered, "no span says what ranks did: the trace is not whole");
+    advise(a, HY_ADVICE_HOST, NULL, -1, uncovered, "%s",
+           a->trace->rank[0].file.info.clock == HY_TRACE_LANE
+               ? "the device has nothing to do: the host gives its work too late"
+               : "no span says what ranks did: the trace is not whole");
     for (int i = 0; i < a->n_names; i++) {
         advise(a, HY_ADVICE_HOST, a->names[i].name, -1, a->names[i].host,
                "'%s' keeps ranks from computing: neither an operation nor an exchange", a->names[i].name);

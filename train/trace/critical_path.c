@@ -45,7 +45,8 @@ static hy_status pass_wait(path_walk *w, const hy_tile *tile, double begin) {
     const hy_traced_rank *r = &w->trace->rank[w->rank];
     const int64_t exchange = r->waits_for[tile->span - r->file.spans];
     const hy_exchange_end *latest = exchange >= 0 ? hy_match_latest(w->match, w->rank, exchange) : NULL;
-    if (latest == NULL || latest->of->started >= w->time) {
+    /* an exchange that is complete when the wait begins is not what it took */
+    if (latest == NULL || latest->of->started >= w->time || r->file.spans[exchange].end <= tile->begin) {
         const double from = tile->begin > begin ? tile->begin : begin;
         const hy_path_part own = {w->rank, w->rank, HY_SPAN_WAIT, tile->span, from, w->time};
         w->time = from;

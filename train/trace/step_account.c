@@ -46,23 +46,30 @@ static void add_tiles(const hy_run_trace *trace, const hy_match *match, int64_t 
     a->uncovered += window->end - window->begin - covered;
 }
 
-/* Spans are in order of their beginnings: the union is made as they come. */
+/* What is in flight from `begin` to `end` ends here. */
+static void end_flight(const hy_traced_rank *r, double begin, double end, hy_step_account *a) {
+    a->in_flight += end - begin;
+    a->hidden += hy_busy_within(&r->busy, begin, end);
+}
+
+/* Exchanges start nearly in the order in which they are posted: the union is made as they come. */
 static void add_flights(const hy_traced_rank *r, const hy_trace_step *window, hy_step_account *a) {
-    double begin = 0.0, end = 0.0;
-    for (int64_t i = 0; i <= r->file.n_spans; i++) {
-        const hy_span *s = i < r->file.n_spans ? &r->file.spans[i] : NULL;
-        if (s != NULL && (s->kind != HY_SPAN_EXCHANGE || s->end <= window->begin || s->begin >= window->end)) {
+    double begin = window->begin, end = window->begin, before = window->begin;
+    for (int64_t i = 0; i < r->file.n_spans; i++) {
+        const hy_span *s = &r->file.spans[i];
+        if (s->kind != HY_SPAN_EXCHANGE || s->end <= window->begin || s->started >= window->end) {
             continue;
         }
-        if (s == NULL || s->begin > end) {
-            a->in_flight += end - begin;
-            a->hidden += hy_busy_within(&r->busy, begin, end);
-            begin = end = s != NULL ? clip(s->begin, window->begin, window->end) : 0.0;
+        const double from = clip(s->started, before, window->end), to = clip(s->end, before, window->end);
+        if (from > end) {
+            end_flight(r, begin, end, a);
+            before = end;
+            begin = from;
         }
-        if (s != NULL && clip(s->end, begin, window->end) > end) {
-            end = clip(s->end, begin, window->end);
-        }
+        begin = from < begin ? from : begin;
+        end = to > end ? to : end;
     }
+    end_flight(r, begin, end, a);
 }
 
 void hy_step_account_add(const hy_run_trace *trace, const hy_match *match, int64_t step, hy_step_account *accounts) {

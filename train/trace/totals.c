@@ -76,10 +76,10 @@ static void add_exchange(hy_totals *totals, const hy_span *s, const hy_busy *bus
     row->count++;
     row->bytes += s->bytes;
     row->unsure += s->end - s->not_yet;
-    row->took[class_of(s->end - s->begin)]++;
-    if (s->begin > row->to || row->to == 0.0) {
+    row->took[class_of(s->end - s->started)]++;
+    if (s->started > row->to || row->to == 0.0) {
         settle_row(row, busy);
-        row->from = s->begin;
+        row->from = s->started;
     }
     row->to = s->end > row->to ? s->end : row->to;
 }
