@@ -420,7 +420,7 @@ void hy_comm_progress(hy_comm *comm) {
     comm->transport->progress();
     hy_deferred_leave();
     hy_comm_check_health(comm);
-    moved_since(comm, begun);
+    count_moving(comm, begun, hy_now());
 }
 
 void hy_comm_barrier(hy_comm *comm) {

@@ -326,7 +326,7 @@ static void build_told(hy_lists *lists) {
 static void set_outer(hy_lists *lists, hy_layout *outer, const hy_layout *layout) {
     if (lists) {
         hy_layout_share_documents(outer, layout);
-        hy_lists_set(lists, outer, NULL, NULL);
+        hy_lists_set(lists, outer, NULL, NULL, 0.0);
     }
 }
 

@@ -37,8 +37,8 @@ typedef struct heads_recur {
 
 void hy_state_heads_need(hy_lists_needs *needs, const hy_recur_args *shape) {
     const hy_heads heads = {shape->HV, shape->H};
-    hy_lists_need_heads(needs, &(hy_head_need){heads, HY_HEADS_MAIN});
-    hy_lists_need_heads(needs, &(hy_head_need){heads, HY_HEADS_SHARED});
+    hy_lists_need_heads(needs, &(hy_head_need){heads, HY_HEADS_MAIN, false});
+    hy_lists_need_heads(needs, &(hy_head_need){heads, HY_HEADS_SHARED, false});
 }
 
 static void list_inputs(heads_recur *c, const hy_recur_args *op, int64_t levels) {

@@ -140,7 +140,7 @@ static void test_random_layouts(void **state) {
         hy_sp_attn_need(&needs, &(hy_sp_attn){.window = (int64_t[]){0, 7, 300, 7}[i]});
     }
     for (int kind = 0; kind < HY_HEAD_KINDS; kind++) {
-        hy_lists_need_heads(&needs, &(hy_head_need){{6, 2}, (hy_head_kind)kind});
+        hy_lists_need_heads(&needs, &(hy_head_need){{6, 2}, (hy_head_kind)kind, false});
     }
     assert_int_equal(needs.windows.n, 3);
     for (int round = 0; round < 60; round++) {

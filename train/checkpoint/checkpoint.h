@@ -44,7 +44,7 @@ typedef struct hy_checkpoint_source {
     hy_progress progress;
     int64_t n_attachments;
     const hy_attachment *attachments;
-    hy_carried carried; /* values NULL on ranks that hold nothing of it */
+    hy_carried_values carried; /* values NULL on ranks that hold nothing of it */
 } hy_checkpoint_source;
 
 /* Saves as folder/step-N and removes all but the newest `keep` (0 = all are kept) and leftovers of saves that did not finish.

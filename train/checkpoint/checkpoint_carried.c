@@ -17,7 +17,7 @@ typedef struct carried_room {
     char *block, *one;
 } carried_room;
 
-static hy_status open_room(const hy_carried *c, carried_room *room) {
+static hy_status open_room(const hy_carried_values *c, carried_room *room) {
     HY_TRY(hy_alloc("carried states on their way", (size_t)hy_runner_carried_bytes(c->runner), (void **)&room->block));
     return hy_alloc("carried states of a sequence", (size_t)hy_runner_carried_sequence(c->runner), (void **)&room->one);
 }
@@ -27,13 +27,13 @@ static void close_room(carried_room *room) {
     hy_free(room->one);
 }
 
-static char *block_at(const hy_carried *c, int64_t place) {
+static char *block_at(const hy_carried_values *c, int64_t place) {
     return c->values + place / c->unit * hy_runner_carried_bytes(c->runner);
 }
 
 /* ---- write ---- */
 
-static int write_values(const hy_carried *c, hid_t dataset, const carried_room *room, uint64_t *content) {
+static int write_values(const hy_carried_values *c, hid_t dataset, const carried_room *room, uint64_t *content) {
     const int64_t bytes = hy_runner_carried_sequence(c->runner);
     int ok = 1;
     for (int64_t i = 0; i < c->count && ok; i++) {
@@ -48,7 +48,7 @@ static int write_values(const hy_carried *c, hid_t dataset, const carried_room *
     return ok;
 }
 
-static int write_carried_file(const hy_carried *c, hid_t file, const carried_room *room, uint64_t *content) {
+static int write_carried_file(const hy_carried_values *c, hid_t file, const carried_room *room, uint64_t *content) {
     const int64_t head[HEAD] = {c->first, c->count, hy_runner_carried_sequence(c->runner)};
     const hid_t numbers = hy_h5_dataset_create(file, "head", H5T_NATIVE_INT64, HEAD, HEAD),
                 values = hy_h5_dataset_create(file, "values", H5T_NATIVE_UINT8, c->count * head[BYTES], CHUNK);
@@ -58,7 +58,7 @@ static int write_carried_file(const hy_carried *c, hid_t file, const carried_roo
     return (values < 0 || H5Dclose(values) >= 0) && ok;
 }
 
-hy_status hy_carried_write(const hy_carried *carried, const char *folder, int rank, hy_manifest_file *info) {
+hy_status hy_carried_write(const hy_carried_values *carried, const char *folder, int rank, hy_manifest_file *info) {
     char path[HY_PATH_MAX];
     carried_room room = {0};
     hid_t file = -1;
@@ -85,7 +85,7 @@ hy_status hy_carried_write(const hy_carried *carried, const char *folder, int ra
 /* ---- read ---- */
 
 /* Places that the file and this rank share, into their blocks; *got of them. */
-static int read_values(const hy_carried *c, hid_t dataset, const int64_t *head, const carried_room *room,
+static int read_values(const hy_carried_values *c, hid_t dataset, const int64_t *head, const carried_room *room,
                        int64_t *got) {
     int ok = 1;
     for (int64_t i = 0; i < c->count && ok; i++) {
@@ -103,7 +103,8 @@ static int read_values(const hy_carried *c, hid_t dataset, const int64_t *head, 
     return ok;
 }
 
-static hy_status read_carried_file(const hy_carried *c, const char *path, const carried_room *room, int64_t *got) {
+static hy_status read_carried_file(const hy_carried_values *c, const char *path, const carried_room *room,
+                                   int64_t *got) {
     hid_t file = -1, numbers = -1, values = -1;
     int64_t head[HEAD] = {0};
     HY_TRY(hy_h5_open(path, HY_ERR_CHECKPOINT, &file));
@@ -126,7 +127,8 @@ static hy_status read_carried_file(const hy_carried *c, const char *path, const 
     return status;
 }
 
-hy_status hy_carried_read(const char *path, const hy_manifest *manifest, const hy_carried *carried, bool *found) {
+hy_status hy_carried_read(const char *path, const hy_manifest *manifest, const hy_carried_values *carried,
+                          bool *found) {
     carried_room room = {0};
     int64_t got = 0;
     hy_status status = carried->values != NULL ? open_room(carried, &room) : HY_OK;

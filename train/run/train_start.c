@@ -20,7 +20,7 @@ static void take_attachments(hy_loop *l, hy_checkpoint *checkpoint) {
 
 /* What sequences carry; if not all of it is there (a checkpoint made at a signal, one of other batches), documents begin anew. */
 static hy_status resume_carried(const hy_loop *l, const hy_checkpoint *checkpoint) {
-    const hy_carried carried = hy_trainer_carried(l->trainer);
+    const hy_carried_values carried = hy_trainer_carried(l->trainer);
     bool found = false;
     if (!l->config->train.carry_state) {
         return HY_OK;

@@ -51,14 +51,14 @@ void hy_trainer_draw(hy_trainer *trainer, int64_t step) {
     draw_batch(trainer, &trainer->next, trainer->train.sequences);
 }
 
-hy_carried hy_trainer_carried(const hy_trainer *trainer) {
+hy_carried_values hy_trainer_carried(const hy_trainer *trainer) {
     const hy_pass *pass = &trainer->stages[0].train;
-    return (hy_carried){.runner = pass->runner,
-                        .device = trainer->device,
-                        .values = trainer->mesh.sequence_index == 0 ? trainer->carried : NULL,
-                        .first = pass->split.first,
-                        .count = pass->split.count,
-                        .unit = pass->split.unit};
+    return (hy_carried_values){.runner = pass->runner,
+                               .device = trainer->device,
+                               .values = trainer->mesh.sequence_index == 0 ? trainer->carried : NULL,
+                               .first = pass->split.first,
+                               .count = pass->split.count,
+                               .unit = pass->split.unit};
 }
 
 void hy_trainer_forget(hy_trainer *trainer) {

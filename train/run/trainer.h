@@ -93,7 +93,7 @@ int hy_trainer_enter(hy_trainer *trainer, int64_t step);
 void hy_trainer_draw(hy_trainer *trainer, int64_t step);
 
 /* What this rank carries, for checkpoints: only what it reads in the next step. Local. */
-hy_carried hy_trainer_carried(const hy_trainer *trainer);
+hy_carried_values hy_trainer_carried(const hy_trainer *trainer);
 /* What is carried from step to step is lost: the next step's sequences begin from nothing. */
 void hy_trainer_forget(hy_trainer *trainer);
 
