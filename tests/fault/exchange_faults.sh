@@ -83,7 +83,7 @@ try() { # transport, rank, mode, n
     [ $((SECONDS - begin)) -lt $bound ] || wrong "it hangs"
     case $3 in
         error) says="error \[$2/$ranks\] .*(on host $host|NCCL: )" ;;
-        kill) says="rank $2 on $host is gone|rank $2 with PID .* exited on signal 9" ;;
+        kill) says="rank $2 on (host )?$host is gone|rank $2 with PID .* exited on signal 9" ;;
         stop) says="run\.timeout.*: rank $2 on $host does not answer" ;;
     esac
     [ $code -eq 8 ] || { [ "$3" = kill ] && [ $code -eq 137 ]; } || wrong "exit code $code"
