@@ -330,7 +330,7 @@ void hy_comm_look_around(void) {
     look_around(NULL);
 }
 
-/* What is over within some microseconds is not worth telling the watchdog of. */
+/* What is over within some microseconds is told to the watchdog once it is. */
 static bool is_soon_over(hy_req *req) {
     enum { TESTS = 100 };
     bool over = req->impl == NULL;
@@ -363,8 +363,12 @@ static double wait_for_transport(hy_req *req) {
     const double begun = clock_of(req);
     hy_look_begin(begun);
     const bool over = is_soon_over(req);
-    const double waited = clock_of(req) - begun;
-    return over ? waited : waited + wait_for_long(req);
+    const double now = clock_of(req), waited = now - begun;
+    if (!over) {
+        return waited + wait_for_long(req);
+    }
+    hy_presence_passed(req, waited, now);
+    return waited;
 }
 
 /* One rank alone waits for nobody. */

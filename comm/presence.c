@@ -34,12 +34,23 @@ void hy_presence_phase(const char *phase, int64_t step) {
     end_change();
 }
 
-static void show_wait(const hy_req *req, bool for_device, double now) {
-    begin_change();
+static void name_exchange(const hy_req *req) {
     PUT(name, req->name);
     PUT(kind, req->kind);
     PUT(peer, req->peer);
     PUT(number, req->number);
+}
+
+static void end_wait(double waited, double now) {
+    PUT(waited, GET(waited) + waited);
+    PUT(waits, false);
+    PUT(for_device, false);
+    PUT(since, now);
+}
+
+static void show_wait(const hy_req *req, bool for_device, double now) {
+    begin_change();
+    name_exchange(req);
     PUT(waits, true);
     PUT(for_device, for_device);
     PUT(since, now);
@@ -52,10 +63,14 @@ void hy_presence_wait(const hy_req *req, double now) {
 
 void hy_presence_done(double now) {
     begin_change();
-    PUT(waited, GET(waited) + now - GET(since));
-    PUT(waits, false);
-    PUT(for_device, false);
-    PUT(since, now);
+    end_wait(now - GET(since), now);
+    end_change();
+}
+
+void hy_presence_passed(const hy_req *req, double waited, double now) {
+    begin_change();
+    name_exchange(req);
+    end_wait(waited, now);
     end_change();
 }
 

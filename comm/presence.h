@@ -25,6 +25,8 @@ void hy_presence_phase(const char *phase, int64_t step);
 /* For comm.c. The host waits in the exchange from now on; no longer. */
 void hy_presence_wait(const hy_req *req, double now);
 void hy_presence_done(double now);
+/* It waited for so long, and is through; instead of both. */
+void hy_presence_passed(const hy_req *req, double waited, double now);
 /* The host waits for a device; `oldest` is its oldest exchange that is under way, NULL: none. */
 void hy_presence_idle(const hy_req *oldest);
 

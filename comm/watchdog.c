@@ -54,7 +54,8 @@ static void look_at_own(void) {
         dog.pulsed = now;
     }
     dog.waits = p.waits && !(p.for_device && now - dog.pulsed > PULSE_WITHIN);
-    dog.waiting = same && dog.waits ? dog.waiting + passed : 0.0;
+    /* A pulse that stands still, as where others have the core, is no waiting, and no end of it. */
+    dog.waiting = !same || !p.waits ? 0.0 : dog.waits ? dog.waiting + passed : dog.waiting;
     dog.seen = p;
     dog.looked = now;
 }
