@@ -8,7 +8,11 @@
 #include "base/memory.h"
 #include "comm/comm.h"
 
-enum { OWN_TRACK = 1, EXCHANGE_TRACKS = 64 }; /* more exchanges at a time than that are left out */
+enum {
+    OWN_TRACK = 1,
+    EXCHANGE_TRACKS = 64,
+    HOST_TRACK = 1 + OWN_TRACK + EXCHANGE_TRACKS
+}; /* more exchanges at a time than that are left out */
 
 typedef struct chrome_writer {
     const hy_run_trace *trace;
@@ -98,15 +102,29 @@ static hy_status choose_tracks(chrome_writer *w, int64_t rank) {
     return HY_OK;
 }
 
+/* What the host does beside a lane of its device has a track of its own: the two overlap. */
+static int64_t track_of(const chrome_writer *w, int64_t rank, int64_t span) {
+    const hy_rank_trace *file = &w->trace->rank[rank].file;
+    const int kind = file->spans[span].kind;
+    if (kind == HY_SPAN_EXCHANGE) {
+        return w->track[rank][span];
+    }
+    const bool beside = file->info.clock == HY_TRACE_LANE && (kind == HY_SPAN_HOST || kind == HY_SPAN_MOVE);
+    return beside ? HOST_TRACK : OWN_TRACK;
+}
+
 static void put_rank(chrome_writer *w, int64_t rank) {
     const hy_rank_trace *file = &w->trace->rank[rank].file;
     int64_t last = OWN_TRACK;
     put_name(w, "process_name", rank, 0, "rank %lld");
     put_name(w, "thread_name", rank, OWN_TRACK, "computing and waiting");
+    if (file->info.clock == HY_TRACE_LANE) {
+        put_name(w, "thread_name", rank, HOST_TRACK, "the host");
+    }
     for (int64_t i = 0; i < file->n_spans; i++) {
         const hy_span *s = &file->spans[i];
-        const int64_t track = s->kind == HY_SPAN_EXCHANGE ? w->track[rank][i] : OWN_TRACK;
-        for (; last < track; last++) {
+        const int64_t track = track_of(w, rank, i);
+        for (; last < track && track < HOST_TRACK; last++) {
             put_name(w, "thread_name", rank, last + 1, "exchanges %lld");
         }
         if (track > 0 && s->end > s->begin) {
