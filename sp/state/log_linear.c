@@ -110,10 +110,8 @@ static level_call log_linear_begin(hy_sp *sp, hy_sp_level_recur *r, level_phase 
     level_call c = call_of(sp, &dims, &r->op);
     c.lists = hy_lists_levels(sp->lists, r->op.L);
     c.op.pos = sp->lists->doc_pos.device;
-    c.states = r->kept;
-    if (dims.size > 1) {
-        c.pass.own_A = (char *)r->kept + states_bytes(&c, &dims);
-    }
+    c.pass.own_A = r->kept;
+    c.states = c.pass.own_A + hy_state_kept_bytes(&dims, &c.shape);
     log_linear_cut(&c, &dims, phase, &(hy_carve){.base = r->work});
     return c;
 }

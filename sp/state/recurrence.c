@@ -40,7 +40,7 @@ static size_t recurrence_cut(hy_recur_call *c, const hy_layout_dims *dims, hy_re
     return work->used;
 }
 
-/* S_in of every own fragment, then the transitions. One rank keeps nothing but what is carried. */
+/* S_in of every own fragment, behind the transitions. One rank keeps nothing but what is carried. */
 static size_t kept_states_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape) {
     return dims->size > 1 || sp->carries ? hy_aligned((size_t)dims->n_local * shape->h_bytes) : 0;
 }
@@ -89,10 +89,8 @@ static hy_recur_call recurrence_begin(hy_sp *sp, hy_sp_recur *r, hy_recur_phase 
     c.op.T = sp->layout->T;
     c.shape = hy_segment_shape_of(&r->op, sp->profile->dtype);
     c.n_docs = r->h0 || r->dht || r->ht || r->dh0 ? sp->layout->n_docs : 0;
-    c.kept_states = r->kept;
-    if (dims.size > 1) {
-        c.pass.own_A = (char *)r->kept + kept_states_bytes(sp, &dims, &c.shape);
-    }
+    c.pass.own_A = r->kept;
+    c.kept_states = c.pass.own_A + hy_state_kept_bytes(&dims, &c.shape);
     recurrence_cut(&c, &dims, phase, &(hy_carve){.base = r->work});
     c.runs = c.n_docs > 0 ? &sp->lists->document_runs : c.S1 ? &sp->lists->carrying_runs : &sp->lists->runs;
     if (c.n_docs > 0) {

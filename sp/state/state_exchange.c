@@ -2,7 +2,7 @@
 #include "sp/state/state_exchange.h"
 
 size_t hy_state_kept_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape) {
-    return dims->size > 1 ? (size_t)dims->n_local * shape->a_bytes : 0;
+    return dims->size > 1 ? hy_aligned((size_t)dims->n_local * shape->a_bytes) : 0;
 }
 
 void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,

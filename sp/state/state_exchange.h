@@ -35,7 +35,8 @@ typedef struct hy_state_pass {
     hy_segment_shape shape;
     char *own_A; /* [n_local,HV,a_size] given by the caller: what stays from forward to backward */
     char *own_H; /* [n_local,HV,K,V]; with levels [n_local,levels,HV,K,V], as `in` */
-    char *in;    /* [n_local,HV,K,V] what enters; given by the caller */
+    char
+        *in; /* [n_local,HV,K,V] what enters; given by the caller. Right behind own_A: an all-gather sends from there */
     bool in_flight;
     /* relay: what passes from node to node. Maps of the node's ranks, rank i's from byte i·rank_bytes of `message` on: A if there
      * are several, then H in blocks of columns, [blocks][n_local,HV,K,columns]. */
@@ -43,6 +44,7 @@ typedef struct hy_state_pass {
     int64_t n_blocks, n_in; /* n_in: states that come in (hy_relay_hop) */
     char *message, *H;      /* H: rank 0's in `message`; own_H where that is the same */
     char *node_A;           /* [node·n_local,HV,a_size] */
+    char *own;              /* this rank's part of the message, to send */
     char *states;           /* [blocks][n_in,HV,K,columns] what comes in; `in` where that is the same */
     size_t rank_bytes;
     hy_req *requests; /* of the lists */
@@ -76,7 +78,7 @@ const hy_state_row *hy_state_row_of(hy_state_exchange exchange);
 const char *hy_state_pass_name(const hy_state_pass *pass);
 void hy_state_damage(const hy_state_pass *pass, char *state, int64_t n);
 
-/* Bytes of A that stay from forward to backward: the same for any number of ranks. */
+/* Bytes of A that stay from forward to backward, aligned: the same for any number of ranks. */
 size_t hy_state_kept_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape);
 
 /* Cuts the pass's scratch from `work`. own_A, in: set before. */

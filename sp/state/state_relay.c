@@ -99,8 +99,10 @@ static void relay_cut(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve 
         pass->own_H = hy_carve_take(work, (size_t)dims->n_local * pass->shape.h_bytes);
     }
     if (work->base) {
+        const bool together = several && !passes && pass->step > 0 && pass->in == pass->own_A + own_A;
         pass->H = pass->message + own_A;
-        pass->own_H = pass->own_H ? pass->own_H : pass->H + (size_t)pass->node_rank * pass->rank_bytes;
+        pass->own = together ? pass->own_A : pass->message + (size_t)pass->node_rank * pass->rank_bytes;
+        pass->own_H = together ? pass->in : pass->own_H ? pass->own_H : pass->own + own_A;
         pass->node_A = several ? pass->node_A : pass->own_A;
         pass->states = pass->states ? pass->states : pass->in;
     }
@@ -110,7 +112,7 @@ static void relay_open(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve
     const int node = pass->row->node(&pass->sp->method, dims->size), first = dims->rank / node * node;
     pass->node = node < dims->size - first ? node : dims->size - first;
     pass->node_rank = dims->rank - first;
-    pass->n_blocks = blocks_of(pass);
+    pass->n_blocks = node < dims->size ? blocks_of(pass) : 1;
     relay_cut(pass, dims, work);
     pass->gathered = pass->node == 1;
     pass->time = -1;
@@ -142,11 +144,12 @@ static int64_t own_A_elements(const hy_state_pass *pass) {
 static void gather_post(hy_state_pass *pass) {
     hy_comm *comm = pass->sp->comm;
     const char *name = hy_state_pass_name(pass);
-    char *own = pass->message + (size_t)pass->node_rank * pass->rank_bytes;
     const int64_t n = own_A_elements(pass);
-    copy_matrix(pass, 1, n, pass->own_A, n, own, n);
+    if (pass->own != pass->own_A) {
+        copy_matrix(pass, 1, n, pass->own_A, n, pass->own, n);
+    }
     if (pass->node == pass->sp->layout->size) {
-        hy_comm_all_gather(comm, name, own, pass->message, pass->rank_bytes, pass->requests);
+        hy_comm_all_gather(comm, name, pass->own, pass->message, pass->rank_bytes, pass->requests);
         return;
     }
     hy_comm_group_begin(comm);
@@ -155,7 +158,7 @@ static void gather_post(hy_state_pass *pass) {
             const int peer = node_begin(pass) + i;
             hy_comm_recv(comm, name, pass->message + (size_t)i * pass->rank_bytes, pass->rank_bytes, peer, TAG_STATE,
                          &pass->requests[2 * i]);
-            hy_comm_send(comm, name, own, pass->rank_bytes, peer, TAG_STATE, &pass->requests[2 * i + 1]);
+            hy_comm_send(comm, name, pass->own, pass->rank_bytes, peer, TAG_STATE, &pass->requests[2 * i + 1]);
         }
     }
     hy_comm_group_end(comm);
