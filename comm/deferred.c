@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "base/span.h"
 #include "comm/staged.h"
 
 /* Exchanges that are made at once, in a step too; and how many have a signal of their own, all from the start: to make more could wait for a lane

@@ -11,3 +11,8 @@ const char *const hy_layout_choices[] = {HY_LAYOUT_KINDS(HY_X)[HY_LAYOUT_AUTO] =
 const char *const hy_state_exchange_choices[] = {HY_STATE_EXCHANGES(HY_X)[HY_STATE_AUTO] = "auto", NULL};
 const char *const hy_attention_method_choices[] = {HY_ATTENTION_METHODS(HY_X)[HY_ATTENTION_AUTO] = "auto", NULL};
 #undef HY_X
+
+bool hy_sp_method_carries(const hy_sp_method *method) {
+    return method->state != HY_STATE_HEADS && method->attention != HY_ATTENTION_HEADS &&
+           method->attention != HY_ATTENTION_2D;
+}

@@ -4,6 +4,7 @@
 #ifndef HY_SP_METHODS_H
 #define HY_SP_METHODS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* X(value, name) */
@@ -49,6 +50,9 @@ typedef struct hy_sp_method {
     int64_t node;  /* consecutive ranks of a sequence's that are near each other: those of a host; 0: all are */
     int64_t block; /* bytes of a state that travel at once where it is cut, at least; 0: HY_STATE_BLOCK */
 } hy_sp_method;
+
+/* Whether it can take up what a step before left (train.carry_state): not by heads, where no rank has the state of all heads. */
+bool hy_sp_method_carries(const hy_sp_method *method);
 
 /* Ranks of a node, of `size` ranks of a sequence: ranks [i·node, (i+1)·node) are node i, the last may be smaller. */
 static inline int hy_sp_node_ranks(const hy_sp_method *method, int size) {

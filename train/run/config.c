@@ -176,6 +176,14 @@ static const hy_schema config_schema = HY_SCHEMA(hy_config, config_rows);
 /* The batch's places read one store from front to back, a stretch each. */
 static hy_status check_carry(const hy_config *config, const hy_schema_origins *origins) {
     const char *what = config->train.n_stages > 0 ? "train.stages" : config->data.store.n > 1 ? "several stores" : NULL;
+    if (config->train.carry_state && !hy_sp_method_carries(&config->parallel.method)) {
+        return hy_fail(
+            HY_ERR_USAGE,
+            "%s: train.carry_state does not go with parallel.state %s and parallel.attention %s: computed by "
+            "heads, nothing goes on; choose others",
+            hy_schema_origin(origins, "train.carry_state"), hy_state_exchange_choices[config->parallel.method.state],
+            hy_attention_method_choices[config->parallel.method.attention]);
+    }
     if (!config->train.carry_state || what == NULL) {
         return HY_OK;
     }

@@ -112,7 +112,7 @@ static hy_status try_values(choosing *c, hy_sp_method *method, bool of_state, in
         } else {
             one.attention = (hy_attention_method)value;
         }
-        if (was_tried(c, &one)) {
+        if (was_tried(c, &one) || (c->config->train.carry_state && !hy_sp_method_carries(&one))) {
             continue;
         }
         HY_TRY(try_method(c, &one));

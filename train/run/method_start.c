@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "train/run/calibrate.h"
+#include "train/run/host_nodes.h"
 #include "train/run/method_choice.h"
 #include "train/run/trainer.h"
 
@@ -76,21 +77,44 @@ static hy_status choose(const hy_config *config, int ranks, const hy_machine *ma
     return status;
 }
 
-hy_status hy_method_start(hy_config *config, hy_comm *world) {
+/* Ranks of a node, of those that share a sequence: as configured, or those of a host. Collective. */
+static hy_status find_node(const hy_config *config, hy_comm *world, int64_t *node) {
+    const int sharing = hy_trainer_sequence_size(config, hy_comm_size(world));
+    hy_mesh mesh;
+    *node = config->parallel.method.node;
+    if (*node > 0) {
+        return HY_OK;
+    }
+    HY_TRY(hy_mesh_create(world, (int)config->parallel.data, sharing, &mesh));
+    const hy_status status = hy_host_nodes_find(&mesh, node);
+    hy_mesh_destroy(&mesh);
+    return status;
+}
+
+static hy_status settle(hy_config *config, hy_comm *world) {
     hy_sp_method *method = &config->parallel.method;
     const int ranks = hy_comm_size(world);
     hy_machine machine;
     hy_req req = {0};
-    if (!hy_method_is_open(method)) {
-        return HY_OK;
-    }
-    if (hy_trainer_sequence_size(config, ranks) == 1) {
-        *method = hy_method_first(method);
-        return HY_OK;
-    }
     HY_TRY(find_machine(config, world, &machine));
     HY_TRY(hy_comm_agree(world, hy_comm_rank(world) == 0 ? choose(config, ranks, &machine, method) : HY_OK));
     hy_comm_broadcast(world, "method", method, sizeof *method, 0, &req);
     hy_comm_wait(&req);
     return HY_OK;
+}
+
+hy_status hy_method_start(hy_config *config, hy_comm *world) {
+    hy_sp_method *method = &config->parallel.method;
+    const int64_t configured = method->node;
+    if (!hy_method_is_open(method)) {
+        return HY_OK;
+    }
+    if (hy_trainer_sequence_size(config, hy_comm_size(world)) == 1) {
+        *method = hy_method_first(method);
+        return HY_OK;
+    }
+    HY_TRY(find_node(config, world, &method->node));
+    const hy_status status = settle(config, world);
+    method->node = configured; /* the configuration says what was asked for */
+    return status;
 }
