@@ -99,7 +99,8 @@ static void relay_cut(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve 
         pass->own_H = hy_carve_take(work, (size_t)dims->n_local * pass->shape.h_bytes);
     }
     if (work->base) {
-        const bool together = several && !passes && pass->step > 0 && pass->in == pass->own_A + own_A;
+        const bool together = several && !passes && pass->step > 0 && !pass->sp->carries &&
+                              pass->in == pass->own_A + own_A; /* `in` holds what is carried already */
         pass->H = pass->message + own_A;
         pass->own = together ? pass->own_A : pass->message + (size_t)pass->node_rank * pass->rank_bytes;
         pass->own_H = together ? pass->in : pass->own_H ? pass->own_H : pass->own + own_A;

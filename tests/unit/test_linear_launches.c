@@ -14,10 +14,12 @@ static const int64_t whole[] = {0, 401}, packed[] = {0, 3, 90, 211, 211, 390, 40
 
 static const launch_counts limit = {40, 80};
 
-/* What an exchange of more than one step takes beside: calls of a round of the scan, or of the way into a node and out of it. */
+/* What an exchange of more than one step takes beside: calls of a round of the scan, of the way into a node and out of it, of each array's way
+ * to heads. */
 static int64_t extra_calls(const launch_case *c) {
-    int64_t steps = c->method.state == HY_STATE_HIERARCHICAL && c->size > 1;
-    while (c->method.state == HY_STATE_SCAN && c->size > 1 && (1 << steps) < 2 * c->size) {
+    const hy_state_exchange state = c->method.state;
+    int64_t steps = c->size == 1 ? 0 : state == HY_STATE_HIERARCHICAL ? 1 : state == HY_STATE_HEADS ? 2 : 0;
+    while (state == HY_STATE_SCAN && c->size > 1 && (1 << steps) < 2 * c->size) {
         steps++;
     }
     return 8 * steps;
