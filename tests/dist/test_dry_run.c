@@ -49,13 +49,18 @@ static const hy_exchange_record *find(const hy_exchange_record *records, int n, 
     return NULL;
 }
 
-static void compare_exchanges(const char *what, const hy_exchange_log *planned) {
+/* What softmax layers send is planned for one document in every sequence: where documents end inside, it is less. */
+static bool is_less(const hy_exchange_record *made, const hy_exchange_record *planned, int64_t len) {
+    return len != LEN && strncmp(made->name, "attention", 9) == 0 && made->bytes < planned->bytes;
+}
+
+static void compare_exchanges(const char *what, const hy_exchange_log *planned, int64_t len) {
     const hy_exchange_record *made = NULL;
     const int n = hy_exchange_records(&made);
     CHECK(n == planned->n, "%s: %d kinds of exchanges planned, %d made", what, planned->n, n);
     for (int i = 0; i < n; i++) {
         const hy_exchange_record *p = find(planned->records, planned->n, &made[i]);
-        CHECK(p != NULL && p->count == made[i].count && p->bytes == made[i].bytes,
+        CHECK(p != NULL && p->count == made[i].count && (p->bytes == made[i].bytes || is_less(&made[i], p, len)),
               "%s: %s %s: planned %lld of %lld bytes in all, made %lld of %lld", what,
               hy_exchange_kind_name(made[i].kind), made[i].name, p ? (long long)p->count : -1,
               p ? (long long)p->bytes : -1, (long long)made[i].count, (long long)made[i].bytes);
@@ -68,21 +73,21 @@ static void compare_memory(const char *what, const hy_plan *plan, int64_t alloca
     for (int i = 0; i < plan->n; i++) {
         const hy_plan_entry *e = &plan->entries[i];
         const bool others = strcmp(e->lifetime, "start") == 0 || strcmp(e->lifetime, "operation") == 0 ||
-                            strcmp(e->name, "configuration") == 0;
+                            strcmp(e->name, "configuration") == 0 || strcmp(e->name, HY_PLANNED_SPANS) == 0;
         planned += others ? 0 : e->bytes;
     }
     CHECK(llabs(planned - allocated) * 50 <= allocated, "%s: %lld bytes planned, %lld allocated", what,
           (long long)planned, (long long)allocated);
 }
 
-static hy_status validate(hy_trainer *trainer, const char *what, const hy_exchange_log *planned) {
+static hy_status validate(hy_trainer *trainer, const char *what, const hy_exchange_log *planned, int64_t len) {
     hy_eval_result result;
     hy_exchange_reset();
     for (int i = 0; i < trainer->stores.n_eval; i++) {
         HY_TRY(hy_eval_pass(trainer, i, &result));
     }
     if (trainer->stores.n_eval > 0) {
-        compare_exchanges(what, planned);
+        compare_exchanges(what, planned, len);
     }
     return HY_OK;
 }
@@ -94,8 +99,9 @@ static hy_status run_stages(hy_trainer *trainer, const char *what, const hy_dry_
         hy_exchange_reset();
         HY_TRY(hy_train_step(trainer, trainer->stages[i].stage.first, i + 1, false, &result));
         CHECK(!result.skipped, "%s: the step was skipped", what);
-        compare_exchanges(what, &dry->stages[i].step);
-        HY_TRY(validate(trainer, what, &dry->stages[i].validation));
+        const int64_t len = trainer->stages[i].stage.sequence;
+        compare_exchanges(what, &dry->stages[i].step, len);
+        HY_TRY(validate(trainer, what, &dry->stages[i].validation, len));
     }
     return HY_OK;
 }

@@ -166,7 +166,7 @@ int main(int argc, char **argv) {
         for (int zigzag = 0; zigzag < 2; zigzag++) {
             const hy_layout_kind kind = zigzag ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS;
             test_halo(world, bound, device, &c, kind);
-            for (int state = 0; P > 1 && hy_state_exchange_names[state]; state++) {
+            for (int state = 0; P > 1 && state < HY_STATE_HEADS; state++) {
                 test_states(world, bound, device, &c, kind, (hy_state_exchange)state);
             }
         }

@@ -18,8 +18,8 @@ static void recur_on(hy_comm *comm, const char *name, const hy_layout *layout, h
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp sp = {.profile = hy_device_profile(device), .device = device, .comm = bound, .layout = layout};
     sp.method.state = state;
-    hy_lists_needs needs = {0};
-    hy_sp_recur_need(&needs, &(hy_recur_args){.H = 1, .HV = 1}, 0);
+    hy_lists_needs needs = {.method = sp.method};
+    hy_sp_recur_need(&needs, &(hy_recur_args){.H = HEADS, .HV = HEADS}, 0);
     hy_lists *lists = sp_lists(&sp, &needs);
     hy_sp_recur r = {.op = {.H = HEADS, .HV = HEADS, .K = K, .V = V, .scale = 1}};
     r.kept = sp_buffer(hy_sp_recur_kept(&sp, &dims, &r.op));

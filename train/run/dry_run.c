@@ -10,6 +10,7 @@
 #include "train/run/eval_pass.h"
 #include "train/run/gemm_peak.h"
 #include "train/run/train_step.h"
+#include "train/trace/recorder.h"
 
 /* ---- memory: what was allocated, by name ---- */
 
@@ -51,12 +52,13 @@ static const hy_runner *largest_runner(const hy_trainer *trainer) {
     return largest;
 }
 
-static hy_status list_memory(const ledger *l, const hy_run_bytes *run, hy_plan *plan) {
+static hy_status list_memory(const ledger *l, const hy_run_bytes *run, int64_t spans, hy_plan *plan) {
     int64_t small = l->others;
     hy_plan_init(plan);
     HY_TRY(hy_plan_add(plan, "matrices of the GEMM peak", "start", hy_gemm_peak_bytes()));
     HY_TRY(hy_plan_add(plan, "configuration", "run", (int64_t)sizeof(hy_config)));
     HY_TRY(hy_plan_add(plan, "checkpoints: hashing", "operation", HY_HASH_BLOCK));
+    HY_TRY(spans > 0 ? hy_plan_add(plan, HY_PLANNED_SPANS, "run", spans) : HY_OK);
     for (int i = 0; i < l->n; i++) {
         if (strcmp(l->rows[i].name, HY_TRAINING_ARENA) == 0) {
             HY_TRY(hy_plan_add(plan, "activations held for backward", "step", run->held));
@@ -321,7 +323,7 @@ static hy_status run_on(hy_dry_run *run, dry_parts *p, int ranks, int rank) {
     hy_alloc_set_watch(NULL);
     HY_TRY(status);
     HY_TRY(find_activations(p->trainer, ranks, rank, run));
-    HY_TRY(list_memory(&p->ledger, &run->activations, &run->memory));
+    HY_TRY(list_memory(&p->ledger, &run->activations, hy_recorder_bytes(&p->config), &run->memory));
     run->n_layers = p->config.model.layers;
     run->n_stages = p->trainer->n_stages;
     HY_TRY(HY_NEW("stages", run->n_stages, &run->stages));

@@ -29,6 +29,8 @@ typedef struct hy_dry_stage {
     int64_t to_host, from_host;       /* bytes of a step that are offloaded, and fetched again */
 } hy_dry_stage;
 
+#define HY_PLANNED_SPANS "spans of steps" /* entry of a plan's memory: recorder.h */
+
 typedef struct hy_dry_run {
     hy_plan memory;                      /* at the end of the start */
     hy_run_bytes activations, on_device; /* of the stage with most; as it would be without train.offload */

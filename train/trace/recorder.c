@@ -171,6 +171,13 @@ static hy_status reserve_recorder(hy_recorder *r) {
     return hy_totals_create(&r->totals);
 }
 
+int64_t hy_recorder_bytes(const hy_config *config) {
+    const hy_recorder *r = NULL;
+    const size_t bytes = sizeof *r + RING * sizeof *r->ring + (RING + OPEN_MAX) * sizeof *r->spans +
+                         2 * (RING + OPEN_MAX) * sizeof *r->busy.parts + hy_totals_bytes();
+    return config->trace.on ? (int64_t)bytes : 0;
+}
+
 static hy_status prepare_files(hy_recorder *r, int rank) {
     char folder[HY_PATH_MAX];
     HY_TRY(hy_trace_path(r->config->run.dir, rank, r->path));

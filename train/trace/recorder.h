@@ -12,6 +12,8 @@ typedef struct hy_recorder hy_recorder;
 /* NULL where trace.on is false. `mesh`: whose ranks they are. Collective. */
 HY_MUST_CHECK hy_status hy_recorder_create(const hy_config *config, const hy_mesh *mesh, hy_device *device,
                                            hy_recorder **out);
+/* Bytes that it takes all the time; steps that are kept whole take more. Pure. */
+int64_t hy_recorder_bytes(const hy_config *config);
 /* Stops recording. NULL allowed. */
 void hy_recorder_destroy(hy_recorder *recorder);
 /* Around a step; `recorder` may be NULL. Collective. */

@@ -18,6 +18,10 @@ hy_status hy_totals_create(hy_totals **out) {
     return HY_NEW("totals of a trace", 1, out);
 }
 
+size_t hy_totals_bytes(void) {
+    return sizeof(hy_totals);
+}
+
 void hy_totals_destroy(hy_totals *totals) {
     hy_free(totals);
 }

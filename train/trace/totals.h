@@ -3,6 +3,8 @@
 #ifndef HY_TRAIN_TOTALS_H
 #define HY_TRAIN_TOTALS_H
 
+#include <stddef.h>
+
 #include "base/status.h"
 #include "train/trace/busy.h"
 
@@ -27,6 +29,7 @@ typedef struct hy_total {
 typedef struct hy_totals hy_totals;
 
 HY_MUST_CHECK hy_status hy_totals_create(hy_totals **out);
+size_t hy_totals_bytes(void);              /* that one takes */
 void hy_totals_destroy(hy_totals *totals); /* NULL allowed */
 /* Spans in order of their beginnings, all of one rank; exchanges end at some time. Allocates nothing: what exceeds HY_TOTALS_MAX rows is in a last
  * row "(others)". The rows are whole after hy_totals_settle alone, with the same `busy`. */
