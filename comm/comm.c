@@ -213,6 +213,9 @@ static void post_xfer(hy_comm *comm, const char *name, int64_t bytes, const hy_x
     comm->transport->post(comm, x, req);
     hy_deferred_leave();
     count_moving(comm, begun, clock_of(req));
+    if (req->span > 0 && req->impl == NULL) {
+        hy_exchange_span_done(req->span, hy_now());
+    }
 }
 
 static int64_t to_others(const hy_comm *comm, size_t bytes) {

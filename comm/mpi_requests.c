@@ -13,7 +13,7 @@
 
 typedef struct part {
     int64_t next; /* next part of the same exchange, or next free entry; −1 ends */
-    int64_t span; /* of the exchange; 0: none is recorded */
+    double seen;  /* when it was found complete, where spans are recorded */
     hy_mpi_after after;
 } part;
 
@@ -85,7 +85,7 @@ void hy_mpi_add_part(hy_req *req, MPI_Request request) {
     }
     pool.active++;
     pool.requests[i] = request;
-    pool.parts[i] = (part){.next = first_part(req), .span = req->span, .after = {.type = MPI_DATATYPE_NULL}};
+    pool.parts[i] = (part){.next = first_part(req), .after = {.type = MPI_DATATYPE_NULL}};
     req->impl = (void *)(intptr_t)(i + 1);
 }
 
@@ -109,7 +109,17 @@ static void release_request(int64_t i) {
     }
 }
 
+/* Some parts were found complete earlier, in hy_mpi_progress: if all were, so was the exchange. */
+static void end_span(const hy_req *req, bool found_now) {
+    double completed = found_now ? hy_now() : 0.0;
+    for (int64_t i = first_part(req); i >= 0 && !found_now; i = pool.parts[i].next) {
+        completed = pool.parts[i].seen > completed ? pool.parts[i].seen : completed;
+    }
+    hy_exchange_span_done(req->span, completed);
+}
+
 bool hy_mpi_test(hy_req *req) {
+    bool found_now = false;
     for (int64_t i = first_part(req); i >= 0; i = pool.parts[i].next) {
         if (pool.requests[i] != MPI_REQUEST_NULL) {
             int flag = 0;
@@ -117,7 +127,11 @@ bool hy_mpi_test(hy_req *req) {
             if (!flag) {
                 return false;
             }
+            found_now = true;
         }
+    }
+    if (req->span > 0) {
+        end_span(req, found_now);
     }
     for (int64_t i = first_part(req), next; i >= 0; i = next) {
         next = pool.parts[i].next;
@@ -141,8 +155,8 @@ void hy_mpi_progress(void) {
     HY_MPI("exchange", MPI_Testsome((int)pool.used, pool.requests, &n_done, pool.done, MPI_STATUSES_IGNORE));
     if (n_done > 0 && hy_spans_are_recorded()) {
         const double now = hy_now();
-        for (int i = 0; i < n_done; i++) { /* of several parts the last one tells */
-            hy_exchange_span_done(pool.parts[pool.done[i]].span, now);
+        for (int i = 0; i < n_done; i++) {
+            pool.parts[pool.done[i]].seen = now;
         }
     }
 }

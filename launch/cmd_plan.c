@@ -382,6 +382,7 @@ static hy_status choose_methods(plan_job *job) {
         return HY_OK;
     }
     HY_TRY(hy_machine_parse(job->machine, &machine));
+    method->node = method->node > 0 ? method->node : machine.network.node;
     HY_TRY(HY_NEW("methods", 1, &job->choice));
     HY_TRY(hy_method_choose(job->config, 0, job->ranks, asked, &machine, job->choice));
     hy_method_settle(job->choice, method);

@@ -34,7 +34,7 @@ typedef struct scale_job {
 /* ---- rows of the file ---- */
 
 static void write_head(const scale_job *job, char *line, size_t size) {
-    size_t used = (size_t)snprintf(line, size, "machine,ranks,tokens_per_rank");
+    size_t used = (size_t)snprintf(line, size, "machine,ranks,tokens_per_rank,config_hash");
     for (int v = 0; v < job->grid.n_varied && used < size; v++) {
         used += (size_t)snprintf(line + used, size - used, ",%s", job->grid.varied[v].key);
     }
@@ -44,19 +44,37 @@ static void write_head(const scale_job *job, char *line, size_t size) {
     }
 }
 
+/* Of the whole configuration (FNV-1a). */
+static hy_status hash_config(const hy_config *config, uint64_t *hash) {
+    char *text = NULL;
+    size_t length = 0;
+    HY_TRY(hy_config_write(config, &text, &length));
+    *hash = 14695981039346656037u;
+    for (size_t i = 0; i < length; i++) {
+        *hash = (*hash ^ (unsigned char)text[i]) * 1099511628211u;
+    }
+    hy_free(text);
+    return HY_OK;
+}
+
 /* What tells a point from others; the machine's own commas are made semicolons. */
-static void write_settings(const scale_job *job, const hy_scale_point *point, char *text, size_t size) {
+static hy_status write_settings(const scale_job *job, const hy_scale_point *point, char *text, size_t size) {
+    uint64_t hash = 0;
     size_t used = 0;
+    HY_TRY(hash_config(point->config, &hash));
     for (const char *c = job->machine.name; *c != '\0' && used + 1 < size; c++) {
         text[used++] = *c == ',' ? ';' : *c;
     }
-    used += (size_t)snprintf(text + used, size - used, ",%d,%lld", point->ranks, (long long)job->grid.per_rank);
+    used += (size_t)snprintf(text + used, size - used, ",%d,%lld,%016llx", point->ranks, (long long)job->grid.per_rank,
+                             (unsigned long long)hash);
     for (int v = 0; v < job->grid.n_varied && used < size; v++) {
         used += (size_t)snprintf(text + used, size - used, ",%s", point->values[v]);
     }
-    if (used < size) {
-        (void)snprintf(text + used, size - used, ",");
+    if (used + 1 >= size) {
+        return hy_fail(HY_ERR_USAGE, "--vary and --simulate: values of more than %zu characters together", size - 2);
     }
+    (void)snprintf(text + used, size - used, ",");
+    return HY_OK;
 }
 
 /* The row with these settings, in what the file held. */
@@ -122,6 +140,9 @@ static hy_status settle_methods(const scale_job *job, const hy_scale_point *poin
 static hy_status simulate_point(const scale_job *job, const hy_scale_point *point, scale_row *row) {
     hy_simulation simulation;
     hy_dry_run *dry = NULL;
+    if (point->config->parallel.method.node == 0) {
+        point->config->parallel.method.node = job->machine.network.node;
+    }
     HY_TRY(settle_methods(job, point));
     HY_TRY(hy_simulate(point->config, 0, point->ranks, &job->machine, &simulation));
     const hy_replay *replay = simulation.replay;
@@ -157,7 +178,7 @@ static hy_status make_point(scale_job *job, int64_t i, hy_scale_point *point) {
     char settings[HY_POINT_TEXT], line[ROW_MAX];
     scale_row row = {0};
     HY_TRY(hy_scale_point_at(&job->grid, i, point));
-    write_settings(job, point, settings, sizeof settings);
+    HY_TRY(write_settings(job, point, settings, sizeof settings));
     const bool known = find_row(job, settings, &row);
     HY_TRY(known ? HY_OK : simulate_point(job, point, &row));
     const double rate = row.tokens / row.seconds;

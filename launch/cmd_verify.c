@@ -163,8 +163,10 @@ static hy_status run_methods(verify *v, const precision *p, int column, buffers 
     for (int i = 0; i < (states > attentions ? states : attentions); i++) {
         m.sp.state = (hy_state_exchange)(i % states);
         m.sp.attention = (hy_attention_method)(i % attentions);
-        if (v->config->train.carry_state && !hy_sp_method_carries(&m.sp))
+        if (v->config->train.carry_state && m.sp.state == HY_STATE_HEADS)
             continue;
+        if (v->config->train.carry_state && !hy_sp_method_carries(&m.sp))
+            m.sp.attention = HY_ATTENTION_RING;
         for (m.sp.layout = 0; hy_layout_names[m.sp.layout]; m.sp.layout++)
             for (m.sp.overlap = 0; hy_overlap_names[m.sp.overlap]; m.sp.overlap++)
                 HY_TRY(run_size(v, p, column, &m, b));

@@ -5,7 +5,7 @@
 #include "launch/options.h"
 #include "train/run/config.h"
 
-enum { HY_VARIED_MAX = 8, HY_VARIED_VALUES = 32, HY_VARIED_TEXT = 512, HY_SCALE_RANKS = 64, HY_POINT_TEXT = 512 };
+enum { HY_VARIED_MAX = 8, HY_VARIED_VALUES = 32, HY_VARIED_TEXT = 512, HY_SCALE_RANKS = 64, HY_POINT_TEXT = 2048 };
 
 typedef struct hy_varied {
     char text[HY_VARIED_TEXT]; /* that `key` and `values` point into */

@@ -289,21 +289,36 @@ static void relay_step(hy_state_pass *pass) {
 
 /* ---- the exchange ---- */
 
-/* Columns of whole states to blocks, or back. */
-static void cut_columns(hy_state_pass *pass, bool back) {
-    const int64_t V = pass->shape.V, n_local = pass->sp->layout->n_local, rows = n_local * rows_of(pass);
+/* Columns of whole states to blocks, or back: of n own fragments from the first-th on. */
+static void cut_columns(hy_state_pass *pass, bool back, int64_t first, int64_t n) {
+    const int64_t V = pass->shape.V, n_local = pass->sp->layout->n_local, rows = rows_of(pass);
     char *blocks = back ? pass->states : map_at(pass, pass->node_rank * n_local, 0);
     for (int64_t block = 0; block < pass->n_blocks; block++) {
         const int64_t cols = columns_of(pass, block);
-        char *whole = (back ? pass->in : pass->own_H) + stat_bytes(pass, column_of(pass, block));
-        char *cut = blocks + place_of(pass, back ? pass->n_in : n_local, 0, block);
-        copy_matrix(pass, rows, cols, back ? cut : whole, back ? cols : V, back ? whole : cut, back ? V : cols);
+        char *whole = (back ? pass->in : pass->own_H) + stat_bytes(pass, first * rows * V + column_of(pass, block));
+        char *cut =
+            blocks + place_of(pass, back ? pass->n_in : n_local, 0, block) + stat_bytes(pass, first * rows * cols);
+        copy_matrix(pass, n * rows, cols, back ? cut : whole, back ? cols : V, back ? whole : cut, back ? V : cols);
+    }
+}
+
+/* What came into `in`: of fragments that nothing enters it may hold what is carried. */
+static void deliver_states(hy_state_pass *pass) {
+    const hy_layout *layout = pass->sp->layout;
+    if (!pass->sp->carries) {
+        cut_columns(pass, true, 0, layout->n_local);
+        return;
+    }
+    for (int64_t slot = 0; slot < layout->n_local; slot++) {
+        if (hy_segment_enters(&layout->frags[layout->local[slot]], pass->step)) {
+            cut_columns(pass, true, slot, 1);
+        }
     }
 }
 
 static void relay_post(hy_state_pass *pass) {
     if (pass->n_blocks > 1) {
-        cut_columns(pass, false);
+        cut_columns(pass, false, 0, pass->sp->layout->n_local);
     }
     if (!pass->gathered) {
         gather_post(pass);
@@ -340,7 +355,7 @@ static void relay_finish(hy_state_pass *pass) {
         hy_comm_wait_all(message_requests(pass, i), pass->n_blocks);
     }
     if (pass->states != pass->in) {
-        cut_columns(pass, true);
+        deliver_states(pass);
     }
 }
 

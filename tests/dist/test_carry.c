@@ -239,9 +239,13 @@ static void expect(bench *b, int ok, const char *what, int mode, double error) {
     }
 }
 
+/* mode / 8: of the exchange of states, where it is neither of the first two. */
 static hy_run_shape shape_of(int mode, bool train) {
+    const hy_state_exchange first = mode & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER;
     return (hy_run_shape){.method = {.layout = mode & 1 ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS,
-                                     .state = mode & 2 ? HY_STATE_RING : HY_STATE_ALLGATHER,
+                                     .state = mode < 8 ? first : (hy_state_exchange)(mode / 8),
+                                     .node = 2,
+                                     .block = sizeof(double),
                                      .attention = mode & 2 ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
                                      .overlap = mode & 4 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT},
                           .recompute = mode & 2 ? HY_RECOMPUTE_BLOCK : HY_RECOMPUTE_NONE,
@@ -313,8 +317,8 @@ static void check_gradients(bench *b, const hy_model *model, double *params) {
     const setting one = {
         .model = model, .comm = b->self, .shape = shape_of(0, true), .len = HALF, .params = params, .grads = want};
     const double expected = halves(&one, NULL);
-    static const int modes[] = {1, 6};
-    for (int i = 0; i < 2; i++) {
+    static const int modes[] = {1, 6, 8 * HY_STATE_CHAIN + 2, 8 * HY_STATE_HIERARCHICAL + 1, 8 * HY_STATE_SCAN + 2};
+    for (int i = 0; i < (hy_comm_size(b->world) > 1 ? 5 : 2); i++) {
         const int mode = modes[i];
         const setting s = {.model = model,
                            .comm = b->world,

@@ -30,7 +30,7 @@ awk "BEGIN { exit !($(column seconds) > 2 * $fast && $(column exposed_share) > $
 
 # The sequence grows with the ranks: as many tokens for each.
 "$hylas" scale "$config" --ranks 2,8 --per-rank 512 --simulate flat --csv weak.csv >log 2>&1 || fail "per rank: $(tail -n 3 log)"
-[ "$(cut -d, -f4 weak.csv | tail -n 2 | tr '\n' ' ')" = "1024 4096 " ] || fail "tokens do not grow: $(cat weak.csv)"
+[ "$(cut -d, -f5 weak.csv | tail -n 2 | tr '\n' ' ')" = "1024 4096 " ] || fail "tokens do not grow: $(cat weak.csv)"
 
 # What is not understood.
 for words in nowhere near=fast flat,near=0 far flat,dgx-h100; do

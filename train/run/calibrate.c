@@ -74,13 +74,19 @@ static void step_probe(probe *p) {
     hy_device_wait(p->device, hy_device_mark(p->device, HY_LANE_COMPUTE));
 }
 
-/* Seconds of each kind of operation in a step, the least of a few. */
-static void time_probe(probe *p, double seconds[HY_RATES]) {
+/* Seconds of each kind of operation in a step, the least of a few; behind them those of the whole step, and whether calls return early. */
+enum { WHOLE_STEP = HY_RATES, RETURNS_EARLY, TIMES };
+
+static void time_probe(probe *p, double *seconds) {
     step_probe(p); /* memory is touched */
+    seconds[RETURNS_EARLY] = hy_device_is_async(p->device);
     for (int i = 0; i < STEPS; i++) {
         double now[HY_RATES] = {0};
         memset(hy_device_counts(p->device), 0, sizeof(hy_op_counts));
+        const double begun = hy_now();
         step_probe(p);
+        const double step = hy_now() - begun;
+        seconds[WHOLE_STEP] = i == 0 || step < seconds[WHOLE_STEP] ? step : seconds[WHOLE_STEP];
         for (int op = 0; op < HY_OP_COUNT; op++) {
             now[hy_machine_rate((hy_op_id)op)] += hy_device_counts(p->device)->seconds[op];
         }
@@ -113,17 +119,36 @@ static hy_status run_probe(const hy_config *config, const char *device, void (*r
     return status;
 }
 
+/* A device that does not time its operations: all of them are slower than supposed by the same factor. */
+static void scale_rates(const double *work, double step, double *const rates[HY_RATES]) {
+    double supposed = 0;
+    for (int r = 0; r < HY_RATES; r++) {
+        supposed += work[r] / *rates[r];
+    }
+    for (int r = 0; r < HY_RATES && supposed > 0 && step > 0; r++) {
+        *rates[r] *= supposed / step;
+    }
+}
+
 static hy_status measure_rates(const hy_config *config, hy_comm *world, hy_machine *out) {
-    double seconds[HY_RATES] = {0}, work[HY_RATES] = {0};
+    double seconds[TIMES] = {0}, work[HY_RATES] = {0}, timed = 0;
     char dry[48];
     hy_req req = {0};
     (void)snprintf(dry, sizeof dry, "dry:%.40s", config->run.device);
     HY_TRY(hy_comm_agree(world, run_probe(config, dry, count_probe, work)));
     hy_comm_barrier(world);
     HY_TRY(hy_comm_agree(world, run_probe(config, config->run.device, time_probe, seconds)));
-    hy_comm_all_reduce(world, "rates", seconds, HY_RATES, HY_TYPE_F64, HY_MAX, &req);
+    hy_comm_all_reduce(world, "rates", seconds, TIMES, HY_TYPE_F64, HY_MAX, &req);
     hy_comm_wait(&req);
-    double *rates[HY_RATES] = {&out->products, &out->attention, &out->recurrences, &out->memory};
+    out->calls_progress = seconds[RETURNS_EARLY] == 0.0;
+    double *const rates[HY_RATES] = {&out->products, &out->attention, &out->recurrences, &out->memory};
+    for (int r = 0; r < HY_RATES; r++) {
+        timed += seconds[r];
+    }
+    if (timed == 0) {
+        scale_rates(work, seconds[WHOLE_STEP], rates);
+        return HY_OK;
+    }
     for (int r = 0; r < HY_RATES; r++) { /* of what the model has none, as products */
         *rates[r] = work[r] > 0 && seconds[r] > 0 ? work[r] / seconds[r] : out->products;
     }
@@ -180,13 +205,13 @@ hy_status hy_machine_measure(const hy_config *config, hy_comm *world, int node, 
     char *buffer = NULL;
     HY_TRY(hy_machine_parse("flat", out));
     out->launch = 0; /* it is in the rates */
-    out->calls_progress = strncmp(config->run.device, "cuda", 4) == 0 ? 0 : 1;
     HY_TRY(measure_rates(config, world, out));
     HY_TRY(hy_comm_agree(world, HY_NEW("messages of a calibration", 2 * LARGE, &buffer)));
     measure_network(world, buffer, node, out);
     hy_free(buffer);
-    hy_machine_write(out, out->name, sizeof out->name);
-    return HY_OK;
+    char words[sizeof out->name];
+    hy_machine_write(out, words, sizeof words);
+    return hy_machine_parse(words, out); /* as it will be read again */
 }
 
 void hy_machine_write(const hy_machine *m, char *text, size_t size) {

@@ -172,9 +172,20 @@ hy_sp_method hy_method_first(const hy_sp_method *method) {
     return first;
 }
 
+static bool agrees(const hy_sp_method *tried, const hy_sp_method *wanted) {
+    return (wanted->layout == HY_LAYOUT_AUTO || wanted->layout == tried->layout) &&
+           (wanted->state == HY_STATE_AUTO || wanted->state == tried->state) &&
+           (wanted->attention == HY_ATTENTION_AUTO || wanted->attention == tried->attention);
+}
+
 void hy_method_settle(const hy_method_choice *choice, hy_sp_method *method) {
-    const hy_sp_method *best = &choice->tried[choice->best].method;
-    method->layout = method->layout == HY_LAYOUT_AUTO ? best->layout : method->layout;
-    method->state = method->state == HY_STATE_AUTO ? best->state : method->state;
-    method->attention = method->attention == HY_ATTENTION_AUTO ? best->attention : method->attention;
+    const hy_tried_method *best = NULL;
+    for (int i = 0; i < choice->n; i++) {
+        const hy_tried_method *t = &choice->tried[i];
+        best = agrees(&t->method, method) && (best == NULL || t->seconds < best->seconds) ? t : best;
+    }
+    best = best != NULL ? best : &choice->tried[choice->best]; /* not every pair is tried */
+    method->layout = method->layout == HY_LAYOUT_AUTO ? best->method.layout : method->layout;
+    method->state = method->state == HY_STATE_AUTO ? best->method.state : method->state;
+    method->attention = method->attention == HY_ATTENTION_AUTO ? best->method.attention : method->attention;
 }

@@ -40,7 +40,7 @@ void hy_method_small_model(const hy_model_config *model, hy_model_config *small)
 bool hy_method_is_open(const hy_sp_method *method);
 /* With the first way wherever it is open: what one rank needs. */
 hy_sp_method hy_method_first(const hy_sp_method *method);
-/* The open parts of *method become those of the fastest. */
+/* The open parts of *method become those of the fastest that has its other parts. */
 void hy_method_settle(const hy_method_choice *choice, hy_sp_method *method);
 
 #endif

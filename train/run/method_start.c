@@ -14,22 +14,31 @@
 
 enum { KEPT_MAX = 512 };
 
-/* "RANKS WORDS" of an earlier start. Rank 0. */
-static bool read_kept(const char *path, int ranks, hy_machine *machine) {
-    char *text = NULL, words[KEPT_MAX];
+/* What a measurement is of. */
+static void describe(const hy_config *config, int ranks, char *text, size_t size) {
+    (void)snprintf(text, size, "%d %s %s %lld", ranks, config->run.device, hy_precision_names[config->train.precision],
+                   (long long)config->parallel.method.node);
+}
+
+/* "RANKS DEVICE PRECISION NODE WORDS" of an earlier start of the same. Rank 0. */
+static bool read_kept(const hy_config *config, const char *path, int ranks, hy_machine *machine) {
+    char *text = NULL, same[128];
     size_t length = 0;
-    int of = 0;
     if (!hy_file_exists(path) || hy_file_read(path, KEPT_MAX, HY_ERR_DATA, &text, &length) != HY_OK) {
         return false;
     }
-    const bool read = sscanf(text, "%d %511s", &of, words) == 2 && of == ranks;
+    describe(config, ranks, same, sizeof same);
+    text[strcspn(text, "\n")] = '\0';
+    const size_t n = strlen(same);
+    const bool read = strncmp(text, same, n) == 0 && text[n] == ' ' && hy_machine_parse(text + n + 1, machine) == HY_OK;
     hy_free(text);
-    return read && hy_machine_parse(words, machine) == HY_OK;
+    return read;
 }
 
 static void keep(const hy_config *config, const char *path, int ranks, const hy_machine *machine) {
-    char text[KEPT_MAX];
-    (void)snprintf(text, sizeof text, "%d %s\n", ranks, machine->name);
+    char text[KEPT_MAX], same[128];
+    describe(config, ranks, same, sizeof same);
+    (void)snprintf(text, sizeof text, "%s %s\n", same, machine->name);
     if (hy_file_make_dirs(config->run.dir, HY_ERR_DATA) != HY_OK ||
         hy_file_write_atomic(path, text, strlen(text), HY_ERR_DATA) != HY_OK) {
         hy_warn("what was measured of the machine is not kept");
@@ -46,7 +55,7 @@ static hy_status find_machine(const hy_config *config, hy_comm *world, hy_machin
     }
     (void)snprintf(path, sizeof path, "%s/machine.txt", config->run.dir);
     if (rank == 0) {
-        known = read_kept(path, ranks, machine);
+        known = read_kept(config, path, ranks, machine);
     }
     hy_comm_broadcast(world, "machine", &known, sizeof known, 0, &req);
     hy_comm_wait(&req);

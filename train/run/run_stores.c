@@ -140,7 +140,7 @@ static hy_status open_store(const hy_config *config, bool train, hy_comm *world,
     }
     HY_TRY(hy_comm_agree(world, first_rank ? check_stores(config, train, out, first) : HY_OK));
     const bool carried = first_rank && train && config->train.carry_state;
-    return hy_comm_agree(world, carried ? hy_model_config_check_reach(&config->model, summary.longest,
+    return hy_comm_agree(world, carried ? hy_model_config_check_reach(&config->model, summary.longest + 1,
                                                                       "documents that go on (train.carry_state)")
                                         : HY_OK);
 }

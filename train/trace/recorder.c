@@ -244,9 +244,10 @@ void hy_recorder_step_begin(hy_recorder *r, int64_t step) {
     if (r->whole && !hy_step_set_has(&r->named, step - 1)) {
         measure_clock(r);
     }
-    if (r->whole && reserve_rows("spans of a trace", (void **)&r->trace.spans, r->trace.n_spans, &r->spans_room,
-                                 sizeof *r->spans, ROOM_OF_STEP) != HY_OK) {
-        r->whole = false;
+    if (r->whole) { /* on all ranks or none: clocks are measured together */
+        const hy_status room = reserve_rows("spans of a trace", (void **)&r->trace.spans, r->trace.n_spans,
+                                            &r->spans_room, sizeof *r->spans, ROOM_OF_STEP);
+        r->whole = hy_comm_agree(r->world, room) == HY_OK;
     }
     if (r->whole && has_lanes(r)) {
         hy_device_wait(r->device, hy_device_mark(r->device, HY_LANE_COMPUTE));
