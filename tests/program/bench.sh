@@ -54,7 +54,7 @@ expect 9 "comm, 3 elements spoiled" "$mpirun" -np 2 "$hylas" bench comm -b 64 -e
 grep -Eq '^# wrong elements: 72$' bench.out || fail "comm --spoil 3: not 72 in all" # 3 sizes of 6 exchanges, two of them also in place
 expect 0 "comm of a configuration" "$mpirun" -np 3 "$hylas" bench comm "$config" --set data.sequence=400 -n 2 -w 1 --compute-ms 1 --piece-ms 0.2 --elsewhere
 grep -Eq '^gradients +reduce-scatter +all .* [0-9]+%' bench.out || fail "comm of a configuration: no bucket"
-grep -Eq ' K and V +send +sequence .* [0-9]+%' bench.out || fail "comm of a configuration: no hop"
+grep -Eq ' K,V +send +sequence .* [0-9]+%' bench.out || fail "comm of a configuration: no hop"
 expect 2 "comm, sizes the wrong way round" "$hylas" bench comm -b 100 -e 10
 for ranks in 1 2 3; do
     expect 0 "step on $ranks" "$mpirun" -np $ranks "$hylas" bench step "$config" --tokens 131 --repeats 1 --times --set run.device=cpu_ref

@@ -9,6 +9,6 @@ out=$(TRANSPORTS=$transports "$study" "$hylas" -n 1 -w 0 --elsewhere 2>&1)
 code=$?
 printf '%s\n' "$out"
 [ $code -eq 0 ] || exit $code
-for row in 'state +all-gather' 'attention K and V +send' 'gradients +reduce-scatter' 'parameters +all-gather'; do
+for row in 'state +all-gather' 'attention K,V +send' 'gradients +reduce-scatter' 'parameters +all-gather'; do
     [ "$(grep -Ec "^$row .* [0-9]+%$" <<<"$out")" -eq "$(wc -w <<<"$transports")" ] || { echo "FAILED: no row: $row"; exit 1; }
 done

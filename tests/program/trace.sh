@@ -23,7 +23,7 @@ train 2 plain --set data.sequence=4096 --set data.batch=1
 grep -q '2 ranks (data 1, sequence 2), 6 steps, 3 of them whole' out || fail "what the trace is of"
 grep -Eq '^clocks +aligned with rank 0.s to [0-9.]+ us' out || fail "no error of the clocks"
 [ "$(awk '/^rank +step ms/ { on = 1; next } /^$/ { on = 0 } on && /^ +[0-9]/ && $8 + 0 <= 1' out | wc -l)" -eq 2 ] || fail "computing, waiting and the host's work are not the step"
-for word in 'gradients +reduce-scatter +0 ' 'state +all-gather +0 ' 'attention K +receive +1 ' 'critical path of step [345], '; do
+for word in 'gradients +reduce-scatter +0 ' 'state +all-gather +0 ' 'attention K,V +receive +1 ' 'critical path of step [345], '; do
     grep -Eq "^$word" out || fail "no '$word'"
 done
 "$hylas" trace plain --chrome plain.json --all >out 2>&1 || fail "chrome"
@@ -53,9 +53,9 @@ environment=(-x "LD_PRELOAD=$slow" -x SLOW_RANK=1)
 train 2 slow --set data.sequence=8192 --set data.batch=1
 first | grep -q '1. rank 1 is slow' || fail "the slow rank is not first: $(first)"
 
-# all-gathers take long, and a pass that waits for them waits all the time
+# all-gathers take long (of more than four ranks: those of fewer are messages), and a pass that waits for them waits all the time
 environment=(-x "LD_PRELOAD=$slow" -x SLOW_GATHER=20)
-train 2 seeded --set model.schedule.pattern='[gated_deltanet]' --set parallel.overlap=seeded --set data.sequence=2048
+train 5 seeded --set model.schedule.pattern='[gated_deltanet]' --set parallel.overlap=seeded --set data.sequence=2048
 first | grep -q "1. the exchange 'state.*blocks.*parallel.overlap: split" || fail "the blocking exchange is not first: $(first)"
 
 # the last of three ranks has five ninths of causal attention

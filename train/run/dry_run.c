@@ -56,7 +56,8 @@ static hy_status list_memory(const ledger *l, const hy_run_bytes *run, int64_t s
     int64_t small = l->others;
     hy_plan_init(plan);
     HY_TRY(hy_plan_add(plan, "matrices of the GEMM peak", "start", hy_gemm_peak_bytes()));
-    HY_TRY(hy_plan_add(plan, "configuration", "run", (int64_t)sizeof(hy_config)));
+    /* as it was given, and with what it leaves open found */
+    HY_TRY(hy_plan_add(plan, "configuration", "run", 2 * (int64_t)sizeof(hy_config)));
     HY_TRY(hy_plan_add(plan, "checkpoints: hashing", "operation", HY_HASH_BLOCK));
     HY_TRY(spans > 0 ? hy_plan_add(plan, HY_PLANNED_SPANS, "run", spans) : HY_OK);
     for (int i = 0; i < l->n; i++) {
