@@ -37,7 +37,7 @@ static hy_replay *replay_of(rank_program program, int ranks, const hy_network_sh
                             const hy_replay_rates *rates, hy_status expected) {
     static hy_schedule schedules[RANKS_MAX];
     static hy_exchange_log log;
-    const hy_schedule *all[RANKS_MAX];
+    const hy_schedule *all[RANKS_MAX] = {NULL};
     hy_replay *replay = NULL;
     for (int r = 0; r < ranks; r++) {
         hy_comm *world = NULL;
