@@ -51,8 +51,9 @@ HY_MUST_CHECK hy_status hy_bench_count_wrong(const hy_bench_op *op, const char *
 typedef void (*hy_bench_product_fn)(void *context, const char *pass, const hy_gemm_args *product, double rate);
 HY_MUST_CHECK hy_status hy_bench_products(const char *table, hy_dtype dtype, hy_bench_product_fn report, void *context);
 
-/* The two benches. Collective. */
+/* The benches. Collective. */
 HY_MUST_CHECK hy_status hy_bench_kernels(int argc, char **argv, hy_comm *world);
 HY_MUST_CHECK hy_status hy_bench_step(int argc, char **argv, hy_comm *world);
+HY_MUST_CHECK hy_status hy_bench_sp(int argc, char **argv, hy_comm *world);
 
 #endif

@@ -64,6 +64,19 @@ expect 0 "step, data and sequence" "$mpirun" -np 4 "$hylas" bench step "$config"
 grep -q 'data 2 x sequence 2' bench.out || fail "step: wrong mesh"
 expect 2 "step, no tokens" "$hylas" bench step "$config" --tokens 0k --repeats 0
 expect 2 "step, unknown key" "$hylas" bench step "$config" --set model.widht=1
+rows_of_sp() { # wrong elements: rows that have as many
+    awk -v wrong="$1" '/^-----/ { inside = 1; next } inside && NF > 9 && (wrong == "any" ? $NF > 0 : $NF == wrong) { n++ } END { print n + 0 }' bench.out
+}
+sp=("$hylas" bench sp "$2/../../configs/tiny.yaml" --tokens 40 --rounds 1)
+expect 0 "sp on 2 and 3" "$mpirun" -np 3 "${sp[@]}" --ranks 2,3
+ways=$("$hylas" help config | awk '/^parallel:/ { inside = 1 } inside && /exchange of/ { sub(/.*one of/, ""); n += split($0, names, ",") - 1 } END { print n }') # but for auto
+[ "$ways" -ge 8 ] && [ "$(rows_of_sp 0)" -eq $((ways * 2 * 2)) ] || fail "sp: not $ways exchanges in 2 layouts on 2 numbers of ranks, all right"
+expect 9 "sp, damaged" "$mpirun" -np 3 "${sp[@]}" --break-exchange --only gated
+[ "$(rows_of_sp any)" -ge 10 ] || fail "sp, damaged: it is not seen"
+expect 0 "sp, unchecked" "$mpirun" -np 2 "${sp[@]}" --check 0 --only attention --json
+python3 -c 'import json, sys; rows = json.load(open("bench.out")); sys.exit(not (len(rows) == 10 and all(r["wrong"] == -1 and r["sent_bytes"] > 0 for r in rows)))' ||
+    fail "sp: no JSON"
+expect 2 "sp, too many ranks" "$mpirun" -np 2 "${sp[@]}" --ranks 2,3
 expect 2 "no such bench" "$hylas" bench kernel
 expect 0 "help" "$hylas" bench --help
 expect 0 "help of step" "$hylas" bench step --help
