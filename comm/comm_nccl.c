@@ -225,7 +225,8 @@ static hy_status nccl_keep(hy_comm *comm, void *memory, size_t bytes, bool alike
         return HY_OK;
     }
     const bool own = n->library->hosts_memory || hy_device_is_from_source(comm->device, memory);
-    const hy_nccl_range range = {memory, bytes, alike && own && hy_nccl_has_windows(n->library)};
+    const bool windows = alike && hy_nccl_has_windows(n->library);
+    const hy_nccl_range range = {memory, bytes, windows && hy_comm_agree(comm, own ? HY_OK : HY_ERR_ENV) == HY_OK};
     const hy_status status = HY_NEW("registered memory", 1, &kept);
     HY_TRY(range.as_window ? hy_comm_agree(comm, status) : status);
     ncclResult_t result = hy_nccl_register(n->library, n->nccl, &range, kept);

@@ -29,7 +29,7 @@ typedef struct sp_row {
 
 typedef struct sp_bench {
     hy_comm *world;
-    hy_config *config; /* with a model of one layer */
+    hy_config *config;               /* with a model of one layer */
     int64_t per_rank, rounds, check; /* tokens of a rank; rounds; tokens up to which one rank computes it too */
     int64_t ranks[RANKS_MAX];
     int n_ranks;
@@ -329,9 +329,9 @@ static hy_status bench_size(sp_bench *b, int size) {
         status = hy_comm_agree(b->world, ranks != NULL ? reference(b, &a, &want) : HY_OK);
     }
     if (status == HY_OK) {
-        status = hy_comm_agree(b->world, ranks != NULL ? bench_methods(b, ranks, a.model, &a.data, a.masters,
-                                                                       checks ? &want : NULL, a.got)
-                                                       : HY_OK);
+        status = hy_comm_agree(
+            b->world,
+            ranks != NULL ? bench_methods(b, ranks, a.model, &a.data, a.masters, checks ? &want : NULL, a.got) : HY_OK);
     }
     free_arrays(&a);
     hy_comm_destroy(ranks);
@@ -379,8 +379,8 @@ static hy_status parse_sizes(const char *text, sp_bench *b) {
 }
 
 static hy_status print_rows(sp_bench *b, bool json) {
-    static const char *const headers[] = {"mixer",    "layout", "exchange", "ranks",   "forward", "step",
-                                          "sent",     "messages", "held",   "exposed", "#wrong"};
+    static const char *const headers[] = {"mixer", "layout",   "exchange", "ranks",   "forward", "step",
+                                          "sent",  "messages", "held",     "exposed", "#wrong"};
     hy_json out;
     const bool first = hy_comm_rank(b->world) == 0;
     hy_status status = HY_OK;
@@ -422,8 +422,9 @@ hy_status hy_bench_sp(int argc, char **argv, hy_comm *world) {
         {"--json", HY_OPTION_FLAG, &json, NULL, "one JSON document instead of a table (docs/json.md)"},
     };
     const hy_usage usage = {.line = "mpirun -np N hylas bench sp CONFIG [options]",
-                            .about = "A layer of every mixer of CONFIG with every layout and every exchange: time, bytes, "
-                                     "messages, memory held, waiting, and what is not as on one rank.",
+                            .about =
+                                "A layer of every mixer of CONFIG with every layout and every exchange: time, bytes, "
+                                "messages, memory held, waiting, and what is not as on one rank.",
                             .options = options,
                             .n_options = (int)(sizeof options / sizeof options[0]),
                             .min_args = 1,
