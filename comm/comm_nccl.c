@@ -5,6 +5,8 @@
  * Communicators do not block: calls that are in progress are asked for until they are done. After an asynchronous error a communicator is
  * aborted, never destroyed, and the job ends. */
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -18,7 +20,7 @@
 #include "comm/nccl_memory.h"
 #include "kernels/gpus.h"
 
-enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30, GROUPS = 256 };
+enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30, ABORT_SECONDS = 2, GROUPS = 256 };
 
 /* Where the exchanges of one group end. Spare again once they are done and all of them were waited for. */
 typedef struct group_end {
@@ -58,13 +60,38 @@ static void pause_for(int64_t nanoseconds) {
 
 /* ---- results ---- */
 
-/* The rank says what failed, lets the others' kernels go, and ends the job. */
+static atomic_int aborting; /* communicators whose abort has not come back */
+
+static void *abort_one(void *nccl_comm_) {
+    nccl_comm *n = nccl_comm_;
+    (void)n->library->ncclCommAbort(n->nccl);
+    (void)atomic_fetch_sub(&aborting, 1);
+    return NULL;
+}
+
+/* All of this process: what one has given may stand on the lane behind what another one waits for. Each in a thread of its own, and not waited for
+ * long: an abort comes back once all that was given is over, and that may stand behind what the device waits for. */
+static void abort_all(void) {
+    for (nccl_comm *n = all_nccl; n != NULL; n = n->next) {
+        pthread_t thread;
+        if (n->nccl == NULL) {
+            continue;
+        }
+        (void)atomic_fetch_add(&aborting, 1);
+        if (pthread_create(&thread, NULL, abort_one, n) != 0 || pthread_detach(thread) != 0) {
+            return;
+        }
+    }
+    for (const double begun = hy_now(); atomic_load(&aborting) > 0 && hy_now() - begun < ABORT_SECONDS;) {
+        pause_for(1000000);
+    }
+}
+
+/* The rank says what failed, ends what its own kernels wait for, and ends the job. */
 static _Noreturn void end_with(nccl_comm *n, const char *what, ncclResult_t result) {
     hy_log(HY_LOG_ERROR, "rank %d of %d: NCCL: %s: %s (%s)", n->comm->rank, n->comm->size, what,
            n->library->ncclGetErrorString(result), n->library->ncclGetLastError(n->nccl));
-    if (n->nccl != NULL) {
-        (void)n->library->ncclCommAbort(n->nccl);
-    }
+    abort_all();
     hy_comm_abort(HY_ERR_COMM);
 }
 
