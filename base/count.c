@@ -107,3 +107,25 @@ bool hy_count_parse(const char *text, int64_t *out) {
     *out = value;
     return true;
 }
+
+bool hy_count_list_parse(const char *text, int64_t *out, int limit, int *n) {
+    enum { WORD = 64 };
+    for (*n = 0; *n < limit;) {
+        char word[WORD];
+        const size_t length = strcspn(text, ",");
+        if (length >= sizeof word) {
+            return false;
+        }
+        memcpy(word, text, length);
+        word[length] = '\0';
+        if (!hy_count_parse(word, &out[*n])) {
+            return false;
+        }
+        ++*n;
+        if (text[length] == '\0') {
+            return true;
+        }
+        text += length + 1;
+    }
+    return false;
+}

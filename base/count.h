@@ -15,5 +15,7 @@
 
 /* false, and *out untouched, where `text` is no such count. */
 bool hy_count_parse(const char *text, int64_t *out);
+/* "8,16,32Ki": 1 to `limit` of them; false where it is anything else, *n then undefined. */
+bool hy_count_list_parse(const char *text, int64_t *out, int limit, int *n);
 
 #endif

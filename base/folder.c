@@ -98,17 +98,7 @@ static int compare_names(const void *a, const void *b) {
 }
 
 static hy_status append_name(hy_file_list *list, int64_t *room, const char *name) {
-    if (list->count == *room) {
-        const int64_t larger = *room == 0 ? 64 : 2 * *room;
-        char **names = NULL;
-        HY_TRY(HY_NEW("folder listing", larger, &names));
-        if (list->count > 0) {
-            memcpy(names, list->names, (size_t)list->count * sizeof(*names));
-        }
-        hy_free(list->names);
-        list->names = names;
-        *room = larger;
-    }
+    HY_TRY(HY_GROW("folder listing", list->count + 1, room, &list->names));
     char *copy = NULL;
     const size_t bytes = strlen(name) + 1;
     HY_TRY(hy_alloc("folder listing", bytes, (void **)&copy));

@@ -87,6 +87,22 @@ void hy_free(void *ptr) {
     free(header.raw);
 }
 
+hy_status hy_grow(const char *name, int64_t needed, size_t object_bytes, int64_t *room, void **items) {
+    if (needed <= *room) {
+        return HY_OK;
+    }
+    const int64_t doubled = 2 * *room + 64, larger_room = doubled < needed ? needed : doubled;
+    void *larger = NULL;
+    HY_TRY(hy_alloc(name, (size_t)larger_room * object_bytes, &larger));
+    if (*room > 0) {
+        memcpy(larger, *items, (size_t)*room * object_bytes);
+    }
+    hy_free(*items);
+    *items = larger;
+    *room = larger_room;
+    return HY_OK;
+}
+
 void hy_alloc_elsewhere(const char *name, int64_t bytes) {
     if (bytes > 0) {
         count_allocation((size_t)bytes);

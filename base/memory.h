@@ -18,6 +18,11 @@ void hy_free(void *ptr);
 /* hy_alloc for `count` objects of the type *out_ptr points to: HY_TRY(HY_NEW("runs", n, &layout->runs)); */
 #define HY_NEW(name, count, out_ptr) hy_alloc((name), (size_t)(count) * sizeof(**(out_ptr)), (void **)(out_ptr))
 
+/* Room for `needed` objects where there is some for *room (0: *items is NULL): at least twice as much each time, what was there moves along.
+ * *room and *items stay as they are on failure. HY_TRY(HY_GROW("runs", n + 1, &room, &runs)); */
+HY_MUST_CHECK hy_status hy_grow(const char *name, int64_t needed, size_t object_bytes, int64_t *room, void **items);
+#define HY_GROW(name, needed, room, items) hy_grow((name), (needed), sizeof(**(items)), (room), (void **)(items))
+
 /* Address space instead of memory, for what is only planned: aligned to the page, no byte of it may be touched. It is watched but
  * not counted. Freed by hy_free. */
 HY_MUST_CHECK hy_status hy_reserve(const char *name, size_t bytes, void **out);

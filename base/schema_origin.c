@@ -41,26 +41,11 @@ void hy_schema_origins_forget(hy_schema_origins *origins, int64_t count) {
     }
 }
 
-static hy_status grow_origins(hy_schema_origins *origins) {
-    const int64_t room = origins->room == 0 ? 64 : 2 * origins->room;
-    origin *list = NULL;
-    HY_TRY(HY_NEW("config origins", room, &list));
-    if (origins->count > 0) {
-        memcpy(list, origins->list, (size_t)origins->count * sizeof(*list));
-    }
-    hy_free(origins->list);
-    origins->list = list;
-    origins->room = room;
-    return HY_OK;
-}
-
 hy_status hy_schema_origins_note(hy_schema_origins *origins, const char *key, const hy_source *source, int64_t line) {
     if (origins == NULL) {
         return HY_OK;
     }
-    if (origins->count == origins->room) {
-        HY_TRY(grow_origins(origins));
-    }
+    HY_TRY(HY_GROW("config origins", origins->count + 1, &origins->room, &origins->list));
     const size_t key_bytes = strlen(key) + 1, where_bytes = strlen(source->name) + 24;
     char *block = NULL;
     HY_TRY(hy_alloc("config origins", key_bytes + where_bytes, (void **)&block));

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "base/clock.h"
+#include "base/span_marker.h"
 
 static struct {
     hy_span *ring;
@@ -13,6 +14,7 @@ static struct {
     void (*take)(void *context);
     void *taker;
     int64_t taken;
+    const hy_span_marker *marker;
 } all = {.place = {-1, -1, -1, 0, 0}};
 
 void hy_spans_record(hy_span *ring, int64_t capacity) {
@@ -52,6 +54,10 @@ void hy_spans_set_taker(void (*take)(void *context), void *context) {
     all.taker = context;
 }
 
+void hy_spans_set_marker(const hy_span_marker *marker) {
+    all.marker = marker;
+}
+
 void hy_spans_pass(void) {
     if (all.take != NULL && 2 * (all.n - all.taken) > all.capacity) {
         all.taken = all.n;
@@ -67,6 +73,9 @@ int64_t hy_span_add(hy_span_kind kind, const char *name, double begin, double en
     *s = (hy_span){.name = name, .number = ++all.n, .kind = (int32_t)kind, .peer = -1, .place = all.place};
     s->begin = begin;
     s->end = end;
+    if (kind == HY_SPAN_EXCHANGE && all.marker != NULL) {
+        all.marker->post(name);
+    }
     return s->number;
 }
 
@@ -81,6 +90,9 @@ static void stamp_span(double *at) {
 int64_t hy_span_begin(hy_span_kind kind, const char *name) {
     const int64_t number = hy_span_add(kind, name, 0.0, 0.0);
     hy_span *s = hy_span_of(number);
+    if (number > 0 && all.marker != NULL) {
+        all.marker->begin(name);
+    }
     if (s != NULL && kind == HY_SPAN_HOST) {
         s->begin = hy_now();
     } else if (s != NULL) {
@@ -95,5 +107,8 @@ void hy_span_end(int64_t number) {
         s->end = hy_now();
     } else if (s != NULL) {
         stamp_span(&s->end);
+    }
+    if (number > 0 && all.marker != NULL) {
+        all.marker->end();
     }
 }

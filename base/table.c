@@ -23,27 +23,8 @@ struct hy_text_table {
     hy_status status;
 };
 
-static hy_status grow_items(const char *name, size_t item, int64_t count, int64_t *room, void **items) {
-    if (count < *room) {
-        return HY_OK;
-    }
-    const int64_t larger_room = *room == 0 ? 64 : 2 * *room;
-    void *larger = NULL;
-    HY_TRY(hy_alloc(name, (size_t)larger_room * item, &larger));
-    if (count > 0) {
-        memcpy(larger, *items, (size_t)count * item);
-    }
-    hy_free(*items);
-    *items = larger;
-    *room = larger_room;
-    return HY_OK;
-}
-
 static hy_status append_text(hy_text_table *table, const char *text) {
-    void *cells = table->cells;
-    const hy_status status = grow_items("table", sizeof(*table->cells), table->count, &table->room, &cells);
-    table->cells = cells;
-    HY_TRY(status);
+    HY_TRY(HY_GROW("table", table->count + 1, &table->room, &table->cells));
     const size_t bytes = strlen(text) + 1;
     void *cell = NULL;
     HY_TRY(hy_alloc("table cell", bytes, &cell));
@@ -94,10 +75,8 @@ void hy_text_table_cell(hy_text_table *table, const char *format, ...) {
 }
 
 void hy_text_table_rule(hy_text_table *table) {
-    void *rules = table->rules;
     if (table->status == HY_OK) {
-        table->status = grow_items("table", sizeof(*table->rules), table->n_rules, &table->rules_room, &rules);
-        table->rules = rules;
+        table->status = HY_GROW("table", table->n_rules + 1, &table->rules_room, &table->rules);
     }
     if (table->status == HY_OK) {
         table->rules[table->n_rules++] = table->count;

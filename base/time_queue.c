@@ -1,30 +1,13 @@
 #include "base/time_queue.h"
 
-#include <string.h>
-
 #include "base/memory.h"
 
 static bool is_before(const hy_time_entry *a, const hy_time_entry *b) {
     return a->when < b->when || (a->when == b->when && a->order < b->order);
 }
 
-static hy_status double_heap(hy_time_queue *q) {
-    const int64_t limit = 2 * q->limit + 64;
-    hy_time_entry *heap = NULL;
-    HY_TRY(HY_NEW("queue of events", limit, &heap));
-    if (q->n > 0) {
-        memcpy(heap, q->heap, (size_t)q->n * sizeof *heap);
-    }
-    hy_free(q->heap);
-    q->heap = heap;
-    q->limit = limit;
-    return HY_OK;
-}
-
 hy_status hy_time_queue_add(hy_time_queue *q, double when, int64_t what, int64_t version) {
-    if (q->n == q->limit) {
-        HY_TRY(double_heap(q));
-    }
+    HY_TRY(HY_GROW("queue of events", q->n + 1, &q->limit, &q->heap));
     const hy_time_entry e = {.when = when, .order = q->added++, .what = what, .version = version};
     int64_t at = q->n++;
     for (; at > 0 && is_before(&e, &q->heap[(at - 1) / 2]); at = (at - 1) / 2) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "kernels/cuda/cuda_facts.h"
+#include "kernels/cuda/nvtx.h"
 
 int hy_gpu_count(char *why, size_t size) {
 #ifdef HY_HAVE_CUDA
@@ -18,6 +19,14 @@ void hy_gpu_facts(int i, char *text, size_t size) {
     hy_cuda_facts(i, text, size);
 #else
     snprintf(text, size, "GPU %d", i);
+#endif
+}
+
+const hy_span_marker *hy_gpu_marker(void) {
+#ifdef HY_HAVE_CUDA
+    return hy_nvtx_marker();
+#else
+    return NULL;
 #endif
 }
 

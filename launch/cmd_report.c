@@ -1,198 +1,40 @@
-/* hylas report RUN...: what runs have logged, as a picture and in a few figures. Needs only metrics.jsonl, also of a run
- * that is going on. */
-#include <math.h>
+/* hylas report RUN...: what runs have logged, as a picture or a page and in a few figures. Needs only metrics.jsonl, also of a run that is going
+ * on; the page shows what else there is. */
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "base/log.h"
 #include "base/memory.h"
-#include "base/table.h"
 #include "base/text.h"
 #include "launch/commands.h"
 #include "launch/options.h"
-#include "launch/report/report_plot.h"
+#include "launch/report/report_page.h"
 
 typedef struct report_job {
     const char *const *paths; /* run folders, or metrics.jsonl itself */
     int n;
     hy_report_axis axis;
-    const char *out; /* NULL: report.svg in the first run's folder */
+    bool html;
+    const char *out; /* NULL: report.svg or report.html in the first run's folder */
     hy_report_run *runs;
+    hy_report_curves *curves;
 } report_job;
-
-/* ---- reading ---- */
-
-/* The folder of a run: without slashes at its end, without the name of the file in it. Its length. */
-static int folder_length(const char *path) {
-    static const char file[] = "metrics.jsonl";
-    size_t n = strlen(path);
-    if (n >= sizeof file - 1 && strcmp(path + n - (sizeof file - 1), file) == 0) {
-        n -= sizeof file - 1;
-    }
-    while (n > 1 && path[n - 1] == '/') {
-        n--;
-    }
-    return (int)n;
-}
-
-/* What all folders begin with, up to a slash; of one run all but its last name. */
-static int shared_prefix(const report_job *job) {
-    const char *first = job->paths[0];
-    int shared = folder_length(first);
-    for (int i = 1; i < job->n; i++) {
-        int same = 0;
-        while (same < shared && same < folder_length(job->paths[i]) && job->paths[i][same] == first[same]) {
-            same++;
-        }
-        shared = same;
-    }
-    while (shared > 0 && first[shared - 1] != '/') {
-        shared--;
-    }
-    return shared;
-}
-
-static hy_status read_run(const char *path, int prefix, hy_report_run *run) {
-    char file[HY_PATH_MAX];
-    const int n = folder_length(path);
-    snprintf(run->label, sizeof run->label, "%.*s", n > prefix ? n - prefix : 1, n > prefix ? path + prefix : ".");
-    if (snprintf(file, sizeof file, "%.*s%smetrics.jsonl", n, path, n > 0 ? "/" : "") >= (int)sizeof file) {
-        return hy_fail(HY_ERR_USAGE, "%s: the path is too long", path);
-    }
-    if (!hy_file_exists(file)) {
-        return hy_fail(HY_ERR_DATA, "%s: not there; hylas report takes the folders of runs (run.dir)", file);
-    }
-    HY_TRY(hy_metrics_read(file, &run->history));
-    if (run->history.n_steps == 0 && run->history.n_evals == 0) {
-        return hy_fail(HY_ERR_DATA, "%s: has no step yet", file);
-    }
-    if (run->history.n_foreign > 0) {
-        hy_warn("%s: %lld lines are neither steps nor validations: left out", file, (long long)run->history.n_foreign);
-    }
-    return HY_OK;
-}
-
-/* ---- figures ---- */
-
-typedef struct run_figures {
-    double loss, seconds, rate, exposed, mfu; /* means: loss over the last steps, the others over all seconds */
-} run_figures;
-
-enum { LAST = 10 };
-
-static run_figures figures_of(const hy_metrics_history *h) {
-    run_figures f = {.loss = 0.0};
-    double timed = 0.0, exposure_timed = 0.0;
-    int64_t n = 0;
-    for (int64_t i = 0; i < h->n_steps; i++) {
-        const hy_step_record *r = &h->steps[i];
-        if (isfinite(r->seconds) && r->seconds > 0.0 && isfinite(r->tokens_per_second)) {
-            timed += r->seconds;
-            f.rate += r->seconds * r->tokens_per_second;
-            f.exposed += isfinite(r->exposed) ? r->seconds * r->exposed : 0.0;
-            exposure_timed += isfinite(r->exposed) ? r->seconds : 0.0;
-            f.mfu += isfinite(r->mfu) ? r->seconds * r->mfu : 0.0;
-        }
-    }
-    for (int64_t i = h->n_steps - 1; i >= 0 && i >= h->n_steps - LAST; i--) {
-        if (isfinite(h->steps[i].loss)) {
-            f.loss += h->steps[i].loss;
-            n++;
-        }
-    }
-    const double per_second = timed > 0.0 ? 1.0 / timed : (double)NAN;
-    return (run_figures){n > 0 ? f.loss / (double)n : (double)NAN, timed, f.rate * per_second,
-                         f.exposed / exposure_timed, f.mfu * per_second};
-}
-
-static hy_status print_runs(const report_job *job) {
-    hy_text_table *table = NULL;
-    HY_TRY(hy_text_table_create(
-        8, (const char *const[]){"run", "step", "tokens", "loss", "time", "tok/s", "exposed", "mfu"}, &table));
-    for (int i = 0; i < job->n; i++) {
-        const hy_metrics_history *h = &job->runs[i].history;
-        const run_figures f = figures_of(h);
-        const hy_step_record *last = h->n_steps > 0 ? &h->steps[h->n_steps - 1] : NULL;
-        hy_text_table_cell(table, "%s", job->runs[i].label);
-        hy_text_table_cell(table, "%lld", last != NULL ? (long long)last->step : 0LL);
-        hy_text_table_cell(table, "%s", hy_text_count(last != NULL ? last->tokens : 0.0).s);
-        hy_text_table_cell(table, "%.4f", f.loss);
-        hy_text_table_cell(table, "%s", hy_text_duration(f.seconds).s);
-        hy_text_table_cell(table, "%s", hy_text_count(f.rate).s);
-        if (isfinite(f.exposed)) {
-            hy_text_table_cell(table, "%.1f%%", 100.0 * f.exposed);
-        } else {
-            hy_text_table_cell(table, "-");
-        }
-        hy_text_table_cell(table, "%.1f%%", 100.0 * f.mfu);
-    }
-    const hy_status status = hy_text_table_print(table, stdout);
-    hy_text_table_destroy(table);
-    return status;
-}
-
-static void add_store(hy_text_table *table, const hy_report_run *run, int store) {
-    const hy_metrics_history *h = &run->history;
-    const hy_eval_record *last = NULL, *best = NULL;
-    for (int64_t i = 0; i < h->n_evals; i++) {
-        if (h->evals[i].store == store) {
-            last = &h->evals[i];
-            best = best == NULL || last->loss < best->loss ? last : best;
-        }
-    }
-    if (last != NULL) {
-        hy_text_table_cell(table, "%s", run->label);
-        hy_text_table_cell(table, "%s", h->stores[store]);
-        hy_text_table_cell(table, "%lld", (long long)last->step);
-        hy_text_table_cell(table, "%.4f", last->loss);
-        hy_text_table_cell(table, "%.4f", best->loss);
-        hy_text_table_cell(table, "%lld", (long long)best->step);
-    }
-}
-
-static hy_status print_validations(const report_job *job) {
-    hy_text_table *table = NULL;
-    int64_t n = 0;
-    for (int i = 0; i < job->n; i++) {
-        n += job->runs[i].history.n_evals;
-    }
-    if (n == 0) {
-        return HY_OK;
-    }
-    HY_TRY(hy_text_table_create(6, (const char *const[]){"run", "validation", "step", "loss", "least", "at step"},
-                                &table));
-    for (int i = 0; i < job->n; i++) {
-        for (int store = 0; store < job->runs[i].history.n_stores; store++) {
-            add_store(table, &job->runs[i], store);
-        }
-    }
-    putchar('\n');
-    const hy_status status = hy_text_table_print(table, stdout);
-    hy_text_table_destroy(table);
-    return status;
-}
-
-/* ---- */
 
 static hy_status report_runs(report_job *job) {
     char out[HY_PATH_MAX];
-    const int prefix = shared_prefix(job);
     HY_TRY(HY_NEW("runs of a report", job->n, &job->runs));
-    for (int i = 0; i < job->n; i++) {
-        HY_TRY(read_run(job->paths[i], prefix, &job->runs[i]));
-    }
-    HY_TRY(print_runs(job));
-    HY_TRY(print_validations(job));
+    HY_TRY(hy_report_read(job->paths, job->n, job->runs));
+    HY_TRY(hy_report_print_runs(job->runs, job->n, stdout));
+    HY_TRY(hy_report_print_validations(job->runs, job->n, stdout));
     fflush(stdout);
-    if (job->out != NULL) {
-        snprintf(out, sizeof out, "%s", job->out);
-    } else {
-        const int n = folder_length(job->paths[0]);
-        snprintf(out, sizeof out, "%.*s%sreport.svg", n, job->paths[0], n > 0 ? "/" : "");
+    const int n = job->out != NULL
+                      ? snprintf(out, sizeof out, "%s", job->out)
+                      : snprintf(out, sizeof out, "%s/report.%s", job->runs[0].folder, job->html ? "html" : "svg");
+    if (n >= (int)sizeof out) {
+        return hy_fail(HY_ERR_USAGE, "%s: the path is too long", out);
     }
-    HY_TRY(hy_report_plot(job->runs, job->n, job->axis, out));
-    printf("\npicture     %s\n", out);
+    HY_TRY(hy_report_curves_create(job->runs, job->n, job->axis, &job->curves));
+    HY_TRY(job->html ? hy_report_page_write(job->curves, out) : hy_svg_write(out, hy_report_draw_curves, job->curves));
+    printf("\n%s %s\n", job->html ? "page      " : "picture   ", out);
     return HY_OK;
 }
 
@@ -212,13 +54,16 @@ hy_status hy_cmd_report(int argc, char **argv, hy_comm *world) {
     const char *axis = "step";
     report_job job = {.n = 0};
     const hy_option options[] = {
-        {"--out", HY_OPTION_TEXT, &job.out, "FILE", "the picture (default: report.svg in the first RUN)"},
-        {"--x", HY_OPTION_TEXT, &axis, "AXIS", "what it is drawn over: step, tokens or hours (default: step)"},
+        {"--html", HY_OPTION_FLAG, &job.html, NULL,
+         "write a page: the curves, where the time went (hylas trace), mesh and configuration; one file, no network"},
+        {"--out", HY_OPTION_TEXT, &job.out, "FILE",
+         "the picture or the page (default: report.svg or report.html in the first RUN)"},
+        {"--x", HY_OPTION_TEXT, &axis, "AXIS", "what curves are drawn over: step, tokens or hours (default: step)"},
     };
     const hy_usage usage = {
         "hylas report RUN... [options]",
         "Draws what runs have logged (metrics.jsonl in their folders), one over the other: loss, validation by store,\n"
-        "learning rate, gradient norm, tokens per second and exposed exchange time, as SVG by gnuplot. Prints a "
+        "learning rate, gradient norm, tokens per second and exposed exchange time, as SVG or as a page. Prints a "
         "table:\n"
         "the loss is the mean of the last 10 steps, the times are means over all steps. A run may be going on.",
         options,
@@ -236,6 +81,7 @@ hy_status hy_cmd_report(int argc, char **argv, hy_comm *world) {
     if (hy_comm_rank(world) == 0) {
         status = parse_axis(axis, &job.axis);
         status = status == HY_OK ? report_runs(&job) : status;
+        hy_report_curves_destroy(job.curves);
         for (int i = 0; i < job.n && job.runs != NULL; i++) {
             hy_metrics_history_free(&job.runs[i].history);
         }

@@ -142,9 +142,8 @@ static int by_exposed(const void *a, const void *b) {
     return (left < right) - (left > right);
 }
 
-static hy_status print_rows(const hy_run_trace *trace, const hy_total **rows, int64_t n, int64_t shown) {
-    const int64_t steps = hy_trace_is_whole(trace) ? hy_run_trace_steps(trace) : trace->rank[0].file.info.steps;
-    const double per_step = steps > 0 ? 1.0 / (double)(steps * trace->ranks) : 0.0;
+static hy_status print_rows(const hy_run_trace *trace, const hy_total **rows, int64_t n, int64_t shown, FILE *out) {
+    const double per_step = hy_trace_per_step(trace);
     hy_text_table *table = NULL;
     HY_TRY(hy_text_table_create(15,
                                 (const char *const[]){"exchange", "kind", "layer", "count", "bytes", "alg bw", "bus bw",
@@ -154,15 +153,15 @@ static hy_status print_rows(const hy_run_trace *trace, const hy_total **rows, in
     for (int64_t i = 0; i < shown; i++) {
         put_exchange(table, trace, rows[i], per_step);
     }
-    const hy_status status = hy_text_table_print(table, stdout);
+    const hy_status status = hy_text_table_print(table, out);
     hy_text_table_destroy(table);
     if (shown < n) {
-        printf("and %lld more that are less exposed: --all\n", (long long)(n - shown));
+        fprintf(out, "and %lld more that are less exposed: --all\n", (long long)(n - shown));
     }
     return status;
 }
 
-hy_status hy_trace_print_exchanges(const hy_run_trace *trace, int64_t most) {
+hy_status hy_trace_print_exchanges(const hy_run_trace *trace, int64_t most, FILE *out) {
     hy_totals *sum = NULL;
     const hy_total **rows = NULL;
     int64_t n = 0, n_exchanges = 0;
@@ -179,7 +178,7 @@ hy_status hy_trace_print_exchanges(const hy_run_trace *trace, int64_t most) {
     }
     if (status == HY_OK) {
         qsort(rows, (size_t)n_exchanges, sizeof(const hy_total *), by_exposed);
-        status = print_rows(trace, rows, n_exchanges, most > 0 && most < n_exchanges ? most : n_exchanges);
+        status = print_rows(trace, rows, n_exchanges, most > 0 && most < n_exchanges ? most : n_exchanges, out);
     }
     hy_free(rows);
     hy_totals_destroy(sum);

@@ -2,7 +2,16 @@
 #include "base/table.h"
 #include "launch/trace/trace_tables.h"
 
-hy_status hy_trace_print_ranks(const hy_run_trace *trace, const hy_step_account *accounts) {
+const char hy_trace_host_sees_note[] =
+    "operations have the times at which the host gave them to the device, not those at "
+    "which they ran: what is hidden and exposed cannot be told";
+
+bool hy_trace_host_sees(const hy_run_trace *trace) {
+    const int64_t clock = trace->rank[0].file.info.clock;
+    return clock == HY_TRACE_HOST_SEES || (clock == HY_TRACE_LANE && !hy_trace_is_whole(trace));
+}
+
+hy_status hy_trace_print_ranks(const hy_run_trace *trace, const hy_step_account *accounts, FILE *out) {
     hy_text_table *table = NULL;
     const double ms = 1e3 / (double)hy_run_trace_steps(trace);
     const bool lanes =
@@ -29,18 +38,19 @@ hy_status hy_trace_print_ranks(const hy_run_trace *trace, const hy_step_account 
         hy_text_table_cell(table, "%.3f", ms * a->hidden);
         hy_text_table_cell(table, "%.3f", ms * a->blamed);
     }
-    const hy_status status = hy_text_table_print(table, stdout);
+    const hy_status status = hy_text_table_print(table, out);
     hy_text_table_destroy(table);
     if (worst > 0.01 && !lanes) {
-        printf("\nnote: computing, waiting and the host's work cover all but %.1f%% of a rank's steps; more than 1%% "
-               "should not be "
-               "missing\n",
-               100.0 * worst);
+        fprintf(out,
+                "\nnote: computing, waiting and the host's work cover all but %.1f%% of a rank's steps; more than 1%% "
+                "should not be "
+                "missing\n",
+                100.0 * worst);
     }
     return status;
 }
 
-hy_status hy_trace_print_rank_totals(const hy_run_trace *trace) {
+hy_status hy_trace_print_rank_totals(const hy_run_trace *trace, FILE *out) {
     hy_text_table *table = NULL;
     HY_TRY(hy_text_table_create(5, (const char *const[]){"rank", "compute ms", "waiting", "exposed at most", "host"},
                                 &table));
@@ -61,7 +71,7 @@ hy_status hy_trace_print_rank_totals(const hy_run_trace *trace) {
         hy_text_table_cell(table, "%.3f", ms * exposed);
         hy_text_table_cell(table, "%.3f", ms * host);
     }
-    const hy_status status = hy_text_table_print(table, stdout);
+    const hy_status status = hy_text_table_print(table, out);
     hy_text_table_destroy(table);
     return status;
 }
