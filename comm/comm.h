@@ -23,7 +23,7 @@ typedef struct hy_req {
     hy_comm *comm;
     void *impl;       /* backend's handle */
     int record;       /* index of the exchange's record */
-    bool brief;       /* little: timed by the coarse clock */
+    int stands_for;   /* exchanges whose post is taken to have lasted as long as this one's; 0: it is not timed */
     int64_t span;     /* its number (base/span.h); 0: none is recorded */
     double posted;    /* hy_now(), of those that a lane carries or that have a span */
     const char *name; /* which exchange this is, for those who ask what this rank waits in (presence.h) */
@@ -155,6 +155,7 @@ typedef struct hy_exchange_record {
 enum { HY_RECORDED_EXCHANGES = 256 };
 typedef struct hy_exchange_log {
     hy_exchange_record records[HY_RECORDED_EXCHANGES];
+    uint8_t guesses[64]; /* by where a name lies: the record that was looked for last */
     int n;
     double moving;
 } hy_exchange_log;

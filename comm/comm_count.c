@@ -124,6 +124,7 @@ static void count_post(hy_comm *comm, const hy_xfer *xfer, hy_req *req) {
         while (e != NULL && !hy_exchanges_test(c->exchanges, e)) {
             hy_exchanges_progress(c->exchanges);
         }
+        hy_schedule_post_end(c->schedule);
     }
 }
 

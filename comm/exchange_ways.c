@@ -6,6 +6,7 @@
 
 enum { DIRECT_RANKS = 4, PEERS_AT_ONCE = 8 };
 enum { SMALL_BLOCK = 16 << 10, SMALL_SUM = 16 << 10 }; /* bytes: below, fewer steps win over fewer bytes */
+enum { DIRECT_SUMS = 64 << 20 }; /* bytes: more buffers than these are not taken for fewer steps */
 
 /* The rank `by` places on, which may be negative. */
 static int rank_on(const hy_exchange *e, int by) {
@@ -95,7 +96,17 @@ static const hy_algorithm *best_gather(const hy_exchange *e) {
     return (P & (P - 1)) == 0 && e->stride <= SMALL_BLOCK ? &gather_doubling : &gather_ring;
 }
 
-/* ---- reduce-scatter: two sums in turn, one that leaves and one that comes; the last goes where it belongs ---- */
+/* ---- reduce-scatter: the sum of block b begins at rank b + 1 and ends with what rank b has, whichever way ---- */
+
+static void add_own(hy_exchange *e, char *to, const char *sum, int block) {
+    hy_sums_combine(to, sum, block_of(e, block), (int64_t)(block_bytes(e, block) / e->unit), e->xfer.type, e->xfer.op);
+}
+
+static char *result_of(const hy_exchange *e) {
+    return e->xfer.kind == HY_X_REDUCE_SCATTER ? e->xfer.recv : block_of(e, hy_exchange_rank(e));
+}
+
+/* Two sums in turn, one that leaves and one that comes. */
 
 static char *sum_at(const hy_exchange *e, int step) {
     return e->work->bytes + (size_t)(step & 1) * e->stride;
@@ -108,18 +119,48 @@ static void reduce_ring_begin(hy_exchange *e, int step) {
 }
 
 static void reduce_ring_end(hy_exchange *e, int step) {
-    const int block = rank_on(e, -step - 2);
-    char *sum = sum_at(e, step), *to = sum;
-    if (step == ring_steps(e) - 1) { /* block is the rank's own */
-        to = e->xfer.kind == HY_X_REDUCE_SCATTER ? e->xfer.recv : block_of(e, block);
-    }
     if (!hy_exchange_untouched(e)) {
-        hy_sums_combine(to, sum, block_of(e, block), (int64_t)(block_bytes(e, block) / e->unit), e->xfer.type,
-                        e->xfer.op);
+        char *sum = sum_at(e, step);
+        add_own(e, step == ring_steps(e) - 1 ? result_of(e) : sum, sum, rank_on(e, -step - 2));
     }
 }
 
+/* All of a block's parts come to its rank at once. */
+static void reduce_direct_begin(hy_exchange *e, int step) {
+    const int own = hy_exchange_rank(e);
+    (void)step;
+    for (int i = 1; i < hy_exchange_size(e); i++) {
+        hy_exchange_recv(e, rank_on(e, i), e->work->bytes + (size_t)(i - 1) * e->stride, block_bytes(e, own));
+    }
+    for (int i = 1; i < hy_exchange_size(e); i++) {
+        send_blocks(e, rank_on(e, i), rank_on(e, i), 1);
+    }
+}
+
+static void reduce_direct_end(hy_exchange *e, int step) {
+    const int own = hy_exchange_rank(e);
+    char *sum = e->work->bytes;
+    (void)step;
+    if (hy_exchange_untouched(e)) {
+        return;
+    }
+    for (int i = 2; i < hy_exchange_size(e); i++) {
+        hy_sums_combine(sum, sum, e->work->bytes + (size_t)(i - 1) * e->stride,
+                        (int64_t)(block_bytes(e, own) / e->unit), e->xfer.type, e->xfer.op);
+    }
+    add_own(e, result_of(e), sum, own);
+}
+
 static const hy_algorithm reduce_ring = {ring_steps, reduce_ring_begin, reduce_ring_end};
+static const hy_algorithm reduce_direct = {one_step, reduce_direct_begin, reduce_direct_end};
+
+/* Few ranks wait for each other once instead of once per step: each waits for somebody to look. */
+static void plan_reduce(hy_exchange *e) {
+    const int P = hy_exchange_size(e);
+    const bool direct = 1 < P && P <= DIRECT_RANKS && (size_t)(P - 1) * e->stride <= DIRECT_SUMS;
+    (void)hy_exchange_work(e, (size_t)(direct ? P - 1 : 2) * e->stride);
+    e->phases[0] = direct ? &reduce_direct : &reduce_ring;
+}
 
 /* After the all-gather of a small all-reduce. */
 static void sum_in_rank_order(hy_exchange *e) {
@@ -199,9 +240,8 @@ static void plan_all_reduce(hy_exchange *e) {
         return;
     }
     set_blocks(e, x->recv, ((size_t)x->n + P - 1) / P * e->unit, bytes);
-    (void)hy_exchange_work(e, 2 * e->stride);
-    e->phases[0] = &reduce_ring;
-    e->phases[1] = &gather_ring;
+    plan_reduce(e);
+    e->phases[1] = best_gather(e);
 }
 
 void hy_exchange_plan(hy_exchange *e) {
@@ -218,8 +258,7 @@ void hy_exchange_plan(hy_exchange *e) {
         break;
     case HY_X_REDUCE_SCATTER:
         set_blocks(e, x->send, part, P * part);
-        (void)hy_exchange_work(e, 2 * part);
-        e->phases[0] = &reduce_ring;
+        plan_reduce(e);
         break;
     case HY_X_ALL_TO_ALL:
         copy_block(e, (char *)x->recv + (size_t)hy_exchange_rank(e) * part,
@@ -229,7 +268,7 @@ void hy_exchange_plan(hy_exchange *e) {
     case HY_X_BROADCAST:
         e->phases[0] = &broadcast;
         break;
-    case HY_X_SEND:
+    case HY_X_SEND: /* exchanges.c: no phases */
     case HY_X_RECV:
     case HY_X_KINDS:
         break;

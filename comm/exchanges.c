@@ -228,7 +228,7 @@ static void append(hy_exchanges *all, hy_exchange *e) {
     all->end = &e->next;
 }
 
-/* It has no phases, and is over when the message is. */
+/* It has no phases, and is over when the message is. What serves phases only is not set. */
 static hy_exchange *post_message(hy_exchanges *all, const hy_xfer *x) {
     const hy_p2p *p = &all->p2p;
     const uint32_t tag = (uint32_t)x->tag;
@@ -238,8 +238,18 @@ static hy_exchange *post_message(hy_exchanges *all, const hy_xfer *x) {
         return NULL;
     }
     hy_exchange *e = take_exchange(all);
-    *e = (hy_exchange){.all = all, .xfer = *x, .step = -1, .begun = true, .awaited = e->awaited};
-    await(e, handle, x->peer);
+    e->next = NULL;
+    e->all = all;
+    e->xfer.kind = x->kind;
+    e->phase = HY_PHASES;
+    e->step = -1;
+    e->span = 0;
+    e->last = NULL;
+    e->work = NULL;
+    e->collective = e->done = false;
+    e->begun = true;
+    e->awaited[0] = (hy_awaited){.handle = handle, .peer = x->peer};
+    e->n_awaited = 1;
     append(all, e);
     return e;
 }

@@ -4,8 +4,9 @@
  *   message         itself
  *   all-gather      direct (all blocks at once) for few ranks; recursive doubling (Thakur, Rabenseifner, Gropp 2005, 4.1) where ranks are a
  *                   power of two and blocks small; else a ring
- *   reduce-scatter  a ring: the sum of block b starts at rank b + 1 and ends at rank b, each adding its own, ((x[b+1] + x[b+2]) + ...) + x[b]
- *   all-reduce      small: an all-gather and a sum in rank order, everywhere; else reduce-scatter and all-gather by rings
+ *   reduce-scatter  the sum of block b is ((x[b+1] + x[b+2]) + ...) + x[b]: direct for few ranks, rank b adding up what all send; else a ring from
+ *                   rank b + 1 to rank b, each adding its own
+ *   all-reduce      small: an all-gather and a sum in rank order, everywhere; else reduce-scatter and all-gather
  *   all-to-all      some peers at a time
  *   broadcast       a binomial tree
  *

@@ -1,7 +1,5 @@
 #include "comm/message_match.h"
 
-#include <string.h>
-
 #include "base/memory.h"
 
 enum { NONE = -1, BUCKETS = 1 << 10 };
@@ -58,17 +56,7 @@ static hy_status take_message(hy_message_table *t, int64_t *out) {
         t->spare = t->messages[*out].next;
         return HY_OK;
     }
-    if (t->n == t->limit) {
-        const int64_t limit = 2 * t->limit + BUCKETS;
-        hy_message *messages = NULL;
-        HY_TRY(HY_NEW("messages", limit, &messages));
-        if (t->n > 0) {
-            memcpy(messages, t->messages, (size_t)t->n * sizeof *messages);
-        }
-        hy_free(t->messages);
-        t->messages = messages;
-        t->limit = limit;
-    }
+    HY_TRY(HY_GROW("messages", t->n + 1, &t->limit, &t->messages));
     *out = t->n++;
     return HY_OK;
 }

@@ -80,17 +80,7 @@ static hy_status take_flow(hy_network *n, int64_t *out) {
         n->spare = n->flows[*out].next_spare;
         return HY_OK;
     }
-    if (n->n_flows == n->limit) {
-        const int64_t limit = 2 * n->limit + 64;
-        flow *flows = NULL;
-        HY_TRY(HY_NEW("messages", limit, &flows));
-        if (n->n_flows > 0) {
-            memcpy(flows, n->flows, (size_t)n->n_flows * sizeof *flows);
-        }
-        hy_free(n->flows);
-        n->flows = flows;
-        n->limit = limit;
-    }
+    HY_TRY(HY_GROW("messages", n->n_flows + 1, &n->limit, &n->flows));
     *out = n->n_flows++;
     return HY_OK;
 }

@@ -1,4 +1,5 @@
 /* What was exchanged, under which name, and how long this process waited for it: one record per (name, kind). */
+#include <stdint.h>
 #include <string.h>
 
 #include "comm/comm_internal.h"
@@ -10,11 +11,6 @@ static hy_exchange_log *log_of(hy_exchange_log *log) {
 }
 
 static int find_or_open(hy_exchange_log *log, const char *name, hy_exchange_kind kind) {
-    for (int i = 0; i < log->n; i++) { /* nearly always: a name is one string constant */
-        if (log->records[i].name == name && log->records[i].kind == kind) {
-            return i;
-        }
-    }
     for (int i = 0; i < log->n; i++) {
         if (log->records[i].kind == kind && strcmp(log->records[i].name, name) == 0) {
             return i;
@@ -28,6 +24,16 @@ static int find_or_open(hy_exchange_log *log, const char *name, hy_exchange_kind
     return log->n++;
 }
 
+/* Nearly always a name is one string constant. */
+static int guess_or_find(hy_exchange_log *log, const char *name, hy_exchange_kind kind) {
+    uint8_t *guess = &log->guesses[((uintptr_t)name + kind) % sizeof log->guesses];
+    const hy_exchange_record *guessed = &log->records[*guess];
+    if (*guess >= log->n || guessed->name != name || guessed->kind != kind) {
+        *guess = (uint8_t)find_or_open(log, name, kind);
+    }
+    return *guess;
+}
+
 const char *hy_exchange_kind_name(hy_exchange_kind kind) {
     static const char *const names[HY_X_KINDS] = {"all-gather", "all-reduce", "reduce-scatter", "all-to-all",
                                                   "broadcast",  "send",       "receive"};
@@ -36,7 +42,7 @@ const char *hy_exchange_kind_name(hy_exchange_kind kind) {
 
 int hy_record_post(hy_exchange_log *log, const char *name, hy_exchange_kind kind, int64_t bytes) {
     log = log_of(log);
-    const int record = find_or_open(log, name, kind);
+    const int record = guess_or_find(log, name, kind);
     log->records[record].count++;
     log->records[record].bytes += bytes;
     return record;

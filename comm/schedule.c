@@ -4,30 +4,14 @@
 
 #include "base/memory.h"
 
-/* Room for one more of `count`, twice as much each time. */
-static bool grow(hy_schedule *s, void **array, int64_t count, int64_t *limit, size_t size) {
-    void *larger = NULL;
-    if (count < *limit) {
-        return true;
-    }
-    const int64_t wanted = 2 * *limit + 64;
-    if (s->status == HY_OK) {
-        s->status = hy_alloc("schedule", (size_t)wanted * size, &larger);
-    }
-    if (larger == NULL) {
-        return false;
-    }
-    if (count > 0) {
-        memcpy(larger, *array, (size_t)count * size);
-    }
-    hy_free(*array);
-    *array = larger;
-    *limit = wanted;
-    return true;
+/* The first failure is the schedule's. */
+static bool has_room(hy_schedule *s, hy_status status) {
+    s->status = s->status == HY_OK ? status : s->status;
+    return status == HY_OK;
 }
 
 static void append(hy_schedule *s, hy_event event) {
-    if (!s->stopped && grow(s, (void **)&s->events, s->n, &s->limit, sizeof event)) {
+    if (!s->stopped && has_room(s, HY_GROW("schedule", s->n + 1, &s->limit, &s->events))) {
         s->events[s->n++] = event;
     }
 }
@@ -44,36 +28,78 @@ void hy_schedule_mark(hy_schedule *s) {
     append(s, (hy_event){.kind = HY_EVENT_MARK});
 }
 
-static int64_t name_number(hy_schedule *s, const char *name) {
+static int32_t name_number(hy_schedule *s, const char *name) {
     for (int i = 0; i < s->n_names; i++) {
         if (strcmp(s->names[i], name) == 0) {
             return i;
         }
     }
-    int64_t limit = s->limit_names;
-    if (!grow(s, (void **)&s->names, s->n_names, &limit, sizeof *s->names)) {
+    if (!has_room(s, HY_GROW("schedule", s->n_names + 1, &s->limit_names, &s->names))) {
         return 0;
     }
-    s->limit_names = (int)limit;
     s->names[s->n_names] = name;
     return s->n_names++;
 }
 
+/* ---- exchanges ---- */
+
+static void append_part(hy_schedule *s, hy_part part) {
+    if (s->open && has_room(s, HY_GROW("schedule", s->n_parts + 1, &s->limit_parts, &s->parts))) {
+        s->parts[s->n_parts++] = part;
+    }
+}
+
+/* Room for a body; it is none before its end. */
+static bool open_body(hy_schedule *s) {
+    if (s->stopped || !has_room(s, HY_GROW("schedule", s->n_bodies + 1, &s->limit_bodies, &s->bodies))) {
+        return false;
+    }
+    s->bodies[s->n_bodies] = (hy_body){.first = s->n_parts};
+    return true;
+}
+
 int32_t hy_schedule_post(hy_schedule *s, const char *name) {
     s->step_is_over = false;
-    append(s, (hy_event){.kind = HY_EVENT_POST, .a = s->exchanges, .b = name_number(s, name)});
+    s->open = open_body(s);
+    append(s, (hy_event){.kind = HY_EVENT_POST, .a = s->exchanges, .how = {name_number(s, name), s->n_bodies}});
     return s->exchanges++;
 }
 
+static bool same_bodies(const hy_schedule *s, const hy_body *a, const hy_body *b) {
+    return a->n == b->n &&
+           (a->n == 0 || memcmp(&s->parts[a->first], &s->parts[b->first], (size_t)a->n * sizeof *s->parts) == 0);
+}
+
+void hy_schedule_post_end(hy_schedule *s) {
+    if (!s->open || s->status != HY_OK) {
+        return;
+    }
+    hy_body *body = &s->bodies[s->n_bodies];
+    int same = 0;
+    s->open = false;
+    body->n = s->n_parts - body->first;
+    while (same < s->n_bodies && !same_bodies(s, &s->bodies[same], body)) {
+        same++;
+    }
+    if (same < s->n_bodies) {
+        s->n_parts = body->first;
+    }
+    s->n_bodies += same == s->n_bodies;
+    s->events[s->n - 1].how.body = same;
+}
+
 void hy_schedule_message(hy_schedule *s, bool send, int comm, int peer, uint64_t tag, int64_t bytes) {
+    if (!s->open || s->status != HY_OK) {
+        return;
+    }
     if (s->step_is_over) {
-        append(s, (hy_event){.kind = HY_EVENT_STEP});
+        append_part(s, (hy_part){.kind = HY_PART_STEP});
         s->step_is_over = false;
     }
-    hy_event event = {.kind = send ? HY_EVENT_SEND : HY_EVENT_RECV, .a = peer, .b = bytes};
-    event.at.comm = (uint16_t)comm;
-    event.at.tag = tag & (((uint64_t)1 << 48) - 1);
-    append(s, event);
+    append_part(s, (hy_part){.kind = send ? HY_PART_SEND : HY_PART_RECV, .peer = peer, .bytes = bytes});
+    hy_event *post = &s->events[s->n - 1];
+    post->at.comm = (uint16_t)comm;
+    post->at.tag = tag & (((uint64_t)1 << 48) - 1);
 }
 
 void hy_schedule_wait(hy_schedule *s, int32_t exchange) {
@@ -82,17 +108,17 @@ void hy_schedule_wait(hy_schedule *s, int32_t exchange) {
 }
 
 int hy_schedule_add_comm(hy_schedule *s, int color, int rank, int size) {
-    int64_t limit = s->limit_comms;
-    if (!grow(s, (void **)&s->comms, s->n_comms, &limit, sizeof *s->comms)) {
+    if (!has_room(s, HY_GROW("schedule", s->n_comms + 1, &s->limit_comms, &s->comms))) {
         return 0;
     }
-    s->limit_comms = (int)limit;
     s->comms[s->n_comms] = (hy_schedule_comm){.color = color, .rank = rank, .size = size};
     return s->n_comms++;
 }
 
 void hy_schedule_clear(hy_schedule *s) {
     hy_free(s->events);
+    hy_free(s->parts);
+    hy_free(s->bodies);
     hy_free(s->names);
     hy_free(s->comms);
     *s = (hy_schedule){.waited = -1};

@@ -13,8 +13,9 @@ enum { NONE = -1, OVER = -2 };
 typedef struct exchange {
     int32_t rank, number;
     int name, place;
-    int64_t at;    /* the events of its next step; NONE: it has no more */
-    int64_t until; /* behind its last event */
+    int64_t post;  /* its event */
+    int64_t at;    /* the parts of its next step; NONE: it has no more */
+    int64_t until; /* behind its last part */
     int awaited;   /* messages */
     bool counts;
     double posted;
@@ -142,17 +143,7 @@ static hy_status take_exchange(replaying *p, int64_t *out) {
         p->spare = p->exchanges[*out].next;
         return HY_OK;
     }
-    if (p->n_exchanges == p->limit) {
-        const int64_t limit = 2 * p->limit + 64;
-        exchange *larger = NULL;
-        HY_TRY(HY_NEW("exchanges under way", limit, &larger));
-        if (p->n_exchanges > 0) {
-            memcpy(larger, p->exchanges, (size_t)p->n_exchanges * sizeof *larger);
-        }
-        hy_free(p->exchanges);
-        p->exchanges = larger;
-        p->limit = limit;
-    }
+    HY_TRY(HY_GROW("exchanges under way", p->n_exchanges + 1, &p->limit, &p->exchanges));
     *out = p->n_exchanges++;
     return HY_OK;
 }
@@ -197,24 +188,25 @@ static void count_message(replaying *p, const exchange *e, bool send, int64_t by
 }
 
 /* One message of exchange `at`. */
-static hy_status post_message(replaying *p, int64_t at, const hy_event *event) {
+static hy_status post_message(replaying *p, int64_t at, const hy_part *part) {
     exchange *e = &p->exchanges[at];
-    const members *m = &p->comms[event->at.comm];
-    const int peer = m->ranks[m->first[e->rank] + event->a];
-    const bool send = event->kind == HY_EVENT_SEND, eager = event->b <= p->rates->eager;
-    const hy_message_key key = {.comm = (int32_t)event->at.comm,
+    const hy_event *post = &p->players[e->rank].schedule->events[e->post];
+    const members *m = &p->comms[post->at.comm];
+    const int peer = m->ranks[m->first[e->rank] + part->peer];
+    const bool send = part->kind == HY_PART_SEND, eager = part->bytes <= p->rates->eager;
+    const hy_message_key key = {.comm = (int32_t)post->at.comm,
                                 .from = send ? e->rank : peer,
                                 .to = send ? peer : e->rank,
-                                .tag = event->at.tag};
+                                .tag = post->at.tag};
     int64_t id = NONE;
     HY_TRY(hy_message_side(&p->messages, &key, send, at, &id));
     hy_message *message = &p->messages.messages[id];
     p->players[e->rank].delay += p->rates->post;
     if (e->counts) {
-        count_message(p, e, send, event->b);
+        count_message(p, e, send, part->bytes);
     }
     if (send) {
-        message->bytes = event->b;
+        message->bytes = part->bytes;
         e->awaited += !eager;
         return eager || message->recv != NONE ? send_off(p, id) : HY_OK;
     }
@@ -230,10 +222,10 @@ static hy_status post_message(replaying *p, int64_t at, const hy_event *event) {
 static hy_status go_on(replaying *p, int64_t at) {
     while (p->exchanges[at].awaited == 0 && p->exchanges[at].at != NONE) {
         const exchange *e = &p->exchanges[at];
-        const hy_event *events = p->players[e->rank].schedule->events;
+        const hy_part *parts = p->players[e->rank].schedule->parts;
         int64_t i = e->at;
-        for (; i < e->until && events[i].kind != HY_EVENT_STEP; i++) {
-            HY_TRY(post_message(p, at, &events[i]));
+        for (; i < e->until && parts[i].kind != HY_PART_STEP; i++) {
+            HY_TRY(post_message(p, at, &parts[i]));
         }
         p->exchanges[at].at = i < p->exchanges[at].until ? i + 1 : NONE;
     }
@@ -269,21 +261,19 @@ static hy_status arrive(replaying *p, int64_t id) {
 static hy_status post_exchange(replaying *p, int rank, const hy_event *event) {
     rank_player *player = &p->players[rank];
     const hy_schedule *s = player->schedule;
-    int64_t at = NONE, until = player->at;
+    const hy_body *body = &s->bodies[event->how.body];
+    int64_t at = NONE;
     HY_TRY(take_exchange(p, &at));
-    while (until < s->n && s->events[until].kind >= HY_EVENT_SEND && s->events[until].kind <= HY_EVENT_STEP) {
-        until++;
-    }
     p->exchanges[at] = (exchange){.rank = rank,
                                   .number = event->a,
-                                  .name = player->names[event->b],
+                                  .name = player->names[event->how.name],
                                   .place = player->place,
-                                  .at = player->at < until ? player->at : NONE,
-                                  .until = until,
+                                  .post = event - s->events,
+                                  .at = body->n > 0 ? body->first : NONE,
+                                  .until = body->first + body->n,
                                   .counts = player->counts,
                                   .posted = p->now};
     player->exchanges[event->a] = at;
-    player->at = until;
     p->out->exchanges[p->exchanges[at].name].count += player->counts;
     return go_on(p, at);
 }

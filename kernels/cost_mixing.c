@@ -8,9 +8,10 @@ typedef const hy_cost_env *env;
 
 /* ---- runs ---- */
 
-/* Runs that a state or halo enters, and that somebody wants the state after; their tokens; entering ones of the latter. */
+/* Tokens of a call's runs, of which a rank may have more. Runs that a state or halo enters, and that somebody wants the state after; their tokens; entering
+ * ones of the latter. */
 typedef struct run_counts {
-    double entered, left, entered_tokens, left_tokens, both;
+    double tokens, entered, left, entered_tokens, left_tokens, both;
     double both_tokens;
 } run_counts;
 
@@ -20,6 +21,7 @@ static run_counts count_runs(env e, const hy_run *list, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         const bool in = runs[i].s0 >= 0, out = runs[i].s1 >= 0;
         const double tokens = (double)runs[i].len;
+        c.tokens += tokens;
         c.entered += in;
         c.left += out;
         c.both += in && out;
@@ -32,24 +34,25 @@ static run_counts count_runs(env e, const hy_run *list, int64_t n) {
 
 /* ---- convolutions ---- */
 
-static double conv_inputs(const hy_conv_args *a, env e) {
-    const double entered = count_runs(e, a->runs, a->n_runs).entered;
-    return hy_elements(a->T, a->C) * e->act + hy_elements(a->C, a->W) * e->stat +
-           hy_there(a->bias, (double)a->C, e->stat) + hy_there(a->halo, entered * hy_elements(a->W - 1, a->C), e->act);
+static double conv_inputs(const hy_conv_args *a, const run_counts *r, env e) {
+    return r->tokens * (double)a->C * e->act + hy_elements(a->C, a->W) * e->stat +
+           hy_there(a->bias, (double)a->C, e->stat) +
+           hy_there(a->halo, r->entered * hy_elements(a->W - 1, a->C), e->act);
 }
 
 hy_cost hy_cost_conv_fwd(const hy_conv_args *a, env e) {
-    const double n = hy_elements(a->T, a->C);
-    return (hy_cost){n * (2 * (double)a->W + (a->act == HY_ACT_SILU ? 4 : 0)), conv_inputs(a, e) + n * e->act};
+    const run_counts r = count_runs(e, a->runs, a->n_runs);
+    const double n = r.tokens * (double)a->C;
+    return (hy_cost){n * (2 * (double)a->W + (a->act == HY_ACT_SILU ? 4 : 0)), conv_inputs(a, &r, e) + n * e->act};
 }
 
 hy_cost hy_cost_conv_bwd(const hy_conv_args *a, env e) {
-    const double n = hy_elements(a->T, a->C), w = hy_elements(a->C, a->W),
-                 entered = count_runs(e, a->runs, a->n_runs).entered;
+    const run_counts r = count_runs(e, a->runs, a->n_runs);
+    const double n = r.tokens * (double)a->C, w = hy_elements(a->C, a->W);
     return (hy_cost){n * (4 * (double)a->W + (a->act == HY_ACT_SILU ? 2 * (double)a->W + 7 : 0)),
-                     conv_inputs(a, e) + n * e->act + hy_written(a->dx, n, e->act, a->acc) +
+                     conv_inputs(a, &r, e) + n * e->act + hy_written(a->dx, n, e->act, a->acc) +
                          hy_written(a->dw, w, e->grad, 1) + hy_written(a->dbias, (double)a->C, e->grad, 1) +
-                         hy_there(a->dhalo, entered * hy_elements(a->W - 1, a->C), e->act)};
+                         hy_there(a->dhalo, r.entered * hy_elements(a->W - 1, a->C), e->act)};
 }
 
 hy_cost hy_cost_window_filter_fwd(const hy_window_filter_args *a, env e) {
@@ -172,10 +175,9 @@ hy_cost hy_cost_recur_map(const hy_recur_args *a, env e) {
 
 hy_cost hy_cost_recur_fwd(const hy_recur_args *a, env e) {
     const run_counts r = count_runs(e, a->runs, a->n_runs);
-    const double T = (double)a->T;
-    return (hy_cost){T * (double)a->HV * hy_recur_flops(a->rule, a->K, a->V),
-                     T * (keys_bytes(a, e) + 2 * values_bytes(a, e)) + hy_there(a->S0, r.entered, state_bytes(a, e)) +
-                         hy_there(a->S1, r.left, state_bytes(a, e))};
+    return (hy_cost){r.tokens * (double)a->HV * hy_recur_flops(a->rule, a->K, a->V),
+                     r.tokens * (keys_bytes(a, e) + 2 * values_bytes(a, e)) +
+                         hy_there(a->S0, r.entered, state_bytes(a, e)) + hy_there(a->S1, r.left, state_bytes(a, e))};
 }
 
 hy_cost hy_cost_recur_inject(const hy_recur_args *a, env e) {
@@ -192,7 +194,7 @@ hy_cost hy_cost_recur_map_bwd(const hy_recur_args *a, env e) {
 
 hy_cost hy_cost_recur_bwd(const hy_recur_args *a, env e) {
     const run_counts r = count_runs(e, a->runs, a->n_runs);
-    const double T = (double)a->T, state = state_bytes(a, e);
+    const double T = r.tokens, state = state_bytes(a, e);
     const double dg = a->decay == HY_DECAY_HEAD ? hy_written(a->dg, (double)a->HV, e->grad, 1)
                                                 : hy_there(a->dg, T * decay_size(a), e->stat);
     const double given = hy_there(a->dq, hy_elements(a->H, a->K), e->act) +
@@ -222,46 +224,50 @@ hy_cost hy_cost_bonus_bwd(const hy_bonus_args *a, env e) {
 /* ---- log-linear recurrences: every state whose level the position has is read ---- */
 
 /* Multiply-adds of all tokens of a head: the chunk's own part, one state written, every larger block's state read. */
-static double level_flops(const hy_level_recur_args *a, env e, double part) {
+static double level_flops(const hy_level_recur_args *a, const run_counts *r, env e, double part) {
     const int64_t *pos = hy_cost_list(e, a->pos);
+    const hy_run *runs = hy_cost_list(e, a->base.runs);
     const double C = 64, K = (double)a->base.K, V = (double)a->base.V;
     const bool delta = a->base.rule == HY_RULE_DELTA;
     const double own = delta ? C * K + C * C / 3 + C * (K + V) / 2 + C * V / 2 + K * V : C * (K + V) / 2 + K * V;
     double blocks = 0;
-    for (int64_t t = 0; t < a->base.T; t++) {
-        blocks += (double)__builtin_popcountll((unsigned long long)pos[t] >> 6);
+    for (int64_t i = 0; i < a->base.n_runs; i++) {
+        for (int64_t t = runs[i].begin; t < runs[i].begin + runs[i].len; t++) {
+            blocks += (double)__builtin_popcountll((unsigned long long)pos[t] >> 6);
+        }
     }
-    return 2 * part * (double)a->base.HV * ((double)a->base.T * own + blocks * (delta ? 3 : 1) * K * V);
+    return 2 * part * (double)a->base.HV * (r->tokens * own + blocks * (delta ? 3 : 1) * K * V);
 }
 
-static double level_bytes(const hy_level_recur_args *a, env e) {
-    return (double)a->base.T * (keys_bytes(&a->base, e) + values_bytes(&a->base, e) +
-                                hy_elements(a->base.HV, a->L) * e->stat + sizeof(int64_t));
+static double level_bytes(const hy_level_recur_args *a, const run_counts *r, env e) {
+    return r->tokens * (keys_bytes(&a->base, e) + values_bytes(&a->base, e) + hy_elements(a->base.HV, a->L) * e->stat +
+                        sizeof(int64_t));
 }
 
 hy_cost hy_cost_level_fwd(const hy_level_recur_args *a, env e) {
     const run_counts r = count_runs(e, a->base.runs, a->base.n_runs);
     const double states = (double)a->N * state_bytes(&a->base, e);
-    return (hy_cost){level_flops(a, e, 1), level_bytes(a, e) + (double)a->base.T * values_bytes(&a->base, e) +
-                                               hy_there(a->base.S0, r.entered, states) +
-                                               hy_there(a->base.S1, r.left, states)};
+    return (hy_cost){level_flops(a, &r, e, 1), level_bytes(a, &r, e) + r.tokens * values_bytes(&a->base, e) +
+                                                   hy_there(a->base.S0, r.entered, states) +
+                                                   hy_there(a->base.S1, r.left, states)};
 }
 
 hy_cost hy_cost_level_map_bwd(const hy_level_recur_args *a, env e) {
     const run_counts r = count_runs(e, a->base.runs, a->base.n_runs);
-    return (hy_cost){level_flops(a, e, 1), level_bytes(a, e) + r.entered * (double)a->N * state_bytes(&a->base, e)};
+    return (hy_cost){level_flops(a, &r, e, 1),
+                     level_bytes(a, &r, e) + r.entered * (double)a->N * state_bytes(&a->base, e)};
 }
 
 hy_cost hy_cost_level_bwd(const hy_level_recur_args *a, env e) {
     const run_counts r = count_runs(e, a->base.runs, a->base.n_runs);
-    const double T = (double)a->base.T, states = (double)a->N * state_bytes(&a->base, e);
+    const double T = r.tokens, states = (double)a->N * state_bytes(&a->base, e);
     const double given = 2 * hy_elements(a->base.H, a->base.K) * e->act + values_bytes(&a->base, e) +
                          (decay_size(&a->base) + hy_elements(a->base.HV, a->L)) * e->stat +
                          hy_there(a->base.dbeta, (double)a->base.HV, e->stat);
-    return (hy_cost){level_flops(a, e, 2), level_bytes(a, e) + T * (given + values_bytes(&a->base, e)) +
-                                               hy_there(a->base.S0, r.entered, states) +
-                                               hy_there(a->base.dS1, r.left, states) +
-                                               hy_there(a->base.dS0, r.entered, states)};
+    return (hy_cost){level_flops(a, &r, e, 2), level_bytes(a, &r, e) + T * (given + values_bytes(&a->base, e)) +
+                                                   hy_there(a->base.S0, r.entered, states) +
+                                                   hy_there(a->base.dS1, r.left, states) +
+                                                   hy_there(a->base.dS0, r.entered, states)};
 }
 
 /* ---- maps ---- */

@@ -10,6 +10,7 @@
 #include "kernels/cuda/table_cuda.h"
 #include "kernels/device_internal.h"
 #include "kernels/gpus.h"
+#include "kernels/paced.h"
 
 /* Logits of a tile about as large as the caches; calls of milliseconds at most, so that exchanges in flight advance in between. */
 static const hy_tuning host_tuning = {
@@ -99,40 +100,60 @@ static void host_wait(hy_device *device, hy_mark mark) {
 
 static hy_status find_kind(const char *name, const hy_device_kind **out);
 
-/* Another device, as one that likes its work whole. */
-static hy_status whole_describe(const char *like, hy_dtype dtype, hy_table *table, hy_profile *profile) {
+/* What another device has, under the name "<kind>:<the other>". */
+static hy_status describe_other(const char *name, const char *like, hy_dtype dtype, hy_table *table,
+                                hy_profile *profile) {
     const hy_device_kind *kind;
     HY_TRY(hy_device_describe(like, dtype, &kind, table, profile));
-    profile->tuning = (hy_tuning){0};
-    (void)snprintf(profile->name, sizeof profile->name, "whole:%.20s", like);
+    (void)snprintf(profile->name, sizeof profile->name, "%s:%.20s", name, like);
     return HY_OK;
 }
 
 /* What executes is the host. */
-static hy_status whole_open(hy_device *device) {
+static hy_status check_other(const hy_device *device, const char *hint) {
     const hy_device_kind *kind;
-    const char *like = strchr(device->profile.name, ':') + 1;
-    HY_TRY(find_kind(like, &kind));
+    const char *name = device->kind->name;
+    HY_TRY(find_kind(strchr(device->profile.name, ':') + 1, &kind));
     return kind->launch == NULL ? HY_OK
-                                : hy_fail(HY_ERR_USAGE,
-                                          "device 'whole:%s': choose whole:cpu or whole:cpu_ref; what calls "
-                                          "them goes in front, as in cpu_async:whole:cpu",
-                                          like);
+                                : hy_fail(HY_ERR_USAGE, "device '%s': choose %s:cpu or %s:cpu_ref%s",
+                                          device->profile.name, name, name, hint);
 }
 
-#define HOST_ROW(device_name, device_like, row_describe, row_open)                                                     \
+/* One that likes its work whole. */
+static hy_status whole_describe(const char *like, hy_dtype dtype, hy_table *table, hy_profile *profile) {
+    HY_TRY(describe_other("whole", like, dtype, table, profile));
+    profile->tuning = (hy_tuning){0};
+    return HY_OK;
+}
+
+static hy_status whole_open(hy_device *device) {
+    return check_other(device, "; what calls them goes in front, as in cpu_async:whole:cpu");
+}
+
+static hy_status paced_describe(const char *like, hy_dtype dtype, hy_table *table, hy_profile *profile) {
+    return describe_other("paced", like, dtype, table, profile);
+}
+
+static hy_status paced_open(hy_device *device) {
+    HY_TRY(check_other(device, ""));
+    return hy_paced_open(device);
+}
+
+#define HOST_ROW(device_name, device_like, row_describe, row_open, ...)                                                \
     {                                                                                                                  \
-        .name = (device_name), .like = (device_like), .describe = (row_describe), .open = (row_open),                  \
+        .name = (device_name), .like = (device_like), .describe = (row_describe), .open = (row_open), __VA_ARGS__,     \
         .alloc = host_alloc, .free = host_free, .not_in_children = host_not_in_children, .copy = host_copy,            \
         .upload = host_upload, .read = host_read, .write = host_write, .mark = host_mark, .after = host_after,         \
         .wait = host_wait                                                                                              \
     }
-static const hy_device_kind cpu = HOST_ROW("cpu", NULL, host_describe, NULL);
-static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref", NULL, host_describe, NULL);
-static const hy_device_kind whole = HOST_ROW("whole", "cpu", whole_describe, whole_open);
+static const hy_device_kind cpu = HOST_ROW("cpu", NULL, host_describe, NULL, .launch = NULL);
+static const hy_device_kind cpu_ref = HOST_ROW("cpu_ref", NULL, host_describe, NULL, .launch = NULL);
+static const hy_device_kind whole = HOST_ROW("whole", "cpu", whole_describe, whole_open, .launch = NULL);
+static const hy_device_kind paced =
+    HOST_ROW("paced", "cpu", paced_describe, paced_open, .launch = hy_paced_launch, .close = hy_paced_close);
 #ifdef HY_HAVE_CUDA_HOST
 static const hy_device_kind cuda_host =
-    HOST_ROW("cuda_host", NULL, host_describe, NULL); /* operations are interpreted, now */
+    HOST_ROW("cuda_host", NULL, host_describe, NULL, .launch = NULL); /* operations are interpreted, now */
 #endif
 
 /* ---- the kinds ---- */
@@ -143,6 +164,7 @@ static hy_status find_kind(const char *name, const hy_device_kind **out) {
         &cpu,
         &cpu_ref,
         &whole,
+        &paced,
         &hy_device_kind_async,
         &hy_device_kind_apart,
         &hy_kind_dry,

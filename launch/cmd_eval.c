@@ -60,12 +60,13 @@ static hy_status write_stage_config(const load_job *job, char **text, size_t *le
 static hy_status load_config(void *context) {
     const load_job *job = context;
     hy_config *config = job->config;
-    const char *sets[HY_OPTION_LIST_MAX + 4] = {"parallel.data=1", "parallel.sequence=auto", "data.batch=1",
-                                                "train.accumulate=1"};
-    const int n_sets = 4 + job->options->sets.n;
+    enum { OWN = 5 };
+    const char *sets[HY_OPTION_LIST_MAX + OWN] = {"parallel.data=1", "parallel.sequence=auto",
+                                                  "parallel.invariant=false", "data.batch=1", "train.accumulate=1"};
+    const int n_sets = OWN + job->options->sets.n;
     char *text = NULL;
     size_t length = 0;
-    memcpy(sets + 4, job->options->sets.items, (size_t)job->options->sets.n * sizeof *sets);
+    memcpy(sets + OWN, job->options->sets.items, (size_t)job->options->sets.n * sizeof *sets);
     HY_TRY(write_stage_config(job, &text, &length));
     const hy_status status = hy_config_parse_with(job->options->checkpoint, text, length, sets, n_sets, config);
     hy_free(text);
@@ -214,6 +215,7 @@ static hy_status eval_checkpoint(const eval_options *options, hy_comm *world) {
     }
     if (status == HY_OK) {
         config->parallel.method = hy_method_first(&config->parallel.method);
+        config->parallel.method.cuts = (hy_cuts){.n = 0}; /* any number of ranks */
         status = evaluate(&checkpoint, config, options->json, world);
     }
     hy_free(config);

@@ -13,7 +13,9 @@
 #include "launch/config_option.h"
 #include "launch/model_parts.h"
 #include "launch/options.h"
+#include "launch/plan_balance.h"
 #include "launch/plan_json.h"
+#include "launch/plan_methods.h"
 #include "train/run/dry_run.h"
 #include "train/run/method_choice.h"
 #include "train/run/trainer.h"
@@ -26,7 +28,7 @@ typedef struct plan_job {
     hy_stage stage;          /* the one at hand, with its shape on the rank */
     hy_run_shape shape;
     hy_data_split split;
-    bool json;
+    bool json, documents;     /* documents: as the store has them, where layouts are compared */
     const char *machine;      /* in words; NULL: none */
     hy_method_choice *choice; /* NULL: nothing was left open, nor asked for */
 } plan_job;
@@ -201,49 +203,7 @@ static hy_status print_step(const plan_job *job) {
     return HY_OK;
 }
 
-/* ---- methods ---- */
-
-static void add_tried(hy_text_table *table, const plan_job *job, const hy_tried_method *t, int mixer, bool best) {
-    const hy_tried_layer *layer = &t->layers[mixer];
-    const hy_tried_method *chosen = &job->choice->tried[job->choice->best];
-    hy_text_table_cell(table, "%s%s", best ? "* " : "  ", job->config->model.mixers[job->choice->mixers[mixer]].name);
-    hy_text_table_cell(table, "%lld", (long long)job->choice->counts[mixer]);
-    hy_text_table_cell(table, "%s", hy_layout_names[t->method.layout]);
-    hy_text_table_cell(table, "%s", hy_state_exchange_names[t->method.state]);
-    hy_text_table_cell(table, "%s", hy_attention_method_names[t->method.attention]);
-    hy_text_table_cell(table, "%s", hy_text_duration(layer->seconds).s);
-    hy_text_table_cell(table, "%s", hy_text_duration(layer->exposed).s);
-    hy_text_table_cell(table, "%s", hy_text_bytes(layer->sent).s);
-    hy_text_table_cell(table, "%.0f", layer->messages);
-    hy_text_table_cell(table, "%s", hy_text_bytes((double)t->activations).s);
-    hy_text_table_cell(table, "%s", hy_text_duration(t->seconds).s);
-    hy_text_table_cell(table, "%.2f", t->seconds / chosen->seconds);
-}
-
-/* What each method would take in a layer of each mixer, and all of it. */
-static hy_status print_methods(const plan_job *job) {
-    const hy_method_choice *choice = job->choice;
-    const hy_sp_method *best = &choice->tried[choice->best].method;
-    hy_text_table *table = NULL;
-    HY_TRY(hy_text_table_create(12,
-                                (const char *const[]){"  mixer", "layers", "layout", "states", "attention", "a layer",
-                                                      "exposed", "sent", "messages", "activations", "micro-step",
-                                                      "of the best"},
-                                &table));
-    for (int i = 0; i < choice->n_mixers; i++) {
-        for (int t = 0; t < choice->n; t++) {
-            add_tried(table, job, &choice->tried[t], i, t == choice->best);
-        }
-    }
-    printf("methods     simulated on %s, of %d ranks; a rank's mean. *: the fastest\n", job->machine, job->ranks);
-    const hy_status status = hy_text_table_print(table, stdout);
-    hy_text_table_destroy(table);
-    printf("fastest     parallel.layout=%s parallel.state=%s parallel.attention=%s\n\n", hy_layout_names[best->layout],
-           hy_state_exchange_names[best->state], hy_attention_method_names[best->attention]);
-    return status;
-}
-
-/* ---- */
+/* ---- all of it ---- */
 
 static void print_head(const plan_job *job) {
     const hy_config *config = job->config;
@@ -256,6 +216,15 @@ static void print_head(const plan_job *job) {
         printf("step        %lld sequences of %lld tokens; %lld micro-steps of %lld in a group\n",
                (long long)job->stage.batch, (long long)job->stage.sequence, (long long)job->split.calls,
                (long long)job->shape.n_seq);
+    }
+    if (job->shape.method.cuts.n > 0 && job->shape.sequence_size > 1) {
+        const hy_layout_dims dims = hy_layout_sizes_cut(job->shape.method.layout, &job->shape.method.cuts,
+                                                        job->shape.sequence_size, 0, job->shape.n_seq, job->shape.len);
+        printf("weights     tokens of a micro-step by rank:");
+        for (int r = 0; r < job->shape.sequence_size; r++) {
+            printf(" %lld", (long long)hy_layout_rank_tokens(&dims, r));
+        }
+        putchar('\n');
     }
     putchar('\n');
 }
@@ -273,8 +242,8 @@ static hy_status find_fullest_rank(plan_job *job) {
     for (int number = 0; number < hy_stage_count(job->config); number++) {
         for (job->rank = 0; job->rank < size; job->rank++) {
             HY_TRY(enter_stage(job, number));
-            const hy_layout_dims dims =
-                hy_layout_sizes(job->shape.method.layout, size, job->rank, job->shape.n_seq, job->shape.len);
+            const hy_layout_dims dims = hy_layout_sizes_cut(job->shape.method.layout, &job->shape.method.cuts, size,
+                                                            job->rank, job->shape.n_seq, job->shape.len);
             if (dims.T > most) {
                 most = dims.T;
                 fullest = job->rank;
@@ -351,11 +320,13 @@ static hy_status print_work(plan_job *job) {
         }
         HY_TRY(print_planned_layers(job));
         HY_TRY(print_step(job));
+        HY_TRY(hy_plan_balance_print(job->config, number, job->ranks, job->documents));
         flops += flops_of_step(job) * (double)job->stage.steps;
         tokens += tokens_of_step(job) * (double)job->stage.steps;
     }
-    printf("run         %lld steps: %s tokens, %sFLOP\n", (long long)job->config->train.steps, hy_text_count(tokens).s,
-           hy_text_count(flops).s);
+    printf("%srun         %lld steps: %s tokens, %sFLOP\n",
+           hy_trainer_sequence_size(job->config, job->ranks) > 1 ? "\n" : "", (long long)job->config->train.steps,
+           hy_text_count(tokens).s, hy_text_count(flops).s);
     return HY_OK;
 }
 
@@ -364,7 +335,7 @@ static hy_status print_plan_text(plan_job *job) {
     HY_TRY(print_stages(job));
     HY_TRY(print_parameters(job));
     HY_TRY(print_memory(job));
-    HY_TRY(job->choice != NULL ? print_methods(job) : HY_OK);
+    HY_TRY(job->choice != NULL ? hy_plan_methods_print(job->choice, job->config, job->ranks, job->machine) : HY_OK);
     return print_work(job);
 }
 
@@ -383,16 +354,17 @@ static hy_status choose_methods(plan_job *job) {
     }
     HY_TRY(hy_machine_parse(job->machine, &machine));
     method->node = method->node > 0 ? method->node : machine.network.node;
-    HY_TRY(HY_NEW("methods", 1, &job->choice));
-    HY_TRY(hy_method_choose(job->config, 0, job->ranks, asked, &machine, job->choice));
-    hy_method_settle(job->choice, method);
-    return HY_OK;
+    return hy_method_choose(job->config, 0, job->ranks, asked, &machine, method, &job->choice);
 }
 
 static hy_status print_plan(plan_job *job) {
-    HY_TRY(choose_methods(job));
-    HY_TRY(find_fullest_rank(job));
-    hy_status status = hy_model_create(&job->config->model, job->ranks, &job->model);
+    hy_status status = choose_methods(job);
+    if (status == HY_OK) {
+        status = find_fullest_rank(job);
+    }
+    if (status == HY_OK) {
+        status = hy_model_create(&job->config->model, job->ranks, &job->model);
+    }
     if (status == HY_OK) {
         status = hy_dry_run_create(job->config, job->ranks, job->rank, false, &job->dry);
     }
@@ -400,7 +372,8 @@ static hy_status print_plan(plan_job *job) {
         status = hy_dry_run_create(job->config, job->ranks, job->rank, true, &job->whole);
     }
     if (status == HY_OK) {
-        status = job->json ? hy_plan_json(job->config, job->model, job->dry, job->whole, job->ranks, job->rank)
+        status = job->json ? hy_plan_json(job->config, job->model, job->dry, job->whole, job->ranks, job->rank,
+                                          job->documents)
                            : print_plan_text(job);
     }
     hy_dry_run_destroy(job->dry);
@@ -424,7 +397,7 @@ static hy_status choose_ranks(int64_t asked, const hy_comm *world, plan_job *job
 
 hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
     int64_t ranks = 0;
-    bool json = false;
+    bool json = false, documents = false;
     const char *machine = NULL;
     hy_option_list sets = {.n = 0};
     const hy_option options[] = {
@@ -433,6 +406,8 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
         {"--machine", HY_OPTION_TEXT, &machine, "MACHINE",
          "what every layout and exchange would take there, simulated; a description as in `hylas scale --simulate`"},
+        {"--documents", HY_OPTION_FLAG, &documents, NULL,
+         "compare layouts with documents as the first store has them, instead of one in every sequence"},
         {"--json", HY_OPTION_FLAG, &json, NULL, "one JSON document instead of text (docs/json.md)"},
     };
     const hy_usage usage = {"hylas plan CONFIG [options]",
@@ -440,7 +415,7 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
                             "rank, FLOPs, and what every\n"
                             "layer's exchange sends in one step. Needs neither mpirun nor a token store.",
                             options,
-                            4,
+                            5,
                             1,
                             1};
     hy_args args;
@@ -450,7 +425,7 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
         return HY_OK;
     }
     HY_TRY(hy_config_load_on_all(world, args.positional[0], &sets, &config));
-    plan_job job = {.config = config, .json = json, .machine = machine};
+    plan_job job = {.config = config, .json = json, .documents = documents, .machine = machine};
     hy_status status = choose_ranks(ranks, world, &job);
     if (status == HY_OK && hy_comm_rank(world) == 0) {
         status = print_plan(&job);

@@ -1,5 +1,5 @@
 /* hylas scale CONFIG: a scaling study: a row for every number of ranks and every combination of what is varied. Simulated: every rank's dry
- * run, replayed on a machine that is described (train/run/simulate.h).
+ * run, replayed on a machine that is described (train/run/simulate.h). Launched: `hylas bench step` on that many ranks.
  *
  * Rows go to a CSV file as they are made; those that are there already are not made again. */
 #include <stdio.h>
@@ -11,22 +11,23 @@
 #include "base/text.h"
 #include "launch/commands.h"
 #include "launch/scale/scale_grid.h"
-#include "train/run/dry_run.h"
+#include "launch/scale/scale_launch.h"
+#include "launch/scale/scale_plot.h"
+#include "train/data/file_hash.h"
 #include "train/run/method_choice.h"
 #include "train/run/simulate.h"
 
 enum { CSV_MAX = 64 << 20, ROW_MAX = 4096 };
 
-typedef struct scale_row {
-    double tokens, seconds, exposed, sent; /* exposed: share of the ranks' time; sent: bytes of a rank, the mean */
-    double memory;                         /* bytes of the first rank */
-} scale_row;
-
 typedef struct scale_job {
     hy_scale_grid grid;
-    hy_machine machine;
-    const char *csv; /* NULL: none */
-    char *known;     /* what the file held */
+    hy_machine machine; /* to simulate; its name in either case */
+    const char *launch; /* a launcher's words; NULL: simulated */
+    int64_t repeats;
+    const char *csv;  /* NULL: none */
+    const char *plot; /* NULL: none */
+    char *known;      /* what the file held */
+    bool torn;        /* its last row has no end: a study was stopped while it wrote */
     hy_text_table *table;
     double first_rate; /* tokens per second and rank at the fewest ranks of this combination */
 } scale_job;
@@ -44,15 +45,12 @@ static void write_head(const scale_job *job, char *line, size_t size) {
     }
 }
 
-/* Of the whole configuration (FNV-1a). */
+/* Of the whole configuration. */
 static hy_status hash_config(const hy_config *config, uint64_t *hash) {
     char *text = NULL;
     size_t length = 0;
     HY_TRY(hy_config_write(config, &text, &length));
-    *hash = 14695981039346656037u;
-    for (size_t i = 0; i < length; i++) {
-        *hash = (*hash ^ (unsigned char)text[i]) * 1099511628211u;
-    }
+    *hash = hy_hash_bytes(text, length);
     hy_free(text);
     return HY_OK;
 }
@@ -78,7 +76,7 @@ static hy_status write_settings(const scale_job *job, const hy_scale_point *poin
 }
 
 /* The row with these settings, in what the file held. */
-static bool find_row(const scale_job *job, const char *settings, scale_row *row) {
+static bool find_row(const scale_job *job, const char *settings, hy_scale_row *row) {
     const size_t length = strlen(settings);
     for (const char *line = job->known; line != NULL && *line != '\0';) {
         double rate, efficiency;
@@ -102,6 +100,7 @@ static hy_status open_csv(scale_job *job) {
     write_head(job, head, sizeof head);
     if (hy_file_exists(job->csv)) {
         HY_TRY(hy_file_read(job->csv, CSV_MAX, HY_ERR_DATA, &job->known, &length));
+        job->torn = length > 0 && job->known[length - 1] != '\n';
         return strncmp(job->known, head, strlen(head)) == 0
                    ? HY_OK
                    : hy_fail(HY_ERR_USAGE, "%s: its columns are not those of this study; name another file", job->csv);
@@ -109,13 +108,14 @@ static hy_status open_csv(scale_job *job) {
     return hy_file_write_atomic(job->csv, head, strlen(head), HY_ERR_DATA);
 }
 
-static hy_status add_to_csv(const scale_job *job, const char *line) {
+static hy_status add_to_csv(scale_job *job, const char *line) {
     FILE *file = job->csv != NULL ? fopen(job->csv, "a") : NULL;
     if (job->csv == NULL) {
         return HY_OK;
     }
-    const bool written = file != NULL && fputs(line, file) >= 0;
+    const bool written = file != NULL && (!job->torn || fputc('\n', file) != EOF) && fputs(line, file) >= 0;
     const bool closed = file != NULL && fclose(file) == 0;
+    job->torn = false;
     return written && closed ? HY_OK : hy_fail(HY_ERR_DATA, "%s: cannot be written", job->csv);
 }
 
@@ -128,25 +128,20 @@ static hy_status settle_methods(const scale_job *job, const hy_scale_point *poin
     if (!hy_method_is_open(method)) {
         return HY_OK;
     }
-    HY_TRY(HY_NEW("methods", 1, &choice));
-    const hy_status status = hy_method_choose(point->config, 0, point->ranks, false, &job->machine, choice);
-    if (status == HY_OK) {
-        hy_method_settle(choice, method);
-    }
+    HY_TRY(hy_method_choose(point->config, 0, point->ranks, false, &job->machine, method, &choice));
     hy_free(choice);
-    return status;
+    return HY_OK;
 }
 
-static hy_status simulate_point(const scale_job *job, const hy_scale_point *point, scale_row *row) {
+static hy_status simulate_point(const scale_job *job, const hy_scale_point *point, hy_scale_row *row) {
     hy_simulation simulation;
-    hy_dry_run *dry = NULL;
     if (point->config->parallel.method.node == 0) {
         point->config->parallel.method.node = job->machine.network.node;
     }
     HY_TRY(settle_methods(job, point));
     HY_TRY(hy_simulate(point->config, 0, point->ranks, &job->machine, &simulation));
     const hy_replay *replay = simulation.replay;
-    *row = (scale_row){.tokens = simulation.tokens, .seconds = replay->seconds};
+    *row = (hy_scale_row){.tokens = simulation.tokens, .seconds = replay->seconds, .memory = simulation.memory};
     for (int r = 0; r < replay->n_ranks; r++) {
         row->exposed += (replay->ranks[r].waiting + replay->ranks[r].posting) / (replay->seconds * point->ranks);
     }
@@ -154,13 +149,10 @@ static hy_status simulate_point(const scale_job *job, const hy_scale_point *poin
         row->sent += (double)replay->exchanges[x].sent / point->ranks;
     }
     hy_simulation_clear(&simulation);
-    HY_TRY(hy_dry_run_create(point->config, point->ranks, 0, false, &dry));
-    row->memory = (double)hy_plan_total(&dry->memory);
-    hy_dry_run_destroy(dry);
     return HY_OK;
 }
 
-static void show_row(scale_job *job, const hy_scale_point *point, const scale_row *row, double efficiency) {
+static void show_row(scale_job *job, const hy_scale_point *point, const hy_scale_row *row, double efficiency) {
     hy_text_table_cell(job->table, "%d", point->ranks);
     for (int v = 0; v < job->grid.n_varied; v++) {
         hy_text_table_cell(job->table, "%s", point->values[v]);
@@ -176,11 +168,14 @@ static void show_row(scale_job *job, const hy_scale_point *point, const scale_ro
 
 static hy_status make_point(scale_job *job, int64_t i, hy_scale_point *point) {
     char settings[HY_POINT_TEXT], line[ROW_MAX];
-    scale_row row = {0};
+    hy_scale_row row = {0};
     HY_TRY(hy_scale_point_at(&job->grid, i, point));
     HY_TRY(write_settings(job, point, settings, sizeof settings));
     const bool known = find_row(job, settings, &row);
-    HY_TRY(known ? HY_OK : simulate_point(job, point, &row));
+    if (!known) {
+        HY_TRY(job->launch != NULL ? hy_scale_launch(job->launch, point, job->repeats, &row)
+                                   : simulate_point(job, point, &row));
+    }
     const double rate = row.tokens / row.seconds;
     job->first_rate = i % job->grid.n_ranks == 0 ? rate / point->ranks : job->first_rate;
     const double efficiency = rate / point->ranks / job->first_rate;
@@ -209,40 +204,60 @@ static hy_status make_points(scale_job *job) {
         status = make_point(job, i, &point);
     }
     hy_free(point.config);
-    printf("simulated on %s: a step of one micro-step\n\n", job->machine.name);
+    printf(job->launch != NULL ? "run with %s: the least of %lld steps of one micro-step\n\n"
+                               : "simulated on %s: a step of one micro-step\n\n",
+           job->machine.name, (long long)job->repeats);
     const hy_status printed = hy_text_table_print(job->table, stdout);
     return status != HY_OK ? status : printed;
 }
 
-static hy_status run_study(const char *ranks, const hy_option_list *vary, const char *machine, scale_job *job) {
-    if (machine == NULL || ranks == NULL) {
-        return hy_fail(HY_ERR_USAGE, "scale needs --simulate MACHINE and --ranks LIST");
+static hy_status name_launcher(scale_job *job) {
+    const size_t room = sizeof job->machine.name;
+    if (strlen(job->launch) >= room || strpbrk(job->launch, "\"\n") != NULL) {
+        return hy_fail(HY_ERR_USAGE, "--launch: wanted less than %zu characters, no line and no quotation mark", room);
     }
-    HY_TRY(hy_machine_parse(machine, &job->machine));
+    (void)snprintf(job->machine.name, room, "%s", job->launch);
+    return HY_OK;
+}
+
+static hy_status run_study(const char *ranks, const hy_option_list *vary, const char *machine, scale_job *job) {
+    if ((machine == NULL) == (job->launch == NULL) || ranks == NULL) {
+        return hy_fail(HY_ERR_USAGE, "scale needs --ranks LIST, and --simulate MACHINE or --launch WORDS");
+    }
+    if (job->plot != NULL && job->csv == NULL) {
+        return hy_fail(HY_ERR_USAGE, "--plot draws the file of --csv");
+    }
+    HY_TRY(machine != NULL ? hy_machine_parse(machine, &job->machine) : name_launcher(job));
     HY_TRY(hy_scale_grid_parse(ranks, vary, &job->grid));
-    return make_points(job);
+    HY_TRY(make_points(job));
+    return job->plot != NULL ? hy_scale_plot(job->csv, job->plot) : HY_OK;
 }
 
 hy_status hy_cmd_scale(int argc, char **argv, hy_comm *world) {
     char machines[2048];
-    const char *machine = NULL, *ranks = NULL, *csv = NULL;
-    int64_t per_rank = 0;
+    const char *machine = NULL, *ranks = NULL, *csv = NULL, *launch = NULL, *plot = NULL;
+    int64_t per_rank = 0, repeats = 5;
     hy_option_list sets = {.n = 0}, vary = {.n = 0};
     scale_job *job = NULL;
     hy_machine_help(machines, sizeof machines);
     const hy_option options[] = {
         {"--simulate", HY_OPTION_TEXT, &machine, "MACHINE", machines},
+        {"--launch", HY_OPTION_TEXT, &launch, "WORDS",
+         "really run: how ranks are started, \"mpirun -np {ranks}\", \"srun -n {ranks}\""},
+        {"--repeats", HY_OPTION_COUNT, &repeats, "N", "with --launch: the least of so many steps counts (default 5)"},
         {"--ranks", HY_OPTION_TEXT, &ranks, "LIST", "numbers of ranks: 8,16,32"},
         {"--vary", HY_OPTION_LIST, &vary, "KEY=VALUES",
          "a key of the config and its values: parallel.state=allgather,ring; may be given many times"},
         {"--per-rank", HY_OPTION_COUNT, &per_rank, "TOKENS",
          "the sequence has this many tokens for each rank that shares it (default: data.sequence)"},
         {"--csv", HY_OPTION_TEXT, &csv, "FILE", "where rows go as they are made; what is there is not made again"},
+        {"--plot", HY_OPTION_TEXT, &plot, "FILE",
+         "draw what is in the CSV file as SVG: tokens per second beside the ideal, efficiency, exposed share, memory"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };
-    const hy_usage usage = {.line = "hylas scale CONFIG --simulate MACHINE --ranks LIST [options]",
+    const hy_usage usage = {.line = "hylas scale CONFIG (--simulate MACHINE | --launch WORDS) --ranks LIST [options]",
                             .about = "A scaling study: a row for every number of ranks and every combination of what "
-                                     "is varied, of a step as it would run on that machine.",
+                                     "is varied, of a step as it would run on that machine, or as it runs.",
                             .options = options,
                             .n_options = (int)(sizeof options / sizeof options[0]),
                             .min_args = 1,
@@ -253,7 +268,11 @@ hy_status hy_cmd_scale(int argc, char **argv, hy_comm *world) {
         return HY_OK;
     }
     HY_TRY(hy_comm_agree(world, HY_NEW("study", 1, &job)));
-    *job = (scale_job){.csv = csv, .grid = {.config = args.positional[0], .sets = &sets, .per_rank = per_rank}};
+    *job = (scale_job){.csv = csv,
+                       .plot = plot,
+                       .launch = launch,
+                       .repeats = repeats,
+                       .grid = {.config = args.positional[0], .sets = &sets, .per_rank = per_rank}};
     const hy_status status = hy_comm_rank(world) == 0 ? run_study(ranks, &vary, machine, job) : HY_OK;
     hy_text_table_destroy(job->table);
     hy_free(job->known);

@@ -124,9 +124,22 @@ static void compare_steps(verify *v, const precision *p, int column, const hy_ve
     }
 }
 
+/* parallel.weights are of the configuration's own number of ranks; other numbers take them in turn. */
+static void fit_weights(hy_cuts *weights, int size) {
+    const int64_t n = weights->n;
+    if (n > 0 && size <= HY_WEIGHTS_MAX) {
+        for (int64_t i = n; i < size; i++) {
+            weights->each[i] = weights->each[i % n];
+        }
+        weights->n = size;
+    }
+}
+
 /* One number of ranks, one method. The ranks beyond it wait. */
-static hy_status run_size(verify *v, const precision *p, int column, const hy_verify_method *method, buffers *b) {
+static hy_status run_size(verify *v, const precision *p, int column, const hy_verify_method *asked, buffers *b) {
     int rank = hy_comm_rank(v->world);
+    hy_verify_method own = *asked, *method = &own;
+    fit_weights(&own.sp.cuts, v->sizes[column]);
     hy_comm *sequence = NULL;
     double loss = 0;
     HY_TRY(hy_comm_split(v->world, rank < v->sizes[column] ? 0 : -1, rank, &sequence));
@@ -383,6 +396,7 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
     HY_TRY(hy_report_once(world, check_verify_options, &v));
     HY_TRY(hy_config_load_on_all(world, v.path, &v.sets, &v.config));
     v.config->parallel.method = hy_method_first(&v.config->parallel.method);
+    v.config->parallel.method.cuts.fixed = 0; /* it compares with one rank that cuts nothing */
     if (!hy_comm_launched()) {
         hy_free(v.config);
         return hy_relaunch(RANKS, argc, argv);

@@ -42,10 +42,10 @@ END
     chmod +x agent
 }
 
-on_hosts() { # seconds at most, then what a rank on each host runs, as a shell reads it
+on_hosts() { # seconds at most, then what a rank on each host runs, as a shell reads it; HOSTS: the first so many (4)
     local seconds=$1
     shift
-    timeout -k 5 "$seconds" "$hosts_folder/agent" h1 "${MPIEXEC:-mpirun} --hostfile $hosts_folder/hostfile -np 4 --map-by node --bind-to none \
+    timeout -k 5 "$seconds" "$hosts_folder/agent" h1 "${MPIEXEC:-mpirun} --hostfile $hosts_folder/hostfile -np ${HOSTS:-4} --map-by node --bind-to none \
         --mca plm_rsh_agent $hosts_folder/agent --mca plm_rsh_no_tree_spawn 1 --mca oob_tcp_if_include eth0 --mca btl tcp,self \
         --mca btl_tcp_if_include eth0 --mca mpi_yield_when_idle 1 \
         --mca oob_tcp_keepalive_time 3 --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 3 $*"

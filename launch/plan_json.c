@@ -5,12 +5,14 @@
 
 #include "base/json.h"
 #include "launch/model_parts.h"
+#include "launch/plan_balance.h"
 
 typedef struct plan {
     const hy_config *config;
     const hy_model *model;
     const hy_dry_run *dry, *whole;
     int ranks, rank;
+    bool documents;
 } plan;
 
 static void write_parameters(hy_json *json, const plan *p) {
@@ -128,6 +130,7 @@ static hy_status write_stage(hy_json *json, const plan *p, int number) {
     write_layers(json, p, &shape, (double)split.calls, number);
     write_exchanges(json, "exchanges", &p->dry->stages[number].step);
     write_exchanges(json, "exchanges_of_validation", &p->dry->stages[number].validation);
+    HY_TRY(hy_plan_balance_json(json, p->config, number, p->ranks, p->documents));
     hy_json_close(json);
     return HY_OK;
 }
@@ -159,8 +162,8 @@ static hy_status write_plan(hy_json *json, const plan *p) {
 }
 
 hy_status hy_plan_json(const hy_config *config, const hy_model *model, const hy_dry_run *dry, const hy_dry_run *whole,
-                       int ranks, int rank) {
-    const plan p = {config, model, dry, whole, ranks, rank};
+                       int ranks, int rank, bool documents) {
+    const plan p = {config, model, dry, whole, ranks, rank, documents};
     hy_json json;
     hy_json_begin(&json, stdout);
     return write_plan(&json, &p);

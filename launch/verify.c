@@ -51,44 +51,80 @@ void hy_verify_data_free(hy_verify_data *data) {
     *data = (hy_verify_data){.tokens = 0};
 }
 
-typedef struct step {
-    hy_layout *layout;
-    hy_runner *runner;
-    hy_device *device;
-    hy_comm *data;         /* bound to the device */
-    void *params, *grads;  /* the compute copy and flat, in the device's memory */
-    double *loss;          /* likewise */
-    int32_t *ids, *labels; /* [T] this rank's */
-} step;
-
-static hy_status take_memory(const hy_model *model, hy_dtype dtype, const void *masters, step *s) {
-    const int64_t n = hy_model_flat_size(model);
-    HY_TRY(hy_device_alloc(s->device, "compute copy of the parameters",
-                           (size_t)hy_model_compute_offset(model, dtype, n), &s->params));
-    HY_TRY(hy_device_alloc(s->device, "gradients", (size_t)n * hy_role_size(dtype, HY_ROLE_GRAD), &s->grads));
-    HY_TRY(hy_device_alloc(s->device, "loss", sizeof(double), (void **)&s->loss));
-    return hy_model_write_params(model, s->device, masters, s->params);
+static hy_status take_memory(const hy_model *model, const void *masters, hy_verify_run *r) {
+    const int64_t n = r->flat;
+    HY_TRY(hy_device_alloc(r->device, "compute copy of the parameters",
+                           (size_t)hy_model_compute_offset(model, r->dtype, n), &r->params));
+    HY_TRY(hy_device_alloc(r->device, "gradients", (size_t)n * hy_role_size(r->dtype, HY_ROLE_GRAD), &r->grads));
+    HY_TRY(hy_device_alloc(r->device, "loss", sizeof(double), (void **)&r->loss));
+    return hy_model_write_params(model, r->device, masters, r->params);
 }
 
-static hy_status prepare_step(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
-                              hy_comm *comm, const void *masters, step *s) {
-    int size = hy_comm_size(comm), rank = hy_comm_rank(comm);
-    hy_run_shape shape = {.method = method->sp,
-                          .sequence_size = size,
-                          .sequence_rank = rank,
-                          .n_seq = 1,
-                          .len = data->tokens,
-                          .dtype = method->dtype,
-                          .recompute = method->recompute,
-                          .train = true};
-    HY_TRY(take_memory(model, method->dtype, masters, s));
-    HY_TRY(hy_layout_create(method->sp.layout, size, rank, 1, data->tokens, &s->layout));
-    HY_TRY(hy_layout_set_documents(s->layout, data->docs, data->n_docs));
-    HY_TRY(HY_NEW("tokens", s->layout->T, &s->ids));
-    HY_TRY(HY_NEW("labels", s->layout->T, &s->labels));
-    hy_layout_shard(s->layout, data->ids, sizeof *s->ids, s->ids);
-    hy_layout_shard(s->layout, data->labels, sizeof *s->labels, s->labels);
-    return hy_runner_create(model, &shape, s->device, s->data, s->params, s->grads, method->broken, &s->runner);
+static hy_status prepare_step(const hy_model *model, const hy_verify_method *method, const void *masters,
+                              hy_verify_run *r) {
+    const hy_verify_data *data = r->data;
+    const int size = hy_comm_size(r->ranks), rank = hy_comm_rank(r->ranks);
+    const hy_run_shape shape = {.method = method->sp,
+                                .sequence_size = size,
+                                .sequence_rank = rank,
+                                .n_seq = 1,
+                                .len = data->tokens,
+                                .dtype = method->dtype,
+                                .recompute = method->recompute,
+                                .train = true};
+    HY_TRY(take_memory(model, masters, r));
+    HY_TRY(hy_layout_create_cut(method->sp.layout, &method->sp.cuts, size, rank, 1, data->tokens, &r->layout));
+    HY_TRY(hy_layout_set_documents(r->layout, data->docs, data->n_docs));
+    HY_TRY(HY_NEW("tokens", r->layout->T, &r->ids));
+    HY_TRY(HY_NEW("labels", r->layout->T, &r->labels));
+    hy_layout_shard(r->layout, data->ids, sizeof *r->ids, r->ids);
+    hy_layout_shard(r->layout, data->labels, sizeof *r->labels, r->labels);
+    return hy_runner_create(model, &shape, r->device, r->bound, r->params, r->grads, method->broken, &r->runner);
+}
+
+hy_status hy_verify_begin(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
+                          hy_comm *comm, const void *masters, hy_verify_run *r) {
+    *r = (hy_verify_run){.data = data, .ranks = comm, .flat = hy_model_flat_size(model), .dtype = method->dtype};
+    hy_status status = hy_comm_agree(comm, hy_device_create(method->table, method->dtype, &r->device));
+    if (status == HY_OK) {
+        status = hy_comm_bind(comm, r->device, method->transport, &r->bound);
+    }
+    if (status == HY_OK) {
+        status = hy_comm_agree(comm, prepare_step(model, method, masters, r));
+    }
+    if (status != HY_OK) {
+        hy_verify_end(r);
+    }
+    return status;
+}
+
+void hy_verify_end(hy_verify_run *r) {
+    hy_comm_destroy(r->bound);
+    hy_runner_destroy(r->runner);
+    if (r->device != NULL) {
+        hy_device_free(r->device, r->params);
+        hy_device_free(r->device, r->grads);
+        hy_device_free(r->device, r->loss);
+    }
+    hy_device_destroy(r->device);
+    hy_layout_destroy(r->layout);
+    hy_free(r->ids);
+    hy_free(r->labels);
+}
+
+static double scale_of(const hy_verify_data *data) {
+    return data->counted > 0 ? 1 / (double)data->counted : 0;
+}
+
+void hy_verify_pass(hy_verify_run *r, bool backward) {
+    const hy_batch batch = {r->layout, r->ids, r->labels};
+    const hy_eval_rows none = {0};
+    if (backward) {
+        hy_runner_step(r->runner, &batch, scale_of(r->data), r->loss, NULL, NULL);
+    } else {
+        hy_runner_eval(r->runner, &batch, r->loss, &none);
+    }
+    hy_device_wait(r->device, hy_device_mark(r->device, HY_LANE_COMPUTE));
 }
 
 static void sum(hy_comm *comm, void *data, int64_t n, hy_type type) {
@@ -97,37 +133,22 @@ static void sum(hy_comm *comm, void *data, int64_t n, hy_type type) {
     hy_comm_wait(&req);
 }
 
+void hy_verify_read(hy_verify_run *r, double *loss, void *grads) {
+    hy_device_read(r->device, r->loss, sizeof *loss, loss);
+    hy_device_read(r->device, r->grads, (size_t)r->flat * hy_role_size(r->dtype, HY_ROLE_GRAD), grads);
+    sum(r->ranks, loss, 1, HY_TYPE_F64);
+    sum(r->ranks, grads, r->flat, r->dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32);
+    *loss *= scale_of(r->data);
+}
+
 hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data, const hy_verify_method *method,
                          hy_comm *comm, const void *masters, double *loss, void *grads) {
-    step s = {.layout = NULL};
-    int64_t flat = hy_model_flat_size(model);
-    hy_status status = hy_comm_agree(comm, hy_device_create(method->table, method->dtype, &s.device));
-    if (status == HY_OK) {
-        status = hy_comm_bind(comm, s.device, method->transport, &s.data);
-    }
-    if (status == HY_OK) {
-        status = hy_comm_agree(comm, prepare_step(model, data, method, comm, masters, &s));
-    }
-    if (status == HY_OK) {
-        hy_batch batch = {s.layout, s.ids, s.labels};
-        double total = 0, scale = data->counted > 0 ? 1 / (double)data->counted : 0;
-        hy_runner_step(s.runner, &batch, scale, s.loss, NULL, NULL);
-        hy_device_read(s.device, s.loss, sizeof total, &total);
-        hy_device_read(s.device, s.grads, (size_t)flat * hy_role_size(method->dtype, HY_ROLE_GRAD), grads);
-        sum(comm, &total, 1, HY_TYPE_F64);
-        sum(comm, grads, flat, method->dtype == HY_F64 ? HY_TYPE_F64 : HY_TYPE_F32);
-        *loss = total * scale;
-    }
-    hy_comm_destroy(s.data);
-    hy_runner_destroy(s.runner);
-    hy_device_free(s.device, s.params);
-    hy_device_free(s.device, s.grads);
-    hy_device_free(s.device, s.loss);
-    hy_device_destroy(s.device);
-    hy_layout_destroy(s.layout);
-    hy_free(s.ids);
-    hy_free(s.labels);
-    return status;
+    hy_verify_run run;
+    HY_TRY(hy_verify_begin(model, data, method, comm, masters, &run));
+    hy_verify_pass(&run, true);
+    hy_verify_read(&run, loss, grads);
+    hy_verify_end(&run);
+    return HY_OK;
 }
 
 static double element_of(const void *x, int64_t i, hy_dtype dtype) {

@@ -28,7 +28,31 @@ typedef struct hy_verify_method {
     int broken; /* test hook: damage every exchange */
 } hy_verify_method;
 
-/* Forward and backward over the ranks of `comm`: the mean loss, and every gradient summed over ranks, into grads. `masters` and grads
+/* A model on the ranks of a communicator, that may run again and again. */
+typedef struct hy_verify_run {
+    const hy_verify_data *data;
+    hy_comm *ranks, *bound; /* bound: to the device */
+    hy_device *device;
+    hy_layout *layout;
+    hy_runner *runner;
+    int64_t flat; /* parameters */
+    hy_dtype dtype;
+    void *params, *grads;  /* the compute copy and flat, in the device's memory */
+    double *loss;          /* likewise */
+    int32_t *ids, *labels; /* [T] this rank's */
+} hy_verify_run;
+
+/* Where it fails, nothing is left to end. `model` and `data` stay the caller's. Collective. */
+HY_MUST_CHECK hy_status hy_verify_begin(const hy_model *model, const hy_verify_data *data,
+                                        const hy_verify_method *method, hy_comm *comm, const void *masters,
+                                        hy_verify_run *run);
+/* Forward, and backward if asked; complete on this rank. Adds to loss and gradients. Collective. */
+void hy_verify_pass(hy_verify_run *run, bool backward);
+/* What passes added so far: the mean loss, and every gradient summed over ranks, into grads. Collective. */
+void hy_verify_read(hy_verify_run *run, double *loss, void *grads);
+void hy_verify_end(hy_verify_run *run);
+
+/* One pass forward and backward over the ranks of `comm`: the mean loss, and every gradient summed over ranks, into grads. `masters` and grads
  * are flat, in the type that the method's precision gives statistics and gradients. Collective. */
 HY_MUST_CHECK hy_status hy_verify_step(const hy_model *model, const hy_verify_data *data,
                                        const hy_verify_method *method, hy_comm *comm, const void *masters, double *loss,

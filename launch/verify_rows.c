@@ -33,7 +33,7 @@ static hy_status take_room(const hy_model *model, const hy_verify_data *data, co
                            (size_t)hy_model_compute_offset(model, method->dtype, hy_model_flat_size(model)),
                            &r->params));
     HY_TRY(hy_model_write_params(model, r->device, masters, r->params));
-    HY_TRY(hy_layout_create(method->sp.layout, size, rank, 1, r->len, &r->layout));
+    HY_TRY(hy_layout_create_cut(method->sp.layout, &method->sp.cuts, size, rank, 1, r->len, &r->layout));
     HY_TRY(hy_runner_create(model, &shape, r->device, r->data, r->params, NULL, method->broken, &r->runner));
     HY_TRY(hy_device_alloc(r->device, "losses", (size_t)(1 + r->layout->T) * sizeof(double), (void **)&r->loss));
     HY_TRY(HY_NEW("losses", r->layout->T, &r->here));

@@ -116,7 +116,7 @@ typedef struct hy_run_memory {
 } hy_run_memory;
 
 /* Reserves its memory. `params` (the compute copy) and `grads` (flat; NULL if !train) are borrowed for the runner's life. `broken`
- * is the test hook of hy_sp. Local. */
+ * is the test hook of hy_sp. With fixed fragments (hy_sp_method) there are hy_sp_sums flat arrays of gradients, one behind the other. Local. */
 HY_MUST_CHECK hy_status hy_runner_create(const hy_model *model, const hy_run_shape *shape, hy_device *device,
                                          hy_comm *sequence, void *params, void *grads, int broken, hy_runner **out);
 /* The same in the caller's memory with room for hy_runner_plan_bytes; runners that never run at the same time may share it. */
@@ -167,7 +167,7 @@ void hy_runner_set_needed(hy_runner *runner, hy_bucket_needed needed, void *cont
 /* Called when a bucket's gradient is complete on this rank, while backward goes on with the next. */
 typedef void (*hy_bucket_ready)(void *context, int bucket);
 
-/* Forward and backward: adds this rank's Σ of token losses to *loss_sum, in the device's memory; adds d(loss_sum·d_scale)/dθ to the gradients.
+/* Forward and backward: adds this rank's Σ of token losses to *loss_sum (with fixed fragments to loss_sum[hy_sp_sums]), in the device's memory; adds d(loss_sum·d_scale)/dθ to the gradients.
  * d_scale is 1 / (valid tokens of the step over all ranks). ready may be NULL. Collective over the sequence communicator. */
 void hy_runner_step(hy_runner *runner, const hy_batch *batch, double d_scale, double *loss_sum, hy_bucket_ready ready,
                     void *context);
@@ -185,6 +185,7 @@ void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, 
 /* What a layer is, for the table at start and for plan. */
 typedef struct hy_layer_info {
     const char *mixer, *kind, *method; /* method: of its exchange */
+    int64_t window;                    /* of its softmax attention, 0: all before; −1: it has none */
     double
         flops_fwd; /* model FLOPs of the whole layer per micro-step of the group (all ranks), causal and window counted exactly for one document per sequence */
 } hy_layer_info;

@@ -9,7 +9,7 @@ void hy_sp_conv_need(hy_lists_needs *needs, int64_t W) {
 }
 
 size_t hy_sp_conv_kept(const hy_sp *sp, const hy_layout_dims *dims, int64_t C, int64_t W) {
-    const int64_t rows = (dims->size > 1 || sp->carries) && W > 1 ? dims->n_local * (W - 1) : 0;
+    const int64_t rows = (hy_layout_dims_cut(dims) || sp->carries) && W > 1 ? dims->n_local * (W - 1) : 0;
     return (size_t)(rows * C) * hy_sp_size(sp, HY_ROLE_ACT);
 }
 
@@ -48,8 +48,8 @@ static void load_carried_rows(const hy_halo *halo, const hy_sp_conv *conv) {
     const hy_layout *layout = halo->sp->layout;
     const size_t bytes = (size_t)halo->rows * halo->row_bytes;
     for (int64_t s = 0; s < layout->n_seq; s++) {
-        const hy_fragment *f = &layout->frags[hy_layout_end_fragment(layout, s, 0)];
-        if (f->owner == layout->rank && layout->before[s] > 0) {
+        const hy_fragment *f = hy_layout_own_end(layout, s, 0);
+        if (f && layout->before[s] > 0) {
             copy_carried_rows(halo, halo->rows, (const char *)conv->carried + (size_t)s * bytes,
                               (char *)conv->kept + (size_t)f->slot * bytes);
         }
@@ -60,8 +60,8 @@ static void load_carried_rows(const hy_halo *halo, const hy_sp_conv *conv) {
 static void store_carried_rows(const hy_halo *halo, const hy_sp_conv *conv) {
     const hy_layout *layout = halo->sp->layout;
     for (int64_t s = 0; s < layout->n_seq; s++) {
-        const hy_fragment *f = &layout->frags[hy_layout_end_fragment(layout, s, 1)];
-        if (f->owner != layout->rank) {
+        const hy_fragment *f = hy_layout_own_end(layout, s, 1);
+        if (f == NULL) {
             continue;
         }
         const hy_run *last = &layout->runs[layout->first_run[f->slot + 1] - 1];
@@ -82,22 +82,51 @@ static void convolution_on_runs(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel
     }
 }
 
+/* Fixed fragments add to gradients of their own, in calls of their own. */
+static bool is_by_fragment(const hy_sp *sp) {
+    return sp->layout->cuts.fixed > 0;
+}
+
+static hy_sp_conv of_fragment(const hy_sp *sp, const hy_sp_conv *conv, int64_t slot) {
+    hy_sp_conv one = *conv;
+    if (is_by_fragment(sp) && conv->op.dw != NULL) {
+        const size_t at = (size_t)(slot % conv->sums) * conv->sum_ld;
+        one.op.dw = (char *)conv->op.dw + at;
+        one.op.dbias = conv->op.dbias ? (char *)conv->op.dbias + at : NULL;
+    }
+    return one;
+}
+
+/* The first rows of runs that continue a document. */
+static void convolution_edges(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, const hy_width_lists *lists) {
+    if (!is_by_fragment(sp)) {
+        convolution_on_runs(sp, conv, kernel, &lists->edges);
+        return;
+    }
+    for (int64_t i = 0; i < lists->edges.n; i++) {
+        hy_sp_conv one = of_fragment(sp, conv, lists->edges.host[i].s0);
+        const hy_run_list edge = hy_run_list_part(&lists->edges, i, 1);
+        convolution_on_runs(sp, &one, kernel, &edge);
+    }
+}
+
 /* All but the edges; fragment by fragment where exchanges advance between calls only. */
 static void convolution_local(hy_sp *sp, hy_sp_conv *conv, conv_kernel *kernel, const hy_width_lists *lists) {
     const hy_run_lists *runs = &sp->lists->runs;
-    if (sp->profile->tuning.recur_pieces == 0) {
+    if (sp->profile->tuning.recur_pieces == 0 && !is_by_fragment(sp)) {
         convolution_on_runs(sp, conv, kernel, &lists->inner);
         convolution_on_runs(sp, conv, kernel, &runs->starting);
         return;
     }
     for (int64_t slot = 0; slot < sp->layout->n_local; slot++) {
         const int64_t inner = lists->inner_at[slot], first = runs->first_starting[slot];
+        hy_sp_conv own = of_fragment(sp, conv, slot);
         if (inner >= 0) {
             const hy_run_list one = hy_run_list_part(&lists->inner, inner, 1);
-            convolution_on_runs(sp, conv, kernel, &one);
+            convolution_on_runs(sp, &own, kernel, &one);
         }
         const hy_run_list starting = hy_run_list_part(&runs->starting, first, runs->first_starting[slot + 1] - first);
-        convolution_on_runs(sp, conv, kernel, &starting);
+        convolution_on_runs(sp, &own, kernel, &starting);
         hy_comm_progress(sp->comm);
     }
 }
@@ -110,12 +139,12 @@ void hy_sp_conv_fwd(hy_sp *sp, hy_sp_conv *conv) {
     if (hy_sp_starts(sp)) {
         hy_halo_post(&halo, conv->op.x, conv->kept);
     }
-    if (hy_sp_finishes(sp) && sp->layout->size == 1) {
+    if (hy_sp_finishes(sp) && !hy_layout_cut(sp->layout)) {
         convolution_on_runs(sp, conv, hy_conv_fwd, &sp->lists->runs.all);
     } else if (hy_sp_finishes(sp)) {
         convolution_local(sp, conv, hy_conv_fwd, halo.lists);
         hy_halo_finish(&halo, conv->kept);
-        convolution_on_runs(sp, conv, hy_conv_fwd, &halo.lists->edges);
+        convolution_edges(sp, conv, hy_conv_fwd, halo.lists);
     }
     if (sp->carries && hy_sp_finishes(sp)) {
         store_carried_rows(&halo, conv);
@@ -130,10 +159,10 @@ void hy_sp_conv_recompute(hy_sp *sp, hy_sp_conv *conv) {
 void hy_sp_conv_bwd(hy_sp *sp, hy_sp_conv *conv) {
     hy_halo halo = convolution_begin(sp, conv, true);
     if (hy_sp_starts(sp)) {
-        convolution_on_runs(sp, conv, hy_conv_bwd, &halo.lists->edges);
+        convolution_edges(sp, conv, hy_conv_bwd, halo.lists);
         hy_halo_return_post(&halo);
     }
-    if (hy_sp_finishes(sp) && sp->layout->size == 1) {
+    if (hy_sp_finishes(sp) && !hy_layout_cut(sp->layout)) {
         convolution_on_runs(sp, conv, hy_conv_bwd, &sp->lists->runs.all);
     } else if (hy_sp_finishes(sp)) {
         convolution_local(sp, conv, hy_conv_bwd, halo.lists);

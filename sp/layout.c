@@ -1,5 +1,5 @@
-/* Cutting sequences into fragments, and documents into the runs of this rank. Everything follows from the cut points
- * ⌊i·len/F⌋ and the list of document starts, which all ranks know, so no rank asks another. */
+/* Cutting sequences into fragments, and documents into the runs of this rank. Everything follows from the cut points (layout.h) and the
+ * list of document starts, which all ranks know, so no rank asks another. */
 #include "sp/layout.h"
 
 #include <string.h>
@@ -8,60 +8,142 @@
 
 enum { SPARE_DOCS = 1024 }; /* room for empty documents */
 
-static int64_t fragments_per_sequence(hy_layout_kind kind, int size) {
-    return kind == HY_LAYOUT_ZIGZAG && size > 1 ? 2 * (int64_t)size : size;
+/* A sequence is cut into stretches, each of one owner, and a stretch into fragments: one, unless their number is fixed. */
+static int64_t stretches_per_sequence(hy_layout_kind kind, const hy_cuts *cuts, int size) {
+    const bool alone = size == 1 && (cuts == NULL || cuts->fixed == 0);
+    return kind == HY_LAYOUT_ZIGZAG && !alone ? 2 * (int64_t)size : size;
 }
 
-static int owner_of(int64_t i, int size) {
-    return (int)(i < size ? i : 2 * (int64_t)size - 1 - i);
+static int owner_of(int64_t stretch, int size) {
+    return (int)(stretch < size ? stretch : 2 * (int64_t)size - 1 - stretch);
 }
 
-static int64_t tokens_of(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len) {
-    const int64_t F = fragments_per_sequence(kind, size);
-    int64_t tokens = hy_share_begin(rank + 1, len, F) - hy_share_begin(rank, len, F);
-    if (F > size) {
-        const int64_t mirror = F - 1 - rank;
-        tokens += hy_share_begin(mirror + 1, len, F) - hy_share_begin(mirror, len, F);
+/* ---- cut points ---- */
+
+typedef struct cut_points {
+    const hy_cuts *weights; /* NULL: all alike */
+    int64_t size, stretches, F, len;
+    int64_t each, together;             /* ranks of a weight; of these that are one of the layout's */
+    int64_t before[HY_WEIGHTS_MAX + 1]; /* weight i: those of all ranks before */
+} cut_points;
+
+static cut_points points_of(hy_layout_kind kind, const hy_cuts *cuts, int size, int64_t len) {
+    cut_points c = {.size = size, .stretches = stretches_per_sequence(kind, cuts, size), .len = len, .together = 1};
+    c.F = cuts != NULL && cuts->fixed > 0 ? cuts->fixed : c.stretches;
+    if (cuts != NULL && cuts->n > 0 && size > 1) {
+        c.weights = cuts;
+        c.together = cuts->together > 1 ? cuts->together : 1;
+        c.each = size * c.together / cuts->n;
+        for (int64_t i = 0; i < cuts->n; i++) {
+            c.before[i + 1] = c.before[i] + c.each * cuts->each[i];
+        }
     }
-    return n_seq * tokens;
+    return c;
 }
 
-hy_layout_dims hy_layout_sizes(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len) {
-    const int64_t F = fragments_per_sequence(kind, size);
-    hy_layout_dims dims = {.kind = kind, .size = size, .rank = rank, .n_seq = n_seq, .len = len};
-    dims.n_local = n_seq * (F / size);
-    dims.n_frags = n_seq * F;
-    dims.T = tokens_of(kind, size, rank, n_seq, len);
+/* Of all ranks before `rank`. */
+static int64_t weight_before(const cut_points *c, int64_t rank) {
+    const int64_t i = rank * c->together;
+    return c->weights == NULL ? rank
+           : rank == c->size  ? c->before[c->weights->n]
+                              : c->before[i / c->each] + i % c->each * c->weights->each[i / c->each];
+}
+
+/* Where fragment i of a sequence begins; that of F is its end. */
+static int64_t cut_at(const cut_points *c, int64_t i) {
+    if (c->weights == NULL) {
+        return hy_share_begin(i, c->len, c->F);
+    }
+    const int64_t all = weight_before(c, c->size);
+    const int64_t before = i <= c->size ? weight_before(c, i) : 2 * all - weight_before(c, c->F - i);
+    return hy_share_begin(before, c->len, c->F > c->size ? 2 * all : all);
+}
+
+static int64_t fragment_length(const cut_points *c, int64_t i) {
+    return cut_at(c, i + 1) - cut_at(c, i);
+}
+
+static int64_t stretch_begin(const cut_points *c, int64_t stretch) {
+    return cut_at(c, stretch * (c->F / c->stretches));
+}
+
+static int64_t stretch_length(const cut_points *c, int64_t stretch) {
+    return stretch_begin(c, stretch + 1) - stretch_begin(c, stretch);
+}
+
+/* Of a sequence. */
+static int64_t tokens_of(const cut_points *c, int rank) {
+    return stretch_length(c, rank) + (c->stretches > c->size ? stretch_length(c, c->stretches - 1 - rank) : 0);
+}
+
+hy_status hy_cuts_check(hy_layout_kind kind, const hy_cuts *cuts, int size) {
+    if (cuts->fixed > 0 && cuts->n > 0) {
+        return hy_fail(HY_ERR_USAGE,
+                       "parallel.weights do not go with parallel.invariant: its cuts are the same on any ranks");
+    }
+    if (cuts->fixed % stretches_per_sequence(kind, cuts, size) != 0) {
+        return hy_fail(HY_ERR_USAGE, "parallel.fragments: %lld are not shared out evenly among %d ranks, layout %s",
+                       (long long)cuts->fixed, size, hy_layout_names[kind]);
+    }
+    if (size > 1 && cuts->n > 0 && size % cuts->n != 0) {
+        return hy_fail(
+            HY_ERR_USAGE,
+            "parallel.weights: %lld numbers for the %d ranks that share a sequence; as many, or as many as divide "
+            "them, or none: all alike",
+            (long long)cuts->n, size);
+    }
+    return HY_OK;
+}
+
+hy_layout_dims hy_layout_sizes_cut(hy_layout_kind kind, const hy_cuts *cuts, int size, int rank, int64_t n_seq,
+                                   int64_t len) {
+    const cut_points c = points_of(kind, cuts, size, len);
+    hy_layout_dims dims = {.kind = kind, .size = size, .rank = rank, .n_seq = n_seq, .len = len, .frag_min = len};
+    if (cuts != NULL) {
+        dims.cuts = *cuts;
+    }
+    dims.n_local = n_seq * (c.F / size);
+    dims.n_frags = n_seq * c.F;
+    dims.T = n_seq * tokens_of(&c, rank);
     for (int r = 0; r < size; r++) {
-        const int64_t tokens = tokens_of(kind, size, r, n_seq, len);
+        const int64_t tokens = n_seq * tokens_of(&c, r);
         dims.T_max = tokens > dims.T_max ? tokens : dims.T_max;
     }
-    dims.frag_max = n_seq > 0 ? (len + F - 1) / F : 0;
+    for (int64_t i = 0; i < c.F && n_seq > 0; i++) {
+        const int64_t length = fragment_length(&c, i);
+        dims.frag_max = length > dims.frag_max ? length : dims.frag_max;
+        dims.frag_min = length < dims.frag_min ? length : dims.frag_min;
+    }
     return dims;
 }
 
-hy_layout_dims hy_layout_dims_of(const hy_layout *layout) {
-    return hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
+int64_t hy_layout_length_for(const hy_layout_dims *dims, int64_t rows) {
+    const cut_points c = points_of(dims->kind, &dims->cuts, dims->size, 0);
+    const int64_t all = c.F / c.size * weight_before(&c, c.size);
+    int64_t least = all;
+    for (int64_t i = 0; i < c.size; i++) {
+        const int64_t weight = weight_before(&c, i + 1) - weight_before(&c, i);
+        least = weight < least ? weight : least;
+    }
+    return (rows * all + least - 1) / least;
 }
 
 static void cut_fragments(hy_layout *layout) {
-    const int64_t F = fragments_per_sequence(layout->kind, layout->size);
-    const int64_t per_rank = F / layout->size;
+    const cut_points c = points_of(layout->kind, &layout->cuts, layout->size, layout->len);
+    const int64_t per_rank = c.F / c.size, each = c.F / c.stretches;
     for (int64_t s = 0; s < layout->n_seq; s++) {
-        for (int64_t i = 0; i < F; i++) {
-            hy_fragment *f = &layout->frags[s * F + i];
-            f->begin = s * layout->len + hy_share_begin(i, layout->len, F);
-            f->len = hy_share_begin(i + 1, layout->len, F) - hy_share_begin(i, layout->len, F);
-            f->owner = owner_of(i, layout->size);
-            f->slot = s * per_rank + (i >= layout->size);
-            const int64_t before =
-                tokens_of(layout->kind, layout->size, f->owner, s, layout->len); /* of earlier sequences */
-            f->local = before;
-            if (i >= layout->size) {
-                f->local += hy_share_begin(F - i, layout->len, F) - hy_share_begin(F - 1 - i, layout->len, F);
-            }
+        for (int64_t i = 0; i < c.F; i++) {
+            hy_fragment *f = &layout->frags[s * c.F + i];
+            const int64_t begin = cut_at(&c, i), stretch = i / each;
+            const bool mirrored = stretch >= layout->size;
+            f->begin = s * layout->len + begin;
+            f->len = fragment_length(&c, i);
+            f->owner = owner_of(stretch, layout->size);
+            f->slot = s * per_rank + mirrored * each + i % each;
+            f->local = s * tokens_of(&c, f->owner) + (mirrored ? stretch_length(&c, f->owner) : 0) + begin -
+                       stretch_begin(&c, stretch);
             if (f->owner == layout->rank) {
-                layout->local[f->slot] = s * F + i;
+                layout->local[f->slot] = s * c.F + i;
             }
         }
     }
@@ -91,21 +173,25 @@ static hy_status reserve(hy_layout *layout) {
 }
 
 int64_t hy_layout_rank_tokens(const hy_layout_dims *dims, int rank) {
-    return tokens_of(dims->kind, dims->size, rank, dims->n_seq, dims->len);
+    const cut_points c = points_of(dims->kind, &dims->cuts, dims->size, dims->len);
+    return dims->n_seq * tokens_of(&c, rank);
 }
 
 int64_t hy_layout_documents_max(const hy_layout_dims *dims) {
     return dims->n_seq * dims->len + dims->n_seq + SPARE_DOCS;
 }
 
-hy_status hy_layout_create(hy_layout_kind kind, int size, int rank, int64_t n_seq, int64_t len, hy_layout **out) {
-    const hy_layout_dims dims = hy_layout_sizes(kind, size, rank, n_seq, len);
+hy_status hy_layout_create_cut(hy_layout_kind kind, const hy_cuts *cuts, int size, int rank, int64_t n_seq, int64_t len,
+                               hy_layout **out) {
     hy_layout *layout = NULL;
+    HY_TRY(cuts != NULL ? hy_cuts_check(kind, cuts, size * (cuts->together > 1 ? (int)cuts->together : 1)) : HY_OK);
+    const hy_layout_dims dims = hy_layout_sizes_cut(kind, cuts, size, rank, n_seq, len);
     HY_TRY(HY_NEW("layout", 1, &layout));
-    *layout = (hy_layout){.kind = kind, .size = size, .rank = rank, .n_seq = n_seq, .len = len};
+    *layout = (hy_layout){.kind = kind, .cuts = dims.cuts, .size = size, .rank = rank, .n_seq = n_seq, .len = len};
     layout->n_frags = dims.n_frags;
     layout->n_local = dims.n_local;
     layout->T = dims.T;
+    layout->dims = dims;
     hy_status status;
     HY_TRY_GOTO(status, reserve(layout), failed);
     cut_fragments(layout);

@@ -39,7 +39,16 @@ typedef enum hy_attention_method { HY_ATTENTION_METHODS(HY_X) HY_ATTENTION_AUTO 
 typedef enum hy_overlap { HY_OVERLAPS(HY_X) } hy_overlap;
 #undef HY_X
 
-enum { HY_STATE_BLOCK = 256 << 10 };
+enum { HY_STATE_BLOCK = 256 << 10, HY_WEIGHTS_MAX = 64, HY_WEIGHT_MAX = 1000 };
+
+/* Where sequences are cut (layout.h). By weights: how many tokens ranks have, in proportion; the ranks of a sequence are n stretches of equally many, all of
+ * one have the same weight: so the list is of ranks, or of nodes. n = 0: all alike. */
+typedef struct hy_cuts {
+    int64_t n, each[HY_WEIGHTS_MAX]; /* 1 to HY_WEIGHT_MAX */
+    int64_t
+        fixed; /* > 0: into so many fragments, however many ranks there are, each computed by itself (docs/numerics.md); no weights then */
+    int64_t together; /* > 1: so many of these ranks, one after the other, are one of the layout's (hy_head_outer) */
+} hy_cuts;
 
 /* One choice of each. */
 typedef struct hy_sp_method {
@@ -49,7 +58,13 @@ typedef struct hy_sp_method {
     hy_overlap overlap;
     int64_t node;  /* consecutive ranks of a sequence's that are near each other: those of a host; 0: all are */
     int64_t block; /* bytes of a state that travel at once where it is cut, at least; 0: HY_STATE_BLOCK */
+    hy_cuts cuts;
 } hy_sp_method;
+
+/* What a rank of `size` holds apart of parameters' gradients and losses: sums over its fixed fragments; 1: one sum of all its tokens. */
+static inline int64_t hy_sp_sums(const hy_sp_method *method, int size) {
+    return method->cuts.fixed > 0 ? method->cuts.fixed / size : 1;
+}
 
 /* Whether it can take up what a step before left (train.carry_state): not by heads, where no rank has the state of all heads. */
 bool hy_sp_method_carries(const hy_sp_method *method);

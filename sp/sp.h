@@ -35,12 +35,15 @@ typedef struct hy_sp {
 } hy_sp;
 
 static inline bool hy_sp_starts(const hy_sp *sp) {
-    return sp->part != HY_SP_FINISH && sp->layout->size > 1;
+    return sp->part != HY_SP_FINISH && hy_layout_cut(sp->layout);
 }
 
 static inline bool hy_sp_finishes(const hy_sp *sp) {
     return sp->part != HY_SP_START;
 }
+
+/* Between instructions, from START to FINISH too: moves exchanges on, and posts what the one of states under way has to pass on. */
+void hy_sp_progress(const hy_sp *sp);
 
 /* Bytes of an element of an array with this role. */
 static inline size_t hy_sp_size(const hy_sp *sp, hy_role role) {
@@ -146,6 +149,10 @@ typedef struct hy_sp_conv {
     void *kept;      /* the halo rows: [n_local, W−1, C] */
     void *work;
     void *carried; /* with sp->carries: [n_seq, W−1, C] the rows before a sequence; as in hy_sp_recur */
+    /* In a layout of fixed fragments: what dw and dbias point to is there `sums` times, `sum_ld` bytes apart, and own fragment `slot` adds
+     * to number slot mod `sums`. */
+    int64_t sums;
+    size_t sum_ld;
 } hy_sp_conv;
 
 void hy_sp_conv_need(hy_lists_needs *needs, int64_t W);

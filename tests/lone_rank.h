@@ -21,7 +21,9 @@ static inline void lone_rank_init(lone_rank *r, const hy_model *model, const cha
     memset(r, 0, sizeof *r);
     assert_int_equal(hy_device_create(device, shape->dtype, &r->device), HY_OK);
     assert_int_equal(hy_comm_count_create(size, rank, &r->log, &r->comm), HY_OK);
-    assert_int_equal(hy_layout_create(shape->method.layout, size, rank, shape->n_seq, shape->len, &r->layout), HY_OK);
+    assert_int_equal(hy_layout_create_cut(shape->method.layout, &shape->method.cuts, size, rank, shape->n_seq,
+                                          shape->len, &r->layout),
+                     HY_OK);
     assert_int_equal(hy_layout_set_documents(r->layout, docs, n_docs), HY_OK);
     assert_int_equal(hy_device_alloc(r->device, "parameters", bytes, &r->params), HY_OK);
     if (shape->train) {

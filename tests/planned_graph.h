@@ -17,6 +17,7 @@ typedef struct planned {
     hy_layout_dims dims;
     hy_sizing sizing;
     hy_graph_plan *plan;
+    int64_t mlp_width; /* of plan_kind */
 } planned;
 
 typedef struct planned_how {
@@ -49,6 +50,7 @@ static inline void plan_kind(planned *p, const char *kind, mixer_fields *fields,
         fields(&config.mixers[0]);
     }
     assert_int_equal(hy_model_config_resolve(&config), HY_OK);
+    p->mlp_width = config.mlp_width;
     hy_graph_init(&p->g);
     assert_int_equal(hy_model_build(&p->g, &config), HY_OK);
     plan_graph(p, how);

@@ -40,18 +40,6 @@ typedef struct sp_bench {
     int64_t wrong;
 } sp_bench;
 
-/* What runs with one method on some ranks. */
-typedef struct sp_run {
-    hy_comm *ranks, *bound;
-    hy_device *device;
-    hy_model *model;
-    hy_layout *layout;
-    hy_runner *runner;
-    void *params, *grads;
-    double *loss;
-    int32_t *ids, *labels;
-} sp_run;
-
 static double of_all(hy_comm *comm, double value) {
     hy_req req = {0};
     hy_comm_all_reduce(comm, "bench", &value, 1, HY_TYPE_F64, HY_MAX, &req);
@@ -61,79 +49,14 @@ static double of_all(hy_comm *comm, double value) {
 
 /* ---- a run ---- */
 
-static hy_status fill_run(const sp_bench *b, const hy_verify_data *data, const hy_sp_method *method,
-                          const void *masters, sp_run *r) {
-    const hy_dtype dtype = hy_config_precision(b->config);
-    const int size = hy_comm_size(r->ranks), rank = hy_comm_rank(r->ranks);
-    const hy_run_shape shape = {.method = *method,
-                                .sequence_size = size,
-                                .sequence_rank = rank,
-                                .n_seq = 1,
-                                .len = data->tokens,
-                                .dtype = dtype,
-                                .recompute = b->config->train.recompute,
-                                .train = true};
-    const int64_t n = hy_model_flat_size(r->model);
-    HY_TRY(hy_device_alloc(r->device, "parameters", (size_t)hy_model_compute_offset(r->model, dtype, n), &r->params));
-    HY_TRY(hy_device_alloc(r->device, "gradients", (size_t)n * hy_role_size(dtype, HY_ROLE_GRAD), &r->grads));
-    HY_TRY(hy_device_alloc(r->device, "loss", sizeof *r->loss, (void **)&r->loss));
-    HY_TRY(hy_model_write_params(r->model, r->device, masters, r->params));
-    HY_TRY(hy_layout_create(method->layout, size, rank, 1, data->tokens, &r->layout));
-    HY_TRY(hy_layout_set_documents(r->layout, data->docs, data->n_docs));
-    HY_TRY(HY_NEW("tokens", r->layout->T, &r->ids));
-    HY_TRY(HY_NEW("labels", r->layout->T, &r->labels));
-    hy_layout_shard(r->layout, data->ids, sizeof *r->ids, r->ids);
-    hy_layout_shard(r->layout, data->labels, sizeof *r->labels, r->labels);
-    return hy_runner_create(r->model, &shape, r->device, r->bound, r->params, r->grads, 0, &r->runner);
-}
-
-static void end_run(sp_run *r) {
-    hy_runner_destroy(r->runner);
-    hy_comm_destroy(r->bound);
-    if (r->device != NULL) {
-        hy_device_free(r->device, r->params);
-        hy_device_free(r->device, r->grads);
-        hy_device_free(r->device, r->loss);
-    }
-    hy_device_destroy(r->device);
-    hy_layout_destroy(r->layout);
-    hy_free(r->ids);
-    hy_free(r->labels);
-}
-
-/* Collective over `ranks`. */
-static hy_status begin_run(const sp_bench *b, hy_comm *ranks, hy_model *model, const hy_verify_data *data,
-                           const hy_sp_method *method, const void *masters, sp_run *r) {
-    *r = (sp_run){.ranks = ranks, .model = model};
-    hy_status status =
-        hy_comm_agree(ranks, hy_device_create(b->config->run.device, hy_config_precision(b->config), &r->device));
-    if (status == HY_OK) {
-        status = hy_comm_bind(ranks, r->device, b->config->parallel.transport, &r->bound);
-    }
-    if (status == HY_OK) {
-        status = hy_comm_agree(ranks, fill_run(b, data, method, masters, r));
-    }
-    if (status != HY_OK) {
-        end_run(r);
-    }
-    return status;
-}
-
-static double time_pass(const sp_run *r, const hy_verify_data *data, bool backward) {
-    const hy_batch batch = {r->layout, r->ids, r->labels};
-    const hy_eval_rows none = {0};
+static double time_pass(hy_verify_run *r, bool backward) {
     hy_comm_barrier(r->ranks);
     const double begun = hy_now();
-    if (backward) {
-        hy_runner_step(r->runner, &batch, 1.0 / (double)data->counted, r->loss, NULL, NULL);
-    } else {
-        hy_runner_eval(r->runner, &batch, r->loss, &none);
-    }
-    hy_device_wait(r->device, hy_device_mark(r->device, HY_LANE_COMPUTE));
+    hy_verify_pass(r, backward);
     return of_all(r->ranks, hy_now() - begun);
 }
 
-static void count_exchanges(const sp_run *r, sp_row *row) {
+static void count_exchanges(const hy_verify_run *r, sp_row *row) {
     const hy_exchange_record *records = NULL;
     const int n = hy_exchange_records(&records);
     double sent = 0, messages = 0;
@@ -149,15 +72,15 @@ static void count_exchanges(const sp_run *r, sp_row *row) {
     row->held = of_all(r->ranks, (double)hy_runner_bytes(r->runner).held);
 }
 
-static void time_run(const sp_bench *b, const sp_run *r, const hy_verify_data *data, sp_row *row) {
-    (void)time_pass(r, data, true); /* memory is touched */
+/* Memory is touched. */
+static void time_run(const sp_bench *b, hy_verify_run *r, sp_row *row) {
     hy_exchange_reset();
-    (void)time_pass(r, data, true);
+    (void)time_pass(r, true);
     count_exchanges(r, row);
     row->forward = row->step = (double)INFINITY;
     for (int64_t i = 0; i < b->rounds; i++) {
-        row->forward = fmin(row->forward, time_pass(r, data, false));
-        row->step = fmin(row->step, time_pass(r, data, true));
+        row->forward = fmin(row->forward, time_pass(r, false));
+        row->step = fmin(row->step, time_pass(r, true));
     }
 }
 
@@ -225,27 +148,32 @@ static void show_sp_row(sp_bench *b, int size, const hy_sp_method *m, const char
     hy_text_table_cell(b->table, row->wrong < 0 ? "-" : "%lld", (long long)row->wrong);
 }
 
+static hy_verify_method method_of_bench(const sp_bench *b, const hy_sp_method *method) {
+    return (hy_verify_method){.sp = *method,
+                              .recompute = b->config->train.recompute,
+                              .dtype = hy_config_precision(b->config),
+                              .table = b->config->run.device,
+                              .transport = b->config->parallel.transport};
+}
+
 /* One method on the ranks of `ranks`; want NULL: not checked. Collective over them. */
 static hy_status bench_method(sp_bench *b, hy_comm *ranks, hy_model *model, const hy_verify_data *data,
                               const hy_sp_method *method, const char *exchange, const void *masters,
                               const sp_gradients *want, void *flat) {
-    sp_run r;
+    hy_verify_run run;
+    hy_verify_method how = method_of_bench(b, method);
     sp_row row = {.wrong = -1};
+    how.broken = b->broken;
+    HY_TRY(hy_verify_begin(model, data, &how, ranks, masters, &run));
+    hy_verify_pass(&run, true);
     if (want != NULL) {
-        const hy_verify_method how = {.sp = *method,
-                                      .recompute = b->config->train.recompute,
-                                      .dtype = hy_config_precision(b->config),
-                                      .table = b->config->run.device,
-                                      .transport = b->config->parallel.transport,
-                                      .broken = b->broken};
         sp_gradients got = {.flat = flat};
-        HY_TRY(hy_verify_step(model, data, &how, ranks, masters, &got.loss, flat));
+        hy_verify_read(&run, &got.loss, flat);
         row.wrong = count_wrong(model, &got, want, how.dtype);
         b->wrong += row.wrong;
     }
-    HY_TRY(begin_run(b, ranks, model, data, method, masters, &r));
-    time_run(b, &r, data, &row);
-    end_run(&r);
+    time_run(b, &run, &row);
+    hy_verify_end(&run);
     if (hy_comm_rank(b->world) == 0) {
         show_sp_row(b, hy_comm_size(ranks), method, exchange, &row);
     }
@@ -303,10 +231,8 @@ static void free_arrays(sp_arrays *a) {
 
 /* What one rank gives, on every rank. */
 static hy_status reference(const sp_bench *b, sp_arrays *a, sp_gradients *want) {
-    const hy_verify_method how = {.sp = hy_method_first(&b->config->parallel.method),
-                                  .recompute = b->config->train.recompute,
-                                  .dtype = hy_config_precision(b->config),
-                                  .table = b->config->run.device};
+    const hy_sp_method first = hy_method_first(&b->config->parallel.method);
+    const hy_verify_method how = method_of_bench(b, &first);
     hy_comm *alone = NULL;
     HY_TRY(hy_comm_self_create(&alone));
     want->flat = a->want;
@@ -361,21 +287,14 @@ static hy_status bench_mixers(sp_bench *b) {
 /* ---- the command ---- */
 
 static hy_status parse_sizes(const char *text, sp_bench *b) {
-    char copy[256], *rest = NULL;
-    if (text == NULL) {
-        b->ranks[b->n_ranks++] = hy_comm_size(b->world);
-        return HY_OK;
+    const int limit = hy_comm_size(b->world);
+    b->ranks[0] = limit;
+    b->n_ranks = 1;
+    bool good = text == NULL || hy_count_list_parse(text, b->ranks, RANKS_MAX, &b->n_ranks);
+    for (int i = 0; i < b->n_ranks && good; i++) {
+        good = b->ranks[i] >= 1 && b->ranks[i] <= limit;
     }
-    (void)snprintf(copy, sizeof copy, "%s", text);
-    for (const char *word = strtok_r(copy, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest)) {
-        int64_t *size = &b->ranks[b->n_ranks];
-        if (b->n_ranks == RANKS_MAX || !hy_count_parse(word, size) || *size < 1 || *size > hy_comm_size(b->world)) {
-            return hy_fail(HY_ERR_USAGE, "--ranks %s: at most %d numbers from 1 to %d", text, RANKS_MAX,
-                           hy_comm_size(b->world));
-        }
-        b->n_ranks++;
-    }
-    return HY_OK;
+    return good ? HY_OK : hy_fail(HY_ERR_USAGE, "--ranks %s: at most %d numbers from 1 to %d", text, RANKS_MAX, limit);
 }
 
 static hy_status print_rows(sp_bench *b, bool json) {
@@ -436,6 +355,7 @@ hy_status hy_bench_sp(int argc, char **argv, hy_comm *world) {
     }
     HY_TRY(hy_config_load_on_all(world, args.positional[0], &sets, &b.config));
     b.config->parallel.method = hy_method_first(&b.config->parallel.method);
+    b.config->parallel.method.cuts.fixed = 0;
     b.config->parallel.method.node = b.config->parallel.method.node > 0 ? b.config->parallel.method.node : 2;
     hy_status status = hy_comm_agree(world, parse_sizes(ranks, &b));
     if (status == HY_OK) {

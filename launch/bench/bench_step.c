@@ -4,6 +4,7 @@
  * itself) count once per rank. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -18,6 +19,7 @@
 #include "launch/options.h"
 #include "launch/report_once.h"
 #include "train/run/adamw_sharded.h"
+#include "train/run/fixed_sums.h"
 #include "train/run/method_start.h"
 #include "train/run/phase_report.h"
 #include "train/run/trainer.h"
@@ -33,13 +35,16 @@ typedef struct step_bench {
     hy_model *model;
     hy_comm *all, *sequence; /* bound to the device */
     hy_parameters *parameters;
-    void *grads;     /* flat, in the device's memory */
-    double *scalars; /* likewise: sum of losses, of squares of gradients */
+    void *grads;                 /* flat, in the device's memory */
+    int64_t grad_elements, sums; /* sums: with parallel.invariant several (hy_sp_sums) */
+    double *scalars;             /* [2,sums] likewise: sum of losses, of squares of gradients */
+    double *read;                /* [2,sums] what a step read of them */
     hy_adamw_sharded *optimizer;
     hy_layout *layout;
     int32_t *ids, *labels; /* [T] of this rank */
     hy_runner *runner;
     double best, total, gemm, peak_bytes; /* seconds; total without warming up */
+    double exposed, sent; /* the mean of ranks: seconds that the fastest step waited for exchanges; bytes of a step */
 } step_bench;
 
 static double reduce_value(hy_comm *comm, double value, hy_reduce op) {
@@ -51,8 +56,8 @@ static double reduce_value(hy_comm *comm, double value, hy_reduce op) {
 
 static hy_status make_tokens(step_bench *b) {
     const hy_mesh *mesh = &b->mesh;
-    HY_TRY(hy_layout_create(b->config->parallel.method.layout, mesh->sequence_size, mesh->sequence_index, 1, b->tokens,
-                            &b->layout));
+    HY_TRY(hy_layout_create_cut(b->config->parallel.method.layout, &b->config->parallel.method.cuts,
+                                mesh->sequence_size, mesh->sequence_index, 1, b->tokens, &b->layout));
     HY_TRY(HY_NEW("tokens", b->layout->T, &b->ids));
     HY_TRY(HY_NEW("labels", b->layout->T, &b->labels));
     const uint64_t stream = (uint64_t)mesh->data_index, vocab = (uint64_t)b->config->model.vocab;
@@ -65,12 +70,16 @@ static hy_status make_tokens(step_bench *b) {
 }
 
 static hy_status take_params(step_bench *b, hy_dtype precision) {
-    const size_t bytes = (size_t)hy_model_flat_size(b->model) * hy_role_size(precision, HY_ROLE_GRAD);
+    const hy_sp_method *method = &b->config->parallel.method;
+    b->sums = hy_sp_sums(method, b->mesh.sequence_size);
+    b->grad_elements = hy_fixed_sums_arrays(method, b->mesh.sequence_size) * hy_model_flat_size(b->model);
+    const size_t bytes = (size_t)b->grad_elements * hy_role_size(precision, HY_ROLE_GRAD);
     HY_TRY(hy_device_alloc(b->device, "gradients", bytes, &b->grads));
-    HY_TRY(hy_device_alloc(b->device, "sums of a step", 2 * sizeof(double), (void **)&b->scalars));
+    HY_TRY(hy_device_alloc(b->device, "sums of a step", (size_t)(2 * b->sums) * sizeof(double), (void **)&b->scalars));
+    HY_TRY(HY_NEW("sums of a step", 2 * b->sums, &b->read));
     HY_TRY(hy_parameters_create(b->model, b->all, b->device, precision, &b->parameters));
     HY_TRY(hy_parameters_init(b->parameters, (uint64_t)b->config->train.seed, b->grads));
-    return hy_adamw_sharded_create(b->parameters, b->grads, &b->optimizer);
+    return hy_adamw_sharded_create(b->parameters, b->grads, method, b->sums, &b->optimizer);
 }
 
 /* Local. */
@@ -86,7 +95,8 @@ static hy_status reserve_step(step_bench *b) {
                                 .recompute = c->train.recompute,
                                 .offload = c->train.offload,
                                 .train = true};
-    HY_TRY(hy_model_create(&c->model, hy_comm_size(b->world), &b->model));
+    HY_TRY(hy_model_create(
+        &c->model, hy_fixed_sums_shards(&c->parallel.method, hy_comm_size(b->world), mesh->sequence_size), &b->model));
     HY_TRY(take_params(b, hy_config_precision(c)));
     HY_TRY(make_tokens(b));
     HY_TRY(hy_runner_create(b->model, &shape, b->device, b->sequence, b->parameters->compute, b->grads, 0, &b->runner));
@@ -101,23 +111,42 @@ static double train_step(step_bench *b, int64_t number) {
     const double scale = 1.0 / (double)(b->tokens * b->mesh.data_size);
     const hy_batch batch = {b->layout, b->ids, b->labels};
     double sums[2];
-    hy_device_zero(b->device, HY_LANE_COMPUTE, b->scalars, sizeof sums);
-    hy_fill(b->device,
-            &(hy_fill_args){.n = hy_model_flat_size(b->model), .value = 0, .y = b->grads, .role = HY_ROLE_GRAD});
+    const size_t read = (size_t)(2 * b->sums) * sizeof *b->read;
+    hy_device_zero(b->device, HY_LANE_COMPUTE, b->scalars, read);
+    hy_fill(b->device, &(hy_fill_args){.n = b->grad_elements, .value = 0, .y = b->grads, .role = HY_ROLE_GRAD});
     hy_runner_step(b->runner, &batch, scale, &b->scalars[0], hy_adamw_sharded_bucket_ready, b->optimizer);
-    hy_adamw_sharded_reduce(b->optimizer, &b->scalars[1]);
-    hy_device_read(b->device, b->scalars, sizeof sums, sums);
+    hy_adamw_sharded_reduce(b->optimizer, &b->scalars[b->sums]);
+    hy_device_read(b->device, b->scalars, read, b->read);
+    for (int i = 0; i < 2; i++) {
+        sums[i] = i == 0 ? hy_fixed_sum_fragments(&c->parallel.method, b->read, b->sums)
+                         : hy_fixed_sum(&b->read[b->sums], b->sums);
+    }
     const double norm = sqrt(reduce_value(b->world, sums[1], HY_SUM));
     const double clip = c->train.clip > 0 && norm > c->train.clip ? c->train.clip / norm : 1.0;
     hy_adamw_sharded_update(b->optimizer, &settings, number, c->train.lr, clip);
     return reduce_value(b->world, sums[0], HY_SUM) * scale;
 }
 
+static bool is_own(const hy_exchange_record *record) {
+    return strcmp(record->name, "bench") == 0;
+}
+
+/* Seconds that this rank waited for exchanges of its steps. */
+static double waited_so_far(void) {
+    const hy_exchange_record *records = NULL;
+    double waited = 0.0;
+    for (int i = hy_exchange_records(&records) - 1; i >= 0; i--) {
+        waited += is_own(&records[i]) ? 0.0 : records[i].waited;
+    }
+    return waited;
+}
+
 static void time_steps(step_bench *b) {
+    double exposed = 0.0;
     b->best = (double)INFINITY;
     for (int64_t i = 0; i <= b->steps; i++) {
         hy_comm_barrier(b->world);
-        const double begin = hy_now();
+        const double begin = hy_now(), waited = waited_so_far();
         const double loss = train_step(b, i + 1);
         hy_device_wait(b->device, hy_device_mark(b->device, HY_LANE_COMPUTE));
         const double seconds = reduce_value(b->world, hy_now() - begin, HY_MAX);
@@ -128,9 +157,24 @@ static void time_steps(step_bench *b) {
                 hy_device_counts(b->device)->seconds[op] = 0;
             }
         }
-        b->best = i > 0 ? fmin(b->best, seconds) : b->best;
         b->total += i > 0 ? seconds : 0;
+        if (i > 0 && seconds < b->best) {
+            b->best = seconds;
+            exposed = waited_so_far() - waited;
+        }
     }
+    b->exposed = reduce_value(b->world, exposed / hy_comm_size(b->world), HY_SUM);
+}
+
+static void count_step_exchanges(step_bench *b) {
+    const hy_exchange_record *records = NULL;
+    const int n = hy_exchange_records(&records);
+    const double share = 1.0 / ((double)b->steps * hy_comm_size(b->world));
+    double sent = 0;
+    for (int i = 0; i < n; i++) {
+        sent += is_own(&records[i]) || records[i].kind == HY_X_RECV ? 0.0 : (double)records[i].bytes;
+    }
+    b->sent = reduce_value(b->world, share * sent, HY_SUM);
 }
 
 typedef struct step_rates {
@@ -162,6 +206,8 @@ static hy_status write_report(const step_bench *b, const step_rates *of) {
     hy_json_double(&json, "work_flops_per_second", of->work);
     hy_json_double(&json, "gemm_flops_per_second", b->gemm);
     hy_json_double(&json, "peak_bytes", b->peak_bytes);
+    hy_json_double(&json, "exposed_seconds", b->exposed);
+    hy_json_double(&json, "sent_bytes", b->sent);
     hy_json_close(&json);
     return hy_json_end(&json, HY_ERR_FAILED);
 }
@@ -180,6 +226,7 @@ static hy_status report_step_bench(const step_bench *b) {
 
 static hy_status run_step_bench(step_bench *b) {
     const int sequence = hy_trainer_sequence_size(b->config, hy_comm_size(b->world));
+    HY_TRY(hy_fixed_sums_check(b->config, sequence));
     HY_TRY(hy_mesh_create(b->world, (int)b->config->parallel.data, sequence, &b->mesh));
     HY_TRY(
         hy_comm_agree(b->world, hy_device_create(b->config->run.device, hy_config_precision(b->config), &b->device)));
@@ -191,6 +238,7 @@ static hy_status run_step_bench(step_bench *b) {
                     hy_comm_size(b->world), b->mesh.data_size, sequence, hy_device_profile(b->device)->name,
                     hy_device_profile(b->device)->detail);
     time_steps(b);
+    count_step_exchanges(b);
     const hy_phase_seconds seconds = {.total = b->total};
     b->peak_bytes = reduce_value(b->world, (double)hy_resident_peak(), HY_SUM);
     if (b->times) {
@@ -212,6 +260,7 @@ static void destroy(step_bench *b) {
     hy_parameters_destroy(b->parameters);
     hy_device_free(b->device, b->grads);
     hy_device_free(b->device, b->scalars);
+    hy_free(b->read);
     hy_free(b->ids);
     hy_free(b->labels);
     hy_model_destroy(b->model);

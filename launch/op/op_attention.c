@@ -44,7 +44,7 @@ static void take_attention_buffers(const hy_op_context *context, hy_op_pool *poo
                                    hy_sp_attn *run) {
     const hy_layout *layout = sp->layout;
     const int64_t T = layout->T;
-    hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
+    hy_layout_dims dims = hy_layout_dims_of(layout);
     *run = a->shape;
     run->q = hy_op_take_shard(pool, layout, a->q), run->k = hy_op_take_shard(pool, layout, a->k);
     run->v = hy_op_take_shard(pool, layout, a->v), run->d_o = hy_op_take_shard(pool, layout, a->d_o);

@@ -82,8 +82,8 @@ static hy_status make_layout(const hy_op_context *context, convolution *c, hy_op
         return HY_OK;
     hy_layout_destroy(*out);
     *out = NULL;
-    HY_TRY(hy_layout_create(context->options.method.layout, hy_comm_size(context->world), hy_comm_rank(context->world),
-                            1, padded[c->N], out));
+    HY_TRY(hy_layout_create_cut(context->options.method.layout, &context->options.method.cuts,
+                                hy_comm_size(context->world), hy_comm_rank(context->world), 1, padded[c->N], out));
     return hy_layout_set_documents(*out, padded, c->N);
 }
 

@@ -181,8 +181,8 @@ hy_status hy_op_layout(const hy_op_context *context, const hy_op_input *in, int6
     hy_layout *layout;
     if (cu)
         HY_TRY(check_documents(context, in, cu, B, T));
-    HY_TRY(hy_layout_create(context->options.method.layout, hy_comm_size(context->world), hy_comm_rank(context->world),
-                            B, T, &layout));
+    HY_TRY(hy_layout_create_cut(context->options.method.layout, &context->options.method.cuts,
+                                hy_comm_size(context->world), hy_comm_rank(context->world), B, T, &layout));
     if (cu) {
         hy_status status = hy_layout_set_documents(layout, cu->data, cu->shape.dim[0] - 1);
         if (status != HY_OK) {

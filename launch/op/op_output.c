@@ -51,16 +51,16 @@ static void place_rows(const hy_layout *layout, int rank, size_t row, const char
 static void gather_rows(const hy_op_context *context, hy_op_output *out, const hy_layout *layout, const char *name,
                         hy_role role, hy_shape shape, size_t row, const void *local) {
     void *full = NULL, *part = NULL;
-    int64_t most = hy_layout_sizes(layout->kind, layout->size, 0, layout->n_seq, layout->len).T_max;
+    const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_status full_status = hy_alloc("op gathered", (size_t)(layout->n_seq * layout->len) * row, &full);
-    hy_status part_status = hy_alloc("op part", (size_t)most * row, &part);
+    hy_status part_status = hy_alloc("op part", (size_t)dims.T_max * row, &part);
     if (full_status != HY_OK || part_status != HY_OK)
         hy_comm_abort(HY_ERR_MEMORY); /* the others have posted their sends */
     place_rows(layout, 0, row, local, full);
     for (int rank = 1; rank < layout->size; rank++) {
-        hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, rank, layout->n_seq, layout->len);
+        const int64_t rows = hy_layout_rank_tokens(&dims, rank);
         hy_req req = {0};
-        hy_comm_recv(context->world, "op rows", part, (size_t)dims.T * row, rank, 0, &req);
+        hy_comm_recv(context->world, "op rows", part, (size_t)rows * row, rank, 0, &req);
         hy_comm_wait(&req);
         place_rows(layout, rank, row, part, full);
     }

@@ -118,7 +118,7 @@ static void take_gradients(const hy_op_context *context, hy_op_pool *pool, const
 static void take_levels(const hy_op_context *context, hy_op_pool *pool, const hy_op_recurrence_input *r, hy_sp *sp,
                         job *j) {
     const hy_layout *layout = sp->layout;
-    hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
+    hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_level_recur_args *op = &j->levels.op;
     *op = (hy_level_recur_args){.base = j->recur.op, .L = r->t[LEVELS]->shape.dim[3]};
     op->l = hy_op_take_shard(pool, layout, r->t[LEVELS]), op->dl = take_gradient(context, pool, layout, r->t[LEVELS]);
@@ -140,7 +140,7 @@ static void take_recurrence_buffers(const hy_op_context *context, hy_op_pool *po
     /* sequences without a token are one document to the layout, and one state each in the file */
     const int64_t documents = r->N > layout->n_docs ? r->N : layout->n_docs;
     const size_t states = hy_op_bytes(context, HY_ROLE_STAT, documents * r->shape.HV * r->shape.K * r->shape.V);
-    hy_layout_dims dims = hy_layout_sizes(layout->kind, layout->size, layout->rank, layout->n_seq, layout->len);
+    hy_layout_dims dims = hy_layout_dims_of(layout);
     take_inputs(pool, r, layout, op);
     op->o = take_gradient(context, pool, layout, r->t[VALUE]);
     take_gradients(context, pool, r, layout, op);

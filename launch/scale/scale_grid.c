@@ -8,24 +8,16 @@
 enum { SETS_MAX = HY_OPTION_LIST_MAX + HY_VARIED_MAX + 1 };
 
 static hy_status parse_ranks(const char *text, hy_scale_grid *grid) {
-    char copy[1024], *rest = NULL;
-    if (strlen(text) >= sizeof copy) {
-        return hy_fail(HY_ERR_USAGE, "--ranks: a list of more than %zu characters", sizeof copy - 1);
+    if (!hy_count_list_parse(text, grid->ranks, HY_SCALE_RANKS, &grid->n_ranks)) {
+        return hy_fail(HY_ERR_USAGE, "--ranks %s: no list of at most %d numbers", text, HY_SCALE_RANKS);
     }
-    (void)snprintf(copy, sizeof copy, "%s", text);
-    for (const char *word = strtok_r(copy, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest)) {
-        int64_t *ranks = &grid->ranks[grid->n_ranks];
-        if (grid->n_ranks == HY_SCALE_RANKS) {
-            return hy_fail(HY_ERR_USAGE, "--ranks: more than %d numbers", HY_SCALE_RANKS);
+    for (int i = 0; i < grid->n_ranks; i++) {
+        if (grid->ranks[i] < 1 || grid->ranks[i] > 1 << 20 || (i > 0 && grid->ranks[i] <= grid->ranks[i - 1])) {
+            return hy_fail(HY_ERR_USAGE, "--ranks %s: %lld is no number from 1 to %d above the one before it", text,
+                           (long long)grid->ranks[i], 1 << 20);
         }
-        if (!hy_count_parse(word, ranks) || *ranks < 1 || *ranks > 1 << 20 ||
-            (grid->n_ranks > 0 && *ranks <= ranks[-1])) {
-            return hy_fail(HY_ERR_USAGE, "--ranks %s: '%s' is no number from 1 to %d above the one before it", text,
-                           word, 1 << 20);
-        }
-        grid->n_ranks++;
     }
-    return grid->n_ranks > 0 ? HY_OK : hy_fail(HY_ERR_USAGE, "--ranks: no number");
+    return HY_OK;
 }
 
 static hy_status parse_varied(const char *text, hy_varied *v) {

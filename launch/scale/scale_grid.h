@@ -28,6 +28,12 @@ typedef struct hy_scale_point {
     hy_config *config;                 /* with all that set */
 } hy_scale_point;
 
+/* What a step of a point took. */
+typedef struct hy_scale_row {
+    double tokens, seconds, exposed, sent; /* exposed: share of the ranks' time; sent: bytes of a rank, the mean */
+    double memory;                         /* bytes of a rank: the first; really run, the mean */
+} hy_scale_row;
+
 /* "8,16,32Ki" and "KEY=VALUE,VALUE,..." of each. HY_ERR_USAGE. */
 HY_MUST_CHECK hy_status hy_scale_grid_parse(const char *ranks, const hy_option_list *vary, hy_scale_grid *grid);
 /* Points of the grid; those of one combination follow one another. */

@@ -36,7 +36,7 @@ vendor() { # header pattern, folders that may include it
 }
 vendor 'mpi\.h' 'comm'
 vendor 'nccl\.h|ucp/' 'comm'
-vendor 'cuda|cublas|cudnn|cufft' 'kernels/cuda'
+vendor 'cuda|cublas|cudnn|cufft|nvtx' 'kernels/cuda'
 vendor 'cblas\.h|fftw3\.h|oneapi/dnnl' 'kernels/cpu'
 vendor 'hdf5\.h' 'train|launch'
 

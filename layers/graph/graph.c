@@ -20,23 +20,6 @@ void hy_graph_fini(hy_graph *graph) {
     hy_graph_init(graph);
 }
 
-/* Makes room for one more element in a growing array. */
-static hy_status grow(const char *name, void **array, int count, int *capacity, size_t element) {
-    if (count < *capacity) {
-        return HY_OK;
-    }
-    int wanted = *capacity ? 2 * *capacity : 64;
-    void *bigger = NULL;
-    HY_TRY(hy_alloc(name, (size_t)wanted * element, &bigger));
-    if (count > 0) {
-        memcpy(bigger, *array, (size_t)count * element);
-    }
-    hy_free(*array);
-    *array = bigger;
-    *capacity = wanted;
-    return HY_OK;
-}
-
 /* Far above any model, and so far below 2^63 that what follows from sizes cannot overflow: sums over layers, bytes, scratch. */
 static const int64_t ELEMENTS_MAX = (int64_t)1 << 40;
 
@@ -77,8 +60,7 @@ hy_var hy_graph_var(hy_graph *graph, const char *name, int64_t cols) {
         graph->status = too_large(graph, name, cols);
     }
     if (graph->status == HY_OK) {
-        graph->status =
-            grow("graph variables", (void **)&graph->vars, graph->n_vars, &graph->cap_vars, sizeof(*graph->vars));
+        graph->status = HY_GROW("graph variables", graph->n_vars + 1, &graph->cap_vars, &graph->vars);
     }
     if (graph->status != HY_OK) {
         return HY_NONE;
@@ -92,8 +74,7 @@ hy_var hy_graph_var(hy_graph *graph, const char *name, int64_t cols) {
 hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, const hy_var *in, int n_out,
                        const hy_var *out) {
     if (graph->status == HY_OK) {
-        graph->status =
-            grow("graph nodes", (void **)&graph->nodes, graph->n_nodes, &graph->cap_nodes, sizeof(*graph->nodes));
+        graph->status = HY_GROW("graph nodes", graph->n_nodes + 1, &graph->cap_nodes, &graph->nodes);
     }
     if (graph->status != HY_OK) {
         return NULL;
@@ -119,8 +100,7 @@ hy_node *hy_graph_node(hy_graph *graph, const hy_node_class *class, int n_in, co
 hy_weight hy_graph_param(hy_graph *graph, const char *name, int n_dims, const int64_t *shape, hy_init init,
                          bool decay) {
     if (graph->status == HY_OK) {
-        graph->status = grow("graph parameters", (void **)&graph->params, graph->n_params, &graph->cap_params,
-                             sizeof(*graph->params));
+        graph->status = HY_GROW("graph parameters", graph->n_params + 1, &graph->cap_params, &graph->params);
     }
     if (graph->status != HY_OK) {
         return (hy_weight){HY_NONE, 0};

@@ -50,10 +50,14 @@ typedef struct hy_node_class {
     const char *name;
     unsigned bwd_reads_in, bwd_reads_out; /* bit i: the backward reads the value of input (output) i */
     bool mixes;                           /* it looks at other tokens, and exchanges what other ranks hold of them */
-    unsigned late_in;                     /* inputs that the START of its forward does not read (sp.h) */
-    bool light;                           /* costs little beside what it holds: recompute = light runs it again */
-    bool overwrites;                      /* its backward cannot accumulate into input gradients */
-    bool loss; /* computes its gradients in one go with the loss: in training it runs in backward only */
+    bool by_fragment; /* where `mixes`: what it gives depends on fragments alone, not on whose they are */
+    unsigned late_in; /* inputs that the START of its forward does not read (sp.h) */
+    /* Its backward can be called in two parts (hy_exec.sp->part): START gives its inputs' gradients and reads no value, FINISH its weights'. Nobody in
+     * the pass reads those, so they can wait for an exchange to hide. */
+    bool weights_apart;
+    bool light;      /* costs little beside what it holds: recompute = light runs it again */
+    bool overwrites; /* its backward cannot accumulate into input gradients */
+    bool loss;       /* computes its gradients in one go with the loss: in training it runs in backward only */
     /* Roles. What is not said here is an activation; bit i stands for input (output) i. */
     unsigned stat_in, stat_out; /* statistics */
     bool either_out;            /* the outputs are statistics where a consumer reads them as such */
@@ -164,7 +168,7 @@ struct hy_node {
 typedef struct hy_graph {
     hy_status status; /* first failure while building; later calls do nothing */
     int n_vars, n_nodes, n_params;
-    int cap_vars, cap_nodes, cap_params;
+    int64_t cap_vars, cap_nodes, cap_params;
     hy_variable *vars;
     hy_node *nodes;
     hy_param *params;
@@ -225,18 +229,21 @@ struct hy_exec {
     hy_device *device;
     hy_sp *sp;
     const hy_graph *graph;
-    int64_t T;
-    hy_dtype dtype;                           /* the run's precision */
-    char *arena, *params, *grads;             /* params: the compute copy; grads NULL in evaluation */
-    const int64_t *value_offset;              /* [n_vars] of the phase that runs */
-    const int64_t *grad_offset;               /* [n_vars] */
+    int64_t T, row;               /* tokens of a call, and the first of them: all, or a fixed fragment's (runner.c) */
+    int64_t slot;                 /* the fragment; 0 where a call is of all */
+    int64_t sums;                 /* hy_sp_sums: gradients of parameters lie apart, a flat array each */
+    size_t sum_ld;                /* bytes from one to the next */
+    hy_dtype dtype;               /* the run's precision */
+    char *arena, *params, *grads; /* params: the compute copy; grads NULL in evaluation */
+    const int64_t *value_offset;  /* [n_vars] of the phase that runs */
+    const int64_t *grad_offset;   /* [n_vars] */
     const uint8_t (*acc)[HY_NODE_INPUTS];     /* [n_nodes] */
     const int64_t *kept_offset, *work_offset; /* [n_nodes]; work_offset of the phase that runs */
     char *carried;                            /* what goes on from step to step; NULL: nothing of it is here */
     const int64_t *carried_offset;            /* [n_nodes] in it */
     const hy_batch *batch;
     int64_t head_tile;
-    double *loss_sum;
+    double *loss_sum; /* [sums] in training */
     hy_eval_rows rows;
 };
 
@@ -247,17 +254,29 @@ static inline size_t hy_bytes(const hy_exec *x, hy_role role, int64_t elements) 
 static inline hy_role hy_var_role(const hy_exec *x, hy_var v) {
     return v == HY_NONE ? HY_ROLE_ACT : x->graph->vars[v].role;
 }
+/* Of the first token of the call. */
 static inline void *hy_value(const hy_exec *x, hy_var v) {
-    return v == HY_NONE ? NULL : x->arena + x->value_offset[v];
+    if (v == HY_NONE) {
+        return NULL;
+    }
+    const hy_variable *var = &x->graph->vars[v];
+    return x->arena + x->value_offset[v] + hy_bytes(x, var->role, var->per_token ? x->row * var->cols : 0);
 }
+/* What is no token's has a gradient for every fixed fragment. */
 static inline void *hy_grad(const hy_exec *x, hy_var v) {
-    return v == HY_NONE || x->grad_offset[v] < 0 ? NULL : x->arena + x->grad_offset[v];
+    if (v == HY_NONE || x->grad_offset[v] < 0) {
+        return NULL;
+    }
+    const hy_variable *var = &x->graph->vars[v];
+    return x->arena + x->grad_offset[v] + hy_bytes(x, var->role, (var->per_token ? x->row : x->slot) * var->cols);
 }
 static inline void *hy_param_value(const hy_exec *x, hy_weight w) {
     return w.param == HY_NONE ? NULL : x->params + hy_compute_offset(x->graph, x->dtype, hy_weight_flat(x->graph, w));
 }
 static inline void *hy_param_grad(const hy_exec *x, hy_weight w) {
-    return w.param == HY_NONE ? NULL : x->grads + hy_bytes(x, HY_ROLE_GRAD, hy_weight_flat(x->graph, w));
+    return w.param == HY_NONE ? NULL
+                              : x->grads + (size_t)(x->slot % x->sums) * x->sum_ld +
+                                    hy_bytes(x, HY_ROLE_GRAD, hy_weight_flat(x->graph, w));
 }
 static inline size_t hy_node_index(const hy_exec *x, const hy_node *node) {
     return (size_t)(node - x->graph->nodes);

@@ -27,14 +27,15 @@ static hy_status check_fragments(const hy_sizing *sizing, const hy_lists_needs *
     for (int i = 0; i < needs->windows.n; i++) {
         rows = needs->windows.at[i] - 1 > rows ? needs->windows.at[i] - 1 : rows;
     }
-    if (dims->len / per_sequence >= rows) {
+    if (dims->frag_min >= rows) {
         return HY_OK;
     }
-    return hy_fail(
-        HY_ERR_USAGE,
-        "train.carry_state: sequences of %lld tokens are cut into %lld fragments, each shorter than the %lld "
-        "tokens that are carried; nearest: sequences of %lld tokens",
-        (long long)dims->len, (long long)per_sequence, (long long)rows, (long long)(rows * per_sequence));
+    return hy_fail(HY_ERR_USAGE,
+                   "train.carry_state: sequences of %lld tokens are cut into %lld fragments, of which one is shorter "
+                   "than the %lld "
+                   "tokens that are carried; nearest: sequences of %lld tokens",
+                   (long long)dims->len, (long long)per_sequence, (long long)rows,
+                   (long long)hy_layout_length_for(dims, rows));
 }
 
 hy_status hy_graph_carry_init(const hy_graph *graph, const hy_sizing *sizing, const hy_model_config *config,

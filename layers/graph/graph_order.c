@@ -2,19 +2,22 @@
 
 #include "base/memory.h"
 
-/* What is known of a node between the exchange under way and the next one. */
-typedef struct mark {
+/* A node, or the START or the FINISH of one whose weights are apart, and what is known of it between the exchange under way and the
+ * next one. */
+typedef struct piece {
+    const hy_node *node;
+    int id; /* of the node */
+    hy_sp_part part;
     bool done;   /* it has its place */
-    bool waits;  /* for the exchange under way, or for a node that does */
-    bool wanted; /* by the next exchange, or by a node that is */
-} mark;
+    bool waits;  /* for the exchange under way, or for a piece that does */
+    bool wanted; /* by the next exchange, or by a piece that is */
+} piece;
 
 typedef struct stretch {
     const hy_graph *g;
     hy_phase phase;
-    const int *nodes;
+    piece *pieces;
     int n;
-    mark *marks;
     hy_ordered *out;
     int n_out;
 } stretch;
@@ -39,9 +42,10 @@ static bool reads_output(const hy_node *reader, unsigned late, const hy_node *pr
     return false;
 }
 
-/* Whether a node's backward writes this gradient; below, reads or writes it. */
-static bool writes_gradient(const hy_graph *g, const hy_node *node, hy_var root) {
-    for (int i = 0; i < node->n_in && node->class->bwd; i++) {
+/* Whether a piece's backward writes this gradient; below, reads or writes it. */
+static bool writes_gradient(const hy_graph *g, const piece *p, hy_var root) {
+    const hy_node *node = p->node;
+    for (int i = 0; i < node->n_in && node->class->bwd && p->part != HY_SP_FINISH; i++) {
         if (node->in[i] != HY_NONE && g->vars[node->in[i]].has_grad && hy_grad_root(g, node->in[i]) == root) {
             return true;
         }
@@ -49,29 +53,31 @@ static bool writes_gradient(const hy_graph *g, const hy_node *node, hy_var root)
     return false;
 }
 
-static bool touches_gradient(const hy_graph *g, const hy_node *node, hy_var root) {
-    for (int i = 0; i < node->n_out; i++) {
-        if (g->vars[node->out[i]].has_grad && hy_grad_root(g, node->out[i]) == root) {
+static bool touches_gradient(const hy_graph *g, const piece *p, hy_var root) {
+    for (int i = 0; i < p->node->n_out; i++) {
+        if (g->vars[p->node->out[i]].has_grad && hy_grad_root(g, p->node->out[i]) == root) {
             return true;
         }
     }
-    return writes_gradient(g, node, root);
+    return writes_gradient(g, p, root);
 }
 
-static bool writes_what_touches(const hy_graph *g, const hy_node *writer, const hy_node *other) {
-    for (int i = 0; i < writer->n_in && writer->class->bwd; i++) {
-        if (writer->in[i] != HY_NONE && g->vars[writer->in[i]].has_grad &&
-            touches_gradient(g, other, hy_grad_root(g, writer->in[i]))) {
+static bool writes_what_touches(const hy_graph *g, const piece *writer, const piece *other) {
+    const hy_node *node = writer->node;
+    for (int i = 0; i < node->n_in && node->class->bwd && writer->part != HY_SP_FINISH; i++) {
+        if (node->in[i] != HY_NONE && g->vars[node->in[i]].has_grad &&
+            touches_gradient(g, other, hy_grad_root(g, node->in[i]))) {
             return true;
         }
     }
     return false;
 }
 
-static bool share_parameter(const hy_node *a, const hy_node *b) {
-    for (int i = 0; i < HY_NODE_WEIGHTS; i++) {
+/* Whether both add to the gradient of one parameter. */
+static bool share_parameter(const piece *a, const piece *b) {
+    for (int i = 0; i < HY_NODE_WEIGHTS && a->part != HY_SP_START && b->part != HY_SP_START; i++) {
         for (int j = 0; j < HY_NODE_WEIGHTS; j++) {
-            if (a->w[i].param != HY_NONE && a->w[i].param == b->w[j].param) {
+            if (a->node->w[i].param != HY_NONE && a->node->w[i].param == b->node->w[j].param) {
                 return true;
             }
         }
@@ -79,28 +85,34 @@ static bool share_parameter(const hy_node *a, const hy_node *b) {
     return false;
 }
 
-/* Whether node `later` of the stretch, or its START alone, must come after node `earlier`. */
+/* Whether piece `later` of the stretch, or of an exchange its START alone, must come after piece `earlier`. */
 static bool depends(const stretch *s, int later, hy_sp_part part, int earlier) {
-    const hy_node *a = &s->g->nodes[s->nodes[earlier]], *b = &s->g->nodes[s->nodes[later]];
+    const piece *a = &s->pieces[earlier], *b = &s->pieces[later];
     if (s->phase != HY_PHASE_BWD) {
-        return reads_output(b, part == HY_SP_START ? b->class->late_in : 0, a);
+        return reads_output(b->node, part == HY_SP_START ? b->node->class->late_in : 0, a->node);
     }
     return writes_what_touches(s->g, a, b) || writes_what_touches(s->g, b, a) || share_parameter(a, b);
 }
 
 /* ---- order ---- */
 
+/* The parts of a node that follow each other are all of it. */
 static void place(stretch *s, int i, hy_sp_part part) {
-    s->out[s->n_out++] = (hy_ordered){s->nodes[i], part};
-    s->marks[i].done = true;
+    const hy_ordered *last = s->n_out > 0 ? &s->out[s->n_out - 1] : NULL;
+    if (last && last->node == s->pieces[i].id && last->part == HY_SP_START && !s->pieces[i].node->class->mixes) {
+        s->n_out--;
+        part = HY_SP_WHOLE;
+    }
+    s->out[s->n_out++] = (hy_ordered){s->pieces[i].id, part};
+    s->pieces[i].done = true;
 }
 
-/* Among the nodes before `end`: those that wait for the exchange `open` (−1: none). All before that one are free. */
+/* Among the pieces before `end`: those that wait for the exchange `open` (−1: none). All before that one are free. */
 static void find_waiting(stretch *s, int open, int end) {
     for (int i = 0; i < end; i++) {
-        s->marks[i].waits = open >= 0 && i > open && depends(s, i, HY_SP_WHOLE, open);
+        s->pieces[i].waits = open >= 0 && i > open && depends(s, i, HY_SP_WHOLE, open);
         for (int j = open + 1; j < i && open >= 0; j++) {
-            s->marks[i].waits |= !s->marks[j].done && s->marks[j].waits && depends(s, i, HY_SP_WHOLE, j);
+            s->pieces[i].waits |= !s->pieces[j].done && s->pieces[j].waits && depends(s, i, HY_SP_WHOLE, j);
         }
     }
 }
@@ -108,9 +120,9 @@ static void find_waiting(stretch *s, int open, int end) {
 /* Those that the START of exchange `next` needs; the end of the stretch needs all. */
 static void find_wanted(stretch *s, int next) {
     for (int i = next - 1; i >= 0; i--) {
-        s->marks[i].wanted = next == s->n || depends(s, next, HY_SP_START, i);
+        s->pieces[i].wanted = next == s->n || depends(s, next, HY_SP_START, i);
         for (int k = i + 1; k < next; k++) {
-            s->marks[i].wanted |= !s->marks[k].done && s->marks[k].wanted && depends(s, k, HY_SP_WHOLE, i);
+            s->pieces[i].wanted |= !s->pieces[k].done && s->pieces[k].wanted && depends(s, k, HY_SP_WHOLE, i);
         }
     }
 }
@@ -120,33 +132,50 @@ static void place_between(stretch *s, int open, int next) {
     find_waiting(s, open, next);
     find_wanted(s, next);
     for (int i = 0; i < next; i++) {
-        if (!s->marks[i].done && !s->marks[i].waits && (open >= 0 || s->marks[i].wanted)) {
-            place(s, i, HY_SP_WHOLE);
+        const piece *p = &s->pieces[i];
+        if (!p->done && !p->waits && (open >= 0 || p->wanted)) {
+            place(s, i, p->part);
         }
     }
     if (open >= 0) {
         place(s, open, HY_SP_FINISH);
     }
     for (int i = 0; i < next; i++) {
-        if (!s->marks[i].done && s->marks[i].wanted) {
-            place(s, i, HY_SP_WHOLE);
+        if (!s->pieces[i].done && s->pieces[i].wanted) {
+            place(s, i, s->pieces[i].part);
+        }
+    }
+}
+
+static void add_piece(stretch *s, int id, hy_sp_part part) {
+    s->pieces[s->n++] = (piece){.node = &s->g->nodes[id], .id = id, .part = part};
+}
+
+static void cut_nodes(stretch *s, const int *nodes, int n) {
+    for (int i = 0; i < n; i++) {
+        if (s->phase == HY_PHASE_BWD && s->g->nodes[nodes[i]].class->weights_apart) {
+            add_piece(s, nodes[i], HY_SP_START);
+            add_piece(s, nodes[i], HY_SP_FINISH);
+        } else {
+            add_piece(s, nodes[i], HY_SP_WHOLE);
         }
     }
 }
 
 hy_status hy_graph_order(const hy_graph *g, hy_phase phase, const int *nodes, int n, hy_ordered *out, int *n_out) {
-    stretch s = {.g = g, .phase = phase, .nodes = nodes, .n = n, .out = out};
+    stretch s = {.g = g, .phase = phase, .out = out};
     int open = -1;
-    HY_TRY(HY_NEW("order of nodes", n, &s.marks));
-    for (int i = 0; i < n; i++) {
-        if (g->nodes[nodes[i]].class->mixes) {
+    HY_TRY(HY_NEW("order of nodes", 2 * n, &s.pieces));
+    cut_nodes(&s, nodes, n);
+    for (int i = 0; i < s.n; i++) {
+        if (s.pieces[i].node->class->mixes) {
             place_between(&s, open, i);
             place(&s, i, HY_SP_START);
             open = i;
         }
     }
-    place_between(&s, open, n);
-    hy_free(s.marks);
+    place_between(&s, open, s.n);
+    hy_free(s.pieces);
     *n_out = s.n_out;
     return HY_OK;
 }

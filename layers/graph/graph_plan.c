@@ -98,8 +98,33 @@ static hy_status add_stretch(planner *p, int begin, int end, hy_phase phase) {
     return HY_OK;
 }
 
+/* The first end of an exchange among instructions begin … end − 1, −1: none. */
+static int first_finish(const planner *p, int begin, int end) {
+    for (int i = begin; i < end; i++) {
+        const hy_instruction *ins = &p->plan->instructions[i];
+        if (p->g->nodes[ins->node].class->mixes && ins->part == HY_SP_FINISH) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* The gradients of a block are complete with its last instruction, but told behind the first exchange of the next one: what somebody
+ * waits for has the links to itself. */
+typedef struct told {
+    int block, last; /* complete and not told; −1: none */
+} told;
+
+static void tell_behind(planner *p, told *t, int begin) {
+    const int end = p->plan->n_instructions, finish = first_finish(p, begin, end - 1);
+    if (t->block >= 0) {
+        p->plan->instructions[finish >= 0 ? finish : t->last].block_done = t->block;
+    }
+}
+
 static hy_status order_instructions(planner *p) {
     const hy_graph *g = p->g;
+    told waiting = {-1, -1};
     for (int begin = 0, end; begin < g->n_nodes; begin = end) {
         for (end = begin + 1; end < g->n_nodes && p->segment[end] == p->segment[begin];) {
             end++;
@@ -114,10 +139,15 @@ static hy_status order_instructions(planner *p) {
         }
         p->times[p->segment[begin]].bwd_begin = p->plan->n_instructions;
         HY_TRY(add_stretch(p, begin, end, HY_PHASE_RECOMPUTE));
+        const int first = p->plan->n_instructions;
         HY_TRY(add_stretch(p, begin, end, HY_PHASE_BWD));
         if (g->nodes[begin].block > 0 || begin == 0) {
-            p->plan->instructions[p->plan->n_instructions - 1].block_done = g->nodes[begin].block;
+            tell_behind(p, &waiting, first);
+            waiting = (told){g->nodes[begin].block, p->plan->n_instructions - 1};
         }
+    }
+    if (waiting.block >= 0) {
+        p->plan->instructions[waiting.last].block_done = waiting.block;
     }
     return HY_OK;
 }
@@ -154,7 +184,8 @@ static hy_status touch_gradients(planner *p, int n, hy_sp_part part, int time) {
             touch(p->grad_life[root], time);
         }
     }
-    for (int i = 0; i < node->n_in && node->class->bwd; i++) {
+    const bool weights_only = node->class->weights_apart && part == HY_SP_FINISH;
+    for (int i = 0; i < node->n_in && node->class->bwd && !weights_only; i++) {
         hy_var v = node->in[i];
         if (v != HY_NONE && g->vars[v].has_grad) {
             hy_var root = hy_grad_root(g, v);
@@ -174,7 +205,7 @@ static hy_status touch_gradients(planner *p, int n, hy_sp_part part, int time) {
 /* Bit i: the instruction touches the value of input (output) i. */
 static unsigned inputs_of(const hy_instruction *ins, const hy_node_class *class) {
     if (ins->phase == HY_PHASE_BWD) {
-        return class->bwd_reads_in;
+        return class->weights_apart && ins->part == HY_SP_START ? 0 : class->bwd_reads_in;
     }
     return ins->part == HY_SP_START ? ~class->late_in : ~0u;
 }
@@ -210,6 +241,13 @@ static hy_status find_lifetimes(planner *p) {
         }
     }
     return HY_OK;
+}
+
+/* What is no token's has one for every fragment that is computed by itself. */
+static int64_t gradient_bytes(const planner *p, hy_var v) {
+    const hy_variable *var = &p->g->vars[v];
+    const int64_t rows = var->per_token ? p->s->dims->T : hy_layout_call_count(p->s->dims);
+    return var->cols * rows * (int64_t)hy_sp_size(p->s->sp, var->role);
 }
 
 static int64_t value_bytes(const planner *p, hy_var v) {
@@ -261,7 +299,7 @@ static void collect_intervals(planner *p) {
         const int64_t bytes = value_bytes(p, v);
         add_interval(p, bytes, p->life[v][0], &plan->value_offset[0][v]);
         add_interval(p, bytes, p->life[v][1], &plan->value_offset[1][v]);
-        add_interval(p, bytes, p->grad_life[v], &plan->grad_offset[v]);
+        add_interval(p, gradient_bytes(p, v), p->grad_life[v], &plan->grad_offset[v]);
     }
     for (int n = 0; n < g->n_nodes; n++) {
         const hy_node_class *class = g->nodes[n].class;
@@ -270,12 +308,13 @@ static void collect_intervals(planner *p) {
     for (int t = 0, started = 0; t < plan->n_instructions; t++) {
         const hy_instruction *ins = &plan->instructions[t];
         const hy_node *node = &g->nodes[ins->node];
-        if (ins->part == HY_SP_START) {
+        if (node->class->mixes && ins->part == HY_SP_START) {
             started = t; /* one at a time */
             continue;
         }
-        add_interval(p, node->class->work ? node->class->work(p->s, node) : 0,
-                     (int[]){ins->part == HY_SP_FINISH ? started : t, t}, &plan->work_offset[ins->phase][ins->node]);
+        const bool ends = node->class->mixes && ins->part == HY_SP_FINISH;
+        add_interval(p, node->class->work ? node->class->work(p->s, node) : 0, (int[]){ends ? started : t, t},
+                     &plan->work_offset[ins->phase][ins->node]);
     }
 }
 

@@ -16,7 +16,7 @@ typedef struct hy_instruction {
     int node;
     hy_phase phase;
     hy_sp_part part;
-    int block_done; /* block whose backward is complete with this instruction, or −1; 0 comes last */
+    int block_done; /* block whose gradients of weights are complete and may travel from here on, or −1; 0 comes last */
 } hy_instruction;
 
 typedef struct hy_graph_plan {

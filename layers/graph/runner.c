@@ -8,7 +8,9 @@
 
 /* As many logits at a time as the device likes, at least 256 rows (a tile's product with the head's gradient touches all of it),
  * at most T. */
-static int64_t head_tile_rows(const hy_run_shape *shape, const hy_tuning *tuning, int64_t T, int64_t vocab) {
+static int64_t head_tile_rows(const hy_run_shape *shape, const hy_tuning *tuning, const hy_layout_dims *dims,
+                              int64_t vocab) {
+    const int64_t T = hy_layout_call_tokens(dims);
     int64_t rows = shape->head_tile;
     if (rows == 0) {
         const int64_t liked = tuning->head_logits > 0 ? tuning->head_logits / vocab : T;
@@ -18,15 +20,36 @@ static int64_t head_tile_rows(const hy_run_shape *shape, const hy_tuning *tuning
     return rows > 0 ? rows : 1;
 }
 
+/* Softmax attention adds up blocks of keys by rank, and a long convolution shares out channels. */
+static hy_status check_fixed(const hy_model *model, const hy_layout_dims *dims) {
+    const hy_graph *g = hy_model_graph(model);
+    const hy_model_config *config = hy_model_config_of(model);
+    for (int n = 0; n < g->n_nodes && dims->cuts.fixed > 0; n++) {
+        const hy_node *node = &g->nodes[n];
+        if (node->class->mixes && !node->class->by_fragment) {
+            const hy_mixer_config *mixer = &config->mixers[config->layer_mixer[node->block - 1]];
+            return hy_fail(
+                HY_ERR_USAGE,
+                "parallel.invariant: layer %d (model.mixers.%s, kind %s) depends on the number of ranks in its "
+                "last bits: its %s; recurrences, log-linear attention, short convolutions and token shifts "
+                "do not",
+                node->block - 1, mixer->name, mixer->kind, node->class->name);
+        }
+    }
+    return HY_OK;
+}
+
 /* Everything of *r but memory: sizes and plan. */
 static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const hy_profile *profile, hy_runner *r) {
     *r = (hy_runner){.model = model, .shape = *shape};
+    HY_TRY(hy_cuts_check(shape->method.layout, &shape->method.cuts, shape->sequence_size));
     HY_TRY(hy_model_config_check_reach(hy_model_config_of(model), shape->len, "sequences"));
     HY_TRY(hy_graph_check_tokens(hy_model_graph(model), shape->n_seq, shape->len, shape->sequence_size));
-    r->dims =
-        hy_layout_sizes(shape->method.layout, shape->sequence_size, shape->sequence_rank, shape->n_seq, shape->len);
+    r->dims = hy_layout_sizes_cut(shape->method.layout, &shape->method.cuts, shape->sequence_size, shape->sequence_rank,
+                                  shape->n_seq, shape->len);
+    HY_TRY(check_fixed(model, &r->dims));
     r->sp = (hy_sp){.profile = profile, .method = shape->method, .carries = shape->carry};
-    r->shape.head_tile = head_tile_rows(shape, &profile->tuning, r->dims.T, hy_model_config_of(model)->vocab);
+    r->shape.head_tile = head_tile_rows(shape, &profile->tuning, &r->dims, hy_model_config_of(model)->vocab);
     const hy_graph *graph = hy_model_graph(model);
     r->needs.method = shape->method;
     r->needs.carries = shape->carry;
@@ -98,6 +121,8 @@ static hy_status runner_create(const hy_model *model, const hy_run_shape *shape,
                         .sp = &r->sp,
                         .graph = hy_model_graph(model),
                         .T = r->dims.T,
+                        .sums = hy_sp_sums(&shape->method, shape->sequence_size),
+                        .sum_ld = (size_t)hy_model_flat_size(model) * hy_role_size(shape->dtype, HY_ROLE_GRAD),
                         .dtype = shape->dtype,
                         .arena = r->memory.arena,
                         .params = params,
@@ -150,7 +175,7 @@ static void set_place(int block, const hy_instruction *ins) {
     hy_span_set_place(place);
 }
 
-static void call_node(hy_exec *x, const hy_instruction *ins) {
+static void call_class(hy_exec *x, const hy_instruction *ins) {
     const hy_node *node = &x->graph->nodes[ins->node];
     const hy_node_class *class = node->class;
     x->sp->part = ins->part;
@@ -161,6 +186,24 @@ static void call_node(hy_exec *x, const hy_instruction *ins) {
     } else if (class->bwd) {
         class->bwd(x, node);
     }
+}
+
+/* Fixed fragments are computed one by one, so that every call and every sum is the same whoever has them. What mixes does so itself. */
+static void call_node(hy_exec *x, const hy_instruction *ins) {
+    const hy_layout *layout = x->sp->layout;
+    if (layout->cuts.fixed == 0 || x->graph->nodes[ins->node].class->mixes) {
+        call_class(x, ins);
+        return;
+    }
+    const int64_t T = x->T;
+    for (x->slot = 0; x->slot < layout->n_local; x->slot++) {
+        const hy_fragment *f = &layout->frags[layout->local[x->slot]];
+        x->row = f->local;
+        x->T = f->len;
+        call_class(x, ins);
+    }
+    x->slot = x->row = 0;
+    x->T = T;
 }
 
 static void runner_tell_watch(const hy_runner *r, const hy_instruction *ins, bool begins) {
@@ -177,10 +220,10 @@ static void execute(hy_runner *r, const hy_instruction *ins) {
     const int64_t span = hy_span_begin(HY_SPAN_WORK, node->class->name);
     runner_tell_watch(r, ins, true);
     call_node(&r->exec, ins);
-    runner_tell_watch(r, ins, false);
     if (r->sp.comm) {
-        hy_comm_progress(r->sp.comm);
+        hy_sp_progress(&r->sp);
     }
+    runner_tell_watch(r, ins, false);
     hy_span_end(span);
     hy_spans_pass();
     set_place(node->block, NULL);
@@ -243,6 +286,7 @@ static void run_instructions(hy_runner *r, const hy_batch *batch, double d_scale
         move = move_values(r, move, i);
         execute(r, ins);
         if (ins->block_done >= 0 && ready) {
+            set_place(ins->block_done, NULL);
             tell_ready(ins->block_done, ready, context);
         }
     }
@@ -266,7 +310,7 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, int64
     const hy_graph *g = hy_model_graph(model);
     const hy_model_config *config = hy_model_config_of(model);
     const hy_mixer_config *mixer = &config->mixers[config->layer_mixer[layer]];
-    *out = (hy_layer_info){.mixer = mixer->name, .kind = mixer->kind};
+    *out = (hy_layer_info){.mixer = mixer->name, .kind = mixer->kind, .window = -1};
     for (int n = 0; n < g->n_nodes; n++) {
         const hy_node *node = &g->nodes[n];
         if (node->block != layer + 1) {
@@ -283,6 +327,7 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, int64
             out->method = "halo"; /* of a mixer that has nothing else; others replace it */
         } else if (node->class == &hy_class_attention) {
             out->method = hy_sp_attn_title(&shape->method, node->attr.attn.rank > 0);
+            out->window = node->attr.attn.window;
         }
     }
 }

@@ -36,12 +36,17 @@ static void conv_bwd(hy_exec *x, const hy_node *node) {
     c.op.dy = hy_grad(x, node->out[0]);
     c.op.dx = hy_grad(x, node->in[0]);
     c.op.acc = hy_acc(x, node, 0);
+    const int64_t taps = c.op.C * c.op.W;
     c.op.dw = hy_param_grad(x, node->w[0]);
     c.op.dbias = hy_param_grad(x, node->w[1]);
+    c.sums = x->sums;
+    c.sum_ld = x->sum_ld;
     if (node->in[1] != HY_NONE) {
         c.op.dw = hy_grad(x, node->in[1]);
+        c.sums = hy_layout_call_count(&x->sp->layout->dims);
+        c.sum_ld = hy_bytes(x, HY_ROLE_STAT, taps);
         if (!hy_acc(x, node, 1) && x->sp->part != HY_SP_FINISH) {
-            hy_fill(x->device, &(hy_fill_args){.n = c.op.C * c.op.W, .value = 0, .y = c.op.dw, .role = HY_ROLE_STAT});
+            hy_fill(x->device, &(hy_fill_args){.n = c.sums * taps, .value = 0, .y = c.op.dw, .role = HY_ROLE_STAT});
         }
     }
     hy_sp_conv_bwd(x->sp, &c);
@@ -71,6 +76,7 @@ static double conv_flops(const hy_node *node, int64_t tokens, const int64_t *doc
 
 const hy_node_class hy_class_conv = {.name = "convolution",
                                      .mixes = true,
+                                     .by_fragment = true,
                                      .light = true,
                                      .bwd_reads_in = 3,
                                      .stat_in = 2,

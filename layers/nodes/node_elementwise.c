@@ -165,7 +165,7 @@ static hy_rope_args rope_args(const hy_exec *x, const hy_node *node) {
                           .first = node->attr.rope.first,
                           .rot = node->attr.rope.rot,
                           .base = node->attr.rope.base,
-                          .pos = x->sp->lists->doc_pos.device};
+                          .pos = x->sp->lists->doc_pos.device + x->row};
 }
 
 static void rope_fwd(hy_exec *x, const hy_node *node) {

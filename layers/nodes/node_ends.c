@@ -9,7 +9,7 @@ static void embed_fwd(hy_exec *x, const hy_node *node) {
     hy_embed_fwd(x->device, &(hy_embed_args){.T = x->T,
                                              .D = node->attr.ends.D,
                                              .vocab = node->attr.ends.vocab,
-                                             .tokens = x->sp->lists->tokens.device,
+                                             .tokens = x->sp->lists->tokens.device + x->row,
                                              .w = hy_param_value(x, node->w[0]),
                                              .y = hy_value(x, node->out[0])});
 }
@@ -19,7 +19,7 @@ static void embed_bwd(hy_exec *x, const hy_node *node) {
                                              .D = node->attr.ends.D,
                                              .vocab = node->attr.ends.vocab,
                                              .frozen = node->attr.ends.frozen,
-                                             .tokens = x->sp->lists->tokens.device,
+                                             .tokens = x->sp->lists->tokens.device + x->row,
                                              .dy = hy_grad(x, node->out[0]),
                                              .dw = hy_param_grad(x, node->w[0])});
 }
@@ -63,17 +63,17 @@ static void head_forward(hy_exec *x, const hy_node *node, const head_tile *t, in
                             .ldc = vocab,
                             .b_role = HY_ROLE_WEIGHT,
                             .c_role = HY_ROLE_STAT});
-    hy_cross_entropy(x->device,
-                     &(hy_cross_entropy_args){.rows = t->rows,
-                                              .vocab = vocab,
-                                              .labels = x->sp->lists->labels.device + t->row,
-                                              .logits = t->logits,
-                                              .dlogits = t->d_logits,
-                                              .grad = train,
-                                              .d_scale = x->sp->lists->d_scale,
-                                              .loss = x->loss_sum,
-                                              .row_loss = x->rows.loss ? x->rows.loss + t->row : NULL,
-                                              .row_correct = x->rows.correct ? x->rows.correct + t->row : NULL});
+    hy_cross_entropy(
+        x->device, &(hy_cross_entropy_args){.rows = t->rows,
+                                            .vocab = vocab,
+                                            .labels = x->sp->lists->labels.device + x->row + t->row,
+                                            .logits = t->logits,
+                                            .dlogits = t->d_logits,
+                                            .grad = train,
+                                            .d_scale = x->sp->lists->d_scale,
+                                            .loss = x->loss_sum + (train ? x->slot % x->sums : 0),
+                                            .row_loss = x->rows.loss ? x->rows.loss + x->row + t->row : NULL,
+                                            .row_correct = x->rows.correct ? x->rows.correct + x->row + t->row : NULL});
 }
 
 static void head_backward(hy_exec *x, const hy_node *node, const head_tile *t) {
@@ -121,7 +121,7 @@ static void head_all(hy_exec *x, const hy_node *node, int train) {
     for (int64_t row = 0; row < x->T; row += x->head_tile) {
         const head_tile t = {.row = row,
                              .rows = x->T - row < x->head_tile ? x->T - row : x->head_tile,
-                             .logits = out ? out + hy_bytes(x, HY_ROLE_STAT, row * vocab) : work,
+                             .logits = out ? out + hy_bytes(x, HY_ROLE_STAT, (x->row + row) * vocab) : work,
                              .d_logits = work + d_logits_at(x->sp, x->head_tile, vocab)};
         head_forward(x, node, &t, train);
         if (train) {

@@ -93,6 +93,7 @@ static double levels_flops(const hy_node *node, int64_t tokens, const int64_t *d
 
 const hy_node_class hy_class_levels = {.name = "log-linear recurrence",
                                        .mixes = true,
+                                       .by_fragment = true,
                                        .bwd_reads_in = 0x3f,
                                        .stat_in = 0x38,
                                        .late_in = 0x21,

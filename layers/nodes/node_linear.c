@@ -29,23 +29,27 @@ static void linear_fwd(hy_exec *x, const hy_node *node) {
     }
 }
 
-static void linear_bwd(hy_exec *x, const hy_node *node) {
-    int64_t in = node->attr.linear.in, out = node->attr.linear.out, rows = x->T * node->attr.linear.heads;
-    const void *dy = hy_grad(x, node->out[0]);
-    const hy_role role = hy_var_role(x, node->out[0]);
-    hy_gemm(x->device, &(hy_gemm_args){.m = rows,
+static void linear_bwd_inputs(hy_exec *x, const hy_node *node) {
+    const int64_t in = node->attr.linear.in, out = node->attr.linear.out;
+    hy_gemm(x->device, &(hy_gemm_args){.m = x->T * node->attr.linear.heads,
                                        .n = in,
                                        .k = out,
                                        .alpha = 1,
-                                       .a = dy,
+                                       .a = hy_grad(x, node->out[0]),
                                        .lda = out,
                                        .b = hy_param_value(x, node->w[0]),
                                        .ldb = node->attr.linear.ld,
                                        .beta = hy_acc(x, node, 0) ? 1 : 0,
                                        .c = hy_grad(x, node->in[0]),
                                        .ldc = in,
-                                       .a_role = role,
+                                       .a_role = hy_var_role(x, node->out[0]),
                                        .b_role = HY_ROLE_WEIGHT});
+}
+
+static void linear_bwd_weights(hy_exec *x, const hy_node *node) {
+    const int64_t in = node->attr.linear.in, out = node->attr.linear.out, rows = x->T * node->attr.linear.heads;
+    const void *dy = hy_grad(x, node->out[0]);
+    const hy_role role = hy_var_role(x, node->out[0]);
     hy_gemm(x->device, &(hy_gemm_args){.trans_a = 1,
                                        .m = out,
                                        .n = in,
@@ -67,6 +71,15 @@ static void linear_bwd(hy_exec *x, const hy_node *node) {
     }
 }
 
+static void linear_bwd(hy_exec *x, const hy_node *node) {
+    if (x->sp->part != HY_SP_FINISH) {
+        linear_bwd_inputs(x, node);
+    }
+    if (x->sp->part != HY_SP_START) {
+        linear_bwd_weights(x, node);
+    }
+}
+
 static double linear_flops(const hy_node *node, int64_t tokens, const int64_t *docs, int64_t n_docs) {
     (void)docs;
     (void)n_docs;
@@ -76,6 +89,7 @@ static double linear_flops(const hy_node *node, int64_t tokens, const int64_t *d
 
 static const hy_node_class linear_class = {.name = "linear",
                                            .bwd_reads_in = 1,
+                                           .weights_apart = true,
                                            .either_out = true,
                                            .fwd = linear_fwd,
                                            .bwd = linear_bwd,

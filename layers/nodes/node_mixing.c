@@ -86,6 +86,7 @@ static double recur_flops(const hy_node *node, int64_t tokens, const int64_t *do
 
 const hy_node_class hy_class_recur = {.name = "recurrence",
                                       .mixes = true,
+                                      .by_fragment = true,
                                       .bwd_reads_in = 0x7f,
                                       .stat_in = 0x18,
                                       .late_in = 1,

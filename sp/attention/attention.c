@@ -54,12 +54,12 @@ static hy_attn_need need_of(const hy_sp_attn *shape) {
 void hy_sp_attn_need(hy_lists_needs *needs, const hy_sp_attn *shape) {
     const hy_attn_need need = need_of(shape);
     hy_lists_need_attention(needs, &need);
-    if (hy_attn_row_of(needs->method.attention)->by_heads) {
+    const hy_attn_by_heads *by_heads = hy_attn_row_of(needs->method.attention)->by_heads;
+    if (by_heads) {
         const hy_heads heads = {shape->H, shape->HKV};
         const hy_head_kind keys = shape->latent.rank > 0 ? HY_HEADS_COMMON : HY_HEADS_SHARED;
-        const bool near = needs->method.attention == HY_ATTENTION_2D;
-        hy_lists_need_heads(needs, &(hy_head_need){heads, HY_HEADS_MAIN, near});
-        hy_lists_need_heads(needs, &(hy_head_need){heads, keys, near});
+        hy_lists_need_heads(needs, &(hy_head_need){heads, HY_HEADS_MAIN, by_heads->near});
+        hy_lists_need_heads(needs, &(hy_head_need){heads, keys, by_heads->near});
     }
 }
 

@@ -64,8 +64,8 @@ void hy_attn_carried_store(hy_attn_call *c) {
     const hy_layout *layout = c->sp->layout;
     const int64_t rows = carried_rows(c->a);
     for (int64_t s = 0; s < layout->n_seq; s++) {
-        const hy_fragment *f = &layout->frags[hy_layout_end_fragment(layout, s, 1)];
-        if (f->owner == layout->rank) {
+        const hy_fragment *f = hy_layout_own_end(layout, s, 1);
+        if (f) {
             const size_t first = (size_t)(f->local + f->len - rows) * c->esize;
             char *to = carried_at(c, s);
             copy_key_rows(c, c->k_row, (const char *)c->a->k + first * (size_t)c->k_row, to);

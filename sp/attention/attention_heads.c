@@ -26,7 +26,7 @@ typedef struct heads_attn {
 } heads_attn;
 
 static heads_attn heads_attn_of(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *a) {
-    const bool near = sp->method.attention == HY_ATTENTION_2D, latent = a->latent.rank > 0;
+    const bool near = hy_attn_row_of(sp->method.attention)->by_heads->near, latent = a->latent.rank > 0;
     const int members = near ? hy_sp_group_ranks(&sp->method, dims->size) : dims->size, own = dims->rank % members;
     const hy_heads heads = {a->H, a->HKV};
     heads_attn c = {.dims = hy_head_outer(dims, members), .whole = *sp, .sub = *a};
@@ -194,9 +194,10 @@ static void heads_bwd(hy_sp *sp, hy_sp_attn *a) {
     hy_heads_take(&c.x, results, 3);
 }
 
-static const hy_attn_by_heads by_heads = {.kept = heads_kept, .work = heads_work, .fwd = heads_fwd, .bwd = heads_bwd};
+#define BY_HEADS .kept = heads_kept, .work = heads_work, .fwd = heads_fwd, .bwd = heads_bwd
+static const hy_attn_by_heads by_heads = {BY_HEADS}, by_heads_near = {.near = true, BY_HEADS};
 
 const hy_attn_row hy_attn_row_heads = {
     .title = "heads all-to-all", .latent_title = "latent to heads", .by_heads = &by_heads};
 const hy_attn_row hy_attn_row_2d = {
-    .title = "heads and ring", .latent_title = "latent to heads and ring", .by_heads = &by_heads};
+    .title = "heads and ring", .latent_title = "latent to heads and ring", .by_heads = &by_heads_near};

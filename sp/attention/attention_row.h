@@ -18,6 +18,7 @@ typedef struct hy_attn_others {
 
 /* One that computes whole sequences of some heads instead of hops: the public functions (sp.h), on more than one rank. */
 typedef struct hy_attn_by_heads {
+    bool near; /* only among ranks that are near each other; a ring between groups of them */
     size_t (*kept)(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
     size_t (*work)(const hy_sp *sp, const hy_layout_dims *dims, const hy_sp_attn *shape);
     void (*fwd)(hy_sp *sp, hy_sp_attn *a);

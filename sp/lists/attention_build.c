@@ -7,14 +7,6 @@ typedef struct key_block {
 
 enum { TILE_GROUP = 256 }; /* queries among which kernels share loads */
 
-static int64_t lesser_of(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static int64_t greater_of(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
 /* Whether queries are cut into ranges at all: only where exchanges are to advance in between. */
 static bool cuts_queries(const hy_profile *profile, int size) {
     return size > 1 && profile->tuning.attn_products > 0;
@@ -50,8 +42,8 @@ static void add_pair(hy_attn_builder *b, const hy_attn_pair *pair) {
     b->group_products += more;
     b->lists->built[b->n_pairs++] = *pair;
     b->group->n++;
-    b->group->nq = greater_of(b->group->nq, pair->nq);
-    b->group->nk = greater_of(b->group->nk, pair->nk);
+    b->group->nq = hy_greater(b->group->nq, pair->nq);
+    b->group->nk = hy_greater(b->group->nk, pair->nk);
 }
 
 /* Of `all` queries, how many per pair: about as many multiplications as the device likes, but whole groups. */
@@ -59,8 +51,8 @@ static int64_t queries_of_pair(const hy_attn_builder *b, int64_t keys, int64_t a
     if (!cuts_queries(b->profile, b->dims.size)) {
         return all;
     }
-    const int64_t products = greater_of(keys * b->lists->need.products, 1);
-    return greater_of(b->profile->tuning.attn_products / products / TILE_GROUP * TILE_GROUP, TILE_GROUP);
+    const int64_t products = hy_greater(keys * b->lists->need.products, 1);
+    return hy_greater(b->profile->tuning.attn_products / products / TILE_GROUP * TILE_GROUP, TILE_GROUP);
 }
 
 /* How many of the fragment's queries see some key before position `end`: the first key never decreases. */
@@ -87,13 +79,13 @@ static const hy_fragment *fragment_of(const hy_attn_builder *b, const key_block 
 static void add_fragment(hy_attn_builder *b, const key_block *block, int64_t row, const hy_fragment *f) {
     const int64_t end = block->begin + block->rows, n = queries_seeing(b, f, end);
     const int64_t step = queries_of_pair(b, block->rows, f->len);
-    for (int64_t first = greater_of(block->begin - f->begin, 0); first < n; first += step) {
-        const int64_t nq = lesser_of(n - first, step), t = f->local + first, begin = greater_of(block->begin, b->lo[t]);
+    for (int64_t first = hy_greater(block->begin - f->begin, 0); first < n; first += step) {
+        const int64_t nq = hy_lesser(n - first, step), t = f->local + first, begin = hy_greater(block->begin, b->lo[t]);
         add_pair(b, &(hy_attn_pair){.q = t,
                                     .nq = nq,
                                     .q_begin = f->begin + first,
                                     .k = row + begin - block->begin,
-                                    .nk = lesser_of(end, f->begin + first + nq) - begin,
+                                    .nk = hy_lesser(end, f->begin + first + nq) - begin,
                                     .k_begin = begin});
     }
 }
@@ -109,9 +101,9 @@ static int64_t first_seen(const hy_attn_builder *b, const key_block *block, int6
     int64_t first = block->begin + block->rows;
     for (int64_t x = 0; x < b->layout->n_local / b->layout->n_seq; x++) {
         const hy_fragment *f = fragment_of(b, block, x);
-        const int64_t behind = greater_of(begin - f->begin, 0); /* queries before it see none of the keys */
+        const int64_t behind = hy_greater(begin - f->begin, 0); /* queries before it see none of the keys */
         if (behind < f->len) {
-            first = lesser_of(first, greater_of(b->lo[f->local + behind], begin));
+            first = hy_lesser(first, hy_greater(b->lo[f->local + behind], begin));
         }
     }
     return first;
@@ -121,7 +113,7 @@ static int64_t first_seen(const hy_attn_builder *b, const key_block *block, int6
 static void add_parts(hy_attn_builder *b, const key_block *block) {
     const int64_t end = block->begin + block->rows;
     for (int64_t at = first_seen(b, block, block->begin); at < end; at = first_seen(b, block, at)) {
-        const key_block part = {at, lesser_of(b->profile->tuning.latent_rows, end - at),
+        const key_block part = {at, hy_lesser(b->profile->tuning.latent_rows, end - at),
                                 block->row + at - block->begin};
         part_begin(b, part.row, part.rows);
         add_block(b, &part, 0);
@@ -170,7 +162,7 @@ void hy_attn_hop_out(hy_attn_builder *b, int to, const hy_kv_piece *pieces, int6
         const hy_kv_piece *p = &pieces[i];
         out[i] = (hy_block){.rows = p->rows, .cols = 1, .from = p->local, .from_ld = 1, .to = p->at, .to_ld = 1};
         home[i] = (hy_row_block){.from = p->at, .to = p->local, .n = p->rows};
-        hop->out_max = greater_of(hop->out_max, p->rows);
+        hop->out_max = hy_greater(hop->out_max, p->rows);
     }
 }
 

@@ -4,6 +4,14 @@
 
 #include "sp/lists/attention_lists.h"
 
+static inline int64_t hy_lesser(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static inline int64_t hy_greater(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
 typedef struct hy_attn_builder {
     hy_attn_lists *lists;
     const hy_profile *profile;

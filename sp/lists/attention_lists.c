@@ -7,14 +7,6 @@
 #include "sp/carve.h"
 #include "sp/lists/attention_build.h"
 
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
 /* ---- sizes ---- */
 
 typedef struct attn_counts {
@@ -25,7 +17,7 @@ static attn_counts count_most(const hy_profile *profile, const hy_layout_dims *d
                               const hy_attn_need *need) {
     const hy_attn_others others =
         dims->size > 1 ? hy_attn_row_of(method->attention)->others(method, dims) : (hy_attn_others){0};
-    const int64_t blocks = dims->size * dims->n_local, in_sequence = dims->n_local / most(dims->n_seq, 1);
+    const int64_t blocks = dims->size * dims->n_local, in_sequence = dims->n_local / hy_greater(dims->n_seq, 1);
     const int64_t rows = profile->tuning.latent_rows;
     const bool in_parts = need->latent && rows > 0;
     const int64_t parts = in_parts ? (dims->frag_max + rows - 1) / rows : 1;
@@ -39,9 +31,9 @@ static attn_counts count_most(const hy_profile *profile, const hy_layout_dims *d
 int64_t hy_attn_part_rows(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
                           int64_t window) {
     if (profile->tuning.latent_rows > 0) {
-        return least(profile->tuning.latent_rows, dims->frag_max);
+        return hy_lesser(profile->tuning.latent_rows, dims->frag_max);
     }
-    return dims->size > 1 ? most(dims->T, hy_attn_row_of(method)->part_rows(dims, window)) : dims->T;
+    return dims->size > 1 ? hy_greater(dims->T, hy_attn_row_of(method)->part_rows(dims, window)) : dims->T;
 }
 
 size_t hy_attn_lists_image(const hy_profile *profile, const hy_layout_dims *dims, const hy_sp_method *method,

@@ -15,8 +15,8 @@ static hy_fold_list build_enter(hy_list_image *image, const hy_layout *layout) {
     hy_fold_step *steps = hy_list_image_take(image, (size_t)layout->n_seq * sizeof *steps);
     int64_t n = 0;
     for (int64_t s = 0; s < layout->n_seq; s++) {
-        const hy_fragment *f = &layout->frags[hy_layout_end_fragment(layout, s, 0)];
-        if (f->owner == layout->rank && layout->before[s] > 0 && f->single && f->flows) {
+        const hy_fragment *f = hy_layout_own_end(layout, s, 0);
+        if (f && layout->before[s] > 0 && f->single && f->flows) {
             steps[n++] = step_of(f, layout->before[s], f->len);
         }
     }
@@ -28,8 +28,8 @@ static hy_fold_list build_leave(hy_list_image *image, const hy_layout *layout) {
     hy_fold_step *steps = hy_list_image_take(image, (size_t)layout->n_seq * sizeof *steps);
     int64_t n = 0;
     for (int64_t s = 0; s < layout->n_seq; s++) {
-        const hy_fragment *f = &layout->frags[hy_layout_end_fragment(layout, s, 1)];
-        if (f->owner != layout->rank || f->len == 0) {
+        const hy_fragment *f = hy_layout_own_end(layout, s, 1);
+        if (f == NULL || f->len == 0) {
             continue;
         }
         const hy_run *last = &layout->runs[layout->first_run[f->slot + 1] - 1];

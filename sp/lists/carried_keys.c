@@ -25,8 +25,8 @@ hy_carried_keys hy_carried_keys_build(hy_list_image *image, const hy_layout *lay
     hy_carried_keys keys = {.pairs = hy_list_image_device(image, pairs),
                             .lo = {.host = lo, .device = hy_list_image_device(image, lo), .n = layout->T}};
     for (int64_t s = 0; s < layout->n_seq && window > 1; s++) {
-        const hy_fragment *f = &layout->frags[hy_layout_end_fragment(layout, s, 0)];
-        if (f->owner == layout->rank && layout->before[s] > 0) {
+        const hy_fragment *f = hy_layout_own_end(layout, s, 0);
+        if (f && layout->before[s] > 0) {
             pairs[keys.n] = pair_of_run(layout, &layout->runs[layout->first_run[f->slot]], s, window - 1, lo);
             keys.nq = pairs[keys.n].nq > keys.nq ? pairs[keys.n].nq : keys.nq;
             keys.n++;

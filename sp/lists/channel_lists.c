@@ -29,10 +29,6 @@ size_t hy_channel_lists_bytes(const hy_profile *profile, const hy_layout_dims *d
     return (size_t)hy_channel_shares_of(profile, dims, C).slices * 2 * (rows + lines);
 }
 
-static hy_block_list list_of(const hy_list_image *image, const hy_block *blocks, int64_t n) {
-    return (hy_block_list){.host = blocks, .device = hy_list_image_device(image, blocks), .n = n};
-}
-
 static hy_block reversed(hy_block b, bool turned) {
     return (hy_block){.rows = turned ? b.cols : b.rows,
                       .cols = turned ? b.rows : b.cols,
@@ -64,8 +60,8 @@ static void list_rows(hy_list_image *image, const hy_layout *layout, const hy_ch
             n++;
         }
     }
-    out->to_blocks[slice] = list_of(image, to, n);
-    out->from_blocks[slice] = list_of(image, from, n);
+    out->to_blocks[slice] = hy_block_list_of(image, to, n);
+    out->from_blocks[slice] = hy_block_list_of(image, from, n);
 }
 
 /* Own channels of every rank's fragments, in the order of the fragments. */
@@ -84,8 +80,8 @@ static void list_lines(hy_list_image *image, const hy_layout *layout, const hy_c
                             .to_ld = layout->n_seq * layout->len};
         from[id] = reversed(to[id], false);
     }
-    out->to_lines[slice] = list_of(image, to, layout->n_frags);
-    out->from_lines[slice] = list_of(image, from, layout->n_frags);
+    out->to_lines[slice] = hy_block_list_of(image, to, layout->n_frags);
+    out->from_lines[slice] = hy_block_list_of(image, from, layout->n_frags);
 }
 
 hy_channel_lists hy_channel_lists_build(hy_list_image *image, const hy_profile *profile, const hy_layout *layout,

@@ -64,9 +64,9 @@ static void walk(halo_walk *w) {
     }
 }
 
-/* Most pieces of one fragment's halo, and of one fragment's rows: sizes differ by at most one token. */
+/* Most pieces of one fragment's halo, and of one fragment's rows. */
 static int64_t reach(const hy_layout_dims *dims, int64_t rows) {
-    const int64_t shortest = dims->frag_max > 1 ? dims->frag_max - 1 : 1;
+    const int64_t shortest = dims->frag_min > 1 ? dims->frag_min : 1; /* that is not empty */
     const int64_t pieces = rows > 0 ? 1 + (rows - 1) / shortest : 0;
     return pieces < dims->n_frags ? pieces : dims->n_frags;
 }
@@ -76,7 +76,7 @@ static int64_t halo_rows(int64_t width) {
 }
 
 int64_t hy_halo_pieces_max(const hy_layout_dims *dims, int64_t width) {
-    return dims->size > 1 ? 2 * dims->n_local * reach(dims, halo_rows(width)) : 0;
+    return hy_layout_dims_cut(dims) ? 2 * dims->n_local * reach(dims, halo_rows(width)) : 0;
 }
 
 int64_t hy_halo_rows_back_max(const hy_layout_dims *dims, int64_t width) {
@@ -88,10 +88,6 @@ size_t hy_width_lists_bytes(const hy_layout_dims *dims, int64_t width) {
     const size_t pieces = (size_t)hy_halo_pieces_max(dims, width), local = (size_t)dims->n_local;
     return 2 * hy_aligned(local * sizeof(hy_run)) + hy_aligned((local + pieces) * sizeof(hy_block)) +
            hy_aligned(pieces * sizeof(hy_block)) + hy_aligned(pieces * sizeof(hy_halo_piece));
-}
-
-static hy_block_list block_list(const hy_list_image *image, const hy_block *host, int64_t n) {
-    return (hy_block_list){.host = host, .device = hy_list_image_device(image, host), .n = n};
 }
 
 static void build_runs(hy_list_image *image, const hy_layout *layout, int64_t rows, int64_t *inner_at,
@@ -129,7 +125,7 @@ hy_width_lists hy_width_lists_build(hy_list_image *image, const hy_layout *layou
     w.take = hy_list_image_take(image, ((size_t)layout->n_local + most) * sizeof *w.take);
     w.add = hy_list_image_take(image, most * sizeof *w.add);
     w.pieces = hy_list_image_take(image, most * sizeof *w.pieces);
-    for (int64_t slot = 0; slot < layout->n_local && dims.size > 1; slot++) {
+    for (int64_t slot = 0; slot < layout->n_local && hy_layout_cut(layout); slot++) {
         const hy_fragment *f = &layout->frags[layout->local[slot]];
         const int64_t zeros = f->continues ? first_row(f, w.rows) - (f->begin - w.rows) : 0;
         if (zeros > 0) {
@@ -137,11 +133,11 @@ hy_width_lists hy_width_lists_build(hy_list_image *image, const hy_layout *layou
         }
     }
     w.back = layout->n_local * w.rows;
-    if (dims.size > 1) {
+    if (hy_layout_cut(layout)) {
         walk(&w);
     }
-    out.take = block_list(image, w.take, w.n_take);
-    out.add = block_list(image, w.add, w.n_add);
+    out.take = hy_block_list_of(image, w.take, w.n_take);
+    out.add = hy_block_list_of(image, w.add, w.n_add);
     out.pieces = w.pieces;
     out.n_pieces = w.n_pieces;
     return out;

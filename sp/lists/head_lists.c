@@ -6,7 +6,10 @@
 #include "sp/carve.h"
 
 hy_layout_dims hy_head_outer(const hy_layout_dims *dims, int members) {
-    return hy_layout_sizes(dims->kind, dims->size / members, dims->rank / members, dims->n_seq, dims->len);
+    hy_cuts weights = dims->cuts;
+    weights.together = members;
+    return hy_layout_sizes_cut(dims->kind, &weights, dims->size / members, dims->rank / members, dims->n_seq,
+                               dims->len);
 }
 
 /* Member `m` of this rank's group as a rank of the layout. */
@@ -63,10 +66,6 @@ static hy_block *take_blocks(const head_builder *b) {
     return hy_list_image_take(b->image, (size_t)(b->members * b->layout->n_local) * sizeof(hy_block));
 }
 
-static hy_block_list block_list_of(const head_builder *b, const hy_block *blocks, int64_t n) {
-    return (hy_block_list){.host = blocks, .device = hy_list_image_device(b->image, blocks), .n = n};
-}
-
 /* Own rows and the messages to members; back, those of a head that several hold lie beside each other, [T,total,parts]. */
 static void list_rows_side(const head_builder *b, hy_head_lists *out) {
     hy_block *pack = take_blocks(b), *back = take_blocks(b);
@@ -90,8 +89,8 @@ static void list_rows_side(const head_builder *b, hy_head_lists *out) {
             n++;
         }
     }
-    out->pack = block_list_of(b, pack, n);
-    out->unpack_back = block_list_of(b, back, n);
+    out->pack = hy_block_list_of(b->image, pack, n);
+    out->unpack_back = hy_block_list_of(b->image, back, n);
 }
 
 /* The row of a fragment's first token among all that the group has: its fragments of a sequence that follow one another are one of `outer`. */
@@ -119,8 +118,8 @@ static void list_heads_side(const head_builder *b, hy_head_lists *out) {
             n++;
         }
     }
-    out->unpack = block_list_of(b, unpack, n);
-    out->pack_back = block_list_of(b, back, n);
+    out->unpack = hy_block_list_of(b->image, unpack, n);
+    out->pack_back = hy_block_list_of(b->image, back, n);
 }
 
 hy_head_lists hy_head_lists_build(hy_list_image *image, const hy_layout *layout, const hy_layout *outer,

@@ -71,6 +71,10 @@ const void *hy_list_image_device(const hy_list_image *image, const void *part) {
     return h->device + ((const char *)part - h->host);
 }
 
+hy_block_list hy_block_list_of(const hy_list_image *image, const hy_block *host, int64_t n) {
+    return (hy_block_list){.host = host, .device = hy_list_image_device(image, host), .n = n};
+}
+
 void hy_list_image_end(hy_list_image *image) {
     half *h = &image->halves[image->now];
     hy_device_after(image->device, HY_LANE_COPY, h->read);

@@ -4,8 +4,14 @@
 #define HY_SP_LIST_IMAGE_H
 
 #include "kernels/device.h"
+#include "kernels/kernels.h"
 
 typedef struct hy_list_image hy_list_image;
+
+typedef struct hy_block_list {
+    const hy_block *host, *device;
+    int64_t n;
+} hy_block_list;
 
 /* Room for `bytes` of parts, each rounded up to HY_ALIGN. Local. */
 HY_MUST_CHECK hy_status hy_list_image_create(hy_device *device, size_t bytes, hy_list_image **out);
@@ -19,6 +25,8 @@ void *hy_list_image_take(hy_list_image *image, size_t bytes);
 int64_t hy_list_image_left(const hy_list_image *image);
 /* Where the device will see it. */
 const void *hy_list_image_device(const hy_list_image *image, const void *part);
+/* Blocks of an array in the image. */
+hy_block_list hy_block_list_of(const hy_list_image *image, const hy_block *host, int64_t n);
 /* Sends the image: what COMPUTE is given from now on sees it. */
 void hy_list_image_end(hy_list_image *image);
 

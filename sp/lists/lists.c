@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "sp/attention/attention_row.h"
 #include "sp/carve.h"
 #include "sp/lists/carried_folds.h"
 #include "sp/lists/carried_keys.h"
@@ -59,7 +60,7 @@ static const hy_state_row *exchange_of(const hy_lists_needs *needs) {
 }
 
 static bool exchanges_states(const hy_layout_dims *dims, const hy_lists_needs *needs) {
-    return needs->recurrences && dims->size > 1 && !exchange_of(needs)->by_heads;
+    return needs->recurrences && hy_layout_dims_cut(dims) && !exchange_of(needs)->by_heads;
 }
 
 static int find_heads(const hy_lists_needs *needs, const hy_head_need *need) {
@@ -153,14 +154,13 @@ static void split_attention(hy_lists_needs *own, hy_lists_needs *part) {
 /* Takes what is computed by heads out of *own and gives it to *whole, and what is among groups of near ranks to *near, which exchange
  * it around a ring. */
 static void split_needs(hy_lists_needs *own, hy_lists_needs *whole, hy_lists_needs *near) {
+    const hy_attn_by_heads *by_heads = hy_attn_row_of(own->method.attention)->by_heads;
     *whole = *near = (hy_lists_needs){.method = own->method};
     near->method.attention = HY_ATTENTION_RING;
-    if (own->method.attention == HY_ATTENTION_HEADS) {
-        split_attention(own, whole);
-    } else if (own->method.attention == HY_ATTENTION_2D) {
-        split_attention(own, near);
+    if (by_heads) {
+        split_attention(own, by_heads->near ? near : whole);
     }
-    if (own->method.state == HY_STATE_HEADS) {
+    if (exchange_of(own)->by_heads) {
         whole->recurrences = own->recurrences;
         whole->n_states = own->n_states;
         whole->levels = own->levels;
@@ -184,7 +184,7 @@ static hy_status create_outer(const hy_lists *lists, bool near, const hy_lists_n
     if (!needs_heads(&lists->needs, near)) {
         return HY_OK;
     }
-    HY_TRY(hy_layout_create(outer.kind, outer.size, outer.rank, outer.n_seq, outer.len, layout));
+    HY_TRY(hy_layout_create_cut(outer.kind, &outer.cuts, outer.size, outer.rank, outer.n_seq, outer.len, layout));
     return hy_lists_create(lists->device, &outer, needs, out);
 }
 
@@ -208,6 +208,9 @@ hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const h
     }
     if (status == HY_OK) {
         status = HY_NEW("requests of exchanges", hy_lists_requests(dims, needs), &lists->requests);
+    }
+    if (status == HY_OK && exchanges_states(dims, needs)) {
+        status = HY_NEW("exchange of states", 1, &lists->pass);
     }
     for (int i = 0; i < needs->n_attentions && status == HY_OK; i++) {
         status = hy_attn_lists_create(hy_device_profile(device), dims, &needs->method, &needs->attentions[i],
@@ -237,6 +240,7 @@ void hy_lists_destroy(hy_lists *lists) {
         hy_free(lists->fragment_starts[1]);
         hy_free(lists->inner_starts);
         hy_free(lists->requests);
+        hy_free(lists->pass);
         hy_lists_destroy(lists->whole);
         hy_layout_destroy(lists->whole_layout);
         hy_lists_destroy(lists->near);
@@ -333,7 +337,8 @@ static void set_outer(hy_lists *lists, hy_layout *outer, const hy_layout *layout
 void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *tokens, const int32_t *labels,
                   double d_scale) {
     hy_list_image *image = lists->image;
-    const int64_t part = lists->needs.recurrences ? hy_run_part_tokens(hy_device_profile(lists->device), layout->T) : 0;
+    const int64_t part =
+        lists->needs.recurrences ? hy_run_part_tokens(hy_device_profile(lists->device), &lists->dims) : 0;
     hy_list_image_begin(image);
     lists->layout = layout;
     lists->tokens = token_list(image, tokens, layout->T);

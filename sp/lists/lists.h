@@ -114,11 +114,6 @@ typedef struct hy_window_lists {
     hy_carried_keys carried; /* with carries and a window */
 } hy_window_lists;
 
-typedef struct hy_block_list {
-    const hy_block *host, *device;
-    int64_t n;
-} hy_block_list;
-
 /* Rows of a halo that travel between this rank and `peer`. */
 typedef struct hy_halo_piece {
     int peer;
@@ -258,7 +253,8 @@ typedef struct hy_lists {
     /* Likewise where only ranks that are near each other change tokens for heads: of their tokens, as of one rank. */
     struct hy_lists *near;
     hy_layout *near_layout;
-    hy_req *requests; /* host: of the exchange under way, zero when none is; as many as hy_lists_requests */
+    hy_req *requests;           /* host: of the exchange under way, zero when none is; as many as hy_lists_requests */
+    struct hy_state_pass *pass; /* host: the exchange of states under way (hy_sp_progress); NULL: there never is one */
 } hy_lists;
 
 /* Local. HY_ERR_USAGE if the needs say so. */

@@ -3,14 +3,16 @@
 #include "sp/lists/run_lists.h"
 
 #include "sp/carve.h"
+#include "sp/state/segment_map.h"
 
 enum { PART_MIN = 256, PART_MULTIPLE = 64 };
 
-int64_t hy_run_part_tokens(const hy_profile *profile, int64_t T) {
+int64_t hy_run_part_tokens(const hy_profile *profile, const hy_layout_dims *dims) {
     if (profile->tuning.recur_pieces == 0) {
         return 0;
     }
-    const int64_t share = T / profile->tuning.recur_pieces / PART_MULTIPLE * PART_MULTIPLE;
+    const int64_t T = hy_layout_call_tokens(dims), /* the same on any number of ranks */
+        share = T / profile->tuning.recur_pieces / PART_MULTIPLE * PART_MULTIPLE;
     return share > PART_MIN ? share : PART_MIN;
 }
 
@@ -19,10 +21,10 @@ static int64_t count_of_parts(const hy_run *run, int64_t part) {
 }
 
 size_t hy_run_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, bool in_parts) {
-    const int64_t part = in_parts ? hy_run_part_tokens(profile, dims->T) : 0;
+    const int64_t part = in_parts ? hy_run_part_tokens(profile, dims) : 0;
     const size_t all = hy_aligned((size_t)dims->T * sizeof(hy_run)); /* a token may be a run of its own */
     const size_t parts = part > 0 ? hy_aligned((size_t)(2 * (dims->T / part)) * sizeof(hy_run)) : 0;
-    return (dims->size > 1 ? 2 : 1) * all + parts;
+    return (hy_layout_dims_cut(dims) ? 2 : 1) * all + parts;
 }
 
 int64_t hy_run_lists_starts(const hy_layout_dims *dims) {
@@ -76,9 +78,8 @@ static bool flows(const hy_layout *layout, int64_t slot) {
     return layout->frags[layout->local[slot]].flows;
 }
 
-/* A fragment that continues a document and holds nothing but its middle passes it on. */
 static bool passes(const hy_layout *layout, int64_t slot) {
-    return continues(layout, slot) && flows(layout, slot) && layout->frags[layout->local[slot]].single;
+    return hy_segment_passes(&layout->frags[layout->local[slot]]);
 }
 
 static void build_forward(hy_list_image *image, const run_source *s, int64_t *starts, hy_run_lists *out) {
@@ -122,7 +123,7 @@ static void build_backward(hy_list_image *image, const run_source *s, int64_t *f
     first_ending[layout->n_local] = layout->n_runs - n_flowing;
     out->first_ending = first_ending;
     out->ending = out->all;
-    if (layout->size == 1 || s->ends == HY_RUN_ENDS_CARRIED) {
+    if (!hy_layout_cut(layout) || s->ends == HY_RUN_ENDS_CARRIED) {
         return;
     }
     hy_run *all = hy_list_image_take(image, (size_t)layout->n_runs * sizeof *all), *flowing = all;

@@ -5,7 +5,7 @@
 #include "sp/lists/lists.h"
 
 /* Tokens of a part of a long run; 0: runs stay whole. */
-int64_t hy_run_part_tokens(const hy_profile *profile, int64_t T);
+int64_t hy_run_part_tokens(const hy_profile *profile, const hy_layout_dims *dims);
 /* Bytes of an image that they take at most; entries of `starts`. */
 size_t hy_run_lists_bytes(const hy_profile *profile, const hy_layout_dims *dims, bool in_parts);
 int64_t hy_run_lists_starts(const hy_layout_dims *dims);

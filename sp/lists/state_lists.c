@@ -47,7 +47,7 @@ hy_level_lists hy_level_lists_build(hy_list_image *image, const hy_layout *layou
     hy_run *pieces = hy_list_image_take(image, (size_t)(layout->n_local * lists.levels) * sizeof *pieces);
     hy_map_join_entry *joins = hy_list_image_take(image, (size_t)layout->n_local * sizeof *joins);
     int64_t n = 0;
-    for (int64_t slot = 0; slot < layout->n_local && (layout->size > 1 || carries); slot++) {
+    for (int64_t slot = 0; slot < layout->n_local && (hy_layout_cut(layout) || carries); slot++) {
         if (!gives_state(layout, slot, carries)) {
             continue;
         }

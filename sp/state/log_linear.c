@@ -44,7 +44,7 @@ static level_call call_of(hy_sp *sp, const hy_layout_dims *dims, const hy_level_
 }
 
 static size_t states_bytes(const level_call *c, const hy_layout_dims *dims) {
-    return dims->size > 1 || c->sp->carries ? hy_aligned((size_t)dims->n_local * c->shape.h_bytes) : 0;
+    return hy_layout_dims_cut(dims) || c->sp->carries ? hy_aligned((size_t)dims->n_local * c->shape.h_bytes) : 0;
 }
 
 static size_t log_linear_cut(level_call *c, const hy_layout_dims *dims, level_phase phase, hy_carve *work) {
@@ -52,12 +52,12 @@ static size_t log_linear_cut(level_call *c, const hy_layout_dims *dims, level_ph
     const size_t of_levels = profile->level_work(&c->op), of_maps = profile->recur_work(&c->op.base);
     const size_t pieces = (size_t)(dims->n_local * c->op.N);
     c->op.base.work = hy_carve_take(work, of_levels > of_maps ? of_levels : of_maps);
-    if (phase == LEVEL_FWD && (dims->size > 1 || c->sp->carries)) {
+    if (phase == LEVEL_FWD && (hy_layout_dims_cut(dims) || c->sp->carries)) {
         c->piece_A = hy_carve_take(work, pieces * c->piece.a_bytes);
         c->piece_H = hy_carve_take(work, pieces * c->piece.h_bytes);
         c->join_work = hy_carve_take(work, 2 * c->piece.a_bytes);
     }
-    if (dims->size == 1) {
+    if (!hy_layout_dims_cut(dims)) {
         if (phase == LEVEL_FWD && c->sp->carries) {
             c->pass.own_A = hy_carve_take(work, (size_t)dims->n_local * c->piece.a_bytes);
             c->pass.own_H = hy_carve_take(work, (size_t)dims->n_local * c->shape.h_bytes);
@@ -152,7 +152,7 @@ static void fold_carried(level_call *c, const hy_fold_list *list) {
 
 static void log_linear_take_up(level_call *c, const hy_sp_level_recur *r) {
     hy_carried_states_load(c->sp, &c->shape, r->carried, c->states);
-    if (c->sp->layout->size == 1) {
+    if (!hy_layout_cut(c->sp->layout)) {
         log_linear_maps(c);
     }
 }
@@ -204,7 +204,7 @@ void hy_sp_level_recur_fwd(hy_sp *sp, hy_sp_level_recur *r) {
         fold_carried(&c, &sp->lists->carried.enter);
         hy_state_post(&c.pass);
     }
-    if (hy_sp_finishes(sp) && sp->layout->size == 1) {
+    if (hy_sp_finishes(sp) && !hy_layout_cut(sp->layout)) {
         log_linear_on_runs(&c, hy_level_fwd, &sp->lists->runs.all);
     } else if (hy_sp_finishes(sp)) {
         hy_state_resume(&c.pass);
@@ -241,7 +241,7 @@ void hy_sp_level_recur_bwd(hy_sp *sp, hy_sp_level_recur *r) {
         log_linear_on_runs(&c, hy_level_map_bwd, &sp->lists->runs.continuing);
         hy_state_post(&c.pass);
     }
-    if (hy_sp_finishes(sp) && sp->layout->size == 1) {
+    if (hy_sp_finishes(sp) && !hy_layout_cut(sp->layout)) {
         log_linear_on_runs(&c, hy_level_bwd, &sp->lists->runs.all);
     } else if (hy_sp_finishes(sp)) {
         hy_state_resume(&c.pass);

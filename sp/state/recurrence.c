@@ -33,7 +33,7 @@ static size_t recurrence_cut(hy_recur_call *c, const hy_layout_dims *dims, hy_re
         c->between[0] = hy_carve_take(work, state);
         c->between[1] = hy_carve_take(work, state);
     }
-    if (dims->size > 1) {
+    if (hy_layout_dims_cut(dims)) {
         c->pass.in = phase == HY_RECUR_FWD ? c->kept_states : c->dS1;
         hy_state_open(&c->pass, c->sp, dims, &c->shape, phase == HY_RECUR_FWD ? 1 : -1, work);
     }
@@ -42,7 +42,7 @@ static size_t recurrence_cut(hy_recur_call *c, const hy_layout_dims *dims, hy_re
 
 /* S_in of every own fragment, behind the transitions. One rank keeps nothing but what is carried. */
 static size_t kept_states_bytes(const hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape) {
-    return dims->size > 1 || sp->carries ? hy_aligned((size_t)dims->n_local * shape->h_bytes) : 0;
+    return hy_layout_dims_cut(dims) || sp->carries ? hy_aligned((size_t)dims->n_local * shape->h_bytes) : 0;
 }
 
 bool hy_state_is_by_heads(const hy_sp *sp, int size) {
@@ -216,13 +216,13 @@ static void add_incoming(hy_recur_call *c) {
 
 /* After S_in has arrived in kept_states. */
 static void take_incoming(hy_recur_call *c) {
-    if (c->S0 != c->kept_states && c->layout->size > 1) {
+    if (c->S0 != c->kept_states && hy_layout_cut(c->layout)) {
         hy_segment_copy(c->sp->device, &c->shape, c->layout->n_local, c->kept_states, c->S0);
     }
 }
 
 static void finish_fwd(hy_recur_call *c) {
-    if (c->layout->size == 1) {
+    if (!hy_layout_cut(c->layout)) {
         recurrence_fwd(c, &c->runs->all, c->S0, c->S1);
     } else {
         hy_state_resume(&c->pass);
@@ -264,7 +264,7 @@ void hy_sp_recur_recompute(hy_sp *sp, hy_sp_recur *r) {
         return;
     }
     hy_recur_call c = recurrence_begin(sp, r, HY_RECUR_FWD);
-    if (sp->layout->size == 1) {
+    if (!hy_layout_cut(sp->layout)) {
         recurrence_fwd(&c, &c.runs->all, c.S0, c.S1);
     } else {
         take_incoming(&c);
@@ -312,7 +312,7 @@ static void local_bwd(hy_recur_call *c) {
 }
 
 static void finish_bwd(hy_recur_call *c) {
-    if (c->layout->size == 1) {
+    if (!hy_layout_cut(c->layout)) {
         recurrence_bwd(c, &c->runs->all);
     } else {
         hy_state_resume(&c->pass);

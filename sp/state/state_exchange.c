@@ -2,7 +2,7 @@
 #include "sp/state/state_exchange.h"
 
 size_t hy_state_kept_bytes(const hy_layout_dims *dims, const hy_segment_shape *shape) {
-    return dims->size > 1 ? hy_aligned((size_t)dims->n_local * shape->a_bytes) : 0;
+    return hy_layout_dims_cut(dims) ? hy_aligned((size_t)dims->n_local * shape->a_bytes) : 0;
 }
 
 void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, const hy_segment_shape *shape, int step,
@@ -39,21 +39,43 @@ const char *hy_sp_state_title(const hy_sp_method *method) {
 
 void hy_state_post(hy_state_pass *pass) {
     pass->row->post(pass);
+    *pass->sp->lists->pass = *pass;
+    pass->sp->lists->pass->in_flight = true;
 }
 
 void hy_state_resume(hy_state_pass *pass) {
-    pass->in_flight = true;
+    *pass = *pass->sp->lists->pass;
+    pass->sp->lists->pass->in_flight = false;
     hy_state_progress(pass);
+}
+
+/* Nothing is gained by taking up the last message early; but one that another depends on goes on as soon as it has come. On an asynchronous device
+ * the host cannot see that, and what it gives next waits for it: there it is waited for between two operations, one message at a time, so that
+ * the rest can hide what follows. */
+static void advance(hy_state_pass *pass) {
+    if (pass->row->posts_later(pass)) {
+        pass->row->move_on(pass, hy_device_is_async(pass->sp->device) ? HY_MOVE_ONE : HY_MOVE_WHAT_CAME);
+    }
 }
 
 void hy_state_progress(hy_state_pass *pass) {
     hy_comm_progress(pass->sp->comm);
-    if (pass->in_flight && pass->row->advance) {
-        pass->row->advance(pass);
+    if (pass->in_flight) {
+        advance(pass);
+    }
+}
+
+void hy_sp_progress(const hy_sp *sp) {
+    hy_comm_progress(sp->comm);
+    if (sp->lists->pass && sp->lists->pass->in_flight) {
+        advance(sp->lists->pass);
     }
 }
 
 void hy_state_finish(hy_state_pass *pass) {
-    pass->in_flight = false;
-    pass->row->finish(pass);
+    pass->sp->lists->pass->in_flight = pass->in_flight = false;
+    pass->row->move_on(pass, HY_MOVE_ALL);
+    if (pass->row->finish) {
+        pass->row->finish(pass);
+    }
 }

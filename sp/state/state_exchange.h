@@ -10,7 +10,8 @@
  * From forward to backward stay the maps' A of own fragments, and nothing of others.
  *
  * Use: open; write the own maps to own_A (forward), own_H; post; compute something else; resume, and compute more, calling progress now
- * and then; finish. What was opened again in the same place can resume and finish what another posted. */
+ * and then; finish. What was opened again in the same place can resume and finish what another posted; in between it is the lists that know it
+ * (hy_lists.pass), and hy_sp_progress moves it on. */
 #ifndef HY_SP_STATE_EXCHANGE_H
 #define HY_SP_STATE_EXCHANGE_H
 
@@ -19,6 +20,9 @@
 #include "sp/state/segment_map.h"
 
 typedef struct hy_state_row hy_state_row;
+
+/* How far an exchange of several messages one after the other goes: as far as they have come; the next one, for which it waits; all. */
+typedef enum hy_state_move { HY_MOVE_WHAT_CAME, HY_MOVE_ONE, HY_MOVE_ALL } hy_state_move;
 
 enum { HY_STATE_BLOCKS = 16 }; /* of one state, at most */
 
@@ -63,8 +67,9 @@ struct hy_state_row {
     void (*build)(hy_list_image *image, const hy_layout *layout, const hy_sp_method *method, hy_lists *out);
     void (*open)(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work);
     void (*post)(hy_state_pass *pass);
-    void (*advance)(hy_state_pass *pass); /* between resume and finish; NULL = nothing to do */
-    void (*finish)(hy_state_pass *pass);
+    bool (*posts_later)(const hy_state_pass *pass); /* something that waits for what is under way now */
+    void (*move_on)(hy_state_pass *pass, hy_state_move move);
+    void (*finish)(hy_state_pass *pass);               /* when all has come; NULL: nothing to do */
     int (*node)(const hy_sp_method *method, int size); /* relay: ranks that gather each other's maps */
     bool in_blocks;                                    /* relay: what passes between nodes */
 };

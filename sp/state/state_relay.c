@@ -99,7 +99,7 @@ static void relay_cut(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve 
         pass->own_H = hy_carve_take(work, (size_t)dims->n_local * pass->shape.h_bytes);
     }
     if (work->base) {
-        const bool together = several && !passes && pass->step > 0 && !pass->sp->carries &&
+        const bool together = several && !passes && pass->n_blocks == 1 && pass->step > 0 && !pass->sp->carries &&
                               pass->in == pass->own_A + own_A; /* `in` holds what is carried already */
         pass->H = pass->message + own_A;
         pass->own = together ? pass->own_A : pass->message + (size_t)pass->node_rank * pass->rank_bytes;
@@ -109,19 +109,25 @@ static void relay_cut(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve 
     }
 }
 
+/* Whether no document crosses a cut: a gather would bring what nobody reads. All ranks see the same. */
+static bool nothing_enters(const hy_layout *layout, int step) {
+    for (int64_t id = 0; id < layout->n_frags; id++) {
+        if (hy_segment_enters(&layout->frags[id], step)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void relay_open(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work) {
     const int node = pass->row->node(&pass->sp->method, dims->size), first = dims->rank / node * node;
     pass->node = node < dims->size - first ? node : dims->size - first;
     pass->node_rank = dims->rank - first;
-    pass->n_blocks = node < dims->size ? blocks_of(pass) : 1;
+    pass->n_blocks =
+        node < dims->size || dims->cuts.fixed > 0 ? blocks_of(pass) : 1; /* fixed: on any number of ranks */
     relay_cut(pass, dims, work);
-    pass->gathered = pass->node == 1;
+    pass->gathered = pass->node == 1 || (work->base && nothing_enters(pass->sp->layout, pass->step));
     pass->time = -1;
-    if (work->base && pass->gathered) { /* what `post` leaves */
-        while (pass->time <= relay_last(pass) && !relay_receives(pass, pass->time)) {
-            pass->time++;
-        }
-    }
 }
 
 /* ---- inside a node ---- */
@@ -287,6 +293,13 @@ static void relay_step(hy_state_pass *pass) {
     relay_post_time(pass);
 }
 
+/* To the next time at which something comes here: all that waits for nothing. */
+static void step_to_receipt(hy_state_pass *pass) {
+    while (pass->time <= relay_last(pass) && !relay_receives(pass, pass->time)) {
+        relay_step(pass);
+    }
+}
+
 /* ---- the exchange ---- */
 
 /* Columns of whole states to blocks, or back: of n own fragments from the first-th on. */
@@ -324,33 +337,41 @@ static void relay_post(hy_state_pass *pass) {
         gather_post(pass);
         return;
     }
-    const int64_t first = pass->time;
-    for (pass->time = -1; pass->time < first;) {
-        relay_step(pass);
-    }
+    step_to_receipt(pass);
 }
 
-/* Time after time as far as messages have come; `wait`: all. */
-static void relay_move_on(hy_state_pass *pass, bool wait) {
-    if (!gather_done(pass, wait)) {
-        return;
+static bool relay_posts_later(const hy_state_pass *pass) {
+    const hy_relay_lists *relay = relay_of(pass);
+    int64_t i = 0;
+    while (i < relay->n_messages && relay->messages[i].time + pass->n_blocks - 1 <= pass->time) {
+        i++;
     }
-    const int64_t last = relay_last(pass);
-    while (pass->time <= last && relay_arrived(pass, wait)) {
+    return i < relay->n_messages;
+}
+
+/* Time after time. */
+static void relay_move_on(hy_state_pass *pass, hy_state_move move) {
+    const bool wait = move != HY_MOVE_WHAT_CAME;
+    if (!pass->gathered) {
+        if (!gather_done(pass, wait)) {
+            return;
+        }
+        step_to_receipt(pass);
+        if (move == HY_MOVE_ONE) {
+            return;
+        }
+    }
+    while (pass->time <= relay_last(pass) && relay_arrived(pass, wait)) {
         relay_damage(pass);
         relay_step(pass);
-    }
-}
-
-/* On an asynchronous device the host cannot see what has come, and the work given next would wait for it. */
-static void relay_advance(hy_state_pass *pass) {
-    if (!hy_device_is_async(pass->sp->device)) {
-        relay_move_on(pass, false);
+        step_to_receipt(pass);
+        if (move == HY_MOVE_ONE) {
+            return;
+        }
     }
 }
 
 static void relay_finish(hy_state_pass *pass) {
-    relay_move_on(pass, true);
     for (int64_t i = 0; i < relay_of(pass)->n_messages; i++) {
         hy_comm_wait_all(message_requests(pass, i), pass->n_blocks);
     }
@@ -389,7 +410,7 @@ static void relay_build_lists(hy_list_image *image, const hy_layout *layout, con
 
 #define RELAY                                                                                                          \
     .lists_bytes = relay_lists_bytes, .requests = relay_requests, .build = relay_build_lists, .open = relay_open,      \
-    .post = relay_post, .advance = relay_advance, .finish = relay_finish
+    .post = relay_post, .posts_later = relay_posts_later, .move_on = relay_move_on, .finish = relay_finish
 const hy_state_row hy_state_row_allgather = {.title = "state all-gather", .node = all_ranks, RELAY};
 const hy_state_row hy_state_row_ring = {.title = "state ring", .node = one_rank, RELAY};
 const hy_state_row hy_state_row_chain = {.title = "state chain", .node = one_rank, .in_blocks = true, RELAY};

@@ -131,25 +131,27 @@ static void scan_compute_round(hy_state_pass *pass) {
     }
 }
 
-/* Round after round as far as messages have come; `wait`: all. */
-static void scan_move_on(hy_state_pass *pass, bool wait) {
-    while (pass->scan.round < scan_of(pass)->n_rounds && scan_arrived(pass, wait)) {
+/* In a round behind this one. */
+static bool scan_posts_later(const hy_state_pass *pass) {
+    const hy_scan_lists *scan = scan_of(pass);
+    int64_t round = pass->scan.round + 1;
+    while (round < scan->n_rounds && scan->rounds[round].n_transfers == 0) {
+        round++;
+    }
+    return round < scan->n_rounds;
+}
+
+/* Round after round. */
+static void scan_move_on(hy_state_pass *pass, hy_state_move move) {
+    while (pass->scan.round < scan_of(pass)->n_rounds && scan_arrived(pass, move != HY_MOVE_WHAT_CAME)) {
         scan_damage(pass);
         scan_compute_round(pass);
         pass->scan.round++;
         scan_post_round(pass);
+        if (move == HY_MOVE_ONE) {
+            return;
+        }
     }
-}
-
-/* On an asynchronous device the host cannot see what has come, and the work given next would wait for it. */
-static void scan_advance(hy_state_pass *pass) {
-    if (!hy_device_is_async(pass->sp->device)) {
-        scan_move_on(pass, false);
-    }
-}
-
-static void scan_finish(hy_state_pass *pass) {
-    scan_move_on(pass, true);
 }
 
 static size_t scan_lists_bytes(const hy_layout_dims *dims, const hy_sp_method *method) {
@@ -175,5 +177,5 @@ const hy_state_row hy_state_row_scan = {.title = "state scan",
                                         .build = scan_build_lists,
                                         .open = scan_open,
                                         .post = scan_post_round,
-                                        .advance = scan_advance,
-                                        .finish = scan_finish};
+                                        .posts_later = scan_posts_later,
+                                        .move_on = scan_move_on};

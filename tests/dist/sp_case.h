@@ -41,11 +41,24 @@ static inline double *sp_integers(int64_t n) {
 typedef struct sp_case {
     int64_t n_seq, len, n_docs;
     int64_t docs[SP_DOCS_MAX + 4];
+    int64_t weights[8]; /* of ranks, in turn; zeros: all alike */
 } sp_case;
 
 static inline int sp_compare(const void *a, const void *b) {
     const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
+}
+
+/* Where fragment i of a sequence begins, if there are `parts` that weigh as ranks do, or as first and second fragments of half as many. */
+static inline int64_t sp_edge(const sp_case *c, int64_t i, int64_t parts, bool mirrored) {
+    int64_t before = 0, all = 0;
+    for (int64_t j = 0; j < parts; j++) {
+        const int64_t owner = mirrored && j >= parts / 2 ? parts - 1 - j : j;
+        const int64_t weight = c->weights[0] > 0 ? c->weights[owner % 8] : 1;
+        before += j < i ? weight : 0;
+        all += weight;
+    }
+    return before * c->len / all;
 }
 
 /* Documents: none but the sequences, or random ones, among them empty ones and ones that start on the edges of
@@ -55,10 +68,14 @@ static inline sp_case sp_case_draw(int64_t n_seq, int64_t len, int parts) {
     for (int64_t s = 0; s <= n_seq; s++) {
         c.docs[c.n_docs++] = s * len;
     }
+    for (int i = 0, uneven = (int)sp_draw(2); i < 8 && uneven; i++) {
+        c.weights[i] = 1 + sp_draw(sp_draw(2) ? 3 : 40);
+    }
     const int64_t more = len > 0 ? sp_draw(3) * sp_draw(SP_DOCS_MAX / 2 - 4) : 0;
     for (int64_t d = 0; d < more && c.n_docs < SP_DOCS_MAX; d++) {
         const int64_t s = sp_draw(n_seq);
-        const int64_t at = sp_draw(2) ? sp_draw(parts + 1) * len / parts : sp_draw(len + 1);
+        const int64_t at =
+            sp_draw(2) ? sp_edge(&c, sp_draw(parts + 1), parts, parts % 2 == 0 && sp_draw(2)) : sp_draw(len + 1);
         c.docs[c.n_docs++] = s * len + at;
         if (sp_draw(5) == 0) {
             c.docs[c.n_docs++] = s * len + at;
@@ -71,7 +88,12 @@ static inline sp_case sp_case_draw(int64_t n_seq, int64_t len, int parts) {
 
 static inline hy_layout *sp_layout(const sp_case *c, hy_layout_kind kind, const hy_comm *comm) {
     hy_layout *layout = NULL;
-    if (hy_layout_create(kind, hy_comm_size(comm), hy_comm_rank(comm), c->n_seq, c->len, &layout) != HY_OK ||
+    const int size = hy_comm_size(comm);
+    hy_cuts weights = {.n = c->weights[0] == 0 ? 0 : size % 2 == 0 && c->weights[1] % 2 ? size / 2 : size};
+    for (int64_t i = 0; i < weights.n; i++) {
+        weights.each[i] = c->weights[i % 8];
+    }
+    if (hy_layout_create_cut(kind, &weights, size, hy_comm_rank(comm), c->n_seq, c->len, &layout) != HY_OK ||
         hy_layout_set_documents(layout, c->docs, c->n_docs) != HY_OK) {
         hy_comm_abort(1);
     }
@@ -100,7 +122,7 @@ static inline void sp_wait(const hy_sp *sp) {
     hy_device_wait(sp->device, hy_device_mark(sp->device, HY_LANE_COMPUTE));
 }
 
-/* An operation, whole or in two parts, as a plan calls it. `late`: an input that START must not read, and does not get; or NULL. */
+/* An operation, whole or in two parts, as a plan calls it, the exchange moved on a few times in between. `late`: an input that START must not read, and does not get; or NULL. */
 #define SP_CALL(sp, late, call)                                                                                        \
     do {                                                                                                               \
         const void **sp_late = (late), *sp_input = sp_late ? *sp_late : NULL;                                          \
@@ -110,6 +132,9 @@ static inline void sp_wait(const hy_sp *sp) {
                 *sp_late = NULL;                                                                                       \
             }                                                                                                          \
             call;                                                                                                      \
+            for (int64_t sp_moves = sp_draw(4); sp_moves > 0; sp_moves--) {                                            \
+                hy_sp_progress(sp);                                                                                    \
+            }                                                                                                          \
             (sp)->part = HY_SP_FINISH;                                                                                 \
             if (sp_late) {                                                                                             \
                 *sp_late = sp_input;                                                                                   \
@@ -133,11 +158,15 @@ static inline hy_lists *sp_lists(hy_sp *sp, const hy_lists_needs *needs) {
     return lists;
 }
 
-/* Whether its states take one all-gather: of all ranks' maps. */
+/* Whether its states take one all-gather: of all ranks' maps, where a document crosses a cut at all. */
 static inline bool sp_gathers_states(const hy_sp *sp) {
     const int size = sp->layout->size;
-    return size > 1 && (sp->method.state == HY_STATE_ALLGATHER ||
-                        (sp->method.state == HY_STATE_HIERARCHICAL && hy_sp_node_ranks(&sp->method, size) == size));
+    bool crossed = false;
+    for (int64_t id = 0; id < sp->layout->n_frags; id++) {
+        crossed |= sp->layout->frags[id].continues;
+    }
+    return crossed && (sp->method.state == HY_STATE_ALLGATHER ||
+                       (sp->method.state == HY_STATE_HIERARCHICAL && hy_sp_node_ranks(&sp->method, size) == size));
 }
 
 /* A buffer of exactly `bytes`, every byte 0xFF (NaN), then a guard. */

@@ -134,7 +134,8 @@ static hy_status run(hy_comm *world, hy_dtype precision) {
     hy_model_init_params(model, 3, HY_F32, start);
     HY_TRY(hy_parameters_create(model, all, device, precision, &parameters));
     HY_TRY(hy_parameters_init(parameters, 3, grads));
-    HY_TRY(hy_adamw_sharded_create(parameters, grads, &optimizer));
+    const hy_sp_method plain = {.layout = HY_LAYOUT_ZIGZAG};
+    HY_TRY(hy_adamw_sharded_create(parameters, grads, &plain, 1, &optimizer));
     check_parameters(parameters, start);
 
     int64_t n_params = 0;

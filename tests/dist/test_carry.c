@@ -107,12 +107,13 @@ static lane open_lane(const setting *s) {
     shape.sequence_rank = hy_comm_rank(s->comm);
     shape.n_seq = N_SEQ;
     shape.len = s->len;
+    shape.method.cuts.n = shape.method.cuts.each[0] > 0 ? shape.sequence_size : 0;
     shape.dtype = HY_F64;
     shape.head_tile = 7;
     must(hy_device_create(hy_test_device("cpu_ref"), HY_F64, &l.device) == HY_OK, "device");
     must(hy_comm_bind(s->comm, l.device, hy_test_transport(), &l.bound) == HY_OK, "communicator");
-    must(hy_layout_create(shape.method.layout, shape.sequence_size, shape.sequence_rank, N_SEQ, s->len, &l.layout) ==
-             HY_OK,
+    must(hy_layout_create_cut(shape.method.layout, &shape.method.cuts, shape.sequence_size, shape.sequence_rank, N_SEQ,
+                              s->len, &l.layout) == HY_OK,
          "layout");
     must(hy_runner_create(s->model, &shape, l.device, l.bound, s->params, s->grads, 0, &l.runner) == HY_OK, "runner");
     must(HY_NEW("tokens", l.layout->T + 1, &l.tokens) == HY_OK && HY_NEW("labels", l.layout->T + 1, &l.labels) == HY_OK,
@@ -247,7 +248,9 @@ static hy_run_shape shape_of(int mode, bool train) {
                                      .node = 2,
                                      .block = sizeof(double),
                                      .attention = mode & 2 ? HY_ATTENTION_ALLGATHER : HY_ATTENTION_RING,
-                                     .overlap = mode & 4 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT},
+                                     .overlap = mode & 4 ? HY_OVERLAP_SEEDED : HY_OVERLAP_SPLIT,
+                                     .cuts = mode & 1 ? (hy_cuts){.each = {9, 8, 9, 8}} /* 6 rows are carried */
+                                                      : (hy_cuts){.each = {mode % 5 ? 3 : 0, 2, 1, 2}}},
                           .recompute = mode & 2 ? HY_RECOMPUTE_BLOCK : HY_RECOMPUTE_NONE,
                           .train = train,
                           .carry = true};

@@ -236,6 +236,9 @@ static hy_status run(hy_comm *world) {
     HY_TRY(run_recipe(HY_TEST_DATA "/../../configs/hybrids/kimi-linear-like.yaml", stages, world));
     HY_TRY(run_recipe(HY_TEST_DATA "/../../configs/hybrids/kimi-linear-like.yaml", heads, world));
     HY_TRY(run_recipe(HY_TEST_DATA "/../../configs/quickstart.yaml", carry, world));
+    const char *const uneven[] = {hy_comm_size(world) == 3 ? "parallel.weights=[5, 1, 2]" : "parallel.weights=[3, 1]",
+                                  "train.steps=1", NULL};
+    HY_TRY(run_recipe(HY_TEST_DATA "/../../configs/hybrids/kimi-linear-like.yaml", uneven, world));
     return run_recipe(HY_TEST_DATA "/../../configs/quickstart.yaml", offload, world);
 }
 

@@ -70,7 +70,8 @@ static double run(const hy_model *model, hy_comm *comm, const problem *p, hy_run
     shape.head_tile = 7;
     must(hy_device_create(hy_test_device("cpu_ref"), HY_F64, &device) == HY_OK, "device");
     must(hy_comm_bind(comm, device, hy_test_transport(), &bound) == HY_OK, "communicator");
-    must(hy_layout_create(shape.method.layout, size, rank, p->n_seq, p->len, &layout) == HY_OK, "layout");
+    must(hy_layout_create_cut(shape.method.layout, &shape.method.cuts, size, rank, p->n_seq, p->len, &layout) == HY_OK,
+         "layout");
     must(hy_layout_set_documents(layout, p->docs, p->n_docs) == HY_OK, "documents");
     must(hy_runner_create(model, &shape, device, bound, params, grads, broken, &runner) == HY_OK, "runner");
     int32_t *all = NULL, *tokens = NULL, *labels = NULL;
@@ -160,6 +161,7 @@ int main(int argc, char **argv) {
                                              .node = 2},
                                   .recompute = mode & 4 ? HY_RECOMPUTE_LIGHT : HY_RECOMPUTE_BLOCK,
                                   .offload = mode & 2 ? HY_OFFLOAD_HOST : HY_OFFLOAD_NONE};
+            shape.method.cuts = (hy_cuts){.n = mode % 3 ? hy_comm_size(world) : 0, .each = {3, 1, 7, 2, 1, 5, 4}};
             const char *where = "";
             double loss = run(model, world, &problems[p], shape, 0, params, many),
                    error = worst(model, many, one, &where);

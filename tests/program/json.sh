@@ -29,7 +29,8 @@ same "$(value answers)" null "answers"
 json "$hylas" plan "$source/configs/tiny.yaml" --ranks 3 -- ranks data_groups sequence_ranks layout model.layers model.width model.vocab \
     model.parameters model.parts.0.name model.parts.0.parameters memory.rank memory.bytes memory.activations memory.activations_without_offload memory.offloaded memory.entries.0.lifetime gradient_bytes_sent \
     parameter_bytes_sent stages.0.steps stages.0.sequence stages.0.batch stages.0.micro_steps stages.0.tokens_per_step \
-    stages.0.flops_per_step stages.0.bytes_to_host stages.0.bytes_from_host stages.0.layers.1.exchange stages.0.layers.1.flops_forward stages.0.layers.1.bytes_sent_backward
+    stages.0.flops_per_step stages.0.bytes_to_host stages.0.bytes_from_host stages.0.layers.1.exchange stages.0.layers.1.flops_forward stages.0.layers.1.bytes_sent_backward \
+    stages.0.balance.1.imbalance stages.0.balance.0.ranks.2.softmax_pairs
 same "$(value model.parameters)" "$(sed -n 's/^# parameters: //p' "$source/configs/tiny.yaml")" "parameters"
 same "$(value memory.bytes)" "$(awk '/^memory/ { inside = 1 } inside && /^total/ { print $2; exit }' text)" "memory"
 same "$(value stages.0.layers)" 2 "layers"
@@ -40,7 +41,7 @@ json "$mpirun" -np 2 "$hylas" eval run --store store.h5 -- checkpoint step store
 same "$(printf '%.3f' "$(value stores.0.loss)")" "$(awk '$1 == "loss" { printf "%.3f", $2; exit }' text)" "loss"
 
 json "$mpirun" -np 2 "$hylas" bench step "$source/configs/tiny.yaml" --tokens 131 --repeats 1 --times -- config ranks data_groups \
-    sequence_ranks tokens parameters seconds tokens_per_second work_flops_per_second gemm_flops_per_second peak_bytes
+    sequence_ranks tokens parameters seconds exposed_seconds sent_bytes tokens_per_second work_flops_per_second gemm_flops_per_second peak_bytes
 same "$(value ranks)" 2 "ranks of the bench"
 json "$hylas" bench kernels --tokens 70 --sizes 16 --only 'vector delta' --repeats 1 -- table gemm_flops_per_second \
     gemm_flops_per_second_after rows.0.operation rows.0.heads rows.0.key_dim rows.0.value_dim rows.0.forward_seconds \

@@ -31,6 +31,8 @@ compare 1 train.recompute=none
 compare 3 train.recompute=block data.eval_store=store.h5
 compare 3 train.recompute=light train.accumulate=3 parallel.layout=contiguous parallel.attention=allgather parallel.state=ring
 
+compare 3 'parallel.weights=[5, 2, 1]' data.eval_store=store.h5
+
 # Offload: less of the device's memory, as a run has it, and what is moved.
 compare 3 model.layers=6 train.recompute=block train.offload=host train.accumulate=3
 "$hylas" plan "$source/configs/tiny.yaml" --set model.layers=6 --set train.recompute=block --set train.offload=host >log 2>&1 || fail "plan with offload"
@@ -55,4 +57,19 @@ grep -Eq '^3 +attention +ring attention' log || fail "no method of layer 3"
 # Nothing of what a thousand ranks would hold is touched: such a plan needs no large machine.
 "$hylas" plan "$source/configs/study/gated-deltanet-1.3b.yaml" --ranks 1024 --set data.sequence=8388608 >log 2>&1 || fail "plan of 1,024 ranks"
 grep -Eq '^3 +attention +ring attention' log || fail "no layers of 1,024 ranks"
+# Layouts compared: a rank's share of pairs grows along the sequence where it is contiguous; short documents leave less to share unevenly.
+imbalance() { awk -v layout="$1" '{ sub(/^\*/, " ") } $1 == layout { sub("%", "", $NF); print $NF; exit }' log; }
+"$hylas" plan "$source/configs/quickstart.yaml" --ranks 4 >log 2>&1 || fail "plan of 4 ranks"
+awk -v c="$(imbalance contiguous)" -v z="$(imbalance zigzag)" 'BEGIN { exit !(c > 50 && c < 75 && z != "" && z < 0.1) }' || fail "balance"
+"$hylas" plan "$source/configs/quickstart.yaml" --ranks 4 --documents --set data.store=store.h5 >log 2>&1 || fail "plan with documents"
+grep -q 'with the documents of the first store' log || fail "no documents"
+awk -v c="$(imbalance contiguous)" 'BEGIN { exit !(c > 0 && c < 50) }' || fail "balance of documents"
+"$hylas" plan "$source/configs/quickstart.yaml" --ranks 4 --documents --set data.store=none.h5 >log 2>&1
+[ $? -eq 4 ] || fail "documents of no store: not refused"
+"$hylas" plan "$source/configs/quickstart.yaml" --ranks 4 --set 'parallel.weights=[1, 2, 3]' >log 2>&1
+[ $? -eq 2 ] && grep -q 'parallel.weights: 3 numbers for the 4 ranks' log || fail "3 weights for 4 ranks: not refused"
+# Fixed fragments: as many as contiguous ranks may be too few for zigzag, which is compared all the same.
+invariant="--set model.schedule.pattern=[gated_deltanet] --set parallel.invariant=true --set parallel.layout=contiguous --set parallel.state=chain"
+"$hylas" plan "$source/configs/tiny.yaml" --ranks 16 $invariant --machine dgx-h100 >log 2>&1 || fail "plan of fixed fragments"
+awk -v c="$(imbalance contiguous)" -v z="$(imbalance zigzag)" 'BEGIN { exit !(c != "" && z != "") }' || fail "balance of fixed fragments"
 printf 'plans agree with runs\n'

@@ -28,9 +28,38 @@ fast=$(column seconds) bytes=$(column sent_bytes_per_rank) exposed=$(column expo
 [ "$(column sent_bytes_per_rank)" = "$bytes" ] || fail "other bytes on another network"
 awk "BEGIN { exit !($(column seconds) > 2 * $fast && $(column exposed_share) > $exposed) }" || fail "a slow network is not slower"
 
+# A picture of the file: lines in order of ranks whatever the rows' order, the ideal beside them; of a machine each.
+"$hylas" "${study[@]}" --simulate dgx-h100 --plot study.svg >log 2>&1 || fail "plot: $(tail -n 3 log)"
+for name in 'machine dgx-h100, state allgather' 'machine dgx-h100, state ring' 'machine dgx-h100;far=5e7;near=5e7, state ring'; do
+    grep -q -- ">$name<" study.svg || fail "the picture does not name $name"
+done
+[ "$(grep -c '<path class="s[0-3] d0"' study.svg)" -eq 16 ] && [ "$(grep -c '<path class="ideal"' study.svg)" -eq 2 ] || fail "not 4 lines in 4 panels"
+[ "$(sed -n 's/.*<path class="s[0-9] d0" d="M\([0-9.]*\) [0-9.]*L\([0-9.]*\) .*/\1 \2/p' study.svg | awk '$1 < $2' | wc -l)" -eq 16 ] || fail "lines run backwards"
+{ head -n 1 rows.csv; tail -n +2 rows.csv | tac; printf 'torn,4'; } >turned.csv
+cp turned.csv before.csv
+"$hylas" scale "$config" --ranks 4,64 --vary parallel.state=allgather,ring --set data.sequence=8192 --simulate dgx-h100 --csv turned.csv --plot turned.svg >log 2>&1 ||
+    fail "plot of a turned file: $(tail -n 3 log)"
+[ "$(sed -n 's/.*<path class="s[0-9] d0" d="M\([0-9.]*\) [0-9.]*L\([0-9.]*\) .*/\1 \2/p' turned.svg | awk '$1 < $2' | wc -l)" -eq 16 ] || fail "lines follow the rows"
+"$hylas" "${study[@]:0:8}" --simulate dgx-h100 --plot none.svg >log 2>&1
+[ $? -eq 2 ] && grep -q -- '--csv' log || fail "--plot without --csv"
+
 # The sequence grows with the ranks: as many tokens for each.
 "$hylas" scale "$config" --ranks 2,8 --per-rank 512 --simulate flat --csv weak.csv >log 2>&1 || fail "per rank: $(tail -n 3 log)"
 [ "$(cut -d, -f5 weak.csv | tail -n 2 | tr '\n' ' ')" = "1024 4096 " ] || fail "tokens do not grow: $(cat weak.csv)"
+
+# Really run, on one rank and two; a second time kept. The bytes are those of the simulation: 2 ranks of the same grid.
+real=(scale "$config" --ranks 1,2 --vary data.sequence=96,160 --set data.batch=1 --csv real.csv --repeats 2)
+timeout 120 "$hylas" "${real[@]}" --launch "$mpirun -np {ranks}" >log 2>&1 || fail "launch: $(tail -n 3 log)"
+[ "$(wc -l <real.csv)" -eq 5 ] || fail "not four rows: $(cat real.csv)"
+[ "$(cut -d, -f6 real.csv | tail -n 4 | tr '\n' ' ')" = "96 96 160 160 " ] || fail "tokens of real runs: $(cat real.csv)"
+"$hylas" "${real[@]}" --launch "$mpirun -np {ranks}" >again 2>&1 || fail "launch again: $(tail -n 3 again)"
+diff log again >/dev/null || fail "rows that really ran were made again"
+ls hylas-scale-* >/dev/null 2>&1 && fail "a configuration is left"
+"$hylas" "${real[@]}" --launch "false {ranks}" --set data.sequence=97 --csv other_real.csv >log 2>&1 && fail "a run that fails was taken"
+"$hylas" "${real[@]}" --launch "$mpirun -np 2" --csv more_real.csv >log 2>&1
+[ $? -eq 2 ] || fail "a launcher without {ranks} was taken"
+"$hylas" "${real[@]}" --launch "$mpirun -np {ranks}" --simulate flat --csv more_real.csv >log 2>&1
+[ $? -eq 2 ] || fail "both launched and simulated"
 
 # What is not understood.
 for words in nowhere near=fast flat,near=0 far flat,dgx-h100; do

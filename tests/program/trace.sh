@@ -32,8 +32,33 @@ for word in '"ph": "s"' '"ph": "f"' '"rank 1"' '"exchanges 1"'; do
 done
 [ "$(grep -o '"ph": "s"' plain.json | wc -l)" -gt 20 ] || fail "few arrows"
 
+if python3 -c '' 2>/dev/null; then # as Perfetto reads it; and one that breaks its rules
+    python3 "$source/tests/program/read_chrome.py" plain.json >log 2>&1 || fail "chrome: Perfetto's rules"
+    for change in 's/"ph": "f"/"ph": "s"/' 's/"dur": /"dur": -/' 's/"id": 7,/"id": 8,/'; do
+        sed "$change" plain.json >broken.json
+        ! python3 "$source/tests/program/read_chrome.py" broken.json >/dev/null 2>&1 || fail "chrome: $change breaks no rule"
+    done
+fi
+
+# pictures: what is in flight for a layer is a union: no less than any of its exchanges, no more than their sum
+"$hylas" trace plain --plot --all >out 2>&1 || fail "plot"
+bars=$(sed -nE 's/.*<title>(layer )?([a-z0-9 ]+): (hidden behind computing|exposed) ([0-9.e-]+) ms of a step.*/\2 \4/p' plain/trace/layers.svg |
+    sed 's/^embedding and head/ends/; s/^no layer/-/')
+awk -v bars="$bars" '
+    BEGIN { n = split(bars, line, "\n"); for (i = 1; i <= n; i++) { split(line[i], word, " "); bar[word[1]] += word[2] } }
+    /^exchange  / { at = index($0, "layer"); times = index($0, "ms in flight"); on = 1; next } /^$/ { on = 0 } /^-/ || !on { next }
+    { split(substr($0, at), word, " "); flight = substr($0, times, 12) + 0; layer = word[1]
+      sum[layer] += flight; most[layer] = flight > most[layer] ? flight : most[layer] }
+    END { for (l in sum) { rows++; if (bar[l] < 0.99 * most[l] - 0.002 || bar[l] > 1.01 * sum[l] + 0.002) { print l, bar[l], most[l], sum[l]; bad = 1 } }
+          exit bad || rows != 4 }' out >log || fail "bars of layers: $(cat log) $bars"
+grep -q '>rank 1<' plain/trace/timeline.svg && grep -q '<path class="path"' plain/trace/timeline.svg || fail "no timeline"
+"$hylas" trace plain --against plain --plot >out 2>&1 || fail "against itself"
+grep -Eq '^step +[0-9.]+ +[0-9.]+ +\+0.000 +\+0.0%' out && [ "$(grep -c '<title>after: ' plain/trace/against.svg)" -gt 3 ] || fail "a run is another than itself"
+
 # totals alone; none at all; a rank's file that is missing
 train 2 totals --set trace.steps=
+"$hylas" trace totals --plot --against plain >out 2>&1 || fail "plot of totals"
+[ -s totals/trace/layers.svg ] && [ ! -e totals/trace/timeline.svg ] && grep -q '^in flight, by layer: exposed' out || fail "pictures of totals"
 grep -q '6 steps, 0 of them whole' out && grep -Eq '^parameters +all-gather' out || fail "a run without trace.steps"
 train 2 plain3 --set trace.steps=2
 rm plain3/trace/rank-1.h5

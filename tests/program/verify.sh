@@ -43,9 +43,15 @@ expect 0 "recurrent mixers, every method" "$mpirun" -np 4 "$hylas" verify "${con
 for mixer in gated_deltanet attention mla; do
     expect 9 "broken exchange of heads, $mixer" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 149 --dtype f64 --break-exchange --set parallel.state=heads --set parallel.attention=heads --set "model.schedule.pattern=[$mixer]"
 done
+uneven=(--set 'parallel.weights=[7, 2, 5, 1]' --dtype f64)
+expect 0 "uneven ranks, every method" "$mpirun" -np 4 "$hylas" verify "$config" --tokens 67 --all "${uneven[@]}"
+for kind in linear convolution blocks recurrent; do
+    expect 0 "uneven ranks, $kind" "$mpirun" -np 7 "$hylas" verify "${config%.yaml}-$kind.yaml" --tokens 149 "${uneven[@]}"
+done
 recurrent=("${config%.yaml}-recurrent.yaml" --tokens 321 --dtype f64 --set train.carry_state=true)
 for layout in contiguous zigzag; do
     expect 0 "documents that go on, $layout" "$mpirun" -np 4 "$hylas" verify "${recurrent[@]}" --set model.mixers.attention.window=15 --set parallel.layout=$layout
+    expect 0 "and on uneven ranks" "$mpirun" -np 4 "$hylas" verify "${recurrent[@]}" --set model.mixers.attention.window=15 --set parallel.layout=$layout --set 'parallel.weights=[4, 5, 3, 4]'
     grep -q 'losses of tokens, two steps' verify.out || { printf 'FAILED: no row of what is carried\n'; cat verify.out; failed=1; }
 done
 expect 2 "a layer that cannot go on" "$mpirun" -np 4 "$hylas" verify "${recurrent[@]}" --set model.mixers.attention.window=0

@@ -57,7 +57,7 @@ static const char full[] = "model:\n"
                            "    attention: {heads: 6, kv_heads: 2, window: 100}\n"
                            "data: {store: a.h5, sequence: 1000, batch: 6}\n"
                            "train: {steps: 7, lr: 1e-2, checkpoint: {every: 3, keep: 1}, accumulate: 2}\n"
-                           "parallel: {data: 2, sequence: 2, layout: contiguous, state: ring}\n"
+                           "parallel: {data: 2, sequence: 2, layout: contiguous, weights: [2, 1], state: ring}\n"
                            "run: {dir: x, device: cpu_ref}\n";
 
 static void every_key_survives_writing(void **state) {

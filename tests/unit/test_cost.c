@@ -79,7 +79,7 @@ static void test_attention(void **unused) {
     }
 }
 
-/* Only runs that a state enters, or that somebody wants the state after, have parts in maps. */
+/* What the runs of a call have, of which a rank has more. Only runs that a state enters, or that somebody wants the state after, have parts in maps. */
 static void test_runs(void **unused) {
     (void)unused;
     const hy_run runs[] = {{0, 10, 0, -1}, {10, 20, -1, -1}, {30, 5, -1, 0}};
@@ -107,6 +107,39 @@ static void test_runs(void **unused) {
     assert_true(inject.bytes == 4.0 * (10 * (2 * 4 + 2 * 16) + 64));
     assert_true(map.flops == 5 * 2 * 2.0 * 4 * 8);
     assert_true(map.bytes == 4.0 * (5 * (4 + 16) + 64));
+    a.n_runs = 2;
+    hy_conv_args conv = {.T = 35, .C = 8, .W = 4, .runs = runs, .n_runs = 3};
+    hy_level_recur_args level = {.base = a, .L = 2, .N = 1, .pos = (const int64_t[35]){0}};
+    const hy_cost all = cost(HY_OP_conv_fwd, &conv), levels = cost(HY_OP_level_fwd, &level);
+    conv.n_runs = 2;
+    level.base.n_runs = 1;
+    assert_true(cost(HY_OP_recur_fwd, &a).flops == 30 * fwd.flops / 35);
+    assert_true(35 * cost(HY_OP_conv_fwd, &conv).flops == 30 * all.flops);
+    assert_true(30 * cost(HY_OP_level_fwd, &level).flops == 10 * levels.flops);
+}
+
+/* Calls for some of the runs cost together what one for all of them does: a call counts the tokens of its own runs. */
+static void test_calls_for_some_runs(void **unused) {
+    (void)unused;
+    static const int64_t pos[35] = {[3] = 700, [12] = 65, [33] = 300};
+    const hy_run runs[] = {{0, 10, -1, -1}, {10, 20, -1, -1}, {30, 5, -1, -1}};
+    hy_recur_args recur = {.T = 35, .H = 1, .HV = 2, .K = 4, .V = 8, .q = some, .k = some, .v = some, .o = some};
+    hy_conv_args conv = {.T = 35, .C = 6, .W = 4, .x = some, .w = some, .y = some, .dy = some};
+    hy_level_recur_args levels = {.base = recur, .L = 12, .pos = pos};
+    static const hy_op_id ops[] = {HY_OP_recur_fwd, HY_OP_recur_bwd, HY_OP_conv_fwd,
+                                   HY_OP_conv_bwd,  HY_OP_level_fwd, HY_OP_level_bwd};
+    const void *const args[] = {&recur, &recur, &conv, &conv, &levels, &levels};
+    for (int i = 0; i < 6; i++) {
+        double sum = 0;
+        recur.n_runs = conv.n_runs = levels.base.n_runs = 1;
+        for (int run = 0; run < 3; run++) {
+            recur.runs = conv.runs = levels.base.runs = &runs[run];
+            sum += cost(ops[i], args[i]).flops;
+        }
+        recur.n_runs = conv.n_runs = levels.base.n_runs = 3;
+        recur.runs = conv.runs = levels.base.runs = runs;
+        assert_true(sum > 0 && sum == cost(ops[i], args[i]).flops);
+    }
 }
 
 /* ---- every operation ---- */
@@ -212,6 +245,7 @@ static void test_every_operation(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gemm), cmocka_unit_test(test_attention),
-                                       cmocka_unit_test(test_runs), cmocka_unit_test(test_every_operation)};
+                                       cmocka_unit_test(test_runs), cmocka_unit_test(test_calls_for_some_runs),
+                                       cmocka_unit_test(test_every_operation)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,11 +142,31 @@ static void test_any_text(void **unused) {
     }
 }
 
+static void test_lists(void **unused) {
+    static const char *const wrong[] = {
+        "",        ",",    "8,",
+        ",8",      "8,,9", "8;9",
+        "1,2,3,4", "8,x",  "1,0000000000000000000000000000000000000000000000000000000000000000000000002"};
+    int64_t list[3];
+    int n = 0;
+    (void)unused;
+    assert_true(hy_count_list_parse("8,16,32Ki", list, 3, &n));
+    assert_int_equal(n, 3);
+    assert_true(list[0] == 8 && list[1] == 16 && list[2] == 32768);
+    assert_true(hy_count_list_parse("-1", list, 3, &n));
+    assert_true(n == 1 && list[0] == -1);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        if (hy_count_list_parse(wrong[i], list, 3, &n)) {
+            fail_msg("taken: %s", wrong[i]);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spellings), cmocka_unit_test(test_ends_of_the_range),
         cmocka_unit_test(test_refused),   cmocka_unit_test(test_against_wide_arithmetic),
-        cmocka_unit_test(test_any_text),
+        cmocka_unit_test(test_any_text),  cmocka_unit_test(test_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

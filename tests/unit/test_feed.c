@@ -119,7 +119,8 @@ static void tokens_labels_documents(void **state) {
                                      .len = 1 + (int64_t)(hy_random_u64(11, c, 0) % (c % 4 == 0 ? 4 : 37)),
                                      .calls_max = 6,
                                      .answers_only = c % 8 >= 6,
-                                     .ahead = c % 5 > 1};
+                                     .ahead = c % 5 > 1,
+                                     .cuts = {.n = c % 3 == 1 ? 1 + (int64_t)(c % 5) : 0, .each = {5, 1, 9, 2, 3}}};
         const int64_t n = n_tokens / shape.len;
         if (n > 0) {
             for (uint64_t i = 0; i < 6; i++) {

@@ -175,7 +175,8 @@ static void test_hybrid(void **unused) {
 
 /* ---- a whole step: micro-steps, reductions, norm, update ---- */
 
-static hy_op_counts train_one_step(hy_config *config, const char *device, int ranks) {
+/* *updated: false where what ranks that are not there would have sent made no finite gradient. */
+static hy_op_counts train_one_step(hy_config *config, const char *device, int ranks, bool *updated) {
     static hy_exchange_log log;
     hy_comm *world = NULL;
     hy_trainer *trainer = NULL;
@@ -189,7 +190,8 @@ static hy_op_counts train_one_step(hy_config *config, const char *device, int ra
     count_kernels(trainer->device);
     const hy_op_counts before = *hy_device_counts(trainer->device);
     assert_int_equal(hy_train_step(trainer, 1, 1, false, &result), HY_OK);
-    assert_int_equal(result.skipped, HY_STEP_TAKEN);
+    *updated = result.skipped == HY_STEP_TAKEN;
+    assert_true(*updated || (ranks > 1 && result.skipped == HY_STEP_NOT_FINITE));
     hy_op_counts counts = *hy_device_counts(trainer->device);
     for (int op = 0; op < HY_OP_COUNT; op++) {
         counts.calls[op] -= before.calls[op];
@@ -211,15 +213,17 @@ static void test_whole_step(void **unused) {
         assert_int_equal(
             hy_config_load(HY_TEST_DATA "/../../configs/quickstart.yaml", sets, sizeof sets / sizeof sets[0], config),
             HY_OK);
-        const hy_op_counts dry = train_one_step(config, "dry:cuda_host", ranks);
-        const hy_op_counts run = train_one_step(config, "cuda_host", ranks);
+        bool updated;
+        const hy_op_counts dry = train_one_step(config, "dry:cuda_host", ranks, &updated);
+        const hy_op_counts run = train_one_step(config, "cuda_host", ranks, &updated);
         for (int op = 0; op < HY_OP_COUNT; op++) {
-            if (run.calls[op] != dry.calls[op]) {
+            if (run.calls[op] != dry.calls[op] && (updated || op != HY_OP_adamw)) {
                 fail_msg("%s: %lld calls, dry counts %lld; %d ranks", hy_op_name((hy_op_id)op),
                          (long long)run.calls[op], (long long)dry.calls[op], ranks);
             }
         }
-        assert_true(run.calls[HY_OP_adamw] > 0 && kernels[HY_OP_adamw] == run.calls[HY_OP_adamw]);
+        assert_true(run.calls[HY_OP_adamw] > 0 || !updated);
+        assert_int_equal(kernels[HY_OP_adamw], run.calls[HY_OP_adamw]);
     }
     free(config);
 }

@@ -87,7 +87,9 @@ static void follow(arena *a, const hy_instruction *ins) {
     const int64_t kept = class->kept ? class->kept(&a->p->sizing, node) : 0,
                   work = class->work ? class->work(&a->p->sizing, node) : 0;
     const bool bwd = ins->phase == HY_PHASE_BWD, start = ins->part == HY_SP_START, finish = ins->part == HY_SP_FINISH;
-    values(a, reads, node->in, node->n_in, bwd ? class->bwd_reads_in : start ? ~class->late_in : ~0u, ins->phase);
+    const bool apart = bwd && class->weights_apart, inputs_only = apart && start, weights_only = apart && finish;
+    const unsigned bwd_reads_in = inputs_only ? 0 : class->bwd_reads_in;
+    values(a, reads, node->in, node->n_in, bwd ? bwd_reads_in : start ? ~class->late_in : ~0u, ins->phase);
     if (finish) {
         reads(a, plan->work_offset[ins->phase][ins->node], work);
     }
@@ -99,7 +101,7 @@ static void follow(arena *a, const hy_instruction *ins) {
         if (!class->loss) {
             gradients(a, reads, node->out, node->n_out);
         }
-        for (int i = 0; i < node->n_in && class->bwd; i++) {
+        for (int i = 0; i < node->n_in && class->bwd && !weights_only; i++) {
             gradients(a, plan->acc[ins->node][i] || finish ? reads : writes, &node->in[i], 1);
         }
     } else if (!start) {

@@ -75,6 +75,50 @@ static void test_gates(void **state) {
     check_gate("attention", gated_attention, &hy_class_attention);
 }
 
+static double flops_of(const planned *p, int node) {
+    return p->g.nodes[node].class->flops(&p->g.nodes[node], p->dims.T, (int64_t[]){0, p->dims.T}, 1);
+}
+
+/* FLOPs of matrix products with T tokens: the gradients of weights that lie apart between the start and the finish of an exchange. */
+static double weights_behind(const planned *p, int exchange) {
+    const int start = find(p, exchange, HY_PHASE_BWD, HY_SP_START),
+              finish = find(p, exchange, HY_PHASE_BWD, HY_SP_FINISH);
+    double flops = 0;
+    for (int i = start + 1; i < finish; i++) {
+        const hy_instruction *ins = &p->plan->instructions[i];
+        const hy_node *node = &p->g.nodes[ins->node];
+        if (node->class->weights_apart && ins->part != HY_SP_START) {
+            flops += flops_of(p, ins->node);
+        }
+    }
+    return flops;
+}
+
+/* Behind a block's first exchange backward: all gradients of the MLP's weights and of the mixer's last product but those of the MLP's own last
+ * product, whose dy the residual goes on with; and all of the output gate. */
+static void check_weights(const char *kind, const hy_node_class *exchange, int products) {
+    planned p;
+    plan_kind(&p, kind, NULL, (planned_how){.size = 2, .train = true, .recompute = HY_RECOMPUTE_BLOCK});
+    for (int n = 0; n < p.g.n_nodes; n++) {
+        if (p.g.nodes[n].class == exchange) {
+            const double D = 256, T = (double)p.dims.T, mlp = (double)p.mlp_width;
+            const double due = 2 * T * D * (2 * mlp + products * D);
+            if (weights_behind(&p, n) < due) {
+                fail_msg("%s: the gradients of weights behind the exchange of node %d are %g FLOPs of %g", kind, n,
+                         weights_behind(&p, n), due);
+            }
+        }
+    }
+    plan_free(&p);
+}
+
+static void test_weights(void **state) {
+    (void)state;
+    check_weights("gated_deltanet", &hy_class_recur, 2);
+    check_weights("mamba2", &hy_class_recur, 2);
+    check_weights("attention", &hy_class_attention, 1);
+}
+
 /* Products between the start and the finish of every exchange of this class, forward; backward. */
 static void check_products(const char *kind, const hy_node_class *exchange, int fwd, int bwd) {
     planned p;
@@ -103,52 +147,92 @@ static void test_products(void **state) {
     check_products("rwkv7", &hy_class_recur, 3, 2); /* r, and the gate's low-rank pair */
 }
 
-/* ---- order ---- */
-
-/* Whether the node's backward touches this gradient or parameter; writes it. */
-typedef struct touch {
-    bool any, writes;
-} touch;
-
-static touch touch_of(const planned *p, const hy_node *node, hy_var root, int param) {
-    touch t = {false, false};
-    for (int i = 0; i < node->n_in && node->class->bwd; i++) {
-        t.writes |=
-            node->in[i] != HY_NONE && p->g.vars[node->in[i]].has_grad && hy_grad_root(&p->g, node->in[i]) == root;
+/* A block's gradients may travel once they are complete and the first exchange of the block before it, whose gradients come next, is over; those of
+ * the first block, before which nothing is exchanged, at its end. Each is told once. */
+static void check_told(const char *kind, int size) {
+    planned p;
+    plan_kind(&p, kind, NULL, (planned_how){.size = size, .train = true, .recompute = HY_RECOMPUTE_BLOCK});
+    for (int block = 0; block <= PLANNED_LAYERS; block++) {
+        int at = -1, last = -1, times = 0, finish = -1;
+        for (int i = 0; i < p.plan->n_instructions; i++) {
+            const hy_instruction *ins = &p.plan->instructions[i];
+            const hy_node *node = &p.g.nodes[ins->node];
+            const bool backward = ins->phase == HY_PHASE_BWD;
+            times += ins->block_done == block;
+            at = ins->block_done == block ? i : at;
+            last = backward && node->block == block ? i : last;
+            if (backward && node->block == block - 1 && node->class->mixes && ins->part == HY_SP_FINISH && finish < 0) {
+                finish = i;
+            }
+        }
+        if (times != 1 || at != (finish >= 0 ? finish : last) || at < last) {
+            fail_msg("%s, %d ranks: block %d, complete at %d, is told %d times, at %d instead of %d", kind, size, block,
+                     last, times, at, finish);
+        }
     }
-    for (int i = 0; i < HY_NODE_WEIGHTS; i++) {
-        t.writes |= param >= 0 && node->w[i].param == param;
-    }
-    t.any = t.writes;
-    for (int i = 0; i < node->n_out; i++) {
-        t.any |= p->g.vars[node->out[i]].has_grad && hy_grad_root(&p->g, node->out[i]) == root;
-    }
-    return t;
+    plan_free(&p);
 }
 
-/* When a node's backward begins and ends. */
-static void backward_time(const planned *p, int node, int time[2]) {
-    time[0] = find(p, node, HY_PHASE_BWD, HY_SP_START);
-    time[1] = find(p, node, HY_PHASE_BWD, HY_SP_FINISH);
-    if (time[0] < 0) {
-        time[0] = time[1] = find(p, node, HY_PHASE_BWD, HY_SP_WHOLE);
+static void test_told(void **state) {
+    (void)state;
+    for (int i = 0; hy_mixer_row_at(i); i++) {
+        check_told(hy_mixer_row_at(i)->kind, 1);
+        check_told(hy_mixer_row_at(i)->kind, 2);
     }
+}
+
+/* ---- order ---- */
+
+/* When a node's backward touches this gradient or parameter, if it does; whether it writes it. */
+typedef struct touch {
+    bool any, writes;
+    int time[2];
+} touch;
+
+static void touch_in(const planned *p, int node, hy_sp_part part, touch *t) {
+    int at = find(p, node, HY_PHASE_BWD, part);
+    at = at < 0 ? find(p, node, HY_PHASE_BWD, HY_SP_WHOLE) : at;
+    t->time[0] = t->any && t->time[0] < at ? t->time[0] : at;
+    t->time[1] = t->any && t->time[1] > at ? t->time[1] : at;
+    t->any = true;
+}
+
+static touch touch_of(const planned *p, int n, hy_var root, int param) {
+    const hy_node *node = &p->g.nodes[n];
+    touch t = {.any = false};
+    for (int i = 0; i < node->n_in && node->class->bwd; i++) {
+        if (node->in[i] != HY_NONE && p->g.vars[node->in[i]].has_grad && hy_grad_root(&p->g, node->in[i]) == root) {
+            touch_in(p, n, HY_SP_START, &t);
+            touch_in(p, n, node->class->weights_apart ? HY_SP_START : HY_SP_FINISH, &t);
+            t.writes = true;
+        }
+    }
+    for (int i = 0; i < HY_NODE_WEIGHTS; i++) {
+        if (param >= 0 && node->w[i].param == param) {
+            touch_in(p, n, HY_SP_FINISH, &t);
+            touch_in(p, n, node->class->weights_apart ? HY_SP_FINISH : HY_SP_START, &t);
+            t.writes = true;
+        }
+    }
+    for (int i = 0; i < node->n_out; i++) {
+        if (p->g.vars[node->out[i]].has_grad && hy_grad_root(&p->g, node->out[i]) == root) {
+            touch_in(p, n, HY_SP_START, &t);
+            touch_in(p, n, HY_SP_FINISH, &t);
+        }
+    }
+    return t;
 }
 
 /* Two nodes that touch it, one of them writing, run in reverse order of nodes, and not one inside the other. */
 static void check_sum(const char *kind, const planned *p, hy_var root, int param) {
     for (int n = p->g.n_nodes - 1; n >= 0; n--) {
-        const touch first = touch_of(p, &p->g.nodes[n], root, param);
+        const touch first = touch_of(p, n, root, param);
         for (int m = n - 1; m >= 0 && first.any; m--) {
-            const touch second = touch_of(p, &p->g.nodes[m], root, param);
-            int a[2], b[2];
-            if (second.any && (first.writes || second.writes)) {
-                backward_time(p, n, a);
-                backward_time(p, m, b);
-                if (a[0] < 0 || b[0] < 0 || a[1] >= b[0]) {
-                    fail_msg("%s: nodes %d and %d add to %s in another order", kind, n, m,
-                             root >= 0 ? p->g.vars[root].name : p->g.params[param].name);
-                }
+            const touch second = touch_of(p, m, root, param);
+            if (second.any && (first.writes || second.writes) &&
+                (first.time[0] < 0 || second.time[0] < 0 || first.time[1] >= second.time[0])) {
+                fail_msg("%s: nodes %d and %d add to %s in another order", kind, n, m,
+                         root >= 0 ? p->g.vars[root].name : p->g.params[param].name);
             }
         }
     }
@@ -176,7 +260,8 @@ static void test_sums(void **state) {
     }
 }
 
-/* Two products with one weight, one of which an exchange waits for in backward: the other could hide it, but for the weight's sum. */
+/* Two products, of one of which an exchange waits for the gradient of the input: the other hides it, and with one weight for both the gradients
+ * of that do, which nobody waits for, in their order. */
 static void test_shared_weight(void **state) {
     (void)state;
     for (int shared = 0; shared < 2; shared++) {
@@ -195,13 +280,15 @@ static void test_shared_weight(void **state) {
         assert_int_equal(hy_graph_roles(g), HY_OK);
         plan_graph(&p, (planned_how){.size = 2, .train = true});
         check_sums("shared weight", &p);
-        assert_int_equal(lies_between(&p, product, conv, HY_PHASE_BWD), !shared);
+        assert_true(lies_between(&p, product, conv, HY_PHASE_BWD));
+        assert_true(weights_behind(&p, conv) == 2 * flops_of(&p, product));
         plan_free(&p);
     }
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gates), cmocka_unit_test(test_products),
-                                       cmocka_unit_test(test_sums), cmocka_unit_test(test_shared_weight)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gates),   cmocka_unit_test(test_products),
+                                       cmocka_unit_test(test_weights), cmocka_unit_test(test_told),
+                                       cmocka_unit_test(test_sums),    cmocka_unit_test(test_shared_weight)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,8 +49,11 @@ static rank_side open_rank(hy_device *device, const hy_layout_dims *dims, int me
     rank_side s = {.entries = hy_head_buffer_entries(dims, members, &need->heads, need->kind)};
     const hy_layout_dims outer = hy_head_outer(dims, members);
     s.range = hy_head_range_of(&need->heads, need->kind, members, dims->rank % members);
-    assert_int_equal(hy_layout_create(dims->kind, dims->size, dims->rank, dims->n_seq, dims->len, &s.layout), HY_OK);
-    assert_int_equal(hy_layout_create(outer.kind, outer.size, outer.rank, outer.n_seq, outer.len, &s.outer), HY_OK);
+    assert_int_equal(
+        hy_layout_create_cut(dims->kind, &dims->cuts, dims->size, dims->rank, dims->n_seq, dims->len, &s.layout),
+        HY_OK);
+    assert_int_equal(
+        hy_layout_create_cut(outer.kind, &outer.cuts, outer.size, outer.rank, outer.n_seq, outer.len, &s.outer), HY_OK);
     assert_int_equal(hy_list_image_create(device, hy_head_lists_bytes(dims, members), &s.image), HY_OK);
     hy_list_image_begin(s.image);
     s.lists = hy_head_lists_build(s.image, s.layout, s.outer, need);
@@ -119,8 +122,12 @@ static void check_group(hy_device *device, int size, int members, const hy_head_
     rank_side sides[RANKS_MAX];
     const hy_layout_kind kind = draw(2) ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS;
     const int64_t n_seq = 1 + draw(3), len = draw(60);
+    hy_cuts weights = {.n = draw(2) ? size : size % 2 == 0 && draw(2) ? size / 2 : 0};
+    for (int64_t i = 0; i < weights.n; i++) {
+        weights.each[i] = 1 + draw(9);
+    }
     for (int r = 0; r < size; r++) {
-        const hy_layout_dims dims = hy_layout_sizes(kind, size, r, n_seq, len);
+        const hy_layout_dims dims = hy_layout_sizes_cut(kind, &weights, size, r, n_seq, len);
         sides[r] = open_rank(device, &dims, members, need);
         move(&sides[r].lists.pack, sides[r].rows, sides[r].buffer);
     }

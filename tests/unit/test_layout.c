@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,17 +98,36 @@ static void check_runs(const hy_layout *layout, const int64_t *start, const int6
     }
 }
 
-static void check_cut(hy_layout *const *layouts, int size) {
+/* Where fragment i of a sequence begins: a share of its tokens as large as the owners before it weigh. */
+static int64_t expected_begin(const hy_layout *layout, const hy_cuts *weights, int64_t i) {
+    const int64_t F = layout->n_frags / layout->n_seq;
+    int64_t before = 0, all = 0;
+    if (weights->fixed > 0) {
+        return i * layout->len / F;
+    }
+    for (int64_t j = 0; j < F; j++) {
+        const int64_t owner = j < layout->size ? j : F - 1 - j;
+        const int64_t weight = weights->n > 0 ? weights->each[owner * weights->n / layout->size] : 1;
+        before += j < i ? weight : 0;
+        all += weight;
+    }
+    return before * layout->len / all;
+}
+
+static void check_cut(hy_layout *const *layouts, const hy_cuts *weights, int size) {
     const hy_layout *first = layouts[0];
     const int64_t F = first->n_seq ? first->n_frags / first->n_seq : 0;
-    int64_t p = 0, T_max = 0, frag_max = 0;
+    int64_t p = 0, T_max = 0, frag_max = 0, frag_min = TOKENS_MAX;
     for (int64_t i = 0; i < first->n_frags; i++) {
         const hy_fragment *f = &first->frags[i];
         assert_int_equal(f->begin, p);
-        assert_int_equal(f->begin, i / F * first->len + (i % F) * first->len / F);
+        assert_int_equal(f->begin, i / F * first->len + expected_begin(first, weights, i % F));
         p += f->len;
         frag_max = f->len > frag_max ? f->len : frag_max;
-        const int64_t owner = i % F < size ? i % F : F - 1 - i % F;
+        frag_min = f->len < frag_min ? f->len : frag_min;
+        const int64_t stretches =
+            first->kind == HY_LAYOUT_ZIGZAG && (size > 1 || first->cuts.fixed > 0) ? 2 * size : size;
+        const int64_t stretch = i % F / (F / stretches), owner = stretch < size ? stretch : stretches - 1 - stretch;
         assert_int_equal(f->owner, owner);
         assert_int_equal(layouts[owner]->local[f->slot], i);
     }
@@ -121,6 +141,10 @@ static void check_cut(hy_layout *const *layouts, int size) {
         assert_int_equal(dims.T, layouts[r]->T);
         assert_int_equal(dims.T_max, T_max);
         assert_int_equal(dims.frag_max, frag_max);
+        assert_int_equal(dims.frag_min, frag_min);
+        for (int other = 0; other < size; other++) {
+            assert_int_equal(hy_layout_rank_tokens(&dims, other), layouts[other]->T);
+        }
         assert_int_equal(dims.n_local, layouts[r]->n_local);
         assert_int_equal(dims.n_frags, layouts[r]->n_frags);
     }
@@ -144,12 +168,12 @@ static void check_shards(hy_layout *const *layouts, int size) {
     assert_memory_equal(back, full, (size_t)tokens * 3 * sizeof *full);
 }
 
-static void check_one(hy_layout_kind kind, int size, int64_t n_seq, int64_t len) {
+static void check_one(hy_layout_kind kind, const hy_cuts *weights, int size, int64_t n_seq, int64_t len) {
     hy_layout *layouts[8];
     for (int r = 0; r < size; r++) {
-        assert_int_equal(hy_layout_create(kind, size, r, n_seq, len, &layouts[r]), HY_OK);
+        assert_int_equal(hy_layout_create_cut(kind, weights, size, r, n_seq, len, &layouts[r]), HY_OK);
     }
-    check_cut(layouts, size);
+    check_cut(layouts, weights, size);
     check_shards(layouts, size);
     for (int round = 0; round < 6; round++) {
         int64_t docs[16] = {0, n_seq * len}, start[TOKENS_MAX], end[TOKENS_MAX];
@@ -173,9 +197,68 @@ static void test_random_layouts(void **state) {
     for (int size = 1; size <= 7; size++) {
         for (int round = 0; round < 30; round++) {
             const int64_t n_seq = 1 + draw(3), len = round < 3 ? round : 1 + draw(TOKENS_MAX / n_seq);
-            check_one(HY_LAYOUT_CONTIGUOUS, size, n_seq, len);
-            check_one(HY_LAYOUT_ZIGZAG, size, n_seq, len);
+            hy_cuts weights = {.n = 0};
+            check_one(HY_LAYOUT_CONTIGUOUS, &weights, size, n_seq, len);
+            check_one(HY_LAYOUT_ZIGZAG, &weights, size, n_seq, len);
+            for (weights.n = 1; weights.n <= size; weights.n++) {
+                for (int64_t i = 0; i < weights.n; i++) {
+                    weights.each[i] = 1 + draw(draw(2) ? 4 : HY_WEIGHT_MAX);
+                }
+                if (size % weights.n == 0 && draw(2)) {
+                    check_one(draw(2) ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS, &weights, size, n_seq, len);
+                }
+            }
+            const int64_t times = 1 + draw(3); /* fixed fragments of a stretch */
+            check_one(HY_LAYOUT_CONTIGUOUS, &(hy_cuts){.fixed = times * size}, size, n_seq, len);
+            check_one(HY_LAYOUT_ZIGZAG, &(hy_cuts){.fixed = times * 2 * size}, size, n_seq, len);
         }
+    }
+}
+
+/* The most ranks and weights there may be, and sequences whose products with them would not fit. */
+static void test_large_numbers(void **state) {
+    (void)state;
+    const int64_t len = (int64_t)1 << 40;
+    const hy_cuts weights = {.n = 2, .each = {HY_WEIGHT_MAX, 1}};
+    const int size = 1 << 20;
+    const hy_layout_dims dims = hy_layout_sizes_cut(HY_LAYOUT_ZIGZAG, &weights, size, 0, 1, len);
+    const double first = (double)HY_WEIGHT_MAX * (double)len / (1001.0 * size / 2);
+    assert_true(fabs((double)dims.T - first) <= 2);
+    assert_true(fabs((double)hy_layout_rank_tokens(&dims, size - 1) - first / HY_WEIGHT_MAX) <= 2);
+}
+
+static void test_weights_that_do_not_fit(void **state) {
+    (void)state;
+    hy_layout *layout = NULL;
+    const hy_cuts weights = {.n = 4, .each = {1, 2, 3, 4}};
+    for (int size = 1; size <= 8; size++) {
+        const bool fits = size == 1 || size % 4 == 0;
+        assert_int_equal(hy_cuts_check(HY_LAYOUT_ZIGZAG, &weights, size), fits ? HY_OK : HY_ERR_USAGE);
+        const hy_status status = hy_layout_create_cut(HY_LAYOUT_ZIGZAG, &weights, size, 0, 1, 64, &layout);
+        assert_int_equal(status, fits ? HY_OK : HY_ERR_USAGE);
+        if (fits) {
+            hy_layout_destroy(layout);
+        }
+    }
+}
+
+/* From the length that is told on, no fragment has fewer rows; where nothing is weighed, it is the least such length. */
+static void test_length_for(void **state) {
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        const int size = 1 + (int)draw(6);
+        hy_cuts weights = {.n = draw(2) ? size : 0};
+        for (int64_t i = 0; i < weights.n; i++) {
+            weights.each[i] = 1 + draw(9);
+        }
+        const hy_layout_kind kind = draw(2) ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS;
+        const int64_t rows = 1 + draw(20);
+        hy_layout_dims dims = hy_layout_sizes_cut(kind, &weights, size, 0, 1, 10);
+        const int64_t len = hy_layout_length_for(&dims, rows);
+        for (int64_t more = 0; more < 20; more++) {
+            assert_true(hy_layout_sizes_cut(kind, &weights, size, 0, 1, len + more).frag_min >= rows);
+        }
+        assert_true(weights.n > 0 || hy_layout_sizes(kind, size, 0, 1, len - 1).frag_min < rows);
     }
 }
 
@@ -197,6 +280,27 @@ static void test_document_indices(void **state) {
     assert_int_equal(layout->n_docs, 4);
     assert_memory_equal(layout->docs, want, sizeof want);
     hy_layout_destroy(layout);
+}
+
+/* The same cuts, and every fragment once, on any number of ranks. */
+static void test_fixed_cuts(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        hy_layout *one = NULL, *many = NULL;
+        assert_int_equal(hy_layout_create_cut((hy_layout_kind)kind, &(hy_cuts){.fixed = 8}, 1, 0, 2, 37, &one), HY_OK);
+        assert_int_equal(one->n_local, 16);
+        for (int rank = 0; rank < 4; rank++) {
+            assert_int_equal(hy_layout_create_cut((hy_layout_kind)kind, &(hy_cuts){.fixed = 8}, 4, rank, 2, 37, &many),
+                             HY_OK);
+            for (int64_t slot = 0; slot < many->n_local; slot++) {
+                const int64_t id = many->local[slot];
+                assert_int_equal(many->frags[id].begin, one->frags[id].begin);
+                assert_int_equal(many->frags[id].len, one->frags[id].len);
+            }
+            hy_layout_destroy(many);
+        }
+        hy_layout_destroy(one);
+    }
 }
 
 static void test_bad_documents(void **state) {
@@ -233,10 +337,10 @@ static void test_allocation_failures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_layouts),
-        cmocka_unit_test(test_document_indices),
-        cmocka_unit_test(test_bad_documents),
-        cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_random_layouts),          cmocka_unit_test(test_large_numbers),
+        cmocka_unit_test(test_weights_that_do_not_fit), cmocka_unit_test(test_length_for),
+        cmocka_unit_test(test_document_indices),        cmocka_unit_test(test_fixed_cuts),
+        cmocka_unit_test(test_bad_documents),           cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,8 +147,13 @@ static void test_random_layouts(void **state) {
         const int size = 1 + (int)draw(5);
         hy_layout *layout;
         hy_lists *lists;
-        assert_int_equal(hy_layout_create(draw(2) ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS, size, (int)draw(size),
-                                          1 + draw(3), draw(5) == 0 ? draw(4) : draw(900), &layout),
+        hy_cuts weights = {.n = draw(2) ? size : 0};
+        for (int64_t i = 0; i < weights.n; i++) {
+            weights.each[i] = 1 + draw(9);
+        }
+        assert_int_equal(hy_layout_create_cut(draw(2) ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS, &weights, size,
+                                              (int)draw(size), 1 + draw(3), draw(5) == 0 ? draw(4) : draw(900),
+                                              &layout),
                          HY_OK);
         const hy_layout_dims dims = hy_layout_dims_of(layout);
         assert_int_equal(hy_lists_create(device, &dims, &needs, &lists), HY_OK);

@@ -152,8 +152,34 @@ static void test_large_blocks_can_be_kept_from_children(void **unused) {
     hy_free(b);
 }
 
+static void test_grow(void **state) {
+    int64_t room = 0, *items = NULL;
+    const int64_t before = hy_alloc_bytes();
+    (void)state;
+    for (int64_t n = 0; n < 1000; n++) {
+        assert_int_equal(HY_GROW("items", n + 1, &room, &items), HY_OK);
+        assert_true(room > n);
+        items[n] = n * n;
+    }
+    const int64_t *const kept = items;
+    assert_int_equal(HY_GROW("items", room, &room, &items), HY_OK);
+    assert_ptr_equal(items, kept);
+    const int64_t had = room;
+    hy_alloc_fail_after(1);
+    assert_int_equal(HY_GROW("items", had + 1, &room, &items), HY_ERR_MEMORY);
+    assert_true(items == kept && room == had);
+    assert_int_equal(HY_GROW("items", 100000, &room, &items), HY_OK); /* more than twice as many */
+    assert_true(room >= 100000);
+    for (int64_t n = 0; n < 1000; n++) {
+        assert_int_equal(items[n], n * n);
+    }
+    hy_free(items);
+    assert_int_equal(hy_alloc_bytes(), before);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_grow),
         cmocka_unit_test(test_blocks_are_aligned_and_zero),
         cmocka_unit_test(test_counters),
         cmocka_unit_test(test_large_blocks_can_be_kept_from_children),

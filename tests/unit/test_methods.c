@@ -40,8 +40,9 @@ static void test_state_rows(void **unused) {
     assert_true(n >= 2);
     for (int i = 0; i < n; i++) {
         const hy_state_row *row = hy_state_row_of((hy_state_exchange)i);
-        assert_true(row->by_heads ||
-                    (row->lists_bytes && row->requests && row->build && row->open && row->post && row->finish));
+        assert_true(row->by_heads || (row->lists_bytes && row->requests && row->build && row->open && row->post));
+        assert_true(!row->posts_later == !row->move_on);
+        assert_true(row->by_heads || row->move_on || row->finish);
         for (int j = 0; j < i; j++) {
             assert_string_not_equal(row->title, hy_state_row_of((hy_state_exchange)j)->title);
         }

@@ -116,6 +116,8 @@ static void test_one_exchange(void **unused) {
     takes(large_gather, 64, flat(), 63 * (L + 1e6 / B));
     takes(small_gather, 64, flat(), 6 * L + 63e3 / B); /* recursive doubling */
     takes(large_sum, 8, flat(), 14 * (L + (1 << 19) / B));
+    takes(scattered_sum, 4, flat(), L + 3.0 * (1 << 20) / B); /* direct */
+    takes(large_sum, 2, flat(), 2 * (L + (1 << 21) / B));
     takes(scattered_sum, 5, flat(), 4 * (L + (1 << 20) / B));
     takes(everyone_to_all, 8, flat(), L + 7e6 / B);
     takes(everyone_to_all, 16, flat(), 2 * L + 15e6 / B);
@@ -266,9 +268,49 @@ static void test_mesh(void **unused) {
           1e-6 + 2e6 / 1e11 + 5e-6 + 1e6 / 1e10);
 }
 
+/* ---- what a schedule holds ---- */
+
+static void gather_bytes(hy_comm *world, int64_t bytes) {
+    hy_req r;
+    hy_comm_all_gather(world, "gather", buffer(), buffer(), (size_t)bytes, &r);
+    hy_comm_wait(&r);
+}
+
+/* Exchanges that are alike are held once, whatever came between; others are not taken for them. */
+static void test_alike(void **unused) {
+    static hy_exchange_log log;
+    hy_schedule s = {.waited = -1};
+    hy_comm *world = NULL;
+    (void)unused;
+    assert_int_equal(hy_comm_schedule_create(24, 5, &log, &s, &world), HY_OK);
+    gather_bytes(world, 1000000);
+    const int64_t one = s.n_parts;
+    assert_int_equal(one, 3 * 23 - 1); /* a message each way, and a step between */
+    gather_bytes(world, 1000001);
+    assert_int_equal(s.n_parts, 2 * one);
+    for (int i = 0; i < 5; i++) {
+        gather_bytes(world, 1000000 + i % 2);
+    }
+    assert_int_equal(s.n_parts, 2 * one);
+    assert_int_equal(s.n_bodies, 2);
+    int posts = 0;
+    for (int64_t i = 0; i < s.n; i++) {
+        const hy_event *e = &s.events[i];
+        if (e->kind == HY_EVENT_POST) {
+            const int odd = posts == 1 || (posts > 2 && posts % 2 == 1);
+            assert_int_equal(s.parts[s.bodies[e->how.body].first].bytes, 1000000 + odd);
+            posts++;
+        }
+    }
+    assert_int_equal(posts, 7);
+    hy_comm_destroy(world);
+    hy_schedule_clear(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_exchange), cmocka_unit_test(test_levels),
                                        cmocka_unit_test(test_overlap),      cmocka_unit_test(test_mark),
-                                       cmocka_unit_test(test_sides),        cmocka_unit_test(test_mesh)};
+                                       cmocka_unit_test(test_sides),        cmocka_unit_test(test_mesh),
+                                       cmocka_unit_test(test_alike)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

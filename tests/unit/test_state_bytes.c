@@ -16,6 +16,8 @@ typedef struct cost_case {
     hy_sp_method method;
     hy_recur_args op;
     int size;
+    const int64_t *docs; /* [n_docs+1]; NULL: one document */
+    int64_t n_docs;
 } cost_case;
 
 static hy_recur_args dense = {
@@ -32,7 +34,7 @@ static int64_t received_bytes(const hy_exchange_log *log) {
     return bytes;
 }
 
-/* One pass of a rank, one document in one sequence of 64 tokens a rank. */
+/* One pass of a rank, one sequence of 64 tokens a rank. */
 static int64_t count_pass(const cost_case *c, int rank, int step) {
     static hy_exchange_log log;
     hy_device *device = NULL;
@@ -47,6 +49,9 @@ static int64_t count_pass(const cost_case *c, int rank, int step) {
     assert_int_equal(hy_comm_count_create(c->size, rank, &log, &comm), HY_OK);
     assert_int_equal(hy_comm_bind(comm, device, HY_TRANSPORT_AUTO, &bound), HY_OK);
     assert_int_equal(hy_layout_create(c->method.layout, c->size, rank, 1, 64 * c->size, &layout), HY_OK);
+    if (c->docs != NULL) {
+        assert_int_equal(hy_layout_set_documents(layout, c->docs, c->n_docs), HY_OK);
+    }
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     hy_sp_recur_need(&needs, &c->op, 0);
     assert_int_equal(hy_lists_create(device, &dims, &needs, &lists), HY_OK);
@@ -194,6 +199,44 @@ static void test_table(void **unused) {
     assert_int_equal(most_received(HY_STATE_HIERARCHICAL, &dense), 14 * MIB);
 }
 
+/* A document per fragment: nothing is sent, whatever the method. One that crosses one cut: its state goes over that one, and only an
+ * all-gather brings more than that. */
+static void test_cuts_without_documents(void **unused) {
+    (void)unused;
+    for (int mode = 0; mode < 4; mode++) {
+        const hy_layout_kind kind = (hy_layout_kind)(mode & 1);
+        const int size = 5, frags = kind == HY_LAYOUT_ZIGZAG ? 2 * size : size, joined = 2;
+        int64_t apart[16], one[16], n_one = 0;
+        for (int i = 0; i <= frags; i++) {
+            apart[i] = (int64_t)i * 64 * size / frags;
+            if (i != joined) {
+                one[n_one++] = apart[i];
+            }
+        }
+        for (int state = 0; state < HY_STATE_HEADS; state++) {
+            cost_case c = {.method = {.layout = kind, .state = (hy_state_exchange)state, .node = 1 + (mode >> 1)},
+                           .op = dense,
+                           .size = size,
+                           .docs = apart,
+                           .n_docs = frags};
+            for (int step = -1; step <= 1; step += 2) {
+                int64_t crossing = 0;
+                for (int rank = 0; rank < size; rank++) {
+                    c.docs = apart;
+                    c.n_docs = frags;
+                    assert_int_equal(count_pass(&c, rank, step), 0);
+                    c.docs = one;
+                    c.n_docs = frags - 1;
+                    crossing += count_pass(&c, rank, step);
+                }
+                if (state == HY_STATE_RING || state == HY_STATE_CHAIN || state == HY_STATE_SCAN) {
+                    assert_int_equal(crossing, bytes_of(&c).H);
+                }
+            }
+        }
+    }
+}
+
 /* ---- memory ---- */
 
 static void test_kept(void **unused) {
@@ -220,6 +263,6 @@ static void test_kept(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_formulas), cmocka_unit_test(test_table),
-                                       cmocka_unit_test(test_kept)};
+                                       cmocka_unit_test(test_cuts_without_documents), cmocka_unit_test(test_kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

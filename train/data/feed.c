@@ -32,8 +32,8 @@ typedef struct feed_sizes {
 } feed_sizes;
 
 static feed_sizes sizes_of(const hy_feed_shape *shape) {
-    const hy_layout_dims dims =
-        hy_layout_sizes(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len);
+    const hy_layout_dims dims = hy_layout_sizes_cut(shape->layout, &shape->cuts, shape->sequence_size,
+                                                    shape->sequence_rank, shape->unit, shape->len);
     feed_sizes sizes = {
         .tokens = shape->calls_max * dims.T * (int64_t)sizeof(int32_t),
         .answers = shape->calls_max * dims.T,
@@ -65,8 +65,8 @@ static hy_status reserve_ahead(hy_feed *feed, const feed_sizes *sizes) {
 static hy_status reserve_feed(hy_feed *feed) {
     const hy_feed_shape *shape = &feed->shape;
     const feed_sizes sizes = sizes_of(shape);
-    HY_TRY(hy_layout_create(shape->layout, shape->sequence_size, shape->sequence_rank, shape->unit, shape->len,
-                            &feed->layout));
+    HY_TRY(hy_layout_create_cut(shape->layout, &shape->cuts, shape->sequence_size, shape->sequence_rank, shape->unit,
+                                shape->len, &feed->layout));
     HY_TRY(reserve_image(shape, &sizes, &feed->images[0]));
     HY_TRY(hy_alloc("fragment window", (size_t)sizes.window, (void **)&feed->window));
     HY_TRY(hy_alloc("document offsets", (size_t)sizes.bounds, (void **)&feed->bounds));

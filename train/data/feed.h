@@ -15,6 +15,7 @@ enum { HY_LABEL_NONE = -100 };
 
 typedef struct hy_feed_shape {
     hy_layout_kind layout;
+    hy_cuts cuts;
     int sequence_size, sequence_rank;
     int64_t unit, len; /* sequences per micro-step; tokens per sequence */
     int64_t calls_max; /* micro-steps held at a time */

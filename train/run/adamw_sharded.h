@@ -24,13 +24,16 @@ typedef struct hy_adamw_settings {
 
 typedef struct hy_adamw_sharded hy_adamw_sharded;
 
-/* grads: flat, in the device's memory, borrowed like the parameters; m = v = 0. Local. */
-HY_MUST_CHECK hy_status hy_adamw_sharded_create(hy_parameters *parameters, void *grads, hy_adamw_sharded **out);
+/* grads: flat, in the device's memory, borrowed like the parameters; m = v = 0. With method->cuts.fixed hy_fixed_sums_arrays of them, of which the
+ * first `sums` are added up in an order that does not depend on the ranks (fixed_sums.h), and the model has hy_fixed_sums_shards. Local. */
+HY_MUST_CHECK hy_status hy_adamw_sharded_create(hy_parameters *parameters, void *grads, const hy_sp_method *method,
+                                                int64_t sums, hy_adamw_sharded **out);
 void hy_adamw_sharded_destroy(hy_adamw_sharded *optimizer);
 
 /* A hy_bucket_ready for the last micro-step; context: the optimizer. */
 void hy_adamw_sharded_bucket_ready(void *context, int bucket);
-/* Posts what bucket_ready has not, waits for all, and adds this rank's part of Σ g² to *sum, in the device's memory. Collective. */
+/* Posts what bucket_ready has not, waits for all, and adds this rank's part of Σ g² to sum[sums], in the device's memory: of as
+ * many equal parts of its shards. Collective. */
 void hy_adamw_sharded_reduce(hy_adamw_sharded *optimizer, double *sum);
 /* Update number `update` (from 1) of own shards with gradients g·g_scale; the parameters of all ranks begin to travel.
  * It waits for nobody. Collective. */

@@ -29,7 +29,8 @@ typedef struct probe {
 
 static hy_status prepare_probe(const hy_config *config, const char *device, probe *p) {
     const hy_dtype dtype = hy_config_precision(config);
-    const hy_sp_method method = hy_method_first(&config->parallel.method);
+    hy_sp_method method = hy_method_first(&config->parallel.method);
+    method.cuts = (hy_cuts){.n = 0}; /* alone */
     const hy_run_shape shape = {.method = method,
                                 .sequence_size = 1,
                                 .n_seq = 1,
@@ -157,27 +158,62 @@ static hy_status measure_rates(const hy_config *config, hy_comm *world, hy_machi
 
 /* ---- messages ---- */
 
-/* Seconds of a message of `bytes` between this rank and `peer`, there and back being two; -1: none. The most of all ranks. */
-static double time_messages(hy_comm *world, char *buffer, size_t bytes, int rounds, int peer) {
+static void pass_message(hy_comm *world, bool send, char *buffer, size_t bytes, int peer) {
+    hy_req req;
+    if (send) {
+        hy_comm_send(world, "calibration", buffer, bytes, peer, 0, &req);
+    } else {
+        hy_comm_recv(world, "calibration", buffer + LARGE, bytes, peer, 0, &req);
+    }
+    hy_comm_wait(&req);
+}
+
+static double most_of_ranks(hy_comm *world, double value) {
+    hy_req req = {0};
+    hy_comm_all_reduce(world, "calibration", &value, 1, HY_TYPE_F64, HY_MAX, &req);
+    hy_comm_wait(&req);
+    return value;
+}
+
+/* Seconds of a small message between this rank and `peer` (-1: none): half of there and back, one waiting for the other, so that nothing is on
+ * its way before the clock runs. */
+static double time_small(hy_comm *world, char *buffer, int peer) {
+    const bool first = hy_comm_rank(world) < peer;
+    double seconds = 0;
+    hy_comm_barrier(world);
+    for (int i = 0; i <= SMALL_ROUNDS && peer >= 0; i++) {
+        const double begun = hy_now();
+        pass_message(world, first, buffer, SMALL, peer);
+        pass_message(world, !first, buffer, SMALL, peer);
+        const double now = 0.5 * (hy_now() - begun);
+        if (i > 0) { /* before the first the ranks are not together */
+            seconds = i == 1 || now < seconds ? now : seconds;
+        }
+    }
+    return most_of_ranks(world, seconds);
+}
+
+/* Seconds of a large message each way at once, as exchanges send them: what comes back on a link takes some of it. */
+static double time_large(hy_comm *world, char *buffer, int peer) {
     double seconds = 0;
     hy_req reqs[2];
-    hy_comm_barrier(world);
-    for (int i = 0; i < rounds && peer >= 0; i++) {
+    for (int i = 0; i < LARGE_ROUNDS; i++) {
+        hy_comm_barrier(world);
         const double begun = hy_now();
-        hy_comm_recv(world, "calibration", buffer + LARGE, bytes, peer, 0, &reqs[0]);
-        hy_comm_send(world, "calibration", buffer, bytes, peer, 0, &reqs[1]);
-        hy_comm_wait_all(reqs, 2);
-        const double now = hy_now() - begun;
+        if (peer >= 0) {
+            hy_comm_recv(world, "calibration", buffer + LARGE, LARGE, peer, 0, &reqs[0]);
+            hy_comm_send(world, "calibration", buffer, LARGE, peer, 0, &reqs[1]);
+            hy_comm_wait_all(reqs, 2);
+        }
+        const double now = most_of_ranks(world, hy_now() - begun);
         seconds = i == 0 || now < seconds ? now : seconds;
     }
-    hy_comm_all_reduce(world, "calibration", &seconds, 1, HY_TYPE_F64, HY_MAX, &reqs[0]);
-    hy_comm_wait(&reqs[0]);
     return seconds;
 }
 
 static void measure_level(hy_comm *world, char *buffer, int peer, int level, hy_machine *out) {
-    const double small = time_messages(world, buffer, SMALL, SMALL_ROUNDS, peer);
-    const double large = time_messages(world, buffer, LARGE, LARGE_ROUNDS, peer);
+    const double small = time_small(world, buffer, peer);
+    const double large = time_large(world, buffer, peer);
     if (small > 0 && large > small) {
         out->network.latency[level] = small;
         out->network.bandwidth[level] = LARGE / (large - small);

@@ -131,6 +131,10 @@ static const hy_schema_entry config_rows[] = {
      HY_SCHEMA_SPECIAL("auto", 0)},
     NAME(parallel.method.layout, "parallel.layout", "zigzag", hy_layout_choices,
          "how a sequence is cut; zigzag balances attention; auto: what a simulation finds faster"),
+    {HY_SCHEMA_INT_LIST(
+        hy_config, parallel.method.cuts.each, parallel.method.cuts.n, "parallel.weights", NULL, 1, HY_WEIGHT_MAX,
+        "how many tokens the ranks of a sequence have, in proportion: a number for every rank or, of fewer, "
+        "for as many equal stretches of ranks (nodes); [2, 2, 1, 2]: the third has half; empty: all alike")},
     NAME(parallel.method.state, "parallel.state", "allgather", hy_state_exchange_choices,
          "exchange of linear layers; auto: as above"),
     NAME(parallel.method.attention, "parallel.attention", "ring", hy_attention_method_choices,
@@ -146,6 +150,10 @@ static const hy_schema_entry config_rows[] = {
                    "bytes of a state that travel at once, at least, where an exchange cuts it (chain, hierarchical); "
                    "auto: 262144"),
      HY_SCHEMA_SPECIAL("auto", 0)},
+    {HY_SCHEMA_BOOL(hy_config, parallel.invariant, "parallel.invariant", "false",
+                    "loss, gradients and states of linear layers are the same to the bit on 1, 2, 4, ... ranks")},
+    INT(parallel.fragments, "parallel.fragments", "16", 1, 1 << 20,
+        "with parallel.invariant: what a sequence is cut into, a power of two; zigzag takes half as many ranks"),
     NAME(parallel.transport, "parallel.transport", "auto", hy_transport_names,
          "what moves exchanges between ranks; auto: nccl where it serves run.device, else mpi"),
     TEXT(parallel.machine, "parallel.machine", "measured",
@@ -155,7 +163,7 @@ static const hy_schema_entry config_rows[] = {
          "metrics, log and checkpoints; ${key} is that key's value, ${model.schedule} the layers: 18gla-6attention"),
     TEXT(run.device, "run.device", "cpu",
          "what computes: cpu, cpu_ref, cuda, or auto: cuda where there is a GPU, else cpu; cpu_async and cpu_apart to "
-         "test asynchrony, cuda_host to run what cuda does on the host"),
+         "test asynchrony, cuda_host to run what cuda does on the host, paced:cpu to be as slow as HYLAS_PACE says"),
     NAME(
         run.graph, "run.graph", "auto", graph_use_names,
         "auto: calls that come again just as they were are given to a GPU in one go, as a CUDA graph; off: one by one"),
@@ -191,6 +199,20 @@ static hy_status check_carry(const hy_config *config, const hy_schema_origins *o
                    hy_schema_origin(origins, "train.carry_state"), what);
 }
 
+/* What `auto` chooses depends on the number of ranks. Fixed fragments are what everything below knows of the key. */
+static hy_status settle_invariance(hy_config *config, const hy_schema_origins *origins) {
+    hy_sp_method *method = &config->parallel.method;
+    method->cuts.fixed = config->parallel.invariant ? config->parallel.fragments : 0;
+    const bool open = method->layout == HY_LAYOUT_AUTO || method->state == HY_STATE_AUTO;
+    if (method->cuts.fixed == 0 || (!open && method->state != HY_STATE_HEADS)) {
+        return HY_OK;
+    }
+    return hy_fail(HY_ERR_USAGE,
+                   "%s: parallel.invariant goes with neither parallel.layout nor parallel.state auto, nor "
+                   "with parallel.state heads; choose others",
+                   hy_schema_origin(origins, "parallel.invariant"));
+}
+
 /* Checks of several keys at once: the model's own, then those of every stage. */
 static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
     if (config->run.dir[0] == '\0') {
@@ -199,6 +221,7 @@ static hy_status resolve(hy_config *config, const hy_schema_origins *origins) {
     HY_TRY(hy_model_config_resolve_from(&config->model, origins));
     HY_TRY(hy_stages_resolve(config, origins));
     HY_TRY(check_carry(config, origins));
+    HY_TRY(settle_invariance(config, origins));
     hy_step_set named;
     HY_TRY(hy_step_set_parse(hy_schema_origin(origins, "trace.steps"), config->trace.steps, &named));
     return hy_config_expand_dir(config, hy_schema_origin(origins, "run.dir"));

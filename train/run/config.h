@@ -83,6 +83,8 @@ typedef struct hy_config {
         hy_sp_method method;
         hy_transport_id transport;
         char machine[256]; /* machine.h; "measured" */
+        bool invariant;    /* method.cuts.fixed is `fragments`, else 0 */
+        int64_t fragments;
     } parallel;
     struct {
         char dir[512];

@@ -185,8 +185,8 @@ static void print_summary(const hy_trainer *trainer, double peak) {
     const hy_config *config = trainer->config;
     const hy_mesh *mesh = &trainer->mesh;
     const hy_layout_dims dims =
-        hy_layout_sizes(config->parallel.method.layout, mesh->sequence_size, mesh->sequence_index,
-                        trainer->train.split.unit, trainer->stage->stage.sequence);
+        hy_layout_sizes_cut(config->parallel.method.layout, &config->parallel.method.cuts, mesh->sequence_size,
+                            mesh->sequence_index, trainer->train.split.unit, trainer->stage->stage.sequence);
     hy_print_detail(
         "mesh        %d ranks = data %d x sequence %d, layout %s, about %lld tokens per rank and micro-step\n",
         hy_comm_size(trainer->world), mesh->data_size, mesh->sequence_size,

@@ -98,8 +98,8 @@ typedef struct meter {
     const hy_dry_record *record;
     hy_exchange_log *log;
     hy_dry_stage *stage;
-    int64_t n_layers, calls; /* calls: what one stands for */
-    hy_dry_work work;        /* when the node began */
+    int64_t calls;    /* what one stands for */
+    hy_dry_work work; /* when the node began */
     hy_exchange_log before;
     hy_dry_work work_inside; /* of all nodes */
     hy_exchange_log inside;
@@ -238,7 +238,6 @@ static hy_status run_stages(hy_dry_run *run, hy_trainer *trainer, hy_config *con
     HY_TRY(HY_NEW("meter", 1, &m));
     m->record = hy_dry_record_of(trainer->device);
     m->log = log;
-    m->n_layers = run->n_layers;
     for (int i = 0; i < run->n_stages && status == HY_OK; i++) {
         m->stage = &run->stages[i];
         status = HY_NEW("layers", run->n_layers, &run->stages[i].layers);
@@ -316,15 +315,20 @@ static void destroy_parts(dry_parts *parts) {
     }
 }
 
-static hy_status run_on(hy_dry_run *run, dry_parts *p, int ranks, int rank) {
+/* The trainer, and the memory of a run that makes one. p->world is there. */
+static hy_status create_watched(hy_dry_run *run, dry_parts *p, int ranks, int rank) {
     p->ledger.watch.changed = changed;
-    HY_TRY(hy_comm_count_create(ranks, rank, &p->log, &p->world));
     hy_alloc_set_watch(&p->ledger.watch);
     const hy_status status = hy_trainer_create_blank(&p->config, p->world, &p->trainer);
     hy_alloc_set_watch(NULL);
     HY_TRY(status);
     HY_TRY(find_activations(p->trainer, ranks, rank, run));
-    HY_TRY(list_memory(&p->ledger, &run->activations, hy_recorder_bytes(&p->config), &run->memory));
+    return list_memory(&p->ledger, &run->activations, hy_recorder_bytes(&p->config), &run->memory);
+}
+
+static hy_status run_on(hy_dry_run *run, dry_parts *p, int ranks, int rank) {
+    HY_TRY(hy_comm_count_create(ranks, rank, &p->log, &p->world));
+    HY_TRY(create_watched(run, p, ranks, rank));
     run->n_layers = p->config.model.layers;
     run->n_stages = p->trainer->n_stages;
     HY_TRY(HY_NEW("stages", run->n_stages, &run->stages));
@@ -348,19 +352,25 @@ hy_status hy_dry_run_create(const hy_config *config, int ranks, int rank, bool w
     return HY_OK;
 }
 
-static hy_status schedule_on(dry_parts *p, int stage, int ranks, int rank, hy_schedule *schedule) {
+static hy_status schedule_on(dry_parts *p, int stage, int ranks, int rank, hy_schedule *schedule, double *memory) {
+    hy_dry_run run = {.n_stages = 0};
     schedule->stopped = true;
     HY_TRY(hy_comm_schedule_create(ranks, rank, &p->log, schedule, &p->world));
-    HY_TRY(hy_trainer_create_blank(&p->config, p->world, &p->trainer));
+    if (memory != NULL) {
+        HY_TRY(create_watched(&run, p, ranks, rank));
+        *memory = (double)hy_plan_total(&run.memory);
+    } else {
+        HY_TRY(hy_trainer_create_blank(&p->config, p->world, &p->trainer));
+    }
     return record_step(p->trainer, &p->trainer->stages[stage], schedule);
 }
 
 hy_status hy_dry_run_schedule(const hy_config *config, int stage, int ranks, int rank, bool whole,
-                              hy_schedule *schedule) {
+                              hy_schedule *schedule, double *memory) {
     dry_parts *parts = NULL;
     hy_status status = create_parts(config, whole ? "dry:whole" : "dry", &parts);
     if (status == HY_OK) {
-        status = schedule_on(parts, stage, ranks, rank, schedule);
+        status = schedule_on(parts, stage, ranks, rank, schedule, memory);
     }
     destroy_parts(parts);
     return status;

@@ -47,9 +47,9 @@ void hy_dry_run_destroy(hy_dry_run *run); /* NULL allowed */
 /* What `rank` does in two steps of one micro-step of a stage, in the order of time: what schedule_replay.h plays. The mark is between them, so that the
  * second counts, which takes up what the first left under way (parameters). Places: HY_PLACE_REST outside of the
  * model, HY_PLACE_BLOCKS + 2·block of a forward, one more of a backward; block l + 1 is layer l, block 0 embedding, head and loss. The schedule is clear; whole: as above.
- * HY_ERR_USAGE for a mesh that does not fit. Local. */
+ * *memory, unless NULL: bytes of the rank at the end of its start. HY_ERR_USAGE for a mesh that does not fit. Local. */
 enum { HY_PLACE_REST = 0, HY_PLACE_BLOCKS = 2 };
 HY_MUST_CHECK hy_status hy_dry_run_schedule(const hy_config *config, int stage, int ranks, int rank, bool whole,
-                                            hy_schedule *schedule);
+                                            hy_schedule *schedule, double *memory);
 
 #endif

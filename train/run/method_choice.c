@@ -130,7 +130,8 @@ static hy_status try_values(choosing *c, hy_sp_method *method, bool of_state, in
     return HY_OK;
 }
 
-static hy_status try_all(choosing *c, const hy_sp_method *wanted, bool all) {
+static hy_status try_all(choosing *c, const hy_sp_method *wanted, bool every) {
+    const bool all = every && wanted->cuts.fixed == 0; /* not every way goes with parallel.invariant */
     const bool layouts = all || wanted->layout == HY_LAYOUT_AUTO, states = all || wanted->state == HY_STATE_AUTO,
                attentions = all || wanted->attention == HY_ATTENTION_AUTO;
     const int first = layouts ? 0 : (int)wanted->layout, end = layouts ? (int)HY_LAYOUT_AUTO : first + 1;
@@ -145,19 +146,6 @@ static hy_status try_all(choosing *c, const hy_sp_method *wanted, bool all) {
         }
     }
     return HY_OK;
-}
-
-hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all, const hy_machine *machine,
-                           hy_method_choice *out) {
-    choosing c = {.config = config, .stage = stage, .ranks = ranks, .machine = machine, .out = out};
-    memset(out, 0, sizeof *out);
-    list_mixers(&config->model, out);
-    HY_TRY(HY_NEW("configuration", 1, &c.small));
-    memcpy(c.small, config, sizeof *c.small);
-    hy_method_small_model(&config->model, &c.small->model);
-    const hy_status status = try_all(&c, &config->parallel.method, all);
-    hy_free(c.small);
-    return status;
 }
 
 bool hy_method_is_open(const hy_sp_method *method) {
@@ -178,7 +166,7 @@ static bool agrees(const hy_sp_method *tried, const hy_sp_method *wanted) {
            (wanted->attention == HY_ATTENTION_AUTO || wanted->attention == tried->attention);
 }
 
-void hy_method_settle(const hy_method_choice *choice, hy_sp_method *method) {
+static void settle_open_parts(const hy_method_choice *choice, hy_sp_method *method) {
     const hy_tried_method *best = NULL;
     for (int i = 0; i < choice->n; i++) {
         const hy_tried_method *t = &choice->tried[i];
@@ -188,4 +176,28 @@ void hy_method_settle(const hy_method_choice *choice, hy_sp_method *method) {
     method->layout = method->layout == HY_LAYOUT_AUTO ? best->method.layout : method->layout;
     method->state = method->state == HY_STATE_AUTO ? best->method.state : method->state;
     method->attention = method->attention == HY_ATTENTION_AUTO ? best->method.attention : method->attention;
+}
+
+static hy_status try_on_small_model(choosing *c, bool all) {
+    list_mixers(&c->config->model, c->out);
+    HY_TRY(HY_NEW("configuration", 1, &c->small));
+    memcpy(c->small, c->config, sizeof *c->small);
+    hy_method_small_model(&c->config->model, &c->small->model);
+    const hy_status status = try_all(c, &c->config->parallel.method, all);
+    hy_free(c->small);
+    return status;
+}
+
+hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all, const hy_machine *machine,
+                           hy_sp_method *method, hy_method_choice **out) {
+    choosing c = {.config = config, .stage = stage, .ranks = ranks, .machine = machine};
+    HY_TRY(HY_NEW("methods", 1, &c.out));
+    const hy_status status = try_on_small_model(&c, all);
+    if (status != HY_OK) {
+        hy_free(c.out);
+        return status;
+    }
+    settle_open_parts(c.out, method);
+    *out = c.out;
+    return HY_OK;
 }

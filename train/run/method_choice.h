@@ -31,16 +31,15 @@ typedef struct hy_method_choice {
     hy_tried_method tried[HY_TRIED_MAX];
 } hy_method_choice;
 
-/* Tries what `config` leaves open (`auto`), all of it if `all`. HY_ERR_USAGE for a mesh that does not fit. Local. */
+/* Tries what `config` leaves open (`auto`), all of it if `all`; the open parts of *method, which may be the configuration's own, become those
+ * of the fastest that has its other parts. *out: what was tried, the caller's (hy_free). HY_ERR_USAGE for a mesh that does not fit. Local. */
 HY_MUST_CHECK hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all,
-                                         const hy_machine *machine, hy_method_choice *out);
+                                         const hy_machine *machine, hy_sp_method *method, hy_method_choice **out);
 /* A model with one layer of every mixer, in the order of their first layers. */
 void hy_method_small_model(const hy_model_config *model, hy_model_config *small);
 /* Whether `config` leaves anything open. */
 bool hy_method_is_open(const hy_sp_method *method);
 /* With the first way wherever it is open: what one rank needs. */
 hy_sp_method hy_method_first(const hy_sp_method *method);
-/* The open parts of *method become those of the fastest that has its other parts. */
-void hy_method_settle(const hy_method_choice *choice, hy_sp_method *method);
 
 #endif

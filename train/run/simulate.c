@@ -13,8 +13,7 @@ static hy_status record_ranks(const hy_config *config, int stage, int ranks, boo
     for (int r = 0; r < ranks; r++) {
         schedules[r].waited = -1;
         all[r] = &schedules[r];
-        HY_TRY(hy_dry_run_schedule(config, stage, ranks, r, whole, &schedules[r]));
-        out->events += schedules[r].n;
+        HY_TRY(hy_dry_run_schedule(config, stage, ranks, r, whole, &schedules[r], r == 0 ? &out->memory : NULL));
     }
     return HY_OK;
 }

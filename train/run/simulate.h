@@ -10,8 +10,8 @@
 
 typedef struct hy_simulation {
     double tokens; /* of the step, all ranks */
+    double memory; /* bytes of the first rank */
     hy_replay *replay;
-    int64_t events; /* of all ranks' schedules */
 } hy_simulation;
 
 /* HY_ERR_USAGE for a mesh that does not fit. Local. */

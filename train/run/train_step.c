@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/span.h"
 #include "comm/presence.h"
+#include "train/run/fixed_sums.h"
 #include "train/run/stop_save.h"
 
 /* Forward and backward FLOPs of this group's step; backward is twice the forward. */
@@ -55,10 +56,9 @@ static void compute_gradients(hy_trainer *trainer, int64_t valid) {
     const int64_t calls = hy_feed_calls(trainer->train.feed);
     double *scalars = trainer->scalars;
     const int64_t clearing = hy_span_begin(HY_SPAN_WORK, "clearing gradients");
-    hy_device_zero(trainer->device, HY_LANE_COMPUTE, scalars, HY_SCALARS * sizeof *scalars);
+    hy_device_zero(trainer->device, HY_LANE_COMPUTE, scalars, (size_t)(HY_SCALARS * trainer->sums) * sizeof *scalars);
     hy_fill(trainer->device,
-            &(hy_fill_args){
-                .n = hy_model_flat_size(trainer->model), .value = 0.0, .y = trainer->grads, .role = HY_ROLE_GRAD});
+            &(hy_fill_args){.n = trainer->grad_elements, .value = 0.0, .y = trainer->grads, .role = HY_ROLE_GRAD});
     hy_span_end(clearing);
     for (int64_t call = 0; call < calls; call++) {
         hy_batch batch;
@@ -68,13 +68,30 @@ static void compute_gradients(hy_trainer *trainer, int64_t valid) {
         }
         hy_runner_set_carried(
             runner, trainer->carried != NULL ? trainer->carried + call * hy_runner_carried_bytes(runner) : NULL);
-        hy_runner_step(runner, &batch, d_scale, &scalars[HY_SCALAR_LOSS],
+        hy_runner_step(runner, &batch, d_scale, &scalars[HY_SCALAR_LOSS * trainer->sums],
                        call + 1 == calls ? hy_adamw_sharded_bucket_ready : NULL, trainer->optimizer);
     }
     hy_runner_pass_carried(runner, trainer->carried, trainer->carried_calls);
     const int64_t norm = hy_span_begin(HY_SPAN_WORK, "gradient norm");
-    hy_adamw_sharded_reduce(trainer->optimizer, &scalars[HY_SCALAR_SQUARES]);
+    hy_adamw_sharded_reduce(trainer->optimizer, &scalars[HY_SCALAR_SQUARES * trainer->sums]);
     hy_span_end(norm);
+}
+
+/* The step's one wait for the device. */
+static void read_scalars(hy_trainer *trainer, double *sums) {
+    double *all = trainer->read_scalars;
+    hy_device_read(trainer->device, trainer->scalars, (size_t)(HY_SCALARS * trainer->sums) * sizeof *all, all);
+    sums[HY_SCALAR_LOSS] =
+        hy_fixed_sum_fragments(&trainer->config->parallel.method, &all[HY_SCALAR_LOSS * trainer->sums], trainer->sums);
+    sums[HY_SCALAR_SQUARES] = hy_fixed_sum(&all[HY_SCALAR_SQUARES * trainer->sums], trainer->sums);
+}
+
+static void sum_scalars(hy_trainer *trainer, double *sums) {
+    if (trainer->config->parallel.method.cuts.fixed > 0) {
+        hy_fixed_sum_ranks(trainer->world, "loss and norm", sums, HY_SCALARS, trainer->read_scalars);
+    } else {
+        sum_over_ranks(trainer->world, "loss and norm", sums, HY_SCALARS);
+    }
 }
 
 hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool stop, hy_step_result *out) {
@@ -105,9 +122,9 @@ hy_status hy_train_step(hy_trainer *trainer, int64_t step, int64_t update, bool 
     hy_span_end(ahead);
     hy_presence_phase("gradients", step);
     compute_gradients(trainer, r.valid);
-    hy_device_read(trainer->device, trainer->scalars, sizeof sums, sums); /* the step's one wait for the device */
+    read_scalars(trainer, sums);
     const double t2 = hy_now();
-    sum_over_ranks(trainer->world, "loss and norm", sums, HY_SCALARS);
+    sum_scalars(trainer, sums);
     r.loss = sums[HY_SCALAR_LOSS] / (double)r.valid;
     r.grad_norm = sqrt(sums[HY_SCALAR_SQUARES]);
     if (r.valid == 0) {

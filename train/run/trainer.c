@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "train/run/eval_pass.h"
+#include "train/run/fixed_sums.h"
 #include "train/run/trainer_shapes.h"
 
 /* ---- stages ---- */
@@ -174,6 +175,11 @@ static hy_status reserve_carried(hy_trainer *trainer) {
                : HY_OK;
 }
 
+static int shards_of(const hy_trainer *trainer) {
+    return hy_fixed_sums_shards(&trainer->config->parallel.method, hy_comm_size(trainer->world),
+                                trainer->mesh.sequence_size);
+}
+
 static hy_status reserve_stages(hy_trainer *trainer, bool train) {
     const hy_config *config = trainer->config;
     const bool eval = config->data.eval_store.n > 0;
@@ -182,7 +188,7 @@ static hy_status reserve_stages(hy_trainer *trainer, bool train) {
     for (int i = 0; i < trainer->n_stages; i++) {
         hy_trainer_stage *stage = &trainer->stages[i];
         stage->stage = hy_stage_get(config, i);
-        HY_TRY(hy_stage_model_create(config, &stage->stage, hy_comm_size(trainer->world), &stage->model));
+        HY_TRY(hy_stage_model_create(config, &stage->stage, shards_of(trainer), &stage->model));
     }
     HY_TRY(train ? reserve_activations(trainer, true) : HY_OK);
     HY_TRY(eval ? reserve_activations(trainer, false) : HY_OK);
@@ -203,18 +209,38 @@ static hy_status open_device(hy_trainer *trainer) {
                         &trainer->sequence);
 }
 
+/* A GPU's library of products may choose how by where a matrix begins, and a fragment begins elsewhere on another number of ranks. */
+static hy_status check_products(const hy_trainer *trainer) {
+    if (trainer->config->parallel.method.cuts.fixed > 0 &&
+        strcmp(hy_device_profile(trainer->device)->name, "cuda") == 0) {
+        return hy_fail(HY_ERR_USAGE,
+                       "parallel.invariant: not on run.device cuda, where products may be computed in another "
+                       "order on another number of ranks; nearest: cpu");
+    }
+    return HY_OK;
+}
+
 static hy_status reserve_model(hy_trainer *trainer, bool train) {
-    HY_TRY(hy_model_create(&trainer->config->model, hy_comm_size(trainer->world), &trainer->model));
+    HY_TRY(check_products(trainer));
+    HY_TRY(hy_model_create(&trainer->config->model, shards_of(trainer), &trainer->model));
     HY_TRY(
         hy_parameters_create(trainer->model, trainer->all, trainer->device, trainer->precision, &trainer->parameters));
     if (!train) {
         return HY_OK;
     }
-    const size_t bytes = (size_t)hy_model_flat_size(trainer->model) * hy_role_size(trainer->precision, HY_ROLE_GRAD);
+    const hy_sp_method *method = &trainer->config->parallel.method;
+    trainer->sums = hy_sp_sums(method, trainer->mesh.sequence_size);
+    trainer->grad_elements =
+        hy_fixed_sums_arrays(method, trainer->mesh.sequence_size) * hy_model_flat_size(trainer->model);
+    const size_t bytes = (size_t)trainer->grad_elements * hy_role_size(trainer->precision, HY_ROLE_GRAD);
     HY_TRY(hy_device_alloc(trainer->device, "gradients", bytes, &trainer->grads));
     hy_device_not_in_children(trainer->device, trainer->grads);
-    HY_TRY(hy_device_alloc(trainer->device, "sums of a step", HY_SCALARS * sizeof(double), (void **)&trainer->scalars));
-    return hy_adamw_sharded_create(trainer->parameters, trainer->grads, &trainer->optimizer);
+    HY_TRY(hy_device_alloc(trainer->device, "sums of a step", (size_t)(HY_SCALARS * trainer->sums) * sizeof(double),
+                           (void **)&trainer->scalars));
+    const int64_t ranks = hy_comm_size(trainer->world);
+    HY_TRY(
+        HY_NEW("sums of a step", HY_SCALARS * (trainer->sums > ranks ? trainer->sums : ranks), &trainer->read_scalars));
+    return hy_adamw_sharded_create(trainer->parameters, trainer->grads, method, trainer->sums, &trainer->optimizer);
 }
 
 static hy_status reserve_data(hy_trainer *trainer, bool train) {
@@ -228,7 +254,7 @@ static hy_status reserve_data(hy_trainer *trainer, bool train) {
 /* What every step exchanges lies in these; buckets lie alike on all ranks, activations may not. Collective. */
 static hy_status keep_model(hy_trainer *trainer) {
     const int64_t flat = hy_model_flat_size(trainer->model);
-    const size_t grads = (size_t)flat * hy_role_size(trainer->precision, HY_ROLE_GRAD);
+    const size_t grads = (size_t)trainer->grad_elements * hy_role_size(trainer->precision, HY_ROLE_GRAD);
     const int64_t compute = hy_model_compute_offset(trainer->model, trainer->precision, flat);
     HY_TRY(hy_comm_keep(trainer->all, trainer->grads, grads, true));
     return hy_comm_keep(trainer->all, trainer->parameters->compute, (size_t)compute, true);
@@ -245,6 +271,7 @@ static hy_status keep_activations(hy_trainer *trainer) {
 static hy_status build(hy_trainer *trainer, bool train, bool blank) {
     const hy_config *config = trainer->config;
     const int sequence = hy_trainer_sequence_size(config, hy_comm_size(trainer->world));
+    HY_TRY(hy_fixed_sums_check(config, sequence));
     HY_TRY(hy_mesh_create(trainer->world, (int)config->parallel.data, sequence, &trainer->mesh));
     HY_TRY(open_device(trainer));
     HY_TRY(hy_comm_agree(trainer->world, reserve_model(trainer, train)));
@@ -311,6 +338,7 @@ void hy_trainer_destroy(hy_trainer *trainer) {
     hy_free(trainer->results.host);
     hy_device_free(trainer->device, trainer->results.device);
     hy_device_free(trainer->device, trainer->scalars);
+    hy_free(trainer->read_scalars);
     hy_adamw_sharded_destroy(trainer->optimizer);
     hy_parameters_destroy(trainer->parameters);
     hy_device_free(trainer->device, trainer->grads);

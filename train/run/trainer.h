@@ -53,8 +53,10 @@ typedef struct hy_trainer {
     hy_dtype precision;
     hy_model *model;
     hy_parameters *parameters;
-    void *grads;                 /* flat; NULL without training */
-    double *scalars;             /* [HY_SCALARS] in the device's memory: what a step reads at its end */
+    void *grads;                 /* [grad_elements] flat, with fixed fragments several times; NULL without training */
+    int64_t grad_elements, sums; /* sums: hy_sp_sums */
+    double *scalars;             /* [HY_SCALARS,sums] in the device's memory: what a step reads at its end */
+    double *read_scalars;        /* what it read; then what all ranks did, [ranks,HY_SCALARS] */
     hy_adamw_sharded *optimizer; /* NULL without training */
     char *carried; /* [carried_calls] blocks (hy_runner_carried_bytes) where this rank has a part in them; else NULL */
     int64_t carried_calls;   /* micro-steps of a step with train.carry_state; else 0 */

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "train/run/fixed_sums.h"
 #include "train/run/trainer_shapes.h"
 
 int hy_trainer_sequence_size(const hy_config *config, int ranks) {
@@ -16,6 +17,7 @@ hy_pass_shapes hy_pass_shapes_of(const hy_config *config, const hy_stage *stage,
         s.split = hy_data_split_eval(config->train.eval.sequences, at->groups, at->group, s.split.unit);
     }
     s.feed = (hy_feed_shape){.layout = config->parallel.method.layout,
+                             .cuts = config->parallel.method.cuts,
                              .sequence_size = at->sequence_size,
                              .sequence_rank = at->sequence_rank,
                              .unit = s.split.unit,
@@ -36,7 +38,7 @@ hy_pass_shapes hy_pass_shapes_of(const hy_config *config, const hy_stage *stage,
     return s;
 }
 
-hy_status hy_stage_model_create(const hy_config *config, const hy_stage *stage, int ranks, hy_model **out) {
+hy_status hy_stage_model_create(const hy_config *config, const hy_stage *stage, int shards, hy_model **out) {
     hy_model_config *own = NULL;
     if (stage->rope_base <= 0.0) {
         *out = NULL;
@@ -45,7 +47,7 @@ hy_status hy_stage_model_create(const hy_config *config, const hy_stage *stage, 
     HY_TRY(HY_NEW("a stage's model", 1, &own));
     memcpy(own, &config->model, sizeof *own);
     hy_stage_enter_model(stage, own);
-    const hy_status status = hy_model_create(own, ranks, out);
+    const hy_status status = hy_model_create(own, shards, out);
     hy_free(own);
     return status;
 }
@@ -57,7 +59,7 @@ static hy_status find_place(const hy_config *config, int ranks, int rank, hy_pla
                        sequence);
     }
     *out = (hy_place){sequence, rank % sequence, groups, rank / sequence};
-    return HY_OK;
+    return hy_fixed_sums_check(config, sequence);
 }
 
 hy_status hy_trainer_shape(const hy_config *config, int stage, int ranks, int rank, hy_run_shape *shape,

@@ -20,11 +20,11 @@ hy_pass_shapes hy_pass_shapes_of(const hy_config *config, const hy_stage *stage,
 
 /* Tokens of this rank per micro-step. */
 static inline int64_t hy_local_tokens(const hy_feed_shape *f) {
-    return hy_layout_sizes(f->layout, f->sequence_size, f->sequence_rank, f->unit, f->len).T;
+    return hy_layout_sizes_cut(f->layout, &f->cuts, f->sequence_size, f->sequence_rank, f->unit, f->len).T;
 }
 
 /* The model of a stage that changes it; *out NULL where the stage runs the run's. Local. */
-HY_MUST_CHECK hy_status hy_stage_model_create(const hy_config *config, const hy_stage *stage, int ranks,
+HY_MUST_CHECK hy_status hy_stage_model_create(const hy_config *config, const hy_stage *stage, int shards,
                                               hy_model **out);
 
 #endif

@@ -1,7 +1,5 @@
 #include "train/trace/critical_path.h"
 
-#include <string.h>
-
 #include "base/memory.h"
 
 static const double SHORTEST_WAIT = 1e-6; /* seconds: a wait that found its exchange complete */
@@ -9,7 +7,6 @@ static const double SHORTEST_WAIT = 1e-6; /* seconds: a wait that found its exch
 typedef struct path_walk {
     const hy_run_trace *trace;
     const hy_match *match;
-    int64_t step;
     hy_path_part *parts; /* from the last to the first */
     int64_t n, room, rank;
     double time;
@@ -19,16 +16,7 @@ static hy_status add_part(path_walk *w, hy_path_part part) {
     if (part.end <= part.begin) {
         return HY_OK;
     }
-    if (w->n == w->room) {
-        hy_path_part *larger = NULL;
-        w->room = 2 * w->room + 256;
-        HY_TRY(HY_NEW("critical path", w->room, &larger));
-        if (w->n > 0) {
-            memcpy(larger, w->parts, (size_t)w->n * sizeof *larger);
-        }
-        hy_free(w->parts);
-        w->parts = larger;
-    }
+    HY_TRY(HY_GROW("critical path", w->n + 1, &w->room, &w->parts));
     w->parts[w->n++] = part;
     return HY_OK;
 }
@@ -91,7 +79,7 @@ static void turn_around(hy_path_part *parts, int64_t n) {
 }
 
 hy_status hy_path_find(const hy_run_trace *trace, const hy_match *match, int64_t step, hy_path *out) {
-    path_walk w = {.trace = trace, .match = match, .step = step};
+    path_walk w = {.trace = trace, .match = match};
     double begin = 0.0;
     for (int64_t r = 0; r < trace->ranks; r++) {
         const hy_trace_step *window = hy_run_trace_step(trace, r, step);

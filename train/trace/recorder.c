@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "kernels/gpus.h"
 #include "train/trace/clock_align.h"
 #include "train/trace/step_set.h"
 
@@ -67,25 +68,9 @@ static void measure_clock(hy_recorder *r) {
 
 /* ---- after a step ---- */
 
-/* Room for `n` rows behind those that an array has. */
-static hy_status reserve_rows(const char *name, void **rows, int64_t have, int64_t *room, size_t row, int64_t n) {
-    if (have + n > *room) {
-        const int64_t wanted = 2 * have + n;
-        void *larger = NULL;
-        HY_TRY(hy_alloc(name, (size_t)wanted * row, &larger));
-        if (have > 0) {
-            memcpy(larger, *rows, (size_t)have * row);
-        }
-        hy_free(*rows);
-        *rows = larger;
-        *room = wanted;
-    }
-    return HY_OK;
-}
-
 static hy_status append_rows(const char *name, void **rows, int64_t *have, int64_t *room, size_t row, const void *more,
                              int64_t n) {
-    HY_TRY(reserve_rows(name, rows, *have, room, row, n));
+    HY_TRY(hy_grow(name, *have + n, row, room, rows));
     memcpy((char *)*rows + (size_t)*have * row, more, (size_t)n * row);
     *have += n;
     return HY_OK;
@@ -214,6 +199,7 @@ hy_status hy_recorder_create(const hy_config *config, const hy_mesh *mesh, hy_de
     }
     hy_spans_record(r->ring, RING);
     hy_spans_set_taker(empty_ring, r);
+    hy_spans_set_marker(hy_gpu_marker());
     *out = r;
     return HY_OK;
 }
@@ -225,6 +211,7 @@ void hy_recorder_destroy(hy_recorder *recorder) {
     hy_spans_record(NULL, 0);
     hy_spans_set_clock(NULL, NULL);
     hy_spans_set_taker(NULL, NULL);
+    hy_spans_set_marker(NULL);
     hy_totals_destroy(recorder->totals);
     hy_free(recorder->ring);
     hy_free(recorder->spans);
@@ -245,8 +232,8 @@ void hy_recorder_step_begin(hy_recorder *r, int64_t step) {
         measure_clock(r);
     }
     if (r->whole) { /* on all ranks or none: clocks are measured together */
-        const hy_status room = reserve_rows("spans of a trace", (void **)&r->trace.spans, r->trace.n_spans,
-                                            &r->spans_room, sizeof *r->spans, ROOM_OF_STEP);
+        const hy_status room =
+            HY_GROW("spans of a trace", r->trace.n_spans + ROOM_OF_STEP, &r->spans_room, &r->trace.spans);
         r->whole = hy_comm_agree(r->world, room) == HY_OK;
     }
     if (r->whole && has_lanes(r)) {

@@ -118,6 +118,12 @@ static hy_status prepare_rank(hy_run_trace *trace, int64_t r) {
                        "the trace of rank %lld is of rank %lld of %lld: files of several runs in one folder",
                        (long long)r, (long long)file->info.rank, (long long)file->info.ranks);
     }
+    if (file->n_steps != trace->rank[0].file.n_steps) {
+        return hy_fail(
+            HY_ERR_DATA,
+            "the trace of rank %lld has %lld whole steps, that of rank 0 %lld: files of several runs in one folder",
+            (long long)r, (long long)file->n_steps, (long long)trace->rank[0].file.n_steps);
+    }
     for (int64_t i = 0; i < file->n_clock; i++) {
         trace->clock_error = file->clock[i].error > trace->clock_error ? file->clock[i].error : trace->clock_error;
     }
