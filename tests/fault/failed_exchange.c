@@ -10,7 +10,8 @@ int main(int argc, char **argv) {
     hy_comm *world = NULL, *one = NULL, *other = NULL;
     hy_device *device = NULL;
     hy_req never, before, fails;
-    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK || hy_device_create("cpu_async", HY_F32, &device) != HY_OK ||
+    if (hy_comm_world_create(&argc, &argv, &world) != HY_OK ||
+        hy_device_create("cpu_async", HY_F32, &device) != HY_OK ||
         hy_comm_bind(world, device, HY_TRANSPORT_NCCL, &one) != HY_OK ||
         hy_comm_bind(world, device, HY_TRANSPORT_NCCL, &other) != HY_OK || argc < 2 ||
         hy_device_signals(device, 1, &signals) != HY_OK) {
