@@ -1,6 +1,8 @@
 #include "launch/plan_json.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -164,7 +166,19 @@ static hy_status write_plan(hy_json *json, const plan *p) {
 hy_status hy_plan_json(const hy_config *config, const hy_model *model, const hy_dry_run *dry, const hy_dry_run *whole,
                        int ranks, int rank, bool documents) {
     const plan p = {config, model, dry, whole, ranks, rank, documents};
+    char *text = NULL;
+    size_t length = 0;
     hy_json json;
-    hy_json_begin(&json, stdout);
-    return write_plan(&json, &p);
+    FILE *memory = open_memstream(&text, &length); /* all of it, or nothing */
+    if (memory == NULL) {
+        return hy_fail(HY_ERR_MEMORY, "a plan as JSON: %s", strerror(errno));
+    }
+    hy_json_begin(&json, memory);
+    hy_status status = write_plan(&json, &p);
+    (void)fclose(memory);
+    if (status == HY_OK && (fwrite(text, 1, length, stdout) != length || fflush(stdout) != 0)) {
+        status = hy_fail(HY_ERR_FAILED, "the plan cannot be written: %s", strerror(errno));
+    }
+    free(text);
+    return status;
 }

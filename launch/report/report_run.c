@@ -101,6 +101,23 @@ static run_figures figures_of(const hy_metrics_history *h) {
                          f.exposed / exposure_timed, f.mfu * per_second};
 }
 
+/* A dash: the run has no such figure. */
+static void add_figure(hy_text_table *table, double value, hy_text text) {
+    hy_text_table_cell(table, "%s", isfinite(value) ? text.s : "-");
+}
+
+static hy_text percent(double share) {
+    hy_text text;
+    (void)snprintf(text.s, sizeof text.s, "%.1f%%", 100.0 * share);
+    return text;
+}
+
+static hy_text loss_text(double loss) {
+    hy_text text;
+    (void)snprintf(text.s, sizeof text.s, "%.4f", loss);
+    return text;
+}
+
 hy_status hy_report_print_runs(const hy_report_run *runs, int n, FILE *out) {
     hy_text_table *table = NULL;
     HY_TRY(hy_text_table_create(
@@ -112,15 +129,11 @@ hy_status hy_report_print_runs(const hy_report_run *runs, int n, FILE *out) {
         hy_text_table_cell(table, "%s", runs[i].label);
         hy_text_table_cell(table, "%lld", last != NULL ? (long long)last->step : 0LL);
         hy_text_table_cell(table, "%s", hy_text_count(last != NULL ? last->tokens : 0.0).s);
-        hy_text_table_cell(table, "%.4f", f.loss);
-        hy_text_table_cell(table, "%s", hy_text_duration(f.seconds).s);
-        hy_text_table_cell(table, "%s", hy_text_count(f.rate).s);
-        if (isfinite(f.exposed)) {
-            hy_text_table_cell(table, "%.1f%%", 100.0 * f.exposed);
-        } else {
-            hy_text_table_cell(table, "-");
-        }
-        hy_text_table_cell(table, "%.1f%%", 100.0 * f.mfu);
+        add_figure(table, f.loss, loss_text(f.loss));
+        add_figure(table, f.seconds > 0.0 ? f.seconds : (double)NAN, hy_text_duration(f.seconds));
+        add_figure(table, f.rate, hy_text_count(f.rate));
+        add_figure(table, f.exposed, percent(f.exposed));
+        add_figure(table, f.mfu, percent(f.mfu));
     }
     const hy_status status = hy_text_table_print(table, out);
     hy_text_table_destroy(table);

@@ -66,6 +66,8 @@ grep -q 'with the documents of the first store' log || fail "no documents"
 awk -v c="$(imbalance contiguous)" 'BEGIN { exit !(c > 0 && c < 50) }' || fail "balance of documents"
 "$hylas" plan "$source/configs/quickstart.yaml" --ranks 4 --documents --set data.store=none.h5 >log 2>&1
 [ $? -eq 4 ] || fail "documents of no store: not refused"
+"$hylas" plan "$source/configs/quickstart.yaml" --ranks 4 --documents --json --set data.store=none.h5 >out 2>/dev/null
+[ $? -eq 4 ] && [ ! -s out ] || fail "documents of no store: a part of a JSON document"
 "$hylas" plan "$source/configs/quickstart.yaml" --ranks 4 --set 'parallel.weights=[1, 2, 3]' >log 2>&1
 [ $? -eq 2 ] && grep -q 'parallel.weights: 3 numbers for the 4 ranks' log || fail "3 weights for 4 ranks: not refused"
 # Fixed fragments: as many as contiguous ranks may be too few for zigzag, which is compared all the same.

@@ -100,6 +100,13 @@ refused 2 'nearest: tokens' runs/a --x token
 refused 2 'too few' --out x.svg
 refused 1 'missing/x.svg' runs/a --out missing/x.svg
 
+# Validations only: no rate, loss or share of steps is made up.
+mkdir -p runs/evals
+grep -h '"eval' runs/*/metrics.jsonl | head -n 1 >runs/evals/metrics.jsonl
+[ -s runs/evals/metrics.jsonl ] || fail "no validation to take"
+"$hylas" report runs/evals >log 2>&1 || fail "a run of validations only"
+grep -qi 'nan' log && fail "nan is printed"
+
 # ---- the picture of the recall study, from its tables ----
 
 "$source/launch/recall-plot.sh" "$source"/docs/recall/seed-*.dat --out recall.svg >log 2>&1 || fail "the recall picture"
