@@ -53,6 +53,7 @@ void hy_span_set_place(hy_span_place place);
 
 /* `stamp` writes the time to *at, now or when the device gets there; NULL: the host's time, now. */
 void hy_spans_set_clock(void (*stamp)(void *context, double *at), void *context);
+bool hy_spans_have_clock(void);
 
 /* Whoever empties the ring: called by hy_spans_pass, while no WORK is going on, once half of it is new since it was called; NULL: none. */
 void hy_spans_set_taker(void (*take)(void *context), void *context);

@@ -101,6 +101,8 @@ int64_t hy_exchange_span(const hy_comm *comm, const char *name, const hy_xfer *x
 void hy_exchange_span_started(int64_t span, double now);
 void hy_exchange_span_done(int64_t span, double completed);
 void hy_exchange_span_found(int64_t span, double now); /* the same where nobody saw it earlier */
+/* A device's lane has seen both. */
+void hy_exchange_span_timed(int64_t span, double started, double completed);
 /* Of one that COMPUTE waits for and the host does not: ended by hy_span_end. */
 int64_t hy_exchange_wait_begin(const hy_req *req);
 void hy_exchange_waited(int64_t span, double begun, double ended);

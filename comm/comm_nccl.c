@@ -14,13 +14,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/span.h"
 #include "comm/comm_internal.h"
 #include "comm/launcher.h"
 #include "comm/nccl_library.h"
 #include "comm/nccl_memory.h"
 #include "kernels/gpus.h"
 
-enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30, ABORT_SECONDS = 2, GROUPS = 256 };
+enum { OPEN_SECONDS = 300, FINALIZE_SECONDS = 30, ABORT_SECONDS = 2, GROUPS = 256, TIMED = 32 };
 
 /* Where the exchanges of one group end. Spare again once they are done and all of them were waited for. */
 typedef struct group_end {
@@ -29,6 +30,10 @@ typedef struct group_end {
     hy_mark done;
     int waiting; /* requests that were not waited for yet */
     bool passed; /* done is reached */
+    /* Where the lane's clock is asked (base/span.h): of the group's first exchanges; when the lane began and ended it. */
+    int64_t span[TIMED];
+    int n_spans;
+    double begun, ended;
 } group_end;
 
 /* Made together: a step allocates nothing. */
@@ -299,6 +304,31 @@ static void free_if_over(nccl_comm *n, group_end *g) {
     }
 }
 
+/* Of a group that is done. */
+static void end_spans(nccl_comm *n, const group_end *g) {
+    if (g->n_spans > 0) {
+        hy_device_wait(n->comm->device, g->done); /* for the clock's times: the lane has been there */
+    }
+    for (int i = 0; i < g->n_spans; i++) {
+        hy_exchange_span_timed(g->span[i], g->begun, g->ended);
+    }
+}
+
+/* The group's exchanges begin and end together. One beyond those that have room has no times. */
+static void add_span(nccl_comm *n, group_end *g, const hy_req *req) {
+    if (req->span == 0 || !hy_spans_have_clock()) {
+        return;
+    }
+    if (g->n_spans == TIMED) {
+        hy_exchange_span_done(req->span, req->posted);
+        return;
+    }
+    if (g->n_spans == 0) {
+        hy_device_stamp(n->comm->device, HY_LANE_EXCHANGE, &g->begun);
+    }
+    g->span[g->n_spans++] = req->span;
+}
+
 /* Groups that are done are under way no longer. */
 static void let_pass(nccl_comm *n) {
     while (n->given != NULL && hy_device_reached(n->comm->device, n->given->done)) {
@@ -308,6 +338,7 @@ static void let_pass(nccl_comm *n) {
             n->given_end = &n->given;
         }
         g->passed = true;
+        end_spans(n, g);
         free_if_over(n, g);
     }
 }
@@ -328,6 +359,9 @@ static void open_group(nccl_comm *n) {
 static void close_group(nccl_comm *n) {
     if (n->group != NULL) {
         check(n, "group end", n->library->ncclGroupEnd());
+        if (n->group->n_spans > 0) {
+            hy_device_stamp(n->comm->device, HY_LANE_EXCHANGE, &n->group->ended);
+        }
         n->group->done = hy_device_mark(n->comm->device, HY_LANE_EXCHANGE);
         n->group->next = NULL;
         *n->given_end = n->group;
@@ -400,6 +434,7 @@ static void nccl_post(hy_comm *comm, const hy_xfer *x, hy_req *req) {
     if (n->group == NULL) {
         open_group(n);
     }
+    add_span(n, n->group, req);
     check(n, hy_exchange_kind_name(x->kind), give(n, x, hy_device_stream(comm->device, HY_LANE_EXCHANGE)));
     req->impl = n->group;
     if (n->group->waiting++ == 0 || (n->group->first.kind == HY_X_SEND && x->kind == HY_X_RECV)) {

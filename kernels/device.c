@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "kernels/cpu/ref.h"
 #include "kernels/cuda/table_cuda.h"
@@ -376,6 +377,15 @@ int64_t hy_device_waits(const hy_device *device) {
 
 bool hy_device_reached(hy_device *device, hy_mark mark) {
     return !hy_device_is_async(device) || device->kind->reached(device, mark);
+}
+
+void hy_device_stamp(hy_device *device, hy_lane lane, double *at) {
+    give_collected(device, lane);
+    if (hy_device_is_async(device)) {
+        device->kind->stamp(device, lane, at);
+    } else {
+        *at = hy_now();
+    }
 }
 
 void hy_device_set_idle(hy_device *device, hy_idle idle) {

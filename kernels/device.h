@@ -110,6 +110,8 @@ void hy_device_after(hy_device *device, hy_lane lane, hy_mark mark);
 void hy_device_wait(hy_device *device, hy_mark mark);
 /* Whether the lane has passed the mark. Does not wait, does not let anything pass. */
 bool hy_device_reached(hy_device *device, hy_mark mark);
+/* *at, seconds of base/clock.h, is the time at which the lane got here; written by the time that hy_device_wait returns for a mark taken later. */
+void hy_device_stamp(hy_device *device, hy_lane lane, double *at);
 /* What moves exchanges on while the host waits; call NULL: nothing. */
 typedef struct hy_idle {
     void (*call)(void *context);

@@ -35,6 +35,7 @@ typedef struct hy_device_kind {
     void (*wait)(hy_device *device, hy_mark mark);
     /* The rest: what only devices have whose calls return before their work is done. All NULL, or none but where it says. */
     bool (*reached)(hy_device *device, hy_mark mark);
+    void (*stamp)(hy_device *device, hy_lane lane, double *at);
     hy_status (*signals)(hy_device *device, int64_t n, hy_signal **out); /* NULL: words of the host's */
     void (*signals_free)(hy_device *device, hy_signal *signals);         /* likewise */
     void (*after_signal)(hy_device *device, hy_lane lane, const hy_signal *signal, uint64_t value);

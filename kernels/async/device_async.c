@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "kernels/async/lanes.h"
 #include "kernels/async/memory_guard.h"
 #include "kernels/cpu/ref.h"
@@ -148,6 +149,15 @@ static void async_take_back(hy_device *device) {
     hy_guard_take_back();
 }
 
+static void write_time(void *at) {
+    *(double *)at = hy_now();
+}
+
+static void async_stamp(hy_device *device, hy_lane lane, double *at) {
+    hy_stream *stream = async_stream(device, lane);
+    stream->give(stream, write_time, at);
+}
+
 /* What is kept needs nothing made of it. */
 static void async_replay(hy_device *device, int place, const hy_piece *piece) {
     hy_piece_call call;
@@ -168,7 +178,7 @@ static void apart_nothing(hy_device *device) {
         .close = async_close, .launch = async_launch, .alloc = (row_alloc), .free = async_free,                        \
         .not_in_children = async_not_in_children, .copy = async_copy, .upload = async_upload, .read = async_read,      \
         .write = async_write, .mark = async_mark, .after = async_after, .wait = async_wait, .reached = async_reached,  \
-        .after_signal = async_after_signal, .signal = async_signal, .set_idle = async_set_idle,                        \
+        .stamp = async_stamp, .after_signal = async_after_signal, .signal = async_signal, .set_idle = async_set_idle,  \
         .stream_kind = HY_STREAM_HOST, .stream = async_stream, .enter = (row_enter), .leave = (row_leave),             \
         .open_to_child = async_open_to_child, .lend = (row_lend), .take_back = (row_take_back), .replay = async_replay \
     }

@@ -11,6 +11,7 @@
 #include "kernels/cuda/cuda_facts.h"
 #include "kernels/cuda/cuda_graphs.h"
 #include "kernels/cuda/cuda_lanes.h"
+#include "kernels/cuda/cuda_stamps.h"
 #include "kernels/cuda/gemm_cublas.h"
 #include "kernels/cuda/table_cuda.h"
 #include "kernels/device_internal.h"
@@ -35,6 +36,7 @@ typedef struct cuda_block {
 
 typedef struct cuda_own {
     hy_cuda_lanes lanes;
+    hy_cuda_stamps stamps;
     unsigned char *stages;      /* pinned [STAGES][STAGE], used in turn */
     cudaEvent_t staged[STAGES]; /* the copy out of each */
     int next_stage;
@@ -136,6 +138,7 @@ static void cuda_close(hy_device *device) {
     cuda_own *own = device->own;
     HY_CUDA(cudaDeviceSynchronize());
     hy_cuda_graphs_fini(&own->graphs);
+    hy_cuda_stamps_fini(&own->stamps);
     hy_cuda_lanes_fini(&own->lanes);
     for (int i = 0; i < STAGES; i++) {
         HY_CUDA(cudaEventDestroy(own->staged[i]));
@@ -371,6 +374,14 @@ static void cuda_wait(hy_device *device, hy_mark mark) {
         own->idle.call(own->idle.context);
     }
     hy_cuda_lane_wait(&own->lanes, mark);
+    hy_cuda_stamps_write(&own->stamps);
+}
+
+static void cuda_stamp(hy_device *device, hy_lane lane, double *at) {
+    cuda_own *own = device->own;
+    hold_back(own);
+    own->launches++;
+    hy_cuda_stamps_add(&own->stamps, stream_given(device, lane), own->idle, at);
 }
 
 static void cuda_write(hy_device *device, const void *host, size_t bytes, void *to) {
@@ -440,6 +451,7 @@ const hy_device_kind hy_device_kind_cuda = {
     .after = cuda_after,
     .wait = cuda_wait,
     .reached = cuda_reached,
+    .stamp = cuda_stamp,
     .signals = cuda_signals,
     .signals_free = cuda_signals_free,
     .after_signal = cuda_after_signal,

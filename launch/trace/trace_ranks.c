@@ -7,8 +7,7 @@ const char hy_trace_host_sees_note[] =
     "which they ran: what is hidden and exposed cannot be told";
 
 bool hy_trace_host_sees(const hy_run_trace *trace) {
-    const int64_t clock = trace->rank[0].file.info.clock;
-    return clock == HY_TRACE_HOST_SEES || (clock == HY_TRACE_LANE && !hy_trace_is_whole(trace));
+    return trace->rank[0].file.info.clock == HY_TRACE_LANE && !hy_trace_is_whole(trace);
 }
 
 hy_status hy_trace_print_ranks(const hy_run_trace *trace, const hy_step_account *accounts, FILE *out) {

@@ -39,6 +39,14 @@ for np in 2 3; do
 done
 trained 4 nccl cpu_async data-4 --set parallel.data=2
 
+# In steps that are kept the lane says how long exchanges are in flight.
+trained 2 nccl cpu_async timed "${ring[@]}" --set trace.steps=2-3
+cmp -s nccl-2.txt timed.txt || fail "a trace changes the losses"
+"$hylas" trace timed --all >log 2>&1 || fail "no trace"
+in_flight=$(awk '/ms in flight/ { on = 1; next } /^critical/ { exit } on { for (i = 1; i <= NF; i++) if ($i ~ /B\/s$/) last = i; n += $(last + 1) > 0; rows++ } END { print n + 0, rows + 0 }' log)
+read -r n rows <<<"$in_flight"
+[ "$rows" -gt 5 ] && [ "$n" -gt $((rows / 2)) ] || fail "of $rows exchanges $n were in flight for any time"
+
 # All that a training exchanges over it is registered: windows where the version has them, else plain; or nothing at all, for the same losses.
 HYLAS_STANDIN_SAY=1 trained 2 nccl cpu_async windows "${ring[@]}"
 grep -Eq 'rank 0: [1-9][0-9]* ranges were registered, with all of ([1-9][0-9]*) of \1 operations' log || fail "not all that is exchanged is registered"

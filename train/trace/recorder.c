@@ -37,25 +37,13 @@ struct hy_recorder {
 
 /* ---- clocks ---- */
 
-static void write_time(void *at) {
-    *(double *)at = hy_now();
-}
-
-/* When COMPUTE gets there, of a device of the host's. */
+/* When COMPUTE gets there. */
 static void stamp_lane(void *device, double *at) {
-    hy_stream *stream = hy_device_stream(device, HY_LANE_COMPUTE);
-    stream->give(stream, write_time, at);
+    hy_device_stamp(device, HY_LANE_COMPUTE, at);
 }
 
 static bool has_lanes(const hy_recorder *r) {
     return r->trace.info.clock == HY_TRACE_LANE;
-}
-
-static hy_trace_clock clock_of(const hy_device *device) {
-    if (!hy_device_is_async(device)) {
-        return HY_TRACE_HOST;
-    }
-    return hy_device_stream_kind(device) == HY_STREAM_HOST ? HY_TRACE_LANE : HY_TRACE_HOST_SEES;
 }
 
 static void measure_clock(hy_recorder *r) {
@@ -185,7 +173,7 @@ hy_status hy_recorder_create(const hy_config *config, const hy_mesh *mesh, hy_de
                                         .ranks = hy_comm_size(mesh->world),
                                         .data = mesh->data_size,
                                         .sequence = mesh->sequence_size,
-                                        .clock = (int64_t)clock_of(device),
+                                        .clock = hy_device_is_async(device) ? HY_TRACE_LANE : HY_TRACE_HOST,
                                         .node = config->parallel.method.node};
         r->trace.clock = r->clock;
         status = hy_step_set_parse("trace.steps", config->trace.steps, &r->named);

@@ -15,9 +15,8 @@
 
 /* Whose times WORK and WAIT have. */
 typedef enum hy_trace_clock {
-    HY_TRACE_HOST,     /* the host's, which computes itself */
-    HY_TRACE_LANE,     /* the device's */
-    HY_TRACE_HOST_SEES /* the host's, when it gave the operation to a device that is late */
+    HY_TRACE_HOST, /* the host's, which computes itself */
+    HY_TRACE_LANE  /* the device's, in steps that are kept */
 } hy_trace_clock;
 
 typedef struct hy_trace_step {
