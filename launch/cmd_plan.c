@@ -18,6 +18,7 @@
 #include "launch/plan_methods.h"
 #include "train/run/dry_run.h"
 #include "train/run/method_choice.h"
+#include "train/run/run_work.h"
 #include "train/run/trainer.h"
 
 typedef struct plan_job {
@@ -176,16 +177,8 @@ static hy_status print_exchanges(const hy_exchange_log *log) {
     return status;
 }
 
-static double tokens_of_step(const plan_job *job) {
-    return (double)job->stage.batch * (double)job->stage.sequence;
-}
-
-static double flops_of_step(const plan_job *job) {
-    return 3.0 * flops_of_call(job) / (double)job->shape.n_seq * (double)job->stage.batch;
-}
-
 static hy_status print_step(const plan_job *job) {
-    const double flops = flops_of_step(job), tokens = tokens_of_step(job);
+    const hy_run_work work = hy_step_work(job->model, &job->stage);
     const hy_dry_stage *stage = &job->dry->stages[job->stage.number];
     const double ranks = job->ranks;
     if (job->ranks > 1) {
@@ -198,8 +191,8 @@ static hy_status print_step(const plan_job *job) {
                hy_text_bytes((double)stage->from_host).s);
     }
     printf("step        %s tokens, %sFLOP forward and backward: %sFLOP per token, %sFLOP per rank\n",
-           hy_text_count(tokens).s, hy_text_count(flops).s, hy_text_count(flops / tokens).s,
-           hy_text_count(flops / ranks).s);
+           hy_text_count(work.tokens).s, hy_text_count(work.flops).s, hy_text_count(work.flops / work.tokens).s,
+           hy_text_count(work.flops / ranks).s);
     return HY_OK;
 }
 
@@ -298,7 +291,8 @@ static hy_status print_stages(plan_job *job) {
         hy_text_table_cell(table, "%lld", (long long)stage->sequence);
         hy_text_table_cell(table, "%lld", (long long)stage->batch);
         hy_text_table_cell(table, "%lld of %lld", (long long)job->split.calls, (long long)job->shape.n_seq);
-        hy_text_table_cell(table, "%s", hy_text_count(tokens_of_step(job) * (double)stage->steps).s);
+        hy_text_table_cell(table, "%s",
+                           hy_text_count((double)(stage->batch * stage->sequence) * (double)stage->steps).s);
         hy_text_table_cell(table, "%.3g", hy_stage_lr(stage, stage->first + stage->steps - 1));
         print_stores(stage->stores, table);
     }
@@ -310,7 +304,7 @@ static hy_status print_stages(plan_job *job) {
 
 /* Work and exchanges of every stage, then of the run. */
 static hy_status print_work(plan_job *job) {
-    double flops = 0.0, tokens = 0.0;
+    const hy_run_work run = hy_run_work_of(job->config, job->model);
     const int count = hy_stage_count(job->config);
     for (int number = 0; number < count; number++) {
         HY_TRY(enter_stage(job, number));
@@ -321,12 +315,10 @@ static hy_status print_work(plan_job *job) {
         HY_TRY(print_planned_layers(job));
         HY_TRY(print_step(job));
         HY_TRY(hy_plan_balance_print(job->config, number, job->ranks, job->documents));
-        flops += flops_of_step(job) * (double)job->stage.steps;
-        tokens += tokens_of_step(job) * (double)job->stage.steps;
     }
     printf("%srun         %lld steps: %s tokens, %sFLOP\n",
            hy_trainer_sequence_size(job->config, job->ranks) > 1 ? "\n" : "", (long long)job->config->train.steps,
-           hy_text_count(tokens).s, hy_text_count(flops).s);
+           hy_text_count(run.tokens).s, hy_text_count(run.flops).s);
     return HY_OK;
 }
 

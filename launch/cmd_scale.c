@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "base/table.h"
 #include "base/text.h"
 #include "launch/commands.h"
+#include "launch/scale/row_file.h"
 #include "launch/scale/scale_grid.h"
 #include "launch/scale/scale_launch.h"
 #include "launch/scale/scale_plot.h"
@@ -17,7 +17,7 @@
 #include "train/run/method_choice.h"
 #include "train/run/simulate.h"
 
-enum { CSV_MAX = 64 << 20, ROW_MAX = 4096 };
+enum { ROW_MAX = 4096 };
 
 typedef struct scale_job {
     hy_scale_grid grid;
@@ -26,8 +26,7 @@ typedef struct scale_job {
     int64_t repeats;
     const char *csv;  /* NULL: none */
     const char *plot; /* NULL: none */
-    char *known;      /* what the file held */
-    bool torn;        /* its last row has no end: a study was stopped while it wrote */
+    hy_row_file rows; /* of csv */
     hy_text_table *table;
     double first_rate; /* tokens per second and rank at the fewest ranks of this combination */
 } scale_job;
@@ -77,46 +76,15 @@ static hy_status write_settings(const scale_job *job, const hy_scale_point *poin
 
 /* The row with these settings, in what the file held. */
 static bool find_row(const scale_job *job, const char *settings, hy_scale_row *row) {
-    const size_t length = strlen(settings);
-    for (const char *line = job->known; line != NULL && *line != '\0';) {
+    const char *at = NULL, *cells = NULL;
+    while ((cells = hy_row_file_find(&job->rows, settings, &at)) != NULL) {
         double rate, efficiency;
-        if (strncmp(line, settings, length) == 0 &&
-            sscanf(line + length, "%lf,%lf,%lf,%lf,%lf,%lf,%lf", &row->tokens, &row->seconds, &rate, &efficiency,
-                   &row->exposed, &row->sent, &row->memory) == 7) {
+        if (sscanf(cells, "%lf,%lf,%lf,%lf,%lf,%lf,%lf", &row->tokens, &row->seconds, &rate, &efficiency, &row->exposed,
+                   &row->sent, &row->memory) == 7) {
             return true;
         }
-        line = strchr(line, '\n');
-        line = line != NULL ? line + 1 : NULL;
     }
     return false;
-}
-
-static hy_status open_csv(scale_job *job) {
-    char head[ROW_MAX];
-    size_t length = 0;
-    if (job->csv == NULL) {
-        return HY_OK;
-    }
-    write_head(job, head, sizeof head);
-    if (hy_file_exists(job->csv)) {
-        HY_TRY(hy_file_read(job->csv, CSV_MAX, HY_ERR_DATA, &job->known, &length));
-        job->torn = length > 0 && job->known[length - 1] != '\n';
-        return strncmp(job->known, head, strlen(head)) == 0
-                   ? HY_OK
-                   : hy_fail(HY_ERR_USAGE, "%s: its columns are not those of this study; name another file", job->csv);
-    }
-    return hy_file_write_atomic(job->csv, head, strlen(head), HY_ERR_DATA);
-}
-
-static hy_status add_to_csv(scale_job *job, const char *line) {
-    FILE *file = job->csv != NULL ? fopen(job->csv, "a") : NULL;
-    if (job->csv == NULL) {
-        return HY_OK;
-    }
-    const bool written = file != NULL && (!job->torn || fputc('\n', file) != EOF) && fputs(line, file) >= 0;
-    const bool closed = file != NULL && fclose(file) == 0;
-    job->torn = false;
-    return written && closed ? HY_OK : hy_fail(HY_ERR_DATA, "%s: cannot be written", job->csv);
 }
 
 /* ---- a point ---- */
@@ -182,11 +150,12 @@ static hy_status make_point(scale_job *job, int64_t i, hy_scale_point *point) {
     show_row(job, point, &row, efficiency);
     (void)snprintf(line, sizeof line, "%s%.0f,%.9g,%.9g,%.6g,%.6g,%.0f,%.0f\n", settings, row.tokens, row.seconds, rate,
                    efficiency, row.exposed, row.sent, row.memory);
-    return known ? HY_OK : add_to_csv(job, line);
+    return known ? HY_OK : hy_row_file_add(&job->rows, line);
 }
 
 static hy_status make_points(scale_job *job) {
     const char *headers[HY_VARIED_MAX + 8] = {"ranks"};
+    char head[ROW_MAX];
     int n = 1;
     hy_scale_point point = {0};
     for (int v = 0; v < job->grid.n_varied; v++) {
@@ -196,7 +165,8 @@ static hy_status make_points(scale_job *job) {
     for (int i = 0; i < 7; i++) {
         headers[n++] = last[i];
     }
-    HY_TRY(open_csv(job));
+    write_head(job, head, sizeof head);
+    HY_TRY(hy_row_file_open(job->csv, head, &job->rows));
     HY_TRY(hy_text_table_create(n, headers, &job->table));
     HY_TRY(HY_NEW("config", 1, &point.config));
     hy_status status = HY_OK;
@@ -275,7 +245,7 @@ hy_status hy_cmd_scale(int argc, char **argv, hy_comm *world) {
                        .grid = {.config = args.positional[0], .sets = &sets, .per_rank = per_rank}};
     const hy_status status = hy_comm_rank(world) == 0 ? run_study(ranks, &vary, machine, job) : HY_OK;
     hy_text_table_destroy(job->table);
-    hy_free(job->known);
+    hy_row_file_close(&job->rows);
     hy_free(job);
     return hy_comm_agree(world, status);
 }

@@ -1,28 +1,9 @@
 /* hylas train CONFIG: see train/run/train_loop.h. */
-#include <stdlib.h>
-
-#include "base/clock.h"
-#include "base/log.h"
 #include "base/memory.h"
-#include "kernels/cpu/cpu_info.h"
-#include "kernels/cpu/gemm.h"
-#include "launch/build_info.h"
 #include "launch/commands.h"
 #include "launch/config_option.h"
-#include "launch/environment.h"
 #include "launch/options.h"
-#include "train/run/method_start.h"
-#include "train/run/train_loop.h"
-
-static void warn_of_slow_products(const hy_comm *world) {
-    const char *mend = hy_cpu_blas_mend();
-    if (mend != NULL && hy_onednn_version()[0] == '\0' && hy_comm_rank(world) == 0) {
-        hy_warn(
-            "OpenBLAS does not know this processor: matrix products are several times slower than they could be; mend "
-            "it with: export OPENBLAS_CORETYPE=%s",
-            mend);
-    }
-}
+#include "launch/start_training.h"
 
 hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
     hy_option_list sets = {.n = 0}, changes = {.n = 0};
@@ -44,23 +25,15 @@ hy_status hy_cmd_train(int argc, char **argv, hy_comm *world) {
     hy_args args;
     hy_config *config = NULL;
     hy_schema_origins *origins = NULL;
-    char *environment = NULL;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {
         return HY_OK;
     }
     HY_TRY(hy_config_load_on_all_with_origins(world, args.positional[0], &sets, &config, &origins));
-    warn_of_slow_products(world);
-    const hy_status settled = hy_method_start(config, world);
     const hy_allowed_changes allowed = {changes.items, changes.n, origins};
-    hy_status status = settled == HY_OK ? hy_environment_describe(argc, argv, config, world, &environment) : settled;
-    if (status == HY_OK) {
-        hy_log_record("\nstarted     %s by %s on %d ranks: %s\n", hy_utc_time().s, hy_build_version(),
-                      hy_comm_size(world), args.positional[0]);
-        status = hy_train_with(config, &(hy_train_options){.environment = environment, .allowed = &allowed}, world);
-    }
+    const hy_training_start start = {argc, argv, args.positional[0], &allowed};
+    const hy_status status = hy_training_run(&start, config, world);
     hy_schema_origins_destroy(origins);
-    free(environment);
     hy_free(config);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "launch/model_parts.h"
 #include "launch/plan_balance.h"
+#include "train/run/run_work.h"
 
 typedef struct plan {
     const hy_config *config;
@@ -117,16 +118,14 @@ static hy_status write_stage(hy_json *json, const plan *p, int number) {
     hy_run_shape shape;
     hy_data_split split;
     HY_TRY(hy_trainer_shape(p->config, number, p->ranks, p->rank, &shape, &split));
-    const int64_t docs[2] = {0, shape.len};
-    const double batch = (double)stage.batch, tokens = batch * (double)stage.sequence;
-    const double flops = 3.0 * batch * hy_model_flops_fwd(p->model, docs, 1);
+    const hy_run_work work = hy_step_work(p->model, &stage);
     hy_json_open_object(json, NULL);
     hy_json_int(json, "steps", stage.steps);
     hy_json_int(json, "sequence", stage.sequence);
     hy_json_int(json, "batch", stage.batch);
     hy_json_int(json, "micro_steps", split.calls);
-    hy_json_double(json, "tokens_per_step", tokens);
-    hy_json_double(json, "flops_per_step", flops);
+    hy_json_double(json, "tokens_per_step", work.tokens);
+    hy_json_double(json, "flops_per_step", work.flops);
     hy_json_int(json, "bytes_to_host", p->dry->stages[number].to_host);
     hy_json_int(json, "bytes_from_host", p->dry->stages[number].from_host);
     write_layers(json, p, &shape, (double)split.calls, number);
