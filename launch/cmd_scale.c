@@ -1,7 +1,9 @@
-/* hylas scale CONFIG: a scaling study: a row for every number of ranks and every combination of what is varied. Simulated: every rank's dry
- * run, replayed on a machine that is described (train/run/simulate.h). Launched: `hylas bench step` on that many ranks.
+/* hylas scale CONFIG: a scaling study. Of speed: a row for every number of ranks and every combination of what is varied; simulated: every rank's dry
+ * run, replayed on a machine that is described (train/run/simulate.h); launched: `hylas bench step` on that many ranks. Of loss: with --sizes, a
+ * row for every model size, which is trained (launch/scale/ladder.h).
  *
  * Rows go to a CSV file as they are made; those that are there already are not made again. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,11 +11,11 @@
 #include "base/table.h"
 #include "base/text.h"
 #include "launch/commands.h"
+#include "launch/scale/ladder.h"
 #include "launch/scale/row_file.h"
 #include "launch/scale/scale_grid.h"
 #include "launch/scale/scale_launch.h"
 #include "launch/scale/scale_plot.h"
-#include "train/data/file_hash.h"
 #include "train/run/method_choice.h"
 #include "train/run/simulate.h"
 
@@ -44,21 +46,11 @@ static void write_head(const scale_job *job, char *line, size_t size) {
     }
 }
 
-/* Of the whole configuration. */
-static hy_status hash_config(const hy_config *config, uint64_t *hash) {
-    char *text = NULL;
-    size_t length = 0;
-    HY_TRY(hy_config_write(config, &text, &length));
-    *hash = hy_hash_bytes(text, length);
-    hy_free(text);
-    return HY_OK;
-}
-
 /* What tells a point from others; the machine's own commas are made semicolons. */
 static hy_status write_settings(const scale_job *job, const hy_scale_point *point, char *text, size_t size) {
     uint64_t hash = 0;
     size_t used = 0;
-    HY_TRY(hash_config(point->config, &hash));
+    HY_TRY(hy_scale_hash(point->config, &hash));
     for (const char *c = job->machine.name; *c != '\0' && used + 1 < size; c++) {
         text[used++] = *c == ',' ? ';' : *c;
     }
@@ -192,7 +184,7 @@ static hy_status name_launcher(scale_job *job) {
 
 static hy_status run_study(const char *ranks, const hy_option_list *vary, const char *machine, scale_job *job) {
     if ((machine == NULL) == (job->launch == NULL) || ranks == NULL) {
-        return hy_fail(HY_ERR_USAGE, "scale needs --ranks LIST, and --simulate MACHINE or --launch WORDS");
+        return hy_fail(HY_ERR_USAGE, "scale needs --sizes, or --ranks LIST and --simulate MACHINE or --launch WORDS");
     }
     if (job->plot != NULL && job->csv == NULL) {
         return hy_fail(HY_ERR_USAGE, "--plot draws the file of --csv");
@@ -203,12 +195,35 @@ static hy_status run_study(const char *ranks, const hy_option_list *vary, const 
     return job->plot != NULL ? hy_scale_plot(job->csv, job->plot) : HY_OK;
 }
 
+static hy_status run_on_first(const scale_job *study, const char *ranks, const hy_option_list *vary,
+                              const char *machine, hy_comm *world) {
+    scale_job *job = NULL;
+    HY_TRY(hy_comm_agree(world, HY_NEW("study", 1, &job)));
+    *job = *study;
+    const hy_status status = hy_comm_rank(world) == 0 ? run_study(ranks, vary, machine, job) : HY_OK;
+    hy_text_table_destroy(job->table);
+    hy_row_file_close(&job->rows);
+    hy_free(job);
+    return hy_comm_agree(world, status);
+}
+
+/* Options of one kind of study say nothing to the other. */
+static hy_status check_ladder(bool has_sizes, bool has_options_of_speed) {
+    if (!has_sizes) {
+        return hy_fail(HY_ERR_USAGE, "--tokens-per-parameter is of --sizes");
+    }
+    return has_options_of_speed
+               ? hy_fail(HY_ERR_USAGE, "--sizes trains on the ranks of this job (mpirun -np N hylas scale ...): "
+                                       "not with --simulate, --launch, --ranks, --per-rank, --repeats")
+               : HY_OK;
+}
+
 hy_status hy_cmd_scale(int argc, char **argv, hy_comm *world) {
     char machines[2048];
     const char *machine = NULL, *ranks = NULL, *csv = NULL, *launch = NULL, *plot = NULL;
-    int64_t per_rank = 0, repeats = 5;
-    hy_option_list sets = {.n = 0}, vary = {.n = 0};
-    scale_job *job = NULL;
+    int64_t per_rank = 0, repeats = 0;
+    double tokens_per_parameter = NAN;
+    hy_option_list sets = {.n = 0}, vary = {.n = 0}, sizes = {.n = 0};
     hy_machine_help(machines, sizeof machines);
     const hy_option options[] = {
         {"--simulate", HY_OPTION_TEXT, &machine, "MACHINE", machines},
@@ -220,32 +235,54 @@ hy_status hy_cmd_scale(int argc, char **argv, hy_comm *world) {
          "a key of the config and its values: parallel.state=allgather,ring; may be given many times"},
         {"--per-rank", HY_OPTION_COUNT, &per_rank, "TOKENS",
          "the sequence has this many tokens for each rank that shares it (default: data.sequence)"},
+        {"--sizes", HY_OPTION_LIST, &sizes, "KEY=VALUES",
+         "train models of these sizes on the ranks of this job and fit loss against compute: a key of the config and "
+         "its "
+         "value for each size, model.width=64,96,128; given again for another key, model.layers=4,6,8, with as many "
+         "values"},
+        {"--tokens-per-parameter", HY_OPTION_REAL, &tokens_per_parameter, "R",
+         "with --sizes: train.steps such that a model is trained on R tokens for each of its parameters (default 20); "
+         "0: "
+         "train.steps as configured"},
         {"--csv", HY_OPTION_TEXT, &csv, "FILE", "where rows go as they are made; what is there is not made again"},
         {"--plot", HY_OPTION_TEXT, &plot, "FILE",
-         "draw what is in the CSV file as SVG: tokens per second beside the ideal, efficiency, exposed share, memory"},
+         "draw what is in the CSV file as SVG: tokens per second beside the ideal, efficiency, exposed share, memory; "
+         "with "
+         "--sizes loss and its curve against compute"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };
-    const hy_usage usage = {.line = "hylas scale CONFIG (--simulate MACHINE | --launch WORDS) --ranks LIST [options]",
-                            .about = "A scaling study: a row for every number of ranks and every combination of what "
-                                     "is varied, of a step as it would run on that machine, or as it runs.",
-                            .options = options,
-                            .n_options = (int)(sizeof options / sizeof options[0]),
-                            .min_args = 1,
-                            .max_args = 1};
+    const hy_usage usage = {
+        .line = "hylas scale CONFIG (--simulate MACHINE | --launch WORDS) --ranks LIST [options]\n"
+                "       [mpirun -np N] hylas scale CONFIG --sizes KEY=VALUES... [options]",
+        .about = "A scaling study: a row for every number of ranks and every combination of what "
+                 "is varied, of a step as it would run on that machine, or as it runs; or, with --sizes, a "
+                 "row for every model size, trained.",
+        .options = options,
+        .n_options = (int)(sizeof options / sizeof options[0]),
+        .min_args = 1,
+        .max_args = 1};
     hy_args args;
     HY_TRY(hy_options_parse(&usage, argc, argv, world, &args));
     if (args.help) {
         return HY_OK;
     }
-    HY_TRY(hy_comm_agree(world, HY_NEW("study", 1, &job)));
-    *job = (scale_job){.csv = csv,
-                       .plot = plot,
-                       .launch = launch,
-                       .repeats = repeats,
-                       .grid = {.config = args.positional[0], .sets = &sets, .per_rank = per_rank}};
-    const hy_status status = hy_comm_rank(world) == 0 ? run_study(ranks, &vary, machine, job) : HY_OK;
-    hy_text_table_destroy(job->table);
-    hy_row_file_close(&job->rows);
-    hy_free(job);
-    return hy_comm_agree(world, status);
+    const scale_job study = {.csv = csv,
+                             .plot = plot,
+                             .launch = launch,
+                             .repeats = repeats > 0 ? repeats : 5,
+                             .grid = {.config = args.positional[0], .sets = &sets, .per_rank = per_rank}};
+    if (sizes.n == 0 && isnan(tokens_per_parameter)) {
+        return run_on_first(&study, ranks, &vary, machine, world);
+    }
+    const hy_ladder_options ladder = {
+        .source = {args.positional[0], &sets, isnan(tokens_per_parameter) ? 20.0 : tokens_per_parameter},
+        .sizes = &sizes,
+        .vary = &vary,
+        .csv = csv,
+        .plot = plot,
+        .argc = argc,
+        .argv = argv};
+    const bool of_speed = machine != NULL || launch != NULL || ranks != NULL || per_rank > 0 || repeats > 0;
+    HY_TRY(hy_comm_agree(world, hy_comm_rank(world) == 0 ? check_ladder(sizes.n > 0, of_speed) : HY_OK));
+    return hy_ladder_run(&ladder, world);
 }

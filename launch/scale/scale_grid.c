@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/count.h"
+#include "base/memory.h"
+#include "train/data/file_hash.h"
 
 enum { SETS_MAX = HY_OPTION_LIST_MAX + HY_VARIED_MAX + 1 };
 
@@ -20,21 +22,21 @@ static hy_status parse_ranks(const char *text, hy_scale_grid *grid) {
     return HY_OK;
 }
 
-static hy_status parse_varied(const char *text, hy_varied *v) {
+hy_status hy_varied_parse(const char *option, const char *text, hy_varied *v) {
     char *rest = NULL;
     if (strlen(text) >= sizeof v->text || strchr(text, '=') == NULL) {
-        return hy_fail(HY_ERR_USAGE, "--vary %.100s: not KEY=VALUE,VALUE,... of at most %zu characters", text,
+        return hy_fail(HY_ERR_USAGE, "%s %.100s: not KEY=VALUE,VALUE,... of at most %zu characters", option, text,
                        sizeof v->text - 1);
     }
     (void)snprintf(v->text, sizeof v->text, "%s", text);
     v->key = strtok_r(v->text, "=", &rest);
     for (const char *word = strtok_r(NULL, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest)) {
         if (v->n == HY_VARIED_VALUES) {
-            return hy_fail(HY_ERR_USAGE, "--vary %s: more than %d values", text, HY_VARIED_VALUES);
+            return hy_fail(HY_ERR_USAGE, "%s %s: more than %d values", option, text, HY_VARIED_VALUES);
         }
         v->values[v->n++] = word;
     }
-    return v->n > 0 ? HY_OK : hy_fail(HY_ERR_USAGE, "--vary %s: no value", text);
+    return v->n > 0 ? HY_OK : hy_fail(HY_ERR_USAGE, "%s %s: no value", option, text);
 }
 
 hy_status hy_scale_grid_parse(const char *ranks, const hy_option_list *vary, hy_scale_grid *grid) {
@@ -43,7 +45,7 @@ hy_status hy_scale_grid_parse(const char *ranks, const hy_option_list *vary, hy_
         return hy_fail(HY_ERR_USAGE, "--vary: given %d times; at most %d", vary->n, HY_VARIED_MAX);
     }
     for (int i = 0; i < vary->n; i++) {
-        HY_TRY(parse_varied(vary->items[i], &grid->varied[grid->n_varied++]));
+        HY_TRY(hy_varied_parse("--vary", vary->items[i], &grid->varied[grid->n_varied++]));
     }
     return HY_OK;
 }
@@ -87,4 +89,13 @@ hy_status hy_scale_point_at(const hy_scale_grid *grid, int64_t i, hy_scale_point
         sets[n++] = texts[v];
     }
     return load_point(grid, sets, n, point);
+}
+
+hy_status hy_scale_hash(const hy_config *config, uint64_t *hash) {
+    char *text = NULL;
+    size_t length = 0;
+    HY_TRY(hy_config_write(config, &text, &length));
+    *hash = hy_hash_bytes(text, length);
+    hy_free(text);
+    return HY_OK;
 }

@@ -34,11 +34,15 @@ typedef struct hy_scale_row {
     double memory;                         /* bytes of a rank: the first; really run, the mean */
 } hy_scale_row;
 
+/* "KEY=VALUE,VALUE,..."; `option` is what messages call it. HY_ERR_USAGE. */
+HY_MUST_CHECK hy_status hy_varied_parse(const char *option, const char *text, hy_varied *v);
 /* "8,16,32Ki" and "KEY=VALUE,VALUE,..." of each. HY_ERR_USAGE. */
 HY_MUST_CHECK hy_status hy_scale_grid_parse(const char *ranks, const hy_option_list *vary, hy_scale_grid *grid);
 /* Points of the grid; those of one combination follow one another. */
 int64_t hy_scale_points(const hy_scale_grid *grid);
 /* Point `i`; point->config is the caller's memory, written. HY_ERR_USAGE where the configuration refuses it. */
 HY_MUST_CHECK hy_status hy_scale_point_at(const hy_scale_grid *grid, int64_t i, hy_scale_point *point);
+/* Of the whole configuration. Local. */
+HY_MUST_CHECK hy_status hy_scale_hash(const hy_config *config, uint64_t *hash);
 
 #endif
