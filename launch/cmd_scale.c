@@ -219,7 +219,7 @@ static hy_status check_ladder(bool has_sizes, bool has_options_of_speed) {
 }
 
 hy_status hy_cmd_scale(int argc, char **argv, hy_comm *world) {
-    char machines[2048];
+    char machines[HY_MACHINE_HELP];
     const char *machine = NULL, *ranks = NULL, *csv = NULL, *launch = NULL, *plot = NULL;
     int64_t per_rank = 0, repeats = 0;
     double tokens_per_parameter = NAN;

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # validate-simulation.sh HYLAS [shared|links]...: steps as `hylas scale --simulate` predicts them beside steps that really ran. Rates are measured
-# as `auto` measures them, ROUNDS times, the best of each counting, on one model and 1,024 tokens; what is predicted are other lengths, depths, layouts
+# as `auto` measures them, ROUNDS times, the best of each counting, on one model, with 2,048 tokens and 256; what is predicted are other lengths, depths, layouts
 # and exchanges, none of which the calibration has seen. A real time is the least of ROUNDS runs of REPEATS steps, settings in turn, so that
-# what else the machine does for a while disturbs all of them and not one.
+# what else the machine does for a while disturbs all of them and not one. The first few steps of a process are slower: REPEATS is not to be below 8.
 #
 #   shared  2 ranks on this machine, over its memory
 #   links   RANKS (2) hosts joined by links of RATE (20mbit): namespaces, see four-hosts.sh
@@ -10,11 +10,11 @@
 # Ends with 1 where fewer than 8 of 10 are within 10%. 77: skipped, where namespaces are not allowed.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/four-hosts.sh"
-[ $# -ge 1 ] || { echo "usage: [ROUNDS=3] [REPEATS=5] [WIDTH=...] [RATE=20mbit] [RANKS=2] validate-simulation.sh HYLAS [shared|links]..." >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: [ROUNDS=3] [REPEATS=12] [WIDTH=...] [RATE=20mbit] [RANKS=2] validate-simulation.sh HYLAS [shared|links]..." >&2; exit 2; }
 hylas=$(realpath "$1") source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kinds=${*:2}
 case " ${kinds:=shared links} " in *" links "*) enter_namespaces "$hylas" $kinds ;; esac
-rounds=${ROUNDS:-3} repeats=${REPEATS:-5} ranks=${RANKS:-2}
+rounds=${ROUNDS:-3} repeats=${REPEATS:-12} ranks=${RANKS:-2}
 source "$source/launch/setup.sh"
 mpi_environment
 export OMP_NUM_THREADS=1

@@ -1,5 +1,6 @@
 #include "train/run/calibrate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +10,17 @@
 #include "train/run/method_choice.h"
 #include "train/run/trainer.h"
 
-enum { TOKENS = 1024, VOCABULARY = 512, STEPS = 2, SMALL = 8, LARGE = 1 << 20, SMALL_ROUNDS = 40, LARGE_ROUNDS = 4 };
+enum {
+    TOKENS = 2048,
+    SHORTER = 8,
+    VOCABULARY = 512,
+    STEPS = 2,
+    SHORT_STEPS = 8,
+    SMALL = 8,
+    LARGE = 1 << 20,
+    SMALL_ROUNDS = 40,
+    LARGE_ROUNDS = 4
+};
 
 /* ---- operations ---- */
 
@@ -25,18 +36,15 @@ typedef struct probe {
     void *params, *grads;
     double *loss;
     int32_t *tokens; /* zeros; labels too */
+    int steps;       /* to time */
 } probe;
 
-static hy_status prepare_probe(const hy_config *config, const char *device, probe *p) {
+static hy_status prepare_probe(const hy_config *config, const char *device, int64_t tokens, probe *p) {
     const hy_dtype dtype = hy_config_precision(config);
     hy_sp_method method = hy_method_first(&config->parallel.method);
     method.cuts = (hy_cuts){.n = 0}; /* alone */
-    const hy_run_shape shape = {.method = method,
-                                .sequence_size = 1,
-                                .n_seq = 1,
-                                .len = TOKENS < config->data.sequence ? TOKENS : config->data.sequence,
-                                .dtype = dtype,
-                                .train = true};
+    const hy_run_shape shape = {
+        .method = method, .sequence_size = 1, .n_seq = 1, .len = tokens, .dtype = dtype, .train = true};
     HY_TRY(HY_NEW("model of a probe", 1, &p->config));
     hy_method_small_model(&config->model, p->config);
     p->config->vocab = p->config->vocab < VOCABULARY ? p->config->vocab : VOCABULARY;
@@ -75,43 +83,59 @@ static void step_probe(probe *p) {
     hy_device_wait(p->device, hy_device_mark(p->device, HY_LANE_COMPUTE));
 }
 
-/* Seconds of each kind of operation in a step, the least of a few; behind them those of the whole step, and whether calls return early. */
-enum { WHOLE_STEP = HY_RATES, RETURNS_EARLY, TIMES };
+/* A step's operations by kind: seconds, the least of a few steps. */
+typedef struct measured {
+    hy_timed_calls kinds[HY_RATES];
+    double whole_step, returns_early; /* seconds; whether calls do */
+} measured;
 
-static void time_probe(probe *p, double *seconds) {
+static void time_probe(probe *p, measured *out) {
     step_probe(p); /* memory is touched */
-    seconds[RETURNS_EARLY] = hy_device_is_async(p->device);
-    for (int i = 0; i < STEPS; i++) {
+    out->returns_early = hy_device_is_async(p->device);
+    for (int i = 0; i < p->steps; i++) {
         double now[HY_RATES] = {0};
         memset(hy_device_counts(p->device), 0, sizeof(hy_op_counts));
         const double begun = hy_now();
         step_probe(p);
         const double step = hy_now() - begun;
-        seconds[WHOLE_STEP] = i == 0 || step < seconds[WHOLE_STEP] ? step : seconds[WHOLE_STEP];
+        out->whole_step = i == 0 || step < out->whole_step ? step : out->whole_step;
         for (int op = 0; op < HY_OP_COUNT; op++) {
             now[hy_machine_rate((hy_op_id)op)] += hy_device_counts(p->device)->seconds[op];
         }
         for (int r = 0; r < HY_RATES; r++) {
-            seconds[r] = i == 0 || now[r] < seconds[r] ? now[r] : seconds[r];
+            double *least = &out->kinds[r].seconds;
+            *least = i == 0 || now[r] < *least ? now[r] : *least;
         }
     }
 }
 
-/* What it does in each of them: FLOPs; of the last kind, bytes. */
-static void count_probe(probe *p, double work[HY_RATES]) {
-    step_probe(p);
-    const hy_dry_record *record = hy_dry_record_of(p->device);
-    for (int op = 0; op < HY_OP_COUNT; op++) {
-        const hy_rate rate = hy_machine_rate((hy_op_id)op);
-        work[rate] += rate == HY_RATE_MEMORY ? record->ops[op].bytes : record->ops[op].flops;
-    }
+typedef struct work_count {
+    hy_dry_watch watch; /* first: see count_call */
+    measured *sum;
+} work_count;
+
+static void count_call(hy_dry_watch *watch, hy_op_id op, double flops, double bytes) {
+    const hy_rate rate = hy_machine_rate(op);
+    const double work = rate == HY_RATE_MEMORY ? bytes : flops;
+    hy_timed_calls *calls = &((work_count *)watch)->sum->kinds[rate];
+    calls->work += work;
+    calls->work_log += work > 0 ? work * log(work) : 0;
 }
 
-static hy_status run_probe(const hy_config *config, const char *device, void (*run)(probe *, double *),
-                           double *result) {
+/* What it does in each of them. */
+static void count_probe(probe *p, measured *out) {
+    work_count count = {.watch.launch = count_call, .sum = out};
+    hy_dry_set_watch(p->device, &count.watch);
+    step_probe(p);
+    hy_dry_set_watch(p->device, NULL);
+}
+
+static hy_status run_probe(const hy_config *config, const char *device, int64_t tokens,
+                           void (*run)(probe *, measured *), measured *result) {
     probe *p = NULL;
     HY_TRY(HY_NEW("probe", 1, &p));
-    const hy_status status = prepare_probe(config, device, p);
+    p->steps = tokens < TOKENS / 2 ? SHORT_STEPS : STEPS;
+    const hy_status status = prepare_probe(config, device, tokens, p);
     if (status == HY_OK) {
         run(p, result);
     }
@@ -120,38 +144,76 @@ static hy_status run_probe(const hy_config *config, const char *device, void (*r
     return status;
 }
 
-/* A device that does not time its operations: all of them are slower than supposed by the same factor. */
-static void scale_rates(const double *work, double step, double *const rates[HY_RATES]) {
-    double supposed = 0;
-    for (int r = 0; r < HY_RATES; r++) {
-        supposed += work[r] / *rates[r];
-    }
-    for (int r = 0; r < HY_RATES && supposed > 0 && step > 0; r++) {
-        *rates[r] *= supposed / step;
+static double *rate_in(hy_machine *machine, hy_rate rate) {
+    double *const rates[HY_RATES] = {&machine->products, &machine->attention, &machine->recurrences, &machine->memory};
+    return rates[rate];
+}
+
+void hy_machine_fit(hy_rate rate, const hy_timed_calls *little, const hy_timed_calls *much, hy_machine *machine) {
+    *rate_in(machine, rate) = much->work / much->seconds;
+    machine->small[rate] = (hy_small_calls){.rate = 0};
+    if (little->work > 0 && little->seconds > 0) {
+        machine->small[rate] = (hy_small_calls){.rate = little->work / little->seconds,
+                                                .little = exp(little->work_log / little->work),
+                                                .much = exp(much->work_log / much->work)};
     }
 }
 
-static hy_status measure_rates(const hy_config *config, hy_comm *world, hy_machine *out) {
-    double seconds[TIMES] = {0}, work[HY_RATES] = {0}, timed = 0;
+/* A device that does not time its operations: all of them are slower than supposed by the same factor. */
+static void scale_rates(const measured *m, hy_machine *out) {
+    double supposed = 0;
+    for (int r = 0; r < HY_RATES; r++) {
+        supposed += m->kinds[r].work / *rate_in(out, (hy_rate)r);
+    }
+    for (int r = 0; r < HY_RATES && supposed > 0 && m->whole_step > 0; r++) {
+        *rate_in(out, (hy_rate)r) *= supposed / m->whole_step;
+    }
+}
+
+/* A step on so many tokens, on all ranks at once; the slowest counts. Collective. */
+static hy_status measure_step(const hy_config *config, hy_comm *world, int64_t tokens, measured *out) {
     char dry[48];
+    double times[HY_RATES + 2];
     hy_req req = {0};
     (void)snprintf(dry, sizeof dry, "dry:%.40s", config->run.device);
-    HY_TRY(hy_comm_agree(world, run_probe(config, dry, count_probe, work)));
+    HY_TRY(hy_comm_agree(world, run_probe(config, dry, tokens, count_probe, out)));
     hy_comm_barrier(world);
-    HY_TRY(hy_comm_agree(world, run_probe(config, config->run.device, time_probe, seconds)));
-    hy_comm_all_reduce(world, "rates", seconds, TIMES, HY_TYPE_F64, HY_MAX, &req);
-    hy_comm_wait(&req);
-    out->calls_progress = seconds[RETURNS_EARLY] == 0.0;
-    double *const rates[HY_RATES] = {&out->products, &out->attention, &out->recurrences, &out->memory};
+    HY_TRY(hy_comm_agree(world, run_probe(config, config->run.device, tokens, time_probe, out)));
     for (int r = 0; r < HY_RATES; r++) {
-        timed += seconds[r];
+        times[r] = out->kinds[r].seconds;
+    }
+    times[HY_RATES] = out->whole_step;
+    times[HY_RATES + 1] = out->returns_early;
+    hy_comm_all_reduce(world, "rates", times, HY_RATES + 2, HY_TYPE_F64, HY_MAX, &req);
+    hy_comm_wait(&req);
+    for (int r = 0; r < HY_RATES; r++) {
+        out->kinds[r].seconds = times[r];
+    }
+    out->whole_step = times[HY_RATES];
+    out->returns_early = times[HY_RATES + 1];
+    return HY_OK;
+}
+
+static hy_status measure_rates(const hy_config *config, hy_comm *world, hy_machine *out) {
+    const int64_t tokens = TOKENS < config->data.sequence ? TOKENS : config->data.sequence;
+    measured little = {.whole_step = 0}, much = {.whole_step = 0};
+    double timed = 0;
+    HY_TRY(measure_step(config, world, tokens, &much));
+    out->calls_progress = much.returns_early == 0.0;
+    for (int r = 0; r < HY_RATES; r++) {
+        timed += much.kinds[r].seconds;
     }
     if (timed == 0) {
-        scale_rates(work, seconds[WHOLE_STEP], rates);
+        scale_rates(&much, out);
         return HY_OK;
     }
-    for (int r = 0; r < HY_RATES; r++) { /* of what the model has none, as products */
-        *rates[r] = work[r] > 0 && seconds[r] > 0 ? work[r] / seconds[r] : out->products;
+    HY_TRY(tokens >= SHORTER ? measure_step(config, world, tokens / SHORTER, &little) : HY_OK);
+    for (int r = 0; r < HY_RATES; r++) {
+        if (much.kinds[r].work > 0 && much.kinds[r].seconds > 0) {
+            hy_machine_fit((hy_rate)r, &little.kinds[r], &much.kinds[r], out);
+        } else { /* the model has none */
+            *rate_in(out, (hy_rate)r) = out->products;
+        }
     }
     return HY_OK;
 }
@@ -251,10 +313,20 @@ hy_status hy_machine_measure(const hy_config *config, hy_comm *world, int node, 
 }
 
 void hy_machine_write(const hy_machine *m, char *text, size_t size) {
-    (void)snprintf(text, size,
-                   "node=%d,near=%.3g,near_latency=%.3g,far=%.3g,far_latency=%.3g,products=%.3g,attention=%.3g,"
-                   "recurrences=%.3g,memory=%.3g,launch=%.3g,calls_progress=%.0f",
-                   m->network.node, m->network.bandwidth[HY_NEAR], m->network.latency[HY_NEAR],
-                   m->network.bandwidth[HY_FAR], m->network.latency[HY_FAR], m->products, m->attention, m->recurrences,
-                   m->memory, m->launch, m->calls_progress);
+    static const char *const names[HY_RATES] = {"products", "attention", "recurrences", "memory"};
+    const double rates[HY_RATES] = {m->products, m->attention, m->recurrences, m->memory};
+    size_t used = (size_t)snprintf(text, size, "node=%d,near=%.3g,near_latency=%.3g,far=%.3g,far_latency=%.3g",
+                                   m->network.node, m->network.bandwidth[HY_NEAR], m->network.latency[HY_NEAR],
+                                   m->network.bandwidth[HY_FAR], m->network.latency[HY_FAR]);
+    for (int r = 0; r < HY_RATES && used < size; r++) {
+        const hy_small_calls *small = &m->small[r];
+        used += (size_t)snprintf(text + used, size - used, ",%s=%.3g", names[r], rates[r]);
+        if (small->rate > 0 && used < size) {
+            used += (size_t)snprintf(text + used, size - used, ",%s_small=%.3g,%s_little=%.3g,%s_much=%.3g", names[r],
+                                     small->rate, names[r], small->little, names[r], small->much);
+        }
+    }
+    if (used < size) {
+        (void)snprintf(text + used, size - used, ",launch=%.3g,calls_progress=%.0f", m->launch, m->calls_progress);
+    }
 }

@@ -82,7 +82,7 @@ typedef struct hy_config {
         int64_t data, sequence; /* mesh; sequence 0 = world/data */
         hy_sp_method method;
         hy_transport_id transport;
-        char machine[256]; /* machine.h; "measured" */
+        char machine[640]; /* HY_MACHINE_NAME; "measured" */
         bool invariant;    /* method.cuts.fixed is `fragments`, else 0 */
         int64_t fragments;
     } parallel;

@@ -1,5 +1,6 @@
 #include "train/run/machine.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,12 @@ typedef struct machine_key {
     size_t offset; /* of a double */
 } machine_key;
 
+#define SMALL_CALLS(name, kind, unit)                                                                                  \
+    {name "_small", unit "/s of small calls; 0: as of large ones", offsetof(hy_machine, small[kind].rate)},            \
+        {name "_little", unit " of a call that has that rate", offsetof(hy_machine, small[kind].little)}, {            \
+        name "_much", unit " from which a call has the other", offsetof(hy_machine, small[kind].much)                  \
+    }
+
 static const machine_key keys[] = {
     {"near", "bytes/s of a rank's port inside a node, each way", offsetof(hy_machine, network.bandwidth[HY_NEAR])},
     {"near_latency", "seconds", offsetof(hy_machine, network.latency[HY_NEAR])},
@@ -58,11 +65,16 @@ static const machine_key keys[] = {
     {"attention", "FLOP/s of softmax attention", offsetof(hy_machine, attention)},
     {"recurrences", "FLOP/s of linear recurrences", offsetof(hy_machine, recurrences)},
     {"memory", "bytes/s of a device's memory", offsetof(hy_machine, memory)},
+    SMALL_CALLS("products", HY_RATE_PRODUCTS, "FLOP"),
+    SMALL_CALLS("attention", HY_RATE_ATTENTION, "FLOP"),
+    SMALL_CALLS("recurrences", HY_RATE_RECURRENCES, "FLOP"),
+    SMALL_CALLS("memory", HY_RATE_MEMORY, "bytes"),
     {"launch", "seconds of an operation beside its work", offsetof(hy_machine, launch)},
     {"post", "seconds of the processor to post a message", offsetof(hy_machine, post)},
     {"eager", "bytes up to which a message leaves before its receiver wants it", offsetof(hy_machine, eager)},
     {"calls_progress", "1: exchanges go on between operations only", offsetof(hy_machine, calls_progress)},
 };
+#undef SMALL_CALLS
 enum { KEYS = sizeof keys / sizeof keys[0] };
 
 void hy_machine_help(char *text, size_t size) {
@@ -79,7 +91,7 @@ void hy_machine_help(char *text, size_t size) {
 }
 
 static hy_status machine_unknown(const char *word) {
-    char known[2048];
+    char known[HY_MACHINE_HELP];
     hy_machine_help(known, sizeof known);
     return hy_fail(HY_ERR_USAGE, "machine '%s': not %s", word, known);
 }
@@ -139,6 +151,13 @@ hy_status hy_machine_parse(const char *words, hy_machine *out) {
             return hy_fail(HY_ERR_USAGE, "machine '%s': %s must be above 0", words, keys[i].name);
         }
     }
+    for (int r = 0; r < HY_RATES; r++) {
+        const hy_small_calls *small = &out->small[r];
+        if (small->rate > 0.0 && !(small->little > 0.0 && small->little < small->much)) {
+            return hy_fail(HY_ERR_USAGE, "machine '%s': a rate of small calls wants 0 < little < much beside it",
+                           words);
+        }
+    }
     return HY_OK;
 }
 
@@ -167,8 +186,29 @@ hy_rate hy_machine_rate(hy_op_id op) {
     }
 }
 
+static double rate_of(const hy_machine *machine, hy_rate rate) {
+    const double rates[HY_RATES] = {machine->products, machine->attention, machine->recurrences, machine->memory};
+    return rates[rate];
+}
+
+double hy_machine_work_seconds(const hy_machine *machine, hy_rate rate, double work) {
+    const hy_small_calls *small = &machine->small[rate];
+    const double large = rate_of(machine, rate);
+    if (small->rate == 0.0 || work <= 0.0 || work >= small->much) {
+        return work / large;
+    }
+    const double edge = 1.0 / sqrt(small->much);
+    const double share = (1.0 / sqrt(work) - edge) / (1.0 / sqrt(small->little) - edge); /* 1: as at `little` */
+    if (small->rate <= large) {
+        const double least = large * sqrt(small->little / small->much); /* with less, seconds would fall again */
+        return work * (1.0 / large + share * (1.0 / (small->rate > least ? small->rate : least) - 1.0 / large));
+    }
+    return work / (large + (share < 1.0 ? share : 1.0) * (small->rate - large));
+}
+
 double hy_machine_seconds(const hy_machine *machine, hy_op_id op, double flops, double bytes) {
-    const double rates[HY_RATES] = {machine->products, machine->attention, machine->recurrences, machine->products};
-    const double arithmetic = flops / rates[hy_machine_rate(op)], moving = bytes / machine->memory;
+    const hy_rate rate = hy_machine_rate(op);
+    const double moving = hy_machine_work_seconds(machine, HY_RATE_MEMORY, bytes);
+    const double arithmetic = hy_machine_work_seconds(machine, rate == HY_RATE_MEMORY ? HY_RATE_PRODUCTS : rate, flops);
     return machine->launch + (arithmetic > moving ? arithmetic : moving);
 }

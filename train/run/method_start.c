@@ -12,7 +12,7 @@
 #include "train/run/method_choice.h"
 #include "train/run/trainer.h"
 
-enum { KEPT_MAX = 512 };
+enum { KEPT_MAX = HY_MACHINE_NAME + 256 };
 
 /* What a measurement is of. */
 static void describe(const hy_config *config, int ranks, char *text, size_t size) {
