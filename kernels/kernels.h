@@ -488,8 +488,10 @@ typedef struct hy_recur {
     const void *a, *b; /* [T,H,K]; read by dplr only */
     const void *v;     /* [T,HV,V] */
     const void *g;     /* log decay ≤ 0, or NULL; shape as in hy_decay */
-    const void *beta;  /* [T,HV] or NULL = 1 */
-    void *work;        /* the profile's recur_work(args) bytes (device.h) */
+    double
+        log_decay_max; /* of g, where the configuration fixes it; 0: not known. For what lies above kernels, which do not read it */
+    const void *beta; /* [T,HV] or NULL = 1 */
+    void *work;       /* the profile's recur_work(args) bytes (device.h) */
 
     /* recur_map: for each run with s1 ≥ 0: H_map[s1] = state made from zero, A_map[s1] = transition of the run if its
      * s0 ≥ 0, zeros otherwise. A_map may be NULL. q is not read.

@@ -16,6 +16,7 @@
 #include "launch/plan_balance.h"
 #include "launch/plan_json.h"
 #include "launch/plan_methods.h"
+#include "launch/plan_prune.h"
 #include "train/run/dry_run.h"
 #include "train/run/method_choice.h"
 #include "train/run/run_work.h"
@@ -26,6 +27,7 @@ typedef struct plan_job {
     int ranks, rank; /* rank: the one that has the most tokens */
     hy_model *model;
     hy_dry_run *dry, *whole; /* of the device's tuning; of calls as large as can be */
+    hy_dry_run *unpruned;    /* as dry without parallel.prune; NULL: nothing is pruned */
     hy_stage stage;          /* the one at hand, with its shape on the rank */
     hy_run_shape shape;
     hy_data_split split;
@@ -314,6 +316,9 @@ static hy_status print_work(plan_job *job) {
         }
         HY_TRY(print_planned_layers(job));
         HY_TRY(print_step(job));
+        HY_TRY(job->unpruned != NULL ? hy_plan_prune_print(job->model, &job->shape, &job->dry->stages[number],
+                                                           &job->unpruned->stages[number])
+                                     : HY_OK);
         HY_TRY(hy_plan_balance_print(job->config, number, job->ranks, job->documents));
     }
     printf("%srun         %lld steps: %s tokens, %sFLOP\n",
@@ -363,6 +368,9 @@ static hy_status print_plan(plan_job *job) {
     if (status == HY_OK) {
         status = hy_dry_run_create(job->config, job->ranks, job->rank, true, &job->whole);
     }
+    if (status == HY_OK && job->config->parallel.method.prune > 0) {
+        status = hy_plan_unpruned(job->config, job->ranks, job->rank, &job->unpruned);
+    }
     if (status == HY_OK) {
         status = job->json ? hy_plan_json(job->config, job->model, job->dry, job->whole, job->ranks, job->rank,
                                           job->documents)
@@ -370,6 +378,7 @@ static hy_status print_plan(plan_job *job) {
     }
     hy_dry_run_destroy(job->dry);
     hy_dry_run_destroy(job->whole);
+    hy_dry_run_destroy(job->unpruned);
     hy_model_destroy(job->model);
     hy_free(job->choice);
     return status;

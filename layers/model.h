@@ -185,6 +185,8 @@ void hy_runner_eval(hy_runner *runner, const hy_batch *batch, double *loss_sum, 
 /* What a layer is, for the table at start and for plan. */
 typedef struct hy_layer_info {
     const char *mixer, *kind, *method; /* method: of its exchange */
+    bool recurs;                       /* it has states that pass fragments */
+    double log_decay_max;              /* of these, per token; 0: not fixed (hy_recur_args) */
     int64_t window;                    /* of its softmax attention, 0: all before; −1: it has none */
     double
         flops_fwd; /* model FLOPs of the whole layer per micro-step of the group (all ranks), causal and window counted exactly for one document per sequence */

@@ -117,6 +117,11 @@ hy_layout_dims hy_layout_sizes_cut(hy_layout_kind kind, const hy_cuts *cuts, int
     return dims;
 }
 
+int64_t hy_layout_fragment_tokens(const hy_layout_dims *dims, int64_t i) {
+    const cut_points c = points_of(dims->kind, &dims->cuts, dims->size, dims->len);
+    return fragment_length(&c, i);
+}
+
 int64_t hy_layout_length_for(const hy_layout_dims *dims, int64_t rows) {
     const cut_points c = points_of(dims->kind, &dims->cuts, dims->size, 0);
     const int64_t all = c.F / c.size * weight_before(&c, c.size);

@@ -112,6 +112,9 @@ int64_t hy_layout_rank_tokens(const hy_layout_dims *dims, int rank);
 /* Documents a layout takes at most. Pure. */
 int64_t hy_layout_documents_max(const hy_layout_dims *dims);
 
+/* Of fragment i of a sequence. Pure. */
+int64_t hy_layout_fragment_tokens(const hy_layout_dims *dims, int64_t i);
+
 /* A length of sequences from which on no fragment is shorter than `rows`. Pure. */
 int64_t hy_layout_length_for(const hy_layout_dims *dims, int64_t rows);
 

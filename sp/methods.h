@@ -58,6 +58,7 @@ typedef struct hy_sp_method {
     hy_overlap overlap;
     int64_t node;  /* consecutive ranks of a sequence's that are near each other: those of a host; 0: all are */
     int64_t block; /* bytes of a state that travel at once where it is cut, at least; 0: HY_STATE_BLOCK */
+    double prune;  /* states are not passed on that have decayed to this part (reach.h); 0: all are */
     hy_cuts cuts;
 } hy_sp_method;
 

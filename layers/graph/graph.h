@@ -113,7 +113,7 @@ typedef union hy_attr {
         hy_rule rule;
         int exclusive;
         int64_t H, HV, K, V, levels;
-        double scale;
+        double scale, log_decay_max;
     } recur; /* levels: of a log-linear one */
     struct {
         int64_t H;

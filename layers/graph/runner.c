@@ -321,6 +321,8 @@ void hy_model_layer_info(const hy_model *model, const hy_run_shape *shape, int64
         }
         if (node->class == &hy_class_recur || node->class == &hy_class_levels) {
             out->method = hy_sp_state_title(&shape->method);
+            out->recurs = true;
+            out->log_decay_max = node->attr.recur.log_decay_max;
         } else if (node->class == &hy_class_long_conv) {
             out->method = "channel all-to-all";
         } else if (node->class == &hy_class_conv && !out->method) {

@@ -156,6 +156,16 @@ static hy_var decay(hy_graph *g, const hy_linear_row *row, const hy_model_config
     }
 }
 
+/* That of the head that forgets slowest; 0 where the decay is learned: no gate's form keeps it from 1. */
+static double largest_log_decay(const hy_linear_row *row, const hy_mixer_config *m, int64_t layer, int64_t layers) {
+    double largest = row->source == HY_DECAY_FROM_HEAD ? -INFINITY : 0;
+    for (int64_t h = 0; h < m->value_heads && row->source == HY_DECAY_FROM_HEAD; h++) {
+        const double log_decay = row->log_decay(h, m->value_heads, layer, layers);
+        largest = log_decay > largest ? log_decay : largest;
+    }
+    return largest;
+}
+
 /* Norm and gate of the output, in either order. */
 static hy_var finish_linear_mixer(hy_graph *g, const hy_linear_row *row, const hy_mixer_config *m, hy_var x, hy_var o) {
     int64_t all = m->value_heads * m->value_dim, cols = row->scope == HY_SCOPE_ALL ? all : m->value_dim;
@@ -224,6 +234,7 @@ hy_var hy_linear_build(const hy_mixer_row *table_row, hy_graph *g, const hy_mode
     plain.k = own_apart(row, m) ? hy_node_repeat(g, plain.k, m->kv_heads, repeat) : plain.k;
     in.v = hy_node_repeat(g, in.v, values, row->rule == HY_RULE_DELTA ? 1 : repeat);
     in.g = decay(g, row, config, m, layer, x);
+    in.log_decay_max = largest_log_decay(row, m, layer, config->layers);
     if (row->rule == HY_RULE_DELTA && m->beta) {
         in.beta = hy_node_unary(g, hy_node_linear(g, x, "b_proj", m->value_heads, false), HY_ACT_SIGMOID,
                                 m->negative_eigenvalues ? 2 : 1, -INFINITY);

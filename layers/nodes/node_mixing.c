@@ -15,7 +15,8 @@ hy_recur_args hy_recur_shape(const hy_node *node, int64_t T) {
                            .HV = node->attr.recur.HV,
                            .K = node->attr.recur.K,
                            .V = node->attr.recur.V,
-                           .scale = node->attr.recur.scale};
+                           .scale = node->attr.recur.scale,
+                           .log_decay_max = node->attr.recur.log_decay_max};
 }
 
 static hy_sp_recur mixing_recur_args(const hy_exec *x, const hy_node *node) {
@@ -126,6 +127,7 @@ hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_ru
     if (node) {
         node->attr.recur.decay = decay;
         node->attr.recur.scale = scale;
+        node->attr.recur.log_decay_max = in->log_decay_max;
     }
     return o;
 }

@@ -98,6 +98,7 @@ hy_var hy_node_head_decay(hy_graph *g, double (*log_decay)(int64_t head, int64_t
 /* g, beta may be HY_NONE; a, b are read for HY_RULE_DPLR only. q and k may be HY_NONE = ones, K = 1: then heads = 1, value_heads = channels. */
 typedef struct hy_recur_vars {
     hy_var q, k, v, g, beta, a, b;
+    double log_decay_max; /* what no head's log decay per token exceeds, whatever is learned; 0: it may not decay */
 } hy_recur_vars;
 hy_var hy_node_recur(hy_graph *g, const hy_recur_vars *in, hy_decay decay, hy_rule rule, int64_t heads,
                      int64_t value_heads, double scale);

@@ -12,6 +12,7 @@
 #include "sp/lists/head_lists.h"
 #include "sp/lists/run_lists.h"
 #include "sp/lists/state_lists.h"
+#include "sp/reach.h"
 #include "sp/state/state_exchange.h"
 
 static int find_key(const hy_list_keys *keys, int64_t value) {
@@ -107,7 +108,9 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
     for (int i = 0; i < needs->n_attentions; i++) {
         bytes += hy_attn_lists_image(profile, dims, &needs->method, &needs->attentions[i]);
     }
-    bytes += exchanges_states(dims, needs) ? exchange_of(needs)->lists_bytes(dims, &needs->method) : 0;
+    for (int i = 0; i < needs->reaches.n && exchanges_states(dims, needs); i++) {
+        bytes += exchange_of(needs)->lists_bytes(dims, &needs->method, needs->reaches.at[i]);
+    }
     for (int i = 0; i < needs->widths.n; i++) {
         bytes += hy_width_lists_bytes(dims, needs->widths.at[i]);
     }
@@ -124,7 +127,11 @@ static size_t image_bytes(const hy_profile *profile, const hy_layout_dims *dims,
 }
 
 int64_t hy_lists_requests(const hy_layout_dims *dims, const hy_lists_needs *needs) {
-    int64_t most = exchanges_states(dims, needs) ? exchange_of(needs)->requests(dims, &needs->method) : 0;
+    int64_t most = 0;
+    for (int i = 0; i < needs->reaches.n && exchanges_states(dims, needs); i++) {
+        const int64_t requests = exchange_of(needs)->requests(dims, &needs->method, needs->reaches.at[i]);
+        most = requests > most ? requests : most;
+    }
     if (needs->channels.n > 0 && most < HY_CHANNEL_REQUESTS) {
         most = HY_CHANNEL_REQUESTS;
     }
@@ -188,12 +195,22 @@ static hy_status create_outer(const hy_lists *lists, bool near, const hy_lists_n
     return hy_lists_create(lists->device, &outer, needs, out);
 }
 
+/* Those that say the same of fragments of these lengths are one. */
+static void merge_reaches(const hy_layout_dims *dims, hy_lists_needs *needs) {
+    const hy_list_keys told = needs->reaches;
+    needs->reaches.n = 0;
+    for (int i = 0; i < told.n; i++) {
+        hy_lists_need_key(needs, &needs->reaches, hy_reach_among(dims, told.at[i]));
+    }
+}
+
 hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *told, hy_lists **out) {
     hy_lists *lists = NULL;
     hy_lists_needs whole, near;
     HY_TRY(told->status);
     HY_TRY(HY_NEW("lists of documents and layout", 1, &lists));
     *lists = (hy_lists){.device = device, .dims = *dims, .needs = *told};
+    merge_reaches(dims, &lists->needs);
     const hy_lists_needs *needs = &lists->needs;
     const bool by_heads = dims->size > 1 && needs->n_heads > 0;
     if (by_heads) {
@@ -321,8 +338,8 @@ static void build_told(hy_lists *lists) {
     for (int i = 0; i < needs->levels.n; i++) {
         lists->levels[i] = hy_level_lists_build(lists->image, lists->layout, needs->levels.at[i], needs->carries);
     }
-    if (exchanges_states(&lists->dims, needs)) {
-        exchange_of(needs)->build(lists->image, lists->layout, &needs->method, lists);
+    for (int i = 0; i < needs->reaches.n && exchanges_states(&lists->dims, needs); i++) {
+        exchange_of(needs)->build(lists->image, lists->layout, &needs->method, needs->reaches.at[i], &lists->states[i]);
     }
 }
 
@@ -375,6 +392,10 @@ const hy_attn_lists *hy_lists_attention(const hy_lists *lists, const hy_attn_nee
 
 const hy_width_lists *hy_lists_width(const hy_lists *lists, int64_t width) {
     return &lists->widths[find_key(&lists->needs.widths, width)];
+}
+
+const hy_state_lists *hy_lists_states(const hy_lists *lists, int64_t reach) {
+    return &lists->states[find_key(&lists->needs.reaches, reach)];
 }
 
 const hy_level_lists *hy_lists_levels(const hy_lists *lists, int64_t columns) {

@@ -37,6 +37,7 @@ typedef struct hy_lists_needs {
     hy_list_keys widths;   /* of convolutions with a halo */
     hy_list_keys levels;   /* columns of log-linear scales */
     hy_list_keys channels; /* of long convolutions */
+    hy_list_keys reaches;  /* of states (reach.h), with recurrences; in lists those that differ in the layout */
     hy_sp_method method;   /* how they exchange: set before anything is told */
     int n_attentions;
     hy_attn_need attentions[HY_LISTS_MAX];
@@ -180,6 +181,12 @@ typedef struct hy_scan_lists {
     int64_t n_rounds;
 } hy_scan_lists;
 
+/* Per reach of states (reach.h): forward, backward; those of the exchange that the method names. */
+typedef struct hy_state_lists {
+    hy_relay_lists relays[2];
+    hy_scan_lists scans[2];
+} hy_state_lists;
+
 /* With carries: states that go on from step to step through own maps, at a fragment's slot. */
 typedef struct hy_carried_folds {
     hy_fold_list enter; /* what enters a sequence, into the map of its first fragment, where that goes on in another */
@@ -241,8 +248,7 @@ typedef struct hy_lists {
     int n_windows;
     hy_window_lists windows[HY_LISTS_MAX];
     hy_attn_lists *attentions[HY_LISTS_MAX]; /* as needs.attentions */
-    hy_relay_lists relays[2]; /* of states: forward, backward; those of the exchange that the method names */
-    hy_scan_lists scans[2];
+    hy_state_lists states[HY_LISTS_MAX];     /* as needs.reaches */
     hy_width_lists widths[HY_LISTS_MAX];
     hy_level_lists levels[HY_LISTS_MAX];
     hy_channel_lists channels[HY_LISTS_MAX];
@@ -271,6 +277,7 @@ void hy_lists_set(hy_lists *lists, const hy_layout *layout, const int32_t *token
 const hy_window_lists *hy_lists_window(const hy_lists *lists, int64_t window);
 const hy_attn_lists *hy_lists_attention(const hy_lists *lists, const hy_attn_need *need);
 const hy_width_lists *hy_lists_width(const hy_lists *lists, int64_t width);
+const hy_state_lists *hy_lists_states(const hy_lists *lists, int64_t reach);
 const hy_level_lists *hy_lists_levels(const hy_lists *lists, int64_t columns);
 const hy_head_lists *hy_lists_heads(const hy_lists *lists, const hy_head_need *need);
 const hy_channel_lists *hy_lists_channels(const hy_lists *lists, int64_t channels);

@@ -36,6 +36,7 @@ size_t hy_relay_lists_bytes(const hy_layout_dims *dims, int node) {
 typedef struct relay_walk {
     const hy_layout *layout;
     int step, node;
+    int64_t reach;
     int64_t before;  /* the last fragment, −1: none */
     int speaker;     /* of its stretch */
     int64_t known;   /* when the speaker knows it */
@@ -82,7 +83,7 @@ static bool is_wanted(const relay_walk *w, int64_t id, int rank, int speaker) {
         if (f->owner == rank) {
             return true;
         }
-        if (!hy_segment_passes(f)) {
+        if (!hy_segment_passes(f, w->reach)) {
             return false;
         }
     }
@@ -161,8 +162,8 @@ static int64_t known_here(const relay_walk *w) {
 
 static void walk_fragment(relay_walk *w, int64_t id) {
     const hy_fragment *f = fragment_of(w, id);
-    const bool enters = hy_segment_enters(f, w->step), passes = hy_segment_passes(f), own = f->owner == w->layout->rank,
-               near = is_near(w, id);
+    const bool enters = hy_segment_enters(f, w->step), passes = hy_segment_passes(f, w->reach),
+               own = f->owner == w->layout->rank, near = is_near(w, id);
     const bool from_afar = enters && node_of(w, id) != node_of(w, w->before);
     const int64_t first = hy_layout_fragment_position(w->layout, f);
     hy_fold_step step = {.from = -1, .read = -1, .at = -1, .first = first, .end = first + f->len};
@@ -201,9 +202,9 @@ static void walk_all(relay_walk *w) {
     }
 }
 
-hy_relay_lists hy_relay_lists_build(hy_list_image *image, const hy_layout *layout, int step, int node) {
+hy_relay_lists hy_relay_lists_build(hy_list_image *image, const hy_layout *layout, int step, int node, int64_t reach) {
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    relay_walk w = {.layout = layout, .step = step, .node = node, .any = true};
+    relay_walk w = {.layout = layout, .step = step, .node = node, .reach = reach, .any = true};
     w.steps = hy_list_image_take(image, (size_t)maps_max(&dims, node) * sizeof *w.steps);
     w.messages = hy_list_image_take(image, (size_t)hy_relay_messages_max(&dims, node) * sizeof *w.messages);
     w.hops = hy_list_image_take(image, (size_t)hops_max(&dims, node) * sizeof *w.hops);

@@ -9,7 +9,7 @@
 size_t hy_relay_lists_bytes(const hy_layout_dims *dims, int node);
 int64_t hy_relay_messages_max(const hy_layout_dims *dims, int node);
 
-/* step: 1 forward, −1 backward. node: ranks of one. */
-hy_relay_lists hy_relay_lists_build(hy_list_image *image, const hy_layout *layout, int step, int node);
+/* step: 1 forward, −1 backward. node: ranks of one. reach: sp/reach.h. */
+hy_relay_lists hy_relay_lists_build(hy_list_image *image, const hy_layout *layout, int step, int node, int64_t reach);
 
 #endif

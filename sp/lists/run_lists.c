@@ -79,7 +79,7 @@ static bool flows(const hy_layout *layout, int64_t slot) {
 }
 
 static bool passes(const hy_layout *layout, int64_t slot) {
-    return hy_segment_passes(&layout->frags[layout->local[slot]]);
+    return hy_segment_passes(&layout->frags[layout->local[slot]], 0);
 }
 
 static void build_forward(hy_list_image *image, const run_source *s, int64_t *starts, hy_run_lists *out) {

@@ -1,5 +1,5 @@
 /* The chain of a fragment are those before it that reach it: as far back as documents go on, up to the one whose document begins inside
- * it. Round r brings, from 2^r fragments before, the composition of as many (Hillis & Steele 1986), as far as the chain goes. Where
+ * it, or that nothing passes. Round r brings, from 2^r fragments before, the composition of as many (Hillis & Steele 1986), as far as the chain goes. Where
  * it begins in there, nothing comes before and only H is needed. */
 #include "sp/lists/scan_lists.h"
 
@@ -26,8 +26,20 @@ size_t hy_scan_lists_bytes(const hy_layout_dims *dims) {
                              2 * hy_aligned((size_t)dims->n_local * sizeof(hy_fold_step)));
 }
 
-/* Fragments that reach `id` (step as the direction's), or that what leaves it reaches (the other way); at most `most`. */
-static int64_t chain_length(const hy_layout *layout, int64_t id, int step, bool reached, int64_t most) {
+typedef struct scan_build {
+    const hy_layout *layout;
+    int step;
+    int64_t faded, distance; /* faded: tokens of a fragment that nothing passes (reach.h) */
+    hy_scan_transfer *transfers;
+    hy_fold_step *reach, *through;
+    int64_t n_reach, n_through;
+    hy_scan_round round;
+} scan_build;
+
+/* Fragments that reach `id` (in the build's direction), or that what leaves it reaches (the other way); at most `most`. */
+static int64_t chain_length(const scan_build *b, int64_t id, bool reached, int64_t most) {
+    const hy_layout *layout = b->layout;
+    const int step = b->step;
     int64_t n = 0;
     while (n < most) {
         const int64_t next = hy_layout_neighbour(layout, id, reached ? step : -step);
@@ -37,7 +49,7 @@ static int64_t chain_length(const hy_layout *layout, int64_t id, int step, bool 
         }
         n++;
         id = next;
-        if (!hy_segment_passes(&layout->frags[id])) {
+        if (!hy_segment_passes(&layout->frags[id], b->faded)) {
             break;
         }
     }
@@ -51,16 +63,6 @@ static int64_t fragment_after(const hy_layout *layout, int64_t id, int step, int
     }
     return id;
 }
-
-typedef struct scan_build {
-    const hy_layout *layout;
-    int step;
-    int64_t distance;
-    hy_scan_transfer *transfers;
-    hy_fold_step *reach, *through;
-    int64_t n_reach, n_through;
-    hy_scan_round round;
-} scan_build;
 
 static void add_transfer(scan_build *b, int64_t from, int64_t to, bool maps) {
     const hy_fragment *source = &b->layout->frags[from], *target = &b->layout->frags[to];
@@ -87,8 +89,9 @@ static void add_reach(scan_build *b, int64_t id) {
 static void scan_fragment(scan_build *b, int64_t id) {
     const hy_layout *layout = b->layout;
     const hy_fragment *f = &layout->frags[id];
-    const int64_t d = b->distance, before = chain_length(layout, id, b->step, false, 2 * d),
-                  behind = chain_length(layout, id, b->step, true, 2 * d);
+    const int64_t d = b->distance, before = chain_length(b, id, false, 2 * d),
+                  behind = chain_length(b, id, true, 2 * d);
+    const bool passes = hy_segment_passes(f, b->faded);
     if (before >= d) {
         add_transfer(b, fragment_after(layout, id, -b->step, d), id, before >= 2 * d);
         if (d > 1) {
@@ -98,22 +101,22 @@ static void scan_fragment(scan_build *b, int64_t id) {
     if (behind >= d) {
         const int64_t to = fragment_after(layout, id, b->step, d);
         if (layout->frags[to].owner != layout->rank) {
-            add_transfer(b, id, to, hy_segment_passes(f) && before >= d);
+            add_transfer(b, id, to, passes && before >= d);
         }
     }
-    if (behind >= 2 * d && hy_segment_passes(f)) {
+    if (behind >= 2 * d && passes) {
         const int64_t first = hy_layout_fragment_position(layout, f);
         b->through[b->n_through++] =
             (hy_fold_step){.from = -1, .read = f->slot, .at = f->slot, .first = first, .end = first + f->len};
     }
 }
 
-hy_scan_lists hy_scan_lists_build(hy_list_image *image, const hy_layout *layout, int step) {
+hy_scan_lists hy_scan_lists_build(hy_list_image *image, const hy_layout *layout, int step, int64_t reach) {
     const hy_layout_dims dims = hy_layout_dims_of(layout);
     const int64_t rounds = rounds_max(&dims);
     hy_scan_round *all = hy_list_image_take(image, (size_t)rounds * sizeof *all);
     for (int64_t r = 0; r < rounds; r++) {
-        scan_build b = {.layout = layout, .step = step, .distance = (int64_t)1 << r};
+        scan_build b = {.layout = layout, .step = step, .faded = reach, .distance = (int64_t)1 << r};
         b.transfers = hy_list_image_take(image, (size_t)hy_scan_transfers_max(&dims) * sizeof *b.transfers);
         b.reach = hy_list_image_take(image, (size_t)dims.n_local * sizeof *b.reach);
         b.through = hy_list_image_take(image, (size_t)dims.n_local * sizeof *b.through);

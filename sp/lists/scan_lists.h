@@ -8,7 +8,7 @@
 size_t hy_scan_lists_bytes(const hy_layout_dims *dims);
 int64_t hy_scan_transfers_max(const hy_layout_dims *dims);
 
-/* step: 1 forward, −1 backward. */
-hy_scan_lists hy_scan_lists_build(hy_list_image *image, const hy_layout *layout, int step);
+/* step: 1 forward, −1 backward. reach: sp/reach.h. */
+hy_scan_lists hy_scan_lists_build(hy_list_image *image, const hy_layout *layout, int step, int64_t reach);
 
 #endif

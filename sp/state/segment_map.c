@@ -2,7 +2,7 @@
 #include "sp/state/segment_map.h"
 
 hy_segment_shape hy_segment_shape_of(const hy_recur_args *op, hy_dtype dtype) {
-    hy_segment_shape shape = {.HV = op->HV, .K = op->K, .V = op->V};
+    hy_segment_shape shape = {.HV = op->HV, .K = op->K, .V = op->V, .log_decay = op->log_decay_max};
     shape.a_size = hy_transition_size(op->decay, op->rule, op->K);
     shape.a_bytes = (size_t)(shape.HV * shape.a_size) * hy_role_size(dtype, HY_ROLE_STAT);
     shape.h_bytes = (size_t)(shape.HV * shape.K * shape.V) * hy_role_size(dtype, HY_ROLE_STAT);

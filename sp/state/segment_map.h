@@ -5,13 +5,14 @@
  *
  * So both directions are one walk over the fragments, `step` = 1 or −1: a state enters a fragment whose document began
  * before it in that direction, leaves one whose document goes on, and passes one that holds nothing but the middle of
- * one document. Only there A matters. */
+ * one document. Only there A matters. Nor does one pass a fragment that it would not outlast (reach.h). */
 #ifndef HY_SP_SEGMENT_MAP_H
 #define HY_SP_SEGMENT_MAP_H
 
 #include "kernels/kernels.h"
 #include "sp/layout.h"
 #include "sp/lists/lists.h"
+#include "sp/reach.h"
 
 static inline bool hy_segment_enters(const hy_fragment *f, int step) {
     return step > 0 ? f->continues : f->flows;
@@ -21,14 +22,15 @@ static inline bool hy_segment_leaves(const hy_fragment *f, int step) {
     return hy_segment_enters(f, -step);
 }
 
-static inline bool hy_segment_passes(const hy_fragment *f) {
-    return f->single && f->continues && f->flows;
+static inline bool hy_segment_passes(const hy_fragment *f, int64_t reach) {
+    return f->single && f->continues && f->flows && hy_reach_passes(reach, f->len);
 }
 
 /* Sizes of one fragment's map. */
 typedef struct hy_segment_shape {
     int64_t HV, K, V, a_size; /* a_size: hy_transition_size */
     size_t a_bytes, h_bytes;  /* of A [HV,a_size] and of what passes: a state [HV,K,V], or `levels` of them */
+    double log_decay;         /* of one token, the largest of any head; 0: not known beforehand */
     int64_t levels; /* 0: one state. Else the states of a position's set bits (hy_level_recur), bit b at index b */
 } hy_segment_shape;
 

@@ -11,8 +11,10 @@ void hy_state_open(hy_state_pass *pass, hy_sp *sp, const hy_layout_dims *dims, c
     pass->row = hy_state_row_of(sp->method.state);
     pass->step = step;
     pass->shape = *shape;
+    pass->reach = hy_reach_among(dims, hy_reach_of(&sp->method, shape->log_decay));
     if (sp->lists) { /* not while sizes are planned */
         pass->requests = sp->lists->requests;
+        pass->lists = hy_lists_states(sp->lists, pass->reach);
     }
     pass->row->open(pass, dims, work);
 }

@@ -42,6 +42,8 @@ typedef struct hy_state_pass {
     char
         *in; /* [n_local,HV,K,V] what enters; given by the caller. Right behind own_A: an all-gather sends from there */
     bool in_flight;
+    int64_t reach; /* of these states (reach.h) */
+    const hy_state_lists *lists;
     /* relay: what passes from node to node. Maps of the node's ranks, rank i's from byte i·rank_bytes of `message` on: A if there
      * are several, then H in blocks of columns, [blocks][n_local,HV,K,columns]. */
     int node, node_rank;    /* ranks of this one's node; which of them it is */
@@ -61,10 +63,11 @@ typedef struct hy_state_pass {
 struct hy_state_row {
     const char *title; /* in tables of layers */
     bool by_heads;     /* no states travel, and what follows is not there: state_heads.h */
-    /* its lists: bytes of an image that they take at most, requests of one exchange, the lists of a layout */
-    size_t (*lists_bytes)(const hy_layout_dims *dims, const hy_sp_method *method);
-    int64_t (*requests)(const hy_layout_dims *dims, const hy_sp_method *method);
-    void (*build)(hy_list_image *image, const hy_layout *layout, const hy_sp_method *method, hy_lists *out);
+    /* its lists, of states of a reach: bytes of an image that they take at most, requests of one exchange, the lists of a layout */
+    size_t (*lists_bytes)(const hy_layout_dims *dims, const hy_sp_method *method, int64_t reach);
+    int64_t (*requests)(const hy_layout_dims *dims, const hy_sp_method *method, int64_t reach);
+    void (*build)(hy_list_image *image, const hy_layout *layout, const hy_sp_method *method, int64_t reach,
+                  hy_state_lists *out);
     void (*open)(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work);
     void (*post)(hy_state_pass *pass);
     bool (*posts_later)(const hy_state_pass *pass); /* something that waits for what is under way now */

@@ -63,7 +63,7 @@ static int node_begin(const hy_state_pass *pass) {
 /* ---- scratch ---- */
 
 static const hy_relay_lists *relay_of(const hy_state_pass *pass) {
-    return &pass->sp->lists->relays[pass->step > 0 ? 0 : 1];
+    return &pass->lists->relays[pass->step > 0 ? 0 : 1];
 }
 
 /* Whether this rank receives at a time, of some block. */
@@ -119,8 +119,13 @@ static bool nothing_enters(const hy_layout *layout, int step) {
     return true;
 }
 
+/* Ranks of a node. Where no fragment lets a state pass, neighbours alone have to do with each other: nobody gathers anything. */
+static int node_ranks(const hy_state_row *row, const hy_sp_method *method, const hy_layout_dims *dims, int64_t reach) {
+    return reach > 0 && reach <= dims->frag_min ? 1 : row->node(method, dims->size);
+}
+
 static void relay_open(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve *work) {
-    const int node = pass->row->node(&pass->sp->method, dims->size), first = dims->rank / node * node;
+    const int node = node_ranks(pass->row, &pass->sp->method, dims, pass->reach), first = dims->rank / node * node;
     pass->node = node < dims->size - first ? node : dims->size - first;
     pass->node_rank = dims->rank - first;
     pass->n_blocks =
@@ -391,20 +396,20 @@ static int one_rank(const hy_sp_method *method, int size) {
     return 1;
 }
 
-static size_t relay_lists_bytes(const hy_layout_dims *dims, const hy_sp_method *method) {
-    return 2 * hy_relay_lists_bytes(dims, hy_state_row_of(method->state)->node(method, dims->size));
+static size_t relay_lists_bytes(const hy_layout_dims *dims, const hy_sp_method *method, int64_t reach) {
+    return 2 * hy_relay_lists_bytes(dims, node_ranks(hy_state_row_of(method->state), method, dims, reach));
 }
 
-static int64_t relay_requests(const hy_layout_dims *dims, const hy_sp_method *method) {
-    const int node = hy_state_row_of(method->state)->node(method, dims->size);
+static int64_t relay_requests(const hy_layout_dims *dims, const hy_sp_method *method, int64_t reach) {
+    const int node = node_ranks(hy_state_row_of(method->state), method, dims, reach);
     return 2 * (int64_t)node + hy_relay_messages_max(dims, node) * HY_STATE_BLOCKS;
 }
 
-static void relay_build_lists(hy_list_image *image, const hy_layout *layout, const hy_sp_method *method,
-                              hy_lists *out) {
-    const int node = hy_state_row_of(method->state)->node(method, layout->size);
+static void relay_build_lists(hy_list_image *image, const hy_layout *layout, const hy_sp_method *method, int64_t reach,
+                              hy_state_lists *out) {
+    const int node = node_ranks(hy_state_row_of(method->state), method, &layout->dims, reach);
     for (int i = 0; i < 2; i++) {
-        out->relays[i] = hy_relay_lists_build(image, layout, i == 0 ? 1 : -1, node);
+        out->relays[i] = hy_relay_lists_build(image, layout, i == 0 ? 1 : -1, node, reach);
     }
 }
 

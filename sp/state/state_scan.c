@@ -20,7 +20,7 @@ static void scan_open(hy_state_pass *pass, const hy_layout_dims *dims, hy_carve 
 }
 
 static const hy_scan_lists *scan_of(const hy_state_pass *pass) {
-    return &pass->sp->lists->scans[pass->step > 0 ? 0 : 1];
+    return &pass->lists->scans[pass->step > 0 ? 0 : 1];
 }
 
 /* A map's part, A or H, from one slot to another of this rank, or as a message. */
@@ -154,20 +154,23 @@ static void scan_move_on(hy_state_pass *pass, hy_state_move move) {
     }
 }
 
-static size_t scan_lists_bytes(const hy_layout_dims *dims, const hy_sp_method *method) {
+static size_t scan_lists_bytes(const hy_layout_dims *dims, const hy_sp_method *method, int64_t reach) {
     (void)method;
+    (void)reach;
     return 2 * hy_scan_lists_bytes(dims);
 }
 
-static int64_t scan_requests(const hy_layout_dims *dims, const hy_sp_method *method) {
+static int64_t scan_requests(const hy_layout_dims *dims, const hy_sp_method *method, int64_t reach) {
     (void)method;
+    (void)reach;
     return 2 * hy_scan_transfers_max(dims);
 }
 
-static void scan_build_lists(hy_list_image *image, const hy_layout *layout, const hy_sp_method *method, hy_lists *out) {
+static void scan_build_lists(hy_list_image *image, const hy_layout *layout, const hy_sp_method *method, int64_t reach,
+                             hy_state_lists *out) {
     (void)method;
     for (int i = 0; i < 2; i++) {
-        out->scans[i] = hy_scan_lists_build(image, layout, i == 0 ? 1 : -1);
+        out->scans[i] = hy_scan_lists_build(image, layout, i == 0 ? 1 : -1, reach);
     }
 }
 

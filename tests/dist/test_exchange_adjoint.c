@@ -1,7 +1,7 @@
 /* ranks: 1 2 3 4 7 8 */
 /* The backward of every exchange is the adjoint of its forward: <F x, y> == <x, Fᵀ y> over all ranks, on small
  * integers, so that equality is exact. Halos: F takes tokens to the rows before fragments. States: F takes the
- * fragments' H to the states that enter fragments, with random integer transitions; Fᵀ is the backward pass over the
+ * fragments' H to the states that enter fragments, with random integer transitions, some of which nothing passes; Fᵀ is the backward pass over the
  * same transitions. */
 #include "sp/halo.h"
 #include "sp/state/state_exchange.h"
@@ -118,16 +118,19 @@ static void test_states(hy_comm *world, hy_comm *bound, hy_device *device, const
     op.HV = 1 + sp_draw(2);
     op.K = 1 + sp_draw(2);
     op.V = 1 + sp_draw(3);
+    op.log_decay_max =
+        sp_draw(2) ? -log(2) / (double)(1 + sp_draw(12)) : 0; /* so many tokens reach half: parallel.prune */
     const hy_segment_shape shape = hy_segment_shape_of(&op, HY_F64);
     hy_layout *layout = sp_layout(c, kind, world);
     const hy_layout_dims dims = hy_layout_dims_of(layout);
-    hy_sp sp = {.profile = hy_device_profile(device),
-                .device = device,
-                .comm = bound,
-                .layout = layout,
-                .method = {.state = state, .node = 1 + sp_draw(hy_comm_size(world)), .block = sizeof(double)}};
-    hy_lists_needs needs = {0};
-    hy_sp_recur_need(&needs, &(hy_recur_args){.H = 1, .HV = 1}, 0);
+    hy_sp sp = {
+        .profile = hy_device_profile(device),
+        .device = device,
+        .comm = bound,
+        .layout = layout,
+        .method = {.state = state, .node = 1 + sp_draw(hy_comm_size(world)), .block = sizeof(double), .prune = 0.5}};
+    hy_lists_needs needs = {.method = sp.method};
+    hy_sp_recur_need(&needs, &(hy_recur_args){.H = 1, .HV = 1, .log_decay_max = op.log_decay_max}, 0);
     hy_lists *lists = sp_lists(&sp, &needs);
     const int64_t one = op.HV * op.K * op.V, n = layout->n_local * one;
     const int64_t n_A = layout->n_local * op.HV * shape.a_size;

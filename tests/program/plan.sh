@@ -33,6 +33,27 @@ compare 3 train.recompute=light train.accumulate=3 parallel.layout=contiguous pa
 
 compare 3 'parallel.weights=[5, 2, 1]' data.eval_store=store.h5
 
+# Pruning: what is planned is what a run has, and says; bytes and messages are fewer by what the table says; where no decay is fixed, it has no effect.
+pruned='model.mixers={mix: {kind: retention, heads: 2}, attention: {heads: 2, kv_heads: 1, head_dim: 16}}'
+compare 3 "$pruned" 'model.schedule.pattern=[mix, attention]' parallel.prune=1e-8
+grep -q '^prune .*of 1 recurrent layers, 1 pass no state .*error of a state at most 4.[0-9]*e-10 of the largest' log || fail "no word of pruning"
+for prune in 0 1e-8; do
+    "$hylas" plan "$source/configs/tiny.yaml" --ranks 3 --set "$pruned" --set 'model.schedule.pattern=[mix, attention]' --set data.sequence=8191 --set parallel.prune=$prune --json >plan$prune || fail "plan --json"
+done
+"$hylas" plan "$source/configs/tiny.yaml" --ranks 3 --set "$pruned" --set 'model.schedule.pattern=[mix, attention]' --set data.sequence=8191 --set parallel.prune=1e-8 >log || fail "plan with pruning"
+python3 - plan0 plan1e-8 log <<'END' || fail "what pruning saves"
+import json, re, sys
+def sent(name):
+    layer = json.load(open(name))["stages"][0]["layers"][0]
+    return sum(layer[side]["messages"] for side in ("forward", "backward")), layer["bytes_sent_forward"] + layer["bytes_sent_backward"]
+(all_messages, all_bytes), (messages, left) = sent(sys.argv[1]), sent(sys.argv[2])
+row = next(line for line in open(sys.argv[3]) if re.match(r"^ *0 +mix +0\.984", line))
+said = re.search(r"(-?\d+) of (\d+)$", row.strip())
+sys.exit(not (left < all_bytes and int(said[1]) == all_messages - messages and int(said[2]) == all_messages and "4 of 6" in row))
+END
+compare 3 parallel.prune=1e-8
+grep -q "^prune .*1e-08 has no effect: no layer's decay is fixed" log || fail "no word of pruning without effect"
+
 # Offload: less of the device's memory, as a run has it, and what is moved.
 compare 3 model.layers=6 train.recompute=block train.offload=host train.accumulate=3
 "$hylas" plan "$source/configs/tiny.yaml" --set model.layers=6 --set train.recompute=block --set train.offload=host >log 2>&1 || fail "plan with offload"

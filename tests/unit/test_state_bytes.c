@@ -1,5 +1,6 @@
 /* What an exchange of states costs: bytes that every rank receives, counted by a transport on one rank of a layout whose others are not
  * there, against the formulas of docs/exchanges.md; what stays from forward to backward, which no number of ranks changes. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -237,6 +238,31 @@ static void test_cuts_without_documents(void **unused) {
     }
 }
 
+/* What has decayed over a fragment of 64 tokens (zigzag: 32) is not passed on: a fragment gets the H of the one before it, whatever the method. A bound
+ * that takes one token more leaves all as it was. */
+static void test_pruned(void **unused) {
+    (void)unused;
+    for (int mode = 0; mode < 4; mode++) {
+        const hy_layout_kind kind = (hy_layout_kind)(mode & 1);
+        const double tokens = kind == HY_LAYOUT_ZIGZAG ? 32 : 64;
+        for (int state = 0; state < HY_STATE_HEADS; state++) {
+            cost_case c = {
+                .method = {.layout = kind, .state = (hy_state_exchange)state, .node = 1 + (mode >> 1), .prune = 1e-4},
+                .op = diagonal,
+                .size = 5};
+            c.op.decay = HY_DECAY_HEAD;
+            for (int rank = 0; rank < c.size; rank++) {
+                for (int step = -1; step <= 1; step += 2) {
+                    c.op.log_decay_max = log(c.method.prune) / (tokens - 0.5);
+                    assert_int_equal(count_pass(&c, rank, step), relay_formula(&c, rank, step, 1));
+                    c.op.log_decay_max = log(c.method.prune) / (tokens + 0.5);
+                    assert_int_equal(count_pass(&c, rank, step), formula(&c, rank, step));
+                }
+            }
+        }
+    }
+}
+
 /* ---- memory ---- */
 
 static void test_kept(void **unused) {
@@ -263,6 +289,7 @@ static void test_kept(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_formulas), cmocka_unit_test(test_table),
-                                       cmocka_unit_test(test_cuts_without_documents), cmocka_unit_test(test_kept)};
+                                       cmocka_unit_test(test_cuts_without_documents), cmocka_unit_test(test_pruned),
+                                       cmocka_unit_test(test_kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,6 +150,10 @@ static const hy_schema_entry config_rows[] = {
                    "bytes of a state that travel at once, at least, where an exchange cuts it (chain, hierarchical); "
                    "auto: 262144"),
      HY_SCHEMA_SPECIAL("auto", 0)},
+    DOUBLE(parallel.method.prune, "parallel.prune", "0", 0.0, 0.5,
+           "a state is not passed on that a fragment has decayed to at most this part, e.g. 1e-8, where decays are "
+           "constants "
+           "(retention, lightning_minimax); 0: all is passed"),
     {HY_SCHEMA_BOOL(hy_config, parallel.invariant, "parallel.invariant", "false",
                     "loss, gradients and states of linear layers are the same to the bit on 1, 2, 4, ... ranks")},
     INT(parallel.fragments, "parallel.fragments", "16", 1, 1 << 20,

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "train/run/prune_words.h"
 
 /* The bar goes to the terminal alone: it is no part of what the log keeps. */
 static void clear_bar(hy_console *console) {
@@ -181,6 +182,16 @@ void hy_console_stage(hy_console *console, const hy_trainer *trainer, int64_t st
                     text, rope);
 }
 
+static void print_pruning(const hy_trainer *trainer) {
+    char words[256];
+    const hy_run_shape shape = {.sequence_size = trainer->mesh.sequence_size,
+                                .n_seq = trainer->train.split.unit,
+                                .len = trainer->stage->stage.sequence,
+                                .method = trainer->config->parallel.method};
+    hy_prune_words(trainer->model, &shape, words, sizeof words);
+    hy_print_detail("prune       %s\n", words);
+}
+
 static void print_summary(const hy_trainer *trainer, double peak) {
     const hy_config *config = trainer->config;
     const hy_mesh *mesh = &trainer->mesh;
@@ -201,6 +212,9 @@ static void print_summary(const hy_trainer *trainer, double peak) {
     hy_print_detail("model       %s parameters, %lld layers of width %lld, vocabulary %lld\n",
                     hy_text_count((double)hy_model_parameter_count(trainer->model)).s, (long long)config->model.layers,
                     (long long)config->model.width, (long long)config->model.vocab);
+    if (config->parallel.method.prune > 0) {
+        print_pruning(trainer);
+    }
     hy_print_detail("step        %lld sequences of %lld tokens in %lld micro-steps\n",
                     (long long)trainer->stage->stage.batch, (long long)trainer->stage->stage.sequence,
                     (long long)trainer->train.split.calls_max);
