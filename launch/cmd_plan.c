@@ -368,7 +368,7 @@ static hy_status print_plan(plan_job *job) {
     if (status == HY_OK) {
         status = hy_dry_run_create(job->config, job->ranks, job->rank, true, &job->whole);
     }
-    if (status == HY_OK && job->config->parallel.method.prune > 0) {
+    if (status == HY_OK && !job->json && job->config->parallel.method.prune > 0) {
         status = hy_plan_unpruned(job->config, job->ranks, job->rank, &job->unpruned);
     }
     if (status == HY_OK) {

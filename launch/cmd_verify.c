@@ -397,6 +397,7 @@ hy_status hy_cmd_verify(int argc, char **argv, hy_comm *world) {
     HY_TRY(hy_config_load_on_all(world, v.path, &v.sets, &v.config));
     v.config->parallel.method = hy_method_first(&v.config->parallel.method);
     v.config->parallel.method.cuts.fixed = 0; /* it compares with one rank that cuts nothing */
+    v.config->parallel.method.prune = 0;      /* nor leaves anything out */
     if (!hy_comm_launched()) {
         hy_free(v.config);
         return hy_relaunch(RANKS, argc, argv);

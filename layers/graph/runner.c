@@ -52,6 +52,8 @@ static hy_status prepare(const hy_model *model, const hy_run_shape *shape, const
     r->shape.head_tile = head_tile_rows(shape, &profile->tuning, &r->dims, hy_model_config_of(model)->vocab);
     const hy_graph *graph = hy_model_graph(model);
     r->needs.method = shape->method;
+    r->needs.frag_min = r->dims.frag_min;
+    r->needs.frag_max = r->dims.frag_max;
     r->needs.carries = shape->carry;
     for (int n = 0; n < graph->n_nodes; n++) {
         if (graph->nodes[n].class->lists) {

@@ -26,12 +26,18 @@ static int find_key(const hy_list_keys *keys, int64_t value) {
 void hy_lists_need_key(hy_lists_needs *needs, hy_list_keys *keys, int64_t value) {
     const int i = find_key(keys, value);
     if (i == HY_LISTS_MAX) {
-        needs->status = hy_fail(HY_ERR_USAGE, "a model with more than %d different windows or widths of one kind",
-                                (int)HY_LISTS_MAX);
+        needs->status = hy_fail(
+            HY_ERR_USAGE, "a model with more than %d different windows, widths or reaches (parallel.prune) of one kind",
+            (int)HY_LISTS_MAX);
         return;
     }
     keys->at[i] = value;
     keys->n = i < keys->n ? keys->n : i + 1;
+}
+
+void hy_lists_need_reach(hy_lists_needs *needs, int64_t reach) {
+    const hy_layout_dims lengths = {.frag_min = needs->frag_min, .frag_max = needs->frag_max};
+    hy_lists_need_key(needs, &needs->reaches, needs->frag_max > 0 ? hy_reach_among(&lengths, reach) : reach);
 }
 
 static int find_attention(const hy_lists_needs *needs, const hy_attn_need *need) {

@@ -28,17 +28,18 @@ typedef struct hy_head_need {
 
 /* What the operations of sp.h tell (hy_sp_recur_need, ...). Start from zeros. */
 typedef struct hy_lists_needs {
-    hy_status status;      /* HY_ERR_USAGE: too many of a kind */
-    bool recurrences;      /* runs in parts */
-    bool documents;        /* their borders */
-    int64_t n_states;      /* documents whose states are given or wanted, 0 in training */
-    bool carries;          /* states go on from step to step (hy_layout_carry); not with n_states */
-    hy_list_keys windows;  /* of attention; 0 = none */
-    hy_list_keys widths;   /* of convolutions with a halo */
-    hy_list_keys levels;   /* columns of log-linear scales */
-    hy_list_keys channels; /* of long convolutions */
-    hy_list_keys reaches;  /* of states (reach.h), with recurrences; in lists those that differ in the layout */
-    hy_sp_method method;   /* how they exchange: set before anything is told */
+    hy_status status;           /* HY_ERR_USAGE: too many of a kind */
+    bool recurrences;           /* runs in parts */
+    bool documents;             /* their borders */
+    int64_t n_states;           /* documents whose states are given or wanted, 0 in training */
+    bool carries;               /* states go on from step to step (hy_layout_carry); not with n_states */
+    hy_list_keys windows;       /* of attention; 0 = none */
+    hy_list_keys widths;        /* of convolutions with a halo */
+    hy_list_keys levels;        /* columns of log-linear scales */
+    hy_list_keys channels;      /* of long convolutions */
+    hy_list_keys reaches;       /* of states (reach.h), with recurrences; in lists those that differ in the layout */
+    hy_sp_method method;        /* how they exchange: set before anything is told */
+    int64_t frag_min, frag_max; /* of the layout, likewise: reaches that say the same there are one; 0: not known yet */
     int n_attentions;
     hy_attn_need attentions[HY_LISTS_MAX];
     int n_heads;
@@ -48,6 +49,8 @@ typedef struct hy_lists_needs {
 void hy_lists_need_attention(hy_lists_needs *needs, const hy_attn_need *need);
 void hy_lists_need_heads(hy_lists_needs *needs, const hy_head_need *need);
 void hy_lists_need_key(hy_lists_needs *needs, hy_list_keys *keys, int64_t value);
+/* How far states reach (hy_reach_of). */
+void hy_lists_need_reach(hy_lists_needs *needs, int64_t reach);
 
 /* Runs of this rank. tokens, longest: of all together; of the longest. */
 typedef struct hy_run_list {

@@ -77,7 +77,7 @@ void hy_sp_level_recur_need(hy_lists_needs *needs, const hy_level_recur_args *sh
         hy_state_heads_need(needs, &shape->base);
     }
     needs->recurrences = true;
-    hy_lists_need_key(needs, &needs->reaches, hy_reach_of(&needs->method, shape->base.log_decay_max));
+    hy_lists_need_reach(needs, hy_reach_of(&needs->method, shape->base.log_decay_max));
     hy_lists_need_key(needs, &needs->levels, shape->L);
 }
 

@@ -54,7 +54,7 @@ void hy_sp_recur_need(hy_lists_needs *needs, const hy_recur_args *shape, int64_t
         hy_state_heads_need(needs, shape);
     }
     needs->recurrences = true;
-    hy_lists_need_key(needs, &needs->reaches, hy_reach_of(&needs->method, shape->log_decay_max));
+    hy_lists_need_reach(needs, hy_reach_of(&needs->method, shape->log_decay_max));
     needs->n_states = n_docs_with_states > needs->n_states ? n_docs_with_states : needs->n_states;
 }
 

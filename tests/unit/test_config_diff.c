@@ -100,6 +100,13 @@ static void older_configurations(void **state) {
     capture_begin();
     assert_int_equal(hy_config_change_check("run", &manifest, text, "", NULL), HY_ERR_USAGE);
     assert_non_null(strstr(capture_end(), "\n  train.lr: 0.25 -> 0.5\n"));
+    manifest.config = (char *)(uintptr_t) "train:\n  lr: 0.5\nparallel:\n  state: ring\n  prune: 1e-8\n";
+    capture_begin();
+    assert_int_equal(hy_config_change_check("run", &manifest, text, "", NULL), HY_ERR_USAGE);
+    const char *said = capture_end();
+    assert_non_null(strstr(said, "\n  parallel.prune: ")); /* no rounding */
+    assert_null(strstr(said, "\n  parallel.state: "));
+    manifest.config = (char *)(uintptr_t) "train:\n  lr: 0.25\n";
     manifest.stores = (char *)(uintptr_t) "data:\n  store: 0123456789abcdef\n";
     const hy_allowed_changes allowed = {(const char *const[]){"data.batch,train", "model"}, 2, NULL};
     assert_int_equal(hy_config_change_check("run", &manifest, text, "", &allowed), HY_OK);

@@ -1,4 +1,5 @@
 /* What parallel.prune makes of decays and layouts: no fragment is closed that keeps more than the bound, few that keep less are left open. */
+#include "sp/lists/lists.h"
 #include "sp/reach.h"
 
 #include <math.h>
@@ -57,8 +58,25 @@ static void test_fragments(void **unused) {
     assert_int_equal(hy_reach_among(&even, 26), 0);
 }
 
+/* Of the slopes of a deep model few differ in a layout, which has few lists. */
+static void test_many_reaches(void **unused) {
+    (void)unused;
+    static hy_lists_needs needs, unknown;
+    needs.frag_min = 900;
+    needs.frag_max = 1000;
+    for (int64_t reach = 1; reach < 4000; reach += 20) {
+        hy_lists_need_reach(&needs, reach);
+    }
+    assert_int_equal(needs.status, HY_OK);
+    assert_int_equal(needs.reaches.n, 2 + 5); /* none, all; 901 to 981 */
+    for (int64_t reach = 1; reach <= HY_LISTS_MAX; reach++) {
+        hy_lists_need_reach(&unknown, reach);
+    }
+    assert_int_equal(unknown.reaches.n, HY_LISTS_MAX);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_tokens), cmocka_unit_test(test_all_passes),
-                                       cmocka_unit_test(test_fragments)};
+                                       cmocka_unit_test(test_fragments), cmocka_unit_test(test_many_reaches)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,6 +74,7 @@ static hy_status try_method(choosing *c, const hy_sp_method *method) {
     hy_simulation simulation;
     hy_tried_method *tried = &c->out->tried[c->out->n];
     c->small->parallel.method = *method;
+    c->small->parallel.method.prune = 0; /* decays go by the layer, and these layers are others */
     HY_TRY(hy_simulate(c->small, c->stage, c->ranks, c->machine, &simulation));
     *tried = (hy_tried_method){.method = *method, .seconds = simulation.replay->seconds};
     for (int i = 0; i < c->out->n_mixers; i++) {

@@ -46,7 +46,8 @@ void hy_prune_words(const hy_model *model, const hy_run_shape *shape, char *text
                  asked, hy_state_exchange_names[shape->method.state]);
     } else {
         snprintf(text, size,
-                 "%g has no effect: it takes fragments of %lld tokens and more, with one before and one behind", asked,
-                 (long long)sum.least);
+                 "%g leaves out no part of a state: it takes fragments of %lld tokens and more, with one before and "
+                 "one behind",
+                 asked, (long long)sum.least);
     }
 }
