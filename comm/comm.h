@@ -116,6 +116,8 @@ bool hy_comm_test(hy_req *req);
 void hy_comm_wait_all(hy_req *reqs, int64_t n);
 /* Lets posted exchanges advance (they do not by themselves). Cheap; called between operations. */
 void hy_comm_progress(hy_comm *comm);
+/* What this process does while it waits: watch, move the exchanges of all communicators on, see which are over and whether any has failed. */
+void hy_comm_look_around(void);
 /* `watch` is called again and again while this process waits for an exchange or a device, and at every hy_comm_progress: so that a
  * rank that waits for another can still notice what the whole job must do. NULL: none. Local. */
 void hy_comm_set_watch(void (*watch)(void));

@@ -73,9 +73,6 @@ struct hy_comm {
 
 extern const hy_transport hy_transport_self, hy_transport_mpi, hy_transport_count, hy_transport_ucx, hy_transport_nccl;
 
-/* What this process does while it waits: watch, move exchanges on, see whether any has failed. */
-void hy_comm_look_around(void);
-
 /* transports.c: the row that is asked for, if it serves all ranks of `control`. Collective. */
 HY_MUST_CHECK hy_status hy_transport_choose(hy_comm *control, const hy_device *device, hy_transport_id wanted,
                                             const hy_transport **out);

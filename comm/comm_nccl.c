@@ -31,6 +31,7 @@ typedef struct group_end {
     int waiting; /* requests that were not waited for yet */
     bool passed; /* done is reached */
     /* Where the lane's clock is asked (base/span.h): of the group's first exchanges; when the lane began and ended it. */
+    bool timed;
     int64_t span[TIMED];
     int n_spans;
     double begun, ended;
@@ -306,7 +307,7 @@ static void free_if_over(nccl_comm *n, group_end *g) {
 
 /* Of a group that is done. */
 static void end_spans(nccl_comm *n, const group_end *g) {
-    if (g->n_spans > 0) {
+    if (g->timed) {
         hy_device_wait(n->comm->device, g->done); /* for the clock's times: the lane has been there */
     }
     for (int i = 0; i < g->n_spans; i++) {
@@ -315,18 +316,12 @@ static void end_spans(nccl_comm *n, const group_end *g) {
 }
 
 /* The group's exchanges begin and end together. One beyond those that have room has no times. */
-static void add_span(nccl_comm *n, group_end *g, const hy_req *req) {
-    if (req->span == 0 || !hy_spans_have_clock()) {
-        return;
-    }
-    if (g->n_spans == TIMED) {
+static void add_span(group_end *g, const hy_req *req) {
+    if (g->timed && g->n_spans < TIMED) {
+        g->span[g->n_spans++] = req->span;
+    } else if (g->timed) {
         hy_exchange_span_done(req->span, req->posted);
-        return;
     }
-    if (g->n_spans == 0) {
-        hy_device_stamp(n->comm->device, HY_LANE_EXCHANGE, &g->begun);
-    }
-    g->span[g->n_spans++] = req->span;
 }
 
 /* Groups that are done are under way no longer. */
@@ -349,25 +344,31 @@ static void open_group(nccl_comm *n) {
     if (n->spare == NULL && add_chunk(n) != HY_OK) {
         hy_comm_abort(HY_ERR_MEMORY);
     }
-    n->group = n->spare;
-    n->spare = n->group->next;
-    *n->group = (group_end){0};
+    group_end *g = n->spare;
+    n->spare = g->next;
+    *g = (group_end){.timed = hy_spans_have_clock()};
     hy_device_after(device, HY_LANE_EXCHANGE, hy_device_mark(device, HY_LANE_COMPUTE));
+    if (g->timed) { /* the host may wait here, and look for failures: no group is open yet */
+        hy_device_stamp(device, HY_LANE_EXCHANGE, &g->begun);
+    }
+    n->group = g;
     check(n, "group start", n->library->ncclGroupStart());
 }
 
 static void close_group(nccl_comm *n) {
-    if (n->group != NULL) {
-        check(n, "group end", n->library->ncclGroupEnd());
-        if (n->group->n_spans > 0) {
-            hy_device_stamp(n->comm->device, HY_LANE_EXCHANGE, &n->group->ended);
-        }
-        n->group->done = hy_device_mark(n->comm->device, HY_LANE_EXCHANGE);
-        n->group->next = NULL;
-        *n->given_end = n->group;
-        n->given_end = &n->group->next;
-        n->group = NULL;
+    group_end *g = n->group;
+    if (g == NULL) {
+        return;
     }
+    check(n, "group end", n->library->ncclGroupEnd());
+    n->group = NULL;
+    if (g->timed) {
+        hy_device_stamp(n->comm->device, HY_LANE_EXCHANGE, &g->ended);
+    }
+    g->done = hy_device_mark(n->comm->device, HY_LANE_EXCHANGE);
+    g->next = NULL;
+    *n->given_end = g;
+    n->given_end = &g->next;
 }
 
 static void nccl_group(hy_comm *comm, bool begin) {
@@ -434,7 +435,7 @@ static void nccl_post(hy_comm *comm, const hy_xfer *x, hy_req *req) {
     if (n->group == NULL) {
         open_group(n);
     }
-    add_span(n, n->group, req);
+    add_span(n->group, req);
     check(n, hy_exchange_kind_name(x->kind), give(n, x, hy_device_stream(comm->device, HY_LANE_EXCHANGE)));
     req->impl = n->group;
     if (n->group->waiting++ == 0 || (n->group->first.kind == HY_X_SEND && x->kind == HY_X_RECV)) {

@@ -196,6 +196,9 @@ void hy_recorder_destroy(hy_recorder *recorder) {
     if (recorder == NULL) {
         return;
     }
+    if (hy_spans_have_clock()) { /* a step that was given up: the device still writes times into the ring */
+        hy_device_wait(recorder->device, hy_device_mark(recorder->device, HY_LANE_COMPUTE));
+    }
     hy_spans_record(NULL, 0);
     hy_spans_set_clock(NULL, NULL);
     hy_spans_set_taker(NULL, NULL);
@@ -257,6 +260,11 @@ void hy_recorder_step_end(hy_recorder *r) {
 void hy_recorder_finish(hy_recorder *r) {
     if (r == NULL) {
         return;
+    }
+    if (has_lanes(r)) { /* what the last step posted is over, and found to be */
+        hy_device_wait(r->device, hy_device_mark(r->device, HY_LANE_EXCHANGE));
+        hy_comm_look_around();
+        empty_ring(r);
     }
     if (r->moved) {
         measure_clock(r);

@@ -78,11 +78,14 @@ static hy_status name_totals(const char *path, hy_rank_trace *t, const hy_total_
 static hy_status read_info(hid_t file, const char *path, hy_trace_info *info) {
     int64_t *words = NULL, n = 0;
     hy_status status = read_rows(file, path, "info", H5Tcopy(H5T_NATIVE_INT64), sizeof *words, (void **)&words, &n);
-    if (status == HY_OK && (n != HY_TRACE_INFO || words[0] != HY_TRACE_VERSION)) {
+    if (status == HY_OK && n == HY_TRACE_INFO) {
+        memcpy(info, words, sizeof *info);
+    }
+    if (status == HY_OK && (n != HY_TRACE_INFO || info->version != HY_TRACE_VERSION || info->clock < HY_TRACE_HOST ||
+                            info->clock > HY_TRACE_LANE)) {
         status = hy_fail(HY_ERR_DATA, "%s: a trace of another version of hylas", path);
     }
     if (status == HY_OK) {
-        memcpy(info, words, sizeof *info);
         if (info->ranks < 1 || info->data < 1 || info->sequence < 1 || info->data * info->sequence != info->ranks ||
             info->rank < 0 || info->rank >= info->ranks) {
             status = hy_fail(HY_ERR_DATA, "%s: not a rank of a mesh", path);
