@@ -105,6 +105,12 @@ hy_status hy_log_set_file(const char *path) {
     return status == HY_OK ? HY_OK : hy_fail(status, "%s: cannot open the log file: %s", path, strerror(reason));
 }
 
+void hy_log_await_file(void) {
+    pthread_mutex_lock(&state.mutex);
+    state.file_was_set = state.file != NULL || state.path[0] != '\0';
+    pthread_mutex_unlock(&state.mutex);
+}
+
 /* "12:03:04 warn [3/8] ": the time, the level, and the rank where there is more than one. */
 static size_t write_prefix(char *line, hy_log_level level) {
     const time_t now = time(NULL);

@@ -26,6 +26,8 @@ void hy_log_set_trial(bool trial);
 /* Also append everything to the file at `path`; what was said before goes first (the first few thousand bytes of it). Rank 0 opens it
  * at once; the other ranks, which only warn, open it for each line of theirs. NULL closes it. */
 HY_MUST_CHECK hy_status hy_log_set_file(const char *path);
+/* What is said while there is no file goes into the next one, as before the first: for a process that trains again. */
+void hy_log_await_file(void);
 
 HY_PRINTF(2, 3) void hy_log(hy_log_level level, const char *format, ...);
 HY_PRINTF(2, 0) void hy_log_va(hy_log_level level, const char *format, va_list arguments);

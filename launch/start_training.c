@@ -23,6 +23,7 @@ static void warn_of_slow_products(const hy_comm *world) {
 
 hy_status hy_training_run(const hy_training_start *start, hy_config *config, hy_comm *world) {
     char *environment = NULL;
+    hy_log_await_file();
     warn_of_slow_products(world);
     HY_TRY(hy_method_start(config, world));
     hy_status status = hy_environment_describe(start->argc, start->argv, config, world, &environment);

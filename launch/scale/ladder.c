@@ -86,7 +86,9 @@ static hy_status train_point(ladder_job *job, int i, const char *settings, hy_co
     hy_status status = HY_OK;
     if (hy_comm_rank(world) == 0) {
         say_point(job, i, config, point);
+        status = hy_ladder_point_begin(config);
     }
+    HY_TRY(hy_comm_agree(world, status));
     HY_TRY(hy_training_run(&start, config, world));
     if (hy_comm_rank(world) == 0) {
         status = hy_ladder_point_read(config, point);

@@ -13,7 +13,7 @@
 #include "train/run/metrics_read.h"
 #include "train/run/run_work.h"
 
-enum { SET_TEXT = 1024, LAST = 10 };
+enum { SET_TEXT = 1024, LAST = 10, MARK_MAX = 4096 };
 
 /* ---- plan ---- */
 
@@ -61,10 +61,25 @@ static hy_status find_steps(const hy_ladder_source *source, const hy_config *con
     return point->steps <= 1e15 ? HY_OK : hy_fail(HY_ERR_USAGE, "--tokens-per-parameter: too many steps");
 }
 
-/* run.dir/width=64,layers=4,steps=1200, of characters that need no quotes. */
+/* 'text' as YAML quotes it. */
+static void quote(const char *text, char *quoted, size_t size) {
+    size_t n = 0;
+    quoted[n++] = '\'';
+    for (; *text != '\0' && n + 3 < size; text++) {
+        quoted[n++] = *text;
+        if (*text == '\'') {
+            quoted[n++] = '\'';
+        }
+    }
+    quoted[n++] = '\'';
+    quoted[n] = '\0';
+}
+
+/* run.dir/width=64,layers=4,steps=1200 */
 static hy_status add_run(const hy_ladder_source *source, const hy_ladder_grid *grid, int i, const hy_config *config,
                          const hy_ladder_point *point, point_sets *sets) {
-    char name[256];
+    char name[200], folder[HY_PATH_MAX],
+        quoted[2 * HY_PATH_MAX]; /* with the steps at most the 255 bytes of a folder's name */
     hy_ladder_name(grid, i, 0, grid->n_keys, name, sizeof name);
     for (char *c = name; *c != '\0'; c++) {
         *c = isalnum((unsigned char)*c) || strchr("=,.-+", *c) != NULL ? *c : '_';
@@ -72,7 +87,9 @@ static hy_status add_run(const hy_ladder_source *source, const hy_ladder_grid *g
     if (source->tokens_per_parameter > 0.0) {
         HY_TRY(add_set(sets, "train.steps=%.0f", point->steps));
     }
-    return add_set(sets, "run.dir=%s/%s,steps=%.0f", config->run.dir, name, point->steps);
+    (void)snprintf(folder, sizeof folder, "%s/%s,steps=%.0f", config->run.dir, name, point->steps);
+    quote(folder, quoted, sizeof quoted);
+    return add_set(sets, "run.dir=%s", quoted);
 }
 
 static hy_status plan_point(const hy_ladder_source *source, const hy_ladder_grid *grid, int i, const hy_config *config,
@@ -165,6 +182,35 @@ static double training_loss(const hy_metrics_history *h) {
         }
     }
     return n > 0 ? sum / n : (double)NAN;
+}
+
+/* What the loss is of beside what a run goes on with only if it is the same. */
+static void measure_words(const hy_config *config, char *text, size_t size) {
+    size_t used = (size_t)snprintf(text, size, "%s, with validation on %lld sequences of",
+                                   hy_config_precision(config) == HY_BF16 ? "bf16" : "f32",
+                                   (long long)config->train.eval.sequences);
+    for (int64_t i = 0; i < config->data.eval_store.n && used < size; i++) {
+        used += (size_t)snprintf(text + used, size - used, " %s", config->data.eval_store.items[i].path);
+    }
+}
+
+hy_status hy_ladder_point_begin(const hy_config *config) {
+    char path[HY_PATH_MAX], text[MARK_MAX], *before = NULL;
+    size_t length = 0;
+    (void)snprintf(path, sizeof path, "%s/ladder.txt", config->run.dir);
+    measure_words(config, text, sizeof text);
+    if (!hy_file_exists(path)) {
+        HY_TRY(hy_file_make_dirs(config->run.dir, HY_ERR_ENV));
+        return hy_file_write_atomic(path, text, strlen(text), HY_ERR_ENV);
+    }
+    HY_TRY(hy_file_read(path, MARK_MAX, HY_ERR_DATA, &before, &length));
+    const bool same = length == strlen(text) && memcmp(before, text, length) == 0;
+    const hy_status status =
+        same ? HY_OK
+             : hy_fail(HY_ERR_USAGE, "%s was trained in %.*s; this ladder wants %s: take another run.dir",
+                       config->run.dir, (int)length, before, text);
+    hy_free(before);
+    return status;
 }
 
 hy_status hy_ladder_point_read(const hy_config *config, hy_ladder_point *point) {

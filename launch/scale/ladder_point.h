@@ -22,6 +22,10 @@ typedef struct hy_ladder_point {
 HY_MUST_CHECK hy_status hy_ladder_point_plan(const hy_ladder_source *source, const hy_ladder_grid *grid, int i,
                                              hy_comm *world, hy_config **config, hy_ladder_point *point);
 
+/* That the run, if it has begun, was begun with the same precision and validation: others are free where a run goes on, and its loss would be of
+ * something else. HY_ERR_USAGE. Rank 0's, before it is trained. */
+HY_MUST_CHECK hy_status hy_ladder_point_begin(const hy_config *config);
+
 /* The loss of a run that has done all its steps: of validation after the last one, the mean of stores by weight, or without one the mean of the
  * last ten steps. HY_ERR_DATA where metrics.jsonl has none. Local. */
 HY_MUST_CHECK hy_status hy_ladder_point_read(const hy_config *config, hy_ladder_point *point);

@@ -59,6 +59,15 @@ head -n 2 first.csv >rows.csv && rm -r runs/a/width=32* # a ladder that was stop
 "$hylas" "${ladder[@]}" >log 2>&1 || fail "went on: $(tail -n 3 log)"
 [ "$(grep -c 'nothing to do' log)" -eq 1 ] && cmp -s rows.csv first.csv || fail "a ladder that goes on has other rows: $(diff rows.csv first.csv)"
 
+# A loss of something else is not read from the runs that are there, and a folder's name is taken as it is.
+"$hylas" "${ladder[@]}" --set data.eval_store=b.h5 --set train.eval.sequences=2 --csv other.csv >log 2>&1
+[ $? -eq 2 ] && grep -q 'take another run.dir' log || fail "the loss of another store is read from runs that have none: $(tail -n 2 log)"
+"$hylas" scale "$source/configs/tiny.yaml" "${sets[@]}" --set "run.dir='runs/a #1: b'" --sizes model.width=8,16 --set train.steps=2 --tokens-per-parameter 0 >log 2>&1 ||
+    fail "a folder with odd characters: $(tail -n 3 log)"
+for width in 8 16; do
+    grep -q '^started ' "runs/a #1: b/width=$width,steps=2/log.txt" || fail "the log of a point does not say how it was started"
+done
+
 # Two families, a curve each, validated, on two ranks.
 families=(scale "$source/configs/tiny.yaml" "${sets[@]}" --set run.dir=runs/b --set data.eval_store=b.h5 --set train.eval.sequences=2 --sizes model.width=8,24
     --vary 'model.schedule.pattern=[gated_deltanet],[attention]' --tokens-per-parameter 0.3 --csv families.csv)

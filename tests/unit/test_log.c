@@ -91,7 +91,16 @@ static void test_early_lines_go_into_the_file(void **unused) {
     read_file(path, content, sizeof content);
     assert_contains(content, " warn before the file\nfor the file alone\n");
     assert_contains(content, " warn after\n");
+    hy_log_await_file(); /* there is one */
+    hy_log_record("still there\n");
     assert_int_equal(hy_log_set_file(NULL), HY_OK);
+    hy_log_record("between files\n");
+    hy_log_await_file();
+    hy_log_record("for the next\n");
+    assert_int_equal(hy_log_set_file(path), HY_OK);
+    assert_int_equal(hy_log_set_file(NULL), HY_OK);
+    read_file(path, content, sizeof content);
+    assert_contains(content, " warn after\nstill there\nfor the next\n");
     (void)unlink(path);
 }
 
