@@ -19,7 +19,7 @@ enum { SET_TEXT = 1024, LAST = 10, MARK_MAX = 4096 };
 
 typedef struct point_sets {
     hy_option_list list;
-    char texts[HY_LADDER_KEYS + 2][SET_TEXT];
+    char texts[HY_LADDER_KEYS + 1][SET_TEXT];
     int n;
 } point_sets;
 
@@ -61,45 +61,29 @@ static hy_status find_steps(const hy_ladder_source *source, const hy_config *con
     return point->steps <= 1e15 ? HY_OK : hy_fail(HY_ERR_USAGE, "--tokens-per-parameter: too many steps");
 }
 
-/* 'text' as YAML quotes it. */
-static void quote(const char *text, char *quoted, size_t size) {
-    size_t n = 0;
-    quoted[n++] = '\'';
-    for (; *text != '\0' && n + 3 < size; text++) {
-        quoted[n++] = *text;
-        if (*text == '\'') {
-            quoted[n++] = '\'';
-        }
-    }
-    quoted[n++] = '\'';
-    quoted[n] = '\0';
-}
-
-/* run.dir/width=64,layers=4,steps=1200 */
-static hy_status add_run(const hy_ladder_source *source, const hy_ladder_grid *grid, int i, const hy_config *config,
-                         const hy_ladder_point *point, point_sets *sets) {
-    char name[200], folder[HY_PATH_MAX],
-        quoted[2 * HY_PATH_MAX]; /* with the steps at most the 255 bytes of a folder's name */
+/* Inside the folder of the file: run.dir/width=64,layers=4,steps=1200 */
+static hy_status name_run(const hy_ladder_grid *grid, int i, const hy_ladder_point *point, hy_config *config) {
+    char name[200], folder[HY_PATH_MAX]; /* with the steps at most the 255 bytes of a folder's name */
     hy_ladder_name(grid, i, 0, grid->n_keys, name, sizeof name);
     for (char *c = name; *c != '\0'; c++) {
         *c = isalnum((unsigned char)*c) || strchr("=,.-+", *c) != NULL ? *c : '_';
     }
-    if (source->tokens_per_parameter > 0.0) {
-        HY_TRY(add_set(sets, "train.steps=%.0f", point->steps));
+    const int length = snprintf(folder, sizeof folder, "%s/%s,steps=%.0f", config->run.dir, name, point->steps);
+    if (length >= (int)sizeof config->run.dir) {
+        return hy_fail(HY_ERR_USAGE, "run.dir: %s is too long", folder);
     }
-    (void)snprintf(folder, sizeof folder, "%s/%s,steps=%.0f", config->run.dir, name, point->steps);
-    quote(folder, quoted, sizeof quoted);
-    return add_set(sets, "run.dir=%s", quoted);
+    memcpy(config->run.dir, folder, (size_t)length + 1);
+    return HY_OK;
 }
 
-static hy_status plan_point(const hy_ladder_source *source, const hy_ladder_grid *grid, int i, const hy_config *config,
-                            hy_ladder_point *point, point_sets *sets) {
+static hy_status plan_point(const hy_ladder_source *source, const hy_config *config, hy_ladder_point *point,
+                            point_sets *sets) {
     hy_model *model = NULL;
     HY_TRY(hy_model_create(&config->model, 1, &model));
     count_parameters(config, model, point);
     hy_model_destroy(model);
     HY_TRY(find_steps(source, config, point));
-    return add_run(source, grid, i, config, point, sets);
+    return source->tokens_per_parameter > 0.0 ? add_set(sets, "train.steps=%.0f", point->steps) : HY_OK;
 }
 
 static hy_status count_work(const hy_config *config, hy_ladder_point *point) {
@@ -123,11 +107,12 @@ static hy_status load_point(const hy_ladder_source *source, const hy_ladder_grid
     }
     HY_TRY(hy_comm_agree(world, status));
     HY_TRY(hy_config_load_on_all(world, source->config, &sets->list, &config));
-    status = hy_comm_agree(world, plan_point(source, grid, i, config, point, sets));
+    status = hy_comm_agree(world, plan_point(source, config, point, sets));
     hy_free(config);
     HY_TRY(status);
     HY_TRY(hy_config_load_on_all(world, source->config, &sets->list, &config));
-    status = hy_comm_agree(world, count_work(config, point));
+    status = name_run(grid, i, point, config);
+    status = hy_comm_agree(world, status == HY_OK ? count_work(config, point) : status);
     if (status != HY_OK) {
         hy_free(config);
         return status;
