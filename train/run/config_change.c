@@ -10,11 +10,12 @@
 #include "train/data/file_hash.h"
 #include "train/run/config_diff.h"
 
-/* A name stands for itself and for everything below it. */
+/* A name stands for itself and for everything below it but what stands before it: not free where there is no reason why. */
 static const struct {
     const char *key, *why;
 } free_keys[] = {
     {"run", "where the run is kept and which table of operations computes it"},
+    {"parallel.prune", NULL}, /* leaves out what is not rounding */
     {"parallel", "how the work is shared: same result up to rounding"},
     {"data.eval_store", "looks at the model only"},
     {"train.steps", "the schedule of the steps to come is that of the new length"},
@@ -30,9 +31,6 @@ static const struct {
     {"train.time_limit", "when a run pauses"},
     {"trace", "what is written down of how the time goes"},
 };
-/* Below one of them, and yet not free. */
-static const char *const bound_keys[] = {"parallel.prune"}; /* leaves out what is not rounding */
-enum { N_BOUND = sizeof bound_keys / sizeof bound_keys[0] };
 enum { N_FREE = sizeof free_keys / sizeof free_keys[0], KEY_SIZE = 256, LIST_SIZE = 3000 };
 
 const char *hy_config_free_key(int i) {
@@ -122,14 +120,9 @@ static bool is_store_path(const char *key, const char *before, const char *after
 }
 
 static bool is_free(const char *key) {
-    for (int i = 0; i < N_BOUND; i++) {
-        if (strcmp(key, bound_keys[i]) == 0) {
-            return false;
-        }
-    }
     for (int i = 0; i < N_FREE; i++) {
         if (is_in(key, free_keys[i].key, strlen(free_keys[i].key))) {
-            return true;
+            return free_keys[i].why != NULL;
         }
     }
     return false;
