@@ -84,7 +84,7 @@ static hy_status open_file(const char *path, FILE **file) {
         return HY_OK;
     }
     *file = fopen(path, "ae");
-    return *file != NULL ? HY_OK : HY_ERR_FAILED;
+    return *file != NULL ? HY_OK : HY_ERR_ENV;
 }
 
 hy_status hy_log_set_file(const char *path) {

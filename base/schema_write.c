@@ -14,6 +14,7 @@ typedef struct writer {
     FILE *out;
     bool help;
     bool comment;        /* help: the rows are those of a list that is empty by default */
+    hy_status status;    /* of the reservations */
     const char *problem; /* why the struct cannot be written; NULL: it can */
 } writer;
 
@@ -230,8 +231,9 @@ static bool is_single(writer *w, const hy_schema_entry *entry, const unsigned ch
     if (single == NULL) {
         return false;
     }
-    if (hy_alloc("config element", entry->stride, (void **)&plain) != HY_OK) {
-        w->problem = "no memory";
+    const hy_status status = hy_alloc("config element", entry->stride, (void **)&plain);
+    if (status != HY_OK) {
+        w->status = status;
         return false;
     }
     hy_schema_defaults_apply(entry->table, plain);
@@ -351,8 +353,13 @@ hy_status hy_schema_write(const hy_schema *schema, const void *object, char **te
         free(buffer);
         return hy_fail(HY_ERR_MEMORY, "no memory to write the config");
     }
-    hy_status status = w.problem != NULL ? hy_fail(HY_ERR_USAGE, "the config cannot be written as YAML: %s", w.problem)
-                                         : hy_alloc("config text", bytes + 1, (void **)&copy);
+    hy_status status = w.status;
+    if (status == HY_OK && w.problem != NULL) {
+        status = hy_fail(HY_ERR_USAGE, "the config cannot be written as YAML: %s", w.problem);
+    }
+    if (status == HY_OK) {
+        status = hy_alloc("config text", bytes + 1, (void **)&copy);
+    }
     if (status == HY_OK) {
         memcpy(copy, buffer, bytes + 1);
         *text = copy;

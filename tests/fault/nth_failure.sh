@@ -3,7 +3,8 @@
 # short, or is the last thing the process does (tests/fault/nth_failure.c, the LIBRARY). Afterwards: it ended by itself with an exit code
 # that is documented, every checkpoint in place holds what the undisturbed run's holds, `latest` names one of them, and the same command
 # resumes from the newest and ends where the undisturbed run ended, bit for bit. By random draw for N seconds (default 60; RANDOM_SEED
-# repeats it), or --all of them, or one CASE: "RANKS RANK CALL MODE N", as a failure prints it.
+# repeats it), or --all of them (KINDS="alloc:error ..." PLACES="3:0 ..." EVERY=n: some of them), or one CASE: "RANKS RANK CALL MODE N", as a
+# failure prints it.
 set -uo pipefail
 library=$(realpath "$2") what=${4:---seconds}
 seconds=60
@@ -121,9 +122,9 @@ fi
 
 # ---- all of them, or a draw ----
 
-kinds="write:error write:full write:short write:kill sync:error sync:kill rename:error rename:kill open:error open:kill read:error
-make:error remove:error remove:kill alloc:error alloc:full"
-places="1:0 3:0 3:2" # ranks, and the one that meets the fault
+kinds=${KINDS:-"write:error write:full write:short write:kill sync:error sync:kill rename:error rename:kill open:error open:kill read:error
+make:error remove:error remove:kill alloc:error alloc:full"}
+places=${PLACES:-"1:0 3:0 3:2"} # ranks, and the one that meets the fault
 
 count_calls() { # ranks, rank, call: into `count`
     if [ -z "${calls[$1,$2,$3]:-}" ]; then
@@ -145,7 +146,7 @@ while :; do
             count_calls "${place%:*}" "${place#*:}" "${kind%:*}"
             first=1 last=$count
             [ "$what" = --all ] || [ "$count" -eq 0 ] || first=$((1 + (RANDOM * 32768 + RANDOM) % count)) last=$first
-            for ((n = first; n <= last; n++)); do
+            for ((n = first; n <= last; n += ${EVERY:-1})); do
                 try "${place%:*}" "${place#*:}" "${kind%:*}" "${kind#*:}" $n
             done
             [ "$what" != --all ] || printf '%s ranks, rank %s, %s: %s calls, %s failures so far\n' "${place%:*}" "${place#*:}" "$kind" $count $failures

@@ -33,7 +33,7 @@ static hy_status cut_file(const char *path, int64_t last_step) {
     const size_t size_max = (size_t)1 << 31;
     char *text = NULL;
     size_t length = 0, kept = 0;
-    HY_TRY(hy_file_read(path, size_max, HY_ERR_FAILED, &text, &length));
+    HY_TRY(hy_file_read(path, size_max, HY_ERR_ENV, &text, &length));
     for (size_t at = 0; at < length;) {
         const char *end = memchr(text + at, '\n', length - at);
         if (end == NULL) {
@@ -46,7 +46,7 @@ static hy_status cut_file(const char *path, int64_t last_step) {
         }
         at += n + 1;
     }
-    const hy_status status = kept == length ? HY_OK : hy_file_write_atomic(path, text, kept, HY_ERR_FAILED);
+    const hy_status status = kept == length ? HY_OK : hy_file_write_atomic(path, text, kept, HY_ERR_ENV);
     hy_free(text);
     return status;
 }
@@ -60,7 +60,7 @@ hy_status hy_metrics_open(const char *path, int64_t last_step, hy_metrics **out)
     metrics->file = fopen(path, "ae");
     if (metrics->file == NULL) {
         hy_free(metrics);
-        return hy_fail(HY_ERR_FAILED, "%s: cannot be opened: %s", path, strerror(errno));
+        return hy_fail(HY_ERR_ENV, "%s: cannot be opened: %s", path, strerror(errno));
     }
     fseeko(metrics->file, 0, SEEK_END);
     metrics->end = ftello(metrics->file);
@@ -79,7 +79,7 @@ static hy_status add_scalars(hy_metrics *metrics, int64_t step, const hy_scalar 
 /* Ends the line. What a full disk has taken of it is cut off again, so that the next line stands alone. */
 static hy_status end_line(hy_metrics *metrics, hy_json *j) {
     hy_json_close(j);
-    const hy_status status = hy_json_end(j, HY_ERR_FAILED);
+    const hy_status status = hy_json_end(j, HY_ERR_ENV);
     if (status == HY_OK) {
         metrics->end = ftello(metrics->file);
         return HY_OK;

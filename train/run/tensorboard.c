@@ -107,7 +107,7 @@ static hy_status write_record(hy_tensorboard *board, const message *event) {
         board->end += (off_t)record.n;
         return HY_OK;
     }
-    const hy_status status = hy_fail(HY_ERR_FAILED, "%s: cannot be written: %s", board->path, strerror(errno));
+    const hy_status status = hy_fail(HY_ERR_ENV, "%s: cannot be written: %s", board->path, strerror(errno));
     __fpurge(board->file);
     clearerr(board->file);
     (void)!ftruncate(fileno(board->file), board->end);
@@ -137,7 +137,7 @@ static hy_status create_event_file(const char *dir, hy_tensorboard *board) {
                                     (long long)time(NULL), host, (long)getpid(), n);
         board->file = length < (int)sizeof board->path ? fopen(board->path, "wxe") : NULL;
         if (board->file == NULL && errno != EEXIST) {
-            return hy_fail(HY_ERR_FAILED, "%s: cannot be created: %s", board->path, strerror(errno));
+            return hy_fail(HY_ERR_ENV, "%s: cannot be created: %s", board->path, strerror(errno));
         }
     }
     return HY_OK;
