@@ -5,6 +5,7 @@
  * A task takes the value heads of one part of a group in order (recur_sums.h). */
 #include <omp.h>
 
+#include "kernels/cpu/simd/flush.h"
 #include "kernels/cpu/simd/level_family.h"
 #include "kernels/cpu/simd/level_grad.h"
 
@@ -139,6 +140,7 @@ void HY_ISA_NAME(hy_level_bwd_chunks)(const hy_level_recur_args *args) {
     const hy_key_sums sums = hy_key_sums_make(a, 2, parts, work + per_thread * omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->H * parts; i++) {
+        HY_FLUSH_SUBNORMALS;
         const int64_t head = i / parts, part = i % parts, first = head * group + part * group / parts;
         for (int64_t vhead = first; vhead < head * group + (part + 1) * group / parts; vhead++)
             for (int64_t r = 0; r < a->n_runs; r++) {
@@ -181,6 +183,7 @@ void HY_ISA_NAME(hy_level_map_bwd_chunks)(const hy_level_recur_args *a) {
     float *work = hy_align_floats(a->base.work);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->base.n_runs * HV; i++) {
+        HY_FLUSH_SUBNORMALS;
         hy_level_scan s = hy_level_scan_make(a, &a->base.runs[i / HV], i % HV);
         hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
         bwd f = {0};

@@ -1,6 +1,7 @@
 /* level_fwd: one sweep over the chunks of every (run, value head), in parallel. */
 #include <omp.h>
 
+#include "kernels/cpu/simd/flush.h"
 #include "kernels/cpu/simd/level_chunk.h"
 #include "kernels/cpu/simd/level_family.h"
 
@@ -77,6 +78,7 @@ void HY_ISA_NAME(hy_level_fwd_chunks)(const hy_level_recur_args *a) {
     float *work = hy_align_floats(a->base.work);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->base.n_runs * HV; i++) {
+        HY_FLUSH_SUBNORMALS;
         hy_level_scan s = hy_level_scan_make(a, &a->base.runs[i / HV], i % HV);
         hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
         fwd f = {0};

@@ -5,6 +5,7 @@
  * A task takes the value heads of one part of a group in order (recur_sums.h). */
 #include <omp.h>
 
+#include "kernels/cpu/simd/flush.h"
 #include "kernels/cpu/simd/recur_family.h"
 #include "kernels/cpu/simd/recur_grad.h"
 #include "kernels/cpu/simd/recur_step.h"
@@ -190,6 +191,7 @@ void HY_ISA_NAME(hy_recur_bwd)(const hy_recur_args *a) {
     const hy_key_sums sums = hy_key_sums_make(a, 2, parts, work + per_thread * omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < tasks; i++) {
+        HY_FLUSH_SUBNORMALS;
         int64_t head = i % heads / parts, part = i % parts;
         int64_t first = together ? 0 : i / heads, last = together ? a->n_runs : first + 1;
         hy_scan s = hy_scan_make(a, NULL, head);
@@ -220,6 +222,7 @@ void HY_ISA_NAME(hy_recur_map_bwd)(const hy_recur_args *a) {
     float *work = hy_align_floats(a->work);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->n_runs * a->HV; i++) {
+        HY_FLUSH_SUBNORMALS;
         hy_scan s = hy_scan_make(a, &a->runs[i / a->HV], i % a->HV);
         hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
         bwd f = {0};

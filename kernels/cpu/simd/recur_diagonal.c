@@ -7,6 +7,7 @@
  * Channels are split into parts, each with its own sums dq, dk, added in order: the same bits on every call. */
 #include <omp.h>
 
+#include "kernels/cpu/simd/flush.h"
 #include "kernels/cpu/simd/recur_family.h"
 #include "kernels/cpu/simd/recur_scan.h"
 
@@ -254,6 +255,7 @@ static void each_block(const hy_recur_args *a, void (*one)(block *b), int64_t pa
     const int64_t size = CHANNELS * padded(a), keys = a->T * a->H * a->K;
 #pragma omp parallel for schedule(static, 1)
     for (int64_t p = 0; p < parts; p++) {
+        HY_FLUSH_SUBNORMALS;
         hy_scratch m = {hy_align_floats(a->work) + p * part_floats(a), 0};
         block b = {.a = a, .K = padded(a)};
         b.dq = hy_scratch_take(&m, keys);

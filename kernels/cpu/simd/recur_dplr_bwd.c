@@ -3,6 +3,7 @@
  * its chunks in reverse. The value heads of a group add to the same dq, dk, da, db, so one task takes them in order. */
 #include <omp.h>
 
+#include "kernels/cpu/simd/flush.h"
 #include "kernels/cpu/simd/recur_dplr_grad.h"
 #include "kernels/cpu/simd/recur_dplr_step.h"
 #include "kernels/cpu/simd/recur_family.h"
@@ -132,6 +133,7 @@ void HY_ISA_NAME(hy_recur_dplr_bwd)(const hy_recur_args *a) {
     const hy_key_sums sums = hy_key_sums_make(a, 4, 1, hy_align_floats(a->work) + per_thread * omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->H * (together ? 1 : a->n_runs); i++) {
+        HY_FLUSH_SUBNORMALS;
         const int64_t head = i % a->H, first = together ? 0 : i / a->H, last = together ? a->n_runs : first + 1;
         bwd f = bwd_of_thread(a, per_thread);
         for (int64_t r = first; r < last; r++)
@@ -156,6 +158,7 @@ void HY_ISA_NAME(hy_recur_dplr_map_bwd)(const hy_recur_args *a) {
     const int64_t per_thread = bwd_thread_floats(a);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->n_runs * a->HV; i++) {
+        HY_FLUSH_SUBNORMALS;
         const hy_scan s = hy_scan_make(a, &a->runs[i / a->HV], i % a->HV);
         if (s.run.s0 < 0)
             continue;

@@ -5,6 +5,7 @@
  * first, then makes its own again. Nothing divides by a decay. */
 #include <omp.h>
 
+#include "kernels/cpu/simd/flush.h"
 #include "kernels/cpu/simd/recur_family.h"
 #include "kernels/cpu/simd/recur_scan.h"
 
@@ -181,6 +182,7 @@ static void each_block(const hy_recur_args *a, void (*one)(block *b)) {
     const int64_t blocks = (a->HV + width - 1) / width, floats = block_floats(a);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->n_runs * blocks; i++) {
+        HY_FLUSH_SUBNORMALS;
         const int64_t first = i % blocks * width;
         block b = {
             .a = a, .run = a->runs[i / blocks], .first = first, .n = a->HV - first < width ? a->HV - first : width};

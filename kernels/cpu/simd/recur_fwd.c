@@ -1,6 +1,7 @@
 /* recur_fwd, recur_inject, recur_map: sweeps of recur_step.h over (run, value head), in parallel. */
 #include <omp.h>
 
+#include "kernels/cpu/simd/flush.h"
 #include "kernels/cpu/simd/recur_family.h"
 #include "kernels/cpu/simd/recur_step.h"
 
@@ -91,6 +92,7 @@ static void recur_sweep(const hy_recur_args *a, enum sweep kind) {
     float *work = hy_align_floats(a->work);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < a->n_runs * a->HV; i++) {
+        HY_FLUSH_SUBNORMALS;
         hy_scan s = hy_scan_make(a, &a->runs[i / a->HV], i % a->HV);
         hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
         hy_step f = {0};

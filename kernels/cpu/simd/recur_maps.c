@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernels/cpu/list_ops.h"
+#include "kernels/cpu/simd/flush.h"
 #include "kernels/cpu/simd/recur_family.h"
 
 /* C [K,n] = op(A) [K,K] · B [K,n] + C */
@@ -39,6 +40,7 @@ void HY_ISA_NAME(hy_map_apply)(const hy_map_apply_args *a) {
     int64_t size = a->K * a->V;
 #pragma omp parallel for
     for (int64_t i = 0; i < a->n; i++) {
+        HY_FLUSH_SUBNORMALS;
         float *out = (float *)a->out + i * size;
         set_or_zero(out, H ? H + i * size : NULL, size);
         if (S)
@@ -60,6 +62,7 @@ void HY_ISA_NAME(hy_map_compose)(const hy_map_compose_args *a) {
     hy_map_apply_args one = {.n = 1, .K = a->K, .V = a->V, .a_size = a->a_size};
 #pragma omp parallel for
     for (int64_t i = 0; i < a->n; i++) {
+        HY_FLUSH_SUBNORMALS;
         const float *first = A1 + i * a->a_size, *second = A2 + i * a->a_size;
         float *A = (float *)a->A + i * a->a_size, *H = (float *)a->H + i * size;
         set_or_zero(H, H2 + i * size, size);

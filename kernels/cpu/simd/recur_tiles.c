@@ -4,6 +4,7 @@
 #if HY_ISA_amx
 #include <omp.h>
 
+#include "kernels/cpu/simd/flush.h"
 #include "kernels/cpu/simd/recur_family.h"
 #include "kernels/cpu/simd/recur_tiles_fwd.h"
 #include "kernels/cpu/simd/recur_tiles_grad.h"
@@ -57,6 +58,7 @@ void HY_ISA_NAME(hy_recur_tiles_fwd)(const hy_recur_args *a) {
         hy_tiles_begin();
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < a->n_runs * a->HV; i++) {
+            HY_FLUSH_SUBNORMALS;
             const hy_scan s = hy_scan_make(a, &a->runs[i / a->HV], i % a->HV);
             hy_scratch m = {hy_align_floats(a->work) + per_thread * omp_get_thread_num(), 0};
             hy_tiles_step f = {.o = a->o};
@@ -151,6 +153,7 @@ void HY_ISA_NAME(hy_recur_tiles_bwd)(const hy_recur_args *a) {
         hy_tiles_begin();
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < tasks; i++) {
+            HY_FLUSH_SUBNORMALS;
             const int64_t first = together ? 0 : i / heads, last = together ? a->n_runs : first + 1;
             const hy_scan s = hy_scan_make(a, NULL, i % heads / parts);
             hy_scratch m = {work + per_thread * omp_get_thread_num(), 0};
