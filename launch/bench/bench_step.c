@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "launch/bench/bench.h"
 #include "launch/bench/machine_rates.h"
+#include "launch/bench/step_operations.h"
 #include "launch/bench/useful_work.h"
 #include "launch/config_option.h"
 #include "launch/options.h"
@@ -27,7 +28,9 @@
 typedef struct step_bench {
     const char *path; /* options */
     int64_t tokens, steps;
-    bool times, json;
+    bool times, each, json;
+    const char *described; /* the machine in words; NULL: none */
+    hy_machine machine;
     const hy_config *config;
     hy_comm *world;
     hy_mesh mesh;
@@ -44,6 +47,8 @@ typedef struct step_bench {
     int32_t *ids, *labels; /* [T] of this rank */
     hy_runner *runner;
     double best, total, gemm, peak_bytes; /* seconds; total without warming up */
+    hy_step_seconds seconds;
+    hy_step_operations operations;
     double exposed, sent; /* the mean of ranks: seconds that the fastest step waited for exchanges; bytes of a step */
 } step_bench;
 
@@ -146,6 +151,7 @@ static void time_steps(step_bench *b) {
     b->best = (double)INFINITY;
     for (int64_t i = 0; i <= b->steps; i++) {
         hy_comm_barrier(b->world);
+        hy_step_seconds_begin(&b->seconds, b->device);
         const double begin = hy_now(), waited = waited_so_far();
         const double loss = train_step(b, i + 1);
         hy_device_wait(b->device, hy_device_mark(b->device, HY_LANE_COMPUTE));
@@ -157,7 +163,10 @@ static void time_steps(step_bench *b) {
                 hy_device_counts(b->device)->seconds[op] = 0;
             }
         }
-        b->total += i > 0 ? seconds : 0;
+        if (i > 0) {
+            b->total += seconds;
+            hy_step_seconds_end(&b->seconds, b->device);
+        }
         if (i > 0 && seconds < b->best) {
             b->best = seconds;
             exposed = waited_so_far() - waited;
@@ -182,13 +191,18 @@ typedef struct step_rates {
 } step_rates;
 
 /* The last line is for programs. */
-static void print_report(const step_bench *b, const step_rates *of) {
+static hy_status print_report(const step_bench *b, const step_rates *of) {
+    if (b->each) {
+        printf("\n");
+        HY_TRY(hy_step_operations_print(&b->operations));
+    }
     printf("\n%s; useful work %.1f GFLOP/s, %.1f%% of the GEMM rate %.1f GFLOP/s (all ranks at once); peak memory %s\n",
            hy_text_rate(of->tokens, "tokens").s, 1e-9 * of->work, 100 * of->work / b->gemm, 1e-9 * b->gemm,
            hy_text_bytes(b->peak_bytes).s);
     printf("tokens=%lld ranks=%d seconds=%.4f tokens_per_second=%.1f gemm_gflops=%.1f gemm_share=%.4f peak_mib=%.0f\n",
            (long long)b->tokens, hy_comm_size(b->world), b->best, of->tokens, 1e-9 * b->gemm, of->work / b->gemm,
            b->peak_bytes / 1048576);
+    return HY_OK;
 }
 
 static hy_status write_report(const step_bench *b, const step_rates *of) {
@@ -208,6 +222,9 @@ static hy_status write_report(const step_bench *b, const step_rates *of) {
     hy_json_double(&json, "peak_bytes", b->peak_bytes);
     hy_json_double(&json, "exposed_seconds", b->exposed);
     hy_json_double(&json, "sent_bytes", b->sent);
+    if (b->each) {
+        hy_step_operations_write(&b->operations, &json);
+    }
     hy_json_close(&json);
     return hy_json_end(&json, HY_ERR_FAILED);
 }
@@ -217,11 +234,7 @@ static hy_status report_step_bench(const step_bench *b) {
     const double groups = (double)b->mesh.data_size;
     const step_rates of = {.tokens = groups * (double)b->tokens / b->best,
                            .work = groups * hy_useful_step(b->model, b->tokens) / b->best};
-    if (b->json) {
-        return write_report(b, &of);
-    }
-    print_report(b, &of);
-    return HY_OK;
+    return b->json ? write_report(b, &of) : print_report(b, &of);
 }
 
 static hy_status run_step_bench(step_bench *b) {
@@ -243,6 +256,10 @@ static hy_status run_step_bench(step_bench *b) {
     b->peak_bytes = reduce_value(b->world, (double)hy_resident_peak(), HY_SUM);
     if (b->times) {
         HY_TRY(hy_phase_report(b->world, b->device, &seconds));
+    }
+    if (b->each) {
+        HY_TRY(hy_step_operations_collect(&b->seconds, b->config, b->tokens, b->described != NULL ? &b->machine : NULL,
+                                          b->world, &b->operations));
     }
     HY_TRY(hy_gemm_rate(b->world, "cpu", hy_config_precision(b->config), &b->gemm));
     return hy_comm_agree(b->world, hy_comm_rank(b->world) == 0 ? report_step_bench(b) : HY_OK);
@@ -269,12 +286,15 @@ static void destroy(step_bench *b) {
 }
 
 static hy_status check_step_options(void *context) {
-    const step_bench *b = context;
+    step_bench *b = context;
     if (b->tokens < 1 || b->tokens > (int64_t)1 << 32 || b->steps < 1 || b->steps > 100000) {
         return hy_fail(HY_ERR_USAGE, "--tokens %lld --repeats %lld: wanted 1 to 4G tokens, 1 to 100000 steps",
                        (long long)b->tokens, (long long)b->steps);
     }
-    return HY_OK;
+    if (b->described != NULL && !b->each) {
+        return hy_fail(HY_ERR_USAGE, "--machine is for --operations");
+    }
+    return b->described != NULL ? hy_machine_parse(b->described, &b->machine) : HY_OK;
 }
 
 hy_status hy_bench_step(int argc, char **argv, hy_comm *world) {
@@ -284,6 +304,10 @@ hy_status hy_bench_step(int argc, char **argv, hy_comm *world) {
         {"--tokens", HY_OPTION_COUNT, &b.tokens, "N", "tokens of each sequence (data.sequence)"},
         {"--repeats", HY_OPTION_COUNT, &b.steps, "N", "steps after one for warming up; the best counts (3)"},
         {"--times", HY_OPTION_FLAG, &b.times, NULL, "where the time went, operations and waits"},
+        {"--operations", HY_OPTION_FLAG, &b.each, NULL,
+         "each operation: calls, FLOPs and bytes of a step, the least seconds, rates; the mean of ranks"},
+        {"--machine", HY_OPTION_TEXT, &b.described, "MACHINE",
+         "with --operations: and what they are predicted to take there; a description as in `hylas scale --simulate`"},
         {"--json", HY_OPTION_FLAG, &b.json, NULL, "one JSON document instead of text (docs/json.md)"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };

@@ -62,6 +62,12 @@ for ranks in 1 2 3; do
 done
 expect 0 "step, data and sequence" "$mpirun" -np 4 "$hylas" bench step "$config" --tokens 131 --repeats 1 --set parallel.data=2 --set data.batch=2
 grep -q 'data 2 x sequence 2' bench.out || fail "step: wrong mesh"
+expect 0 "step, operations" "$mpirun" -np 2 "$hylas" bench step "$config" --tokens 131 --repeats 2 --operations --machine flat,launch=1e-3
+awk '$1 == "together" { inside = 0; good = rows > 10 && $2 == calls && $8 >= calls && $8 < 1.1 * calls && $5 > 0.9 * ms && $5 < 1.1 * ms }
+    inside && /^[a-z]/ { rows++; calls += $2; ms += $5 } /^-----/ { inside = 1 } /^tokens=/ { good = good && $3 != "" } END { exit !good }' bench.out ||
+    fail "step, operations: not each and together, with a millisecond and little more predicted of a call"
+expect 2 "step, a machine for nothing" "$hylas" bench step "$config" --machine flat
+expect 2 "step, no machine" "$hylas" bench step "$config" --operations --machine flut
 expect 2 "step, no tokens" "$hylas" bench step "$config" --tokens 0k --repeats 0
 expect 2 "step, unknown key" "$hylas" bench step "$config" --set model.widht=1
 rows_of_sp() { # wrong elements: rows that have as many

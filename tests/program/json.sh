@@ -40,8 +40,9 @@ json "$mpirun" -np 2 "$hylas" eval run --store store.h5 -- checkpoint step store
     stores.0.perplexity stores.0.answers stores.0.by_position.0.first stores.0.by_position.0.loss
 same "$(printf '%.3f' "$(value stores.0.loss)")" "$(awk '$1 == "loss" { printf "%.3f", $2; exit }' text)" "loss"
 
-json "$mpirun" -np 2 "$hylas" bench step "$source/configs/tiny.yaml" --tokens 131 --repeats 1 --times -- config ranks data_groups \
-    sequence_ranks tokens parameters seconds exposed_seconds sent_bytes tokens_per_second work_flops_per_second gemm_flops_per_second peak_bytes
+json "$mpirun" -np 2 "$hylas" bench step "$source/configs/tiny.yaml" --tokens 131 --repeats 1 --times --operations --machine flat -- config ranks \
+    data_groups sequence_ranks tokens parameters seconds exposed_seconds sent_bytes tokens_per_second work_flops_per_second gemm_flops_per_second peak_bytes \
+    operations.0.name operations.0.calls operations.0.flops operations.0.bytes operations.0.seconds operations.0.predicted_seconds
 same "$(value ranks)" 2 "ranks of the bench"
 json "$hylas" bench kernels --tokens 70 --sizes 16 --only 'vector delta' --repeats 1 -- table gemm_flops_per_second \
     gemm_flops_per_second_after rows.0.operation rows.0.heads rows.0.key_dim rows.0.value_dim rows.0.forward_seconds \
