@@ -436,6 +436,12 @@ void hy_comm_wait_all(hy_req *reqs, int64_t n) {
     }
 }
 
+void hy_comm_early(hy_comm *comm, hy_early early) {
+    if (comm->transport->early != NULL) {
+        comm->transport->early(comm, early);
+    }
+}
+
 void hy_comm_progress(hy_comm *comm) {
     if (watch != NULL) {
         watch();

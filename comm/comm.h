@@ -116,6 +116,10 @@ bool hy_comm_test(hy_req *req);
 void hy_comm_wait_all(hy_req *reqs, int64_t n);
 /* Lets posted exchanges advance (they do not by themselves). Cheap; called between operations. */
 void hy_comm_progress(hy_comm *comm);
+/* For who writes down what a rank does (schedule.h): what stands between BEGIN and END can be done before, from FROM on, between any two operations, as
+ * far as what it waits for has come. Others do not hear of it. */
+typedef enum hy_early { HY_EARLY_FROM, HY_EARLY_BEGIN, HY_EARLY_END } hy_early;
+void hy_comm_early(hy_comm *comm, hy_early early);
 /* What this process does while it waits: watch, move the exchanges of all communicators on, see which are over and whether any has failed. */
 void hy_comm_look_around(void);
 /* `watch` is called again and again while this process waits for an exchange or a device, and at every hy_comm_progress: so that a

@@ -149,6 +149,13 @@ static void count_idle(const hy_req *req) {
 
 static void count_progress(void) {}
 
+static void count_early(hy_comm *comm, hy_early early) {
+    hy_schedule *schedule = schedule_of(comm);
+    if (schedule != NULL) {
+        hy_schedule_early(schedule, early);
+    }
+}
+
 const hy_transport hy_transport_count = {
     .name = "count",
     .moves_device_memory = true, /* it touches nothing */
@@ -157,6 +164,7 @@ const hy_transport hy_transport_count = {
     .test = count_test,
     .idle = count_idle,
     .progress = count_progress,
+    .early = count_early,
     .close = count_close,
 };
 

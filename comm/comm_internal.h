@@ -37,8 +37,9 @@ typedef struct hy_transport {
         void); /* likewise: the exchange that is longest under way, of all its communicators; NULL: none */
     /* True if the exchange is complete: then its handle is released and req->impl is NULL. */
     bool (*test)(hy_req *req);
-    void (*idle)(const hy_req *req); /* what a waiter does between tests */
-    void (*progress)(void);          /* of all its communicators */
+    void (*idle)(const hy_req *req);              /* what a waiter does between tests */
+    void (*progress)(void);                       /* of all its communicators */
+    void (*early)(hy_comm *comm, hy_early early); /* hy_comm_early; NULL: it does not matter */
     /* hy_comm_keep, local or collective as it needs; NULL: nothing to make ready. */
     hy_status (*keep)(hy_comm *comm, void *memory, size_t bytes, bool alike);
     /* False, with the reason, once it can bring nothing more: then the job ends. NULL: ends the job itself. */

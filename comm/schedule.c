@@ -28,6 +28,10 @@ void hy_schedule_mark(hy_schedule *s) {
     append(s, (hy_event){.kind = HY_EVENT_MARK});
 }
 
+void hy_schedule_early(hy_schedule *s, hy_early early) {
+    append(s, (hy_event){.kind = HY_EVENT_EARLY, .a = (int32_t)early});
+}
+
 static int32_t name_number(hy_schedule *s, const char *name) {
     for (int i = 0; i < s->n_names; i++) {
         if (strcmp(s->names[i], name) == 0) {

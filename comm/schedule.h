@@ -15,7 +15,8 @@ typedef enum hy_event_kind {
     HY_EVENT_POST, /* exchange `a` (its number on this rank), called names[how.name]: the messages bodies[how.body], with one tag */
     HY_EVENT_WAIT,  /* for exchange `a` */
     HY_EVENT_PLACE, /* from here on: place `a`, as who records calls it (a layer, a direction) */
-    HY_EVENT_MARK   /* what comes before only leads up to what counts: at most one, on all ranks or none */
+    HY_EVENT_MARK,  /* what comes before only leads up to what counts: at most one, on all ranks or none */
+    HY_EVENT_EARLY  /* `a`: hy_early */
 } hy_event_kind;
 
 typedef struct hy_event {
@@ -74,6 +75,7 @@ struct hy_schedule {
 void hy_schedule_compute(hy_schedule *s, int op, double flops, double bytes);
 void hy_schedule_place(hy_schedule *s, int place);
 void hy_schedule_mark(hy_schedule *s);
+void hy_schedule_early(hy_schedule *s, hy_early early);
 /* The exchange's number. Its messages follow, then its end. */
 int32_t hy_schedule_post(hy_schedule *s, const char *name);
 void hy_schedule_message(hy_schedule *s, bool send, int comm, int peer, uint64_t tag, int64_t bytes);

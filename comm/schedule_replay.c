@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/time_queue.h"
 #include "comm/message_match.h"
+#include "comm/schedule_members.h"
 
 enum { NONE = -1, OVER = -2 };
 
@@ -32,19 +33,16 @@ typedef struct rank_player {
     double since, delay; /* when it began to wait; what posting took since it computed */
     bool counts, ended;  /* it is behind its mark */
     int *names;          /* [n_names] in the replay's list */
+    int64_t early,
+        early_end; /* the next event that may be done early, and behind the last one; NONE: there are none now */
 } rank_player;
-
-/* A communicator: the ranks of rank r's are members[first[r]...]. */
-typedef struct members {
-    int *ranks, *first;
-} members;
 
 typedef struct replaying {
     const hy_replay_rates *rates;
     hy_replay *out;
     int n_ranks, n_comms;
     rank_player *players;
-    members *comms;
+    hy_members *comms;
     hy_network *network;
     hy_message_table messages;
     hy_time_queue ready; /* ranks */
@@ -52,53 +50,6 @@ typedef struct replaying {
     int64_t n_exchanges, limit, spare;
     double now;
 } replaying;
-
-/* ---- communicators ---- */
-
-typedef struct member {
-    int color, key, rank;
-} member;
-
-static int by_color_and_key(const void *a, const void *b) {
-    const member *x = a, *y = b;
-    return x->color != y->color ? (x->color < y->color ? -1 : 1) : x->key < y->key ? -1 : x->key > y->key;
-}
-
-static hy_status list_members(replaying *p, int comm, member *list) {
-    members *m = &p->comms[comm];
-    int n = 0;
-    HY_TRY(HY_NEW("members", p->n_ranks, &m->ranks));
-    HY_TRY(HY_NEW("members", p->n_ranks, &m->first));
-    for (int r = 0; r < p->n_ranks; r++) {
-        const hy_schedule *s = p->players[r].schedule;
-        if (comm < s->n_comms) {
-            list[n++] = (member){s->comms[comm].color, s->comms[comm].rank, r};
-        }
-    }
-    qsort(list, (size_t)n, sizeof *list, by_color_and_key);
-    for (int i = 0, first = 0; i < n; i++) {
-        first = i > 0 && list[i].color == list[i - 1].color ? first : i;
-        m->ranks[i] = list[i].rank;
-        m->first[list[i].rank] = first;
-    }
-    return HY_OK;
-}
-
-static hy_status list_comms(replaying *p) {
-    member *list = NULL;
-    for (int r = 0; r < p->n_ranks; r++) {
-        const int n = p->players[r].schedule->n_comms;
-        p->n_comms = n > p->n_comms ? n : p->n_comms;
-    }
-    HY_TRY(HY_NEW("communicators", p->n_comms, &p->comms));
-    HY_TRY(HY_NEW("members", p->n_ranks, &list));
-    hy_status status = HY_OK;
-    for (int c = 0; c < p->n_comms && status == HY_OK; c++) {
-        status = list_members(p, c, list);
-    }
-    hy_free(list);
-    return status;
-}
 
 /* ---- what is counted ---- */
 
@@ -191,7 +142,7 @@ static void count_message(replaying *p, const exchange *e, bool send, int64_t by
 static hy_status post_message(replaying *p, int64_t at, const hy_part *part) {
     exchange *e = &p->exchanges[at];
     const hy_event *post = &p->players[e->rank].schedule->events[e->post];
-    const members *m = &p->comms[post->at.comm];
+    const hy_members *m = &p->comms[post->at.comm];
     const int peer = m->ranks[m->first[e->rank] + part->peer];
     const bool send = part->kind == HY_PART_SEND, eager = part->bytes <= p->rates->eager;
     const hy_message_key key = {.comm = (int32_t)post->at.comm,
@@ -278,10 +229,19 @@ static hy_status post_exchange(replaying *p, int rank, const hy_event *event) {
     return go_on(p, at);
 }
 
+static double compute_one(replaying *p, int rank, const hy_event *e) {
+    const rank_player *player = &p->players[rank];
+    const double seconds = p->rates->seconds(p->rates->context, e->a, e->flops, e->bytes);
+    p->out->places[player->place].computed += player->counts ? seconds : 0;
+    p->out->ranks[rank].computing += player->counts ? seconds : 0;
+    return seconds;
+}
+
 /* Operations up to the next event that others may notice, one at least. */
 static hy_status compute(replaying *p, int rank) {
     rank_player *player = &p->players[rank];
     const hy_schedule *s = player->schedule;
+    const bool looks = p->rates->calls_progress || player->early != NONE; /* around, between operations */
     double seconds = 0;
     for (; player->at < s->n; player->at++) {
         const hy_event *e = &s->events[player->at];
@@ -289,15 +249,60 @@ static hy_status compute(replaying *p, int rank) {
             player->place = e->a;
             continue;
         }
-        if (e->kind != HY_EVENT_COMPUTE || (p->rates->calls_progress && seconds > 0)) {
+        if (e->kind != HY_EVENT_COMPUTE || (looks && seconds > 0)) {
             break;
         }
-        const double one = p->rates->seconds(p->rates->context, e->a, e->flops, e->bytes);
-        p->out->places[player->place].computed += player->counts ? one : 0;
-        seconds += one;
+        seconds += compute_one(p, rank, e);
     }
-    p->out->ranks[rank].computing += player->counts ? seconds : 0;
     return hy_time_queue_add(&p->ready, p->now + seconds, rank, 0);
+}
+
+/* ---- what may be done early ---- */
+
+/* From here on: up to the last exchange that is posted between BEGIN and END, as others wait for that; what comes behind it has time. */
+static void find_early(rank_player *player) {
+    const hy_schedule *s = player->schedule;
+    int64_t at = player->at, last = NONE;
+    while (at < s->n && !(s->events[at].kind == HY_EVENT_EARLY && s->events[at].a == HY_EARLY_BEGIN)) {
+        at++;
+    }
+    player->early = at + 1;
+    for (; at < s->n && !(s->events[at].kind == HY_EVENT_EARLY && s->events[at].a == HY_EARLY_END); at++) {
+        last = s->events[at].kind == HY_EVENT_POST ? at : last;
+    }
+    player->early_end = last + 1;
+    if (last == NONE) {
+        player->early = NONE;
+    }
+}
+
+/* As much of it as waits for nothing, up to an operation: then the rank is busy. */
+static hy_status go_early(replaying *p, int rank, bool *busy) {
+    rank_player *player = &p->players[rank];
+    *busy = false;
+    while (player->early != NONE && player->early < player->early_end) {
+        const hy_event *e = &player->schedule->events[player->early];
+        if (e->kind == HY_EVENT_WAIT && player->exchanges[e->a] >= 0) {
+            return HY_OK;
+        }
+        player->early++;
+        if (e->kind == HY_EVENT_POST) {
+            HY_TRY(post_exchange(p, rank, e));
+        } else if (e->kind == HY_EVENT_COMPUTE) {
+            *busy = true;
+            return hy_time_queue_add(&p->ready, p->now + compute_one(p, rank, e), rank, 0);
+        }
+    }
+    return HY_OK;
+}
+
+static void meet_early(rank_player *player, hy_early early) {
+    if (early == HY_EARLY_FROM) {
+        find_early(player);
+    } else if (early == HY_EARLY_BEGIN && player->early != NONE) {
+        player->at = player->early; /* the rest, in its turn */
+        player->early = NONE;
+    }
 }
 
 /* What posting took, before what comes next. */
@@ -324,8 +329,10 @@ static hy_status play(replaying *p, int rank) {
     rank_player *player = &p->players[rank];
     const hy_schedule *s = player->schedule;
     hy_status status;
+    bool busy;
     HY_TRY(advance_exchanges(p, rank));
-    while (player->at < s->n) {
+    HY_TRY(go_early(p, rank, &busy));
+    while (player->at < s->n && !busy) {
         const hy_event *e = &s->events[player->at];
         if (e->kind != HY_EVENT_POST && e->kind != HY_EVENT_PLACE && is_delayed(p, rank, &status)) {
             return status;
@@ -336,6 +343,8 @@ static hy_status play(replaying *p, int rank) {
         player->at++;
         if (e->kind == HY_EVENT_PLACE) {
             player->place = e->a;
+        } else if (e->kind == HY_EVENT_EARLY) {
+            meet_early(player, (hy_early)e->a);
         } else if (e->kind == HY_EVENT_MARK) {
             player->counts = true;
             p->out->ranks[rank].begin = p->now;
@@ -346,6 +355,9 @@ static hy_status play(replaying *p, int rank) {
             player->since = p->now;
             return advance_exchanges(p, rank);
         }
+    }
+    if (busy) {
+        return HY_OK;
     }
     player->ended = true;
     p->out->ranks[rank].end = p->now;
@@ -367,15 +379,18 @@ static hy_status prepare_players(replaying *p, const hy_schedule *const *schedul
     HY_TRY(HY_NEW("ranks", p->n_ranks, &p->players));
     for (int r = 0; r < p->n_ranks; r++) {
         rank_player *player = &p->players[r];
-        *player = (rank_player){
-            .schedule = schedules[r], .could_go_on = NONE, .waits_for = NONE, .counts = !has_mark(schedules[r])};
+        *player = (rank_player){.schedule = schedules[r],
+                                .could_go_on = NONE,
+                                .waits_for = NONE,
+                                .early = NONE,
+                                .counts = !has_mark(schedules[r])};
         HY_TRY(HY_NEW("exchanges of a rank", schedules[r]->exchanges, &player->exchanges));
         for (int32_t i = 0; i < schedules[r]->exchanges; i++) {
             player->exchanges[i] = OVER; /* posted before the schedule began */
         }
         HY_TRY(hy_time_queue_add(&p->ready, 0.0, r, 0));
     }
-    HY_TRY(list_comms(p));
+    HY_TRY(hy_members_list(schedules, p->n_ranks, &p->n_comms, &p->comms));
     return prepare_counts(p);
 }
 
@@ -429,12 +444,8 @@ static void clear(replaying *p) {
         hy_free(p->players[r].exchanges);
         hy_free(p->players[r].names);
     }
-    for (int c = 0; c < p->n_comms && p->comms != NULL; c++) {
-        hy_free(p->comms[c].ranks);
-        hy_free(p->comms[c].first);
-    }
     hy_free(p->players);
-    hy_free(p->comms);
+    hy_members_destroy(p->comms, p->n_comms);
     hy_free(p->exchanges);
     hy_message_clear(&p->messages);
     hy_time_queue_clear(&p->ready);

@@ -39,8 +39,16 @@ const char *hy_sp_state_title(const hy_sp_method *method) {
     return hy_state_row_of(method->state)->title;
 }
 
+/* On an asynchronous device what advances the pass waits (advance): that is written down as it stands. */
+static void note_early(const hy_state_pass *pass, hy_early early) {
+    if (!hy_device_is_async(pass->sp->device)) {
+        hy_comm_early(pass->sp->comm, early);
+    }
+}
+
 void hy_state_post(hy_state_pass *pass) {
     pass->row->post(pass);
+    note_early(pass, HY_EARLY_FROM);
     *pass->sp->lists->pass = *pass;
     pass->sp->lists->pass->in_flight = true;
 }
@@ -76,7 +84,9 @@ void hy_sp_progress(const hy_sp *sp) {
 
 void hy_state_finish(hy_state_pass *pass) {
     pass->sp->lists->pass->in_flight = pass->in_flight = false;
+    note_early(pass, HY_EARLY_BEGIN);
     pass->row->move_on(pass, HY_MOVE_ALL);
+    note_early(pass, HY_EARLY_END);
     if (pass->row->finish) {
         pass->row->finish(pass);
     }

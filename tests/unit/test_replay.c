@@ -217,6 +217,51 @@ static void test_overlap(void **unused) {
     takes(last_rank_is_slow, 8, network, 0.5 + exchange);
 }
 
+/* ---- what goes on between operations ---- */
+
+/* A state that passes from rank to rank, each of which computes meanwhile and folds it first; the last one computes when it is there. */
+static void passes_on(hy_comm *world, hy_schedule *s) {
+    const int rank = hy_comm_rank(world), last = hy_comm_size(world) - 1;
+    hy_req from, to;
+    if (rank > 0) {
+        hy_comm_recv(world, "state", buffer(), 1000000, rank - 1, 0, &from);
+    } else {
+        hy_comm_send(world, "state", buffer(), 1000000, rank + 1, 0, &to);
+    }
+    hy_comm_early(world, HY_EARLY_FROM);
+    for (int i = 0; i < 10; i++) {
+        hy_schedule_compute(s, 3, 0, 1e-3);
+    }
+    hy_comm_early(world, HY_EARLY_BEGIN);
+    if (rank > 0) {
+        hy_comm_wait(&from);
+        hy_schedule_compute(s, 3, 0, rank < last ? 2e-3 : 10e-3);
+    }
+    if (rank > 0 && rank < last) {
+        hy_comm_send(world, "state", buffer(), 1000000, rank + 1, 0, &to);
+    }
+    hy_comm_early(world, HY_EARLY_END);
+    if (rank < last) {
+        hy_comm_wait(&to);
+    }
+}
+
+static void test_early(void **unused) {
+    (void)unused;
+    const hy_network_shape network = flat();
+    takes(passes_on, 2, flat(), 20e-3); /* the last one's own is not early: nobody waits for it */
+    takes(passes_on, 3, flat(),
+          20e-3); /* at 2 ms rank 1 sees it, at 4 ms it is on its way: it comes while the last one computes */
+    /* Rank i sees it at the end of an operation, 2 ms after rank i - 1, and folds 2 ms: at 4 i ms it goes on, to the fourth while it computes. */
+    takes(passes_on, 4, flat(), 20e-3);
+    takes(passes_on, 6, flat(),
+          10e-3 + 2e-3 + 2 * (1e-3 + L) + 2e-3 + 10e-3); /* rank 3 at 12 ms, rank 4 when it waits */
+    hy_replay *r = replay_of(passes_on, 3, &network, &plain, HY_OK);
+    assert_true(fabs(r->ranks[1].computing - 12e-3) < 1e-12 && fabs(r->ranks[2].computing - 20e-3) < 1e-12);
+    assert_true(r->ranks[1].waiting == 0 && r->ranks[2].waiting == 0);
+    hy_replay_destroy(r);
+}
+
 /* ---- what is sent before it is wanted; what nobody sends ---- */
 
 static void receives_late(hy_comm *world, hy_schedule *s) {
@@ -311,6 +356,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_exchange), cmocka_unit_test(test_levels),
                                        cmocka_unit_test(test_overlap),      cmocka_unit_test(test_mark),
                                        cmocka_unit_test(test_sides),        cmocka_unit_test(test_mesh),
-                                       cmocka_unit_test(test_alike)};
+                                       cmocka_unit_test(test_alike),        cmocka_unit_test(test_early)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
