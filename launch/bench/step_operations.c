@@ -116,8 +116,8 @@ static void print_operation(const hy_step_operation *op, const char *name, bool 
 }
 
 hy_status hy_step_operations_print(const hy_step_operations *operations) {
-    static const char *const headers[] = {"operation", "calls",  "GFLOP",     "GB",        "ms",
-                                          "GFLOP/s",   "GB/s",   "predicted", "difference"};
+    static const char *const headers[] = {"operation", "calls", "GFLOP",     "GB",        "ms",
+                                          "GFLOP/s",   "GB/s",  "predicted", "difference"};
     order sorted[HY_OP_COUNT];
     hy_step_operation sum = {.calls = 0};
     hy_text_table *table = NULL;
