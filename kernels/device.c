@@ -206,6 +206,7 @@ hy_status hy_device_describe(const char *name, hy_dtype dtype, const hy_device_k
     const char *colon = strchr(name, ':');
     const char *like = colon != NULL ? colon + 1 : (*kind)->like;
     HY_TRY((*kind)->describe(like != NULL ? like : name, dtype, table, profile));
+    profile->async = profile->async || (*kind)->reached != NULL;
     profile->own_bytes += (*kind)->replay != NULL ? hy_pieces_bytes() : 0;
     return HY_OK;
 }

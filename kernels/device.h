@@ -31,6 +31,7 @@ typedef struct hy_profile {
     char name[32], detail[32]; /* of the device; which variant of it runs here: "avx512", ... */
     hy_dtype dtype;
     hy_tuning tuning;
+    bool async;       /* calls return before their work is done; of a dry device: those of the device that it is like */
     size_t own_bytes; /* that it takes for itself, counted: workspace of kernels, staging */
     /* Bytes of args->work: see hy_table. */
     size_t (*recur_work)(const hy_recur_args *);
@@ -51,7 +52,7 @@ typedef struct hy_device hy_device;
 HY_MUST_CHECK hy_status hy_device_create(const char *name, hy_dtype dtype, hy_device **out);
 /* Waits for all that was given. NULL allowed. */
 void hy_device_destroy(hy_device *device);
-/* Whether calls return before their work is done. */
+/* Whether calls return before their work is done. Of a dry device not, whatever it is like (hy_profile.async). */
 bool hy_device_is_async(const hy_device *device);
 /* Whether neither the host, hy_device_enter or not, nor a forked child is ever in its memory: what is to move it but lanes does so by itself. */
 bool hy_device_is_apart(const hy_device *device);

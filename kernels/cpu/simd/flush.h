@@ -21,11 +21,11 @@ typedef uint64_t hy_float_mode;
 enum { HY_FLUSH_BITS = 1 << 24 }; /* both (FPCR: FZ) */
 static inline hy_float_mode hy_float_mode_get(void) {
     hy_float_mode mode;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode) : : "memory");
     return mode;
 }
 static inline void hy_float_mode_set(hy_float_mode mode) {
-    __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode) : "memory");
 }
 #else /* slower, and right */
 typedef unsigned int hy_float_mode;

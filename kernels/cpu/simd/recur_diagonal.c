@@ -290,6 +290,7 @@ static void run_sums(const hy_recur_args *a, const hy_run *run, int64_t parts, i
                   keys = hy_round16(a->T * row);
     float *sums = hy_align_floats(a->work);
     hy_elem *out[] = {a->dq, a->dk};
+    HY_FLUSH_SUBNORMALS;
     for (int64_t which = 0; which < 2; which++, sums += keys) {
         for (int64_t p = 0; !add && p < parts; p++)
             memset(sums + p * part_floats(a) + begin, 0, (size_t)(end - begin) * sizeof(float));

@@ -7,6 +7,7 @@
 
 #include <omp.h>
 
+#include "kernels/cpu/simd/flush.h"
 #include "kernels/cpu/simd/isa.h"
 #include "kernels/cpu/simd/vec.h"
 
@@ -64,15 +65,19 @@ HY_INLINE void hy_key_sums_finish(hy_key_sums s, const hy_recur_args *a, void *c
     const int64_t row = a->H * a->K;
     for (int64_t r = 0; s.parts > s.first && r < a->n_runs; r++) {
         const int64_t begin = a->runs[r].begin * row, end = begin + a->runs[r].len * row;
-#pragma omp parallel for
-        for (int64_t i = begin; i < end; i++)
-            for (int64_t which = 0; which < s.arrays; which++) {
-                hy_elem *to = (hy_elem *)arrays[which] + i;
-                float sum = s.first > 0 ? hy_elem_get(to) : 0;
-                for (int64_t p = 0; p < s.parts - s.first; p++)
-                    sum += s.buffers[(p * s.arrays + which) * s.size + i];
-                hy_elem_put(to, sum);
-            }
+#pragma omp parallel
+        {
+            HY_FLUSH_SUBNORMALS;
+#pragma omp for
+            for (int64_t i = begin; i < end; i++)
+                for (int64_t which = 0; which < s.arrays; which++) {
+                    hy_elem *to = (hy_elem *)arrays[which] + i;
+                    float sum = s.first > 0 ? hy_elem_get(to) : 0;
+                    for (int64_t p = 0; p < s.parts - s.first; p++)
+                        sum += s.buffers[(p * s.arrays + which) * s.size + i];
+                    hy_elem_put(to, sum);
+                }
+        }
     }
 }
 
