@@ -41,7 +41,7 @@ const char *hy_sp_state_title(const hy_sp_method *method) {
 
 /* On an asynchronous device what advances the pass waits (advance): that is written down as it stands. */
 static void note_early(const hy_state_pass *pass, hy_early early) {
-    if (!hy_device_is_async(pass->sp->device)) {
+    if (!pass->sp->profile->async) {
         hy_comm_early(pass->sp->comm, early);
     }
 }
@@ -64,7 +64,7 @@ void hy_state_resume(hy_state_pass *pass) {
  * the rest can hide what follows. */
 static void advance(hy_state_pass *pass) {
     if (pass->row->posts_later(pass)) {
-        pass->row->move_on(pass, hy_device_is_async(pass->sp->device) ? HY_MOVE_ONE : HY_MOVE_WHAT_CAME);
+        pass->row->move_on(pass, pass->sp->profile->async ? HY_MOVE_ONE : HY_MOVE_WHAT_CAME);
     }
 }
 
