@@ -47,6 +47,7 @@ static hy_status count_operations(const hy_config *config, int64_t tokens, const
     one->data.batch = config->parallel.data;
     one->train.accumulate = 1;
     one->train.n_stages = 0;
+    one->train.carry_state = false;
     const hy_status status =
         hy_dry_run_schedule(one, 0, hy_comm_size(world), hy_comm_rank(world), false, &schedule, NULL);
     if (status == HY_OK) {
@@ -96,22 +97,27 @@ static int sort_operations(const hy_step_operations *operations, order sorted[HY
     return n;
 }
 
+/* Devices that do not time their operations have no seconds. */
+static void print_timed(hy_text_table *table, bool timed, double x) {
+    if (timed) {
+        hy_text_table_cell(table, "%.3f", x);
+    } else {
+        hy_text_table_cell(table, "-");
+    }
+}
+
 static void print_operation(const hy_step_operation *op, const char *name, bool predicted, hy_text_table *table) {
     hy_text_table_cell(table, "%s", name);
     hy_text_table_cell(table, "%g", op->calls);
     hy_text_table_cell(table, "%.3f", 1e-9 * op->flops);
     hy_text_table_cell(table, "%.3f", 1e-9 * op->bytes);
-    hy_text_table_cell(table, "%.3f", 1e3 * op->seconds);
-    if (op->seconds > 0) {
-        hy_text_table_cell(table, "%.2f", 1e-9 * op->flops / op->seconds);
-        hy_text_table_cell(table, "%.2f", 1e-9 * op->bytes / op->seconds);
-    } else {
-        hy_text_table_cell(table, "-");
-        hy_text_table_cell(table, "-");
-    }
+    const bool timed = op->seconds > 0;
+    print_timed(table, timed, 1e3 * op->seconds);
+    print_timed(table, timed, 1e-9 * op->flops / op->seconds);
+    print_timed(table, timed, 1e-9 * op->bytes / op->seconds);
     if (predicted) {
         hy_text_table_cell(table, "%.3f", 1e3 * op->predicted);
-        hy_text_table_cell(table, "%+.3f", 1e3 * (op->predicted - op->seconds));
+        print_timed(table, timed, 1e3 * (op->predicted - op->seconds));
     }
 }
 
@@ -150,7 +156,11 @@ void hy_step_operations_write(const hy_step_operations *operations, hy_json *jso
         hy_json_double(json, "calls", op->calls);
         hy_json_double(json, "flops", op->flops);
         hy_json_double(json, "bytes", op->bytes);
-        hy_json_double(json, "seconds", op->seconds);
+        if (op->seconds > 0) {
+            hy_json_double(json, "seconds", op->seconds);
+        } else {
+            hy_json_null(json, "seconds");
+        }
         if (operations->predicted) {
             hy_json_double(json, "predicted_seconds", op->predicted);
         }

@@ -25,7 +25,7 @@ HY_MUST_CHECK hy_status hy_store_identities(const hy_config *config, char **text
 HY_MUST_CHECK hy_status hy_config_change_check(const char *path, const hy_manifest *manifest, const char *config,
                                                const char *stores, const hy_allowed_changes *allowed);
 
-/* Key or section number i of the table, NULL at its end: for a test that each is there. */
+/* Key or section number i of the table, NULL at its end: for a test that each is there. Also a key that is not free inside a section that is. */
 const char *hy_config_free_key(int i);
 
 #endif
