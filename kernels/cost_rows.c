@@ -95,9 +95,16 @@ hy_cost hy_cost_embed_bwd(const hy_embed_args *a, env e) {
 
 /* ---- norms ---- */
 
+/* What a norm of a sum adds: the branch is read, the sum written. */
+static hy_cost of_sum(const void *branch, double n, env e) {
+    return (hy_cost){hy_there(branch, n, 1), hy_there(branch, 2 * n, e->act)};
+}
+
 hy_cost hy_cost_rmsnorm_fwd(const hy_rmsnorm_args *a, env e) {
     const double n = hy_elements(a->rows, a->cols), w = hy_elements(a->w_rows, a->cols);
-    return (hy_cost){n * (a->w ? 4 : 3) + 3 * (double)a->rows, 2 * n * e->act + hy_there(a->w, w, e->stat)};
+    const hy_cost sum = of_sum(a->branch, n, e);
+    return (hy_cost){sum.flops + n * (a->w ? 4 : 3) + 3 * (double)a->rows,
+                     sum.bytes + 2 * n * e->act + hy_there(a->w, w, e->stat)};
 }
 
 hy_cost hy_cost_rmsnorm_bwd(const hy_rmsnorm_args *a, env e) {
@@ -109,8 +116,9 @@ hy_cost hy_cost_rmsnorm_bwd(const hy_rmsnorm_args *a, env e) {
 
 hy_cost hy_cost_layernorm_fwd(const hy_layernorm_args *a, env e) {
     const double n = hy_elements(a->rows, a->cols), w = hy_elements(a->w_rows, a->cols);
-    return (hy_cost){n * (6 + (a->w != NULL) + (a->b != NULL)) + 4 * (double)a->rows,
-                     2 * n * e->act + hy_there(a->w, w, e->stat) + hy_there(a->b, w, e->stat)};
+    const hy_cost sum = of_sum(a->branch, n, e);
+    return (hy_cost){sum.flops + n * (6 + (a->w != NULL) + (a->b != NULL)) + 4 * (double)a->rows,
+                     sum.bytes + 2 * n * e->act + hy_there(a->w, w, e->stat) + hy_there(a->b, w, e->stat)};
 }
 
 hy_cost hy_cost_layernorm_bwd(const hy_layernorm_args *a, env e) {

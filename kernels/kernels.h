@@ -150,13 +150,17 @@ typedef struct hy_embed {
 /* ---- norms; a row is `cols` consecutive elements (per head: rows = T·H, cols = head size) ---- */
 
 /* y = x/sqrt(mean(x²) + eps) · (w + zero_centred).  w repeats: row r uses w[(r % w_rows)·cols ...], w_rows = 1
- * for one weight [cols] shared by all rows, H for [H,cols]; w NULL = no weight. bwd recomputes the scale from x. */
+ * for one weight [cols] shared by all rows, H for [H,cols]; w NULL = no weight. bwd recomputes the scale from x.
+ * fwd with `branch`: sum = x + branch, and the norm is of that, as `add` and the norm of what it leaves would do one behind the other, to the
+ * bit. bwd of such a norm: x is the sum, and acc adds to the residual stream's gradient. */
 typedef struct hy_rmsnorm {
     int64_t rows, cols, w_rows;
     double eps;
     int zero_centred;
     const void *x;
-    const void *w; /* stat */
+    const void *branch; /* may be NULL */
+    void *sum;          /* with branch */
+    const void *w;      /* stat */
     void *y;
     const void *dy;
     void *dx; /* may be NULL */
@@ -165,12 +169,14 @@ typedef struct hy_rmsnorm {
 } hy_rmsnorm_args;
 
 /* y = (x − mean)/sqrt(var + eps) · w + b (biased variance); w, b [w_rows,cols] or NULL. With rows = T·H and
- * w_rows = H this is a GroupNorm with one group per head. */
+ * w_rows = H this is a GroupNorm with one group per head. branch, sum: as above. */
 typedef struct hy_layernorm {
     int64_t rows, cols, w_rows;
     double eps;
     const void *x;
-    const void *w, *b; /* stat */
+    const void *branch; /* may be NULL */
+    void *sum;          /* with branch */
+    const void *w, *b;  /* stat */
     void *y;
     const void *dy;
     void *dx;

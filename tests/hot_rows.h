@@ -13,6 +13,10 @@ static inline void hot_norms(hot_run *h) {
     r.dw = hot_out(h, D);
     hot_call(h, HY_OP_rmsnorm_fwd, &r);
     hot_call(h, HY_OP_rmsnorm_bwd, &r);
+    r.branch = r.dy;
+    r.sum = hot_out(h, n);
+    r.y = hot_out(h, n);
+    hot_call(h, HY_OP_rmsnorm_fwd, &r);
     const hy_l2norm_args l = {
         .rows = T * H, .cols = D / H, .eps = 1e-6, .x = r.x, .dy = r.dy, .y = hot_out(h, n), .dx = hot_out(h, n)};
     hot_call(h, HY_OP_l2norm_fwd, &l);

@@ -166,18 +166,30 @@ static double norm_terms(hy_op_id op, int64_t cols) {
     return bwd && cols == 1 ? 10 : 0;
 }
 
-/* mode: bit 0 weight per head, bit 1 no weight, bit 2 accumulate dx, bit 3 leave out what may be NULL. */
-enum { NORM_MODES = 16 };
+/* mode: bit 0 weight per head, bit 1 no weight, bit 2 accumulate dx, bit 3 leave out what may be NULL; forward, bit 4: of a sum. */
+enum { NORM_MODES = 16, SUM_MODES = 32 };
+
+/* Addends whose sum bf16 has exactly: test_norm_of_sum.c has sums that are rounded. */
+static void make_addends(double *x, double *branch, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = fmin(fmax(rint(16 * x[i]) / 16, -4), 4);
+        branch[i] = fmin(fmax(rint(16 * branch[i]) / 16, -4), 4);
+    }
+}
 
 static void rmsnorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mode) {
     const int64_t w_rows = mode & 1 ? 3 : 1;
-    const int has_w = !(mode & 2), acc = mode >> 2 & 1, sparse = mode >> 3;
+    const int has_w = !(mode & 2), acc = mode >> 2 & 1, sparse = mode >> 3 & 1;
     parity_begin(p, op, HY_TOL_F32_SUM);
     p->terms = norm_terms(op, cols);
     snprintf(p->label, sizeof p->label, "%s rows=%d cols=%d mode=%d", hy_op_name(op), (int)rows, (int)cols, mode);
     p->args.rmsnorm_fwd = (hy_rmsnorm_args){
         .rows = rows, .cols = cols, .w_rows = w_rows, .eps = 1e-5, .zero_centred = mode % 3 == 0, .acc = acc};
-    PARITY_IN(p, hy_rmsnorm, x, rows * cols);
+    double *x = PARITY_IN(p, hy_rmsnorm, x, rows * cols);
+    if (mode >= NORM_MODES) {
+        make_addends(x, PARITY_IN(p, hy_rmsnorm, branch, rows * cols), rows * cols);
+        PARITY_OUT(p, hy_rmsnorm, sum, rows * cols);
+    }
     if (has_w)
         PARITY_IN(p, hy_rmsnorm, w, w_rows * cols);
     if (op == HY_OP_rmsnorm_fwd) {
@@ -194,7 +206,7 @@ static void rmsnorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int
 
 static void layernorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mode) {
     const int64_t w_rows = mode & 1 ? 3 : 1;
-    const int has_w = !(mode & 2), acc = mode >> 2 & 1, has_b = has_w && !(mode >> 3);
+    const int has_w = !(mode & 2), acc = mode >> 2 & 1, has_b = has_w && !(mode >> 3 & 1);
     parity_begin(p, op, HY_TOL_F32_SUM);
     p->terms = norm_terms(op, cols);
     snprintf(p->label, sizeof p->label, "%s rows=%d cols=%d mode=%d", hy_op_name(op), (int)rows, (int)cols, mode);
@@ -202,6 +214,10 @@ static void layernorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, i
     double *x = PARITY_IN(p, hy_layernorm, x, rows * cols);
     for (int64_t i = 0; i < rows * cols; i++)
         x[i] += 2;
+    if (mode >= NORM_MODES) {
+        make_addends(x, PARITY_IN(p, hy_layernorm, branch, rows * cols), rows * cols);
+        PARITY_OUT(p, hy_layernorm, sum, rows * cols);
+    }
     if (has_w)
         PARITY_IN(p, hy_layernorm, w, w_rows * cols);
     if (has_b)
@@ -237,20 +253,20 @@ static void l2norm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int 
 }
 
 /* Norms of rows = T·3 heads. */
-#define NORM_PARITY(op, one)                                                                                           \
+#define NORM_PARITY(op, one, modes)                                                                                    \
     static void parity_##op(parity *p) {                                                                               \
         for (size_t i = 0; i < COUNT_OF(shapes); i++)                                                                  \
-            for (int mode = 0; mode < NORM_MODES; mode++)                                                              \
+            for (int mode = 0; mode < (modes); mode++)                                                                 \
                 one(p, HY_OP_##op, 3 * shapes[i][0], shapes[i][1], mode);                                              \
     }
-NORM_PARITY(rmsnorm_fwd, rmsnorm_case)
-NORM_PARITY(rmsnorm_bwd, rmsnorm_case)
-NORM_PARITY(layernorm_fwd, layernorm_case)
-NORM_PARITY(layernorm_bwd, layernorm_case)
-NORM_PARITY(l2norm_fwd, l2norm_case)
-NORM_PARITY(l2norm_bwd, l2norm_case)
-NORM_PARITY(sumnorm_fwd, l2norm_case)
-NORM_PARITY(sumnorm_bwd, l2norm_case)
+NORM_PARITY(rmsnorm_fwd, rmsnorm_case, SUM_MODES)
+NORM_PARITY(rmsnorm_bwd, rmsnorm_case, NORM_MODES)
+NORM_PARITY(layernorm_fwd, layernorm_case, SUM_MODES)
+NORM_PARITY(layernorm_bwd, layernorm_case, NORM_MODES)
+NORM_PARITY(l2norm_fwd, l2norm_case, NORM_MODES)
+NORM_PARITY(l2norm_bwd, l2norm_case, NORM_MODES)
+NORM_PARITY(sumnorm_fwd, l2norm_case, NORM_MODES)
+NORM_PARITY(sumnorm_bwd, l2norm_case, NORM_MODES)
 
 static void parity_cross_entropy(parity *p) {
     static const int64_t sizes[][2] = {{0, 5}, {1, 1}, {3, 17}, {9, 64}, {4, 1001}, {33, 2}};

@@ -20,13 +20,13 @@ typedef struct row_scale {
 
 typedef enum norm_kind { NORM_RMS, NORM_LAYER, NORM_L2 } norm_kind;
 
-/* The three args structs as one; x, y, dy, dx, w, b, dw, db as in kernels.h, NULL where an operation has none. */
+/* The three args structs as one; the arrays as in kernels.h, NULL where an operation has none. */
 typedef struct norm_args {
     norm_kind kind;
     int64_t rows, cols, w_rows;
     double eps, w_offset;
-    const void *x, *w, *b;
-    void *y;
+    const void *x, *branch, *w, *b;
+    void *sum, *y;
     const void *dy;
     void *dx;
     int acc;
@@ -41,6 +41,8 @@ static norm_args norm_of_rms(const hy_rmsnorm_args *a) {
                        .eps = a->eps,
                        .w_offset = a->zero_centred ? 1 : 0,
                        .x = a->x,
+                       .branch = a->branch,
+                       .sum = a->sum,
                        .w = a->w,
                        .y = a->y,
                        .dy = a->dy,
@@ -56,6 +58,8 @@ static norm_args norm_of_layer(const hy_layernorm_args *a) {
                        .w_rows = a->w_rows,
                        .eps = a->eps,
                        .x = a->x,
+                       .branch = a->branch,
+                       .sum = a->sum,
                        .w = a->w,
                        .b = a->b,
                        .y = a->y,

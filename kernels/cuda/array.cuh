@@ -39,6 +39,11 @@ HY_DEVICE void put(const array &a, int64_t i, float value) {
         static_cast<float *>(a.at)[i] = value;
 }
 
+/* What get would give of it after put. */
+HY_DEVICE float rounded(const array &a, float value) {
+    return a.half ? float_of_bits((uint32_t)bf16_bits(value) << 16) : value;
+}
+
 /* put, or add to what is there. */
 HY_DEVICE void put_or_add(const array &a, int64_t i, float value, int add) {
     put(a, i, add ? get(a, i) + value : value);

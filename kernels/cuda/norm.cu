@@ -17,6 +17,7 @@ struct norm_of {
     int64_t rows, cols, w_rows;
     float eps, w_offset;
     array x, y, dy, dx;
+    array from, branch; /* forward of a sum: x is where it is put, which the norm then reads */
     const float *w, *b;
     int acc;
     float *dw, *db;
@@ -35,13 +36,28 @@ template <class F> HY_DEVICE float row_sum(const norm_of &a, int64_t row, F term
     return warp_sum(sum);
 }
 
-HY_DEVICE row_scale row_scale_of(const norm_of &a, int64_t row) {
+/* The sum of a span, put where the thread that made it reads it again. */
+HY_DEVICE void make_sum(const norm_of &a, int64_t at, int n, float x[SPAN]) {
+    float z[SPAN];
+    get_span(a.from, at, n, x);
+    get_span(a.branch, at, n, z);
+    HY_UNROLL
+    for (int j = 0; j < SPAN; j++)
+        x[j] = rounded(a.x, x[j] + z[j]);
+    put_span(a.x, at, n, x);
+}
+
+/* sums: x of this row is yet to be made. */
+HY_DEVICE row_scale row_scale_of(const norm_of &a, int64_t row, const bool sums = false) {
     row_scale s = {0, 0};
     if (a.kind == NORM_LAYER)
         s.mean = row_sum(a, row,
                          [&](int64_t at, int64_t, int n) {
                              float x[SPAN], sum = 0;
-                             get_span(a.x, at, n, x);
+                             if (sums)
+                                 make_sum(a, at, n, x);
+                             else
+                                 get_span(a.x, at, n, x);
                              HY_UNROLL
                              for (int j = 0; j < SPAN; j++)
                                  sum += x[j];
@@ -50,7 +66,10 @@ HY_DEVICE row_scale row_scale_of(const norm_of &a, int64_t row) {
                  (float)a.cols;
     const float squares = row_sum(a, row, [&](int64_t at, int64_t, int n) {
         float x[SPAN], sum = 0;
-        get_span(a.x, at, n, x);
+        if (sums && a.kind != NORM_LAYER)
+            make_sum(a, at, n, x);
+        else
+            get_span(a.x, at, n, x);
         HY_UNROLL
         for (int j = 0; j < SPAN; j++)
             sum += j < n ? (x[j] - s.mean) * (x[j] - s.mean) : 0.0f;
@@ -73,10 +92,10 @@ HY_DEVICE void get_weights(const norm_of &a, int64_t at, int n, float w[SPAN]) {
         w[j] = a.w != nullptr && j < n ? from[j] + a.w_offset : 1.0f;
 }
 
-HY_KERNEL(EACH_THREADS, norm_fwd_kernel)(const norm_of a) {
+HY_DEVICE void norm_rows(const norm_of &a, const bool sums) {
     const int64_t warps = grid_threads() / 32;
     for (int64_t row = grid_thread() / 32; row < a.rows; row += warps) {
-        const row_scale s = row_scale_of(a, row);
+        const row_scale s = row_scale_of(a, row, sums);
         const int64_t weights = weights_of_row(a, row);
         for (int64_t c = lane_index() * SPAN; c < a.cols; c += 32 * SPAN) {
             const int n = a.cols - c < SPAN ? (int)(a.cols - c) : (int)SPAN;
@@ -89,6 +108,14 @@ HY_KERNEL(EACH_THREADS, norm_fwd_kernel)(const norm_of a) {
             put_span(a.y, row * a.cols + c, n, x);
         }
     }
+}
+
+HY_KERNEL(EACH_THREADS, norm_fwd_kernel)(const norm_of a) {
+    norm_rows(a, false);
+}
+
+HY_KERNEL(EACH_THREADS, norm_of_sum_kernel)(const norm_of a) {
+    norm_rows(a, true);
 }
 
 /* D and n of a span, which lies at `at` and its weights at `weights`; both 0 behind its end. */
@@ -203,8 +230,12 @@ static void norm_fwd(norm_of a) {
     const int64_t slab = FWD_SLAB / a.w_rows * a.w_rows, all = a.rows;
     for (int64_t first = 0; first < all; first += slab) {
         a.rows = all - first < slab ? all - first : slab;
-        HY_LAUNCH(norm_fwd_kernel, blocks_for(32 * a.rows), EACH_THREADS, 0, a);
+        if (a.branch.at != nullptr)
+            HY_LAUNCH(norm_of_sum_kernel, blocks_for(32 * a.rows), EACH_THREADS, 0, a);
+        else
+            HY_LAUNCH(norm_fwd_kernel, blocks_for(32 * a.rows), EACH_THREADS, 0, a);
         a.x = behind(a.x, slab * a.cols), a.y = behind(a.y, slab * a.cols);
+        a.from = behind(a.from, slab * a.cols), a.branch = behind(a.branch, slab * a.cols);
     }
 }
 
@@ -229,6 +260,14 @@ template <hy_dtype P, class A> static norm_of norm_args(norm_kind kind, const A 
     return args;
 }
 
+template <hy_dtype P, class A> static void set_sum(norm_of &args, const A *a) {
+    if (a->branch != nullptr) {
+        args.from = args.x;
+        args.branch = array_of<P>(HY_ROLE_ACT, a->branch);
+        args.x = array_of<P>(HY_ROLE_ACT, a->sum);
+    }
+}
+
 template <hy_dtype P> static norm_of rms_args(const hy_rmsnorm_args *a) {
     norm_of args = norm_args<P>(NORM_RMS, a);
     args.w_rows = a->w_rows;
@@ -249,13 +288,17 @@ template <hy_dtype P> static norm_of layer_args(const hy_layernorm_args *a) {
 }
 
 template <hy_dtype P> static void rmsnorm_fwd(const hy_rmsnorm_args *a) {
-    norm_fwd(rms_args<P>(a));
+    norm_of args = rms_args<P>(a);
+    set_sum<P>(args, a);
+    norm_fwd(args);
 }
 template <hy_dtype P> static void rmsnorm_bwd(const hy_rmsnorm_args *a) {
     norm_bwd(rms_args<P>(a));
 }
 template <hy_dtype P> static void layernorm_fwd(const hy_layernorm_args *a) {
-    norm_fwd(layer_args<P>(a));
+    norm_of args = layer_args<P>(a);
+    set_sum<P>(args, a);
+    norm_fwd(args);
 }
 template <hy_dtype P> static void layernorm_bwd(const hy_layernorm_args *a) {
     norm_bwd(layer_args<P>(a));

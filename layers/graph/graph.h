@@ -64,6 +64,9 @@ typedef struct hy_node_class {
     unsigned same_in;           /* inputs of the same role as the outputs */
     unsigned either_in;         /* inputs of any role: that of the outputs where their producers can make it */
     void (*fwd)(hy_exec *x, const hy_node *node);
+    bool sums; /* a residual sum, of inputs 0 and 1 */
+    /* Of a norm: its forward and that of the sum whose result it normalises, in one call. NULL: each has its own. */
+    void (*fwd_of_sum)(hy_exec *x, const hy_node *node, const hy_node *sum);
     void (*recompute)(hy_exec *x, const hy_node *node);       /* forward again without exchanges; NULL = fwd */
     void (*bwd)(hy_exec *x, const hy_node *node);             /* NULL = nothing to do (aliased gradients) */
     int64_t (*kept)(const hy_sizing *s, const hy_node *node); /* bytes from forward to backward; NULL = 0 */

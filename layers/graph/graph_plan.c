@@ -68,9 +68,25 @@ static void find_needs(planner *p) {
     }
 }
 
+/* The instruction before the next one if it is the sum, of any block, that `node` normalises. */
+static hy_instruction *sum_before(const planner *p, const hy_node *node, hy_phase phase) {
+    const int n = p->plan->n_instructions;
+    if (n == 0 || phase == HY_PHASE_BWD || node->class->fwd_of_sum == NULL) {
+        return NULL;
+    }
+    hy_instruction *last = &p->plan->instructions[n - 1];
+    const hy_node *sum = &p->g->nodes[last->node];
+    return last->phase == phase && sum->class->sums && sum->out[0] == node->in[0] ? last : NULL;
+}
+
 static void add_instruction(planner *p, int node, hy_phase phase, hy_sp_part part) {
+    hy_instruction *sum = sum_before(p, &p->g->nodes[node], phase);
+    if (sum != NULL && sum->norm < 0) {
+        sum->norm = node;
+        return;
+    }
     p->plan->instructions[p->plan->n_instructions++] =
-        (hy_instruction){.node = node, .phase = phase, .part = part, .block_done = -1};
+        (hy_instruction){.node = node, .phase = phase, .part = part, .norm = -1, .block_done = -1};
 }
 
 /* Nodes begin … end − 1 forward, or back from the last. */
@@ -217,6 +233,21 @@ static unsigned outputs_of(const hy_instruction *ins, const hy_node_class *class
     return ins->part == HY_SP_START ? 0 : ~0u;
 }
 
+static void touch_values(planner *p, const hy_instruction *ins, int n, int time) {
+    const hy_node *node = &p->g->nodes[n];
+    touch(p->node_life[n], time);
+    for (int i = 0; i < node->n_in; i++) {
+        if (inputs_of(ins, node->class) >> i & 1) {
+            touch_value(p, node->in[i], ins->phase, time);
+        }
+    }
+    for (int i = 0; i < node->n_out; i++) {
+        if (outputs_of(ins, node->class) >> i & 1) {
+            touch_value(p, node->out[i], ins->phase, time);
+        }
+    }
+}
+
 static hy_status find_lifetimes(planner *p) {
     const hy_graph *g = p->g;
     memset(p->life, 0xff, (size_t)g->n_vars * sizeof(*p->life));
@@ -224,17 +255,9 @@ static hy_status find_lifetimes(planner *p) {
     memset(p->node_life, 0xff, (size_t)g->n_nodes * sizeof(*p->node_life));
     for (int t = 0; t < p->plan->n_instructions; t++) {
         const hy_instruction *ins = &p->plan->instructions[t];
-        const hy_node *node = &g->nodes[ins->node];
-        touch(p->node_life[ins->node], t);
-        for (int i = 0; i < node->n_in; i++) {
-            if (inputs_of(ins, node->class) >> i & 1) {
-                touch_value(p, node->in[i], ins->phase, t);
-            }
-        }
-        for (int i = 0; i < node->n_out; i++) {
-            if (outputs_of(ins, node->class) >> i & 1) {
-                touch_value(p, node->out[i], ins->phase, t);
-            }
+        touch_values(p, ins, ins->node, t);
+        if (ins->norm >= 0) {
+            touch_values(p, ins, ins->norm, t);
         }
         if (ins->phase == HY_PHASE_BWD) {
             HY_TRY(touch_gradients(p, ins->node, ins->part, t));

@@ -3,7 +3,7 @@
  *
  * Training runs all nodes forward, then block by block from the last: the block's values that backward reads and that were not held
  * are computed again, then its nodes run backward. On more than one rank a node that exchanges is two instructions, its START and its FINISH,
- * and other nodes of the block lie between them (graph_order.h); what either touches lives as long as both. A value is held from forward to backward if it crosses into
+ * and other nodes of the block lie between them (graph_order.h); what either touches lives as long as both. A residual sum and the norm of it right behind are one. A value is held from forward to backward if it crosses into
  * another block, if its variable says so (kept), or if the recompute mode does not cover its producer. With `offload` such values have two
  * places, one in each pass, and are in the host's memory in between (graph_offload.h); what nodes keep stays. */
 #ifndef HY_LAYERS_GRAPH_PLAN_H
@@ -16,6 +16,7 @@ typedef struct hy_instruction {
     int node;
     hy_phase phase;
     hy_sp_part part;
+    int norm;       /* node that is computed in the same call, of the sum that `node` makes; −1: none */
     int block_done; /* block whose gradients of weights are complete and may travel from here on, or −1; 0 comes last */
 } hy_instruction;
 

@@ -181,7 +181,10 @@ static void call_class(hy_exec *x, const hy_instruction *ins) {
     const hy_node *node = &x->graph->nodes[ins->node];
     const hy_node_class *class = node->class;
     x->sp->part = ins->part;
-    if (ins->phase == HY_PHASE_FWD) {
+    if (ins->norm >= 0) {
+        const hy_node *norm = &x->graph->nodes[ins->norm];
+        norm->class->fwd_of_sum(x, norm, node);
+    } else if (ins->phase == HY_PHASE_FWD) {
         class->fwd(x, node);
     } else if (ins->phase == HY_PHASE_RECOMPUTE) {
         (class->recompute ? class->recompute : class->fwd)(x, node);

@@ -99,7 +99,7 @@ static void residual_fwd(hy_exec *x, const hy_node *node) {
                                      .y = hy_value(x, node->out[0])});
 }
 
-static const hy_node_class residual_class = {.name = "residual", .fwd = residual_fwd};
+static const hy_node_class residual_class = {.name = "residual", .sums = true, .fwd = residual_fwd};
 
 hy_var hy_node_residual(hy_graph *g, hy_var x, hy_var branch) {
     hy_var y = hy_graph_var(g, "residual", hy_var_cols(g, x));

@@ -20,6 +20,15 @@ static void rmsnorm_fwd(hy_exec *x, const hy_node *node) {
     hy_rmsnorm_fwd(x->device, &a);
 }
 
+static void rmsnorm_fwd_of_sum(hy_exec *x, const hy_node *node, const hy_node *sum) {
+    hy_rmsnorm_args a = rmsnorm_args(x, node);
+    a.x = hy_value(x, sum->in[0]);
+    a.branch = hy_value(x, sum->in[1]);
+    a.sum = hy_value(x, sum->out[0]);
+    a.y = hy_value(x, node->out[0]);
+    hy_rmsnorm_fwd(x->device, &a);
+}
+
 static void rmsnorm_bwd(hy_exec *x, const hy_node *node) {
     hy_rmsnorm_args a = rmsnorm_args(x, node);
     a.dy = hy_grad(x, node->out[0]);
@@ -29,8 +38,12 @@ static void rmsnorm_bwd(hy_exec *x, const hy_node *node) {
     hy_rmsnorm_bwd(x->device, &a);
 }
 
-static const hy_node_class rmsnorm_class = {
-    .name = "rmsnorm", .light = true, .bwd_reads_in = 1, .fwd = rmsnorm_fwd, .bwd = rmsnorm_bwd};
+static const hy_node_class rmsnorm_class = {.name = "rmsnorm",
+                                            .light = true,
+                                            .bwd_reads_in = 1,
+                                            .fwd = rmsnorm_fwd,
+                                            .fwd_of_sum = rmsnorm_fwd_of_sum,
+                                            .bwd = rmsnorm_bwd};
 
 static hy_layernorm_args layernorm_args(const hy_exec *x, const hy_node *node) {
     int64_t cols = node->attr.norm.cols;
@@ -49,6 +62,15 @@ static void layernorm_fwd(hy_exec *x, const hy_node *node) {
     hy_layernorm_fwd(x->device, &a);
 }
 
+static void layernorm_fwd_of_sum(hy_exec *x, const hy_node *node, const hy_node *sum) {
+    hy_layernorm_args a = layernorm_args(x, node);
+    a.x = hy_value(x, sum->in[0]);
+    a.branch = hy_value(x, sum->in[1]);
+    a.sum = hy_value(x, sum->out[0]);
+    a.y = hy_value(x, node->out[0]);
+    hy_layernorm_fwd(x->device, &a);
+}
+
 static void layernorm_bwd(hy_exec *x, const hy_node *node) {
     hy_layernorm_args a = layernorm_args(x, node);
     a.dy = hy_grad(x, node->out[0]);
@@ -59,8 +81,12 @@ static void layernorm_bwd(hy_exec *x, const hy_node *node) {
     hy_layernorm_bwd(x->device, &a);
 }
 
-static const hy_node_class layernorm_class = {
-    .name = "layernorm", .light = true, .bwd_reads_in = 1, .fwd = layernorm_fwd, .bwd = layernorm_bwd};
+static const hy_node_class layernorm_class = {.name = "layernorm",
+                                              .light = true,
+                                              .bwd_reads_in = 1,
+                                              .fwd = layernorm_fwd,
+                                              .fwd_of_sum = layernorm_fwd_of_sum,
+                                              .bwd = layernorm_bwd};
 
 static hy_weight norm_weight(hy_graph *g, const char *name, const char *part, int64_t size, hy_init init) {
     char full[64];

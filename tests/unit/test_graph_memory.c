@@ -80,8 +80,9 @@ static void gradients(arena *a, access *how, const hy_var *vars, int n) {
     }
 }
 
-static void follow(arena *a, const hy_instruction *ins) {
-    const hy_node *node = &a->p->g.nodes[ins->node];
+/* One node of an instruction. */
+static void follow(arena *a, const hy_instruction *ins, int n) {
+    const hy_node *node = &a->p->g.nodes[n];
     const hy_node_class *class = node->class;
     const hy_graph_plan *plan = a->p->plan;
     const int64_t kept = class->kept ? class->kept(&a->p->sizing, node) : 0,
@@ -91,10 +92,10 @@ static void follow(arena *a, const hy_instruction *ins) {
     const unsigned bwd_reads_in = inputs_only ? 0 : class->bwd_reads_in;
     values(a, reads, node->in, node->n_in, bwd ? bwd_reads_in : start ? ~class->late_in : ~0u, ins->phase);
     if (finish) {
-        reads(a, plan->work_offset[ins->phase][ins->node], work);
+        reads(a, plan->work_offset[ins->phase][n], work);
     }
     if (finish || ins->phase != HY_PHASE_FWD) {
-        reads(a, plan->kept_offset[ins->node], kept);
+        reads(a, plan->kept_offset[n], kept);
     }
     if (bwd) {
         values(a, reads, node->out, node->n_out, class->bwd_reads_out, ins->phase);
@@ -102,16 +103,16 @@ static void follow(arena *a, const hy_instruction *ins) {
             gradients(a, reads, node->out, node->n_out);
         }
         for (int i = 0; i < node->n_in && class->bwd && !weights_only; i++) {
-            gradients(a, plan->acc[ins->node][i] || finish ? reads : writes, &node->in[i], 1);
+            gradients(a, plan->acc[n][i] || finish ? reads : writes, &node->in[i], 1);
         }
     } else if (!start) {
         values(a, writes, node->out, node->n_out, ~0u, ins->phase);
     }
     if (!finish && work > 0) {
-        writes(a, plan->work_offset[ins->phase][ins->node], work);
+        writes(a, plan->work_offset[ins->phase][n], work);
     }
     if (ins->phase == HY_PHASE_FWD && kept > 0) {
-        writes(a, plan->kept_offset[ins->node], kept);
+        writes(a, plan->kept_offset[n], kept);
     }
 }
 
@@ -144,7 +145,11 @@ static void check_memory(const char *kind, const planned *p) {
     int moved = 0;
     for (a.time = 0; a.time < p->plan->n_instructions; a.time++) {
         moved = follow_moves(&a, moved);
-        follow(&a, &p->plan->instructions[a.time]);
+        const hy_instruction *ins = &p->plan->instructions[a.time];
+        follow(&a, ins, ins->node);
+        if (ins->norm >= 0) {
+            follow(&a, ins, ins->norm);
+        }
     }
     assert_int_equal(moved, p->plan->offload.n_moves);
     free(a.places);

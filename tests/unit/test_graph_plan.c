@@ -286,9 +286,63 @@ static void test_shared_weight(void **state) {
     }
 }
 
+/* ---- residual sums and norms of them ---- */
+
+/* Sums that share their call with a norm, in one phase. */
+static int sums_with_norm(const planned *p, hy_phase phase) {
+    int n = 0;
+    for (int i = 0; i < p->plan->n_instructions; i++) {
+        const hy_instruction *ins = &p->plan->instructions[i];
+        if (ins->norm >= 0 && ins->phase == phase) {
+            const hy_node *sum = &p->g.nodes[ins->node], *norm = &p->g.nodes[ins->norm];
+            assert_string_equal(sum->class->name, "residual");
+            assert_int_equal(norm->in[0], sum->out[0]);
+            assert_int_equal(find(p, ins->norm, phase, HY_SP_WHOLE), -1);
+            n++;
+        }
+    }
+    return n;
+}
+
+static void check_sums_with_norm(const char *kind, mixer_fields *fields, planned_how how, int forward, int again) {
+    planned p;
+    plan_kind(&p, kind, fields, how);
+    const int sums[] = {sums_with_norm(&p, HY_PHASE_FWD), sums_with_norm(&p, HY_PHASE_RECOMPUTE),
+                        sums_with_norm(&p, HY_PHASE_BWD)};
+    if (sums[0] != forward || sums[1] != again || sums[2] != 0) {
+        fail_msg("%s on %d: %d, %d, %d sums with a norm instead of %d, %d, 0", kind, how.size, sums[0], sums[1],
+                 sums[2], forward, again);
+    }
+    plan_free(&p);
+}
+
+static void norms_behind(hy_mixer_config *m) {
+    m->norm_place = HY_NORM_POST;
+}
+
+/* Two sums in a block with an MLP. Forward each is made with the next block's norm, the model's last; of a block that is computed again, all but
+ * the last block, the first with the MLP's, while the second is held. Blocks with norms behind their parts leave the model's norm to the last
+ * sum. A mixer without MLP has one sum, and nothing to make it with again. */
+static void test_sums_with_norms(void **state) {
+    (void)state;
+    enum { L = PLANNED_LAYERS };
+    for (int size = 1; size <= 3; size += 2) {
+        const planned_how eval = {.size = size}, none = {.size = size, .train = true},
+                          block = {.size = size, .train = true, .recompute = HY_RECOMPUTE_BLOCK};
+        check_sums_with_norm("gated_deltanet", NULL, eval, 2 * L, 0);
+        check_sums_with_norm("gated_deltanet", NULL, none, 2 * L, 0);
+        check_sums_with_norm("gated_deltanet", NULL, block, 2 * L, L - 1);
+        check_sums_with_norm("attention", NULL, block, 2 * L, L - 1);
+        check_sums_with_norm("rwkv7", NULL, block, 2 * L, L - 1);
+        check_sums_with_norm("mamba2", NULL, block, L, 0);
+        check_sums_with_norm("attention", norms_behind, block, 1, 0);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gates),   cmocka_unit_test(test_products),
-                                       cmocka_unit_test(test_weights), cmocka_unit_test(test_told),
-                                       cmocka_unit_test(test_sums),    cmocka_unit_test(test_shared_weight)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sums_with_norms), cmocka_unit_test(test_gates), cmocka_unit_test(test_products),
+        cmocka_unit_test(test_weights),         cmocka_unit_test(test_told),  cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_shared_weight)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

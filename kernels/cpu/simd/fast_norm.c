@@ -12,9 +12,9 @@ typedef enum norm_kind { NORM_RMS, NORM_LAYER, NORM_L2 } norm_kind;
 typedef struct norm_args {
     int64_t rows, cols, w_rows;
     float eps, w_offset;
-    const hy_elem *x, *dy;
+    const hy_elem *x, *branch, *dy;
     const float *w, *b;
-    hy_elem *y, *dx;
+    hy_elem *sum, *y, *dx;
     float *dw, *db;
     int acc;
 } norm_args;
@@ -57,8 +57,23 @@ HY_INLINE hy_vec weight_at(const norm_args *a, const float *w, int64_t c, int64_
     return w != NULL ? hy_vec_load_tail(w + c, n) + hy_vec_set(a->w_offset) : hy_vec_set(1.0f);
 }
 
-HY_INLINE void fwd_step(const norm_args *a, const row_scale *s, int64_t row, int64_t at, int64_t c, int64_t n) {
-    hy_vec y = (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
+/* What the norm of a row is of: a sum lies in the first cache when the norm reads it. */
+HY_INLINE const hy_elem *normed_row(const norm_args *a, int64_t row) {
+    const hy_elem *x = a->x + row;
+    if (a->branch == NULL)
+        return x;
+    const hy_elem *branch = a->branch + row;
+    hy_elem *sum = a->sum + row;
+    const hy_range all = {0, a->cols};
+#define STEP(c, n) hy_vec_store_tail(sum + (c), hy_vec_load_tail(x + (c), n) + hy_vec_load_tail(branch + (c), n), n)
+    HY_FOR_VECS(c, all, STEP);
+#undef STEP
+    return sum;
+}
+
+HY_INLINE void fwd_step(const norm_args *a, const row_scale *s, const hy_elem *x, int64_t row, int64_t at, int64_t c,
+                        int64_t n) {
+    hy_vec y = (hy_vec_load_tail(x + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
     if (a->w != NULL)
         y *= weight_at(a, a->w + at, c, n);
     if (a->b != NULL)
@@ -70,9 +85,10 @@ HY_INLINE void norm_fwd(const norm_args *a, const norm_kind kind) {
 #pragma omp parallel for schedule(static) if (a->rows * a->cols >= HY_PARALLEL_MIN)
     for (int64_t r = 0; r < a->rows; r++) {
         const int64_t row = r * a->cols, at = r % a->w_rows * a->cols;
-        const row_scale s = row_scale_of(a, kind, a->x + row);
+        const hy_elem *x = normed_row(a, row);
+        const row_scale s = row_scale_of(a, kind, x);
         const hy_range all = {0, a->cols};
-#define STEP(c, n) fwd_step(a, &s, row, at, c, n)
+#define STEP(c, n) fwd_step(a, &s, x, row, at, c, n)
         HY_FOR_VECS(c, all, STEP);
 #undef STEP
     }
@@ -177,6 +193,8 @@ static norm_args of_rms(const hy_rmsnorm_args *a) {
                        .eps = (float)a->eps,
                        .w_offset = a->zero_centred ? 1.0f : 0.0f,
                        .x = a->x,
+                       .branch = a->branch,
+                       .sum = a->sum,
                        .w = a->w,
                        .dy = a->dy,
                        .y = a->y,
@@ -191,6 +209,8 @@ static norm_args of_layer(const hy_layernorm_args *a) {
                        .w_rows = a->w_rows,
                        .eps = (float)a->eps,
                        .x = a->x,
+                       .branch = a->branch,
+                       .sum = a->sum,
                        .w = a->w,
                        .b = a->b,
                        .dy = a->dy,
