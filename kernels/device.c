@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "kernels/cpu/ref.h"
+#include "kernels/cuda/cudnn_attention.h"
 #include "kernels/cuda/table_cuda.h"
 #include "kernels/device_internal.h"
 #include "kernels/gpus.h"
@@ -26,7 +27,7 @@ static hy_status host_describe(const char *name, hy_dtype dtype, hy_table *table
 #ifdef HY_HAVE_CUDA_HOST
     } else if (strcmp(name, "cuda_host") == 0) {
         HY_TRY(hy_table_init_cuda_host(table, dtype));
-        tuning = (hy_tuning){0};
+        tuning = (hy_tuning){.attn_known = dtype == HY_BF16 ? hy_cudnn_known_from(HY_CUDNN_HOST) : 0};
 #endif
     } else {
         HY_TRY(hy_table_init_cpu(table, dtype));

@@ -25,6 +25,8 @@ typedef struct hy_tuning {
     int64_t attn_products; /* multiplications of one attention call */
     int64_t recur_pieces;  /* calls that a rank's run is cut into while an exchange is in flight */
     int64_t latent_rows;   /* keys and values made from a latent at a time */
+    int64_t
+        attn_known; /* queries × keys from which a pair that no mask cuts, or causality alone, gets a call of its own; 0: none does */
 } hy_tuning;
 
 typedef struct hy_profile {

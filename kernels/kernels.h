@@ -641,21 +641,30 @@ typedef struct hy_attn_pair {
     int64_t k, nk, k_begin; /* first row in k, v, dk, dv; rows; global position */
 } hy_attn_pair;
 
+/* What the host that made a list knows of it, so that a launcher can use it without reading the list. */
+typedef enum hy_attn_sight {
+    HY_ATTN_SOME,  /* nothing */
+    HY_ATTN_ALL,   /* it is one pair, `known`, whose queries see all of its keys */
+    HY_ATTN_CAUSAL /* it is one pair, `known`, whose query i sees its keys 0 .. i; nq = nk */
+} hy_attn_sight;
+
 typedef struct hy_attn {
     int64_t H, HKV, D, DV;
     double scale;
     const hy_attn_pair *pairs; /* [n_pairs] */
     int64_t n_pairs, nq, nk;   /* nq, nk: the most of any pair */
-    const int64_t *lo;         /* [queries] first position that the query sees; never decreases in a pair */
-    const void *q;             /* [queries,H,D] */
-    const void *k;             /* [keys,HKV,D] */
-    const void *v;             /* [keys,HKV,DV] */
-    void *o;                   /* [queries,H,DV] stat */
-    void *lse;                 /* [queries,H] stat */
-    const void *d_o;           /* [queries,H,DV] */
-    const void *delta;         /* [queries,H] stat */
-    void *dq, *dk, *dv;        /* stat; shapes of q, k, v */
-    void *work;                /* the profile's attn_work(args) bytes (device.h) */
+    hy_attn_sight sight;
+    hy_attn_pair known; /* zeros with HY_ATTN_SOME */
+    const int64_t *lo;  /* [queries] first position that the query sees; never decreases in a pair */
+    const void *q;      /* [queries,H,D] */
+    const void *k;      /* [keys,HKV,D] */
+    const void *v;      /* [keys,HKV,DV] */
+    void *o;            /* [queries,H,DV] stat */
+    void *lse;          /* [queries,H] stat */
+    const void *d_o;    /* [queries,H,DV] */
+    const void *delta;  /* [queries,H] stat */
+    void *dq, *dk, *dv; /* stat; shapes of q, k, v */
+    void *work;         /* the profile's attn_work(args) bytes (device.h) */
 } hy_attn_args;
 
 typedef struct hy_attn_delta {

@@ -107,9 +107,8 @@ template <hy_dtype P> static void attn_bwd(const hy_attn_args *a) {
     attn_bwd_keys<P>(a);
 }
 
-static size_t attn_work(const hy_attn_args *a) {
-    (void)a;
-    return 0;
+template <hy_dtype P> static size_t attn_work(const hy_attn_args *a) {
+    return P == HY_BF16 ? attn_cudnn_work(a) : 0;
 }
 
 template <hy_dtype P> static void attention_entries(hy_table *table) {
@@ -118,7 +117,7 @@ template <hy_dtype P> static void attention_entries(hy_table *table) {
     table->attn_bwd = attn_bwd<P>;
     table->attn_sink_fwd = attn_sink_fwd<P>;
     table->attn_sink_bwd = attn_sink_bwd<P>;
-    table->attn_work = attn_work;
+    table->attn_work = attn_work<P>;
 }
 
 void overlay_attention(hy_table *table) {

@@ -17,6 +17,9 @@
 namespace HY_GPU {
 
 template <hy_dtype P> void attn_fwd(const hy_attn_args *a);
+/* Of bf16 by cuDNN, and the bytes of a->work that it takes (attn_cudnn.cu). False: nothing was done. */
+bool attn_fwd_cudnn(const hy_attn_args *a);
+size_t attn_cudnn_work(const hy_attn_args *a);
 template <hy_dtype P> void attn_bwd_queries(const hy_attn_args *a); /* dq */
 template <hy_dtype P> void attn_bwd_keys(const hy_attn_args *a);    /* dk, dv */
 

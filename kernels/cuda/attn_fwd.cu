@@ -173,6 +173,8 @@ template <class P, int M, int N, int K> static void launch_fwd(attn_of all) {
 }
 
 template <> void attn_fwd<HY_BF16>(const hy_attn_args *a) {
+    if (attn_fwd_cudnn(a))
+        return;
     const attn_of all = attn_args_of<HY_BF16>(a);
     if (a->DV <= 128)
         launch_fwd<half_product, 2, 16, 6>(all);

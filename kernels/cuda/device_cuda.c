@@ -12,6 +12,7 @@
 #include "kernels/cuda/cuda_graphs.h"
 #include "kernels/cuda/cuda_lanes.h"
 #include "kernels/cuda/cuda_stamps.h"
+#include "kernels/cuda/cudnn_attention.h"
 #include "kernels/cuda/gemm_cublas.h"
 #include "kernels/cuda/table_cuda.h"
 #include "kernels/device_internal.h"
@@ -86,6 +87,7 @@ static hy_status cuda_describe(const char *name, hy_dtype dtype, hy_table *table
                        (int)HY_OP_COUNT, missing);
     }
     *profile = (hy_profile){.dtype = dtype,
+                            .tuning = {.attn_known = dtype == HY_BF16 ? hy_cudnn_known_from(HY_CUDNN_GPU) : 0},
                             .own_bytes = OWN_BYTES,
                             .recur_work = table->recur_work,
                             .level_work = table->level_work,

@@ -89,6 +89,8 @@ void hy_attn_pairs_compute(hy_attn_call *c, const hy_attn_pairs *pairs, const hy
     op.n_pairs = pairs->n;
     op.nq = pairs->nq;
     op.nk = pairs->nk;
+    op.sight = pairs->sight;
+    op.known = pairs->known;
     op.lo = pairs->lo;
     op.q = a->q;
     op.k = keys->k;
@@ -109,7 +111,13 @@ void hy_attn_pairs_compute(hy_attn_call *c, const hy_attn_pairs *pairs, const hy
 }
 
 static void compute_group(hy_attn_call *c, const hy_attn_group *group, const hy_kv_rows *keys) {
-    const hy_attn_pairs pairs = {c->lists->pairs + group->first, group->n, group->nq, group->nk, c->lo};
+    const hy_attn_pairs pairs = {.first = c->lists->pairs + group->first,
+                                 .n = group->n,
+                                 .nq = group->nq,
+                                 .nk = group->nk,
+                                 .lo = c->lo,
+                                 .sight = group->sight,
+                                 .known = group->known};
     hy_attn_pairs_compute(c, &pairs, keys);
 }
 

@@ -77,7 +77,8 @@ void hy_attn_carried_store(hy_attn_call *c) {
 
 void hy_attn_carried_compute(hy_attn_call *c) {
     const hy_carried_keys *keys = &hy_lists_window(c->sp->lists, c->a->window)->carried;
-    const hy_attn_pairs pairs = {keys->pairs, keys->n, keys->nq, carried_rows(c->a), keys->lo.device};
+    const hy_attn_pairs pairs = {
+        .first = keys->pairs, .n = keys->n, .nq = keys->nq, .nk = carried_rows(c->a), .lo = keys->lo.device};
     if (keys->n > 0) {
         hy_attn_pairs_compute(
             c, &pairs,

@@ -55,6 +55,8 @@ typedef struct hy_attn_pairs {
     const hy_attn_pair *first;
     int64_t n, nq, nk;
     const int64_t *lo;
+    hy_attn_sight sight;
+    hy_attn_pair known;
 } hy_attn_pairs;
 
 void hy_attn_pairs_compute(hy_attn_call *c, const hy_attn_pairs *pairs, const hy_kv_rows *keys);

@@ -29,11 +29,29 @@ static void part_begin(hy_attn_builder *b, int64_t row, int64_t rows) {
     b->group = NULL;
 }
 
+/* What the mask leaves of a pair: the first key that a query sees never decreases. */
+static hy_attn_sight sight_of(const hy_attn_builder *b, const hy_attn_pair *pair) {
+    const bool from_first = b->lo[pair->q + pair->nq - 1] <= pair->k_begin;
+    if (from_first && pair->k_begin + pair->nk - 1 <= pair->q_begin) {
+        return HY_ATTN_ALL;
+    }
+    return from_first && pair->q_begin == pair->k_begin && pair->nq == pair->nk ? HY_ATTN_CAUSAL : HY_ATTN_SOME;
+}
+
+/* Whether the device likes it alone. */
+static bool is_known(const hy_attn_builder *b, const hy_attn_pair *pair) {
+    const int64_t liked = b->profile->tuning.attn_known;
+    return liked > 0 && pair->nq > 0 && pair->nk > 0 && pair->nq * pair->nk >= liked &&
+           sight_of(b, pair) != HY_ATTN_SOME;
+}
+
 /* Pairs go into the call at hand while it stays as small as the device likes. */
 static void add_pair(hy_attn_builder *b, const hy_attn_pair *pair) {
+    const bool known = is_known(b, pair);
     const int64_t liked = cuts_queries(b->profile, b->dims.size) ? b->profile->tuning.attn_products : 0;
     const int64_t more = pair->nq * pair->nk * b->lists->need.products;
-    if (b->group == NULL || (liked > 0 && b->group_products + more > liked)) {
+    if (b->group == NULL || known || b->group->sight != HY_ATTN_SOME ||
+        (liked > 0 && b->group_products + more > liked)) {
         b->group = &b->lists->groups[b->n_groups++];
         *b->group = (hy_attn_group){.first = b->n_pairs};
         b->part->n_groups++;
@@ -44,6 +62,10 @@ static void add_pair(hy_attn_builder *b, const hy_attn_pair *pair) {
     b->group->n++;
     b->group->nq = hy_greater(b->group->nq, pair->nq);
     b->group->nk = hy_greater(b->group->nk, pair->nk);
+    if (known) {
+        b->group->sight = sight_of(b, pair);
+        b->group->known = *pair;
+    }
 }
 
 /* Of `all` queries, how many per pair: about as many multiplications as the device likes, but whole groups. */

@@ -18,9 +18,11 @@ typedef struct hy_attn_need {
     bool latent;
 } hy_attn_need;
 
-/* Consecutive pairs that one call computes; nq, nk: the most of any. */
+/* Consecutive pairs that one call computes; nq, nk: the most of any. Of a call's only pair more may be known (kernels.h). */
 typedef struct hy_attn_group {
     int64_t first, n, nq, nk;
+    hy_attn_sight sight;
+    hy_attn_pair known;
 } hy_attn_group;
 
 /* Consecutive rows of a hop's keys, those of a latent made together. Pairs count their keys from `row` on. */
