@@ -132,6 +132,22 @@ graphs() {
     check "graphs bf16" 60 "tail -n 1" with_and_without bf16
 }
 
+by_cudnn() { # parity of attention; it must have been cuDNN's where it can be, to the end
+    HYLAS_PARITY_DEVICE=$device HYLAS_PARITY_EACH=1 "$bin/test_attn_parity" 2>&1 | tee "$out/by-cudnn.txt" && [ "${PIPESTATUS[0]}" -eq 0 ] || return
+    grep -a 'softmax attention: cuDNN' "$out/by-cudnn.txt" || { echo "error: cuDNN was not asked"; return 1; }
+    ! grep -a 'goes on with kernels of its own' "$out/by-cudnn.txt"
+}
+
+cudnn() {
+    [ "$device" = cuda ] || [ -n "${HYLAS_CUDNN:-}" ] || { skip cudnn "only on a GPU"; return; }
+    check "cudnn parity" 90 "grep -ao 'softmax attention: cuDNN [0-9]*' | sed 's/.*: //'" by_cudnn
+    [ "$device" = cuda ] || return
+    for library in "" off; do
+        check "bench attention ${library:-cudnn}" 30 "tail -n 1" \
+            env HYLAS_CUDNN=$library "$hylas" bench kernels --table "$device" --dtype bf16 --only attention --shapes 1x16384x16x128
+    done
+}
+
 sanitizer() {
     local tool=compute-sanitizer
     [ "$device" = cuda ] || { skip sanitizer "only on a GPU"; return; }
@@ -203,8 +219,8 @@ say "$(printf '%-26s %-7s %7s  %s' check result seconds figure)"
 hylas=$(pwd)/$build/bin/hylas
 [ "${build#/}" = "$build" ] || hylas=$build/bin/hylas
 bin=${hylas%/bin/hylas}/tests
-export device out build hylas tokens steps parity_tests
-export -f fail build_all gpu_targets train beside_cpu with_and_without
+export device out build bin hylas tokens steps parity_tests
+export -f fail build_all gpu_targets train beside_cpu with_and_without by_cudnn
 if [ $prebuilt -eq 0 ]; then
     check build 300 "echo targets: $(gpu_targets)" build_all
 fi
@@ -214,7 +230,7 @@ if [ ! -x "$hylas" ]; then
     exit 1
 fi
 
-for part in parity golden verify quickstart graphs sanitizer bench; do
+for part in parity cudnn golden verify quickstart graphs sanitizer bench; do
     ! wanted $part || $part
 done
 for log in bench-kernels bench-beside-fla; do

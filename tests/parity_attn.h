@@ -71,6 +71,18 @@ static int64_t attn_lo(const attn_shape *s, int64_t at) {
     return attn_most(s->window > 0 ? at - s->window + 1 : 0, start);
 }
 
+/* What the mask leaves of a list of one pair, query by query. */
+static hy_attn_sight attn_sight(const attn_shape *s, const int64_t *lo) {
+    const hy_attn_pair *r = &s->pairs[0];
+    bool all = s->n == 1 && r->nq > 0 && r->nk > 0, causal = all && r->nq == r->nk;
+    for (int64_t i = 0; (all || causal) && i < r->nq; i++) {
+        const int64_t from = attn_most(lo[r->q + i] - r->k_begin, 0), end = r->q_begin + i + 1 - r->k_begin;
+        all = all && from == 0 && end >= r->nk;
+        causal = causal && from == 0 && end == i + 1;
+    }
+    return all ? HY_ATTN_ALL : causal ? HY_ATTN_CAUSAL : HY_ATTN_SOME;
+}
+
 static void attn_begin(parity *p, const attn_case *c, hy_op_id op, attn_lists *l) {
     const attn_shape *s = &attn_shapes[c->shape];
     parity_begin(p, op, HY_TOL_F32_ATTENTION);
@@ -95,6 +107,8 @@ static void attn_begin(parity *p, const attn_case *c, hy_op_id op, attn_lists *l
         for (int64_t j = 0; j < r->nq; j++)
             l->lo[r->q + j] = attn_lo(s, r->q_begin + j);
     }
+    a->sight = attn_sight(s, l->lo);
+    a->known = a->sight != HY_ATTN_SOME ? s->pairs[0] : (hy_attn_pair){0};
 }
 
 static const double *attn_q(parity *p, const attn_case *c, const attn_lists *l) {

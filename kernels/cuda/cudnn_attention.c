@@ -76,6 +76,9 @@ static bool is_open(hy_cudnn_side side) {
         s->there = true;
         if (!hy_cudnn_library_open(name, &s->lib, why, sizeof why) || !open_handle(s, side, why, sizeof why)) {
             hy_cudnn_refuse(side, why);
+        } else {
+            hy_info("softmax attention: cuDNN %zu where a pair is whole or causal, the own kernel elsewhere",
+                    s->lib.cudnnGetVersion());
         }
     }
     s->opened = true;

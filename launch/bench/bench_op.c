@@ -129,6 +129,8 @@ static hy_attn_args attn_args(const hy_bench_run *r) {
                           .DV = op->V,
                           .scale = 1 / sqrt((double)op->K),
                           .pairs = r->pairs,
+                          .sight = op->B == 1 ? HY_ATTN_CAUSAL : HY_ATTN_SOME,
+                          .known = op->B == 1 ? (hy_attn_pair){.nq = op->T, .nk = op->T} : (hy_attn_pair){0},
                           .n_pairs = op->B,
                           .nq = op->T,
                           .nk = op->T,

@@ -1,7 +1,8 @@
 /* In place of libcudnn: takes descriptors of the backend API as strictly as can be (what is unknown, of another type, set twice, missing or not
  * finalized is an error) and computes on the host what a graph of operations says, from the dimensions, strides and types it was given.
  *
- * HYLAS_CUDNN_STANDIN, how it is wrong: "engines" has none, "execute" fails; "scale", "stride", "mask", "log2", "heads" compute another thing. */
+ * HYLAS_CUDNN_STANDIN, how it is wrong: "engines" has none, "execute" fails; "scale", "stride", "mask", "log2", "heads", "values" compute another
+ * thing, "call" only where there are not as many queries as in the random problem. */
 #ifndef HY_TESTS_CUDNN_STANDIN_H
 #define HY_TESTS_CUDNN_STANDIN_H
 

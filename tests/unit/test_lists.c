@@ -175,6 +175,92 @@ static void test_random_layouts(void **state) {
     hy_device_destroy(device);
 }
 
+/* ---- calls of pairs that are known ---- */
+
+/* What query `row` of a pair's sees: keys first .. end − 1 of it. */
+static void seen_by(const hy_attn_pair *p, const int64_t *lo, int64_t row, int64_t *first, int64_t *end) {
+    const int64_t from = lo[p->q + row] - p->k_begin, to = p->q_begin + row + 1 - p->k_begin;
+    *first = from > 0 ? from : 0;
+    *end = to < p->nk ? to : p->nk;
+}
+
+static hy_attn_sight sight_by_queries(const hy_attn_pair *p, const int64_t *lo) {
+    bool all = true, causal = p->nq == p->nk;
+    for (int64_t i = 0; i < p->nq; i++) {
+        int64_t first, end;
+        seen_by(p, lo, i, &first, &end);
+        all = all && first == 0 && end == p->nk;
+        causal = causal && first == 0 && end == i + 1;
+    }
+    return all ? HY_ATTN_ALL : causal ? HY_ATTN_CAUSAL : HY_ATTN_SOME;
+}
+
+/* Calls of one window's lists, in order, none left out; which of them are known, counted by sight. */
+static void check_calls(const hy_attn_lists *lists, const int64_t *lo, int64_t least, int64_t counts[3]) {
+    int64_t next = 0;
+    for (int h = 0; h < lists->n_hops; h++) {
+        for (int64_t i = 0; i < lists->hops[h].n_parts; i++) {
+            const hy_attn_part *part = &lists->hops[h].parts[i];
+            for (int64_t j = 0; j < part->n_groups; j++) {
+                const hy_attn_group *group = &lists->groups[part->first_group + j];
+                assert_int_equal(group->first, next);
+                next += group->n;
+                for (int64_t x = group->first; x < next; x++) {
+                    const hy_attn_pair *pair = &lists->pairs[x];
+                    const hy_attn_sight sight = sight_by_queries(pair, lo);
+                    const bool alone = least > 0 && sight != HY_ATTN_SOME && pair->nq * pair->nk >= least;
+                    const hy_attn_pair none = {0};
+                    assert_int_equal(group->sight, alone ? sight : HY_ATTN_SOME);
+                    assert_true(!alone || group->n == 1);
+                    assert_memory_equal(&group->known, alone ? pair : &none, sizeof *pair);
+                    counts[group->sight]++;
+                }
+            }
+        }
+    }
+}
+
+/* A device that likes known pairs alone, from `least` products on. */
+static hy_device *device_that_knows(int64_t least) {
+    hy_device *device;
+    assert_int_equal(hy_device_create("whole:cpu", HY_F32, &device), HY_OK);
+    ((hy_profile *)(uintptr_t)hy_device_profile(device))->tuning.attn_known = least;
+    return device;
+}
+
+static void test_known_pairs(void **state) {
+    (void)state;
+    int64_t counts[3] = {0};
+    for (int round = 0; round < 200; round++) {
+        const int64_t least = (int64_t[]){0, 1, 50, 400}[draw(4)];
+        const int size = 1 + (int)draw(4);
+        hy_lists_needs needs = {0};
+        hy_layout *layout;
+        hy_lists *lists;
+        hy_device *device = device_that_knows(least);
+        for (int i = 0; i < 2; i++) {
+            hy_sp_attn_need(&needs, &(hy_sp_attn){.window = (int64_t[]){0, 20}[i], .H = 1, .D = 8, .DV = 8});
+        }
+        assert_int_equal(hy_layout_create(draw(2) ? HY_LAYOUT_ZIGZAG : HY_LAYOUT_CONTIGUOUS, size, (int)draw(size),
+                                          1 + draw(2), 20 + draw(200), &layout),
+                         HY_OK);
+        const hy_layout_dims dims = hy_layout_dims_of(layout);
+        assert_int_equal(hy_lists_create(device, &dims, &needs, &lists), HY_OK);
+        int32_t *tokens = calloc((size_t)layout->T + 1, sizeof *tokens);
+        draw_documents(layout, (int)draw(3));
+        hy_lists_set(lists, layout, tokens, tokens, 1);
+        for (int i = 0; i < needs.n_attentions; i++) {
+            const hy_attn_lists *attention = hy_lists_attention(lists, &needs.attentions[i]);
+            check_calls(attention, hy_lists_window(lists, attention->need.window)->lo.host, least, counts);
+        }
+        hy_lists_destroy(lists);
+        hy_layout_destroy(layout);
+        hy_device_destroy(device);
+        free(tokens);
+    }
+    assert_true(counts[HY_ATTN_SOME] > 0 && counts[HY_ATTN_ALL] > 0 && counts[HY_ATTN_CAUSAL] > 0);
+}
+
 static void test_too_many_windows(void **state) {
     (void)state;
     hy_lists_needs needs = {0};
@@ -185,6 +271,7 @@ static void test_too_many_windows(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_layouts), cmocka_unit_test(test_too_many_windows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_layouts), cmocka_unit_test(test_known_pairs),
+                                       cmocka_unit_test(test_too_many_windows)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
