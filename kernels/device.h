@@ -25,8 +25,7 @@ typedef struct hy_tuning {
     int64_t attn_products; /* multiplications of one attention call */
     int64_t recur_pieces;  /* calls that a rank's run is cut into while an exchange is in flight */
     int64_t latent_rows;   /* keys and values made from a latent at a time */
-    int64_t
-        attn_known; /* queries × keys from which a pair that no mask cuts, or causality alone, gets a call of its own; 0: none does */
+    int64_t attn_known;    /* queries × keys from which hy_device_plan_attn is worth asking; 0: never */
 } hy_tuning;
 
 typedef struct hy_profile {
@@ -166,6 +165,14 @@ typedef struct hy_piece_counts {
 void hy_device_set_pieces(hy_device *device, bool on);
 /* Since the device was made; zeros where it cannot. */
 hy_piece_counts hy_device_pieces(const hy_device *device);
+
+/* ---- plans of a library's, for attn_fwd of known pairs (kernels.h, hy_attn_sight) ---- */
+/* Of a->H, HKV, D, DV, scale, sight, known.nq and known.nk: makes the plan and compares it with the own kernel, on random numbers, before anything
+ * uses it. What fails says so and leaves such calls to the own kernel. Not inside a step: waits for all lanes, takes memory while it lasts, and a
+ * plan's making may wait for whatever the device does. Local. */
+void hy_device_plan_attn(hy_device *device, const hy_attn_args *a);
+/* Whether there is a plan for them. */
+bool hy_device_has_attn_plan(const hy_device *device, const hy_attn_args *a);
 
 /* ---- what was spent ---- */
 typedef struct hy_op_counts {

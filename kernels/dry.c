@@ -55,6 +55,7 @@ static hy_status dry_describe(const char *like, hy_dtype dtype, hy_table *table,
     const hy_device_kind *kind;
     hy_profile of;
     HY_TRY(hy_device_describe(like, dtype, &kind, table, &of));
+    table->attn_plan = NULL; /* nothing is computed that could stand a trial */
     *profile = of;
     (void)snprintf(profile->name, sizeof profile->name, "dry:%.27s", of.name);
     return HY_OK;

@@ -14,6 +14,7 @@
 #ifndef HY_KERNELS_KERNELS_H
 #define HY_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -648,6 +649,14 @@ typedef enum hy_attn_sight {
     HY_ATTN_CAUSAL /* it is one pair, `known`, whose query i sees its keys 0 .. i; nq = nk */
 } hy_attn_sight;
 
+/* What a table is asked about a library's plan for attn_fwd of known pairs with the sizes, scale and sight of an args struct. */
+typedef enum hy_attn_plan_step {
+    HY_ATTN_PLAN_MAKE, /* a plan, on trial: attn_fwd uses it from now on. False: there can be none */
+    HY_ATTN_PLAN_ACCEPT,
+    HY_ATTN_PLAN_REFUSE, /* attn_fwd never uses it again */
+    HY_ATTN_PLAN_FIND    /* whether there is one that was accepted */
+} hy_attn_plan_step;
+
 typedef struct hy_attn {
     int64_t H, HKV, D, DV;
     double scale;
@@ -843,6 +852,7 @@ typedef struct hy_table {
     size_t (*level_work)(const hy_level_recur_args *); /* of base.work; on N too */
     size_t (*attn_work)(const hy_attn_args *);
     size_t (*long_conv_work)(const hy_long_conv_args *);
+    bool (*attn_plan)(const hy_attn_args *, hy_attn_plan_step); /* NULL: no library computes any attn_fwd */
 } hy_table;
 
 /* Name of an operation, for tables and traces. */

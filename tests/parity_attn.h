@@ -83,6 +83,17 @@ static hy_attn_sight attn_sight(const attn_shape *s, const int64_t *lo) {
     return all ? HY_ATTN_ALL : causal ? HY_ATTN_CAUSAL : HY_ATTN_SOME;
 }
 
+/* Plans are a process's: a device that comes and goes makes them for all others. */
+static void attn_plan(const hy_attn_args *a) {
+    const char *wanted = getenv("HYLAS_PARITY_DEVICE");
+    hy_device *device = NULL;
+    if (getenv("HYLAS_CUDNN") == NULL || a->sight == HY_ATTN_SOME)
+        return;
+    if (hy_device_create(wanted != NULL ? wanted : "cuda_host", HY_BF16, &device) == HY_OK)
+        hy_device_plan_attn(device, a);
+    hy_device_destroy(device);
+}
+
 static void attn_begin(parity *p, const attn_case *c, hy_op_id op, attn_lists *l) {
     const attn_shape *s = &attn_shapes[c->shape];
     parity_begin(p, op, HY_TOL_F32_ATTENTION);
@@ -109,6 +120,7 @@ static void attn_begin(parity *p, const attn_case *c, hy_op_id op, attn_lists *l
     }
     a->sight = attn_sight(s, l->lo);
     a->known = a->sight != HY_ATTN_SOME ? s->pairs[0] : (hy_attn_pair){0};
+    attn_plan(a);
 }
 
 static const double *attn_q(parity *p, const attn_case *c, const attn_lists *l) {

@@ -118,6 +118,7 @@ template <hy_dtype P> static void attention_entries(hy_table *table) {
     table->attn_sink_fwd = attn_sink_fwd<P>;
     table->attn_sink_bwd = attn_sink_bwd<P>;
     table->attn_work = attn_work<P>;
+    table->attn_plan = P == HY_BF16 ? attn_cudnn_plan : nullptr;
 }
 
 void overlay_attention(hy_table *table) {

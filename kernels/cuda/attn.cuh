@@ -17,9 +17,10 @@
 namespace HY_GPU {
 
 template <hy_dtype P> void attn_fwd(const hy_attn_args *a);
-/* Of bf16 by cuDNN, and the bytes of a->work that it takes (attn_cudnn.cu). False: nothing was done. */
+/* Of bf16 by cuDNN, where it has a plan for the call (attn_cudnn.cu); false: nothing was done. Its part of a->work; its plans (kernels.h). */
 bool attn_fwd_cudnn(const hy_attn_args *a);
 size_t attn_cudnn_work(const hy_attn_args *a);
+bool attn_cudnn_plan(const hy_attn_args *a, hy_attn_plan_step step);
 template <hy_dtype P> void attn_bwd_queries(const hy_attn_args *a); /* dq */
 template <hy_dtype P> void attn_bwd_keys(const hy_attn_args *a);    /* dk, dv */
 

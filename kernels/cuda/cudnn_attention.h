@@ -1,6 +1,6 @@
 /* Attention of one pair by cuDNN, where it is found at run time and has an engine for the shape; without it nothing here is there.
  *
- * HYLAS_CUDNN: the library to load, or "off". Not set: libcudnn.so.9 for GPUs, none for the interpreter. */
+ * HYLAS_CUDNN: the library to load; "on": libcudnn.so.9 for GPUs, none for the interpreter. Not set, or "off": none. */
 #ifndef HY_KERNELS_CUDA_CUDNN_ATTENTION_H
 #define HY_KERNELS_CUDA_CUDNN_ATTENTION_H
 
@@ -31,24 +31,21 @@ enum { HY_CUDNN_WORK = 16 << 20 };
 /* A shape's plan. */
 typedef struct hy_cudnn_plan hy_cudnn_plan;
 
-/* Whether it is asked for at all: what depends on nothing but the build and the environment. */
-bool hy_cudnn_is_wanted(hy_cudnn_side side);
-
-/* Queries × keys of a pair of bf16 from which it is worth a call of its own (hy_tuning, attn_known); 0: never. */
+/* Queries × keys of a pair of bf16 from which a plan is worth asking for (hy_tuning, attn_known); 0: never, since it is not asked for or the
+ * library is not there, which is said once. Asks no GPU. */
 int64_t hy_cudnn_known_from(hy_cudnn_side side);
 
-/* NULL where cuDNN has no plan for the shape, which is said once, or is not there. Plans are kept. */
-hy_cudnn_plan *hy_cudnn_plan_of(hy_cudnn_side side, const hy_cudnn_shape *shape);
-/* Whether its results have been compared with the definition, and are right (hy_cudnn_plan_trust). */
-bool hy_cudnn_plan_is_trusted(const hy_cudnn_plan *plan);
-void hy_cudnn_plan_trust(hy_cudnn_plan *plan);
+/* Makes a plan, on trial, unless there was one. False: there is none, or it was refused; said once. May load kernels and so wait for the GPU. */
+bool hy_cudnn_plan_make(hy_cudnn_side side, const hy_cudnn_shape *shape);
+/* How its trial ended. */
+void hy_cudnn_plan_judge(hy_cudnn_side side, const hy_cudnn_shape *shape, bool accepted);
+bool hy_cudnn_plan_is_accepted(hy_cudnn_side side, const hy_cudnn_shape *shape);
+/* One that was accepted or is on trial; NULL: none. Makes none. */
+hy_cudnn_plan *hy_cudnn_plan_find(hy_cudnn_side side, const hy_cudnn_shape *shape);
 
-/* Into the side's stream of operations. False, said once: nothing was computed, and nothing will be. */
+/* Into the stream of the device whose operation is being launched. False, said once: nothing was computed, and no plan will be used again. */
 bool hy_cudnn_plan_run(hy_cudnn_side side, const hy_cudnn_plan *plan, const hy_cudnn_arrays *arrays);
-/* Says why, and cuDNN is asked for nothing more. */
-void hy_cudnn_refuse(hy_cudnn_side side, const char *why);
-
-/* Bytes of the device, as soon as what was given is done. */
-void hy_cudnn_read(hy_cudnn_side side, void *host, const void *from, size_t bytes);
+/* Calls of this process that went well, on both sides, trials not counted. */
+int64_t hy_cudnn_runs(void);
 
 #endif

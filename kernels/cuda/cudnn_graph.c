@@ -279,8 +279,16 @@ cudnnBackendDescriptor_t hy_cudnn_graph_plan(hy_cudnn_graph *g, cudnnBackendDesc
     return g->failed ? NULL : plan;
 }
 
+void hy_cudnn_graph_keep(hy_cudnn_graph *g, cudnnBackendDescriptor_t one) {
+    for (int i = 0; i < g->n_made; i++) {
+        g->made[i] = g->made[i] == one ? NULL : g->made[i];
+    }
+}
+
 void hy_cudnn_graph_end(hy_cudnn_graph *g) {
     while (g->n_made > 0) {
-        g->lib->cudnnBackendDestroyDescriptor(g->made[--g->n_made]);
+        if (g->made[--g->n_made] != NULL) {
+            g->lib->cudnnBackendDestroyDescriptor(g->made[g->n_made]);
+        }
     }
 }

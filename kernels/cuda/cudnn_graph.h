@@ -55,6 +55,8 @@ int64_t hy_cudnn_graph_engines(hy_cudnn_graph *g, cudnnBackendDescriptor_t graph
 cudnnBackendDescriptor_t hy_cudnn_graph_plan(hy_cudnn_graph *g, cudnnBackendDescriptor_t engine,
                                              const hy_cudnn_target *target, int64_t *bytes);
 
+/* It is no longer g's to end. */
+void hy_cudnn_graph_keep(hy_cudnn_graph *g, cudnnBackendDescriptor_t one);
 void hy_cudnn_graph_end(hy_cudnn_graph *g);
 
 #endif

@@ -279,6 +279,9 @@ static hy_status reserve_arrays(hy_bench_run *r) {
     HY_TRY(send_lists(r));
     const hy_recur_args recur = recur_args(r);
     const hy_attn_args attn = attn_args(r);
+    if (op->attention) {
+        hy_device_plan_attn(r->device, &attn);
+    }
     const size_t work = op->attention ? hy_device_profile(r->device)->attn_work(&attn)
                                       : hy_device_profile(r->device)->recur_work(&recur);
     HY_TRY(hy_device_alloc(r->device, "scratch of the bench", work, &r->arrays[WORK]));

@@ -197,6 +197,7 @@ hy_status hy_op_layout(const hy_op_context *context, const hy_op_input *in, int6
 hy_status hy_op_lists(const hy_op_context *context, const hy_lists_needs *needs, const hy_layout *layout,
                       hy_lists **out) {
     const hy_layout_dims dims = hy_layout_dims_of(layout);
+    hy_lists_plan_attention(context->device, &dims, needs);
     HY_TRY(hy_lists_create(context->device, &dims, needs, out));
     hy_lists_set(*out, layout, NULL, NULL, 0.0);
     return HY_OK;

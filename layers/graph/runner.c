@@ -102,6 +102,9 @@ static hy_status runner_create(const hy_model *model, const hy_run_shape *shape,
     r->sp.device = device;
     r->sp.comm = sequence;
     r->sp.broken = broken;
+    if (status == HY_OK) {
+        hy_lists_plan_attention(device, &r->dims, &r->needs); /* while there is room */
+    }
     if (status == HY_OK && memory == NULL) {
         status = reserve_memory(r);
     } else if (status == HY_OK) {

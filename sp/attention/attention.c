@@ -54,6 +54,7 @@ static hy_attn_need need_of(const hy_sp_attn *shape) {
 void hy_sp_attn_need(hy_lists_needs *needs, const hy_sp_attn *shape) {
     const hy_attn_need need = need_of(shape);
     hy_lists_need_attention(needs, &need);
+    hy_lists_need_attn_heads(needs, &(hy_attn_heads){shape->H, shape->HKV, shape->D, shape->DV, shape->scale});
     const hy_attn_by_heads *by_heads = hy_attn_row_of(needs->method.attention)->by_heads;
     if (by_heads) {
         const hy_heads heads = {shape->H, shape->HKV};
@@ -122,8 +123,9 @@ static void compute_group(hy_attn_call *c, const hy_attn_group *group, const hy_
 }
 
 void hy_attn_part_compute(hy_attn_call *c, const hy_attn_part *part, const hy_kv_rows *keys) {
-    for (int64_t i = 0; i < part->n_groups; i++) {
-        compute_group(c, &c->lists->groups[part->first_group + i], keys);
+    const hy_attn_group *groups = c->apart ? c->lists->apart + part->first_apart : c->lists->groups + part->first_group;
+    for (int64_t i = 0; i < (c->apart ? part->n_apart : part->n_groups); i++) {
+        compute_group(c, &groups[i], keys);
         hy_comm_progress(c->sp->comm);
     }
 }
@@ -173,6 +175,17 @@ static void deliver_sum(hy_attn_call *c, const char *sum, int64_t cols, void *re
     }
 }
 
+/* Whether some call of these heads has a plan. */
+static bool has_plan(const hy_attn_call *c) {
+    hy_attn_args op = block_args(c->a);
+    bool has = false;
+    op.known.nq = op.known.nk = hy_attn_known_rows(c->sp->profile, &c->dims);
+    for (op.sight = HY_ATTN_ALL; op.known.nq > 0 && op.sight <= HY_ATTN_CAUSAL; op.sight++) {
+        has = has || hy_device_has_attn_plan(c->sp->device, &op);
+    }
+    return has;
+}
+
 static hy_attn_call attn_call_of(hy_sp *sp, hy_sp_attn *a, int backward) {
     hy_attn_call c = {.sp = sp,
                       .a = a,
@@ -191,6 +204,7 @@ static hy_attn_call attn_call_of(hy_sp *sp, hy_sp_attn *a, int backward) {
     const hy_attn_need need = need_of(a);
     c.lists = hy_lists_attention(sp->lists, &need);
     c.lo = hy_lists_window(sp->lists, a->window)->lo.device;
+    c.apart = !backward && has_plan(&c);
     return c;
 }
 

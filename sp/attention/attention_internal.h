@@ -41,6 +41,7 @@ struct hy_attn_call {
     size_t esize, ssize;  /* bytes of an element: act, stat */
     int64_t k_row, v_row; /* elements of a row of a->k, of a->v: what is exchanged */
     int backward;
+    bool apart;             /* calls where what is known is alone */
     char *o, *dq, *dk, *dv; /* stat: what pairs add to; a->o, ... or scratch */
 };
 

@@ -24,9 +24,9 @@ void hy_attn_hop_begin(hy_attn_builder *b) {
 
 static void part_begin(hy_attn_builder *b, int64_t row, int64_t rows) {
     b->part = &b->lists->parts[b->n_parts++];
-    *b->part = (hy_attn_part){.row = row, .rows = rows, .first_group = b->n_groups};
+    *b->part = (hy_attn_part){.row = row, .rows = rows, .first_group = b->calls.n, .first_apart = b->apart.n};
     b->hop->n_parts++;
-    b->group = NULL;
+    b->calls.group = b->apart.group = NULL;
 }
 
 /* What the mask leaves of a pair: the first key that a query sees never decreases. */
@@ -38,34 +38,34 @@ static hy_attn_sight sight_of(const hy_attn_builder *b, const hy_attn_pair *pair
     return from_first && pair->q_begin == pair->k_begin && pair->nq == pair->nk ? HY_ATTN_CAUSAL : HY_ATTN_SOME;
 }
 
-/* Whether the device likes it alone. */
-static bool is_known(const hy_attn_builder *b, const hy_attn_pair *pair) {
-    const int64_t liked = b->profile->tuning.attn_known;
-    return liked > 0 && pair->nq > 0 && pair->nk > 0 && pair->nq * pair->nk >= liked &&
-           sight_of(b, pair) != HY_ATTN_SOME;
-}
-
-/* Pairs go into the call at hand while it stays as small as the device likes. */
-static void add_pair(hy_attn_builder *b, const hy_attn_pair *pair) {
-    const bool known = is_known(b, pair);
+/* Pairs go into the call at hand while it stays as small as the device likes; one that is known is alone. True: it begins a call. */
+static bool add_to_calls(const hy_attn_builder *b, hy_attn_calls *calls, hy_attn_group *groups,
+                         const hy_attn_pair *pair, hy_attn_sight sight) {
     const int64_t liked = cuts_queries(b->profile, b->dims.size) ? b->profile->tuning.attn_products : 0;
     const int64_t more = pair->nq * pair->nk * b->lists->need.products;
-    if (b->group == NULL || known || b->group->sight != HY_ATTN_SOME ||
-        (liked > 0 && b->group_products + more > liked)) {
-        b->group = &b->lists->groups[b->n_groups++];
-        *b->group = (hy_attn_group){.first = b->n_pairs};
-        b->part->n_groups++;
-        b->group_products = 0;
+    const bool begins = calls->group == NULL || sight != HY_ATTN_SOME || calls->group->sight != HY_ATTN_SOME ||
+                        (liked > 0 && calls->products + more > liked);
+    if (begins) {
+        calls->group = &groups[calls->n++];
+        *calls->group = (hy_attn_group){.first = b->n_pairs, .sight = sight};
+        calls->group->known = sight != HY_ATTN_SOME ? *pair : (hy_attn_pair){0};
+        calls->products = 0;
     }
-    b->group_products += more;
+    calls->products += more;
+    calls->group->n++;
+    calls->group->nq = hy_greater(calls->group->nq, pair->nq);
+    calls->group->nk = hy_greater(calls->group->nk, pair->nk);
+    return begins;
+}
+
+static void add_pair(hy_attn_builder *b, const hy_attn_pair *pair) {
+    const int64_t known = hy_attn_known_rows(b->profile, &b->dims);
+    b->part->n_groups += add_to_calls(b, &b->calls, b->lists->groups, pair, HY_ATTN_SOME);
+    if (known > 0) {
+        const hy_attn_sight sight = pair->nq == known && pair->nk == known ? sight_of(b, pair) : HY_ATTN_SOME;
+        b->part->n_apart += add_to_calls(b, &b->apart, b->lists->apart, pair, sight);
+    }
     b->lists->built[b->n_pairs++] = *pair;
-    b->group->n++;
-    b->group->nq = hy_greater(b->group->nq, pair->nq);
-    b->group->nk = hy_greater(b->group->nk, pair->nk);
-    if (known) {
-        b->group->sight = sight_of(b, pair);
-        b->group->known = *pair;
-    }
 }
 
 /* Of `all` queries, how many per pair: about as many multiplications as the device likes, but whole groups. */

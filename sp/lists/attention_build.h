@@ -12,6 +12,13 @@ static inline int64_t hy_greater(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
+/* Calls of the pairs so far. */
+typedef struct hy_attn_calls {
+    int64_t n;
+    hy_attn_group *group; /* NULL: the next pair begins one */
+    int64_t products;     /* of the group's */
+} hy_attn_calls;
+
 typedef struct hy_attn_builder {
     hy_attn_lists *lists;
     const hy_profile *profile;
@@ -19,11 +26,10 @@ typedef struct hy_attn_builder {
     const hy_layout *layout;
     hy_layout_dims dims;
     const int64_t *lo;
-    int64_t n_pairs, n_groups, n_parts;
-    hy_attn_hop *hop; /* the one at hand, as the two that follow */
+    int64_t n_pairs, n_parts;
+    hy_attn_hop *hop; /* the one at hand, as what follows */
     hy_attn_part *part;
-    hy_attn_group *group; /* NULL: the next pair begins one */
-    int64_t group_products;
+    hy_attn_calls calls, apart;
 } hy_attn_builder;
 
 /* How many ranges queries are cut into at most. */

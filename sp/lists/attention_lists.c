@@ -28,6 +28,11 @@ static attn_counts count_most(const hy_profile *profile, const hy_layout_dims *d
                          .requests = others.requests};
 }
 
+int64_t hy_attn_known_rows(const hy_profile *profile, const hy_layout_dims *dims) {
+    const int64_t liked = profile->tuning.attn_known, rows = dims->frag_max;
+    return liked > 0 && rows > 0 && rows * rows >= liked ? rows : 0;
+}
+
 int64_t hy_attn_part_rows(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,
                           int64_t window) {
     if (profile->tuning.latent_rows > 0) {
@@ -54,6 +59,9 @@ hy_status hy_attn_lists_create(const hy_profile *profile, const hy_layout_dims *
     HY_TRY_GOTO(status, HY_NEW("attention hops", n.hops, &lists->hops), failed);
     HY_TRY_GOTO(status, HY_NEW("attention pairs", n.pairs, &lists->built), failed);
     HY_TRY_GOTO(status, HY_NEW("attention calls", n.pairs, &lists->groups), failed);
+    if (hy_attn_known_rows(profile, dims) > 0) {
+        HY_TRY_GOTO(status, HY_NEW("attention calls", n.pairs, &lists->apart), failed);
+    }
     HY_TRY_GOTO(status, HY_NEW("attention parts", n.parts, &lists->parts), failed);
     HY_TRY_GOTO(status, HY_NEW("attention pieces", HY_PIECE_LISTS * dims->n_local, &lists->pieces), failed);
     HY_TRY_GOTO(status, HY_NEW("attention requests", n.requests, &lists->reqs), failed);
@@ -69,6 +77,7 @@ void hy_attn_lists_destroy(hy_attn_lists *lists) {
         hy_free(lists->hops);
         hy_free(lists->built);
         hy_free(lists->groups);
+        hy_free(lists->apart);
         hy_free(lists->parts);
         hy_free(lists->pieces);
         hy_free(lists->reqs);

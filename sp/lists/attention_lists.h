@@ -25,9 +25,10 @@ typedef struct hy_attn_group {
     hy_attn_pair known;
 } hy_attn_group;
 
-/* Consecutive rows of a hop's keys, those of a latent made together. Pairs count their keys from `row` on. */
+/* Consecutive rows of a hop's keys, those of a latent made together. Pairs count their keys from `row` on. first_apart, n_apart: calls of the same
+ * pairs where known ones are alone; none where the device likes no pair alone. */
 typedef struct hy_attn_part {
-    int64_t row, rows, first_group, n_groups;
+    int64_t row, rows, first_group, n_groups, first_apart, n_apart;
 } hy_attn_part;
 
 /* A step of an exchange and what is computed of it; the method says of which rows. */
@@ -48,13 +49,18 @@ typedef struct hy_attn_lists {
     hy_attn_hop *hops;         /* host, as all that follows but pairs */
     const hy_attn_pair *pairs; /* device */
     hy_attn_pair *built;       /* the same */
-    hy_attn_group *groups;
+    hy_attn_group *groups;     /* of which nothing is known */
+    hy_attn_group *apart;      /* those of attn_fwd where it has a plan (hy_device_plan_attn) */
     hy_attn_part *parts;
     hy_kv_piece *pieces; /* [HY_PIECE_LISTS·n_local] while they are built */
     hy_req *reqs;        /* of the messages under way, as many as the method says; zero when none is */
 } hy_attn_lists;
 
 enum { HY_PIECE_LISTS = 2 };
+
+/* Queries, and keys, of the pairs that can be known: whole fragments of the greatest length, so that sizes of plans depend on the layout alone.
+ * 0: none can. */
+int64_t hy_attn_known_rows(const hy_profile *profile, const hy_layout_dims *dims);
 
 /* Most rows of a part. */
 int64_t hy_attn_part_rows(const hy_profile *profile, const hy_layout_dims *dims, hy_attention_method method,

@@ -26,6 +26,12 @@ typedef struct hy_head_need {
     bool near; /* among ranks that are near each other (hy_sp_group_ranks), else among all */
 } hy_head_need;
 
+/* Heads of softmax attention, as hy_attn_args has them. */
+typedef struct hy_attn_heads {
+    int64_t H, HKV, D, DV;
+    double scale;
+} hy_attn_heads;
+
 /* What the operations of sp.h tell (hy_sp_recur_need, ...). Start from zeros. */
 typedef struct hy_lists_needs {
     hy_status status;           /* HY_ERR_USAGE: too many of a kind */
@@ -42,11 +48,14 @@ typedef struct hy_lists_needs {
     int64_t frag_min, frag_max; /* of the layout, likewise: reaches that say the same there are one; 0: not known yet */
     int n_attentions;
     hy_attn_need attentions[HY_LISTS_MAX];
+    int n_attn_heads;
+    hy_attn_heads attn_heads[HY_LISTS_MAX];
     int n_heads;
     hy_head_need heads[HY_LISTS_MAX];
 } hy_lists_needs;
 
 void hy_lists_need_attention(hy_lists_needs *needs, const hy_attn_need *need);
+void hy_lists_need_attn_heads(hy_lists_needs *needs, const hy_attn_heads *heads);
 void hy_lists_need_heads(hy_lists_needs *needs, const hy_head_need *need);
 void hy_lists_need_key(hy_lists_needs *needs, hy_list_keys *keys, int64_t value);
 /* How far states reach (hy_reach_of). */
@@ -270,6 +279,9 @@ typedef struct hy_lists {
 HY_MUST_CHECK hy_status hy_lists_create(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *needs,
                                         hy_lists **out);
 void hy_lists_destroy(hy_lists *lists); /* NULL allowed */
+
+/* Before the first step: plans for attention of these needs, where the device can have some (hy_device_plan_attn). Takes memory while it lasts. Local. */
+void hy_lists_plan_attention(hy_device *device, const hy_layout_dims *dims, const hy_lists_needs *needs);
 
 /* The lists of a layout, which is borrowed and has the sizes told, and what else a micro-step sends: tokens, labels [T], which may be NULL, and the
  * number that gradients of losses are multiplied with. Allocates nothing. Local. */

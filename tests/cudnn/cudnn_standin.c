@@ -9,8 +9,9 @@
 
 static char last_error[256];
 
-/* Graphs executed in this process. */
-EXPORT int64_t hylas_standin_executed;
+/* In this process: graphs executed; plans made; descriptors that the program has not destroyed. */
+EXPORT int64_t hylas_standin_executed, hylas_standin_plans, hylas_standin_live;
+static bool has_stream; /* since the last execution */
 
 bool standin_is_wrong(const char *how) {
     const char *wanted = getenv("HYLAS_CUDNN_STANDIN");
@@ -28,7 +29,8 @@ cudnnStatus_t standin_fail(cudnnStatus_t status, const char *format, ...) {
 /* HYLAS_CUDNN_STANDIN_SAYS: how often it was used. */
 __attribute__((destructor)) static void say_executed(void) {
     if (getenv("HYLAS_CUDNN_STANDIN_SAYS") != NULL) {
-        fprintf(stderr, "cuDNN stand-in: %lld graphs\n", (long long)hylas_standin_executed);
+        fprintf(stderr, "cuDNN stand-in: %lld graphs by %lld plans\n", (long long)hylas_standin_executed,
+                (long long)hylas_standin_plans);
     }
 }
 
@@ -154,6 +156,7 @@ EXPORT cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
 EXPORT cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
     (void)handle;
     (void)stream;
+    has_stream = true;
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -162,14 +165,31 @@ EXPORT cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t t
     if (d == NULL) {
         return CUDNN_STATUS_ALLOC_FAILED;
     }
+    hylas_standin_live++;
+    d->refs = 1;
     d->type = type;
     d->finalized = type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR;
     *out = d;
     return CUDNN_STATUS_SUCCESS;
 }
 
-EXPORT cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t d) {
+/* Gone when nothing links to it any more. */
+static void let_go(described *d) {
+    if (--d->refs > 0) {
+        return;
+    }
+    for (int i = 0; i < d->n; i++) {
+        const attribute *a = &d->of[i];
+        for (int64_t j = 0; a->type == CUDNN_TYPE_BACKEND_DESCRIPTOR && j < a->n; j++) {
+            let_go(a->value.pointers[j]);
+        }
+    }
     free(d);
+}
+
+EXPORT cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t d) {
+    hylas_standin_live--;
+    let_go(d);
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -191,8 +211,12 @@ EXPORT cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descripto
     }
     attribute *a = &d->of[d->n++];
     a->name = name;
+    a->type = type;
     a->n = n;
     memcpy(a->value.bytes, values, bytes);
+    for (int64_t i = 0; type == CUDNN_TYPE_BACKEND_DESCRIPTOR && i < n; i++) {
+        ((described *)a->value.pointers[i])->refs++;
+    }
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -227,6 +251,7 @@ EXPORT cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
         status = standin_check_graph(d);
     }
     d->finalized = status == CUDNN_STATUS_SUCCESS;
+    hylas_standin_plans += d->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR && d->finalized;
     return status;
 }
 
@@ -242,6 +267,7 @@ EXPORT cudnnStatus_t cudnnBackendGetAttribute(const cudnnBackendDescriptor_t des
         const attribute *graph = standin_attribute(d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
         *n = standin_is_wrong("engines") ? 0 : 1;
         engine->of[engine->n++] = *graph;
+        ((described *)graph->value.pointers[0])->refs++;
         return CUDNN_STATUS_SUCCESS;
     }
     if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE && type == CUDNN_TYPE_INT64) {
@@ -255,11 +281,12 @@ EXPORT cudnnStatus_t cudnnBackendGetAttribute(const cudnnBackendDescriptor_t des
 EXPORT cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
                                          cudnnBackendDescriptor_t pack) {
     const described *p = plan, *v = pack;
-    if (handle == NULL || !p->finalized || !v->finalized || standin_is_wrong("execute")) {
+    if (handle == NULL || !has_stream || !p->finalized || !v->finalized || standin_is_wrong("execute")) {
         return standin_fail(CUDNN_STATUS_EXECUTION_FAILED, "it cannot be executed");
     }
     const described *engine = standin_link(p, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
     hylas_standin_executed++;
+    has_stream = false; /* it may be another device's next time */
     memset(standin_attribute(v, CUDNN_ATTR_VARIANT_PACK_WORKSPACE)->value.pointers[0], 0xFF, 256);
     return standin_execute(standin_link(engine, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH), v);
 }

@@ -2,7 +2,7 @@
  * finalized is an error) and computes on the host what a graph of operations says, from the dimensions, strides and types it was given.
  *
  * HYLAS_CUDNN_STANDIN, how it is wrong: "engines" has none, "execute" fails; "scale", "stride", "mask", "log2", "heads", "values" compute another
- * thing, "call" only where there are not as many queries as in the random problem. */
+ * thing. */
 #ifndef HY_TESTS_CUDNN_STANDIN_H
 #define HY_TESTS_CUDNN_STANDIN_H
 
@@ -14,6 +14,7 @@ enum { ATTRIBUTES = 12, ATTRIBUTE_BYTES = 256, TENSORS = 64, OPERATIONS = 32 };
 
 typedef struct attribute {
     cudnnBackendAttributeName_t name;
+    cudnnBackendAttributeType_t type;
     int64_t n;
     union {
         unsigned char bytes[ATTRIBUTE_BYTES];
@@ -27,7 +28,7 @@ typedef struct attribute {
 typedef struct described {
     cudnnBackendDescriptorType_t type;
     bool finalized;
-    int n;
+    int n, refs; /* refs: of the program, and of descriptors that link to it */
     attribute of[ATTRIBUTES];
 } described;
 

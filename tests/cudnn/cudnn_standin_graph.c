@@ -214,7 +214,7 @@ static void multiply(const values *v, const step *s, float *c) {
     const int64_t *x = dims_of(s->in[0]), *y = dims_of(s->in[1]);
     const int64_t H = x[HEADS], m = x[ROWS], k = x[COLUMNS], n = y[COLUMNS], group = H / y[HEADS];
     const float *a = value_of(v, s->in[0]), *b = value_of(v, s->in[1]);
-    const bool off = standin_is_wrong("values") || (standin_is_wrong("call") && m != 72);
+    const bool off = standin_is_wrong("values");
     for (int64_t h = 0; h < H; h++) {
         const float *of = b + (standin_is_wrong("heads") ? h % y[HEADS] : h / group) * k * n;
         for (int64_t i = 0; i < m; i++) {

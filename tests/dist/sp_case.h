@@ -150,6 +150,7 @@ static inline hy_lists *sp_lists(hy_sp *sp, const hy_lists_needs *needs) {
     const hy_layout_dims dims = hy_layout_dims_of(sp->layout);
     hy_lists_needs told = *needs;
     told.method = sp->method;
+    hy_lists_plan_attention(sp->device, &dims, &told);
     if (hy_lists_create(sp->device, &dims, &told, &lists) != HY_OK) {
         hy_comm_abort(1);
     }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "kernels/cuda/cudnn_attention.h"
 #include "tests/parity_attn.h"
 
 static const int64_t sizes[][2] = {{1, 1}, {3, 5}, {16, 16}, {24, 40}, {64, 64}, {80, 80}, {192, 128}, {128, 153}};
@@ -40,6 +41,10 @@ static void test_blocks(void **unused) {
     (void)unused;
     for (int shape = 0; shape < ATTN_SHAPES; shape++)
         check_shape(shape);
+    if (getenv("HYLAS_CUDNN") != NULL) {
+        print_message("%lld calls by cuDNN\n", (long long)hy_cudnn_runs());
+        assert_true(hy_cudnn_runs() > 0 || strcmp(getenv("HYLAS_CUDNN"), "off") == 0);
+    }
 }
 
 int main(void) {

@@ -195,29 +195,63 @@ static hy_attn_sight sight_by_queries(const hy_attn_pair *p, const int64_t *lo) 
     return all ? HY_ATTN_ALL : causal ? HY_ATTN_CAUSAL : HY_ATTN_SOME;
 }
 
-/* Calls of one window's lists, in order, none left out; which of them are known, counted by sight. */
-static void check_calls(const hy_attn_lists *lists, const int64_t *lo, int64_t least, int64_t counts[3]) {
-    int64_t next = 0;
+/* The fragment's length from which on pairs are known alone, and how many calls were, by sight. */
+typedef struct knowing {
+    int64_t rows, counts[3];
+} knowing;
+
+static void check_call(const hy_attn_lists *lists, const hy_attn_group *group, const int64_t *lo, knowing *k) {
+    for (int64_t x = group->first; x < group->first + group->n; x++) {
+        const hy_attn_pair *pair = &lists->pairs[x], none = {0};
+        const hy_attn_sight sight = sight_by_queries(pair, lo);
+        const bool alone = k->rows > 0 && sight != HY_ATTN_SOME && pair->nq == k->rows && pair->nk == k->rows;
+        assert_int_equal(group->sight, alone ? sight : HY_ATTN_SOME);
+        assert_true(!alone || group->n == 1);
+        assert_memory_equal(&group->known, alone ? pair : &none, sizeof *pair);
+        k->counts[group->sight]++;
+    }
+}
+
+/* Keys that queries see in the pairs of a call. */
+static int64_t seen_in(const hy_attn_lists *lists, const hy_attn_group *group, const int64_t *lo) {
+    int64_t seen = 0;
+    for (int64_t x = group->first; x < group->first + group->n; x++) {
+        for (int64_t i = 0; i < lists->pairs[x].nq; i++) {
+            int64_t first, end;
+            seen_by(&lists->pairs[x], lo, i, &first, &end);
+            seen += end > first ? end - first : 0;
+        }
+    }
+    return seen;
+}
+
+/* Calls of one window's lists, in order: both kinds are of all pairs, which have all that is seen; where nothing is known, a part is one call. */
+static void check_calls(const hy_attn_lists *lists, const hy_layout *layout, const int64_t *lo, knowing *k) {
+    int64_t next[2] = {0}, seen = 0, all = 0;
     for (int h = 0; h < lists->n_hops; h++) {
         for (int64_t i = 0; i < lists->hops[h].n_parts; i++) {
             const hy_attn_part *part = &lists->hops[h].parts[i];
+            assert_true(part->n_groups <= 1);
             for (int64_t j = 0; j < part->n_groups; j++) {
                 const hy_attn_group *group = &lists->groups[part->first_group + j];
-                assert_int_equal(group->first, next);
-                next += group->n;
-                for (int64_t x = group->first; x < next; x++) {
-                    const hy_attn_pair *pair = &lists->pairs[x];
-                    const hy_attn_sight sight = sight_by_queries(pair, lo);
-                    const bool alone = least > 0 && sight != HY_ATTN_SOME && pair->nq * pair->nk >= least;
-                    const hy_attn_pair none = {0};
-                    assert_int_equal(group->sight, alone ? sight : HY_ATTN_SOME);
-                    assert_true(!alone || group->n == 1);
-                    assert_memory_equal(&group->known, alone ? pair : &none, sizeof *pair);
-                    counts[group->sight]++;
-                }
+                assert_int_equal(group->first, next[0]);
+                assert_int_equal(group->sight, HY_ATTN_SOME);
+                next[0] += group->n;
+                seen += seen_in(lists, group, lo);
+            }
+            for (int64_t j = 0; j < part->n_apart; j++) {
+                const hy_attn_group *group = &lists->apart[part->first_apart + j];
+                assert_int_equal(group->first, next[1]);
+                next[1] += group->n;
+                check_call(lists, group, lo, k);
             }
         }
     }
+    for (int64_t t = 0; t < layout->T; t++) {
+        all += layout->pos[t] - lo[t] + 1;
+    }
+    assert_int_equal(next[1], k->rows > 0 ? next[0] : 0);
+    assert_int_equal(seen, all);
 }
 
 /* A device that likes known pairs alone, from `least` products on. */
@@ -230,7 +264,7 @@ static hy_device *device_that_knows(int64_t least) {
 
 static void test_known_pairs(void **state) {
     (void)state;
-    int64_t counts[3] = {0};
+    knowing k = {0};
     for (int round = 0; round < 200; round++) {
         const int64_t least = (int64_t[]){0, 1, 50, 400}[draw(4)];
         const int size = 1 + (int)draw(4);
@@ -251,14 +285,15 @@ static void test_known_pairs(void **state) {
         hy_lists_set(lists, layout, tokens, tokens, 1);
         for (int i = 0; i < needs.n_attentions; i++) {
             const hy_attn_lists *attention = hy_lists_attention(lists, &needs.attentions[i]);
-            check_calls(attention, hy_lists_window(lists, attention->need.window)->lo.host, least, counts);
+            k.rows = least > 0 && dims.frag_max * dims.frag_max >= least ? dims.frag_max : 0;
+            check_calls(attention, layout, hy_lists_window(lists, attention->need.window)->lo.host, &k);
         }
         hy_lists_destroy(lists);
         hy_layout_destroy(layout);
         hy_device_destroy(device);
         free(tokens);
     }
-    assert_true(counts[HY_ATTN_SOME] > 0 && counts[HY_ATTN_ALL] > 0 && counts[HY_ATTN_CAUSAL] > 0);
+    assert_true(k.counts[HY_ATTN_SOME] > 0 && k.counts[HY_ATTN_ALL] > 0 && k.counts[HY_ATTN_CAUSAL] > 0);
 }
 
 static void test_too_many_windows(void **state) {
