@@ -2,13 +2,13 @@
 # nth_failure.sh HYLAS LIBRARY SOURCE [--all | --seconds N | CASE]: in a short run with saves the n-th write, sync, rename, ... fails, is cut
 # short, or is the last thing the process does (tests/fault/nth_failure.c, the LIBRARY). Afterwards: it ended by itself with an exit code
 # that is documented, every checkpoint in place holds what the undisturbed run's holds, `latest` names one of them, and the same command
-# resumes from the newest and ends where the undisturbed run ended, bit for bit. By random draw for N seconds (default 60; RANDOM_SEED
+# resumes from the newest and ends where the undisturbed run ended, bit for bit. By random draw for N seconds (default 30; RANDOM_SEED
 # repeats it), or --all of them (KINDS="alloc:error ..." PLACES="3:0 ..." EVERY=n: some of them), or one CASE: "RANKS RANK CALL MODE N", as a
 # failure prints it.
 set -uo pipefail
 library=$(realpath "$2") what=${4:---seconds}
-seconds=60
-[ "$what" != --seconds ] || seconds=${5:-60}
+seconds=30
+[ "$what" != --seconds ] || seconds=${5:-30}
 source "$(dirname "${BASH_SOURCE[0]}")/begin.sh" "$1" "$3"
 mkdir files
 patience=50 # seconds; less than the minute after which ranks leave each other

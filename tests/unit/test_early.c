@@ -21,7 +21,7 @@ static const char text[] = "model: {layers: 1, width: 32, vocab: 16, schedule: {
 
 typedef struct seen {
     int early[3]; /* of each kind */
-    int posts;    /* of messages with states before the first recurrence computes: what is received, then what is sent */
+    int posts; /* of messages with states before the first recurrence computes: what is received, then what is sent */
 } seen;
 
 static void look(const hy_schedule *s, seen *out) {
