@@ -51,12 +51,15 @@ static hy_status reserve(trial *t) {
 
 static void count(trial *t, const hy_attn_args *a) {
     const int64_t nq = a->known.nq, nk = a->known.nk;
+    hy_attn_args sizes = *a;
+    sizes.nq = nq;
+    sizes.nk = nk;
     const int64_t elements[ARRAYS] = {[Q] = nq * a->H * a->D,
                                       [K] = nk * a->HKV * a->D,
                                       [V] = nk * a->HKV * a->DV,
                                       [LO] = nq,
                                       [PAIR] = 1,
-                                      [WORK] = (int64_t)t->device->profile.attn_work(a),
+                                      [WORK] = (int64_t)t->device->profile.attn_work(&sizes),
                                       [O_OWN] = nq * a->H * a->DV,
                                       [O_PLAN] = nq * a->H * a->DV,
                                       [LSE_OWN] = nq * a->H,
