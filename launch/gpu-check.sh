@@ -141,6 +141,7 @@ by_cudnn() { # parity of attention; cuDNN must have computed some of it, and not
 
 cudnn() {
     [ "$device" = cuda ] || [ -n "${HYLAS_CUDNN:-}" ] || { skip cudnn "only on a GPU"; return; }
+    [ -n "$only" ] || [ "${HYLAS_CUDNN:-off}" != off ] || { skip cudnn "off: ask for it with --only cudnn"; return; }
     check "cudnn parity" 90 "grep -ao '[0-9]* calls by cuDNN'" by_cudnn
     [ "$device" = cuda ] || return
     for library in "${HYLAS_CUDNN:-on}" off; do

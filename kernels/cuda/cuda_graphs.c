@@ -5,11 +5,17 @@
 #include "base/log.h"
 #include "kernels/cuda/cuda_call.h"
 
-/* Plans of transforms and the memory they work in may make room for others. */
+/* Plans of transforms and the memory they work in may make room for others. Known pairs of attention are cuDNN's where it has a plan, and nobody has
+ * seen yet whether its launches can be captured. */
+static bool is_library_s(const hy_piece_call *call) {
+    return call->op == HY_OP_long_conv_fwd || call->op == HY_OP_long_conv_bwd ||
+           (call->op == HY_OP_attn_fwd && ((const hy_attn_args *)call->args)->sight != HY_ATTN_SOME);
+}
+
 static bool may_capture(const hy_piece *piece) {
     hy_piece_call call;
     for (size_t at = 0; hy_piece_next(piece, &at, &call);) {
-        if (call.op == HY_OP_long_conv_fwd || call.op == HY_OP_long_conv_bwd) {
+        if (is_library_s(&call)) {
             return false;
         }
     }

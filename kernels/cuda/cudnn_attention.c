@@ -25,8 +25,9 @@ struct hy_cudnn_plan {
     hy_cudnn_plan *next;
 };
 
+/* there: as it was found, for good, as sizes of scratch depend on it; given_up: not to be asked again. */
 typedef struct one_side {
-    bool opened, there;
+    bool opened, there, given_up;
     hy_cudnn_library lib;
     cudnnHandle_t handle; /* NULL: not yet */
     hy_cudnn_plan *plans;
@@ -49,7 +50,7 @@ static const char *library_name(hy_cudnn_side side) {
 
 static void give_up(one_side *s, const char *why) {
     hy_warn("cuDNN: %s: softmax attention goes on with kernels of its own", why);
-    s->there = false;
+    s->given_up = true;
 }
 
 static bool is_open(hy_cudnn_side side) {
@@ -147,7 +148,7 @@ static bool add_plan(one_side *s, const hy_cudnn_shape *shape) {
 
 bool hy_cudnn_plan_make(hy_cudnn_side side, const hy_cudnn_shape *shape) {
     one_side *s = &sides[side];
-    if (!is_open(side) || !has_handle(s)) {
+    if (!is_open(side) || s->given_up || !has_handle(s)) {
         return false;
     }
     return plan_of(side, shape) == NULL ? add_plan(s, shape) : hy_cudnn_plan_find(side, shape) != NULL;
@@ -166,7 +167,7 @@ bool hy_cudnn_plan_is_accepted(hy_cudnn_side side, const hy_cudnn_shape *shape) 
 }
 
 hy_cudnn_plan *hy_cudnn_plan_find(hy_cudnn_side side, const hy_cudnn_shape *shape) {
-    hy_cudnn_plan *p = sides[side].there ? plan_of(side, shape) : NULL;
+    hy_cudnn_plan *p = sides[side].there && !sides[side].given_up ? plan_of(side, shape) : NULL;
     return p != NULL && (p->is == ON_TRIAL || p->is == ACCEPTED) ? p : NULL;
 }
 
@@ -226,9 +227,18 @@ int64_t hy_cudnn_runs(void) {
 }
 
 #else /* built without cuDNN's header */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
 
 int64_t hy_cudnn_known_from(hy_cudnn_side side) {
-    (void)side;
+    static bool said;
+    const char *name = getenv("HYLAS_CUDNN");
+    if (side == HY_CUDNN_GPU && !said && name != NULL && name[0] != '\0' && strcmp(name, "off") != 0) {
+        hy_warn("HYLAS_CUDNN: this program was built without cuDNN's header: softmax attention has kernels of its own");
+        said = true;
+    }
     return 0;
 }
 

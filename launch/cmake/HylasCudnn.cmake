@@ -10,7 +10,13 @@ if(HY_CUDNN AND HY_CUDNN_INCLUDE AND HY_CUDNN_CUDA_INCLUDE)
   cmake_push_check_state(RESET)
   set(CMAKE_REQUIRED_INCLUDES ${HY_CUDNN_INCLUDE} ${HY_CUDNN_CUDA_INCLUDE})
   set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY) # nothing is linked
-  string(MD5 cudnn_place "${HY_CUDNN_INCLUDE} ${HY_CUDNN_CUDA_INCLUDE}") # another header is another answer
+  file(GLOB cudnn_versions ${HY_CUDNN_INCLUDE}/cudnn_version*.h)
+  set(cudnn_version "")
+  foreach(header ${cudnn_versions})
+    file(MD5 ${header} hash)
+    string(APPEND cudnn_version ${hash})
+  endforeach()
+  string(MD5 cudnn_place "${HY_CUDNN_INCLUDE} ${HY_CUDNN_CUDA_INCLUDE} ${cudnn_version}") # another header is another answer
   check_c_source_compiles("
     #include <cudnn.h>
     #if CUDNN_VERSION < 91000
