@@ -127,7 +127,7 @@ static void test_file_gets_the_same_lines(void **unused) {
     capture_begin();
     const hy_status status = hy_log_set_file("/nowhere/at/all");
     assert_contains(capture_end(), "/nowhere/at/all: cannot open the log file: No such file");
-    assert_int_equal(status, HY_ERR_FAILED);
+    assert_int_equal(status, HY_ERR_ENV);
 }
 
 static void test_warnings_of_other_ranks_reach_the_file(void **unused) {
