@@ -14,19 +14,20 @@ static hy_rmsnorm_args rmsnorm_args(const hy_exec *x, const hy_node *node) {
                              .w = hy_param_value(x, node->w[0])};
 }
 
-static void rmsnorm_fwd(hy_exec *x, const hy_node *node) {
+/* sum: NULL where what is normalised is there. */
+static void rmsnorm_fwd_of_sum(hy_exec *x, const hy_node *node, const hy_node *sum) {
     hy_rmsnorm_args a = rmsnorm_args(x, node);
+    if (sum != NULL) {
+        a.x = hy_value(x, sum->in[0]);
+        a.branch = hy_value(x, sum->in[1]);
+        a.sum = hy_value(x, sum->out[0]);
+    }
     a.y = hy_value(x, node->out[0]);
     hy_rmsnorm_fwd(x->device, &a);
 }
 
-static void rmsnorm_fwd_of_sum(hy_exec *x, const hy_node *node, const hy_node *sum) {
-    hy_rmsnorm_args a = rmsnorm_args(x, node);
-    a.x = hy_value(x, sum->in[0]);
-    a.branch = hy_value(x, sum->in[1]);
-    a.sum = hy_value(x, sum->out[0]);
-    a.y = hy_value(x, node->out[0]);
-    hy_rmsnorm_fwd(x->device, &a);
+static void rmsnorm_fwd(hy_exec *x, const hy_node *node) {
+    rmsnorm_fwd_of_sum(x, node, NULL);
 }
 
 static void rmsnorm_bwd(hy_exec *x, const hy_node *node) {
@@ -56,19 +57,19 @@ static hy_layernorm_args layernorm_args(const hy_exec *x, const hy_node *node) {
                                .b = hy_param_value(x, node->w[1])};
 }
 
-static void layernorm_fwd(hy_exec *x, const hy_node *node) {
+static void layernorm_fwd_of_sum(hy_exec *x, const hy_node *node, const hy_node *sum) {
     hy_layernorm_args a = layernorm_args(x, node);
+    if (sum != NULL) {
+        a.x = hy_value(x, sum->in[0]);
+        a.branch = hy_value(x, sum->in[1]);
+        a.sum = hy_value(x, sum->out[0]);
+    }
     a.y = hy_value(x, node->out[0]);
     hy_layernorm_fwd(x->device, &a);
 }
 
-static void layernorm_fwd_of_sum(hy_exec *x, const hy_node *node, const hy_node *sum) {
-    hy_layernorm_args a = layernorm_args(x, node);
-    a.x = hy_value(x, sum->in[0]);
-    a.branch = hy_value(x, sum->in[1]);
-    a.sum = hy_value(x, sum->out[0]);
-    a.y = hy_value(x, node->out[0]);
-    hy_layernorm_fwd(x->device, &a);
+static void layernorm_fwd(hy_exec *x, const hy_node *node) {
+    layernorm_fwd_of_sum(x, node, NULL);
 }
 
 static void layernorm_bwd(hy_exec *x, const hy_node *node) {
