@@ -6,6 +6,7 @@
 #include "base/half.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "kernels/device_internal.h"
 
 enum { QUERIES = 64, HALVES = 1 << 16 }; /* compared; written at a time */
@@ -68,13 +69,12 @@ static void count(trial *t, const hy_attn_args *a) {
 }
 
 /* Numbers of −2 .. 2: scores that differ, and so do the weights. */
-static void draw(const trial *t, int array, uint64_t state) {
+static void draw(const trial *t, int array) {
     uint16_t some[HALVES];
     for (int64_t at = 0; at < t->elements[array]; at += HALVES) {
         const int64_t n = t->elements[array] - at < HALVES ? t->elements[array] - at : HALVES;
         for (int64_t i = 0; i < n; i++) {
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            some[i] = hy_float_to_bf16((float)(state >> 40) * (4.0f / 16777216.0f) - 2.0f);
+            some[i] = hy_float_to_bf16((float)(4.0 * hy_random_uniform(1, (uint64_t)array, (uint64_t)(at + i)) - 2.0));
         }
         hy_device_write(t->device, some, (size_t)n * sizeof *some, t->at[array] + (size_t)at * sizeof *some);
     }
@@ -161,9 +161,9 @@ static bool stands_trial(hy_device *device, const hy_attn_args *a) {
     hy_status status = HY_NEW("trial of attention", 2 * a->H * (a->DV + 1), &rows);
     status = status == HY_OK ? reserve(&t) : status;
     if (status == HY_OK) {
-        draw(&t, Q, 1);
-        draw(&t, K, 2);
-        draw(&t, V, 3);
+        draw(&t, Q);
+        draw(&t, K);
+        draw(&t, V);
         compute(&t, a);
         stands = are_close(&t, a, rows);
     } else {
