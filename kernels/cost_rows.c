@@ -93,6 +93,14 @@ hy_cost hy_cost_embed_bwd(const hy_embed_args *a, env e) {
     return (hy_cost){n, n * (e->act + 2 * e->grad) + (double)a->T * sizeof(int32_t)};
 }
 
+static double act_flops(hy_act act) {
+    static const double of_act[] = {
+        [HY_ACT_IDENTITY] = 0,   [HY_ACT_SIGMOID] = 3, [HY_ACT_SILU] = 4,    [HY_ACT_RELU] = 1,
+        [HY_ACT_RELU2] = 2,      [HY_ACT_ELU1] = 2,    [HY_ACT_TANH] = 1,    [HY_ACT_SOFTPLUS] = 3,
+        [HY_ACT_LOGSIGMOID] = 3, [HY_ACT_EXP] = 1,     [HY_ACT_NEG_EXP] = 2, [HY_ACT_SQUARE] = 1};
+    return of_act[act];
+}
+
 /* ---- norms ---- */
 
 /* What a norm of a sum adds: the branch is read, the sum written. */
@@ -100,18 +108,25 @@ static hy_cost of_sum(const void *branch, double n, env e) {
     return (hy_cost){hy_there(branch, n, 1), hy_there(branch, 2 * n, e->act)};
 }
 
+/* What a gate adds to a norm: a product of act(gate), which is read. */
+static hy_cost of_gate(const hy_rmsnorm_args *a, double n, env e) {
+    return (hy_cost){hy_there(a->gate, n, 1 + act_flops(a->act)), hy_there(a->gate, n, e->act)};
+}
+
 hy_cost hy_cost_rmsnorm_fwd(const hy_rmsnorm_args *a, env e) {
     const double n = hy_elements(a->rows, a->cols), w = hy_elements(a->w_rows, a->cols);
-    const hy_cost sum = of_sum(a->branch, n, e);
-    return (hy_cost){sum.flops + n * (a->w ? 4 : 3) + 3 * (double)a->rows,
-                     sum.bytes + 2 * n * e->act + hy_there(a->w, w, e->stat)};
+    const hy_cost sum = of_sum(a->branch, n, e), gate = of_gate(a, n, e);
+    return (hy_cost){sum.flops + gate.flops + n * (a->w ? 4 : 3) + 3 * (double)a->rows,
+                     sum.bytes + gate.bytes + 2 * n * e->act + hy_there(a->w, w, e->stat)};
 }
 
 hy_cost hy_cost_rmsnorm_bwd(const hy_rmsnorm_args *a, env e) {
     const double n = hy_elements(a->rows, a->cols), w = hy_elements(a->w_rows, a->cols);
-    return (hy_cost){n * ((a->dx ? 8 : 2) + (a->dw ? 3 : 0)), 2 * n * e->act + hy_written(a->dx, n, e->act, a->acc) +
-                                                                  hy_there(a->w, w, e->stat) +
-                                                                  hy_written(a->dw, w, e->grad, 1)};
+    const hy_cost gate = of_gate(a, n, e);
+    return (hy_cost){gate.flops + n * ((a->dx ? 8 : 2) + (a->dw ? 3 : 0) + (a->dgate ? 6 : 0)),
+                     gate.bytes + 2 * n * e->act + hy_written(a->dx, n, e->act, a->acc) +
+                         hy_written(a->dgate, n, e->act, a->acc_gate) + hy_there(a->w, w, e->stat) +
+                         hy_written(a->dw, w, e->grad, 1)};
 }
 
 hy_cost hy_cost_layernorm_fwd(const hy_layernorm_args *a, env e) {
@@ -152,14 +167,6 @@ hy_cost hy_cost_sumnorm_bwd(const hy_l2norm_args *a, env e) {
 }
 
 /* ---- elementwise ---- */
-
-static double act_flops(hy_act act) {
-    static const double of_act[] = {
-        [HY_ACT_IDENTITY] = 0,   [HY_ACT_SIGMOID] = 3, [HY_ACT_SILU] = 4,    [HY_ACT_RELU] = 1,
-        [HY_ACT_RELU2] = 2,      [HY_ACT_ELU1] = 2,    [HY_ACT_TANH] = 1,    [HY_ACT_SOFTPLUS] = 3,
-        [HY_ACT_LOGSIGMOID] = 3, [HY_ACT_EXP] = 1,     [HY_ACT_NEG_EXP] = 2, [HY_ACT_SQUARE] = 1};
-    return of_act[act];
-}
 
 hy_cost hy_cost_unary_fwd(const hy_unary_args *a, env e) {
     const double n = (double)a->n;

@@ -148,12 +148,29 @@ typedef struct hy_embed {
     void *dw; /* grad */
 } hy_embed_args;
 
+typedef enum hy_act {
+    HY_ACT_IDENTITY,
+    HY_ACT_SIGMOID,
+    HY_ACT_SILU, /* x·sigmoid(x), also called swish */
+    HY_ACT_RELU,
+    HY_ACT_RELU2, /* relu(x)² */
+    HY_ACT_ELU1,  /* elu(x) + 1 */
+    HY_ACT_TANH,
+    HY_ACT_SOFTPLUS,
+    HY_ACT_LOGSIGMOID,
+    HY_ACT_EXP,
+    HY_ACT_NEG_EXP, /* −exp(x) */
+    HY_ACT_SQUARE
+} hy_act;
+
 /* ---- norms; a row is `cols` consecutive elements (per head: rows = T·H, cols = head size) ---- */
 
 /* y = x/sqrt(mean(x²) + eps) · (w + zero_centred).  w repeats: row r uses w[(r % w_rows)·cols ...], w_rows = 1
  * for one weight [cols] shared by all rows, H for [H,cols]; w NULL = no weight. bwd recomputes the scale from x.
  * fwd with `branch`: sum = x + branch, and the norm is of that, as `add` and the norm of what it leaves would do one behind the other, to the
- * bit. bwd of such a norm: x is the sum, and acc adds to the residual stream's gradient. */
+ * bit. bwd of such a norm: x is the sum, and acc adds to the residual stream's gradient.
+ * With `gate`, which no norm of a sum has: y = the norm ⊙ act(gate), rounded once. bwd: with d = dy ⊙ act(gate) in dy's place, and
+ * dgate = dy ⊙ the norm ⊙ act'(gate). */
 typedef struct hy_rmsnorm {
     int64_t rows, cols, w_rows;
     double eps;
@@ -162,10 +179,14 @@ typedef struct hy_rmsnorm {
     const void *branch; /* may be NULL */
     void *sum;          /* with branch */
     const void *w;      /* stat */
+    const void *gate;   /* [rows,cols], may be NULL */
+    hy_act act;         /* of gate */
     void *y;
     const void *dy;
     void *dx; /* may be NULL */
     int acc;
+    void *dgate; /* with gate, may be NULL */
+    int acc_gate;
     void *dw; /* [w_rows,cols] grad, may be NULL */
 } hy_rmsnorm_args;
 
@@ -197,21 +218,6 @@ typedef struct hy_l2norm {
 } hy_l2norm_args;
 
 /* ---- elementwise ---- */
-
-typedef enum hy_act {
-    HY_ACT_IDENTITY,
-    HY_ACT_SIGMOID,
-    HY_ACT_SILU, /* x·sigmoid(x), also called swish */
-    HY_ACT_RELU,
-    HY_ACT_RELU2, /* relu(x)² */
-    HY_ACT_ELU1,  /* elu(x) + 1 */
-    HY_ACT_TANH,
-    HY_ACT_SOFTPLUS,
-    HY_ACT_LOGSIGMOID,
-    HY_ACT_EXP,
-    HY_ACT_NEG_EXP, /* −exp(x) */
-    HY_ACT_SQUARE
-} hy_act;
 
 /* y = max(scale·act(x), floor); floor = -INFINITY for none. Where the floor holds the gradient is 0.
  * bwd: dx (+)= dy · scale·act'(x). y may alias x in fwd, dx may alias dy in bwd, where

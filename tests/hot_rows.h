@@ -13,6 +13,12 @@ static inline void hot_norms(hot_run *h) {
     r.dw = hot_out(h, D);
     hot_call(h, HY_OP_rmsnorm_fwd, &r);
     hot_call(h, HY_OP_rmsnorm_bwd, &r);
+    r.gate = r.dy;
+    r.act = HY_ACT_SILU;
+    r.dgate = hot_out(h, n);
+    hot_call(h, HY_OP_rmsnorm_fwd, &r);
+    hot_call(h, HY_OP_rmsnorm_bwd, &r);
+    r.gate = NULL;
     r.branch = r.dy;
     r.sum = hot_out(h, n);
     r.y = hot_out(h, n);

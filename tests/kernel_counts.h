@@ -122,7 +122,7 @@ static inline int64_t kernels_of_call(hy_op_id op, const void *args) {
     }
     case HY_OP_rmsnorm_bwd: {
         const hy_rmsnorm_args *a = args;
-        return norm_kernels(a->rows, a->cols, a->w_rows, a->dx != NULL, a->dw != NULL, false);
+        return norm_kernels(a->rows, a->cols, a->w_rows, a->dx != NULL || a->gate != NULL, a->dw != NULL, false);
     }
     case HY_OP_layernorm_bwd: {
         const hy_layernorm_args *a = args;

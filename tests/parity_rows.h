@@ -166,8 +166,9 @@ static double norm_terms(hy_op_id op, int64_t cols) {
     return bwd && cols == 1 ? 10 : 0;
 }
 
-/* mode: bit 0 weight per head, bit 1 no weight, bit 2 accumulate dx, bit 3 leave out what may be NULL; forward, bit 4: of a sum. */
-enum { NORM_MODES = 16, SUM_MODES = 32 };
+/* mode: bit 0 weight per head, bit 1 no weight, bit 2 accumulate dx, bit 3 leave out what may be NULL; bit 4: forward, of a sum; RMS
+ * backward, with a gate; above it, RMS forward, with a gate. */
+enum { NORM_MODES = 16, SUM_MODES = 32, GATE_MODES = 48 };
 
 /* Addends whose sum bf16 has exactly: test_norm_of_sum.c has sums that are rounded. */
 static void make_addends(double *x, double *branch, int64_t n) {
@@ -179,14 +180,25 @@ static void make_addends(double *x, double *branch, int64_t n) {
 
 static void rmsnorm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int mode) {
     const int64_t w_rows = mode & 1 ? 3 : 1;
-    const int has_w = !(mode & 2), acc = mode >> 2 & 1, sparse = mode >> 3 & 1;
+    const int has_w = !(mode & 2), acc = mode >> 2 & 1, sparse = mode >> 3 & 1, bwd = op == HY_OP_rmsnorm_bwd;
+    static const hy_act acts[] = {HY_ACT_SILU, HY_ACT_SIGMOID, HY_ACT_IDENTITY, HY_ACT_RELU, HY_ACT_TANH};
     parity_begin(p, op, HY_TOL_F32_SUM);
     p->terms = norm_terms(op, cols);
     snprintf(p->label, sizeof p->label, "%s rows=%d cols=%d mode=%d", hy_op_name(op), (int)rows, (int)cols, mode);
-    p->args.rmsnorm_fwd = (hy_rmsnorm_args){
-        .rows = rows, .cols = cols, .w_rows = w_rows, .eps = 1e-5, .zero_centred = mode % 3 == 0, .acc = acc};
+    p->args.rmsnorm_fwd = (hy_rmsnorm_args){.rows = rows,
+                                            .cols = cols,
+                                            .w_rows = w_rows,
+                                            .eps = 1e-5,
+                                            .zero_centred = mode % 3 == 0,
+                                            .acc = acc,
+                                            .acc_gate = mode & 1};
     double *x = PARITY_IN(p, hy_rmsnorm, x, rows * cols);
-    if (mode >= NORM_MODES) {
+    if (mode >= (bwd ? NORM_MODES : SUM_MODES)) {
+        PARITY_IN(p, hy_rmsnorm, gate, rows * cols);
+        p->args.rmsnorm_fwd.act = acts[(size_t)mode % COUNT_OF(acts)];
+        if (bwd && (!sparse || acc))
+            PARITY_OUT_IF(p, hy_rmsnorm, dgate, rows * cols, p->args.rmsnorm_fwd.acc_gate);
+    } else if (mode >= NORM_MODES) {
         make_addends(x, PARITY_IN(p, hy_rmsnorm, branch, rows * cols), rows * cols);
         PARITY_OUT(p, hy_rmsnorm, sum, rows * cols);
     }
@@ -259,8 +271,8 @@ static void l2norm_case(parity *p, hy_op_id op, int64_t rows, int64_t cols, int 
             for (int mode = 0; mode < (modes); mode++)                                                                 \
                 one(p, HY_OP_##op, 3 * shapes[i][0], shapes[i][1], mode);                                              \
     }
-NORM_PARITY(rmsnorm_fwd, rmsnorm_case, SUM_MODES)
-NORM_PARITY(rmsnorm_bwd, rmsnorm_case, NORM_MODES)
+NORM_PARITY(rmsnorm_fwd, rmsnorm_case, GATE_MODES)
+NORM_PARITY(rmsnorm_bwd, rmsnorm_case, SUM_MODES)
 NORM_PARITY(layernorm_fwd, layernorm_case, SUM_MODES)
 NORM_PARITY(layernorm_bwd, layernorm_case, NORM_MODES)
 NORM_PARITY(l2norm_fwd, l2norm_case, NORM_MODES)

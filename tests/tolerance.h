@@ -67,7 +67,7 @@ typedef struct hy_tolerance {
  * matrices rounded to bf16, in float64 otherwise, errors of logits and the gradients' median are
  *   gated_deltanet 1.5e-2 1.4e-1, gated_deltanet_hybrid 8e-3 2.3e-2, hf_olmo_hybrid 2.3e-2 5.9e-2, hf_qwen3_5 1.0e-2 6.3e-2,
  *   linear_attn 1.6e-2 3.3e-2, rebased 5e-3 4.6e-2
- * and the roundings of activations are as large, and others on every rank count (gated_deltanet_hybrid 6e-2 to 9e-2). */
+ * and the roundings of activations are as large, and others on every rank count and table (gated_deltanet_hybrid 3.7e-2 to 1.4e-1). */
 typedef struct hy_golden_bounds {
     const char *kind, *precision, *name; /* name: of one model, NULL of all others */
     double forward, gradient, decay;     /* decay: gradients of decays and betas */
@@ -81,7 +81,7 @@ static const hy_golden_bounds hy_golden[] = {
     {"models", "f64", NULL, 1e-9, 1e-6, 1e-6, 0},
     {"models", "f32", NULL, 1e-5, 1e-4, 1e-4, 0},
     {"models", "bf16", "gated_deltanet", 3e-2, 0.5, 0.5, 2e-1},
-    {"models", "bf16", "gated_deltanet_hybrid", 2e-2, 0.5, 0.5, 1.2e-1},
+    {"models", "bf16", "gated_deltanet_hybrid", 2e-2, 0.5, 0.5, 2e-1},
     {"models", "bf16", "hf_olmo_hybrid", 4e-2, 2.0, 2.0, 1e-1},
     {"models", "bf16", "hf_qwen3_5", 2e-2, 1.5, 1.5, 1e-1},
     {"models", "bf16", "linear_attn", 3e-2, 0.5, 0.5, 7e-2},

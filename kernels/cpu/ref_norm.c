@@ -4,6 +4,8 @@
  *   layer  n = (x − mean)·r, r = 1/sqrt(var + eps)          dx = r(D − mean D − n·mean(D n))
  *   l2     n = x·r,          r = 1/sqrt(Σx² + eps)          dx = r(D − n·Σ(D n))
  *
+ * and, where there is a gate, dy·act(gate) in dy's place.
+ *
  * Those are one form: dx = r(D − mean·mean D − n·c·Σ(D n)). Weight gradients dw = Σ dy·n, db = Σ dy are summed over the
  * rows r ≡ j mod w_rows in blocks of columns kept in double on the stack. Division by the row's sum stands apart. */
 #include <math.h>
@@ -25,11 +27,14 @@ typedef struct norm_args {
     norm_kind kind;
     int64_t rows, cols, w_rows;
     double eps, w_offset;
-    const void *x, *branch, *w, *b;
+    const void *x, *branch, *w, *b, *gate;
+    hy_act act;
     void *sum, *y;
     const void *dy;
     void *dx;
     int acc;
+    void *dgate;
+    int acc_gate;
     void *dw, *db;
 } norm_args;
 
@@ -44,10 +49,14 @@ static norm_args norm_of_rms(const hy_rmsnorm_args *a) {
                        .branch = a->branch,
                        .sum = a->sum,
                        .w = a->w,
+                       .gate = a->gate,
+                       .act = a->act,
                        .y = a->y,
                        .dy = a->dy,
                        .dx = a->dx,
                        .acc = a->acc,
+                       .dgate = a->dgate,
+                       .acc_gate = a->acc_gate,
                        .dw = a->dw};
 }
 

@@ -3,8 +3,11 @@
  *   rms, layer   r = 1/sqrt(mean of squares + eps)       dx = r(D − mean D − n·mean(D n))      rms: mean = 0, mean D left out
  *   l2           r = 1/sqrt(sum of squares + eps)        dx = r(D − n·Σ(D n))
  *
+ * and y·act(gate) forward, dy·act(gate) in dy's place backward, where there is a gate.
+ *
  * Gradients of weights are sums over the rows that share them (column_sums); each row's mean and r, which they need, are left in the
  * workspace by the launch before, so rows are taken in slabs that fit. */
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/overlay.cuh"
 
@@ -18,8 +21,10 @@ struct norm_of {
     float eps, w_offset;
     array x, y, dy, dx;
     array from, branch; /* forward of a sum: x is where it is put, which the norm then reads */
+    array gate, dgate;
+    hy_act act;
     const float *w, *b;
-    int acc;
+    int acc, acc_gate;
     float *dw, *db;
     float *rows_mean_r; /* [rows,2] or NULL: for the gradients of weights */
 };
@@ -92,7 +97,7 @@ HY_DEVICE void get_weights(const norm_of &a, int64_t at, int n, float w[SPAN]) {
         w[j] = a.w != nullptr && j < n ? from[j] + a.w_offset : 1.0f;
 }
 
-HY_DEVICE void norm_rows(const norm_of &a, const bool sums) {
+HY_DEVICE void norm_rows(const norm_of &a, const bool sums, const bool gated) {
     const int64_t warps = grid_threads() / 32;
     for (int64_t row = grid_thread() / 32; row < a.rows; row += warps) {
         const row_scale s = row_scale_of(a, row, sums);
@@ -105,25 +110,41 @@ HY_DEVICE void norm_rows(const norm_of &a, const bool sums) {
             HY_UNROLL
             for (int j = 0; j < SPAN; j++)
                 x[j] = (x[j] - s.mean) * s.r * w[j] + (a.b != nullptr && j < n ? a.b[weights + c + j] : 0.0f);
+            if (gated) {
+                get_span(a.gate, row * a.cols + c, n, w);
+                HY_UNROLL
+                for (int j = 0; j < SPAN; j++)
+                    x[j] *= act_value(a.act, w[j]);
+            }
             put_span(a.y, row * a.cols + c, n, x);
         }
     }
 }
 
 HY_KERNEL(EACH_THREADS, norm_fwd_kernel)(const norm_of a) {
-    norm_rows(a, false);
+    norm_rows(a, false, false);
 }
 
 HY_KERNEL(EACH_THREADS, norm_of_sum_kernel)(const norm_of a) {
-    norm_rows(a, true);
+    norm_rows(a, true, false);
+}
+
+HY_KERNEL(EACH_THREADS, gated_norm_fwd_kernel)(const norm_of a) {
+    norm_rows(a, false, true);
 }
 
 /* D and n of a span, which lies at `at` and its weights at `weights`; both 0 behind its end. */
 HY_DEVICE void get_terms(const norm_of &a, const row_scale &s, int64_t at, int64_t weights, int n, float d[SPAN],
-                         float x[SPAN]) {
+                         float x[SPAN], const bool gated) {
     float w[SPAN];
     get_span(a.x, at, n, x);
     get_span(a.dy, at, n, d);
+    if (gated) {
+        get_span(a.gate, at, n, w);
+        HY_UNROLL
+        for (int j = 0; j < SPAN; j++)
+            d[j] *= act_value(a.act, w[j]);
+    }
     get_weights(a, weights, n, w);
     HY_UNROLL
     for (int j = 0; j < SPAN; j++) {
@@ -132,11 +153,11 @@ HY_DEVICE void get_terms(const norm_of &a, const row_scale &s, int64_t at, int64
     }
 }
 
-HY_DEVICE void norm_dx_row(const norm_of &a, const row_scale &s, int64_t row) {
+HY_DEVICE void norm_dx_row(const norm_of &a, const row_scale &s, int64_t row, const bool gated) {
     const int64_t weights = weights_of_row(a, row);
     float dot = row_sum(a, row, [&](int64_t at, int64_t c, int n) {
         float d[SPAN], x[SPAN], sum = 0;
-        get_terms(a, s, at, weights + c, n, d, x);
+        get_terms(a, s, at, weights + c, n, d, x, gated);
         HY_UNROLL
         for (int j = 0; j < SPAN; j++)
             sum += d[j] * x[j];
@@ -147,7 +168,7 @@ HY_DEVICE void norm_dx_row(const norm_of &a, const row_scale &s, int64_t row) {
         mean = row_sum(a, row,
                        [&](int64_t at, int64_t c, int n) {
                            float d[SPAN], x[SPAN], sum = 0;
-                           get_terms(a, s, at, weights + c, n, d, x);
+                           get_terms(a, s, at, weights + c, n, d, x, gated);
                            HY_UNROLL
                            for (int j = 0; j < SPAN; j++)
                                sum += d[j];
@@ -158,7 +179,7 @@ HY_DEVICE void norm_dx_row(const norm_of &a, const row_scale &s, int64_t row) {
     for (int64_t c = lane_index() * SPAN; c < a.cols; c += 32 * SPAN) {
         const int n = a.cols - c < SPAN ? (int)(a.cols - c) : (int)SPAN;
         float d[SPAN], x[SPAN];
-        get_terms(a, s, row * a.cols + c, weights + c, n, d, x);
+        get_terms(a, s, row * a.cols + c, weights + c, n, d, x, gated);
         HY_UNROLL
         for (int j = 0; j < SPAN; j++)
             d[j] = s.r * (d[j] - mean - x[j] * dot);
@@ -166,7 +187,30 @@ HY_DEVICE void norm_dx_row(const norm_of &a, const row_scale &s, int64_t row) {
     }
 }
 
-HY_KERNEL(EACH_THREADS, norm_bwd_kernel)(const norm_of a) {
+HY_DEVICE void dgate_row(const norm_of &a, const row_scale &s, int64_t row) {
+    const int64_t weights = weights_of_row(a, row);
+    for (int64_t c = lane_index() * SPAN; c < a.cols; c += 32 * SPAN) {
+        const int64_t at = row * a.cols + c;
+        const int n = a.cols - c < SPAN ? (int)(a.cols - c) : (int)SPAN;
+        float d[SPAN], x[SPAN];
+        get_span(a.x, at, n, x);
+        get_weights(a, weights + c, n, d);
+        HY_UNROLL
+        for (int j = 0; j < SPAN; j++)
+            x[j] = (x[j] - s.mean) * s.r * d[j];
+        get_span(a.dy, at, n, d);
+        HY_UNROLL
+        for (int j = 0; j < SPAN; j++)
+            x[j] *= d[j];
+        get_span(a.gate, at, n, d);
+        HY_UNROLL
+        for (int j = 0; j < SPAN; j++)
+            x[j] *= act_slope(a.act, d[j]);
+        put_span_or_add(a.dgate, at, n, x, a.acc_gate);
+    }
+}
+
+HY_DEVICE void norm_bwd_rows(const norm_of &a, const bool gated) {
     const int64_t warps = grid_threads() / 32;
     for (int64_t row = grid_thread() / 32; row < a.rows; row += warps) {
         const row_scale s = row_scale_of(a, row);
@@ -174,9 +218,19 @@ HY_KERNEL(EACH_THREADS, norm_bwd_kernel)(const norm_of a) {
             a.rows_mean_r[2 * row] = s.mean;
             a.rows_mean_r[2 * row + 1] = s.r;
         }
+        if (gated && a.dgate.at != nullptr)
+            dgate_row(a, s, row);
         if (a.dx.at != nullptr)
-            norm_dx_row(a, s, row);
+            norm_dx_row(a, s, row, gated);
     }
+}
+
+HY_KERNEL_BLOCKS(EACH_THREADS, 4, norm_bwd_kernel)(const norm_of a) {
+    norm_bwd_rows(a, false);
+}
+
+HY_KERNEL_BLOCKS(EACH_THREADS, 3, gated_norm_bwd_kernel)(const norm_of a) {
+    norm_bwd_rows(a, true);
 }
 
 /* dw = Σ dy·n over the rows that share a weight: `columns` = w_rows·cols of them are one row of the sum. */
@@ -191,6 +245,18 @@ struct norm_dw_terms {
     }
     HY_MEMBER void finish(int64_t c, float sum) const {
         dw[c] += sum;
+    }
+};
+
+struct gated_norm_dw_terms {
+    norm_dw_terms norm;
+    array gate;
+    hy_act act;
+    HY_MEMBER float at(int64_t r, int64_t c) const {
+        return norm.at(r, c) * act_value(act, get(gate, r * norm.columns + c));
+    }
+    HY_MEMBER void finish(int64_t c, float sum) const {
+        norm.finish(c, sum);
     }
 };
 
@@ -216,12 +282,20 @@ static void norm_bwd_slab(norm_of a, int64_t first, int64_t rows) {
     a.x = behind(a.x, first * a.cols);
     a.dy = behind(a.dy, first * a.cols);
     a.dx = behind(a.dx, first * a.cols);
+    a.gate = behind(a.gate, first * a.cols);
+    a.dgate = behind(a.dgate, first * a.cols);
     a.rows_mean_r = a.dw != nullptr ? static_cast<float *>(workspace(taken)) : nullptr;
+    const norm_dw_terms terms = {columns, a.cols, a.w_rows, a.x, a.dy, a.rows_mean_r, a.dw};
+    if (a.gate.at != nullptr) {
+        HY_LAUNCH(gated_norm_bwd_kernel, blocks_for(32 * rows), EACH_THREADS, 0, a);
+        if (a.dw != nullptr)
+            column_sums(rows / a.w_rows, columns, gated_norm_dw_terms{terms, a.gate, a.act}, taken);
+        return;
+    }
     if (a.dw != nullptr || a.dx.at != nullptr)
         HY_LAUNCH(norm_bwd_kernel, blocks_for(32 * rows), EACH_THREADS, 0, a);
     if (a.dw != nullptr)
-        column_sums(rows / a.w_rows, columns, norm_dw_terms{columns, a.cols, a.w_rows, a.x, a.dy, a.rows_mean_r, a.dw},
-                    taken);
+        column_sums(rows / a.w_rows, columns, terms, taken);
     if (a.db != nullptr)
         column_sums(rows / a.w_rows, columns, norm_db_terms{columns, a.dy, a.db});
 }
@@ -232,10 +306,13 @@ static void norm_fwd(norm_of a) {
         a.rows = all - first < slab ? all - first : slab;
         if (a.branch.at != nullptr)
             HY_LAUNCH(norm_of_sum_kernel, blocks_for(32 * a.rows), EACH_THREADS, 0, a);
+        else if (a.gate.at != nullptr)
+            HY_LAUNCH(gated_norm_fwd_kernel, blocks_for(32 * a.rows), EACH_THREADS, 0, a);
         else
             HY_LAUNCH(norm_fwd_kernel, blocks_for(32 * a.rows), EACH_THREADS, 0, a);
         a.x = behind(a.x, slab * a.cols), a.y = behind(a.y, slab * a.cols);
         a.from = behind(a.from, slab * a.cols), a.branch = behind(a.branch, slab * a.cols);
+        a.gate = behind(a.gate, slab * a.cols);
     }
 }
 
@@ -274,6 +351,10 @@ template <hy_dtype P> static norm_of rms_args(const hy_rmsnorm_args *a) {
     args.w_offset = a->zero_centred ? 1.0f : 0.0f;
     args.w = static_cast<const float *>(a->w);
     args.dw = static_cast<float *>(a->dw);
+    args.gate = array_of<P>(HY_ROLE_ACT, a->gate);
+    args.dgate = array_of<P>(HY_ROLE_ACT, a->dgate);
+    args.act = a->act;
+    args.acc_gate = a->acc_gate;
     return args;
 }
 

@@ -166,6 +166,10 @@ HY_DEVICE uint16_t bf16_bits(float x) {
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
     return bits;
 }
+/* Sine and cosine of half_turns·π, |half_turns| ≤ 1: no path for large angles, which would need memory. */
+HY_DEVICE void turn(float half_turns, float *sine, float *cosine) {
+    sincospif(half_turns, sine, cosine);
+}
 /* 2^x and e^x by the hardware's approximation: 2^x to 2 ulp, e^x to |x|·6e-8 of it more. */
 HY_DEVICE float exp2_fast(float x) {
     float y;

@@ -95,6 +95,7 @@ typedef union hy_attr {
         int64_t cols, w_rows;
         double eps;
         int zero_centred;
+        hy_act act; /* of the output's gate */
     } norm;
     struct {
         int64_t H, D, first, rot;

@@ -86,7 +86,7 @@ hy_var hy_hgrn_build(const hy_mixer_row *row, hy_graph *g, const hy_model_config
     in.v = hy_node_glu(g, k, input, HY_ACT_SILU);
     hy_var h = hy_node_recur(g, &in, HY_DECAY_SCALAR, HY_RULE_ADDITIVE, 1, channels, 1);
     hy_var gate = hy_node_linear(g, x, "g_proj", channels, false);
-    h = hy_node_glu(g, hy_node_rmsnorm(g, h, "g_norm", channels, 1, m->norm_eps), gate, HY_ACT_SILU);
+    h = hy_node_gated_rmsnorm(g, h, gate, HY_ACT_SILU, "g_norm", channels, 1, m->norm_eps);
     return hy_node_linear(g, h, "o_proj", config->width, false);
 }
 

@@ -176,11 +176,13 @@ static hy_var finish_linear_mixer(hy_graph *g, const hy_linear_row *row, const h
         gate = row->low_rank_gate ? low_rank(g, x, (const char *[]){"g_proj.0", "g_proj.1"}, m->value_dim, all, true)
                                   : hy_node_linear(g, x, "g_proj", all, false);
     }
-    o = first ? hy_node_glu(g, o, gate, act) : o;
-    o = m->output_norm == HY_SWITCH_ON
-            ? hy_node_rmsnorm(g, o, gated ? row->gated_norm : row->norm, cols, 1, m->norm_eps)
-            : o;
-    return gated && !first ? hy_node_glu(g, o, gate, act) : o;
+    const bool normed = m->output_norm == HY_SWITCH_ON;
+    const char *name = gated ? row->gated_norm : row->norm;
+    if (gated && normed && !first) {
+        return hy_node_gated_rmsnorm(g, o, gate, act, name, cols, 1, m->norm_eps);
+    }
+    o = gated ? hy_node_glu(g, o, gate, act) : o;
+    return normed ? hy_node_rmsnorm(g, o, name, cols, 1, m->norm_eps) : o;
 }
 
 /* q and k as they were before the feature map. */

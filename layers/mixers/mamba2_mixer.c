@@ -133,10 +133,13 @@ hy_var hy_mamba2_end(hy_graph *g, const hy_model_config *config, const hy_mixer_
     /* made here, forward and backward the recurrence's exchange hides behind it */
     hy_var z = hy_node_linear_weight(g, parts->u, parts->gate, parts->gate_bias, inner);
     hy_var y = hy_node_skip(g, o, parts->x, D, inner / factors);
-    bool gate_last = m->output_norm == HY_SWITCH_ON && m->gate_first == HY_SWITCH_OFF;
-    y = gate_last ? y : hy_node_glu(g, y, z, HY_ACT_SILU);
-    y = m->output_norm == HY_SWITCH_ON ? hy_node_rmsnorm(g, y, "norm", inner / m->heads, m->heads, m->norm_eps) : y;
-    y = gate_last ? hy_node_glu(g, y, z, HY_ACT_SILU) : y;
+    const bool normed = m->output_norm == HY_SWITCH_ON;
+    if (normed && m->gate_first == HY_SWITCH_OFF) {
+        y = hy_node_gated_rmsnorm(g, y, z, HY_ACT_SILU, "norm", inner / m->heads, m->heads, m->norm_eps);
+    } else {
+        y = hy_node_glu(g, y, z, HY_ACT_SILU);
+        y = normed ? hy_node_rmsnorm(g, y, "norm", inner / m->heads, m->heads, m->norm_eps) : y;
+    }
     hy_weight w = hy_graph_param(g, "out_proj.weight", 2, (int64_t[]){config->width, inner}, HY_INIT_UNIFORM, true),
               bias = {HY_NONE, 0};
     if (w.param != HY_NONE) {

@@ -46,6 +46,37 @@ static const hy_node_class rmsnorm_class = {.name = "rmsnorm",
                                             .fwd_of_sum = rmsnorm_fwd_of_sum,
                                             .bwd = rmsnorm_bwd};
 
+/* ---- with an output gate ---- */
+
+static hy_rmsnorm_args gated_args(const hy_exec *x, const hy_node *node) {
+    hy_rmsnorm_args a = rmsnorm_args(x, node);
+    a.gate = hy_value(x, node->in[1]);
+    a.act = node->attr.norm.act;
+    return a;
+}
+
+static void gated_fwd(hy_exec *x, const hy_node *node) {
+    hy_rmsnorm_args a = gated_args(x, node);
+    a.y = hy_value(x, node->out[0]);
+    hy_rmsnorm_fwd(x->device, &a);
+}
+
+static void gated_bwd(hy_exec *x, const hy_node *node) {
+    hy_rmsnorm_args a = gated_args(x, node);
+    a.dy = hy_grad(x, node->out[0]);
+    a.dx = hy_grad(x, node->in[0]);
+    a.acc = hy_acc(x, node, 0);
+    a.dgate = hy_grad(x, node->in[1]);
+    a.acc_gate = hy_acc(x, node, 1);
+    a.dw = hy_param_grad(x, node->w[0]);
+    hy_rmsnorm_bwd(x->device, &a);
+}
+
+static const hy_node_class gated_class = {
+    .name = "gated norm", .light = true, .bwd_reads_in = 3, .fwd = gated_fwd, .bwd = gated_bwd};
+
+/* ---- layer norm ---- */
+
 static hy_layernorm_args layernorm_args(const hy_exec *x, const hy_node *node) {
     int64_t cols = node->attr.norm.cols;
     return (hy_layernorm_args){.rows = x->T * (x->graph->vars[node->in[0]].cols / cols),
@@ -95,12 +126,12 @@ static hy_weight norm_weight(hy_graph *g, const char *name, const char *part, in
     return hy_graph_param(g, full, 1, &size, init, false);
 }
 
-/* A norm with a weight unless name is NULL. */
-static hy_node *weighted_norm(hy_graph *g, const hy_node_class *class, hy_var x, const char *name, int64_t cols,
-                              int64_t w_rows, double eps, hy_init init) {
+/* A norm of in[0] with a weight unless name is NULL. */
+static hy_node *weighted_norm(hy_graph *g, const hy_node_class *class, int n_in, const hy_var *in, const char *name,
+                              int64_t cols, int64_t w_rows, double eps, hy_init init) {
     hy_weight w = name ? norm_weight(g, name, "weight", w_rows * cols, init) : (hy_weight){HY_NONE, 0};
-    hy_var y = hy_graph_var(g, "norm", hy_var_cols(g, x));
-    hy_node *node = hy_graph_node(g, class, 1, &x, 1, &y);
+    hy_var y = hy_graph_var(g, "norm", hy_var_cols(g, in[0]));
+    hy_node *node = hy_graph_node(g, class, n_in, in, 1, &y);
     if (node) {
         node->w[0] = w;
         node->attr.norm.cols = cols;
@@ -112,17 +143,27 @@ static hy_node *weighted_norm(hy_graph *g, const hy_node_class *class, hy_var x,
 }
 
 hy_var hy_node_rmsnorm(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps) {
-    const hy_node *node = weighted_norm(g, &rmsnorm_class, x, name, cols, w_rows, eps, HY_INIT_ONE);
+    const hy_node *node = weighted_norm(g, &rmsnorm_class, 1, &x, name, cols, w_rows, eps, HY_INIT_ONE);
     return node ? node->out[0] : HY_NONE;
 }
 
+hy_var hy_node_gated_rmsnorm(hy_graph *g, hy_var x, hy_var gate, hy_act act, const char *name, int64_t cols,
+                             int64_t w_rows, double eps) {
+    hy_node *node = weighted_norm(g, &gated_class, 2, (hy_var[]){x, gate}, name, cols, w_rows, eps, HY_INIT_ONE);
+    if (!node) {
+        return HY_NONE;
+    }
+    node->attr.norm.act = act;
+    return node->out[0];
+}
+
 hy_var hy_node_rmsnorm_zero_centred(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps) {
-    const hy_node *node = weighted_norm(g, &rmsnorm_class, x, name, cols, w_rows, eps, HY_INIT_ZERO);
+    const hy_node *node = weighted_norm(g, &rmsnorm_class, 1, &x, name, cols, w_rows, eps, HY_INIT_ZERO);
     return node ? node->out[0] : HY_NONE;
 }
 
 hy_var hy_node_layernorm(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps, bool bias) {
-    hy_node *node = weighted_norm(g, &layernorm_class, x, name, cols, w_rows, eps, HY_INIT_ONE);
+    hy_node *node = weighted_norm(g, &layernorm_class, 1, &x, name, cols, w_rows, eps, HY_INIT_ONE);
     if (node && bias) {
         node->w[1] = norm_weight(g, name, "bias", w_rows * cols, HY_INIT_ZERO);
     }
@@ -131,7 +172,7 @@ hy_var hy_node_layernorm(hy_graph *g, hy_var x, const char *name, int64_t cols, 
 
 hy_var hy_node_layernorm_weight(hy_graph *g, hy_var x, hy_weight w, hy_weight bias, int64_t cols, int64_t w_rows,
                                 double eps) {
-    hy_node *node = weighted_norm(g, &layernorm_class, x, NULL, cols, w_rows, eps, HY_INIT_ONE);
+    hy_node *node = weighted_norm(g, &layernorm_class, 1, &x, NULL, cols, w_rows, eps, HY_INIT_ONE);
     if (!node) {
         return HY_NONE;
     }

@@ -20,6 +20,9 @@ hy_var hy_node_bias(hy_graph *g, hy_var x, hy_weight bias);
 hy_var hy_node_rmsnorm(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps);
 /* The same, y = x/rms · (1 + weight). */
 hy_var hy_node_rmsnorm_zero_centred(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps);
+/* The norm ⊙ act(gate), gate as wide as x, in one call. */
+hy_var hy_node_gated_rmsnorm(hy_graph *g, hy_var x, hy_var gate, hy_act act, const char *name, int64_t cols,
+                             int64_t w_rows, double eps);
 /* Minus the mean; bias name.bias if asked for. w_rows = heads with cols = head size is a GroupNorm of one group per head. */
 hy_var hy_node_layernorm(hy_graph *g, hy_var x, const char *name, int64_t cols, int64_t w_rows, double eps, bool bias);
 /* The same with given weights [w_rows·cols]. */

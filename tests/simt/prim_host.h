@@ -209,6 +209,10 @@ HY_DEVICE uint32_t bf16_pair(float low, float high) {
 HY_DEVICE float exp2_fast(float x) {
     return exp2f(x);
 }
+HY_DEVICE void turn(float half_turns, float *sine, float *cosine) {
+    *sine = static_cast<float>(sin(M_PI * half_turns));
+    *cosine = static_cast<float>(cos(M_PI * half_turns));
+}
 
 } // namespace HY_GPU
 

@@ -181,7 +181,8 @@ static hy_cost sample(hy_op_id op, int64_t n) {
         ONE(gemm, hy_gemm, .m = n, .n = n, .k = n)
         BOTH(bias, hy_bias, .rows = n, .cols = n)
         BOTH(embed, hy_embed, .T = n, .D = n)
-        BOTH(rmsnorm, hy_rmsnorm, .rows = n, .cols = n, .w_rows = 1, .branch = p, .w = p, .dx = p, .dw = p)
+        BOTH(rmsnorm, hy_rmsnorm, .rows = n, .cols = n, .w_rows = 1, .branch = p, .w = p, .gate = p, .dx = p,
+             .dgate = p, .dw = p)
         BOTH(layernorm, hy_layernorm, .rows = n, .cols = n, .w_rows = 1, .branch = p, .w = p, .b = p, .dx = p, .dw = p,
              .db = p)
         BOTH(l2norm, hy_l2norm, .rows = n, .cols = n)

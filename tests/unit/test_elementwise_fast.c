@@ -199,6 +199,17 @@ static void check_norms(void) {
         BOTH(rmsnorm_fwd, t, rms);
         BOTH(rmsnorm_bwd, t, rms);
         compare(&t, GRADIENT);
+        t.name = "gated rmsnorm";
+        rms.acc_gate = flag;
+        for (int act = HY_ACT_IDENTITY; act <= HY_ACT_SQUARE; act++) {
+            rms.act = (hy_act)act;
+            GIVE(t, hy_rmsnorm_args, x, n), GIVE(t, hy_rmsnorm_args, w, w), GIVE(t, hy_rmsnorm_args, y, n);
+            GIVE(t, hy_rmsnorm_args, dy, n), GIVE(t, hy_rmsnorm_args, dx, n), GIVE(t, hy_rmsnorm_args, dw, w);
+            GIVE(t, hy_rmsnorm_args, gate, n), GIVE(t, hy_rmsnorm_args, dgate, n);
+            BOTH(rmsnorm_fwd, t, rms);
+            BOTH(rmsnorm_bwd, t, rms);
+            compare(&t, GRADIENT);
+        }
         t.name = "layernorm";
         hy_layernorm_args layer = {.rows = s[0], .cols = s[1], .w_rows = s[2], .eps = 1e-3, .acc = flag};
         GIVE(t, hy_layernorm_args, x, n), GIVE(t, hy_layernorm_args, y, n), GIVE(t, hy_layernorm_args, dy, n);

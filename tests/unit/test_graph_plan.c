@@ -31,10 +31,11 @@ static bool lies_between(const planned *p, int node, int exchange, hy_phase phas
     return start >= 0 && start < at && at < finish;
 }
 
-/* The product that makes a block's output gate: of a glu that also reads what the exchange gives, by whatever way. */
+/* The product that makes a block's output gate: of what also reads what the exchange gives, by whatever way. */
 static int gate_of(const hy_graph *g, int exchange) {
     for (int n = exchange + 1; n < g->n_nodes && g->nodes[n].block == g->nodes[exchange].block; n++) {
-        if (strcmp(g->nodes[n].class->name, "glu") == 0) {
+        const char *name = g->nodes[n].class->name;
+        if (strcmp(name, "glu") == 0 || strcmp(name, "gated norm") == 0) {
             return g->vars[g->nodes[n].in[1]].producer;
         }
     }

@@ -56,31 +56,39 @@ LOSS(embed, hy_embed)
 LOSS(bonus, hy_bonus)
 
 static void test_rmsnorm(void **state) {
-    for (int mode = 0; mode < 8; mode++) {
+    for (int mode = 0; mode < 16; mode++) {
         setup(state);
         const int64_t w_rows = mode & 1 ? W_ROWS : 1;
+        const int gated = mode >> 3, weighted = !(mode >> 2 & 1);
         hy_rmsnorm_args a = {.rows = ROWS,
                              .cols = COLS,
                              .w_rows = w_rows,
                              .eps = 0.1,
                              .zero_centred = mode >> 1 & 1,
                              .x = x,
-                             .w = mode >> 2 ? NULL : w,
+                             .w = weighted ? w : NULL,
+                             .gate = gated ? z : NULL,
+                             .act = mode & 1 ? HY_ACT_SILU : HY_ACT_SIGMOID,
                              .y = y,
                              .dy = dy,
                              .dx = dx,
-                             .dw = mode >> 2 ? NULL : dw};
+                             .dgate = gated ? dz : NULL,
+                             .dw = weighted ? dw : NULL};
         hy_rmsnorm_bwd(device, &a);
-        a.acc = 1;
+        a.acc = a.acc_gate = 1;
         hy_rmsnorm_bwd(device, &a);
         halve(dx, N);
+        halve(dz, N);
         halve(dw, N);
         assert_gradient("dx", loss_rmsnorm, &a, x, N, dx);
         assert_gradient("dw", loss_rmsnorm, &a, w, w_rows * COLS, dw);
+        if (gated) {
+            assert_gradient("dgate", loss_rmsnorm, &a, z, N, dz);
+        }
         const double before = dw[0];
-        a.dx = NULL;
+        a.dx = a.dgate = NULL;
         hy_rmsnorm_bwd(device, &a);
-        assert_true(mode >> 2 || dw[0] != before);
+        assert_true(!weighted || dw[0] != before);
     }
 }
 

@@ -72,6 +72,20 @@ static void test_norms(void **unused) {
         device, &(hy_rmsnorm_args){
                     .rows = ROWS, .cols = COLS, .w_rows = 2, .eps = 0.01, .zero_centred = 1, .x = x, .w = w, .y = y});
     assert_close("rmsnorm", rms, y, N, HY_TOL_F64_FORMULA);
+    for (int64_t i = 0; i < N; i++) {
+        rms[i] *= b[i] / (1 + exp(-b[i]));
+    }
+    hy_rmsnorm_fwd(device, &(hy_rmsnorm_args){.rows = ROWS,
+                                              .cols = COLS,
+                                              .w_rows = 2,
+                                              .eps = 0.01,
+                                              .zero_centred = 1,
+                                              .x = x,
+                                              .w = w,
+                                              .gate = b,
+                                              .act = HY_ACT_SILU,
+                                              .y = y});
+    assert_close("gated rmsnorm", rms, y, N, HY_TOL_F64_FORMULA);
     hy_layernorm_fwd(device, &(hy_layernorm_args){
                                  .rows = ROWS, .cols = COLS, .w_rows = 2, .eps = 0.01, .x = x, .w = w, .b = b, .y = y});
     assert_close("layernorm", layer, y, N, HY_TOL_F64_FORMULA);

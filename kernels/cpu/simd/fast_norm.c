@@ -1,10 +1,12 @@
 /* rmsnorm, layernorm, l2norm: one row at a time, read from memory once. With n = (x − mean)·r and d = dy ⊙ w,
  *   y = n ⊙ w + b;   dx = r (d − mean(d) − n·mean(d ⊙ n))      (l2norm: sums instead of means; rms, l2: mean = 0, no
  * mean(d)) dw = Σ dy ⊙ n,   db = Σ dy dw and db: every thread sums its rows on its stack, then the threads add to the
- * output one after the other. */
+ * output one after the other. With a gate: y ⊙ act(gate), dy ⊙ act(gate) in dy's place, dgate = dy ⊙ n ⊙ w ⊙ act'(gate); one
+ * loop per activation. */
 #include <math.h>
 #include <string.h>
 
+#include "kernels/cpu/simd/activation.h"
 #include "kernels/cpu/simd/elementwise.h"
 
 typedef enum norm_kind { NORM_RMS, NORM_LAYER, NORM_L2 } norm_kind;
@@ -12,12 +14,20 @@ typedef enum norm_kind { NORM_RMS, NORM_LAYER, NORM_L2 } norm_kind;
 typedef struct norm_args {
     int64_t rows, cols, w_rows;
     float eps, w_offset;
-    const hy_elem *x, *branch, *dy;
+    const hy_elem *x, *branch, *dy, *gate;
     const float *w, *b;
-    hy_elem *sum, *y, *dx;
+    hy_elem *sum, *y, *dx, *dgate;
     float *dw, *db;
-    int acc;
+    int acc, acc_gate;
+    hy_act act; /* of gate */
 } norm_args;
+
+/* What a loop is compiled for: a norm, and what its output is multiplied by. */
+typedef struct norm_form {
+    norm_kind kind;
+    bool gated;
+    hy_act act;
+} norm_form;
 
 typedef struct row_scale {
     float mean, r;
@@ -71,26 +81,53 @@ HY_INLINE const hy_elem *normed_row(const norm_args *a, int64_t row) {
     return sum;
 }
 
-HY_INLINE void fwd_step(const norm_args *a, const row_scale *s, const hy_elem *x, int64_t row, int64_t at, int64_t c,
-                        int64_t n) {
+HY_INLINE void fwd_step(const norm_args *a, const norm_form form, const row_scale *s, const hy_elem *x, int64_t row,
+                        int64_t at, int64_t c, int64_t n) {
     hy_vec y = (hy_vec_load_tail(x + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
     if (a->w != NULL)
         y *= weight_at(a, a->w + at, c, n);
     if (a->b != NULL)
         y += hy_vec_load_tail(a->b + at + c, n);
+    if (form.gated)
+        y *= hy_act_value(form.act, hy_vec_load_tail(a->gate + row + c, n));
     hy_vec_store_tail(a->y + row + c, y, n);
 }
 
-HY_INLINE void norm_fwd(const norm_args *a, const norm_kind kind) {
-#pragma omp parallel for schedule(static) if (a->rows * a->cols >= HY_PARALLEL_MIN)
-    for (int64_t r = 0; r < a->rows; r++) {
+HY_INLINE void fwd_rows(const norm_args *a, const norm_form form, hy_range rows) {
+    for (int64_t r = rows.begin; r < rows.end; r++) {
         const int64_t row = r * a->cols, at = r % a->w_rows * a->cols;
         const hy_elem *x = normed_row(a, row);
-        const row_scale s = row_scale_of(a, kind, x);
+        const row_scale s = row_scale_of(a, form.kind, x);
         const hy_range all = {0, a->cols};
-#define STEP(c, n) fwd_step(a, &s, x, row, at, c, n)
+#define STEP(c, n) fwd_step(a, form, &s, x, row, at, c, n)
         HY_FOR_VECS(c, all, STEP);
 #undef STEP
+    }
+}
+
+static void gated_fwd_rows(const norm_args *a, hy_range rows) {
+    switch (a->act) {
+#define HY_X(act)                                                                                                      \
+    case act:                                                                                                          \
+        fwd_rows(a, (norm_form){NORM_RMS, true, act}, rows);                                                           \
+        break;
+        HY_ACTS(HY_X)
+#undef HY_X
+    }
+}
+
+static void norm_fwd(const norm_args *a, norm_kind kind) {
+#pragma omp parallel if (a->rows * a->cols >= HY_PARALLEL_MIN)
+    {
+        const hy_range rows = hy_thread_range(a->rows, 1);
+        if (a->gate != NULL)
+            gated_fwd_rows(a, rows);
+        else if (kind == NORM_RMS)
+            fwd_rows(a, (norm_form){.kind = NORM_RMS}, rows);
+        else if (kind == NORM_LAYER)
+            fwd_rows(a, (norm_form){.kind = NORM_LAYER}, rows);
+        else
+            fwd_rows(a, (norm_form){.kind = NORM_L2}, rows);
     }
 }
 
@@ -99,59 +136,103 @@ typedef struct row_sums {
     hy_vec d, dn;
 } row_sums;
 
-HY_INLINE void sums_step(const norm_args *a, const row_scale *s, int64_t row, const float *w, int64_t c, int64_t n,
-                         row_sums *sums) {
-    hy_vec d = hy_vec_load_tail(a->dy + row + c, n) * weight_at(a, w, c, n);
-    sums->d += d;
-    sums->dn += d * (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
+/* n of columns c …, and into *dy what dy is to a norm without gate. */
+HY_INLINE hy_vec normed_at(const norm_args *a, const norm_form form, const row_scale *s, int64_t row, int64_t c,
+                           int64_t n, hy_vec *dy) {
+    *dy = hy_vec_load_tail(a->dy + row + c, n);
+    if (form.gated)
+        *dy *= hy_act_value(form.act, hy_vec_load_tail(a->gate + row + c, n));
+    return (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
 }
 
-HY_INLINE void dx_step(const norm_args *a, const row_scale *s, const row_scale *means, int64_t row, const float *w,
-                       int64_t c, int64_t n) {
-    hy_vec normed = (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
-    hy_vec d = hy_vec_load_tail(a->dy + row + c, n) * weight_at(a, w, c, n);
+HY_INLINE void sums_step(const norm_args *a, const norm_form form, const row_scale *s, int64_t row, const float *w,
+                         int64_t c, int64_t n, row_sums *sums) {
+    hy_vec dy, normed = normed_at(a, form, s, row, c, n, &dy), d = dy * weight_at(a, w, c, n);
+    sums->d += d;
+    sums->dn += d * normed;
+}
+
+HY_INLINE void dx_step(const norm_args *a, const norm_form form, const row_scale *s, const row_scale *means,
+                       int64_t row, const float *w, int64_t c, int64_t n) {
+    hy_vec dy, normed = normed_at(a, form, s, row, c, n, &dy), d = dy * weight_at(a, w, c, n);
     d = hy_vec_set(s->r) * (d - hy_vec_set(means->mean) - normed * hy_vec_set(means->r));
     hy_vec_put(a->dx + row + c, d, n, a->acc);
 }
 
-HY_INLINE void dw_step(const norm_args *a, const row_scale *s, int64_t row, float *dw, float *db, int64_t c,
-                       int64_t n) {
-    hy_vec dy = hy_vec_load_tail(a->dy + row + c, n);
+HY_INLINE void dw_step(const norm_args *a, const norm_form form, const row_scale *s, int64_t row, float *dw, float *db,
+                       int64_t c, int64_t n) {
+    hy_vec dy, normed = normed_at(a, form, s, row, c, n, &dy);
     if (dw != NULL)
-        hy_vec_put(dw + c, dy * (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r), n, 1);
+        hy_vec_put(dw + c, dy * normed, n, 1);
     if (db != NULL)
         hy_vec_put(db + c, dy, n, 1);
 }
 
-/* Row r; dw and db point to where its sums go. dw comes first: dx may overwrite dy. */
-HY_INLINE void bwd_row(const norm_args *a, const norm_kind kind, int64_t r, float *dw, float *db) {
+HY_INLINE void dgate_step(const norm_args *a, const norm_form form, const row_scale *s, int64_t row, const float *w,
+                          int64_t c, int64_t n) {
+    hy_vec normed =
+        (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r) * weight_at(a, w, c, n);
+    hy_vec value, slope = hy_act_slope(form.act, hy_vec_load_tail(a->gate + row + c, n), &value);
+    hy_vec_put(a->dgate + row + c, hy_vec_load_tail(a->dy + row + c, n) * normed * slope, n, a->acc_gate);
+}
+
+/* Row r; dw and db point to where its sums go. */
+HY_INLINE void bwd_row(const norm_args *a, const norm_form form, int64_t r, float *dw, float *db) {
     const int64_t row = r * a->cols;
     const float *w = a->w != NULL ? a->w + r % a->w_rows * a->cols : NULL;
-    const row_scale s = row_scale_of(a, kind, a->x + row);
+    const row_scale s = row_scale_of(a, form.kind, a->x + row);
     const hy_range all = {0, a->cols};
     if (dw != NULL || db != NULL) {
-#define STEP(c, n) dw_step(a, &s, row, dw, db, c, n)
+#define STEP(c, n) dw_step(a, form, &s, row, dw, db, c, n)
+        HY_FOR_VECS(c, all, STEP);
+#undef STEP
+    }
+    if (form.gated && a->dgate != NULL) {
+#define STEP(c, n) dgate_step(a, form, &s, row, w, c, n)
         HY_FOR_VECS(c, all, STEP);
 #undef STEP
     }
     if (a->dx == NULL)
         return;
     row_sums sums = {hy_vec_zero(), hy_vec_zero()};
-#define STEP(c, n) sums_step(a, &s, row, w, c, n, &sums)
+#define STEP(c, n) sums_step(a, form, &s, row, w, c, n, &sums)
     HY_FOR_VECS(c, all, STEP);
 #undef STEP
-    const float inverse = kind == NORM_L2 ? 1.0f : 1.0f / (float)a->cols;
-    const row_scale means = {kind == NORM_LAYER ? hy_vec_sum(sums.d) * inverse : 0.0f, hy_vec_sum(sums.dn) * inverse};
-#define STEP(c, n) dx_step(a, &s, &means, row, w, c, n)
+    const float inverse = form.kind == NORM_L2 ? 1.0f : 1.0f / (float)a->cols;
+    const row_scale means = {form.kind == NORM_LAYER ? hy_vec_sum(sums.d) * inverse : 0.0f,
+                             hy_vec_sum(sums.dn) * inverse};
+#define STEP(c, n) dx_step(a, form, &s, &means, row, w, c, n)
     HY_FOR_VECS(c, all, STEP);
 #undef STEP
 }
 
-HY_INLINE void bwd_rows(const norm_args *a, const norm_kind kind, hy_range rows, float *dw, float *db) {
+HY_INLINE void bwd_rows_of(const norm_args *a, const norm_form form, hy_range rows, float *dw, float *db) {
     for (int64_t r = rows.begin; r < rows.end; r++) {
         const int64_t at = r % a->w_rows * a->cols;
-        bwd_row(a, kind, r, dw != NULL ? dw + at : NULL, db != NULL ? db + at : NULL);
+        bwd_row(a, form, r, dw != NULL ? dw + at : NULL, db != NULL ? db + at : NULL);
     }
+}
+
+static void gated_bwd_rows(const norm_args *a, hy_range rows, float *dw) {
+    switch (a->act) {
+#define HY_X(act)                                                                                                      \
+    case act:                                                                                                          \
+        bwd_rows_of(a, (norm_form){NORM_RMS, true, act}, rows, dw, NULL);                                              \
+        break;
+        HY_ACTS(HY_X)
+#undef HY_X
+    }
+}
+
+static void bwd_rows(const norm_args *a, norm_kind kind, hy_range rows, float *dw, float *db) {
+    if (a->gate != NULL)
+        gated_bwd_rows(a, rows, dw);
+    else if (kind == NORM_RMS)
+        bwd_rows_of(a, (norm_form){.kind = NORM_RMS}, rows, dw, NULL);
+    else if (kind == NORM_LAYER)
+        bwd_rows_of(a, (norm_form){.kind = NORM_LAYER}, rows, dw, db);
+    else
+        bwd_rows_of(a, (norm_form){.kind = NORM_L2}, rows, NULL, NULL);
 }
 
 static void add_to(float *y, const float *x, int64_t n) {
@@ -159,7 +240,7 @@ static void add_to(float *y, const float *x, int64_t n) {
         y[i] += x[i];
 }
 
-HY_INLINE void norm_bwd(const norm_args *a, const norm_kind kind) {
+static void norm_bwd(const norm_args *a, norm_kind kind) {
     const int64_t weights = a->w_rows * a->cols;
     if (weights > WEIGHTS && (a->dw != NULL || a->db != NULL)) {
         bwd_rows(a, kind, (hy_range){0, a->rows}, a->dw, a->db);
@@ -196,11 +277,15 @@ static norm_args of_rms(const hy_rmsnorm_args *a) {
                        .branch = a->branch,
                        .sum = a->sum,
                        .w = a->w,
+                       .gate = a->gate,
+                       .act = a->act,
                        .dy = a->dy,
                        .y = a->y,
                        .dx = a->dx,
+                       .dgate = a->dgate,
                        .dw = a->dw,
-                       .acc = a->acc};
+                       .acc = a->acc,
+                       .acc_gate = a->acc_gate};
 }
 
 static norm_args of_layer(const hy_layernorm_args *a) {
