@@ -65,7 +65,7 @@ HY_KERNEL(EACH_THREADS, conv_fwd_kernel)(const conv_of a) {
 }
 
 /* dx of the run's own tokens, and dhalo. */
-HY_KERNEL(EACH_THREADS, conv_dx_kernel)(const conv_of a) {
+HY_KERNEL_BLOCKS(EACH_THREADS, 4, conv_dx_kernel)(const conv_of a) {
     const int64_t before = a.W - 1;
     each_of_runs(a, before, [&](const hy_run &run, int64_t r, int64_t c) {
         if (r >= before)
@@ -88,7 +88,7 @@ HY_KERNEL(EACH_THREADS, conv_dx_before_kernel)(const conv_of a) {
 }
 
 /* A thread: one channel of a part of all runs' tokens; W + 1 sums. Parts are cut by the token's place in its run. */
-HY_KERNEL(EACH_THREADS, conv_dw_kernel)(const conv_of a) {
+HY_KERNEL_BLOCKS(EACH_THREADS, 4, conv_dw_kernel)(const conv_of a) {
     each(a.parts * a.C, [&](int64_t at) {
         const int64_t part = at / a.C, c = at % a.C, from = part * a.part_tokens;
         float *sums = a.partial + part * (a.W + 1) * a.C + c;

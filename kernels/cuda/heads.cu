@@ -12,13 +12,12 @@ struct rope_of {
     array x, y;
 };
 
-/* Angles reach millions of turns: what is left of them after whole turns is exact in double, and its sine in float. */
+/* Angles reach millions of turns: those and what is left of them are taken in double, a sine of less than a turn in float. */
 HY_DEVICE void turn_of(const hy_rope_args &a, int64_t t, int64_t i, float *cosine, float *sine) {
     const double angle = (double)a.pos[t] * exp2(-2.0 * (double)i / (double)a.rot * log2(a.base));
-    const double turns = rint(angle * 0.15915494309189535);
-    const float rest = (float)(angle - turns * 6.283185307179586 - turns * 2.4492935982947064e-16);
-    *cosine = cosf(rest);
-    *sine = a.inverse ? -sinf(rest) : sinf(rest);
+    const double turns = angle * 0.15915494309189535;
+    turn((float)(2 * (turns - rint(turns))), sine, cosine);
+    *sine = a.inverse ? -*sine : *sine;
 }
 
 /* Pairs i .. i + n − 1 of token t, turned in all heads: their angles are the same. */

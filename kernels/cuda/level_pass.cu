@@ -129,7 +129,7 @@ void level_add_outputs(const level_pass &p) {
     HY_LAUNCH(level_add_outputs_kernel, level_grid(p), EACH_THREADS, 0, p);
 }
 
-HY_KERNEL(EACH_THREADS, level_add_grads_kernel)(const level_pass p) {
+HY_KERNEL_BLOCKS(EACH_THREADS, 5, level_add_grads_kernel)(const level_pass p) {
     const hy_recur_args &a = p.w.r.a;
     level_each(p, a.H * a.K, [&](int64_t i) {
         p.keys[0][i] += get(acts(p.w.r, p.dq), i);
