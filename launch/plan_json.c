@@ -1,6 +1,7 @@
 #include "launch/plan_json.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/json.h"
 #include "launch/model_parts.h"
 #include "launch/plan_balance.h"
+#include "train/run/prune_words.h"
 #include "train/run/run_work.h"
 
 typedef struct plan {
@@ -64,6 +66,17 @@ static void write_side(hy_json *json, const char *name, const hy_dry_side *side,
     hy_json_close(json);
 }
 
+/* What parallel.prune leaves out of a layer: nothing where `fragments_closed` is 0. */
+static void write_pruned(hy_json *json, const hy_layer_info *info, const hy_reach_facts *facts) {
+    hy_json_open_object(json, "prune");
+    hy_json_double(json, "slowest_head_keeps", exp(info->log_decay_max));
+    hy_json_int(json, "reach", facts->reach);
+    hy_json_int(json, "fragments_closed", facts->closed);
+    hy_json_int(json, "fragments", facts->fragments);
+    hy_json_double(json, "bound", facts->bound);
+    hy_json_close(json);
+}
+
 static void write_layers(hy_json *json, const plan *p, const hy_run_shape *shape, double calls, int number) {
     const hy_dry_stage *stage = &p->dry->stages[number], *whole = &p->whole->stages[number];
     hy_json_open_array(json, "layers");
@@ -80,6 +93,10 @@ static void write_layers(hy_json *json, const plan *p, const hy_run_shape *shape
         hy_json_int(json, "bytes_sent_backward", l->bwd.sent);
         write_side(json, "forward", &l->fwd, &w->fwd);
         write_side(json, "backward", &l->bwd, &w->bwd);
+        const hy_reach_facts facts = hy_prune_facts(shape, &info);
+        if (facts.reach > 0) {
+            write_pruned(json, &info, &facts);
+        }
         hy_json_close(json);
     }
     hy_json_close(json);

@@ -47,9 +47,11 @@ def sent(name):
     layer = json.load(open(name))["stages"][0]["layers"][0]
     return sum(layer[side]["messages"] for side in ("forward", "backward")), layer["bytes_sent_forward"] + layer["bytes_sent_backward"]
 (all_messages, all_bytes), (messages, left) = sent(sys.argv[1]), sent(sys.argv[2])
+prune = json.load(open(sys.argv[2]))["stages"][0]["layers"][0]["prune"]
 row = next(line for line in open(sys.argv[3]) if re.match(r"^ *0 +mix +0\.984", line))
 said = re.search(r"(-?\d+) of (\d+)$", row.strip())
-sys.exit(not (left < all_bytes and int(said[1]) == all_messages - messages and int(said[2]) == all_messages and "4 of 6" in row))
+sys.exit(not (left < all_bytes and int(said[1]) == all_messages - messages and int(said[2]) == all_messages and "4 of 6" in row and
+             (prune["fragments_closed"], prune["fragments"]) == (4, 6) and 0.984 < prune["slowest_head_keeps"] < 0.985 and 0 < prune["bound"] <= 1e-8))
 END
 compare 3 parallel.prune=1e-8
 grep -q "^prune .*1e-08 has no effect: no layer's decay is fixed" log || fail "no word of pruning without effect"
