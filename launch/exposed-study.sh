@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # exposed-study.sh HYLAS: how much of a training step the exchanges of states are exposed, on four hosts (network namespaces on this machine,
-# launch/four-hosts.sh) whose links are as slow as it takes for one all-gather of states to last half of its layer's forward (SHARE=0.5 of it). The model is
+# launch/four-hosts.sh) whose links (queues that let BURST, 4kb, through at once) are as slow as it takes for one all-gather of states to last half of its layer's forward (SHARE=0.5 of it). The model is
 # configs/quickstart.yaml, with sequences of SEQUENCE (4096) tokens; the device is paced:cpu at PACE (1e9,4e9), so that four ranks need a fraction of
 # one core and do not take it from each other. A row for each of STATES ("allgather ring chain hierarchical scan"): the step, without and with slow links, and the time per step that
 # states and their gradients are exposed, the mean of ranks. docs/overlap.md says how to read it. Skipped (77) where namespaces are not allowed.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/four-hosts.sh"
-[ $# -eq 1 ] || { echo "usage: [STATES=\"chain scan\"] [SEQUENCE=4096] [SHARE=0.5] [PACE=1e9,4e9] exposed-study.sh HYLAS" >&2; exit 2; }
+[ $# -eq 1 ] || { echo "usage: [STATES=\"chain scan\"] [SEQUENCE=4096] [SHARE=0.5] [BURST=4kb] [PACE=1e9,4e9] exposed-study.sh HYLAS" >&2; exit 2; }
 enter_namespaces "$@"
 hylas=$(realpath "$1") source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$source/launch/setup.sh"
@@ -48,7 +48,7 @@ printf 'a layer forward %.0f ms; links of %d kbit/s\n' "$(awk -v f="$forward" -v
 printf '%-14s %10s %10s %12s %10s %12s %10s %8s\n' state 'step ms' 'slow ms' 'in flight' exposed 'gradients' exposed share
 for state in ${STATES:-allgather ring chain hierarchical scan}; do
     train "$state" "fast-$state"
-    shape_links rate "${kbit}kbit" burst 16kb latency 4s
+    shape_links rate "${kbit}kbit" burst "${BURST:-4kb}" latency 4s
     train "$state" "slow-$state"
     unshape_links
     read -r flight shown <<<"$(exposed "slow-$state" state)"
