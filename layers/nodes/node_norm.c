@@ -3,6 +3,7 @@
 
 #include "layers/nodes/nodes.h"
 
+/* A second input is the output's gate. */
 static hy_rmsnorm_args rmsnorm_args(const hy_exec *x, const hy_node *node) {
     int64_t cols = node->attr.norm.cols;
     return (hy_rmsnorm_args){.rows = x->T * (x->graph->vars[node->in[0]].cols / cols),
@@ -11,7 +12,9 @@ static hy_rmsnorm_args rmsnorm_args(const hy_exec *x, const hy_node *node) {
                              .eps = node->attr.norm.eps,
                              .zero_centred = node->attr.norm.zero_centred,
                              .x = hy_value(x, node->in[0]),
-                             .w = hy_param_value(x, node->w[0])};
+                             .w = hy_param_value(x, node->w[0]),
+                             .gate = node->n_in > 1 ? hy_value(x, node->in[1]) : NULL,
+                             .act = node->attr.norm.act};
 }
 
 /* sum: NULL where what is normalised is there. */
@@ -35,6 +38,10 @@ static void rmsnorm_bwd(hy_exec *x, const hy_node *node) {
     a.dy = hy_grad(x, node->out[0]);
     a.dx = hy_grad(x, node->in[0]);
     a.acc = hy_acc(x, node, 0);
+    if (node->n_in > 1) {
+        a.dgate = hy_grad(x, node->in[1]);
+        a.acc_gate = hy_acc(x, node, 1);
+    }
     a.dw = hy_param_grad(x, node->w[0]);
     hy_rmsnorm_bwd(x->device, &a);
 }
@@ -46,36 +53,8 @@ static const hy_node_class rmsnorm_class = {.name = "rmsnorm",
                                             .fwd_of_sum = rmsnorm_fwd_of_sum,
                                             .bwd = rmsnorm_bwd};
 
-/* ---- with an output gate ---- */
-
-static hy_rmsnorm_args gated_args(const hy_exec *x, const hy_node *node) {
-    hy_rmsnorm_args a = rmsnorm_args(x, node);
-    a.gate = hy_value(x, node->in[1]);
-    a.act = node->attr.norm.act;
-    return a;
-}
-
-static void gated_fwd(hy_exec *x, const hy_node *node) {
-    hy_rmsnorm_args a = gated_args(x, node);
-    a.y = hy_value(x, node->out[0]);
-    hy_rmsnorm_fwd(x->device, &a);
-}
-
-static void gated_bwd(hy_exec *x, const hy_node *node) {
-    hy_rmsnorm_args a = gated_args(x, node);
-    a.dy = hy_grad(x, node->out[0]);
-    a.dx = hy_grad(x, node->in[0]);
-    a.acc = hy_acc(x, node, 0);
-    a.dgate = hy_grad(x, node->in[1]);
-    a.acc_gate = hy_acc(x, node, 1);
-    a.dw = hy_param_grad(x, node->w[0]);
-    hy_rmsnorm_bwd(x->device, &a);
-}
-
 static const hy_node_class gated_class = {
-    .name = "gated norm", .light = true, .bwd_reads_in = 3, .fwd = gated_fwd, .bwd = gated_bwd};
-
-/* ---- layer norm ---- */
+    .name = "gated norm", .light = true, .bwd_reads_in = 3, .fwd = rmsnorm_fwd, .bwd = rmsnorm_bwd};
 
 static hy_layernorm_args layernorm_args(const hy_exec *x, const hy_node *node) {
     int64_t cols = node->attr.norm.cols;
