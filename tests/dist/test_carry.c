@@ -38,6 +38,8 @@ static hy_model *model_of(const char *const *kinds, int n) {
                            !strstr(kinds[i], "mamba2")
                        ? 2
                        : HY_DEFAULT;
+        m->head_dim =
+            hy_mixer_row_find(kinds[i]) && hy_mixer_uses(hy_mixer_row_find(kinds[i]), "head_dim") ? 6 : HY_DEFAULT;
         if (strcmp(kinds[i], "windowed") == 0) {
             snprintf(m->kind, sizeof m->kind, "attention");
             m->heads = 2;

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,7 +12,7 @@
 #include "kernels/cpu/cpu_info.h"
 
 enum { N_MAX = 512, N_MIN = 128, SIZES = 3, BURSTS_MIN = 3, MATRIX = N_MAX * N_MAX };
-static const double WARM_UP = 0.05, MEASURE = 0.3; /* seconds */
+static const double SECONDS = 0.35, WARM_UP = 1.0 / 7; /* how long; the part of it that does not count */
 
 /* ---- counting ---- */
 
@@ -90,16 +91,22 @@ static void take_burst(hy_device *device, const float *ab, float *c, int64_t n, 
     hy_burst_add(sum, 2.0 * (double)(n * n * n), hy_now() - wall, own);
 }
 
+static double measured_seconds(void) {
+    const char *text = getenv("HYLAS_PEAK_SECONDS");
+    const double seconds = text != NULL ? strtod(text, NULL) : 0.0;
+    return seconds > 0.0 ? seconds : SECONDS;
+}
+
 /* Sizes take turns: the large ones are the most efficient, the small ones are over before others get the core. A slow
  * table has only time for the smallest. */
 static hy_burst_sum measure_thread(hy_device *device, const float *ab, float *c) {
     static const int64_t sizes[SIZES] = {N_MAX, N_MAX / 4 * 3, N_MAX / 2};
-    const double begin = hy_now();
+    const double begin = hy_now(), seconds = measured_seconds(), warm_up = WARM_UP * seconds;
     hy_burst_sum warm = {0.0, 0.0, 0.0}, sum = warm;
     do {
         take_burst(device, ab, c, N_MIN, &warm);
-    } while (hy_now() < begin + WARM_UP);
-    const double end = begin + WARM_UP + MEASURE, flops_max = warm.flops_per_second * MEASURE;
+    } while (hy_now() < begin + warm_up);
+    const double end = begin + seconds, flops_max = warm.flops_per_second * (seconds - warm_up);
     for (int turn = 0; turn < BURSTS_MIN || hy_now() < end; turn++) {
         const int64_t n = sizes[turn % SIZES];
         take_burst(device, ab, c, 2.0 * (double)(n * n * n) < flops_max ? n : N_MIN, &sum);

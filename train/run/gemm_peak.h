@@ -43,7 +43,7 @@ typedef struct hy_host_peak {
 /* One entry per host, in order of first rank; hosts [n]. Returns their number. Local. */
 int hy_host_peaks(const hy_rank_peak *ranks, int n, hy_host_peak *hosts);
 
-/* Measures for about a third of a second. Rank 0 gets the hosts (freed with hy_free), others NULL and 0. Nothing counts as the device's operations. Collective. */
+/* Measures for about a third of a second, or HYLAS_PEAK_SECONDS of the environment. Rank 0 gets the hosts (freed with hy_free), others NULL and 0. Nothing counts as the device's operations. Collective. */
 HY_MUST_CHECK hy_status hy_gemm_peak_measure(hy_comm *world, const char *device, hy_dtype precision,
                                              hy_host_peak **hosts, int *n_hosts);
 
