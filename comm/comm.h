@@ -103,7 +103,11 @@ void hy_comm_reduce_scatter(hy_comm *comm, const char *name, const void *send, v
 /* Block r of send (bytes each) goes to rank r, block r of recv comes from it. */
 void hy_comm_all_to_all(hy_comm *comm, const char *name, const void *send, void *recv, size_t bytes, hy_req *req);
 void hy_comm_broadcast(hy_comm *comm, const char *name, void *buf, size_t bytes, int root, hy_req *req);
-/* Messages between two ranks (also to oneself) with equal tag arrive in posting order. bytes may pass 2^31. */
+/* Messages between two ranks (also to oneself) with equal tag arrive in posting order. bytes may pass 2^31.
+ *
+ * Of messages between two ranks that go both ways at once, a rank posts what it sends before what it receives. A large message leaves when the receiver has
+ * answered its announcement. Who posts its receive first may answer before it announces its own; then the other's data is on its way when that announcement comes,
+ * the answer to it waits behind this data (UCX over TCP: one connection, in order), and the two go one after the other. */
 void hy_comm_send(hy_comm *comm, const char *name, const void *buf, size_t bytes, int to, int tag, hy_req *req);
 void hy_comm_recv(hy_comm *comm, const char *name, void *buf, size_t bytes, int from, int tag, hy_req *req);
 /* Sends and receives that may wait for each other, and what stands between them, are posted in one group: some transports run what is not

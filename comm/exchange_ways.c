@@ -53,10 +53,10 @@ static int one_step(const hy_exchange *e) {
 static void gather_direct_begin(hy_exchange *e, int step) {
     (void)step;
     for (int i = 1; i < hy_exchange_size(e); i++) {
-        recv_blocks(e, rank_on(e, -i), rank_on(e, -i), 1);
+        send_blocks(e, rank_on(e, i), hy_exchange_rank(e), 1);
     }
     for (int i = 1; i < hy_exchange_size(e); i++) {
-        send_blocks(e, rank_on(e, i), hy_exchange_rank(e), 1);
+        recv_blocks(e, rank_on(e, -i), rank_on(e, -i), 1);
     }
 }
 
@@ -71,8 +71,8 @@ static int doubling_steps(const hy_exchange *e) {
 /* Before step s a rank has the blocks of its group of 2^s; its peer's group is the other half of the next one. */
 static void gather_doubling_begin(hy_exchange *e, int step) {
     const int n = 1 << step, peer = hy_exchange_rank(e) ^ n, own = hy_exchange_rank(e) & ~(n - 1);
-    recv_blocks(e, peer, own ^ n, n);
     send_blocks(e, peer, own, n);
+    recv_blocks(e, peer, own ^ n, n);
 }
 
 static int ring_steps(const hy_exchange *e) {
@@ -80,8 +80,8 @@ static int ring_steps(const hy_exchange *e) {
 }
 
 static void gather_ring_begin(hy_exchange *e, int step) {
-    recv_blocks(e, rank_on(e, -1), rank_on(e, -step - 1), 1);
     send_blocks(e, rank_on(e, 1), rank_on(e, -step), 1);
+    recv_blocks(e, rank_on(e, -1), rank_on(e, -step - 1), 1);
 }
 
 static const hy_algorithm gather_direct = {one_step, gather_direct_begin, NULL};
@@ -114,8 +114,8 @@ static char *sum_at(const hy_exchange *e, int step) {
 
 static void reduce_ring_begin(hy_exchange *e, int step) {
     const int leaves = rank_on(e, -step - 1), comes = rank_on(e, -step - 2);
-    hy_exchange_recv(e, rank_on(e, -1), sum_at(e, step), block_bytes(e, comes));
     hy_exchange_send(e, rank_on(e, 1), step == 0 ? block_of(e, leaves) : sum_at(e, step - 1), block_bytes(e, leaves));
+    hy_exchange_recv(e, rank_on(e, -1), sum_at(e, step), block_bytes(e, comes));
 }
 
 static void reduce_ring_end(hy_exchange *e, int step) {
@@ -130,10 +130,10 @@ static void reduce_direct_begin(hy_exchange *e, int step) {
     const int own = hy_exchange_rank(e);
     (void)step;
     for (int i = 1; i < hy_exchange_size(e); i++) {
-        hy_exchange_recv(e, rank_on(e, i), e->work->bytes + (size_t)(i - 1) * e->stride, block_bytes(e, own));
+        send_blocks(e, rank_on(e, i), rank_on(e, i), 1);
     }
     for (int i = 1; i < hy_exchange_size(e); i++) {
-        send_blocks(e, rank_on(e, i), rank_on(e, i), 1);
+        hy_exchange_recv(e, rank_on(e, i), e->work->bytes + (size_t)(i - 1) * e->stride, block_bytes(e, own));
     }
 }
 
@@ -182,10 +182,12 @@ static void all_to_all_begin(hy_exchange *e, int step) {
     const size_t n = (size_t)e->xfer.n;
     const char *send = e->xfer.send;
     char *recv = e->xfer.recv;
-    for (int i = first; i < hy_exchange_size(e) && i < first + PEERS_AT_ONCE; i++) {
-        const int from = rank_on(e, -i), to = rank_on(e, i);
-        hy_exchange_recv(e, from, recv + (size_t)from * n, n);
-        hy_exchange_send(e, to, send + (size_t)to * n, n);
+    const int end = hy_exchange_size(e) < first + PEERS_AT_ONCE ? hy_exchange_size(e) : first + PEERS_AT_ONCE;
+    for (int i = first; i < end; i++) {
+        hy_exchange_send(e, rank_on(e, i), send + (size_t)rank_on(e, i) * n, n);
+    }
+    for (int i = first; i < end; i++) {
+        hy_exchange_recv(e, rank_on(e, -i), recv + (size_t)rank_on(e, -i) * n, n);
     }
 }
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* Tags are below 2^HY_P2P_TAG_BITS. Messages of one sender to one receiver with equal tags arrive in posting order; a receive has
- * the size of what was sent. Both return a handle, or NULL if the message is complete: sent, or arrived. */
+ * the size of what was sent. What goes both ways at once is sent first (comm.h, hy_comm_send). Both return a handle, or NULL if the message is complete: sent, or arrived. */
 enum { HY_P2P_TAG_BITS = 34 };
 
 typedef struct hy_p2p {

@@ -51,8 +51,19 @@ on_hosts() { # seconds at most, then what a rank on each host runs, as a shell r
         --mca oob_tcp_keepalive_time 3 --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 3 $*"
 }
 
-shape_links() { # arguments of tbf; what comes to a host
+# Sockets hold SOCKET_BYTES (32768), as the queues do not drop: else all that a rank sends lies in a queue, acknowledgements of what it gets wait behind it,
+# and a link that sends both ways at once loses a tenth to a third of its rate, each time another part.
+socket_bytes() { # of hosts, as sysctl has it: least, first, most
     local i
+    for i in 1 2 3 4; do
+        ip netns exec h$i sh -c "echo $1 >/proc/sys/net/ipv4/tcp_wmem && echo $2 >/proc/sys/net/ipv4/tcp_rmem" 2>/dev/null || not_here "no sizes of sockets"
+    done
+}
+
+shape_links() { # arguments of tbf; what comes to a host
+    local i most=${SOCKET_BYTES:-32768}
+    usual_wmem=$(ip netns exec h1 cat /proc/sys/net/ipv4/tcp_wmem) usual_rmem=$(ip netns exec h1 cat /proc/sys/net/ipv4/tcp_rmem)
+    socket_bytes "4096 $most $most" "4096 $most $most"
     for i in 1 2 3 4; do
         tc qdisc add dev port$i root tbf "$@" || not_here "no tbf"
     done
@@ -60,6 +71,7 @@ shape_links() { # arguments of tbf; what comes to a host
 
 unshape_links() {
     local i
+    socket_bytes "$usual_wmem" "$usual_rmem"
     for i in 1 2 3 4; do
         tc qdisc del dev port$i root
     done

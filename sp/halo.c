@@ -33,17 +33,21 @@ static void halo_copy(const hy_halo *halo, const hy_block_list *list, const void
 static void halo_post(hy_halo *halo, const char *name, int tag, bool serving_sends, const void *served, void *read) {
     const hy_width_lists *lists = halo->lists;
     hy_comm_group_begin(halo->sp->comm);
-    for (int64_t i = 0; i < lists->n_pieces; i++) {
-        const hy_halo_piece *p = &lists->pieces[i];
-        const int64_t row = p->serves && !serving_sends ? p->back : p->row;
-        char *at = row_of(halo, p->serves ? served : read, row);
-        hy_req *req = &halo->sp->lists->requests[i];
-        const size_t bytes = (size_t)p->rows * halo->row_bytes;
-        *req = (hy_req){0};
-        if (p->serves == serving_sends) {
-            hy_comm_send(halo->sp->comm, name, at, bytes, p->peer, tag, req);
-        } else {
-            hy_comm_recv(halo->sp->comm, name, at, bytes, p->peer, tag, req);
+    for (int receiving = 0; receiving < 2; receiving++) { /* comm.h: sends first */
+        for (int64_t i = 0; i < lists->n_pieces; i++) {
+            const hy_halo_piece *p = &lists->pieces[i];
+            const int64_t row = p->serves && !serving_sends ? p->back : p->row;
+            char *at = row_of(halo, p->serves ? served : read, row);
+            hy_req *req = &halo->sp->lists->requests[i];
+            const size_t bytes = (size_t)p->rows * halo->row_bytes;
+            const bool sends = p->serves == serving_sends;
+            if (sends && !receiving) {
+                *req = (hy_req){0};
+                hy_comm_send(halo->sp->comm, name, at, bytes, p->peer, tag, req);
+            } else if (!sends && receiving) {
+                *req = (hy_req){0};
+                hy_comm_recv(halo->sp->comm, name, at, bytes, p->peer, tag, req);
+            }
         }
     }
     hy_comm_group_end(halo->sp->comm);

@@ -42,23 +42,28 @@ static void move_blocks(const hy_head_exchange *x, const hy_head_move *move, con
                                                          .role = move->role});
 }
 
-/* In turn with the members behind and ahead; nobody sends what is empty. */
+/* To the members ahead and from those behind, sends first (comm.h); nobody sends what is empty. */
 static void post_messages(const hy_head_exchange *x, const hy_head_move *move) {
     const int n = x->members, own = x->dims.rank % n, first = x->dims.rank - own;
     const hy_head_peer *peers = lists_of(x, move)->peers;
     const size_t entry = move_entry(x, move);
     hy_comm *comm = x->sp->comm;
-    for (int h = 1; h < n; h++) {
-        const int from = (own - h + n) % n, to = (own + h) % n;
-        const hy_head_peer *in = &peers[from], *out = &peers[to];
-        const int64_t n_in = move->back ? in->rows : in->heads, n_out = move->back ? out->heads : out->rows;
-        if (n_in > 0 && entry > 0) {
-            hy_comm_recv(comm, move->name, move->buffer + (size_t)(move->back ? in->rows_at : in->heads_at) * entry,
-                         (size_t)n_in * entry, first + from, move->tag, &move->req[2 * h - 2]);
+    for (int h = 1; h < n && entry > 0; h++) {
+        const int to = (own + h) % n;
+        const int64_t rows = move->back ? peers[to].heads : peers[to].rows;
+        if (rows > 0) {
+            hy_comm_send(comm, move->name,
+                         move->buffer + (size_t)(move->back ? peers[to].heads_at : peers[to].rows_at) * entry,
+                         (size_t)rows * entry, first + to, move->tag, &move->req[2 * h - 1]);
         }
-        if (n_out > 0 && entry > 0) {
-            hy_comm_send(comm, move->name, move->buffer + (size_t)(move->back ? out->heads_at : out->rows_at) * entry,
-                         (size_t)n_out * entry, first + to, move->tag, &move->req[2 * h - 1]);
+    }
+    for (int h = 1; h < n && entry > 0; h++) {
+        const int from = (own - h + n) % n;
+        const int64_t rows = move->back ? peers[from].rows : peers[from].heads;
+        if (rows > 0) {
+            hy_comm_recv(comm, move->name,
+                         move->buffer + (size_t)(move->back ? peers[from].rows_at : peers[from].heads_at) * entry,
+                         (size_t)rows * entry, first + from, move->tag, &move->req[2 * h - 2]);
         }
     }
 }

@@ -65,8 +65,8 @@ void hy_comm_bench_post(hy_comm *comm, const hy_comm_case *c, const void *send, 
         break;
     default:
         hy_comm_group_begin(comm);
-        hy_comm_recv(comm, name, recv, bytes, (c->rank + c->size - 1) % c->size, 0, &reqs[0]);
         hy_comm_send(comm, name, send, bytes, (c->rank + 1) % c->size, 0, &reqs[1]);
+        hy_comm_recv(comm, name, recv, bytes, (c->rank + c->size - 1) % c->size, 0, &reqs[0]);
         hy_comm_group_end(comm);
     }
 }

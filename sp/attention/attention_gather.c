@@ -62,7 +62,8 @@ static void compute_move(hy_attn_call *c, const hy_attn_move *m) {
 static void keys_gather_post(hy_attn_call *c) {
     each_move(c, hy_attn_keys_pack);
     hy_comm_group_begin(c->sp->comm);
-    each_move(c, hy_attn_keys_post);
+    each_move(c, hy_attn_keys_send);
+    each_move(c, hy_attn_keys_recv);
     hy_comm_group_end(c->sp->comm);
 }
 
@@ -72,7 +73,8 @@ static void keys_gather_finish(hy_attn_call *c) {
     each_move(c, compute_move);
     if (c->backward) {
         hy_comm_group_begin(c->sp->comm);
-        each_move(c, hy_attn_gradients_post);
+        each_move(c, hy_attn_gradients_send);
+        each_move(c, hy_attn_gradients_recv);
         hy_comm_group_end(c->sp->comm);
         each_move(c, hy_attn_gradients_wait);
     }

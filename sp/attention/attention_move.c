@@ -50,23 +50,29 @@ static int peer_of(const hy_attn_call *c, int rank) {
     return stride > 1 ? rank * stride + hy_comm_rank(c->sp->comm) % stride : rank;
 }
 
-void hy_attn_keys_post(hy_attn_call *c, const hy_attn_move *m) {
-    const size_t row = (size_t)(c->k_row + c->v_row) * c->esize;
-    const hy_attn_hop *hop = m->hop;
-    if (hop->rows_in > 0) {
-        hy_comm_recv(c->sp->comm, m->name[0], m->kv, (size_t)hop->rows_in * row, peer_of(c, hop->from), TAG_KEYS,
-                     &m->keys[0]);
-    }
-    if (hop->rows_out > 0) {
-        hy_comm_send(c->sp->comm, m->name[0], m->out, (size_t)hop->rows_out * row, peer_of(c, hop->to), TAG_KEYS,
+static size_t keys_bytes(const hy_attn_call *c, int64_t rows) {
+    return (size_t)(rows * (c->k_row + c->v_row)) * c->esize;
+}
+
+void hy_attn_keys_send(hy_attn_call *c, const hy_attn_move *m) {
+    if (m->hop->rows_out > 0) {
+        hy_comm_send(c->sp->comm, m->name[0], m->out, keys_bytes(c, m->hop->rows_out), peer_of(c, m->hop->to), TAG_KEYS,
                      &m->keys[1]);
+    }
+}
+
+void hy_attn_keys_recv(hy_attn_call *c, const hy_attn_move *m) {
+    if (m->hop->rows_in > 0) {
+        hy_comm_recv(c->sp->comm, m->name[0], m->kv, keys_bytes(c, m->hop->rows_in), peer_of(c, m->hop->from), TAG_KEYS,
+                     &m->keys[0]);
     }
 }
 
 void hy_attn_keys_start(hy_attn_call *c, const hy_attn_move *m) {
     hy_attn_keys_pack(c, m);
     hy_comm_group_begin(c->sp->comm);
-    hy_attn_keys_post(c, m);
+    hy_attn_keys_send(c, m);
+    hy_attn_keys_recv(c, m);
     hy_comm_group_end(c->sp->comm);
 }
 
@@ -86,23 +92,29 @@ void hy_attn_gradients_begin(hy_attn_call *c, const hy_attn_move *m) {
     }
 }
 
-void hy_attn_gradients_post(hy_attn_call *c, const hy_attn_move *m) {
-    const size_t row = (size_t)(c->k_row + c->v_row) * c->ssize;
-    const hy_attn_hop *hop = m->hop;
-    if (hop->rows_out > 0) {
-        hy_comm_recv(c->sp->comm, m->name[1], m->back, (size_t)hop->rows_out * row, peer_of(c, hop->to), TAG_GRADIENTS,
-                     &m->gradients[0]);
+static size_t gradients_bytes(const hy_attn_call *c, int64_t rows) {
+    return (size_t)(rows * (c->k_row + c->v_row)) * c->ssize;
+}
+
+void hy_attn_gradients_send(hy_attn_call *c, const hy_attn_move *m) {
+    if (m->hop->rows_in > 0) {
+        hy_comm_send(c->sp->comm, m->name[1], m->came.d_k, gradients_bytes(c, m->hop->rows_in),
+                     peer_of(c, m->hop->from), TAG_GRADIENTS, &m->gradients[1]);
     }
-    if (hop->rows_in > 0) {
-        hy_comm_send(c->sp->comm, m->name[1], m->came.d_k, (size_t)hop->rows_in * row, peer_of(c, hop->from),
-                     TAG_GRADIENTS, &m->gradients[1]);
+}
+
+void hy_attn_gradients_recv(hy_attn_call *c, const hy_attn_move *m) {
+    if (m->hop->rows_out > 0) {
+        hy_comm_recv(c->sp->comm, m->name[1], m->back, gradients_bytes(c, m->hop->rows_out), peer_of(c, m->hop->to),
+                     TAG_GRADIENTS, &m->gradients[0]);
     }
 }
 
 void hy_attn_gradients_start(hy_attn_call *c, const hy_attn_move *m) {
     if (c->backward) {
         hy_comm_group_begin(c->sp->comm);
-        hy_attn_gradients_post(c, m);
+        hy_attn_gradients_send(c, m);
+        hy_attn_gradients_recv(c, m);
         hy_comm_group_end(c->sp->comm);
     }
 }

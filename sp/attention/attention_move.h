@@ -29,15 +29,17 @@ hy_kv_rows hy_attn_rows_in(const hy_attn_call *c, int64_t rows, char *kv, char *
 
 /* Puts the rows that leave into their message: what was sent from `out` before has been waited for. */
 void hy_attn_keys_pack(hy_attn_call *c, const hy_attn_move *m);
-/* In a group of the communicator. */
-void hy_attn_keys_post(hy_attn_call *c, const hy_attn_move *m);
+/* In a group of the communicator: of several moves first all that is sent (comm.h). */
+void hy_attn_keys_send(hy_attn_call *c, const hy_attn_move *m);
+void hy_attn_keys_recv(hy_attn_call *c, const hy_attn_move *m);
 /* Both, in a group of its own. */
 void hy_attn_keys_start(hy_attn_call *c, const hy_attn_move *m);
 void hy_attn_keys_wait(hy_attn_call *c, const hy_attn_move *m);
 /* Zeros where gradients of what came are added up, in backward. */
 void hy_attn_gradients_begin(hy_attn_call *c, const hy_attn_move *m);
-/* In a group of the communicator. */
-void hy_attn_gradients_post(hy_attn_call *c, const hy_attn_move *m);
+/* As the keys. */
+void hy_attn_gradients_send(hy_attn_call *c, const hy_attn_move *m);
+void hy_attn_gradients_recv(hy_attn_call *c, const hy_attn_move *m);
 /* In backward, in a group of its own. */
 void hy_attn_gradients_start(hy_attn_call *c, const hy_attn_move *m);
 /* Those that came back are added where they belong. */

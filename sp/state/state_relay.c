@@ -168,9 +168,9 @@ static void gather_post(hy_state_pass *pass) {
     for (int i = 0; i < pass->node; i++) {
         if (i != pass->node_rank) {
             const int peer = node_begin(pass) + i;
+            hy_comm_send(comm, name, pass->own, pass->rank_bytes, peer, TAG_STATE, &pass->requests[2 * i + 1]);
             hy_comm_recv(comm, name, pass->message + (size_t)i * pass->rank_bytes, pass->rank_bytes, peer, TAG_STATE,
                          &pass->requests[2 * i]);
-            hy_comm_send(comm, name, pass->own, pass->rank_bytes, peer, TAG_STATE, &pass->requests[2 * i + 1]);
         }
     }
     hy_comm_group_end(comm);
@@ -234,14 +234,16 @@ static void post_message(hy_state_pass *pass, int64_t i, int64_t block) {
     }
 }
 
-/* All messages of a time. */
+/* All messages of a time, sends first (comm.h). */
 static void relay_post_time(hy_state_pass *pass) {
     const hy_relay_lists *relay = relay_of(pass);
     hy_comm_group_begin(pass->sp->comm);
-    for (int64_t i = 0; i < relay->n_messages; i++) {
-        const int64_t block = pass->time - relay->messages[i].time;
-        if (block >= 0 && block < pass->n_blocks) {
-            post_message(pass, i, block);
+    for (int receiving = 0; receiving < 2; receiving++) {
+        for (int64_t i = 0; i < relay->n_messages; i++) {
+            const int64_t block = pass->time - relay->messages[i].time;
+            if (block >= 0 && block < pass->n_blocks && relay->messages[i].sends != (receiving == 1)) {
+                post_message(pass, i, block);
+            }
         }
     }
     hy_comm_group_end(pass->sp->comm);

@@ -48,16 +48,16 @@ static void transfer_part(hy_state_pass *pass, const hy_scan_transfer *t, bool o
     }
 }
 
-static void scan_post_round(hy_state_pass *pass) {
+/* Those of the round that come, or those that leave or stay here. */
+static void transfer_round(hy_state_pass *pass, bool receiving) {
     const hy_scan_maps *maps = &pass->scan;
-    const bool first = maps->round == 0;
-    if (maps->round == scan_of(pass)->n_rounds) {
-        return;
-    }
     const hy_scan_round *round = &scan_of(pass)->rounds[maps->round];
-    hy_comm_group_begin(pass->sp->comm);
+    const bool first = maps->round == 0;
     for (int64_t i = 0; i < round->n_transfers; i++) {
         const hy_scan_transfer *t = &round->transfers[i];
+        if ((t->from < 0) != receiving) {
+            continue;
+        }
         if (t->maps) {
             transfer_part(pass, t, true, first ? pass->own_A : maps->next_A, first ? maps->before[0] : maps->came_A,
                           &pass->requests[2 * i]);
@@ -65,6 +65,15 @@ static void scan_post_round(hy_state_pass *pass) {
         transfer_part(pass, t, false, first ? pass->own_H : maps->next_H, first ? pass->in : maps->came_H,
                       &pass->requests[2 * i + 1]);
     }
+}
+
+static void scan_post_round(hy_state_pass *pass) {
+    if (pass->scan.round == scan_of(pass)->n_rounds) {
+        return;
+    }
+    hy_comm_group_begin(pass->sp->comm);
+    transfer_round(pass, false); /* comm.h: sends first */
+    transfer_round(pass, true);
     hy_comm_group_end(pass->sp->comm);
 }
 

@@ -263,8 +263,8 @@ static double time_large(hy_comm *world, char *buffer, int peer) {
         hy_comm_barrier(world);
         const double begun = hy_now();
         if (peer >= 0) {
-            hy_comm_recv(world, "calibration", buffer + LARGE, LARGE, peer, 0, &reqs[0]);
             hy_comm_send(world, "calibration", buffer, LARGE, peer, 0, &reqs[1]);
+            hy_comm_recv(world, "calibration", buffer + LARGE, LARGE, peer, 0, &reqs[0]);
             hy_comm_wait_all(reqs, 2);
         }
         const double now = most_of_ranks(world, hy_now() - begun);
