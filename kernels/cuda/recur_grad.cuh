@@ -19,6 +19,7 @@ enum { GRAD_KEYS = 64, GRAD_TILES = GRAD_KEYS / 8, GRAD_PASS = 128, GRAD_THREADS
 struct grad_of {
     recur_of r;
     int keys, passes; /* at a time: a thread for each; how often */
+    int group;        /* value heads that share keys */
     const chunk_place *chunks;
     chunk_work work;
 };
@@ -51,7 +52,9 @@ template <class E> struct grad_shared {
 
 template <class E> HY_BOTH grad_shared<E> grad_shared_of(unsigned char *base, const grad_of &w, bool vector) {
     grad_shared<E> s = {};
-    const int keys = w.keys, warps = 2 * w.passes * (keys / GRAD_KEYS);
+    const int keys = w.keys;
+    /* Of as many passes as there can be: the compiler knows where everything lies. */
+    const int warps = keys > GRAD_KEYS ? 2 * CHUNK_KEYS_MAX / GRAD_KEYS : 2;
     const auto take = [&](size_t bytes) {
         unsigned char *at = reinterpret_cast<unsigned char *>((uintptr_t)base + s.bytes);
         s.bytes += (bytes + 15) / 16 * 16;
@@ -73,7 +76,7 @@ template <class E> HY_BOTH grad_shared<E> grad_shared_of(unsigned char *base, co
     } else {
         s.weights = reinterpret_cast<float *>(take(CHUNK * CHUNK * 4));
     }
-    for (int i = 0; i < 3; i++) /* last: the compiler knows where all else lies */
+    for (int i = 0; i < 3; i++)
         s.rows[i] = reinterpret_cast<float *>(take((size_t)warps * CHUNK * 4));
     for (int i = 0; i < 2; i++)
         s.parts[i] = reinterpret_cast<float *>(take((size_t)warps * 4));
@@ -83,7 +86,7 @@ template <class E> HY_BOTH grad_shared<E> grad_shared_of(unsigned char *base, co
 /* Where a warp is. */
 struct grad_place {
     chunk_place c;
-    int64_t hv;
+    int chunk, hv, key_head;
     int first, row, key; /* first key of the pass; first token and, in the pass, first key of the warp */
     int group, warps;    /* which of the groups of keys of a pass; warps of the block */
     bool delta;
@@ -226,7 +229,7 @@ template <class E> HY_DEVICE void *grad_row_of(const grad_of &w, const grad_plac
     const int64_t t = p.c.begin + token;
     if (a.HV > a.H)
         return w.work.keys + ((array * a.T + t) * a.HV + p.hv) * a.K + p.first + key;
-    return static_cast<E *>(array == 0 ? a.dq : a.dk) + key_row(a, t, p.hv) + p.first + key;
+    return static_cast<E *>(array == 0 ? a.dq : a.dk) + (t * a.H + p.key_head) * a.K + p.first + key;
 }
 
 /* Two neighbours of it, `at` elements behind the first; the row has `rest` of them. */
@@ -289,17 +292,23 @@ template <class E> HY_DEVICE void grad_beta(const grad_of &w, const grad_place &
 HY_DEVICE grad_place grad_place_of(const grad_of &w, int first) {
     const int block = unknown((int)block_x()), heads = (int)w.r.a.HV, warp = unknown(thread_index()) / 32;
     grad_place p;
-    p.c = w.chunks[block / heads], p.hv = block % heads;
+    p.chunk = block / heads, p.c = w.chunks[p.chunk], p.hv = block % heads, p.key_head = p.hv / w.group;
     p.warps = 2 * (w.keys / GRAD_KEYS), p.group = warp / 2;
-    p.first = first, p.row = warp % 2 * 16, p.key = p.group * GRAD_KEYS, p.delta = w.r.a.rule == HY_RULE_DELTA;
+    p.first = unknown(first), p.row = warp % 2 * 16, p.key = p.group * GRAD_KEYS, p.delta = w.r.a.rule == HY_RULE_DELTA;
+    return p;
+}
+
+/* The same, its chunk read again: takes no registers for it from one slice to the next. */
+HY_DEVICE grad_place grad_place_again(const grad_of &w, grad_place p) {
+    p.c = w.chunks[unknown(p.chunk)], p.hv = unknown((int)block_x()) - p.chunk * (int)w.r.a.HV;
     return p;
 }
 
 /* The chunk's keys, queries and tokens, there with the first slice. */
 template <class E> HY_DEVICE void grad_fetch(const grad_of &w, const grad_place &p, const grad_shared<E> &s) {
     const hy_recur_args &a = w.r.a;
-    const int i = thread_index(), len = (int)p.c.len;
-    const int64_t row = key_row(a, p.c.begin, p.hv) + p.first, token = p.c.begin * a.HV + p.hv;
+    const int i = unknown(thread_index()), len = (int)p.c.len;
+    const int64_t row = (p.c.begin * a.H + p.key_head) * a.K + p.first, token = p.c.begin * a.HV + p.hv;
     tile_fetch(s.k, w.keys, static_cast<const E *>(a.k) + row, a.H * a.K, len, a.K - p.first, i, w.keys);
     tile_fetch(s.q, w.keys, static_cast<const E *>(a.q) + row, a.H * a.K, len, a.K - p.first, i, w.keys);
     if (i < CHUNK)
@@ -310,7 +319,7 @@ template <class E> HY_DEVICE void grad_fetch(const grad_of &w, const grad_place 
 template <class E>
 HY_DEVICE void grad_slices(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g) {
     for (int64_t first = 0; first < w.r.a.V; first += SLICE) {
-        grad_fetch_slice(w, p, s, first);
+        grad_fetch_slice(w, grad_place_again(w, p), s, first);
         copy_wait<0>();
         barrier();
         grad_slice(w, p, s, g);

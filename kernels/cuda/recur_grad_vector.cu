@@ -146,9 +146,9 @@ HY_DEVICE void grad_level(const grad_of &w, const grad_place &p, const grad_shar
     });
     const int other = h == LEVEL_FIRST ? 16 - p.row : p.row; /* first token of the other side of the pairs */
     if (h < LEVEL_FIRST || p.row > 0)
-        grad_later(w, p, s, g, h, other);
+        grad_later(w, p, s, g, h, unknown(other));
     if (h < LEVEL_FIRST || p.row == 0)
-        grad_earlier(w, p, s, g, h, other);
+        grad_earlier(w, p, s, g, h, unknown(other));
     grad_collect(w, s, dg, h);
 }
 
@@ -165,10 +165,10 @@ HY_DEVICE void grad_diagonal(const grad_of &w, const grad_place &p, const grad_s
 
 /* Products with states, dP and dA, decays of the thread's key; dg: what crosses the whole chunk. */
 template <class E>
-HY_DEVICE void grad_states(const grad_of &w, const grad_place &p, const grad_shared<E> &s, grad_sums &g,
-                           float dg[CHUNK]) {
-    grad_fetch(w, p, s);
-    grad_slices(w, p, s, g);
+HY_DEVICE void grad_states(const grad_of &w, int first, const grad_shared<E> &s, grad_sums &g, float dg[CHUNK]) {
+    grad_fetch(w, grad_place_of(w, first), s);
+    grad_slices(w, grad_place_of(w, first), s, g);
+    const grad_place p = grad_place_of(w, first);
     if (p.first == 0)
         grad_squares(w, p, s, g, [](int, int) { return 1.0f; });
     HY_ROLLED
@@ -202,7 +202,7 @@ template <class E, int KEYS> HY_KERNEL_BLOCKS(KEYS, GRAD_THREADS / KEYS, grad_ve
     for (int first = 0; first < w.r.a.K; first += w.keys) {
         grad_sums g = {};
         float dg[CHUNK];
-        grad_states(w, grad_place_of(w, first), s, g, dg);
+        grad_states(w, first, s, g, dg);
         grad_carried(w, grad_place_of(w, first), s, g, dg);
         HY_ROLLED
         for (int h = LEVEL_FIRST; h > 0; h /= 2)
