@@ -59,9 +59,8 @@ HY_INLINE hy_vec hy_act_slope(const hy_act act, hy_vec x, hy_vec *value) {
     switch (act) {
     case HY_ACT_IDENTITY:
         return one;
-    case HY_ACT_SIGMOID: /* e/(1 + e)², e = e^(−|x|): y·(1 − y) would lose the digits of 1 − y */
-        e = hy_vec_exp(-hy_vec_abs(x));
-        return e / ((one + e) * (one + e));
+    case HY_ACT_SIGMOID: /* y·(1 − y); 1 − y = e^(−x)·y where it would lose its digits */
+        return y * hy_vec_select(positive, hy_vec_exp(-x) * y, one - y);
     case HY_ACT_SILU:
         s = hy_vec_sigmoid(x);
         return s * (one + x * (one - s));

@@ -1,8 +1,9 @@
 /* rmsnorm, layernorm, l2norm: one row at a time, read from memory once. With n = (x − mean)·r and d = dy ⊙ w,
  *   y = n ⊙ w + b;   dx = r (d − mean(d) − n·mean(d ⊙ n))      (l2norm: sums instead of means; rms, l2: mean = 0, no
- * mean(d)) dw = Σ dy ⊙ n,   db = Σ dy dw and db: every thread sums its rows on its stack, then the threads add to the
- * output one after the other. With a gate: y ⊙ act(gate), dy ⊙ act(gate) in dy's place, dgate = dy ⊙ n ⊙ w ⊙ act'(gate); one
- * loop per activation. */
+ * mean(d)) dw = Σ dy ⊙ n,   db = Σ dy. Backward a row is walked three times: for r, for all sums and dgate, for dx.
+ * dw and db: every thread sums its rows on its stack, then the threads add to the output one after the other. With a gate:
+ * y ⊙ act(gate), dy ⊙ act(gate) in dy's place, dgate = dy ⊙ n ⊙ w ⊙ act'(gate), the activation evaluated once; one loop
+ * per activation. */
 #include <math.h>
 #include <string.h>
 
@@ -35,6 +36,10 @@ typedef struct row_scale {
 
 /* Weights up to this many have their gradients summed per thread; beyond, one thread sums into the output. */
 #define WEIGHTS 16384
+
+/* Columns of a row with gate, from the first, for which the walk that sums leaves d to the one that makes dx; behind them it evaluates the
+ * activation again. A multiple of HY_VL, in the first cache. */
+#define KEPT 4096
 
 HY_INLINE row_scale row_scale_of(const norm_args *a, const norm_kind kind, const hy_elem *x) {
     const float inverse = kind == NORM_L2 ? 1.0f : 1.0f / (float)a->cols;
@@ -136,72 +141,69 @@ typedef struct row_sums {
     hy_vec d, dn;
 } row_sums;
 
-/* n of columns c …, and into *dy what dy is to a norm without gate. */
-HY_INLINE hy_vec normed_at(const norm_args *a, const norm_form form, const row_scale *s, int64_t row, int64_t c,
-                           int64_t n, hy_vec *dy) {
-    *dy = hy_vec_load_tail(a->dy + row + c, n);
-    if (form.gated)
-        *dy *= hy_act_value(form.act, hy_vec_load_tail(a->gate + row + c, n));
-    return (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
+/* What the backward walks over row r have: its weights, where the sums of their gradients go. */
+typedef struct bwd_place {
+    int64_t row;
+    const float *w;
+    float *dw, *db;
+} bwd_place;
+
+HY_INLINE hy_vec normed_at(const norm_args *a, const row_scale *s, const bwd_place *p, int64_t c, int64_t n) {
+    return (hy_vec_load_tail(a->x + p->row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r);
 }
 
-HY_INLINE void sums_step(const norm_args *a, const norm_form form, const row_scale *s, int64_t row, const float *w,
-                         int64_t c, int64_t n, row_sums *sums) {
-    hy_vec dy, normed = normed_at(a, form, s, row, c, n, &dy), d = dy * weight_at(a, w, c, n);
+/* What dy is to a norm without gate, times w. */
+HY_INLINE hy_vec d_at(const norm_args *a, const norm_form form, const bwd_place *p, int64_t c, int64_t n) {
+    hy_vec dy = hy_vec_load_tail(a->dy + p->row + c, n);
+    if (form.gated)
+        dy *= hy_act_value(form.act, hy_vec_load_tail(a->gate + p->row + c, n));
+    return dy * weight_at(a, p->w, c, n);
+}
+
+/* dgate, dw, db and the row's sums; of a norm with gate, d to `kept`. */
+HY_INLINE void sums_step(const norm_args *a, const norm_form form, const row_scale *s, const bwd_place *p, int64_t c,
+                         int64_t n, row_sums *sums, float *kept) {
+    const hy_vec normed = normed_at(a, s, p, c, n), w = weight_at(a, p->w, c, n);
+    hy_vec dy = hy_vec_load_tail(a->dy + p->row + c, n), value;
+    if (form.gated) {
+        const hy_vec slope = hy_act_slope(form.act, hy_vec_load_tail(a->gate + p->row + c, n), &value);
+        if (a->dgate != NULL)
+            hy_vec_put(a->dgate + p->row + c, dy * (normed * w) * slope, n, a->acc_gate);
+        dy *= value;
+    }
+    if (p->dw != NULL)
+        hy_vec_put(p->dw + c, dy * normed, n, 1);
+    if (p->db != NULL)
+        hy_vec_put(p->db + c, dy, n, 1);
+    const hy_vec d = dy * w;
+    if (form.gated && c < KEPT)
+        hy_vec_store_tail(kept + c, d, n);
     sums->d += d;
     sums->dn += d * normed;
 }
 
 HY_INLINE void dx_step(const norm_args *a, const norm_form form, const row_scale *s, const row_scale *means,
-                       int64_t row, const float *w, int64_t c, int64_t n) {
-    hy_vec dy, normed = normed_at(a, form, s, row, c, n, &dy), d = dy * weight_at(a, w, c, n);
-    d = hy_vec_set(s->r) * (d - hy_vec_set(means->mean) - normed * hy_vec_set(means->r));
-    hy_vec_put(a->dx + row + c, d, n, a->acc);
+                       const bwd_place *p, int64_t c, int64_t n, const float *kept) {
+    const hy_vec d = form.gated && c < KEPT ? hy_vec_load_tail(kept + c, n) : d_at(a, form, p, c, n);
+    const hy_vec normed = normed_at(a, s, p, c, n);
+    hy_vec_put(a->dx + p->row + c, hy_vec_set(s->r) * (d - hy_vec_set(means->mean) - normed * hy_vec_set(means->r)), n,
+               a->acc);
 }
 
-HY_INLINE void dw_step(const norm_args *a, const norm_form form, const row_scale *s, int64_t row, float *dw, float *db,
-                       int64_t c, int64_t n) {
-    hy_vec dy, normed = normed_at(a, form, s, row, c, n, &dy);
-    if (dw != NULL)
-        hy_vec_put(dw + c, dy * normed, n, 1);
-    if (db != NULL)
-        hy_vec_put(db + c, dy, n, 1);
-}
-
-HY_INLINE void dgate_step(const norm_args *a, const norm_form form, const row_scale *s, int64_t row, const float *w,
-                          int64_t c, int64_t n) {
-    hy_vec normed =
-        (hy_vec_load_tail(a->x + row + c, n) - hy_vec_set(s->mean)) * hy_vec_set(s->r) * weight_at(a, w, c, n);
-    hy_vec value, slope = hy_act_slope(form.act, hy_vec_load_tail(a->gate + row + c, n), &value);
-    hy_vec_put(a->dgate + row + c, hy_vec_load_tail(a->dy + row + c, n) * normed * slope, n, a->acc_gate);
-}
-
-/* Row r; dw and db point to where its sums go. */
-HY_INLINE void bwd_row(const norm_args *a, const norm_form form, int64_t r, float *dw, float *db) {
-    const int64_t row = r * a->cols;
-    const float *w = a->w != NULL ? a->w + r % a->w_rows * a->cols : NULL;
-    const row_scale s = row_scale_of(a, form.kind, a->x + row);
+HY_INLINE void bwd_row(const norm_args *a, const norm_form form, const bwd_place *p) {
+    const row_scale s = row_scale_of(a, form.kind, a->x + p->row);
     const hy_range all = {0, a->cols};
-    if (dw != NULL || db != NULL) {
-#define STEP(c, n) dw_step(a, form, &s, row, dw, db, c, n)
-        HY_FOR_VECS(c, all, STEP);
-#undef STEP
-    }
-    if (form.gated && a->dgate != NULL) {
-#define STEP(c, n) dgate_step(a, form, &s, row, w, c, n)
-        HY_FOR_VECS(c, all, STEP);
-#undef STEP
-    }
-    if (a->dx == NULL)
-        return;
     row_sums sums = {hy_vec_zero(), hy_vec_zero()};
-#define STEP(c, n) sums_step(a, form, &s, row, w, c, n, &sums)
+    float kept[KEPT];
+#define STEP(c, n) sums_step(a, form, &s, p, c, n, &sums, kept)
     HY_FOR_VECS(c, all, STEP);
 #undef STEP
+    if (a->dx == NULL)
+        return;
     const float inverse = form.kind == NORM_L2 ? 1.0f : 1.0f / (float)a->cols;
     const row_scale means = {form.kind == NORM_LAYER ? hy_vec_sum(sums.d) * inverse : 0.0f,
                              hy_vec_sum(sums.dn) * inverse};
-#define STEP(c, n) dx_step(a, form, &s, &means, row, w, c, n)
+#define STEP(c, n) dx_step(a, form, &s, &means, p, c, n, kept)
     HY_FOR_VECS(c, all, STEP);
 #undef STEP
 }
@@ -209,7 +211,11 @@ HY_INLINE void bwd_row(const norm_args *a, const norm_form form, int64_t r, floa
 HY_INLINE void bwd_rows_of(const norm_args *a, const norm_form form, hy_range rows, float *dw, float *db) {
     for (int64_t r = rows.begin; r < rows.end; r++) {
         const int64_t at = r % a->w_rows * a->cols;
-        bwd_row(a, form, r, dw != NULL ? dw + at : NULL, db != NULL ? db + at : NULL);
+        const bwd_place p = {.row = r * a->cols,
+                             .w = a->w != NULL ? a->w + at : NULL,
+                             .dw = dw != NULL ? dw + at : NULL,
+                             .db = db != NULL ? db + at : NULL};
+        bwd_row(a, form, &p);
     }
 }
 
