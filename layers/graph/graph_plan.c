@@ -114,25 +114,28 @@ static hy_status add_stretch(planner *p, int begin, int end, hy_phase phase) {
     return HY_OK;
 }
 
-/* The first end of an exchange among instructions begin … end − 1, −1: none. */
-static int first_finish(const planner *p, int begin, int end) {
-    for (int i = begin; i < end; i++) {
+/* The first or the last end of an exchange among instructions begin … end − 1, −1: none. */
+static int find_finish(const planner *p, int begin, int end, bool last) {
+    int finish = -1;
+    for (int i = begin; i < end && (last || finish < 0); i++) {
         const hy_instruction *ins = &p->plan->instructions[i];
         if (p->g->nodes[ins->node].class->mixes && ins->part == HY_SP_FINISH) {
-            return i;
+            finish = i;
         }
     }
-    return -1;
+    return finish;
 }
 
-/* The gradients of a block are complete with its last instruction, but told behind the first exchange of the next one: what somebody
- * waits for has the links to itself. */
+/* The gradients of a block are complete with its last instruction, but told behind the last exchange of the next one: what somebody waits
+ * for has the links to itself, and they have the time up to the first exchange of the block after that. Block 1 has none after it: what is told
+ * late there is waited for, so they are told behind its first. */
 typedef struct told {
     int block, last; /* complete and not told; −1: none */
 } told;
 
-static void tell_behind(planner *p, told *t, int begin) {
-    const int end = p->plan->n_instructions, finish = first_finish(p, begin, end - 1);
+/* In instructions `begin` up to now, which are the backward of `next`. */
+static void tell_behind(planner *p, told *t, int begin, int next) {
+    const int finish = find_finish(p, begin, p->plan->n_instructions - 1, next > 1);
     if (t->block >= 0) {
         p->plan->instructions[finish >= 0 ? finish : t->last].block_done = t->block;
     }
@@ -158,7 +161,7 @@ static hy_status order_instructions(planner *p) {
         const int first = p->plan->n_instructions;
         HY_TRY(add_stretch(p, begin, end, HY_PHASE_BWD));
         if (g->nodes[begin].block > 0 || begin == 0) {
-            tell_behind(p, &waiting, first);
+            tell_behind(p, &waiting, first, g->nodes[begin].block);
             waiting = (told){g->nodes[begin].block, p->plan->n_instructions - 1};
         }
     }
