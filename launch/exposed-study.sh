@@ -2,8 +2,9 @@
 # exposed-study.sh HYLAS: how much of a training step the exchanges of states are exposed, on four hosts (network namespaces on this machine,
 # launch/four-hosts.sh) whose links (queues that let BURST, 4kb, through at once) are as slow as it takes for one all-gather of states to last half of its layer's forward (SHARE=0.5 of it). The model is
 # configs/quickstart.yaml, with sequences of SEQUENCE (4096) tokens; the device is paced:cpu at PACE (1e9,4e9), so that four ranks need a fraction of
-# one core and do not take it from each other. A row for each of STATES ("allgather ring chain hierarchical scan"): the step, without and with slow links, and the time per step that
-# states and their gradients are exposed, the mean of ranks. docs/overlap.md says how to read it. Skipped (77) where namespaces are not allowed.
+# one core and do not take it from each other. A row for each of STATES ("allgather ring chain hierarchical scan"; behind that of auto what it took, and what it measured of the
+# slow links, bytes/s): the step, without and with slow links, the time per step that states and their gradients are exposed, the mean of ranks, and of halos and their
+# gradients. docs/overlap.md says how to read it. Skipped (77) where namespaces are not allowed.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/four-hosts.sh"
 [ $# -eq 1 ] || { echo "usage: [STATES=\"chain scan\"] [SEQUENCE=4096] [SHARE=0.5] [BURST=4kb] [PACE=1e9,4e9] exposed-study.sh HYLAS" >&2; exit 2; }
@@ -36,16 +37,20 @@ mean_step() { # of a run: milliseconds, of all ranks and kept steps
     "$hylas" trace "$1" | awk '$1 == "rank" && $2 == "step" {on = 1; next} on && /^-/ {next} on && NF == 0 {exit} on {n++; ms += $2} END {printf "%.0f", ms / n}'
 }
 
-exposed() { # of a run: milliseconds of a step that exchanges of this name are exposed, over all layers, mean of ranks
+exposed() { # of a run: milliseconds of a step that exchanges of this name are in flight, and exposed, over all layers, mean of ranks
     "$hylas" trace "$1" --all | awk -v name="$2" '/ms in flight/ {on = 1; next} /^critical/ {exit}
-        on && (name == "state" ? $1 == "state" && $2 != "gradient" : $1 " " $2 == name) {
+        on && $1 == name && $2 != "gradient" || on && $1 " " $2 == name {
             for (i = 1; i <= NF; i++) if ($i ~ /B\/s$/) last = i
             flight += $(last + 1); ms += $(last + 4)} END {printf "%.1f %.1f", flight, ms}'
 }
 
+taken() { # of a run with auto
+    sed -n 's/.*auto: .*states \([a-z]*\),.*\(near=[^,]*\),.*\(far=[^,]*\),far_latency.*/auto took \1, and measured \2 \3/p' "$1/log.txt" | head -n 1
+}
+
 make_hosts
 printf 'a layer forward %.0f ms; links of %d kbit/s\n' "$(awk -v f="$forward" -v p="${HYLAS_PACE%,*}" 'BEGIN {print 1000 * f / p}')" "$kbit"
-printf '%-14s %10s %10s %12s %10s %12s %10s %8s\n' state 'step ms' 'slow ms' 'in flight' exposed 'gradients' exposed share
+printf '%-14s %10s %10s %12s %10s %12s %10s %8s %10s %10s\n' state 'step ms' 'slow ms' 'in flight' exposed 'gradients' exposed share halos gradients
 for state in ${STATES:-allgather ring chain hierarchical scan}; do
     train "$state" "fast-$state"
     shape_links rate "${kbit}kbit" burst "${BURST:-4kb}" latency 4s
@@ -54,6 +59,9 @@ for state in ${STATES:-allgather ring chain hierarchical scan}; do
     read -r flight shown <<<"$(exposed "slow-$state" state)"
     read -r flight_back shown_back <<<"$(exposed "slow-$state" "state gradient")"
     fast=$(mean_step "fast-$state") slow=$(mean_step "slow-$state")
-    printf '%-14s %10s %10s %12s %10s %12s %10s %7s%%\n' "$state" "$fast" "$slow" "$flight" "$shown" "$flight_back" "$shown_back" \
-        "$(awk -v a="$shown" -v b="$shown_back" -v s="$fast" 'BEGIN {printf "%.1f", 100 * (a + b) / s}')"
+    read -r _ halos <<<"$(exposed "slow-$state" halo)"
+    read -r _ halos_back <<<"$(exposed "slow-$state" "halo gradient")"
+    printf '%-14s %10s %10s %12s %10s %12s %10s %7s%% %10s %10s\n' "$state" "$fast" "$slow" "$flight" "$shown" "$flight_back" "$shown_back" \
+        "$(awk -v a="$shown" -v b="$shown_back" -v s="$fast" 'BEGIN {printf "%.1f", 100 * (a + b) / s}')" "$halos" "$halos_back"
+    taken "slow-$state"
 done
