@@ -7,6 +7,8 @@
 #include "train/run/simulate.h"
 #include "train/run/trainer.h"
 
+static const double ALIKE = 1.02; /* predictions are not as good as to tell apart what is closer */
+
 typedef struct choosing {
     const hy_config *config;
     hy_config *small; /* a layer of every mixer */
@@ -80,6 +82,7 @@ static hy_status try_method(choosing *c, const hy_sp_method *method) {
     for (int i = 0; i < c->out->n_mixers; i++) {
         tried->layers[i] = layer_of(simulation.replay, i + 1);
         tried->seconds += (double)(c->out->counts[i] - 1) * tried->layers[i].seconds;
+        tried->sent += (double)c->out->counts[i] * tried->layers[i].sent;
     }
     hy_simulation_clear(&simulation);
     HY_TRY(activations_of(c, method, &tried->activations));
@@ -102,10 +105,43 @@ static bool was_tried(const choosing *c, const hy_sp_method *method) {
     return false;
 }
 
-/* Each value of one part of the method that is open; the fastest is put in. */
+static bool agrees(const hy_sp_method *tried, const hy_sp_method *wanted) {
+    return (wanted->layout == HY_LAYOUT_AUTO || wanted->layout == tried->layout) &&
+           (wanted->state == HY_STATE_AUTO || wanted->state == tried->state) &&
+           (wanted->attention == HY_ATTENTION_AUTO || wanted->attention == tried->attention);
+}
+
+static const hy_tried_method *fastest_of(const hy_method_choice *choice, const hy_sp_method *wanted) {
+    const hy_tried_method *best = NULL;
+    for (int i = 0; i < choice->n; i++) {
+        const hy_tried_method *t = &choice->tried[i];
+        best = agrees(&t->method, wanted) && (best == NULL || t->seconds < best->seconds) ? t : best;
+    }
+    return best;
+}
+
+/* Of what was tried and goes with `wanted`; NULL: nothing. Of those that are about as fast as the fastest the one that sends least, then the fastest:
+ * what is not simulated, as queues in which small messages wait behind large ones, goes with bytes. */
+static const hy_tried_method *taken_of(const hy_method_choice *choice, const hy_sp_method *wanted) {
+    const hy_tried_method *fastest = fastest_of(choice, wanted), *taken = fastest;
+    for (int i = 0; i < choice->n; i++) {
+        const hy_tried_method *t = &choice->tried[i];
+        const bool alike = agrees(&t->method, wanted) && t->seconds <= ALIKE * fastest->seconds;
+        if (alike && (t->sent < taken->sent || (t->sent == taken->sent && t->seconds < taken->seconds))) {
+            taken = t;
+        }
+    }
+    return taken;
+}
+
+/* Each value of one part of the method that is open; the one that is taken is put in. */
 static hy_status try_values(choosing *c, hy_sp_method *method, bool of_state, int first, int end) {
-    double least = 0.0;
-    int best = first;
+    hy_sp_method open = *method;
+    if (of_state) {
+        open.state = HY_STATE_AUTO;
+    } else {
+        open.attention = HY_ATTENTION_AUTO;
+    }
     for (int value = first; value < end && c->out->n < HY_TRIED_MAX; value++) {
         hy_sp_method one = *method;
         if (of_state) {
@@ -117,16 +153,11 @@ static hy_status try_values(choosing *c, hy_sp_method *method, bool of_state, in
             continue;
         }
         HY_TRY(try_method(c, &one));
-        const double seconds = c->out->tried[c->out->n - 1].seconds;
-        if (least == 0.0 || seconds < least) {
-            least = seconds;
-            best = value;
-        }
     }
-    if (of_state) {
-        method->state = (hy_state_exchange)best;
-    } else {
-        method->attention = (hy_attention_method)best;
+    const hy_tried_method *taken = taken_of(c->out, &open);
+    if (taken != NULL) {
+        method->state = taken->method.state;
+        method->attention = taken->method.attention;
     }
     return HY_OK;
 }
@@ -161,22 +192,12 @@ hy_sp_method hy_method_first(const hy_sp_method *method) {
     return first;
 }
 
-static bool agrees(const hy_sp_method *tried, const hy_sp_method *wanted) {
-    return (wanted->layout == HY_LAYOUT_AUTO || wanted->layout == tried->layout) &&
-           (wanted->state == HY_STATE_AUTO || wanted->state == tried->state) &&
-           (wanted->attention == HY_ATTENTION_AUTO || wanted->attention == tried->attention);
-}
-
 static void settle_open_parts(const hy_method_choice *choice, hy_sp_method *method) {
-    const hy_tried_method *best = NULL;
-    for (int i = 0; i < choice->n; i++) {
-        const hy_tried_method *t = &choice->tried[i];
-        best = agrees(&t->method, method) && (best == NULL || t->seconds < best->seconds) ? t : best;
-    }
-    best = best != NULL ? best : &choice->tried[choice->best]; /* not every pair is tried */
-    method->layout = method->layout == HY_LAYOUT_AUTO ? best->method.layout : method->layout;
-    method->state = method->state == HY_STATE_AUTO ? best->method.state : method->state;
-    method->attention = method->attention == HY_ATTENTION_AUTO ? best->method.attention : method->attention;
+    const hy_tried_method *taken = taken_of(choice, method);
+    taken = taken != NULL ? taken : &choice->tried[choice->best]; /* not every pair is tried */
+    method->layout = method->layout == HY_LAYOUT_AUTO ? taken->method.layout : method->layout;
+    method->state = method->state == HY_STATE_AUTO ? taken->method.state : method->state;
+    method->attention = method->attention == HY_ATTENTION_AUTO ? taken->method.attention : method->attention;
 }
 
 static hy_status try_on_small_model(choosing *c, bool all) {

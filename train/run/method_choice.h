@@ -1,7 +1,7 @@
 /* Which layout and exchanges are fastest for a run: each is simulated (simulate.h) on a model with one layer of every mixer, the time of which
- * counts as often as the model has it.
+ * counts as often as the model has it. Of those within 2% of the fastest the one is taken that sends least.
  *
- * The layouts are tried in turn; in each the exchanges of states, then, with the best of them, those of keys and values. So not every pair
+ * The layouts are tried in turn; in each the exchanges of states, then, with the one that is taken, those of keys and values. So not every pair
  * is tried: what a layer exchanges hides behind its own work. */
 #ifndef HY_TRAIN_METHOD_CHOICE_H
 #define HY_TRAIN_METHOD_CHOICE_H
@@ -20,19 +20,20 @@ typedef struct hy_tried_layer {
 typedef struct hy_tried_method {
     hy_sp_method method;
     double seconds; /* of a micro-step of the whole model, estimated: layers as often as they are there, and the rest */
+    double sent;    /* bytes of a rank in all layers, the mean */
     int64_t activations; /* bytes of the whole model on the first rank */
     hy_tried_layer layers[HY_MIXERS_MAX];
 } hy_tried_method;
 
 typedef struct hy_method_choice {
-    int n, best, n_mixers;
+    int n, best, n_mixers;         /* best: the fastest */
     int mixers[HY_MIXERS_MAX];     /* of the model, in the order of their first layer */
     int64_t counts[HY_MIXERS_MAX]; /* layers */
     hy_tried_method tried[HY_TRIED_MAX];
 } hy_method_choice;
 
 /* Tries what `config` leaves open (`auto`), all of it if `all`; the open parts of *method, which may be the configuration's own, become those
- * of the fastest that has its other parts. *out: what was tried, the caller's (hy_free). HY_ERR_USAGE for a mesh that does not fit. Local. */
+ * of the one that is taken of those with its other parts. *out: what was tried, the caller's (hy_free). HY_ERR_USAGE for a mesh that does not fit. Local. */
 HY_MUST_CHECK hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all,
                                          const hy_machine *machine, hy_sp_method *method, hy_method_choice **out);
 /* A model with one layer of every mixer, in the order of their first layers. */

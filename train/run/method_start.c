@@ -74,7 +74,7 @@ static hy_status find_machine(const hy_config *config, hy_comm *world, hy_machin
 static hy_status choose(const hy_config *config, int ranks, const hy_machine *machine, hy_sp_method *method) {
     hy_method_choice *choice = NULL;
     HY_TRY(hy_method_choose(config, 0, ranks, false, machine, method, &choice));
-    hy_info("auto: layout %s, states %s, attention %s: fastest of %d simulated, %s a micro-step on %s",
+    hy_info("auto: layout %s, states %s, attention %s: of %d simulated, the fastest %s a micro-step on %s",
             hy_layout_names[method->layout], hy_state_exchange_names[method->state],
             hy_attention_method_names[method->attention], choice->n,
             hy_text_duration(choice->tried[choice->best].seconds).s, machine->name);
