@@ -23,9 +23,13 @@ static void add_tried(hy_text_table *table, const hy_method_choice *choice, cons
     hy_text_table_cell(table, "%.2f", t->seconds / chosen->seconds);
 }
 
+static void print_method(const char *title, const hy_sp_method *m) {
+    printf("%sparallel.layout=%s parallel.state=%s parallel.attention=%s\n", title, hy_layout_names[m->layout],
+           hy_state_exchange_names[m->state], hy_attention_method_names[m->attention]);
+}
+
 hy_status hy_plan_methods_print(const hy_method_choice *choice, const hy_config *config, int ranks,
                                 const char *machine) {
-    const hy_sp_method *best = &choice->tried[choice->best].method;
     hy_text_table *table = NULL;
     HY_TRY(hy_text_table_create(12,
                                 (const char *const[]){"  mixer", "layers", "layout", "states", "attention", "a layer",
@@ -40,7 +44,8 @@ hy_status hy_plan_methods_print(const hy_method_choice *choice, const hy_config 
     printf("methods     simulated on %s, of %d ranks; a rank's mean. *: the fastest\n", machine, ranks);
     const hy_status status = hy_text_table_print(table, stdout);
     hy_text_table_destroy(table);
-    printf("fastest     parallel.layout=%s parallel.state=%s parallel.attention=%s\n\n", hy_layout_names[best->layout],
-           hy_state_exchange_names[best->state], hy_attention_method_names[best->attention]);
+    print_method("fastest     ", &choice->tried[choice->best].method);
+    print_method("auto takes  ", &choice->tried[choice->taken].method);
+    printf("            which sends least of those within 2%% of the fastest\n\n");
     return status;
 }

@@ -219,6 +219,8 @@ hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool a
         hy_free(c.out);
         return status;
     }
+    const hy_sp_method open = {.layout = HY_LAYOUT_AUTO, .state = HY_STATE_AUTO, .attention = HY_ATTENTION_AUTO};
+    c.out->taken = (int)(taken_of(c.out, &open) - c.out->tried);
     settle_open_parts(c.out, method);
     *out = c.out;
     return HY_OK;
