@@ -336,7 +336,7 @@ static hy_status print_plan_text(plan_job *job) {
     return print_work(job);
 }
 
-/* Methods that the configuration leaves open become the fastest ones on the machine; with --machine all are shown. */
+/* Methods that the configuration leaves open become those that auto takes on the machine; with --machine all are shown. */
 static hy_status choose_methods(plan_job *job) {
     hy_sp_method *method = &job->config->parallel.method;
     const char *configured = job->config->parallel.machine;

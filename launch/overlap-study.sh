@@ -15,7 +15,7 @@ trap 'cd /; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
 make_hosts
-shape_links rate "${RATE:-1gbit}" burst 128kb latency 100ms
+SOCKET_BYTES=${SOCKET_BYTES:-6291456} shape_links rate "${RATE:-1gbit}" burst 128kb latency 100ms
 export UCX_NET_DEVICES=eth0 UCX_TLS=tcp,self OMP_NUM_THREADS=1
 model="--set model.width=512 --set model.mixers.gated_deltanet.heads=8 --set model.mixers.gated_deltanet.head_dim=64 \
     --set model.mixers.attention.heads=8 --set model.mixers.attention.kv_heads=4 --set model.mixers.attention.head_dim=64 \

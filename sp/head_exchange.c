@@ -42,28 +42,34 @@ static void move_blocks(const hy_head_exchange *x, const hy_head_move *move, con
                                                          .role = move->role});
 }
 
-/* To the members ahead and from those behind, sends first (comm.h); nobody sends what is empty. */
-static void post_messages(const hy_head_exchange *x, const hy_head_move *move) {
+/* To the members ahead in turn; nobody sends what is empty. */
+static void send_messages(const hy_head_exchange *x, const hy_head_move *move) {
     const int n = x->members, own = x->dims.rank % n, first = x->dims.rank - own;
     const hy_head_peer *peers = lists_of(x, move)->peers;
     const size_t entry = move_entry(x, move);
-    hy_comm *comm = x->sp->comm;
     for (int h = 1; h < n && entry > 0; h++) {
         const int to = (own + h) % n;
-        const int64_t rows = move->back ? peers[to].heads : peers[to].rows;
+        const int64_t rows = move->back ? peers[to].heads : peers[to].rows,
+                      at = move->back ? peers[to].heads_at : peers[to].rows_at;
         if (rows > 0) {
-            hy_comm_send(comm, move->name,
-                         move->buffer + (size_t)(move->back ? peers[to].heads_at : peers[to].rows_at) * entry,
-                         (size_t)rows * entry, first + to, move->tag, &move->req[2 * h - 1]);
+            hy_comm_send(x->sp->comm, move->name, move->buffer + (size_t)at * entry, (size_t)rows * entry, first + to,
+                         move->tag, &move->req[2 * h - 1]);
         }
     }
+}
+
+/* From the members behind in turn. */
+static void recv_messages(const hy_head_exchange *x, const hy_head_move *move) {
+    const int n = x->members, own = x->dims.rank % n, first = x->dims.rank - own;
+    const hy_head_peer *peers = lists_of(x, move)->peers;
+    const size_t entry = move_entry(x, move);
     for (int h = 1; h < n && entry > 0; h++) {
         const int from = (own - h + n) % n;
-        const int64_t rows = move->back ? peers[from].rows : peers[from].heads;
+        const int64_t rows = move->back ? peers[from].rows : peers[from].heads,
+                      at = move->back ? peers[from].rows_at : peers[from].heads_at;
         if (rows > 0) {
-            hy_comm_recv(comm, move->name,
-                         move->buffer + (size_t)(move->back ? peers[from].rows_at : peers[from].heads_at) * entry,
-                         (size_t)rows * entry, first + from, move->tag, &move->req[2 * h - 2]);
+            hy_comm_recv(x->sp->comm, move->name, move->buffer + (size_t)at * entry, (size_t)rows * entry, first + from,
+                         move->tag, &move->req[2 * h - 2]);
         }
     }
 }
@@ -77,9 +83,14 @@ void hy_heads_post(const hy_head_exchange *x, const hy_head_array *arrays, int n
         }
     }
     hy_comm_group_begin(x->sp->comm);
+    for (int i = 0; i < n; i++) { /* of all arrays first what is sent (comm.h) */
+        if (arrays[i].move) {
+            send_messages(x, arrays[i].move);
+        }
+    }
     for (int i = 0; i < n; i++) {
         if (arrays[i].move) {
-            post_messages(x, arrays[i].move);
+            recv_messages(x, arrays[i].move);
         }
     }
     hy_comm_group_end(x->sp->comm);

@@ -52,6 +52,7 @@ set_tests_properties(program/report_page PROPERTIES SKIP_RETURN_CODE 77)
 add_library(trace_slow SHARED trace/slow.c)
 target_link_libraries(trace_slow PRIVATE hy::mpi)
 hy_program_test(trace ${CMAKE_SOURCE_DIR} $<TARGET_FILE:trace_slow>)
+set_tests_properties(program/trace PROPERTIES RUN_SERIAL TRUE) # it says who is slow, and where time goes that nobody measured
 hy_program_test(train_again)
 hy_program_test(older_checkpoint)
 hy_program_test(async)

@@ -22,14 +22,14 @@ static const char text[] =
     "parallel: {state: %s, attention: %s, layout: %s, node: 2}\n"
     "run: {device: %s}\n";
 
-/* Posted since something was waited for or computed. */
+/* Posted since something was waited for or computed; names: that of the last receive. */
 typedef struct between {
-    int sends[COMMS][RANKS_MAX], recvs[COMMS][RANKS_MAX];
+    int sends[COMMS][RANKS_MAX], recvs[COMMS][RANKS_MAX], names[COMMS][RANKS_MAX];
 } between;
 
 /* Receives that were posted before a send to the same rank. *both: pairs of messages that go both ways. */
 static int late_sends(const hy_schedule *s, int *both) {
-    between b = {{{0}}, {{0}}};
+    between b = {{{0}}, {{0}}, {{0}}};
     int late = 0;
     for (int64_t i = 0; i < s->n; i++) {
         const hy_event *e = &s->events[i];
@@ -42,13 +42,15 @@ static int late_sends(const hy_schedule *s, int *both) {
         const int comm = (int)e->at.comm;
         const hy_body *body = &s->bodies[e->how.body];
         const bool steps = body->n > 1; /* an exchange of its own, with one tag */
-        between own = {{{0}}, {{0}}};
+        between own = {{{0}}, {{0}}, {{0}}};
         between *seen = steps ? &own : &b;
         assert_in_range(comm, 0, COMMS - 1);
         for (int64_t m = body->first; m < body->first + body->n; m++) {
             const hy_part *part = &s->parts[m];
             if (part->kind == HY_PART_SEND) {
-                if (seen->recvs[comm][part->peer] > seen->sends[comm][part->peer]) {
+                const bool alike =
+                    seen->names[comm][part->peer] == e->how.name; /* messages of one exchange of several */
+                if (seen->recvs[comm][part->peer] > (alike ? 0 : seen->sends[comm][part->peer])) {
                     late++;
                     print_error("after a receive from the same rank: '%s'\n", s->names[e->how.name]);
                 }
@@ -56,6 +58,7 @@ static int late_sends(const hy_schedule *s, int *both) {
             } else if (part->kind == HY_PART_RECV) {
                 *both += seen->sends[comm][part->peer] > seen->recvs[comm][part->peer];
                 seen->recvs[comm][part->peer]++;
+                seen->names[comm][part->peer] = e->how.name;
             } else { /* what came is what goes on */
                 memset(seen, 0, sizeof *seen);
             }

@@ -192,9 +192,15 @@ hy_sp_method hy_method_first(const hy_sp_method *method) {
     return first;
 }
 
-static void settle_open_parts(const hy_method_choice *choice, hy_sp_method *method) {
-    const hy_tried_method *taken = taken_of(choice, method);
+static bool is_open(const hy_sp_method *m) {
+    return m->layout == HY_LAYOUT_AUTO || m->state == HY_STATE_AUTO || m->attention == HY_ATTENTION_AUTO;
+}
+
+static void settle_open_parts(hy_method_choice *choice, hy_sp_method *method) {
+    const hy_sp_method all = {.layout = HY_LAYOUT_AUTO, .state = HY_STATE_AUTO, .attention = HY_ATTENTION_AUTO};
+    const hy_tried_method *taken = taken_of(choice, is_open(method) ? method : &all);
     taken = taken != NULL ? taken : &choice->tried[choice->best]; /* not every pair is tried */
+    choice->taken = (int)(taken - choice->tried);
     method->layout = method->layout == HY_LAYOUT_AUTO ? taken->method.layout : method->layout;
     method->state = method->state == HY_STATE_AUTO ? taken->method.state : method->state;
     method->attention = method->attention == HY_ATTENTION_AUTO ? taken->method.attention : method->attention;
@@ -219,8 +225,6 @@ hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool a
         hy_free(c.out);
         return status;
     }
-    const hy_sp_method open = {.layout = HY_LAYOUT_AUTO, .state = HY_STATE_AUTO, .attention = HY_ATTENTION_AUTO};
-    c.out->taken = (int)(taken_of(c.out, &open) - c.out->tried);
     settle_open_parts(c.out, method);
     *out = c.out;
     return HY_OK;
