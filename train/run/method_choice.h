@@ -25,9 +25,9 @@ typedef struct hy_tried_method {
     hy_tried_layer layers[HY_MIXERS_MAX];
 } hy_tried_method;
 
+/* best: the fastest; taken: what auto takes of what the configuration leaves open, or of all where it leaves nothing open. */
 typedef struct hy_method_choice {
-    int n, best, taken,
-        n_mixers; /* best: the fastest; taken: what auto takes, as the configuration leaves it open, or else of all */
+    int n, best, taken, n_mixers;
     int mixers[HY_MIXERS_MAX];     /* of the model, in the order of their first layer */
     int64_t counts[HY_MIXERS_MAX]; /* layers */
     hy_tried_method tried[HY_TRIED_MAX];
