@@ -37,11 +37,11 @@ mean_step() { # of a run: milliseconds, of all ranks and kept steps
     "$hylas" trace "$1" | awk '$1 == "rank" && $2 == "step" {on = 1; next} on && /^-/ {next} on && NF == 0 {exit} on {n++; ms += $2} END {printf "%.0f", ms / n}'
 }
 
-exposed() { # of a run: milliseconds of a step that exchanges of this name are in flight, and exposed, over all layers, mean of ranks
-    "$hylas" trace "$1" --all | awk -v name="$2" '/ms in flight/ {on = 1; next} /^critical/ {exit}
-        on && $1 == name && $2 != "gradient" || on && $1 " " $2 == name {
+exposed() { # in trace.txt: milliseconds of a step that exchanges of this name are in flight, and exposed, over all layers, mean of ranks
+    awk -v name="$1" '/ms in flight/ {on = 1; next} /^critical/ {exit}
+        on && ($1 == name && $2 != "gradient" || $1 " " $2 == name) {
             for (i = 1; i <= NF; i++) if ($i ~ /B\/s$/) last = i
-            flight += $(last + 1); ms += $(last + 4)} END {printf "%.1f %.1f", flight, ms}'
+            flight += $(last + 1); ms += $(last + 4)} END {printf "%.1f %.1f", flight, ms}' trace.txt
 }
 
 taken() { # of a run with auto
@@ -56,11 +56,12 @@ for state in ${STATES:-allgather ring chain hierarchical scan}; do
     shape_links rate "${kbit}kbit" burst "${BURST:-4kb}" latency 4s
     train "$state" "slow-$state"
     unshape_links
-    read -r flight shown <<<"$(exposed "slow-$state" state)"
-    read -r flight_back shown_back <<<"$(exposed "slow-$state" "state gradient")"
+    "$hylas" trace "slow-$state" --all >trace.txt
+    read -r flight shown <<<"$(exposed state)"
+    read -r flight_back shown_back <<<"$(exposed "state gradient")"
     fast=$(mean_step "fast-$state") slow=$(mean_step "slow-$state")
-    read -r _ halos <<<"$(exposed "slow-$state" halo)"
-    read -r _ halos_back <<<"$(exposed "slow-$state" "halo gradient")"
+    read -r _ halos <<<"$(exposed halo)"
+    read -r _ halos_back <<<"$(exposed "halo gradient")"
     printf '%-14s %10s %10s %12s %10s %12s %10s %7s%% %10s %10s\n' "$state" "$fast" "$slow" "$flight" "$shown" "$flight_back" "$shown_back" \
         "$(awk -v a="$shown" -v b="$shown_back" -v s="$fast" 'BEGIN {printf "%.1f", 100 * (a + b) / s}')" "$halos" "$halos_back"
     taken "slow-$state"

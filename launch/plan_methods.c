@@ -46,6 +46,6 @@ hy_status hy_plan_methods_print(const hy_method_choice *choice, const hy_config 
     hy_text_table_destroy(table);
     print_method("fastest     ", &choice->tried[choice->best].method);
     print_method("auto takes  ", &choice->tried[choice->taken].method);
-    printf("            which sends least of those within 2%% of the fastest\n\n");
+    printf("            which sends least of those within %.0f%% of the fastest\n\n", 100 * (HY_METHODS_ALIKE - 1));
     return status;
 }

@@ -29,6 +29,17 @@ static void halo_copy(const hy_halo *halo, const hy_block_list *list, const void
     }
 }
 
+static void post_piece(const hy_halo *halo, const hy_halo_piece *p, const char *name, int tag, bool receives, char *at,
+                       hy_req *req) {
+    const size_t bytes = (size_t)p->rows * halo->row_bytes;
+    *req = (hy_req){0};
+    if (receives) {
+        hy_comm_recv(halo->sp->comm, name, at, bytes, p->peer, tag, req);
+    } else {
+        hy_comm_send(halo->sp->comm, name, at, bytes, p->peer, tag, req);
+    }
+}
+
 /* Sends or receives every piece whose rows this rank has (serves) or reads: forward those that serve send, backward the others. */
 static void halo_post(hy_halo *halo, const char *name, int tag, bool serving_sends, const void *served, void *read) {
     const hy_width_lists *lists = halo->lists;
@@ -36,17 +47,10 @@ static void halo_post(hy_halo *halo, const char *name, int tag, bool serving_sen
     for (int receiving = 0; receiving < 2; receiving++) { /* comm.h: sends first */
         for (int64_t i = 0; i < lists->n_pieces; i++) {
             const hy_halo_piece *p = &lists->pieces[i];
-            const int64_t row = p->serves && !serving_sends ? p->back : p->row;
-            char *at = row_of(halo, p->serves ? served : read, row);
-            hy_req *req = &halo->sp->lists->requests[i];
-            const size_t bytes = (size_t)p->rows * halo->row_bytes;
-            const bool sends = p->serves == serving_sends;
-            if (sends && !receiving) {
-                *req = (hy_req){0};
-                hy_comm_send(halo->sp->comm, name, at, bytes, p->peer, tag, req);
-            } else if (!sends && receiving) {
-                *req = (hy_req){0};
-                hy_comm_recv(halo->sp->comm, name, at, bytes, p->peer, tag, req);
+            if ((p->serves != serving_sends) == (receiving == 1)) {
+                const int64_t row = p->serves && !serving_sends ? p->back : p->row;
+                post_piece(halo, p, name, tag, receiving, row_of(halo, p->serves ? served : read, row),
+                           &halo->sp->lists->requests[i]);
             }
         }
     }

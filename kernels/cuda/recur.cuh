@@ -25,6 +25,11 @@ HY_DEVICE float &stat_at(void *at, int64_t i) {
     return static_cast<float *>(at)[i];
 }
 
+/* Value heads that share keys, for launchers; 1 where there are no heads. */
+inline int64_t key_group(const hy_recur_args &a) {
+    return a.H > 0 ? a.HV / a.H : 1;
+}
+
 /* Of q, k, a, b: the first element of token t's row for value head hv. */
 HY_DEVICE int64_t key_row(const hy_recur_args &a, int64_t t, int64_t hv) {
     return (t * a.H + hv / (a.HV / a.H)) * a.K;

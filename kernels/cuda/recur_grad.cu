@@ -123,7 +123,7 @@ template <class E, int KEYS> static void grad(const grad_of &w) {
 void recur_grad(const recur_of &args, const chunk_place *chunks) {
     const hy_recur_args &a = args.a;
     const int keys = a.K > GRAD_KEYS ? GRAD_PASS : GRAD_KEYS, passes = (int)((a.K + keys - 1) / keys);
-    const grad_of w = {args, keys, passes, a.H > 0 ? (int)(a.HV / a.H) : 1, chunks, chunk_work_of(a, args.half)};
+    const grad_of w = {args, keys, passes, (int)key_group(a), chunks, chunk_work_of(a, args.half)};
     if (a.decay == HY_DECAY_VECTOR)
         recur_grad_vector(w);
     else if (args.half)

@@ -50,7 +50,7 @@ HY_KERNEL(32, heads_gates_kernel)(const heads_of w) {
 
 void recur_sum_heads(const recur_of &args, const float *keys, const float *gates) {
     const hy_recur_args &a = args.a;
-    const heads_of w = {args, a.H > 0 ? a.HV / a.H : 1, keys, gates};
+    const heads_of w = {args, key_group(a), keys, gates};
     if (w.group > 1)
         HY_LAUNCH(heads_keys_kernel, blocks_for(a.T * a.H * a.K), EACH_THREADS, 0, w);
     if (a.dg != nullptr && a.decay == HY_DECAY_HEAD)

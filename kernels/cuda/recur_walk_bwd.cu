@@ -225,7 +225,7 @@ static int64_t walk_segment(int64_t T) {
 /* Of a->work. */
 static back_of walk_bwd_args(const recur_of &r) {
     const hy_recur_args &a = r.a;
-    const int64_t segment = walk_segment(a.T), group = a.H > 0 ? a.HV / a.H : 1;
+    const int64_t segment = walk_segment(a.T), group = key_group(a);
     const int64_t states = a.HV * (2 * segment + 3) * a.K * a.V;
     const int64_t keys = group > 1 ? (a.rule == HY_RULE_DPLR ? 4 : 2) * a.T * a.HV * a.K : 0;
     const auto at = [&](int64_t n) {

@@ -187,7 +187,8 @@ static void check_rows(void) {
 }
 
 static void check_norms(void) {
-    static const int64_t shapes[][3] = {{0, 8, 1}, {5, 1, 1}, {6, 17, 3}, {64, 64, 4}, {400, 128, 1}, {10, 4110, 1}};
+    static const int64_t shapes[][3] = {{0, 8, 1},     {5, 1, 1},      {6, 17, 3},   {64, 64, 4},
+                                        {400, 128, 1}, {40, 1030, 20}, {10, 4110, 1}};
     for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
         const int64_t *s = shapes[i / 2], n = s[0] * s[1], w = s[1] * s[2];
         const int flag = (int)(i % 2);

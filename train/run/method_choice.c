@@ -7,8 +7,6 @@
 #include "train/run/simulate.h"
 #include "train/run/trainer.h"
 
-static const double ALIKE = 1.02; /* predictions are not as good as to tell apart what is closer */
-
 typedef struct choosing {
     const hy_config *config;
     hy_config *small; /* a layer of every mixer */
@@ -126,7 +124,7 @@ static const hy_tried_method *taken_of(const hy_method_choice *choice, const hy_
     const hy_tried_method *fastest = fastest_of(choice, wanted), *taken = fastest;
     for (int i = 0; i < choice->n; i++) {
         const hy_tried_method *t = &choice->tried[i];
-        const bool alike = agrees(&t->method, wanted) && t->seconds <= ALIKE * fastest->seconds;
+        const bool alike = agrees(&t->method, wanted) && t->seconds <= HY_METHODS_ALIKE * fastest->seconds;
         if (alike && (t->sent < taken->sent || (t->sent == taken->sent && t->seconds < taken->seconds))) {
             taken = t;
         }

@@ -25,6 +25,9 @@ typedef struct hy_tried_method {
     hy_tried_layer layers[HY_MIXERS_MAX];
 } hy_tried_method;
 
+/* Predictions are not as good as to tell apart what is closer. */
+#define HY_METHODS_ALIKE 1.02
+
 /* best: the fastest; taken: what auto takes of what the configuration leaves open, or of all where it leaves nothing open. */
 typedef struct hy_method_choice {
     int n, best, taken, n_mixers;
