@@ -8,6 +8,7 @@
 static struct {
     hy_span *ring;
     int64_t capacity, n;
+    bool paused;
     hy_span_place place;
     void (*stamp)(void *context, double *at);
     void *context;
@@ -21,10 +22,15 @@ void hy_spans_record(hy_span *ring, int64_t capacity) {
     all.ring = ring;
     all.capacity = capacity;
     all.n = all.taken = 0;
+    all.paused = false;
+}
+
+void hy_spans_pause(bool pause) {
+    all.paused = pause;
 }
 
 bool hy_spans_are_recorded(void) {
-    return all.ring != NULL;
+    return all.ring != NULL && !all.paused;
 }
 
 int64_t hy_spans_count(void) {
@@ -66,7 +72,7 @@ void hy_spans_pass(void) {
 }
 
 int64_t hy_span_add(hy_span_kind kind, const char *name, double begin, double end) {
-    if (all.ring == NULL) {
+    if (!hy_spans_are_recorded()) {
         return 0;
     }
     hy_span *s = &all.ring[all.n % all.capacity];

@@ -42,6 +42,8 @@ typedef struct hy_span {
 
 /* From now on spans go into ring[capacity] (borrowed); NULL: nowhere, as at first. */
 void hy_spans_record(hy_span *ring, int64_t capacity);
+/* Until it is told otherwise no span is begun; those that are there can end. */
+void hy_spans_pause(bool pause);
 bool hy_spans_are_recorded(void);
 /* How many were begun since. The last `capacity` of them are there. */
 int64_t hy_spans_count(void);

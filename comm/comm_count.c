@@ -162,6 +162,7 @@ const hy_transport hy_transport_count = {
     .open = count_open,
     .post = count_post,
     .test = count_test,
+    .only_for_waiters = true,
     .idle = count_idle,
     .progress = count_progress,
     .early = count_early,

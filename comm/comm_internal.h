@@ -37,6 +37,7 @@ typedef struct hy_transport {
         void); /* likewise: the exchange that is longest under way, of all its communicators; NULL: none */
     /* True if the exchange is complete: then its handle is released and req->impl is NULL. */
     bool (*test)(hy_req *req);
+    bool only_for_waiters;                        /* no use to test before idle: nothing comes by itself */
     void (*idle)(const hy_req *req);              /* what a waiter does between tests */
     void (*progress)(void);                       /* of all its communicators */
     void (*early)(hy_comm *comm, hy_early early); /* hy_comm_early; NULL: it does not matter */

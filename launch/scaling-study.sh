@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# scaling-study.sh HYLAS FOLDER: the simulated figures of docs/scaling.md: rows into FOLDER/*.csv, kept and not made again, then tables. RANKS ("8,64,256") and
-# TOKENS ("64Ki,512Ki,8Mi") thin the grid out.
+# scaling-study.sh HYLAS FOLDER: the simulated figures of docs/scaling.md: rows into FOLDER/*.csv, kept and not made again, then tables. RANKS ("8,64,256,1024")
+# and TOKENS ("64Ki,512Ki,8Mi") thin the grid out. Uses two cores.
 #
 #   states.csv     linear layers of the 1.3B recipe, every way of parallel.state, on three networks
 #   attention.csv  its softmax layers, every way of parallel.attention, likewise
 #   lasp2.csv      a linear model of 1B on 64 A100: what LASP-2's Table 6 compares
 #   zeco.csv       GLA as wide as 1.3B, 8 layers, on 256 H100, 32,768 tokens a rank: what ZeCO compares
 set -uo pipefail
-[ $# -eq 2 ] || { echo "usage: [RANKS=8,64,256] [TOKENS=64Ki,512Ki,8Mi] scaling-study.sh HYLAS FOLDER" >&2; exit 2; }
+[ $# -eq 2 ] || { echo "usage: [RANKS=8,64,256,1024] [TOKENS=64Ki,512Ki,8Mi] scaling-study.sh HYLAS FOLDER" >&2; exit 2; }
 hylas=$(realpath "$1") out=$(realpath -m "$2") source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 study=$source/configs/study
+ranks=${RANKS:-8,64,256,1024} tokens=${TOKENS:-64Ki,512Ki,8Mi}
 mkdir -p "$out"
 common=(--set data.batch=1 --set train.accumulate=1 --set train.precision=bf16 --set 'model.schedule.overrides={}')
 dgx=dgx-h100 flat=dgx-h100,node=1 slow=dgx-h100,far=12.5e9,uplink=25e9 # eight adapters a node; no NVLink; two 100 Gbit/s adapters for a node
@@ -31,15 +32,27 @@ winners() { # file: for every machine, tokens and ranks the ways from the fastes
                    for (i = 2; i <= NR; i++) if (!(keys[i] in shown)) { shown[keys[i]] = 1; printf "| %s | %.4g s | %s |%s |\n", keys[i], best[keys[i]], name[keys[i]], line[keys[i]] } }' "$out/$1.csv"
 }
 
-for machine in $dgx $flat $slow; do
-    simulate states "$machine" gated-deltanet-1.3b --set model.layers=3 --set parallel.layout=contiguous --ranks "${RANKS:-8,64,256}" \
-        --vary "data.sequence=${TOKENS:-64Ki,512Ki,8Mi}" --vary parallel.state=allgather,ring,chain,scan,hierarchical,heads
-    simulate attention "$machine" gated-deltanet-1.3b --set model.layers=1 --set 'model.schedule.pattern=[attention]' --set parallel.layout=zigzag \
-        --ranks "${RANKS:-8,64,256}" --vary "data.sequence=${TOKENS:-64Ki,512Ki,8Mi}" --vary parallel.attention=ring,allgather,heads,2d,node
-done
-simulate lasp2 dgx-a100 retention-1.3b --set model.layers=16 --set model.mixers.retention.heads=16 --set parallel.layout=contiguous --ranks 64 --vary data.sequence=512Ki,2Mi \
-    --vary parallel.state=allgather,ring,chain
-simulate zeco dgx-h100 gla-1.3b --set model.layers=8 --set parallel.layout=contiguous --ranks 8,256 --per-rank 32768 --vary parallel.state=allgather,chain,ring
+linear_layers() {
+    for machine in $dgx $flat $slow; do
+        simulate states "$machine" gated-deltanet-1.3b --set model.layers=3 --set parallel.layout=contiguous --ranks "$ranks" --vary "data.sequence=$tokens" \
+            --vary parallel.state=allgather,ring,chain,scan,hierarchical,heads
+    done
+    simulate lasp2 dgx-a100 retention-1.3b --set model.layers=16 --set model.mixers.retention.heads=16 --set parallel.layout=contiguous --ranks 64 \
+        --vary data.sequence=512Ki,2Mi --vary parallel.state=allgather,ring,chain
+    simulate zeco dgx-h100 gla-1.3b --set model.layers=8 --set parallel.layout=contiguous --ranks 8,256 --per-rank 32768 --vary parallel.state=allgather,chain,ring
+}
+
+softmax_layers() {
+    for machine in $dgx $flat $slow; do
+        simulate attention "$machine" gated-deltanet-1.3b --set model.layers=1 --set 'model.schedule.pattern=[attention]' --set parallel.layout=zigzag \
+            --ranks "$ranks" --vary "data.sequence=$tokens" --vary parallel.attention=ring,allgather,heads,2d,node
+    done
+}
+
+softmax_layers &
+softmax=$!
+linear_layers &
+wait $! && wait $softmax || exit 1
 for file in states attention; do
     printf '\n%s\n| machine | tokens | ranks | step | fastest | times of the fastest |\n|---|---|---|---|---|---|\n' "$file"
     winners $file

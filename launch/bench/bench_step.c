@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "launch/bench/bench.h"
 #include "launch/bench/machine_rates.h"
+#include "launch/bench/span_cost.h"
 #include "launch/bench/step_operations.h"
 #include "launch/bench/useful_work.h"
 #include "launch/config_option.h"
@@ -28,7 +29,7 @@
 typedef struct step_bench {
     const char *path; /* options */
     int64_t tokens, steps;
-    bool times, each, json;
+    bool times, each, spans, json;
     const char *described; /* the machine in words; NULL: none */
     hy_machine machine;
     const hy_config *config;
@@ -49,6 +50,8 @@ typedef struct step_bench {
     double best, total, gemm, peak_bytes; /* seconds; total without warming up */
     hy_step_seconds seconds;
     hy_step_operations operations;
+    hy_span_cost *cost;   /* NULL without --spans */
+    int64_t ran;          /* steps, all of them */
     double exposed, sent; /* the mean of ranks: seconds that the fastest step waited for exchanges; bytes of a step */
 } step_bench;
 
@@ -146,16 +149,34 @@ static double waited_so_far(void) {
     return waited;
 }
 
+/* The slowest rank's seconds. */
+static double time_step(step_bench *b, bool with_spans, double *loss) {
+    hy_comm_barrier(b->world);
+    const double begin = hy_now();
+    if (with_spans) {
+        hy_span_cost_begin(b->cost, b->ran + 1);
+    }
+    *loss = train_step(b, ++b->ran);
+    hy_device_wait(b->device, hy_device_mark(b->device, HY_LANE_COMPUTE));
+    if (with_spans) {
+        hy_span_cost_end(b->cost);
+    }
+    return reduce_value(b->world, hy_now() - begin, HY_MAX);
+}
+
 static void time_steps(step_bench *b) {
-    double exposed = 0.0;
+    double exposed = 0.0, loss, with = 0.0;
     b->best = (double)INFINITY;
     for (int64_t i = 0; i <= b->steps; i++) {
-        hy_comm_barrier(b->world);
+        if (b->spans && i % 2 == 0) {
+            with = time_step(b, true, &loss);
+        }
         hy_step_seconds_begin(&b->seconds, b->device);
-        const double begin = hy_now(), waited = waited_so_far();
-        const double loss = train_step(b, i + 1);
-        hy_device_wait(b->device, hy_device_mark(b->device, HY_LANE_COMPUTE));
-        const double seconds = reduce_value(b->world, hy_now() - begin, HY_MAX);
+        const double waited = waited_so_far(), seconds = time_step(b, false, &loss);
+        const double exposed_now = waited_so_far() - waited;
+        if (b->spans && i % 2 == 1) {
+            with = time_step(b, true, &loss);
+        }
         hy_print_detail("step %lld%s: %.3f s, loss %.4f\n", (long long)i, i == 0 ? " (warm-up)" : "", seconds, loss);
         if (i == 0) {
             hy_exchange_reset();
@@ -167,9 +188,12 @@ static void time_steps(step_bench *b) {
             b->total += seconds;
             hy_step_seconds_end(&b->seconds, b->device);
         }
+        if (i > 0 && b->spans) {
+            hy_span_cost_add(b->cost, with, seconds);
+        }
         if (i > 0 && seconds < b->best) {
             b->best = seconds;
-            exposed = waited_so_far() - waited;
+            exposed = exposed_now;
         }
     }
     b->exposed = reduce_value(b->world, exposed / hy_comm_size(b->world), HY_SUM);
@@ -178,7 +202,7 @@ static void time_steps(step_bench *b) {
 static void count_step_exchanges(step_bench *b) {
     const hy_exchange_record *records = NULL;
     const int n = hy_exchange_records(&records);
-    const double share = 1.0 / ((double)b->steps * hy_comm_size(b->world));
+    const double share = 1.0 / ((double)(b->steps * (b->spans ? 2 : 1)) * hy_comm_size(b->world));
     double sent = 0;
     for (int i = 0; i < n; i++) {
         sent += is_own(&records[i]) || records[i].kind == HY_X_RECV ? 0.0 : (double)records[i].bytes;
@@ -195,6 +219,9 @@ static hy_status print_report(const step_bench *b, const step_rates *of) {
     if (b->each) {
         printf("\n");
         HY_TRY(hy_step_operations_print(&b->operations));
+    }
+    if (b->spans) {
+        hy_span_cost_print(b->cost);
     }
     printf("\n%s; useful work %.1f GFLOP/s, %.1f%% of the GEMM rate %.1f GFLOP/s (all ranks at once); peak memory %s\n",
            hy_text_rate(of->tokens, "tokens").s, 1e-9 * of->work, 100 * of->work / b->gemm, 1e-9 * b->gemm,
@@ -225,6 +252,9 @@ static hy_status write_report(const step_bench *b, const step_rates *of) {
     if (b->each) {
         hy_step_operations_write(&b->operations, &json);
     }
+    if (b->spans) {
+        hy_span_cost_write(b->cost, &json);
+    }
     hy_json_close(&json);
     return hy_json_end(&json, HY_ERR_FAILED);
 }
@@ -250,6 +280,9 @@ static hy_status run_step_bench(step_bench *b) {
                     hy_text_count((double)hy_model_parameter_count(b->model)).s, (long long)b->tokens,
                     hy_comm_size(b->world), b->mesh.data_size, sequence, hy_device_profile(b->device)->name,
                     hy_device_profile(b->device)->detail);
+    if (b->spans) {
+        HY_TRY(hy_span_cost_create(b->config, &b->mesh, b->device, b->steps, &b->cost));
+    }
     time_steps(b);
     count_step_exchanges(b);
     const hy_phase_seconds seconds = {.total = b->total};
@@ -269,6 +302,7 @@ static void destroy(step_bench *b) {
     if (b->parameters != NULL) {
         hy_parameters_wait(b->parameters); /* of the last step */
     }
+    hy_span_cost_destroy(b->cost);
     hy_comm_destroy(b->sequence);
     hy_comm_destroy(b->all);
     hy_runner_destroy(b->runner);
@@ -294,6 +328,10 @@ static hy_status check_step_options(void *context) {
     if (b->described != NULL && !b->each) {
         return hy_fail(HY_ERR_USAGE, "--machine is for --operations");
     }
+    if (b->spans && (b->each || b->times)) {
+        return hy_fail(HY_ERR_USAGE,
+                       "--spans goes without --operations and --times, which would count steps with spans too");
+    }
     return b->described != NULL ? hy_machine_parse(b->described, &b->machine) : HY_OK;
 }
 
@@ -308,6 +346,8 @@ hy_status hy_bench_step(int argc, char **argv, hy_comm *world) {
          "each operation: calls, FLOPs and bytes of a step, the least seconds, rates; the mean of ranks"},
         {"--machine", HY_OPTION_TEXT, &b.described, "MACHINE",
          "with --operations: and what they are predicted to take there; a description as in `hylas scale --simulate`"},
+        {"--spans", HY_OPTION_FLAG, &b.spans, NULL,
+         "what recording spans (trace.on) costs: each step once with and once without, the median of their ratios"},
         {"--json", HY_OPTION_FLAG, &b.json, NULL, "one JSON document instead of text (docs/json.md)"},
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };

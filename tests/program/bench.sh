@@ -66,6 +66,13 @@ expect 0 "step, operations" "$mpirun" -np 2 "$hylas" bench step "$config" --toke
 awk '$1 == "together" { inside = 0; good = rows > 10 && $2 == calls && $8 >= calls && $8 < 1.1 * calls && $5 > 0.9 * ms && $5 < 1.1 * ms }
     inside && /^[a-z]/ { rows++; calls += $2; ms += $5 } /^-----/ { inside = 1 } /^tokens=/ { good = good && $3 != "" } END { exit !good }' bench.out ||
     fail "step, operations: not each and together, with a millisecond and little more predicted of a call"
+for ranks in 1 2; do # about 1, however busy the machine is
+    expect 0 "step, spans on $ranks" "$mpirun" -np $ranks "$hylas" bench step "$config" --tokens 131 --repeats 9 --spans
+    sed -n 's/^recording \([0-9]*\) spans a step (rank 0): \([0-9.]*\) times .*95%: \([0-9.]*\) to \([0-9.]*\)), 9 pairs$/\1 \2 \3 \4/p' bench.out |
+        awk -v ranks=$ranks '{ good = $1 > 30 * ranks && $2 > 0.1 && $2 < 10 && $3 <= $2 && $2 <= $4 } END { exit !good }' || fail "step, spans on $ranks: no cost"
+done
+[ ! -e runs ] || fail "step, spans: something was written"
+expect 2 "step, spans and operations" "$hylas" bench step "$config" --spans --times
 expect 2 "step, a machine for nothing" "$hylas" bench step "$config" --machine flat
 expect 2 "step, no machine" "$hylas" bench step "$config" --operations --machine flut
 expect 2 "step, no tokens" "$hylas" bench step "$config" --tokens 0k --repeats 0

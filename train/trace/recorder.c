@@ -126,6 +126,9 @@ static void empty_ring(void *context) {
 
 static void write_trace(hy_recorder *r) {
     int64_t n = 0;
+    if (r->path[0] == '\0') {
+        return;
+    }
     hy_rank_trace trace = r->trace;
     trace.totals = (hy_total *)hy_totals_rows(r->totals, &n);
     trace.n_totals = n;
@@ -153,6 +156,9 @@ int64_t hy_recorder_bytes(const hy_config *config) {
 
 static hy_status prepare_files(hy_recorder *r, int rank) {
     char folder[HY_PATH_MAX];
+    if (r->config->run.dir[0] == '\0') {
+        return HY_OK;
+    }
     HY_TRY(hy_trace_path(r->config->run.dir, rank, r->path));
     memcpy(folder, r->path, sizeof folder);
     *strrchr(folder, '/') = '\0';

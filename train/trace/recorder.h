@@ -9,7 +9,7 @@
 
 typedef struct hy_recorder hy_recorder;
 
-/* NULL where trace.on is false. `mesh`: whose ranks they are. Collective. */
+/* NULL where trace.on is false. `mesh`: whose ranks they are. With an empty run.dir nothing is written. Collective. */
 HY_MUST_CHECK hy_status hy_recorder_create(const hy_config *config, const hy_mesh *mesh, hy_device *device,
                                            hy_recorder **out);
 /* Bytes that it takes all the time; steps that are kept whole take more. Pure. */
