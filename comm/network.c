@@ -20,6 +20,7 @@ typedef struct flow {
 typedef struct link {
     double capacity;
     int64_t first, n;
+    bool changed; /* what flows through it has become more or less, and rates are still those of before */
 } link_state;
 
 struct hy_network {
@@ -28,6 +29,9 @@ struct hy_network {
     link_state *links;
     flow *flows;
     int64_t n_flows, limit, spare;
+    int *changed; /* [n_changed] links, room for all */
+    int n_changed;
+    double now;           /* when they changed */
     hy_time_queue events; /* of messages: the end of their latency, their arrival */
 };
 
@@ -48,9 +52,10 @@ hy_status hy_network_create(const hy_network_shape *shape, int ranks, hy_network
     HY_TRY(HY_NEW("simulated network", 1, &n));
     *n = (hy_network){.shape = *shape, .ranks = ranks, .nodes = nodes_of(shape, ranks), .spare = NONE};
     const int ports = HY_LEVELS * SIDES * ranks, links = ports + SIDES * n->nodes;
-    const hy_status status = HY_NEW("simulated links", links, &n->links);
+    hy_status status = HY_NEW("simulated links", links, &n->links);
+    status = status == HY_OK ? HY_NEW("links that changed", links, &n->changed) : status;
     if (status != HY_OK) {
-        hy_free(n);
+        hy_network_destroy(n);
         return status;
     }
     for (int i = 0; i < links; i++) {
@@ -67,6 +72,7 @@ void hy_network_destroy(hy_network *n) {
     if (n != NULL) {
         hy_time_queue_clear(&n->events);
         hy_free(n->flows);
+        hy_free(n->changed);
         hy_free(n->links);
         hy_free(n);
     }
@@ -134,28 +140,34 @@ static hy_status set_rate(hy_network *n, int64_t at, double now) {
     return hy_time_queue_add(&n->events, now + f->left / rate, at, ++f->version);
 }
 
-/* Of all that share a link with it. */
-static hy_status set_rates_beside(hy_network *n, const flow *f, double now) {
-    for (int i = 0; i < f->n_links; i++) {
-        for (int64_t at = n->links[f->link[i]].first; at != NONE;) {
-            const flow *beside = &n->flows[at];
-            int place = 0;
-            while (beside->link[place] != f->link[i]) {
-                place++;
-            }
-            HY_TRY(set_rate(n, at, now));
-            at = beside->next[place];
-        }
-    }
-    return HY_OK;
-}
-
 static int place_on(const flow *f, int link) {
     int place = 0;
     while (f->link[place] != link) {
         place++;
     }
     return place;
+}
+
+/* Rates follow once for all that begins and ends at one time: the thousand messages of an all-gather do not each set those of all others. */
+static void mark_changed(hy_network *n, const flow *f, double now) {
+    n->now = now;
+    for (int i = 0; i < f->n_links; i++) {
+        if (!n->links[f->link[i]].changed) {
+            n->links[f->link[i]].changed = true;
+            n->changed[n->n_changed++] = f->link[i];
+        }
+    }
+}
+
+static hy_status set_changed_rates(hy_network *n) {
+    while (n->n_changed > 0) {
+        const int link = n->changed[--n->n_changed];
+        n->links[link].changed = false;
+        for (int64_t at = n->links[link].first; at != NONE; at = n->flows[at].next[place_on(&n->flows[at], link)]) {
+            HY_TRY(set_rate(n, at, n->now));
+        }
+    }
+    return HY_OK;
 }
 
 static void enter_links(hy_network *n, int64_t at) {
@@ -195,45 +207,53 @@ static void leave_links(hy_network *n, int64_t at) {
 /* ---- events ---- */
 
 /* Its latency is over: what it has to move begins to flow. */
-static hy_status begin_to_flow(hy_network *n, int64_t at, double now) {
+static void begin_to_flow(hy_network *n, int64_t at, double now) {
     n->flows[at].flows = true;
     n->flows[at].since = now;
     enter_links(n, at);
-    return set_rates_beside(n, &n->flows[at], now);
+    mark_changed(n, &n->flows[at], now);
 }
 
-static hy_status end_flow(hy_network *n, int64_t at, double now) {
+static void end_flow(hy_network *n, int64_t at, double now) {
     flow *f = &n->flows[at];
     f->version++;
     f->next_spare = n->spare;
     n->spare = at;
-    if (!f->flows) {
-        return HY_OK;
+    if (f->flows) {
+        leave_links(n, at);
+        f->flows = false;
+        mark_changed(n, f, now);
     }
-    leave_links(n, at);
-    f->flows = false;
-    return set_rates_beside(n, f, now);
 }
 
-bool hy_network_next(hy_network *n, double *when) {
+static const hy_time_entry *next_event(hy_network *n) {
     const hy_time_entry *e;
     while ((e = hy_time_queue_first(&n->events)) != NULL && e->version != n->flows[e->what].version) {
         hy_time_queue_drop_first(&n->events);
     }
-    if (e != NULL) {
-        *when = e->when;
-    }
-    return e != NULL;
+    return e;
 }
 
-hy_status hy_network_go_on(hy_network *n, int64_t *arrived) {
+hy_status hy_network_next(hy_network *n, bool *moves, double *when) {
+    const hy_time_entry *e = next_event(n);
+    if (n->n_changed > 0 && (e == NULL || e->when > n->now)) { /* time goes on */
+        HY_TRY(set_changed_rates(n));
+        e = next_event(n);
+    }
+    *moves = e != NULL;
+    *when = e != NULL ? e->when : 0.0;
+    return HY_OK;
+}
+
+int64_t hy_network_go_on(hy_network *n) {
     const hy_time_entry e = *hy_time_queue_first(&n->events);
     const flow *f = &n->flows[e.what];
     hy_time_queue_drop_first(&n->events);
-    *arrived = NONE;
     if (!f->flows && f->left > 0) {
-        return begin_to_flow(n, e.what, e.when);
+        begin_to_flow(n, e.what, e.when);
+        return NONE;
     }
-    *arrived = f->id;
-    return end_flow(n, e.what, e.when);
+    const int64_t arrived = f->id;
+    end_flow(n, e.what, e.when);
+    return arrived;
 }

@@ -25,9 +25,9 @@ void hy_network_destroy(hy_network *network); /* NULL allowed */
 
 /* A message that leaves at `now`, not before what was told last. `id` is told when it arrives. HY_ERR_MEMORY. */
 HY_MUST_CHECK hy_status hy_network_send(hy_network *network, double now, int from, int to, int64_t bytes, int64_t id);
-/* When the next thing happens to what was sent; false: nothing is under way. */
-bool hy_network_next(hy_network *network, double *when);
-/* Lets it happen. *arrived: the message that arrives then, or -1. HY_ERR_MEMORY. */
-HY_MUST_CHECK hy_status hy_network_go_on(hy_network *network, int64_t *arrived);
+/* When the next thing happens to what was sent, if anything is under way (*moves). HY_ERR_MEMORY. */
+HY_MUST_CHECK hy_status hy_network_next(hy_network *network, bool *moves, double *when);
+/* Lets it happen, having asked when. The message that arrives then, or -1. */
+int64_t hy_network_go_on(hy_network *network);
 
 #endif

@@ -409,16 +409,16 @@ static hy_status name_who_waits(const replaying *p) {
 /* Also what nobody waits for, to its end. */
 static hy_status play_all(replaying *p) {
     double arrival;
+    bool moves;
     for (;;) {
         const hy_time_entry *ready = hy_time_queue_first(&p->ready);
-        const bool moves = hy_network_next(p->network, &arrival);
+        HY_TRY(hy_network_next(p->network, &moves, &arrival));
         if (ready == NULL && !moves) {
             return name_who_waits(p);
         }
         if (moves && (ready == NULL || arrival <= ready->when)) {
-            int64_t id = NONE;
             p->now = arrival;
-            HY_TRY(hy_network_go_on(p->network, &id));
+            const int64_t id = hy_network_go_on(p->network);
             HY_TRY(id != NONE ? arrive(p, id) : HY_OK);
             continue;
         }

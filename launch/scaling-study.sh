@@ -44,8 +44,10 @@ linear_layers() {
 
 softmax_layers() {
     for machine in $dgx $flat $slow; do
-        simulate attention "$machine" gated-deltanet-1.3b --set model.layers=1 --set 'model.schedule.pattern=[attention]' --set parallel.layout=zigzag \
-            --ranks "$ranks" --vary "data.sequence=$tokens" --vary parallel.attention=ring,allgather,heads,2d,node
+        layer=(attention "$machine" gated-deltanet-1.3b --set model.layers=1 --set 'model.schedule.pattern=[attention]' --set parallel.layout=zigzag
+            --vary "data.sequence=$tokens")
+        simulate "${layer[@]}" --ranks "$ranks" --vary parallel.attention=ring,heads,2d,node
+        simulate "${layer[@]}" --ranks "${ranks%,1024}" --vary parallel.attention=allgather # whose messages of all pairs at once take an hour on 1,024
     done
 }
 
