@@ -5,8 +5,8 @@
 #include "base/memory.h"
 #include "base/time_queue.h"
 
-/* What a message flows through: ports of ranks, out and in, by level; uplinks of nodes, up and down. */
-enum { OUT, IN, SIDES, LINKS = 2 * SIDES, NONE = -1 };
+/* What a message flows through: ports of ranks, out and in, by level; uplinks of nodes and trunks of switches, up and down. */
+enum { OUT, IN, SIDES, LINKS = 3 * SIDES, NONE = -1 };
 
 /* A message. Before its latency is over it is on no link. */
 typedef struct flow {
@@ -25,7 +25,7 @@ typedef struct link {
 
 struct hy_network {
     hy_network_shape shape;
-    int ranks, nodes;
+    int ranks, node, nodes, leaf, switches; /* node: ranks of one; leaf: nodes of one */
     link_state *links;
     flow *flows;
     int64_t n_flows, limit, spare;
@@ -35,8 +35,22 @@ struct hy_network {
     hy_time_queue events; /* of messages: the end of their latency, their arrival */
 };
 
-static int nodes_of(const hy_network_shape *shape, int ranks) {
-    return shape->node > 0 ? (ranks + shape->node - 1) / shape->node : 1;
+/* Into parts of `each`, all in one with 0. */
+static int parts_of(int all, int *each) {
+    *each = *each > 0 && *each < all ? *each : all;
+    return (all + *each - 1) / *each;
+}
+
+static void count_parts(hy_network *n) {
+    n->node = n->shape.node;
+    n->leaf = n->shape.leaf;
+    n->nodes = parts_of(n->ranks, &n->node);
+    n->switches = parts_of(n->nodes, &n->leaf) * (n->shape.rails ? n->node : 1);
+}
+
+static int switch_of(const hy_network *n, int rank) {
+    const int leaf = rank / n->node / n->leaf;
+    return n->shape.rails ? leaf * n->node + rank % n->node : leaf;
 }
 
 static int port(const hy_network *n, int level, int side, int rank) {
@@ -47,11 +61,17 @@ static int uplink(const hy_network *n, int side, int node) {
     return HY_LEVELS * SIDES * n->ranks + side * n->nodes + node;
 }
 
+static int trunk(const hy_network *n, int side, int leaf_switch) {
+    return HY_LEVELS * SIDES * n->ranks + SIDES * n->nodes + side * n->switches + leaf_switch;
+}
+
 hy_status hy_network_create(const hy_network_shape *shape, int ranks, hy_network **out) {
     hy_network *n = NULL;
     HY_TRY(HY_NEW("simulated network", 1, &n));
-    *n = (hy_network){.shape = *shape, .ranks = ranks, .nodes = nodes_of(shape, ranks), .spare = NONE};
-    const int ports = HY_LEVELS * SIDES * ranks, links = ports + SIDES * n->nodes;
+    *n = (hy_network){.shape = *shape, .ranks = ranks, .spare = NONE};
+    count_parts(n);
+    const int ports = HY_LEVELS * SIDES * ranks, trunks = ports + SIDES * n->nodes,
+              links = trunks + SIDES * n->switches;
     hy_status status = HY_NEW("simulated links", links, &n->links);
     status = status == HY_OK ? HY_NEW("links that changed", links, &n->changed) : status;
     if (status != HY_OK) {
@@ -59,7 +79,8 @@ hy_status hy_network_create(const hy_network_shape *shape, int ranks, hy_network
         return status;
     }
     for (int i = 0; i < links; i++) {
-        n->links[i] = (link_state){.capacity = i >= ports          ? shape->uplink
+        n->links[i] = (link_state){.capacity = i >= trunks         ? shape->trunk
+                                               : i >= ports        ? shape->uplink
                                                : i < SIDES * ranks ? shape->bandwidth[HY_NEAR]
                                                                    : shape->bandwidth[HY_FAR],
                                    .first = NONE};
@@ -91,28 +112,39 @@ static hy_status take_flow(hy_network *n, int64_t *out) {
     return HY_OK;
 }
 
+static int level_of(const hy_network *n, int from, int to) {
+    return from / n->node == to / n->node ? HY_NEAR : HY_FAR;
+}
+
 static void find_links(const hy_network *n, int from, int to, flow *f) {
-    const int node = n->shape.node > 0 ? n->shape.node : n->ranks;
-    const int level = from / node == to / node ? HY_NEAR : HY_FAR;
+    const int level = level_of(n, from, to), leaves = switch_of(n, from), enters = switch_of(n, to);
     f->n_links = 0;
     f->link[f->n_links++] = port(n, level, OUT, from);
     f->link[f->n_links++] = port(n, level, IN, to);
     if (level == HY_FAR && n->shape.uplink > 0) {
-        f->link[f->n_links++] = uplink(n, OUT, from / node);
-        f->link[f->n_links++] = uplink(n, IN, to / node);
+        f->link[f->n_links++] = uplink(n, OUT, from / n->node);
+        f->link[f->n_links++] = uplink(n, IN, to / n->node);
+    }
+    if (level == HY_FAR && leaves != enters && n->shape.trunk > 0) {
+        f->link[f->n_links++] = trunk(n, OUT, leaves);
+        f->link[f->n_links++] = trunk(n, IN, enters);
     }
 }
 
+static double latency_of(const hy_network *n, int from, int to) {
+    const int level = level_of(n, from, to);
+    const bool switched = level == HY_FAR && switch_of(n, from) != switch_of(n, to);
+    return from == to ? 0.0 : n->shape.latency[level] + (switched ? n->shape.trunk_latency : 0.0);
+}
+
 hy_status hy_network_send(hy_network *n, double now, int from, int to, int64_t bytes, int64_t id) {
-    const int node = n->shape.node > 0 ? n->shape.node : n->ranks;
-    const double latency = from == to ? 0.0 : n->shape.latency[from / node == to / node ? HY_NEAR : HY_FAR];
     int64_t at = NONE;
     HY_TRY(take_flow(n, &at));
     flow *f = &n->flows[at];
     const int64_t version = f->version;
     *f = (flow){.id = id, .version = version + 1, .left = from == to ? 0.0 : (double)bytes};
     find_links(n, from, to, f);
-    return hy_time_queue_add(&n->events, now + latency, at, f->version);
+    return hy_time_queue_add(&n->events, now + latency_of(n, from, to), at, f->version);
 }
 
 /* ---- shares ---- */

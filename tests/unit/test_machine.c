@@ -141,8 +141,13 @@ static void test_words(void **unused) {
 }
 
 static void test_bad_words(void **unused) {
-    static const char *const bad[] = {"attention_small=1e10", "flat,memory_small=1e9,memory_little=5,memory_much=5",
-                                      "memory_small=1e9,memory_much=5", "products_small=-1"};
+    static const char *const bad[] = {"attention_small=1e10",
+                                      "flat,memory_small=1e9,memory_little=5,memory_much=5",
+                                      "memory_small=1e9,memory_much=5",
+                                      "products_small=-1",
+                                      "rails=2",
+                                      "node=1.5",
+                                      "trunk=-1"};
     hy_machine machine;
     (void)unused;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

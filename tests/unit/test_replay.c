@@ -144,6 +144,46 @@ static void test_levels(void **unused) {
     takes(large_gather, 16, two, 15 * (5e-6 + 1e6 / 1e10)); /* the ring is as slow as its slowest link */
 }
 
+static int distance;
+
+/* To the rank `distance` places on. */
+static void moved_on(hy_comm *world, hy_schedule *s) {
+    const int P = hy_comm_size(world), rank = hy_comm_rank(world);
+    hy_req r[2];
+    (void)s;
+    hy_comm_send(world, "on", buffer(), 4000000, (rank + distance) % P, 7, &r[0]);
+    hy_comm_recv(world, "on", buffer(), 4000000, (rank + P - distance) % P, 7, &r[1]);
+    hy_comm_wait_all(r, 2);
+}
+
+/* Four nodes of two ranks, two nodes under a switch, whose trunk carries what one rank's port does. */
+static void test_switches(void **unused) {
+    (void)unused;
+    hy_network_shape tree = {
+        .node = 2, .latency = {1e-6, 5e-6}, .bandwidth = {1e11, 1e10}, .leaf = 2, .trunk = 1e10, .trunk_latency = 2e-6};
+    distance = 4; /* the four ranks of a leaf share its trunk */
+    takes(moved_on, 8, tree, 7e-6 + 16e6 / 1e10);
+    distance = 2; /* two of the four leave */
+    takes(moved_on, 8, tree, 7e-6 + 8e6 / 1e10);
+    distance = 1; /* one does */
+    takes(moved_on, 8, tree, 7e-6 + 4e6 / 1e10);
+    tree.rails = true;
+    distance = 2; /* of the two ranks on a rail one leaves */
+    takes(moved_on, 8, tree, 7e-6 + 4e6 / 1e10);
+    distance = 4; /* both do */
+    takes(moved_on, 8, tree, 7e-6 + 8e6 / 1e10);
+    distance =
+        3; /* to the other rail, from the even ranks to the next node, from the odd ones to the one behind it: all through trunks */
+    takes(moved_on, 8, tree, 7e-6 + 8e6 / 1e10);
+    tree.leaf = 0; /* two switches in all */
+    takes(moved_on, 8, tree, 7e-6 + 16e6 / 1e10);
+    distance = 2;
+    takes(moved_on, 8, tree, 5e-6 + 4e6 / 1e10);
+    tree = (hy_network_shape){.node = 2, .latency = {1e-6, 5e-6}, .bandwidth = {1e11, 1e10}, .leaf = 2};
+    distance = 4; /* trunks as wide as all ports */
+    takes(moved_on, 8, tree, 5e-6 + 4e6 / 1e10);
+}
+
 /* ---- computing beside it ---- */
 
 static double computing;
@@ -353,9 +393,9 @@ static void test_alike(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_exchange), cmocka_unit_test(test_levels),
-                                       cmocka_unit_test(test_overlap),      cmocka_unit_test(test_mark),
-                                       cmocka_unit_test(test_sides),        cmocka_unit_test(test_mesh),
-                                       cmocka_unit_test(test_alike),        cmocka_unit_test(test_early)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_exchange), cmocka_unit_test(test_levels), cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_overlap),      cmocka_unit_test(test_mark),   cmocka_unit_test(test_sides),
+        cmocka_unit_test(test_mesh),         cmocka_unit_test(test_alike),  cmocka_unit_test(test_early)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

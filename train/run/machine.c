@@ -44,6 +44,20 @@ static const hy_machine presets[] = {
 };
 enum { PRESETS = sizeof presets / sizeof presets[0] };
 
+/* Whole numbers. */
+typedef struct machine_count {
+    const char *name, *help;
+    size_t offset; /* of an int */
+    int most;
+} machine_count;
+
+static const machine_count counts[] = {
+    {"node", "ranks of one", offsetof(hy_machine, network.node), 1000000},
+    {"leaf", "nodes under one switch; 0: all", offsetof(hy_machine, network.leaf), 1000000},
+    {"rails", "1: a switch for each rank of a node instead of one for all", offsetof(hy_machine, network.rails), 1},
+};
+enum { COUNTS = sizeof counts / sizeof counts[0] };
+
 typedef struct machine_key {
     const char *name, *help;
     size_t offset; /* of a double */
@@ -61,6 +75,9 @@ static const machine_key keys[] = {
     {"far", "bytes/s of a rank's port between nodes, each way", offsetof(hy_machine, network.bandwidth[HY_FAR])},
     {"far_latency", "seconds", offsetof(hy_machine, network.latency[HY_FAR])},
     {"uplink", "bytes/s of a node, each way; 0: as much as its ranks' ports", offsetof(hy_machine, network.uplink)},
+    {"trunk", "bytes/s of a switch to the others, each way; 0: as much as its ports",
+     offsetof(hy_machine, network.trunk)},
+    {"trunk_latency", "seconds more between switches", offsetof(hy_machine, network.trunk_latency)},
     {"products", "FLOP/s of matrix products", offsetof(hy_machine, products)},
     {"attention", "FLOP/s of softmax attention", offsetof(hy_machine, attention)},
     {"recurrences", "FLOP/s of linear recurrences", offsetof(hy_machine, recurrences)},
@@ -82,9 +99,11 @@ void hy_machine_help(char *text, size_t size) {
     for (int i = 0; i < PRESETS && used < size; i++) {
         used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", presets[i].name);
     }
-    used += used < size
-                ? (size_t)snprintf(text + used, size - used, "), KEY=VALUE,... or both; keys: node (ranks of one)")
-                : 0;
+    used += used < size ? (size_t)snprintf(text + used, size - used, "), KEY=VALUE,... or both; keys: ") : 0;
+    for (int i = 0; i < COUNTS && used < size; i++) {
+        used +=
+            (size_t)snprintf(text + used, size - used, "%s%s (%s)", i > 0 ? ", " : "", counts[i].name, counts[i].help);
+    }
     for (int i = 0; i < KEYS && used < size; i++) {
         used += (size_t)snprintf(text + used, size - used, ", %s (%s)", keys[i].name, keys[i].help);
     }
@@ -114,9 +133,12 @@ static hy_status set_key(const char *word, hy_machine *out) {
         return machine_unknown(word);
     }
     const size_t length = (size_t)(equals - word);
-    if (length == 4 && strncmp(word, "node", 4) == 0 && value < 1e6) {
-        out->network.node = (int)value;
-        return HY_OK;
+    for (int i = 0; i < COUNTS; i++) {
+        if (strlen(counts[i].name) == length && strncmp(counts[i].name, word, length) == 0 && value <= counts[i].most &&
+            value == floor(value)) {
+            *(int *)((char *)out + counts[i].offset) = (int)value;
+            return HY_OK;
+        }
     }
     for (int i = 0; i < KEYS; i++) {
         if (strlen(keys[i].name) == length && strncmp(keys[i].name, word, length) == 0) {
