@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every kind of mixer with every exchange, layout, packing, number of ranks, recompute, device and transport, forward and backward, against the
 # float64 oracle, token by token (tests/conformance). Without --full: rows that have every combination of ranks, exchange, layout and packing, and
-# every pair of any two values; a minute. With it: the whole product, hours on few cores; --part 3/20: a twentieth of it. Prints how many rows each
+# every pair of any two values; a minute. With it: the whole product, hours on few cores; --part 3/20: a twentieth of it, by lot. Prints how many rows each
 # value had, the largest errors with their rows, and how many passed and failed. Exit code 1: rows failed.
 #
 #     launch/conformance.sh [--full] [--part I/N] [--seed S] [--ranks "1 2 3 4 5 7 8"] [--folder build]

@@ -2,7 +2,7 @@
  *
  * The rows of the conformance matrix (conform_axes.h) that have P ranks: each runs a model of its kind of mixer forward and backward as it
  * says, and every token's output and every token's input gradient are compared with the oracle's (conform_problem.h), and the gradient of
- * every parameter. Rows are those that have every pair of values; --full: the whole product; --part: each N-th of it, from the I-th on;
+ * every parameter. Rows are those that have every pair of values; --full: the whole product; --part: an N-th of it, by lot;
  * --row: one, as a failure prints it. --damaged: every exchange is damaged, and each row must fail. Exit code 1: rows failed. */
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "layers/mixers/mixer.h"
 #include "tests/conformance/conform_axes.h"
 #include "tests/conformance/conform_run.h"
@@ -186,12 +187,17 @@ static bool is_mine(const matrix *m, const conform_row *row) {
     return atoi(m->axes[CONFORM_RANKS].names[row->at[CONFORM_RANKS]]) == hy_comm_size(m->world);
 }
 
+/* Every value of every axis is in every part, whatever the number of parts: a row's is drawn. */
+static bool is_of_part(const matrix *m, int64_t number) {
+    return (int64_t)(hy_random_u64(1, hy_random_stream("part"), (uint64_t)number) % (uint64_t)m->parts) == m->part;
+}
+
 static hy_status run_product(matrix *m) {
     const int64_t n = conform_product(m->axes);
     int64_t number = 0;
     for (int64_t i = 0; i < n; i++) {
         const conform_row row = conform_product_row(m->axes, m->seed, i);
-        if (is_mine(m, &row) && number++ % m->parts == m->part) {
+        if (is_mine(m, &row) && is_of_part(m, number++)) {
             HY_TRY(run_row(m, &row));
         }
     }
