@@ -351,7 +351,7 @@ static hy_status choose_methods(plan_job *job) {
     }
     HY_TRY(hy_machine_parse(job->machine, &machine));
     method->node = method->node > 0 ? method->node : machine.network.node;
-    return hy_method_choose(job->config, 0, job->ranks, asked, &machine, method, &job->choice);
+    return hy_method_choose(job->config, 0, job->ranks, asked, &machine, NULL, method, &job->choice);
 }
 
 static hy_status print_plan(plan_job *job) {

@@ -88,7 +88,7 @@ static hy_status settle_methods(const scale_job *job, const hy_scale_point *poin
     if (!hy_method_is_open(method)) {
         return HY_OK;
     }
-    HY_TRY(hy_method_choose(point->config, 0, point->ranks, false, &job->machine, method, &choice));
+    HY_TRY(hy_method_choose(point->config, 0, point->ranks, false, &job->machine, NULL, method, &choice));
     hy_free(choice);
     return HY_OK;
 }
@@ -99,7 +99,7 @@ static hy_status simulate_point(const scale_job *job, const hy_scale_point *poin
         point->config->parallel.method.node = job->machine.network.node;
     }
     HY_TRY(settle_methods(job, point));
-    HY_TRY(hy_simulate(point->config, 0, point->ranks, &job->machine, &simulation));
+    HY_TRY(hy_simulate(point->config, 0, point->ranks, &job->machine, NULL, &simulation));
     const hy_replay *replay = simulation.replay;
     *row = (hy_scale_row){.tokens = simulation.tokens, .seconds = replay->seconds, .memory = simulation.memory};
     for (int r = 0; r < replay->n_ranks; r++) {

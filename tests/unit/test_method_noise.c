@@ -67,7 +67,7 @@ static void check_taken(const hy_method_choice *choice, const hy_sp_method *meth
 /* Seconds of the fastest of what `config` leaves open. */
 static double fastest(const hy_config *config, int ranks, const hy_machine *machine, hy_sp_method *method) {
     hy_method_choice *choice = NULL;
-    assert_int_equal(hy_method_choose(config, 0, ranks, false, machine, method, &choice), HY_OK);
+    assert_int_equal(hy_method_choose(config, 0, ranks, false, machine, NULL, method, &choice), HY_OK);
     const double seconds = choice->tried[choice->best].seconds;
     check_taken(choice, method);
     hy_free(choice);

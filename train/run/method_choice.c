@@ -12,6 +12,7 @@ typedef struct choosing {
     hy_config *small; /* a layer of every mixer */
     int stage, ranks;
     const hy_machine *machine;
+    hy_comm *world; /* NULL: alone */
     hy_method_choice *out;
 } choosing;
 
@@ -70,20 +71,41 @@ static hy_status activations_of(const choosing *c, const hy_sp_method *method, i
     return status;
 }
 
+static void read_replay(const hy_method_choice *choice, const hy_replay *replay, hy_tried_method *tried) {
+    tried->seconds = replay->seconds;
+    for (int i = 0; i < choice->n_mixers; i++) {
+        tried->layers[i] = layer_of(replay, i + 1);
+        tried->seconds += (double)(choice->counts[i] - 1) * tried->layers[i].seconds;
+        tried->sent += (double)choice->counts[i] * tried->layers[i].sent;
+    }
+}
+
+/* The first rank knows; the others learn from it, so that all go on alike. */
+static hy_status share_tried(const choosing *c, hy_status status, hy_tried_method *tried) {
+    hy_req req;
+    if (c->world == NULL) {
+        return status;
+    }
+    HY_TRY(hy_comm_agree(c->world, status));
+    hy_comm_broadcast(c->world, "method", tried, sizeof *tried, 0, &req);
+    hy_comm_wait(&req);
+    return HY_OK;
+}
+
 static hy_status try_method(choosing *c, const hy_sp_method *method) {
     hy_simulation simulation;
     hy_tried_method *tried = &c->out->tried[c->out->n];
     c->small->parallel.method = *method;
     c->small->parallel.method.prune = 0; /* decays go by the layer, and these layers are others */
-    HY_TRY(hy_simulate(c->small, c->stage, c->ranks, c->machine, &simulation));
-    *tried = (hy_tried_method){.method = *method, .seconds = simulation.replay->seconds};
-    for (int i = 0; i < c->out->n_mixers; i++) {
-        tried->layers[i] = layer_of(simulation.replay, i + 1);
-        tried->seconds += (double)(c->out->counts[i] - 1) * tried->layers[i].seconds;
-        tried->sent += (double)c->out->counts[i] * tried->layers[i].sent;
+    HY_TRY(hy_simulate(c->small, c->stage, c->ranks, c->machine, c->world, &simulation));
+    *tried = (hy_tried_method){.method = *method};
+    hy_status status = HY_OK;
+    if (simulation.replay != NULL) {
+        read_replay(c->out, simulation.replay, tried);
+        status = activations_of(c, method, &tried->activations);
     }
     hy_simulation_clear(&simulation);
-    HY_TRY(activations_of(c, method, &tried->activations));
+    HY_TRY(share_tried(c, status, tried));
     if (c->out->n == 0 || tried->seconds < c->out->tried[c->out->best].seconds) {
         c->out->best = c->out->n;
     }
@@ -206,7 +228,8 @@ static void settle_open_parts(hy_method_choice *choice, hy_sp_method *method) {
 
 static hy_status try_on_small_model(choosing *c, bool all) {
     list_mixers(&c->config->model, c->out);
-    HY_TRY(HY_NEW("configuration", 1, &c->small));
+    const hy_status room = HY_NEW("configuration", 1, &c->small);
+    HY_TRY(c->world != NULL ? hy_comm_agree(c->world, room) : room);
     memcpy(c->small, c->config, sizeof *c->small);
     hy_method_small_model(&c->config->model, &c->small->model);
     const hy_status status = try_all(c, &c->config->parallel.method, all);
@@ -215,9 +238,10 @@ static hy_status try_on_small_model(choosing *c, bool all) {
 }
 
 hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all, const hy_machine *machine,
-                           hy_sp_method *method, hy_method_choice **out) {
-    choosing c = {.config = config, .stage = stage, .ranks = ranks, .machine = machine};
-    HY_TRY(HY_NEW("methods", 1, &c.out));
+                           hy_comm *world, hy_sp_method *method, hy_method_choice **out) {
+    choosing c = {.config = config, .stage = stage, .ranks = ranks, .machine = machine, .world = world};
+    const hy_status room = HY_NEW("methods", 1, &c.out);
+    HY_TRY(world != NULL ? hy_comm_agree(world, room) : room);
     const hy_status status = try_on_small_model(&c, all);
     if (status != HY_OK) {
         hy_free(c.out);

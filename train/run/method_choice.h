@@ -37,9 +37,11 @@ typedef struct hy_method_choice {
 } hy_method_choice;
 
 /* Tries what `config` leaves open (`auto`), all of it if `all`; the open parts of *method, which may be the configuration's own, become those
- * of the one that is taken of those with its other parts. *out: what was tried, the caller's (hy_free). HY_ERR_USAGE for a mesh that does not fit. Local. */
+ * of the one that is taken of those with its other parts. *out: what was tried, the caller's (hy_free). HY_ERR_USAGE for a mesh that does not fit. world: who shares the
+ * work, all with the same arguments and results; NULL: this process alone. Collective over `world`. */
 HY_MUST_CHECK hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all,
-                                         const hy_machine *machine, hy_sp_method *method, hy_method_choice **out);
+                                         const hy_machine *machine, hy_comm *world, hy_sp_method *method,
+                                         hy_method_choice **out);
 /* A model with one layer of every mixer, in the order of their first layers. */
 void hy_method_small_model(const hy_model_config *model, hy_model_config *small);
 /* Whether `config` leaves anything open. */

@@ -59,27 +59,23 @@ static hy_status find_machine(const hy_config *config, hy_comm *world, hy_machin
     }
     hy_comm_broadcast(world, "machine", &known, sizeof known, 0, &req);
     hy_comm_wait(&req);
-    if (known) {
-        return HY_OK; /* rank 0 has it, and is the one that simulates */
+    if (!known) {
+        const int sharing = hy_trainer_sequence_size(config, ranks);
+        HY_TRY(hy_machine_measure(config, world, hy_sp_node_ranks(&config->parallel.method, sharing), machine));
     }
-    const int sharing = hy_trainer_sequence_size(config, ranks);
-    HY_TRY(hy_machine_measure(config, world, hy_sp_node_ranks(&config->parallel.method, sharing), machine));
-    if (rank == 0) {
+    if (!known && rank == 0) {
         keep(config, path, ranks, machine);
     }
+    hy_comm_broadcast(world, "machine", machine, sizeof *machine, 0, &req);
+    hy_comm_wait(&req);
     return HY_OK;
 }
 
-/* Rank 0. */
-static hy_status choose(const hy_config *config, int ranks, const hy_machine *machine, hy_sp_method *method) {
-    hy_method_choice *choice = NULL;
-    HY_TRY(hy_method_choose(config, 0, ranks, false, machine, method, &choice));
+static void say_choice(const hy_method_choice *choice, const hy_sp_method *method, const hy_machine *machine) {
     hy_info("auto: layout %s, states %s, attention %s: of %d simulated, the fastest %s a micro-step on %s",
             hy_layout_names[method->layout], hy_state_exchange_names[method->state],
             hy_attention_method_names[method->attention], choice->n,
             hy_text_duration(choice->tried[choice->best].seconds).s, machine->name);
-    hy_free(choice);
-    return HY_OK;
 }
 
 /* Ranks of a node, of those that share a sequence: as configured, or those of a host. Collective. */
@@ -98,13 +94,14 @@ static hy_status find_node(const hy_config *config, hy_comm *world, int64_t *nod
 
 static hy_status settle(hy_config *config, hy_comm *world) {
     hy_sp_method *method = &config->parallel.method;
-    const int ranks = hy_comm_size(world);
     hy_machine machine;
-    hy_req req = {0};
+    hy_method_choice *choice = NULL;
     HY_TRY(find_machine(config, world, &machine));
-    HY_TRY(hy_comm_agree(world, hy_comm_rank(world) == 0 ? choose(config, ranks, &machine, method) : HY_OK));
-    hy_comm_broadcast(world, "method", method, sizeof *method, 0, &req);
-    hy_comm_wait(&req);
+    HY_TRY(hy_method_choose(config, 0, hy_comm_size(world), false, &machine, world, method, &choice));
+    if (hy_comm_rank(world) == 0) {
+        say_choice(choice, method, &machine);
+    }
+    hy_free(choice);
     return HY_OK;
 }
 
