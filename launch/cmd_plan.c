@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -336,8 +337,9 @@ static hy_status print_plan_text(plan_job *job) {
     return print_work(job);
 }
 
-/* Methods that the configuration leaves open become those that auto takes on the machine; with --machine all are shown. */
-static hy_status choose_methods(plan_job *job) {
+/* Methods that the configuration leaves open become those that auto takes on the machine; with --machine all are shown. The ranks of an mpirun share
+ * the simulations. Collective. */
+static hy_status choose_methods(plan_job *job, hy_comm *world) {
     hy_sp_method *method = &job->config->parallel.method;
     const char *configured = job->config->parallel.machine;
     const bool asked = job->machine != NULL, open = hy_method_is_open(method);
@@ -351,14 +353,21 @@ static hy_status choose_methods(plan_job *job) {
     }
     HY_TRY(hy_machine_parse(job->machine, &machine));
     method->node = method->node > 0 ? method->node : machine.network.node;
-    return hy_method_choose(job->config, 0, job->ranks, asked, &machine, NULL, method, &job->choice);
+    return hy_method_choose(job->config, 0, job->ranks, asked, &machine, world, method, &job->choice);
+}
+
+/* What is wrong is so on all ranks, and said by the first. */
+static hy_status choose_together(plan_job *job, hy_comm *world) {
+    if (hy_comm_rank(world) > 0) {
+        hy_log_set_level(HY_LOG_NONE);
+    }
+    const hy_status status = choose_methods(job, world);
+    hy_log_set_level(HY_LOG_INFO);
+    return hy_comm_agree(world, status);
 }
 
 static hy_status print_plan(plan_job *job) {
-    hy_status status = choose_methods(job);
-    if (status == HY_OK) {
-        status = find_fullest_rank(job);
-    }
+    hy_status status = find_fullest_rank(job);
     if (status == HY_OK) {
         status = hy_model_create(&job->config->model, job->ranks, &job->model);
     }
@@ -380,7 +389,6 @@ static hy_status print_plan(plan_job *job) {
     hy_dry_run_destroy(job->whole);
     hy_dry_run_destroy(job->unpruned);
     hy_model_destroy(job->model);
-    hy_free(job->choice);
     return status;
 }
 
@@ -414,7 +422,8 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
     const hy_usage usage = {"hylas plan CONFIG [options]",
                             "What a run of CONFIG takes, without running it: parameters by kind, memory of the fullest "
                             "rank, FLOPs, and what every\n"
-                            "layer's exchange sends in one step. Needs neither mpirun nor a token store.",
+                            "layer's exchange sends in one step. Needs neither mpirun nor a token store; under mpirun "
+                            "ranks share what is simulated.",
                             options,
                             5,
                             1,
@@ -428,9 +437,13 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
     HY_TRY(hy_config_load_on_all(world, args.positional[0], &sets, &config));
     plan_job job = {.config = config, .json = json, .documents = documents, .machine = machine};
     hy_status status = choose_ranks(ranks, world, &job);
+    if (status == HY_OK) { /* on all ranks or none */
+        status = choose_together(&job, world);
+    }
     if (status == HY_OK && hy_comm_rank(world) == 0) {
         status = print_plan(&job);
     }
+    hy_free(job.choice);
     hy_free(config);
     return hy_comm_agree(world, status);
 }

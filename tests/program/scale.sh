@@ -79,8 +79,11 @@ echo "other,columns" >other.csv
 for way in contiguous zigzag allgather ring; do
     grep -q "$way" <(sed -n '/^methods/,/^fastest/p' log) || fail "plan does not show $way"
 done
-"$hylas" plan "$config" --ranks 8 --set parallel.machine=dgx-a100,far=1e9,node=2 --set data.sequence=4096 --set parallel.layout=auto \
-    --set parallel.state=auto --set parallel.attention=auto >open 2>&1 || fail "open plan: $(tail -n 3 open)"
+left_open=(plan "$config" --ranks 8 --set parallel.machine=dgx-a100,far=1e9,node=2 --set data.sequence=4096 --set parallel.layout=auto --set parallel.state=auto
+    --set parallel.attention=auto)
+"$hylas" "${left_open[@]}" >open 2>&1 || fail "open plan: $(tail -n 3 open)"
+"$mpirun" -np 3 "$hylas" "${left_open[@]}" >shared 2>&1 || fail "open plan, three processes: $(tail -n 3 shared)"
+cmp -s open shared || fail "three processes plan otherwise: $(diff open shared | head -n 5)"
 [ "$(grep '^fastest' log)" = "$(grep '^fastest' open)" ] && [ -n "$(grep '^auto takes' log)" ] && [ "$(grep '^auto takes' log)" = "$(grep '^auto takes' open)" ] ||
     fail "the open plan takes another way"
 layout=$(sed -n 's/^auto takes.*parallel.layout=\([a-z]*\).*/\1/p' log)
