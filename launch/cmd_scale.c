@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -30,6 +31,7 @@ typedef struct scale_job {
     const char *plot; /* NULL: none */
     hy_row_file rows; /* of csv */
     hy_text_table *table;
+    hy_comm *world;    /* whose ranks share what is simulated */
     double first_rate; /* tokens per second and rank at the fewest ranks of this combination */
 } scale_job;
 
@@ -79,6 +81,10 @@ static bool find_row(const scale_job *job, const char *settings, hy_scale_row *r
     return false;
 }
 
+static bool is_first(const scale_job *job) {
+    return hy_comm_rank(job->world) == 0;
+}
+
 /* ---- a point ---- */
 
 /* What the configuration leaves open. */
@@ -88,7 +94,7 @@ static hy_status settle_methods(const scale_job *job, const hy_scale_point *poin
     if (!hy_method_is_open(method)) {
         return HY_OK;
     }
-    HY_TRY(hy_method_choose(point->config, 0, point->ranks, false, &job->machine, NULL, method, &choice));
+    HY_TRY(hy_method_choose(point->config, 0, point->ranks, false, &job->machine, job->world, method, &choice));
     hy_free(choice);
     return HY_OK;
 }
@@ -99,8 +105,11 @@ static hy_status simulate_point(const scale_job *job, const hy_scale_point *poin
         point->config->parallel.method.node = job->machine.network.node;
     }
     HY_TRY(settle_methods(job, point));
-    HY_TRY(hy_simulate(point->config, 0, point->ranks, &job->machine, NULL, &simulation));
+    HY_TRY(hy_simulate(point->config, 0, point->ranks, &job->machine, job->world, &simulation));
     const hy_replay *replay = simulation.replay;
+    if (replay == NULL) {
+        return HY_OK;
+    }
     *row = (hy_scale_row){.tokens = simulation.tokens, .seconds = replay->seconds, .memory = simulation.memory};
     for (int r = 0; r < replay->n_ranks; r++) {
         row->exposed += (replay->ranks[r].waiting + replay->ranks[r].posting) / (replay->seconds * point->ranks);
@@ -126,15 +135,32 @@ static void show_row(scale_job *job, const hy_scale_point *point, const hy_scale
     hy_text_table_cell(job->table, "%s", hy_text_bytes(row->memory).s);
 }
 
+/* The row, made if it is not there. Collective. */
+static hy_status find_or_make(const scale_job *job, const hy_scale_point *point, const char *settings, bool *known,
+                              hy_scale_row *row) {
+    hy_req req;
+    *known = is_first(job) && find_row(job, settings, row);
+    hy_comm_broadcast(job->world, "known", known, sizeof *known, 0, &req);
+    hy_comm_wait(&req);
+    if (*known) {
+        return HY_OK;
+    }
+    if (job->launch == NULL) {
+        return simulate_point(job, point, row);
+    }
+    return hy_comm_agree(job->world, is_first(job) ? hy_scale_launch(job->launch, point, job->repeats, row) : HY_OK);
+}
+
 static hy_status make_point(scale_job *job, int64_t i, hy_scale_point *point) {
     char settings[HY_POINT_TEXT], line[ROW_MAX];
     hy_scale_row row = {0};
-    HY_TRY(hy_scale_point_at(&job->grid, i, point));
-    HY_TRY(write_settings(job, point, settings, sizeof settings));
-    const bool known = find_row(job, settings, &row);
-    if (!known) {
-        HY_TRY(job->launch != NULL ? hy_scale_launch(job->launch, point, job->repeats, &row)
-                                   : simulate_point(job, point, &row));
+    bool known = false;
+    hy_status status = hy_scale_point_at(&job->grid, i, point);
+    status = status == HY_OK ? write_settings(job, point, settings, sizeof settings) : status;
+    HY_TRY(hy_comm_agree(job->world, status));
+    HY_TRY(find_or_make(job, point, settings, &known, &row));
+    if (!is_first(job)) {
+        return HY_OK;
     }
     const double rate = row.tokens / row.seconds;
     job->first_rate = i % job->grid.n_ranks == 0 ? rate / point->ranks : job->first_rate;
@@ -158,14 +184,17 @@ static hy_status make_points(scale_job *job) {
         headers[n++] = last[i];
     }
     write_head(job, head, sizeof head);
-    HY_TRY(hy_row_file_open(job->csv, head, &job->rows));
-    HY_TRY(hy_text_table_create(n, headers, &job->table));
-    HY_TRY(HY_NEW("config", 1, &point.config));
-    hy_status status = HY_OK;
+    hy_status status = is_first(job) ? hy_row_file_open(job->csv, head, &job->rows) : HY_OK;
+    status = status == HY_OK ? hy_text_table_create(n, headers, &job->table) : status;
+    status = status == HY_OK ? HY_NEW("config", 1, &point.config) : status;
+    HY_TRY(hy_comm_agree(job->world, status));
     for (int64_t i = 0; i < hy_scale_points(&job->grid) && status == HY_OK; i++) {
-        status = make_point(job, i, &point);
+        status = hy_comm_agree(job->world, make_point(job, i, &point));
     }
     hy_free(point.config);
+    if (!is_first(job)) {
+        return status;
+    }
     printf(job->launch != NULL ? "run with %s: the least of %lld steps of one micro-step\n\n"
                                : "simulated on %s: a step of one micro-step\n\n",
            job->machine.name, (long long)job->repeats);
@@ -192,15 +221,21 @@ static hy_status run_study(const char *ranks, const hy_option_list *vary, const 
     HY_TRY(machine != NULL ? hy_machine_parse(machine, &job->machine) : name_launcher(job));
     HY_TRY(hy_scale_grid_parse(ranks, vary, &job->grid));
     HY_TRY(make_points(job));
-    return job->plot != NULL ? hy_scale_plot(job->csv, job->plot) : HY_OK;
+    return job->plot != NULL && is_first(job) ? hy_scale_plot(job->csv, job->plot) : HY_OK;
 }
 
-static hy_status run_on_first(const scale_job *study, const char *ranks, const hy_option_list *vary,
-                              const char *machine, hy_comm *world) {
+/* What is wrong with the words is so on all ranks, and said by the first. */
+static hy_status run_on_all(const scale_job *study, const char *ranks, const hy_option_list *vary, const char *machine,
+                            hy_comm *world) {
     scale_job *job = NULL;
     HY_TRY(hy_comm_agree(world, HY_NEW("study", 1, &job)));
     *job = *study;
-    const hy_status status = hy_comm_rank(world) == 0 ? run_study(ranks, vary, machine, job) : HY_OK;
+    job->world = world;
+    if (!is_first(job)) {
+        hy_log_set_level(HY_LOG_NONE);
+    }
+    const hy_status status = run_study(ranks, vary, machine, job);
+    hy_log_set_level(HY_LOG_INFO);
     hy_text_table_destroy(job->table);
     hy_row_file_close(&job->rows);
     hy_free(job);
@@ -252,10 +287,11 @@ hy_status hy_cmd_scale(int argc, char **argv, hy_comm *world) {
         {"--set", HY_OPTION_LIST, &sets, "a.b=value", "changes one key of the config; may be given many times"},
     };
     const hy_usage usage = {
-        .line = "hylas scale CONFIG (--simulate MACHINE | --launch WORDS) --ranks LIST [options]\n"
+        .line = "[mpirun -np N] hylas scale CONFIG (--simulate MACHINE | --launch WORDS) --ranks LIST [options]\n"
                 "       [mpirun -np N] hylas scale CONFIG --sizes KEY=VALUES... [options]",
         .about = "A scaling study: a row for every number of ranks and every combination of what "
-                 "is varied, of a step as it would run on that machine, or as it runs; or, with --sizes, a "
+                 "is varied, of a step as it would run on that machine (under mpirun ranks share what is simulated), "
+                 "or as it runs; or, with --sizes, a "
                  "row for every model size, trained.",
         .options = options,
         .n_options = (int)(sizeof options / sizeof options[0]),
@@ -272,7 +308,7 @@ hy_status hy_cmd_scale(int argc, char **argv, hy_comm *world) {
                              .repeats = repeats > 0 ? repeats : 5,
                              .grid = {.config = args.positional[0], .sets = &sets, .per_rank = per_rank}};
     if (sizes.n == 0 && isnan(tokens_per_parameter)) {
-        return run_on_first(&study, ranks, &vary, machine, world);
+        return run_on_all(&study, ranks, &vary, machine, world);
     }
     const hy_ladder_options ladder = {
         .source = {args.positional[0], &sets, isnan(tokens_per_parameter) ? 20.0 : tokens_per_parameter},

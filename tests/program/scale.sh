@@ -22,6 +22,14 @@ head -n 3 first.csv >rows.csv # a study that was stopped
 "$hylas" "${study[@]}" --simulate dgx-h100 >log 2>&1 || fail "went on: $(tail -n 3 log)"
 cmp -s rows.csv first.csv || fail "a study that goes on has other rows: $(diff rows.csv first.csv)"
 
+# Three processes share the work: the same rows, some of them there already.
+head -n 4 first.csv >rows.csv
+"$mpirun" -np 3 "$hylas" "${study[@]}" --simulate dgx-h100 >shared 2>&1 || fail "three processes: $(tail -n 3 shared)"
+cmp -s rows.csv first.csv || fail "three processes make other rows: $(diff rows.csv first.csv)"
+diff again shared >/dev/null || fail "three processes show rows otherwise: $(diff again shared)"
+"$mpirun" -np 2 "$hylas" "${study[@]}" --simulate dgx-h101 >log 2>&1
+[ $? -eq 2 ] && [ "$(grep -c "machine 'dgx-h101'" log)" -eq 1 ] || fail "a machine that is none, two processes: $(cat log)"
+
 # A thousandth of the bandwidth: the same bytes, more time, more of it exposed.
 fast=$(column seconds) bytes=$(column sent_bytes_per_rank) exposed=$(column exposed_share)
 "$hylas" "${study[@]}" --simulate dgx-h100,far=5e7,near=5e7 >log 2>&1 || fail "slow network: $(tail -n 3 log)"
