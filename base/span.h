@@ -40,7 +40,7 @@ typedef struct hy_span {
     int32_t peer, tag, size; /* EXCHANGE: rank in its communicator, −1: all; ranks of that */
 } hy_span;
 
-/* From now on spans go into ring[capacity] (borrowed); NULL: nowhere, as at first. */
+/* From now on spans go into ring[capacity] (borrowed); NULL: nowhere, as at first. Ends a pause. */
 void hy_spans_record(hy_span *ring, int64_t capacity);
 /* Until it is told otherwise no span is begun; those that are there can end. */
 void hy_spans_pause(bool pause);

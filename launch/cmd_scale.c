@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/memory.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -31,7 +30,8 @@ typedef struct scale_job {
     const char *plot; /* NULL: none */
     hy_row_file rows; /* of csv */
     hy_text_table *table;
-    hy_comm *world;    /* whose ranks share what is simulated */
+    hy_comm *world; /* whose ranks share what is simulated */
+    int64_t points;
     double first_rate; /* tokens per second and rank at the fewest ranks of this combination */
 } scale_job;
 
@@ -83,6 +83,13 @@ static bool find_row(const scale_job *job, const char *settings, hy_scale_row *r
 
 static bool is_first(const scale_job *job) {
     return hy_comm_rank(job->world) == 0;
+}
+
+/* What the first rank has. */
+static void share(const scale_job *job, const char *name, void *what, size_t bytes) {
+    hy_req req;
+    hy_comm_broadcast(job->world, name, what, bytes, 0, &req);
+    hy_comm_wait(&req);
 }
 
 /* ---- a point ---- */
@@ -138,10 +145,8 @@ static void show_row(scale_job *job, const hy_scale_point *point, const hy_scale
 /* The row, made if it is not there. Collective. */
 static hy_status find_or_make(const scale_job *job, const hy_scale_point *point, const char *settings, bool *known,
                               hy_scale_row *row) {
-    hy_req req;
     *known = is_first(job) && find_row(job, settings, row);
-    hy_comm_broadcast(job->world, "known", known, sizeof *known, 0, &req);
-    hy_comm_wait(&req);
+    share(job, "known", known, sizeof *known);
     if (*known) {
         return HY_OK;
     }
@@ -155,9 +160,11 @@ static hy_status make_point(scale_job *job, int64_t i, hy_scale_point *point) {
     char settings[HY_POINT_TEXT], line[ROW_MAX];
     hy_scale_row row = {0};
     bool known = false;
-    hy_status status = hy_scale_point_at(&job->grid, i, point);
-    status = status == HY_OK ? write_settings(job, point, settings, sizeof settings) : status;
+    hy_status status = is_first(job) ? hy_scale_point_at(&job->grid, i, point) : HY_OK;
+    status = status == HY_OK && is_first(job) ? write_settings(job, point, settings, sizeof settings) : status;
     HY_TRY(hy_comm_agree(job->world, status));
+    share(job, "ranks", &point->ranks, sizeof point->ranks);
+    share(job, "configuration", point->config, sizeof *point->config);
     HY_TRY(find_or_make(job, point, settings, &known, &row));
     if (!is_first(job)) {
         return HY_OK;
@@ -188,7 +195,7 @@ static hy_status make_points(scale_job *job) {
     status = status == HY_OK ? hy_text_table_create(n, headers, &job->table) : status;
     status = status == HY_OK ? HY_NEW("config", 1, &point.config) : status;
     HY_TRY(hy_comm_agree(job->world, status));
-    for (int64_t i = 0; i < hy_scale_points(&job->grid) && status == HY_OK; i++) {
+    for (int64_t i = 0; i < job->points && status == HY_OK; i++) {
         status = hy_comm_agree(job->world, make_point(job, i, &point));
     }
     hy_free(point.config);
@@ -211,7 +218,7 @@ static hy_status name_launcher(scale_job *job) {
     return HY_OK;
 }
 
-static hy_status run_study(const char *ranks, const hy_option_list *vary, const char *machine, scale_job *job) {
+static hy_status parse_words(const char *ranks, const hy_option_list *vary, const char *machine, scale_job *job) {
     if ((machine == NULL) == (job->launch == NULL) || ranks == NULL) {
         return hy_fail(HY_ERR_USAGE, "scale needs --sizes, or --ranks LIST and --simulate MACHINE or --launch WORDS");
     }
@@ -220,22 +227,26 @@ static hy_status run_study(const char *ranks, const hy_option_list *vary, const 
     }
     HY_TRY(machine != NULL ? hy_machine_parse(machine, &job->machine) : name_launcher(job));
     HY_TRY(hy_scale_grid_parse(ranks, vary, &job->grid));
+    job->points = hy_scale_points(&job->grid);
+    return HY_OK;
+}
+
+/* The first rank reads words and files; of a point the others learn what they simulate. */
+static hy_status run_study(const char *ranks, const hy_option_list *vary, const char *machine, scale_job *job) {
+    HY_TRY(hy_comm_agree(job->world, is_first(job) ? parse_words(ranks, vary, machine, job) : HY_OK));
+    share(job, "machine", &job->machine, sizeof job->machine);
+    share(job, "points", &job->points, sizeof job->points);
     HY_TRY(make_points(job));
     return job->plot != NULL && is_first(job) ? hy_scale_plot(job->csv, job->plot) : HY_OK;
 }
 
-/* What is wrong with the words is so on all ranks, and said by the first. */
 static hy_status run_on_all(const scale_job *study, const char *ranks, const hy_option_list *vary, const char *machine,
                             hy_comm *world) {
     scale_job *job = NULL;
     HY_TRY(hy_comm_agree(world, HY_NEW("study", 1, &job)));
     *job = *study;
     job->world = world;
-    if (!is_first(job)) {
-        hy_log_set_level(HY_LOG_NONE);
-    }
     const hy_status status = run_study(ranks, vary, machine, job);
-    hy_log_set_level(HY_LOG_INFO);
     hy_text_table_destroy(job->table);
     hy_row_file_close(&job->rows);
     hy_free(job);

@@ -42,19 +42,26 @@ linear_layers() {
     simulate zeco dgx-h100 gla-1.3b --set model.layers=8 --set parallel.layout=contiguous --ranks 8,256 --per-rank 32768 --vary parallel.state=allgather,chain,ring
 }
 
+fewer=$(tr , '\n' <<<"$ranks" | awk '$1 < 1024' | paste -sd ,) # messages of all pairs at once take an hour on 1,024
+
 softmax_layers() {
     for machine in $dgx $flat $slow; do
         layer=(attention "$machine" gated-deltanet-1.3b --set model.layers=1 --set 'model.schedule.pattern=[attention]' --set parallel.layout=zigzag
             --vary "data.sequence=$tokens")
         simulate "${layer[@]}" --ranks "$ranks" --vary parallel.attention=ring,heads,2d,node
-        simulate "${layer[@]}" --ranks "${ranks%,1024}" --vary parallel.attention=allgather # whose messages of all pairs at once take an hour on 1,024
+        [ -z "$fewer" ] || simulate "${layer[@]}" --ranks "$fewer" --vary parallel.attention=allgather
     done
 }
 
+linear_layers &
+linear=$!
 softmax_layers &
 softmax=$!
-linear_layers &
-wait $! && wait $softmax || exit 1
+trap 'for job in $linear $softmax; do pkill -P $job; kill $job; done; exit 1' INT TERM
+failed=0
+wait $linear || failed=1
+wait $softmax || failed=1
+[ $failed = 0 ] || exit 1
 for file in states attention; do
     printf '\n%s\n| machine | tokens | ranks | step | fastest | times of the fastest |\n|---|---|---|---|---|---|\n' "$file"
     winners $file

@@ -332,6 +332,10 @@ static hy_status check_step_options(void *context) {
         return hy_fail(HY_ERR_USAGE,
                        "--spans goes without --operations and --times, which would count steps with spans too");
     }
+    if (b->spans && b->steps < HY_SPAN_PAIRS_MIN) {
+        return hy_fail(HY_ERR_USAGE, "--spans wants --repeats %d at least; hundreds, to tell a percent",
+                       HY_SPAN_PAIRS_MIN);
+    }
     return b->described != NULL ? hy_machine_parse(b->described, &b->machine) : HY_OK;
 }
 

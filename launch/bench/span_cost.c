@@ -10,12 +10,15 @@
 hy_status hy_span_cost_create(const hy_config *config, const hy_mesh *mesh, hy_device *device, int64_t pairs,
                               hy_span_cost **out) {
     hy_span_cost *cost = NULL;
-    HY_TRY(hy_comm_agree(mesh->world, HY_NEW("cost of spans", 1, &cost)));
-    *cost = (hy_span_cost){.config = *config, .pairs = pairs};
-    cost->config.trace.on = true;
-    cost->config.trace.steps[0] = '\0';
-    cost->config.run.dir[0] = '\0';
-    hy_status status = hy_comm_agree(mesh->world, HY_NEW("pairs of steps", pairs, &cost->ratios));
+    hy_status status = HY_NEW("cost of spans", 1, &cost);
+    if (status == HY_OK) {
+        *cost = (hy_span_cost){.config = *config, .pairs = pairs};
+        cost->config.trace.on = true;
+        cost->config.trace.steps[0] = '\0';
+        cost->config.run.dir[0] = '\0';
+        status = HY_NEW("pairs of steps", pairs, &cost->ratios);
+    }
+    status = hy_comm_agree(mesh->world, status);
     status = status == HY_OK ? hy_recorder_create(&cost->config, mesh, device, &cost->recorder) : status;
     if (status != HY_OK) {
         hy_span_cost_destroy(cost);
@@ -55,7 +58,7 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Of n values in order, the median lies between the k-th and the (n + 1 − k)-th with 95%: k = (n + 1)/2 − 1.96·√n/2. */
+/* Of n values in order, 6 at least, the median lies between the k-th and the (n + 1 − k)-th with 95%: k = (n + 1)/2 − 1.96·√n/2. */
 hy_span_cost_result hy_span_cost_of(hy_span_cost *cost) {
     const int64_t n = cost->n;
     const double *r = cost->ratios;

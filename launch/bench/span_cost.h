@@ -27,7 +27,8 @@ void hy_span_cost_add(hy_span_cost *cost, double with, double without);
 typedef struct hy_span_cost_result {
     double median, low, high; /* times of a step without */
 } hy_span_cost_result;
-/* Sorts the pairs. */
+enum { HY_SPAN_PAIRS_MIN = 6 }; /* fewer hold the median with less than 95% between the least and the largest */
+/* Sorts the pairs, HY_SPAN_PAIRS_MIN at least. */
 hy_span_cost_result hy_span_cost_of(hy_span_cost *cost);
 /* Both rank 0's. */
 void hy_span_cost_print(hy_span_cost *cost);

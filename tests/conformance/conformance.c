@@ -187,9 +187,10 @@ static bool is_mine(const matrix *m, const conform_row *row) {
     return atoi(m->axes[CONFORM_RANKS].names[row->at[CONFORM_RANKS]]) == hy_comm_size(m->world);
 }
 
-/* Every value of every axis is in every part, whatever the number of parts: a row's is drawn. */
+/* By lot: a part has each value of each axis as often as its size makes likely, whatever the number of parts. */
 static bool is_of_part(const matrix *m, int64_t number) {
-    return (int64_t)(hy_random_u64(1, hy_random_stream("part"), (uint64_t)number) % (uint64_t)m->parts) == m->part;
+    return (int64_t)(hy_random_u64((uint64_t)hy_comm_size(m->world), hy_random_stream("part"), (uint64_t)number) %
+                     (uint64_t)m->parts) == m->part;
 }
 
 static hy_status run_product(matrix *m) {

@@ -10,6 +10,8 @@
 #include "train/run/method_choice.h"
 #include "train/run/simulate.h"
 
+enum { FEW = 5 }; /* ranks that are simulated */
+
 static const char text[] =
     "model: {layers: 4, width: 32, vocab: 64, mlp: {width: 32}, schedule: {pattern: [gated_deltanet, attention, gla]}, "
     "mixers: {gated_deltanet: {heads: 4}, gla: {heads: 2}, attention: {heads: 4, kv_heads: 2, head_dim: 8}}}\n"
@@ -93,6 +95,29 @@ static hy_status compare_choices(hy_config *config, int ranks, const hy_machine 
     return hy_comm_agree(world, status);
 }
 
+/* The last rank that has something to do runs out of memory, at its n-th allocation: all ranks fail, or none. */
+static hy_status fail_together(const hy_config *config, const hy_machine *machine, hy_comm *world) {
+    const int size = hy_comm_size(world);
+    const bool last = hy_comm_rank(world) == (size < FEW ? size : FEW) - 1;
+    int64_t some_failed = 0;
+    for (int64_t n = 1; n < 100000; n = n * 3 + 1) {
+        hy_simulation simulation;
+        hy_alloc_fail_after(last ? n : 0);
+        const hy_status status = hy_simulate(config, 0, FEW, machine, world, &simulation);
+        hy_alloc_fail_after(0);
+        int64_t failed = status != HY_OK;
+        hy_req req;
+        hy_simulation_clear(&simulation);
+        hy_comm_all_reduce(world, "failed", &failed, 1, HY_TYPE_I64, HY_SUM, &req);
+        hy_comm_wait(&req);
+        if (failed != 0 && failed != size) {
+            return hy_fail(HY_ERR_FAILED, "allocation %lld: %lld ranks failed", (long long)n, (long long)failed);
+        }
+        some_failed += failed > 0;
+    }
+    return some_failed > 2 ? HY_OK : hy_fail(HY_ERR_FAILED, "allocations that fail are not noticed");
+}
+
 static hy_status with(hy_config *config, hy_comm *world) {
     static const int ranks[] = {2, 5, 8};
     hy_machine machine;
@@ -104,6 +129,7 @@ static hy_status with(hy_config *config, hy_comm *world) {
         HY_TRY(config_of("contiguous", "ring", "heads", config));
         HY_TRY(compare_simulations(config, ranks[i], &machine, world));
     }
+    HY_TRY(hy_comm_size(world) > 1 ? fail_together(config, &machine, world) : HY_OK);
     HY_TRY(config_of("auto", "auto", "auto", config));
     HY_TRY(compare_choices(config, 4, &machine, world));
     /* a mesh that no rank can have is refused on all of them */

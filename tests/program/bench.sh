@@ -72,7 +72,8 @@ for ranks in 1 2; do # about 1, however busy the machine is
         awk -v ranks=$ranks '{ good = $1 > 30 * ranks && $2 > 0.1 && $2 < 10 && $3 <= $2 && $2 <= $4 } END { exit !good }' || fail "step, spans on $ranks: no cost"
 done
 [ ! -e runs ] || fail "step, spans: something was written"
-expect 2 "step, spans and operations" "$hylas" bench step "$config" --spans --times
+expect 2 "step, spans and operations" "$hylas" bench step "$config" --repeats 9 --spans --times
+expect 2 "step, too few pairs" "$hylas" bench step "$config" --spans
 expect 2 "step, a machine for nothing" "$hylas" bench step "$config" --machine flat
 expect 2 "step, no machine" "$hylas" bench step "$config" --operations --machine flut
 expect 2 "step, no tokens" "$hylas" bench step "$config" --tokens 0k --repeats 0

@@ -44,8 +44,8 @@ json "$mpirun" -np 2 "$hylas" bench step "$source/configs/tiny.yaml" --tokens 13
     data_groups sequence_ranks tokens parameters seconds exposed_seconds sent_bytes tokens_per_second work_flops_per_second gemm_flops_per_second peak_bytes \
     operations.0.name operations.0.calls operations.0.flops operations.0.bytes operations.0.seconds operations.0.predicted_seconds
 same "$(value ranks)" 2 "ranks of the bench"
-json "$hylas" bench step "$source/configs/tiny.yaml" --tokens 131 --repeats 5 --spans -- spans.per_step spans.ratio spans.low spans.high
-same "$(value spans.pairs)" 5 "pairs of steps"
+json "$hylas" bench step "$source/configs/tiny.yaml" --tokens 131 --repeats 6 --spans -- spans.per_step spans.ratio spans.low spans.high
+same "$(value spans.pairs)" 6 "pairs of steps"
 json "$hylas" bench kernels --tokens 70 --sizes 16 --only 'vector delta' --repeats 1 -- table gemm_flops_per_second \
     gemm_flops_per_second_after rows.0.operation rows.0.heads rows.0.key_dim rows.0.value_dim rows.0.forward_seconds \
     rows.0.forward_backward_seconds rows.0.forward_flops

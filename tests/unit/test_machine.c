@@ -147,7 +147,9 @@ static void test_bad_words(void **unused) {
                                       "products_small=-1",
                                       "rails=2",
                                       "node=1.5",
-                                      "trunk=-1"};
+                                      "dgx-h100,leaf=4,trunk=-1",
+                                      "dgx-h100,trunk=1e9",
+                                      "flat,leaf=2"};
     hy_machine machine;
     (void)unused;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

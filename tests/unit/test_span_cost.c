@@ -42,10 +42,9 @@ static void check(int64_t n, double median, double low) {
 
 static void test_interval(void **state) {
     (void)state;
-    check(1, 1, 1);
-    check(2, 1.5, 1);
-    check(15, 8, 4);      /* binomial: 4 and 12 hold it with 96% */
-    check(100, 50.5, 40); /* 40 and 61: 96% */
+    check(HY_SPAN_PAIRS_MIN, 3.5, 1); /* 97% */
+    check(15, 8, 4);                  /* binomial: 4 and 12 hold it with 96% */
+    check(100, 50.5, 40);             /* 40 and 61: 96% */
     check(120, 60.5, 49);
 }
 

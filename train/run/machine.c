@@ -173,6 +173,12 @@ hy_status hy_machine_parse(const char *words, hy_machine *out) {
             return hy_fail(HY_ERR_USAGE, "machine '%s': %s must be above 0", words, keys[i].name);
         }
     }
+    const hy_network_shape *net = &out->network;
+    const bool switches = net->leaf > 0 || net->rails;
+    if ((switches && net->node == 0) || ((net->trunk > 0 || net->trunk_latency > 0) && !switches)) {
+        return hy_fail(HY_ERR_USAGE, "machine '%s': trunk and trunk_latency want leaf or rails, and these want node",
+                       words);
+    }
     for (int r = 0; r < HY_RATES; r++) {
         const hy_small_calls *small = &out->small[r];
         if (small->rate > 0.0 && !(small->little > 0.0 && small->little < small->much)) {

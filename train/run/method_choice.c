@@ -228,11 +228,13 @@ static void settle_open_parts(hy_method_choice *choice, hy_sp_method *method) {
 
 static hy_status try_on_small_model(choosing *c, bool all) {
     list_mixers(&c->config->model, c->out);
-    const hy_status room = HY_NEW("configuration", 1, &c->small);
-    HY_TRY(c->world != NULL ? hy_comm_agree(c->world, room) : room);
-    memcpy(c->small, c->config, sizeof *c->small);
-    hy_method_small_model(&c->config->model, &c->small->model);
-    const hy_status status = try_all(c, &c->config->parallel.method, all);
+    hy_status status = HY_NEW("configuration", 1, &c->small);
+    status = c->world != NULL ? hy_comm_agree(c->world, status) : status;
+    if (status == HY_OK) {
+        memcpy(c->small, c->config, sizeof *c->small);
+        hy_method_small_model(&c->config->model, &c->small->model);
+        status = try_all(c, &c->config->parallel.method, all);
+    }
     hy_free(c->small);
     return status;
 }
@@ -240,9 +242,9 @@ static hy_status try_on_small_model(choosing *c, bool all) {
 hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all, const hy_machine *machine,
                            hy_comm *world, hy_sp_method *method, hy_method_choice **out) {
     choosing c = {.config = config, .stage = stage, .ranks = ranks, .machine = machine, .world = world};
-    const hy_status room = HY_NEW("methods", 1, &c.out);
-    HY_TRY(world != NULL ? hy_comm_agree(world, room) : room);
-    const hy_status status = try_on_small_model(&c, all);
+    hy_status status = HY_NEW("methods", 1, &c.out);
+    status = world != NULL ? hy_comm_agree(world, status) : status;
+    status = status == HY_OK ? try_on_small_model(&c, all) : status;
     if (status != HY_OK) {
         hy_free(c.out);
         return status;

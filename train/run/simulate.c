@@ -56,7 +56,7 @@ static void receive_now(hy_comm *world, void *buf, size_t bytes, int from, int t
     hy_comm_wait(&req);
 }
 
-/* 0 bytes: there was no memory to pack it, or to record it. */
+/* 0 bytes: there was no memory to pack it. */
 static void send_schedule(hy_comm *world, hy_schedule *schedule, hy_status *status) {
     int64_t bytes = (int64_t)hy_schedule_packed_bytes(schedule);
     void *packed = NULL;
@@ -139,9 +139,9 @@ hy_status hy_simulate(const hy_config *config, int stage, int ranks, const hy_ma
     *out = (hy_simulation){0};
     HY_TRY(agree(&s, hy_trainer_shape(config, stage, ranks, 0, &shape, &split)));
     out->tokens = (double)config->parallel.data * (double)shape.n_seq * (double)shape.len;
-    HY_TRY(agree(&s, HY_NEW("schedules", ranks, &s.schedules)));
-    const hy_status status = simulate(&s, machine);
-    for (int r = 0; r < ranks; r++) {
+    hy_status status = agree(&s, HY_NEW("schedules", ranks, &s.schedules));
+    status = status == HY_OK ? simulate(&s, machine) : status;
+    for (int r = 0; r < ranks && s.schedules != NULL; r++) {
         hy_schedule_clear(&s.schedules[r]);
     }
     hy_free(s.schedules);
