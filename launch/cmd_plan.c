@@ -430,7 +430,7 @@ hy_status hy_cmd_plan(int argc, char **argv, hy_comm *world) {
     plan_job job = {.config = config, .json = json, .documents = documents, .machine = machine};
     hy_status status = choose_ranks(ranks, world, &job);
     if (status == HY_OK) { /* on all ranks or none */
-        status = hy_comm_agree(world, choose_methods(&job, world));
+        status = choose_methods(&job, world);
     }
     if (status == HY_OK && hy_comm_rank(world) == 0) {
         status = print_plan(&job);

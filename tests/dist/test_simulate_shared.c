@@ -12,6 +12,8 @@
 
 enum { FEW = 5 }; /* ranks that are simulated */
 
+static hy_comm *self; /* one process by itself */
+
 static const char text[] =
     "model: {layers: 4, width: 32, vocab: 64, mlp: {width: 32}, schedule: {pattern: [gated_deltanet, attention, gla]}, "
     "mixers: {gated_deltanet: {heads: 4}, gla: {heads: 2}, attention: {heads: 4, kv_heads: 2, head_dim: 8}}}\n"
@@ -53,7 +55,7 @@ static hy_status compare_simulations(hy_config *config, int ranks, const hy_mach
     if (first != (shared.replay != NULL)) {
         status = hy_fail(HY_ERR_FAILED, "rank %d has %s replay", hy_comm_rank(world), first ? "no" : "a");
     } else if (first) {
-        status = hy_simulate(config, 0, ranks, machine, NULL, &alone);
+        status = hy_simulate(config, 0, ranks, machine, self, &alone);
         if (status == HY_OK && !(same_replay(shared.replay, alone.replay) && shared.tokens == alone.tokens &&
                                  shared.memory == alone.memory && shared.memory > 0)) {
             status = hy_fail(HY_ERR_FAILED, "%d ranks: %.17g s shared, %.17g s alone", ranks, shared.replay->seconds,
@@ -85,7 +87,7 @@ static hy_status compare_choices(hy_config *config, int ranks, const hy_machine 
     hy_sp_method shared = config->parallel.method, alone = shared;
     hy_method_choice *of_all = NULL, *of_one = NULL;
     HY_TRY(hy_method_choose(config, 0, ranks, false, machine, world, &shared, &of_all));
-    hy_status status = hy_method_choose(config, 0, ranks, false, machine, NULL, &alone, &of_one);
+    hy_status status = hy_method_choose(config, 0, ranks, false, machine, self, &alone, &of_one);
     if (status == HY_OK && !(same_choice(of_all, of_one) && same_method(&shared, &alone))) {
         status = hy_fail(HY_ERR_FAILED, "%d ranks: of %d ways number %d is taken together, of %d number %d alone",
                          ranks, of_all->n, of_all->taken, of_one->n, of_one->taken);
@@ -142,7 +144,9 @@ static hy_status with(hy_config *config, hy_comm *world) {
 static hy_status run(hy_comm *world) {
     hy_config *config = NULL;
     HY_TRY(hy_comm_agree(world, HY_NEW("configuration", 1, &config)));
+    HY_TRY(hy_comm_agree(world, hy_comm_self_create(&self)));
     const hy_status status = with(config, world);
+    hy_comm_destroy(self);
     hy_free(config);
     return status;
 }

@@ -21,6 +21,8 @@ static const char text[] =
     "data: {store: none.h5, sequence: %d, batch: 1}\n"
     "parallel: {node: 2, layout: auto, state: auto, attention: auto}\n";
 
+static hy_comm *self;
+
 static hy_machine machine_of(double latency, double bandwidth) {
     hy_machine machine;
     assert_int_equal(hy_machine_parse("products=1e11,attention=5e10,recurrences=3e10,memory=1e10,near=1e10", &machine),
@@ -67,7 +69,7 @@ static void check_taken(const hy_method_choice *choice, const hy_sp_method *meth
 /* Seconds of the fastest of what `config` leaves open. */
 static double fastest(const hy_config *config, int ranks, const hy_machine *machine, hy_sp_method *method) {
     hy_method_choice *choice = NULL;
-    assert_int_equal(hy_method_choose(config, 0, ranks, false, machine, NULL, method, &choice), HY_OK);
+    assert_int_equal(hy_method_choose(config, 0, ranks, false, machine, self, method, &choice), HY_OK);
     const double seconds = choice->tried[choice->best].seconds;
     check_taken(choice, method);
     hy_free(choice);
@@ -94,6 +96,7 @@ static void test_grid(void **unused) {
     uint64_t points = 0, near = 0;
     (void)unused;
     assert_int_equal(HY_NEW("configuration", 1, &config), HY_OK);
+    assert_int_equal(hy_comm_self_create(&self), HY_OK);
     for (int mixer = 0; mixer < 2; mixer++) {
         for (int tokens = 512; tokens <= 8192; tokens *= 16) {
             char full[1024];
@@ -111,6 +114,7 @@ static void test_grid(void **unused) {
     if (10 * near < 9 * points) {
         fail_msg("within 10%% of the best at %d of %d points", (int)near, (int)points);
     }
+    hy_comm_destroy(self);
     hy_free(config);
 }
 

@@ -12,7 +12,7 @@ typedef struct choosing {
     hy_config *small; /* a layer of every mixer */
     int stage, ranks;
     const hy_machine *machine;
-    hy_comm *world; /* NULL: alone */
+    hy_comm *world;
     hy_method_choice *out;
 } choosing;
 
@@ -83,9 +83,6 @@ static void read_replay(const hy_method_choice *choice, const hy_replay *replay,
 /* The first rank knows; the others learn from it, so that all go on alike. */
 static hy_status share_tried(const choosing *c, hy_status status, hy_tried_method *tried) {
     hy_req req;
-    if (c->world == NULL) {
-        return status;
-    }
     HY_TRY(hy_comm_agree(c->world, status));
     hy_comm_broadcast(c->world, "method", tried, sizeof *tried, 0, &req);
     hy_comm_wait(&req);
@@ -212,13 +209,9 @@ hy_sp_method hy_method_first(const hy_sp_method *method) {
     return first;
 }
 
-static bool is_open(const hy_sp_method *m) {
-    return m->layout == HY_LAYOUT_AUTO || m->state == HY_STATE_AUTO || m->attention == HY_ATTENTION_AUTO;
-}
-
 static void settle_open_parts(hy_method_choice *choice, hy_sp_method *method) {
     const hy_sp_method all = {.layout = HY_LAYOUT_AUTO, .state = HY_STATE_AUTO, .attention = HY_ATTENTION_AUTO};
-    const hy_tried_method *taken = taken_of(choice, is_open(method) ? method : &all);
+    const hy_tried_method *taken = taken_of(choice, hy_method_is_open(method) ? method : &all);
     taken = taken != NULL ? taken : &choice->tried[choice->best]; /* not every pair is tried */
     choice->taken = (int)(taken - choice->tried);
     method->layout = method->layout == HY_LAYOUT_AUTO ? taken->method.layout : method->layout;
@@ -228,8 +221,7 @@ static void settle_open_parts(hy_method_choice *choice, hy_sp_method *method) {
 
 static hy_status try_on_small_model(choosing *c, bool all) {
     list_mixers(&c->config->model, c->out);
-    hy_status status = HY_NEW("configuration", 1, &c->small);
-    status = c->world != NULL ? hy_comm_agree(c->world, status) : status;
+    hy_status status = hy_comm_agree(c->world, HY_NEW("configuration", 1, &c->small));
     if (status == HY_OK) {
         memcpy(c->small, c->config, sizeof *c->small);
         hy_method_small_model(&c->config->model, &c->small->model);
@@ -242,8 +234,7 @@ static hy_status try_on_small_model(choosing *c, bool all) {
 hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all, const hy_machine *machine,
                            hy_comm *world, hy_sp_method *method, hy_method_choice **out) {
     choosing c = {.config = config, .stage = stage, .ranks = ranks, .machine = machine, .world = world};
-    hy_status status = HY_NEW("methods", 1, &c.out);
-    status = world != NULL ? hy_comm_agree(world, status) : status;
+    hy_status status = hy_comm_agree(world, HY_NEW("methods", 1, &c.out));
     status = status == HY_OK ? try_on_small_model(&c, all) : status;
     if (status != HY_OK) {
         hy_free(c.out);

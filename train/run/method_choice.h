@@ -38,7 +38,7 @@ typedef struct hy_method_choice {
 
 /* Tries what `config` leaves open (`auto`), all of it if `all`; the open parts of *method, which may be the configuration's own, become those
  * of the one that is taken of those with its other parts. *out: what was tried, the caller's (hy_free). HY_ERR_USAGE for a mesh that does not fit. world: who shares the
- * work, all with the same arguments and results; NULL: this process alone. Collective over `world`. */
+ * work, all with the same arguments and results. Collective over `world`. */
 HY_MUST_CHECK hy_status hy_method_choose(const hy_config *config, int stage, int ranks, bool all,
                                          const hy_machine *machine, hy_comm *world, hy_sp_method *method,
                                          hy_method_choice **out);

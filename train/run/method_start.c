@@ -59,15 +59,16 @@ static hy_status find_machine(const hy_config *config, hy_comm *world, hy_machin
     }
     hy_comm_broadcast(world, "machine", &known, sizeof known, 0, &req);
     hy_comm_wait(&req);
-    if (!known) {
-        const int sharing = hy_trainer_sequence_size(config, ranks);
-        HY_TRY(hy_machine_measure(config, world, hy_sp_node_ranks(&config->parallel.method, sharing), machine));
+    if (known) {
+        hy_comm_broadcast(world, "machine", machine, sizeof *machine, 0, &req);
+        hy_comm_wait(&req);
+        return HY_OK;
     }
-    if (!known && rank == 0) {
+    const int sharing = hy_trainer_sequence_size(config, ranks);
+    HY_TRY(hy_machine_measure(config, world, hy_sp_node_ranks(&config->parallel.method, sharing), machine));
+    if (rank == 0) {
         keep(config, path, ranks, machine);
     }
-    hy_comm_broadcast(world, "machine", machine, sizeof *machine, 0, &req);
-    hy_comm_wait(&req);
     return HY_OK;
 }
 

@@ -13,26 +13,14 @@ typedef struct simulating {
     const hy_config *config;
     int stage, ranks;
     bool whole;
-    hy_comm *world;         /* NULL: alone */
+    hy_comm *world;
     hy_schedule *schedules; /* [ranks]; this rank's own, and on the first rank all */
     hy_simulation *out;
 } simulating;
 
-static int sharing(const simulating *s) {
-    return s->world != NULL ? hy_comm_size(s->world) : 1;
-}
-
-static int own_rank(const simulating *s) {
-    return s->world != NULL ? hy_comm_rank(s->world) : 0;
-}
-
-static hy_status agree(const simulating *s, hy_status status) {
-    return s->world != NULL ? hy_comm_agree(s->world, status) : status;
-}
-
-/* Of the ranks that are simulated each `sharing`-th. */
+/* Of the ranks that are simulated each `size`-th, from its own on. */
 static hy_status record_own(const simulating *s) {
-    for (int r = own_rank(s); r < s->ranks; r += sharing(s)) {
+    for (int r = hy_comm_rank(s->world); r < s->ranks; r += hy_comm_size(s->world)) {
         s->schedules[r].waited = -1;
         HY_TRY(hy_dry_run_schedule(s->config, s->stage, s->ranks, r, s->whole, &s->schedules[r],
                                    r == 0 ? &s->out->memory : NULL));
@@ -92,14 +80,14 @@ static void receive_schedule(hy_comm *world, int from, hy_schedule *schedule, hy
 static hy_status bring_together(const simulating *s) {
     hy_status status = HY_OK;
     for (int r = 0; r < s->ranks; r++) {
-        const int from = r % sharing(s);
-        if (from != 0 && own_rank(s) == 0) {
+        const int from = r % hy_comm_size(s->world);
+        if (from != 0 && hy_comm_rank(s->world) == 0) {
             receive_schedule(s->world, from, &s->schedules[r], &status);
-        } else if (from != 0 && own_rank(s) == from) {
+        } else if (from != 0 && hy_comm_rank(s->world) == from) {
             send_schedule(s->world, &s->schedules[r], &status);
         }
     }
-    return agree(s, status);
+    return hy_comm_agree(s->world, status);
 }
 
 /* ---- all ---- */
@@ -121,9 +109,9 @@ static hy_status replay(const simulating *s, const hy_machine *machine) {
 }
 
 static hy_status simulate(const simulating *s, const hy_machine *machine) {
-    HY_TRY(agree(s, record_own(s)));
+    HY_TRY(hy_comm_agree(s->world, record_own(s)));
     HY_TRY(bring_together(s));
-    return agree(s, own_rank(s) == 0 ? replay(s, machine) : HY_OK);
+    return hy_comm_agree(s->world, hy_comm_rank(s->world) == 0 ? replay(s, machine) : HY_OK);
 }
 
 hy_status hy_simulate(const hy_config *config, int stage, int ranks, const hy_machine *machine, hy_comm *world,
@@ -137,9 +125,9 @@ hy_status hy_simulate(const hy_config *config, int stage, int ranks, const hy_ma
     hy_run_shape shape;
     hy_data_split split;
     *out = (hy_simulation){0};
-    HY_TRY(agree(&s, hy_trainer_shape(config, stage, ranks, 0, &shape, &split)));
+    HY_TRY(hy_comm_agree(world, hy_trainer_shape(config, stage, ranks, 0, &shape, &split)));
     out->tokens = (double)config->parallel.data * (double)shape.n_seq * (double)shape.len;
-    hy_status status = agree(&s, HY_NEW("schedules", ranks, &s.schedules));
+    hy_status status = hy_comm_agree(world, HY_NEW("schedules", ranks, &s.schedules));
     status = status == HY_OK ? simulate(&s, machine) : status;
     for (int r = 0; r < ranks && s.schedules != NULL; r++) {
         hy_schedule_clear(&s.schedules[r]);

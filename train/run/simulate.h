@@ -14,7 +14,7 @@ typedef struct hy_simulation {
     hy_replay *replay;
 } hy_simulation;
 
-/* HY_ERR_USAGE for a mesh that does not fit. world NULL: this process alone. Else the ranks of `world`, which need not be as many as are simulated, share
+/* HY_ERR_USAGE for a mesh that does not fit. The ranks of `world`, which need not be as many as are simulated, share
  * the dry runs, its first rank replays them, and *out is there; the others have no replay. Collective over `world`. */
 HY_MUST_CHECK hy_status hy_simulate(const hy_config *config, int stage, int ranks, const hy_machine *machine,
                                     hy_comm *world, hy_simulation *out);
